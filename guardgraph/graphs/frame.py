@@ -1,0 +1,68 @@
+"""The frame that all patterns share: `guard_admission -> body -> guard_exit -> conclude -> END`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast, get_args
+
+from langgraph.graph import END, START, StateGraph
+
+from guardgraph.guards import Guard, OnTrip, name_of
+from guardgraph.nodes import Agent, Route, admission, agent_node, conclude, exit_gate
+from guardgraph.state import Ask, BadGraph, Gate, RunState, Told
+
+__all__ = ("frame",)
+
+
+def frame(
+    name: str,
+    *,
+    guards: Sequence[Guard],
+    begin: Route,
+    begins_at: Sequence[str],
+    author: Agent | None = None,
+    concurrency: int | None = None,
+    state: type[Any] = RunState,
+) -> StateGraph[Any, Any, Any, Any]:
+    """Return a graph with its way in and its way out; the body is yours to add.
+
+    `begin` says where a task that was admitted goes: a node of `begins_at`, or `Send`s to such nodes. `author` is the
+    agent whose draft is the team's value; it is added with a `guard_exit` behind it where a guard judges the exit or
+    where it may try again. Send to it with `assign.send`. A body without an author goes to `conclude`.
+    """
+    _check(guards)
+    graph: Any = StateGraph(state, input_schema=Ask, output_schema=Told)
+    way_in = admission(guards, team=name, begin=begin)
+    graph.add_node("guard_admission", way_in, destinations=(*dict.fromkeys((*begins_at, "conclude")),))
+    graph.add_edge(START, "guard_admission")
+    graph.add_node("conclude", conclude)
+    graph.add_edge("conclude", END)
+    if author is not None:
+        _add_author(graph, author, guards, concurrency)
+    return graph
+
+
+def _check(guards: Sequence[Guard]) -> None:
+    """Raise `BadGraph` for what is no guard; a class such as `Depth` in place of `Depth()` is a common slip."""
+    for given in cast("Sequence[object]", guards):
+        if isinstance(given, type):
+            raise BadGraph(f"`guards` holds the class {given.__name__}; make a guard of it: {given.__name__}(…)")
+        if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):
+            raise BadGraph(
+                f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
+                "`@guard(at=…)` makes one of a function"
+            )
+        unknown = sorted(set(given.gates).difference(get_args(Gate)))
+        if unknown:
+            raise BadGraph(f"guard {name_of(given)!r} names gates that do not exist: {', '.join(map(repr, unknown))}")
+
+
+def _add_author(graph: Any, author: Agent, guards: Sequence[Guard], concurrency: int | None) -> None:
+    judged = any("exit" in guard.gates for guard in guards) or author.attempts > 1 or author.fallback is not None
+    for agent in author.line:
+        node = agent_node(agent, writes=lambda result: {"draft": result}, concurrency=concurrency, concluding=True)
+        graph.add_node(agent.name, node)
+        graph.add_edge(agent.name, "guard_exit" if judged else "conclude")
+    if judged:
+        names = tuple(agent.name for agent in author.line)
+        graph.add_node("guard_exit", exit_gate(guards, author=author), destinations=(*names, "conclude"))

@@ -1,0 +1,73 @@
+"""Pure policies: may this go on?"""
+
+from __future__ import annotations
+
+from guardgraph.guards.budget import (
+    Budget,
+)
+from guardgraph.guards.convergence import (
+    Convergence,
+)
+from guardgraph.guards.deadline import (
+    Deadline,
+)
+from guardgraph.guards.depth import (
+    Depth,
+)
+from guardgraph.guards.grounding import (
+    Grounding,
+)
+from guardgraph.guards.guard import (
+    FunctionGuard,
+    Guard,
+    Narrows,
+    Reads,
+    guard,
+    name_of,
+)
+from guardgraph.guards.judge import (
+    Judgement,
+    judge,
+)
+from guardgraph.guards.limits import (
+    Limits,
+)
+from guardgraph.guards.schema import (
+    Schema,
+)
+from guardgraph.guards.trip import (
+    Escalate,
+    Finish,
+    OnTrip,
+    Refuse,
+    Retry,
+)
+from guardgraph.guards.view import (
+    Subject,
+    View,
+)
+
+__all__ = (
+    "Budget",
+    "Convergence",
+    "Deadline",
+    "Depth",
+    "Escalate",
+    "Finish",
+    "FunctionGuard",
+    "Grounding",
+    "Guard",
+    "Judgement",
+    "Limits",
+    "Narrows",
+    "OnTrip",
+    "Reads",
+    "Refuse",
+    "Retry",
+    "Schema",
+    "Subject",
+    "View",
+    "guard",
+    "judge",
+    "name_of",
+)

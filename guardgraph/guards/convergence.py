@@ -1,0 +1,70 @@
+"""No planning without end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from guardgraph.guards.trip import Finish, OnTrip
+from guardgraph.guards.view import View
+from guardgraph.state import Gate, Plan, Result, Verdict
+
+__all__ = ("Convergence",)
+
+_Work = frozenset[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """Stop a planner that wants more than `rounds` rounds, or that proposes again what it has proposed before.
+
+    A plan is the same when it asks for the same work (goal and inputs) of the same skills, whatever its ids, its order
+    and its white space. A planner that is content after `rounds` rounds ends the run as completed; one that wants
+    another is stopped, and that shows.
+    """
+
+    rounds: int = 2
+    on_trip: OnTrip = Finish()
+    gates = frozenset[Gate]({"round"})
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"`rounds` must be at least 1, got {self.rounds!r}")
+
+    def __call__(self, view: View) -> Verdict:
+        """Trip on one round too many, and on a plan that was there before."""
+        if isinstance(view.subject, Plan) and not view.subject.subtasks:
+            return view.verdict(self, trips=False, measured=view.round, limit=self.rounds)
+        if view.round > self.rounds:
+            reason = f"the planner wants round {view.round}, {self.rounds} are allowed"
+            return view.verdict(self, trips=True, measured=view.round, limit=self.rounds, reason=reason)
+        wanted = _work(view.subject)
+        before = next((number for number, work in _earlier(view) if work == wanted), None)
+        reason = f"round {view.round} asks for the same work as round {before}"
+        return view.verdict(self, trips=before is not None, measured=view.round, limit=self.rounds, reason=reason)
+
+
+def _work(plan: Plan) -> _Work:
+    """Return what a plan asks for: goal, skill and inputs of each subtask."""
+    return frozenset(
+        (" ".join(subtask.goal.casefold().split()), subtask.skill or "", json.dumps(subtask.inputs, sort_keys=True))
+        for subtask in plan.subtasks
+    )
+
+
+def _earlier(view: View) -> list[tuple[int, _Work]]:
+    """Return the work of the plans of earlier rounds, as the state keeps the planner's results."""
+    attempts: list[Result] = [plan for plan in view.state.get("plans") or () if plan.round < view.round]
+    return [(attempt.round, _work(plan)) for attempt in attempts if (plan := _plan(attempt)) is not None]
+
+
+def _plan(attempt: Result) -> Plan | None:
+    """Return the plan of an attempt; `None` for one that gave none, on which nobody worked."""
+    value: Any = {"subtasks": attempt.value} if isinstance(attempt.value, list) else attempt.value
+    try:
+        return Plan.model_validate(value) if attempt.has_value else None
+    except ValidationError:
+        return None

@@ -1,0 +1,43 @@
+"""When the whole thing stops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from guardgraph.guards.trip import Finish, OnTrip
+from guardgraph.guards.view import View
+from guardgraph.state import Allowance, Gate, Verdict
+
+__all__ = ("Deadline",)
+
+_LONGEST = 1_000_000_000
+"""Seconds, about 31 years; more may not fit the calendar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """End the work of the team `seconds` after it was admitted; what is back by then is used, the rest is a gap.
+
+    A gate that is reached at the deadline itself is reached too late.
+    """
+
+    seconds: float
+    on_trip: OnTrip = Finish()
+    gates = frozenset[Gate]({"admission", "dispatch", "round"})
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= _LONGEST:
+            raise ValueError(f"`seconds` must be more than 0 and at most {_LONGEST:_}, got {self.seconds!r}")
+
+    def narrow(self, view: View) -> Allowance:
+        """Return an allowance that ends `seconds` from now."""
+        return Allowance(deadline=view.now + timedelta(seconds=self.seconds))
+
+    def __call__(self, view: View) -> Verdict:
+        """Trip once the deadline of the allowance has passed."""
+        until = view.allowance.deadline
+        late = until is not None and view.now >= until
+        limit = None if until is None else until.isoformat()
+        reason = f"the deadline {limit} has passed"
+        return view.verdict(self, trips=late, reason=reason, measured=view.now.isoformat(), limit=limit)

@@ -1,0 +1,135 @@
+"""Claims that stand in their sources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from guardgraph.guards.trip import OnTrip, Retry
+from guardgraph.guards.view import View
+from guardgraph.state import Evidence, Gate, Result, Verdict
+
+__all__ = ("Grounding",)
+
+_LINES = re.compile(r"(?:#?L|lines?\s*)?(\d{1,9})(?:\s*[-\u2013\u2014]\s*(?:#?L)?(\d{1,9}))?", re.IGNORECASE)
+_LARGEST = 100_000_000
+"""Bytes; a larger file is no source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """Refuse results whose quotes do not stand, verbatim but for white space, in the declared sources.
+
+    `sources` is a folder, a mapping from source names to texts, or a function from a name to a text (or `None`). Of a
+    folder only text files up to 100 MB are sources; links that lead out of it, and paths that do, are not.
+    A quote must have at least `minimum` letters or digits. A locator of the form `12` or `12-14` (also `L12`,
+    `lines 12-14`) must hold the whole quote; lines end as an editor ends them. Any other locator is not checked.
+    A value without any evidence is refused; an empty one (nothing found) passes.
+    """
+
+    sources: str | Path | Mapping[str, str] | Callable[[str], str | None]
+    minimum: int = 8
+    on_trip: OnTrip = Retry(1)
+    gates = frozenset[Gate]({"handoff"})
+
+    def __post_init__(self) -> None:
+        sources: object = self.sources
+        if not isinstance(sources, str | Path | Mapping) and not callable(sources):
+            raise TypeError(f"`sources` must be a folder, a mapping or a function, got {type(sources).__name__}")
+        if sources == "":
+            raise ValueError("`sources` is an empty path; name a folder")
+        if self.minimum < 1:
+            raise ValueError(f"`minimum` must be at least 1, got {self.minimum!r}")
+
+    def read(self, evidence: Evidence) -> str | None:
+        """Return the text of the evidence's source; the gate calls it, since a guard reads nothing.
+
+        What a function given as `sources` raises is not caught here.
+        """
+        if isinstance(self.sources, Mapping):
+            return self.sources.get(evidence.source)
+        if callable(self.sources):
+            return self.sources(evidence.source)
+        try:
+            return _read(Path(self.sources), evidence.source)
+        except (OSError, RuntimeError, ValueError):  # a name that no file can have, a circle of links, no permission
+            return None
+
+    def __call__(self, view: View) -> Verdict:
+        """Trip on the first quote that does not stand in its source."""
+        result: Result = view.subject
+        if not result.evidence:
+            reason = "the answer names no evidence: quote its sources verbatim"
+            return view.verdict(self, trips=_says_something(result.value), reason=reason)
+        named = {evidence.source for evidence in result.evidence}
+        passages = {name: _passage(view.sources[name]) for name in named if name in view.sources}
+        wrong = next(filter(None, (self._objection(e, passages.get(e.source)) for e in result.evidence)), None)
+        return view.verdict(self, trips=wrong is not None, reason=wrong or "", measured=len(result.evidence))
+
+    def _objection(self, evidence: Evidence, passage: _Passage | None) -> str | None:
+        shown = f"{_flat(evidence.quote)[:200]!r}"
+        if passage is None:
+            return f"{evidence.source!r} is not one of the sources, or cannot be read"
+        if sum(map(str.isalnum, evidence.quote)) < self.minimum:
+            return f"the quote {shown} is too short to prove anything"
+        if _flat(evidence.quote) not in passage.text:
+            return f"the quote {shown} does not stand in {evidence.source!r}"
+        if not _stands_there(evidence, passage):
+            return f"the quote {shown} does not stand in lines {evidence.locator} of {evidence.source!r}"
+        return None
+
+
+class _Passage(NamedTuple):
+    """A source with every run of white space made one blank."""
+
+    text: str
+    lines: list[str]
+
+
+def _passage(text: str) -> _Passage:
+    lines = [_flat(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    return _Passage(_join(lines), lines)
+
+
+def _stands_there(evidence: Evidence, passage: _Passage) -> bool:
+    """Tell whether the quote stands in the lines of its locator, if it names lines."""
+    named = _LINES.fullmatch(evidence.locator.strip())
+    if named is None:
+        return True
+    first, last = int(named[1]), int(named[2] or named[1])
+    if not 1 <= first <= last <= len(passage.lines):
+        return False
+    return _flat(evidence.quote) in _join(passage.lines[first - 1 : last])
+
+
+def _join(lines: list[str]) -> str:
+    return " ".join(filter(None, lines))
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _says_something(value: JsonValue) -> bool:
+    """Tell whether there is a claim in `value`; zero and `False` are claims, empty texts and collections are not."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    if isinstance(value, dict):
+        return any(map(_says_something, value.values()))
+    if isinstance(value, list):
+        return any(map(_says_something, value))
+    return value is not None
+
+
+def _read(folder: Path, name: str) -> str | None:
+    root = folder.resolve()
+    path = (root / name).resolve()
+    if not path.is_relative_to(root) or not path.is_file() or path.stat().st_size > _LARGEST:
+        return None
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return None if "\0" in text else text

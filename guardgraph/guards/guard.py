@@ -1,0 +1,104 @@
+"""What a guard is, and how a function becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from typing import Protocol, cast, get_args, runtime_checkable
+
+from guardgraph.guards.trip import Finish, OnTrip
+from guardgraph.guards.view import View
+from guardgraph.state import Allowance, BadGraph, Evidence, Gate, Verdict
+
+__all__ = ("FunctionGuard", "Guard", "Narrows", "Reads", "guard", "name_of")
+
+_GATES: frozenset[str] = frozenset(get_args(Gate))
+
+
+@runtime_checkable
+class Guard(Protocol):
+    """A pure policy: it judges one subject at one of its gates. Its limits are its fields.
+
+    At `handoff` a guard sees results that have a value; one with a true attribute `judges_failures` sees all.
+    """
+
+    @property
+    def gates(self) -> frozenset[Gate]:
+        """The gates at which it judges."""
+        ...
+
+    @property
+    def on_trip(self) -> OnTrip:
+        """What happens to the subject (or the run) when it trips."""
+        ...
+
+    def __call__(self, view: View) -> Verdict:
+        """Judge the subject of `view`. An exception counts as a trip."""
+        ...
+
+
+@runtime_checkable
+class Narrows(Protocol):
+    """A guard that narrows the allowance of its team at admission."""
+
+    def narrow(self, view: View) -> Allowance:
+        """Return the allowance that the team may have at most."""
+        ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A guard that judges by the text of sources, which the gate reads for it."""
+
+    def read(self, evidence: Evidence) -> str | None:
+        """Return the text of the evidence's source, or `None` if there is no such source."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionGuard:
+    """A function as a guard; made by `guard`."""
+
+    name: str
+    function: Callable[[View], str | Verdict | None]
+    gates: frozenset[Gate]
+    on_trip: OnTrip = Finish()
+
+    def __call__(self, view: View) -> Verdict:
+        """Judge by the function: `None` passes, a text is the reason of a trip, a `Verdict` is taken as it is."""
+        said = cast("object", self.function(view))
+        if isinstance(said, Verdict):
+            return said
+        if said is not None and not isinstance(said, str):
+            raise TypeError(f"guard {self.name!r} must return None, a reason or a Verdict, got {type(said).__name__}")
+        return view.verdict(self, trips=said is not None, reason=said or "no reason given")
+
+
+def guard(
+    *, at: Gate | tuple[Gate, ...], on_trip: OnTrip | None = None
+) -> Callable[[Callable[[View], str | Verdict | None]], FunctionGuard]:
+    """Make a guard of a function that returns `None` (pass) or the reason why its subject must not go on.
+
+    Raises `BadGraph` for a gate that does not exist, for an `on_trip` that is none, and for an async function.
+    """
+    gates: tuple[Gate, ...] = (at,) if isinstance(at, str) else tuple(at)
+    unknown = [gate for gate in gates if gate not in _GATES]
+    if unknown or not gates:
+        raise BadGraph(f"`at` must name gates out of {', '.join(sorted(_GATES))}; got {at!r}")
+
+    if not isinstance(cast("object", on_trip), OnTrip | None):
+        raise BadGraph(f"`on_trip` must be Finish(), Retry(n), Escalate() or Refuse(); got {on_trip!r}")
+
+    def decorate(function: Callable[[View], str | Verdict | None]) -> FunctionGuard:
+        name = str(getattr(function, "__name__", type(function).__name__))
+        if iscoroutinefunction(function):
+            raise BadGraph(f"guard {name!r} is async; a guard is pure, what waits or asks a model is an agent")
+        return FunctionGuard(name, function, frozenset(gates), on_trip or Finish())
+
+    return decorate
+
+
+def name_of(guard: object) -> str:
+    """Return the name by which verdicts and gaps speak of `guard`."""
+    return str(getattr(guard, "name", None) or type(guard).__name__)

@@ -1,0 +1,41 @@
+"""Caps on what is counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guardgraph.guards.trip import Finish, OnTrip
+from guardgraph.guards.view import View
+from guardgraph.state import Allowance, Gate, Verdict
+
+__all__ = ("Limits",)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Cap the subtasks, messages and model calls of the team and all teams below it; `None` sets no cap."""
+
+    subtasks: int | None = 1_000
+    messages: int | None = None
+    calls: int | None = None
+    on_trip: OnTrip = Finish()
+    gates = frozenset[Gate]({"dispatch"})
+
+    def __post_init__(self) -> None:
+        for name in ("subtasks", "messages", "calls"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 0:
+                raise ValueError(f"`{name}` must not be negative, got {limit!r}")
+
+    def narrow(self, view: View) -> Allowance:
+        """Return an allowance with these caps."""
+        return Allowance(subtasks=self.subtasks, messages=self.messages, calls=self.calls)
+
+    def __call__(self, view: View) -> Verdict:
+        """Trip where nothing is left of a cap."""
+        for name in ("subtasks", "messages", "calls"):
+            left, limit = getattr(view.left, name), getattr(view.allowance, name)
+            if left is not None and left < 1:
+                reason = f"the limit of {limit} {name} is used up"
+                return view.verdict(self, trips=True, measured=left, limit=limit, reason=reason)
+        return view.verdict(self, trips=False)

@@ -1,0 +1,74 @@
+"""Values that fit what was declared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+from guardgraph.guards.trip import OnTrip, Retry
+from guardgraph.guards.view import View
+from guardgraph.state import BadGraph, Gate, Result, Verdict
+
+__all__ = ("Schema",)
+
+_SHOWN = 5
+"""Faults that a reason names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Refuse values that do not fit `model`, or that `check` objects to.
+
+    Without arguments it refuses what did not fit the `output` that the agent itself declares. `check` is given the
+    value (a `model` instance if there is a model) and returns `None` or the reason why it is refused. The value is
+    read as the JSON data that it is stored as, so a strict model may hold dates, decimals and tuples. Raises
+    `BadGraph` for a `model` that is no type.
+    """
+
+    model: Any = None
+    check: Callable[[Any], str | None] | None = None
+    on_trip: OnTrip = Retry(1)
+    gates = frozenset[Gate]({"handoff", "exit"})
+    judges_failures: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        try:
+            TypeAdapter[Any](self.model)
+        except PydanticSchemaGenerationError as error:
+            raise BadGraph(f"`model` must be a type that pydantic can check, got {self.model!r}") from error
+
+    def __call__(self, view: View) -> Verdict:
+        """Trip where the value does not fit."""
+        reason = self._objection(view.subject)
+        return view.verdict(self, trips=reason is not None, reason=reason or "")
+
+    def _objection(self, result: Result) -> str | None:
+        if result.error is not None and result.error.kind == "invalid":
+            return result.error.message
+        if not result.has_value:
+            return None
+        value: Any = result.value
+        if self.model is not None:
+            try:
+                value = TypeAdapter[Any](self.model).validate_json(json.dumps(value))
+            except ValidationError as error:
+                return f"the value does not fit: {_told(error)}"
+        return self._checked(value) if self.check else None
+
+    def _checked(self, value: Any) -> str | None:
+        said = cast("object", self.check(value) if self.check else None)
+        if said is not None and not isinstance(said, str):
+            raise TypeError(f"`check` must return None or a reason, got {said!r}")
+        return said
+
+
+def _told(error: ValidationError) -> str:
+    """Name the first faults, each with its place; the values are left out, they may be large."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}" for fault in faults[:_SHOWN]]
+    more = [f"and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+    return "; ".join([*told, *more])

@@ -1,0 +1,72 @@
+"""What a guard sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import JsonValue
+
+from guardgraph.state import Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
+
+__all__ = ("Subject", "View")
+
+Subject = Task | Subtask | Result | Plan
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One subject at one gate, with all that a guard may judge it by; guards change nothing."""
+
+    gate: Gate
+    """Where it is judged."""
+    subject: Any
+    """The task (`admission`), a subtask (`dispatch`), a result (`handoff`), the plan (`round`), the draft (`exit`)."""
+    now: datetime
+    """The time, in UTC."""
+    state: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The team's state; see `RunState`."""
+    allowance: Allowance = Allowance()
+    """All that the team may spend."""
+    left: Allowance = Allowance()
+    """What it still has, less what this pass already let through; at `dispatch` less the reserve for concluding."""
+    spent: Usage = Usage()
+    """What the team has spent."""
+    expects: Amount | None = None
+    """At `dispatch`: what the subtask is expected to cost; `None` if nobody knows."""
+    depth: int = 0
+    """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
+    path: tuple[str, ...] = ()
+    """The teams above, outermost first."""
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Texts of the sources that the subject names, as the gate has read them."""
+
+    @property
+    def subject_id(self) -> str:
+        """The id of the subject; `round-N` for a plan, the name of the gate for what has no id."""
+        if isinstance(self.subject, Plan):
+            return f"round-{self.round}"
+        return str(getattr(self.subject, "id", self.gate))
+
+    @property
+    def round(self) -> int:
+        """The number of the round, from 1."""
+        return int(self.state.get("round") or 1)
+
+    def verdict(
+        self, guard: object, *, trips: bool, reason: str = "", measured: JsonValue = None, limit: JsonValue = None
+    ) -> Verdict:
+        """Return `guard`'s verdict on the subject: a trip if `trips`, else a pass, which has no reason."""
+        name = str(getattr(guard, "name", None) or type(guard).__name__)
+        unsaid = "no reason given" if measured is None else f"{measured} is over the limit of {limit}"
+        return Verdict(
+            guard=name,
+            gate=self.gate,
+            subject=self.subject_id,
+            action="trip" if trips else "pass",
+            reason=(reason or unsaid) if trips else "",
+            measured=measured,
+            limit=limit,
+        )

@@ -1,0 +1,193 @@
+"""What happens at one place of a graph."""
+
+from __future__ import annotations
+
+from guardgraph.nodes.admission import (
+    Route,
+    admission,
+    task_of,
+)
+from guardgraph.nodes.agent import (
+    Agent,
+    AgentKind,
+)
+from guardgraph.nodes.agent_node import (
+    agent_node,
+)
+from guardgraph.nodes.apart import (
+    TimedOut,
+    aawait,
+    arun,
+    run,
+    run_coroutine,
+)
+from guardgraph.nodes.assign import (
+    send,
+    send_subtask,
+    worker_pieces,
+)
+from guardgraph.nodes.attempt import (
+    Invalid,
+    answered,
+    failed,
+    gap_of,
+    result_id,
+)
+from guardgraph.nodes.body import (
+    Body,
+    body_of,
+)
+from guardgraph.nodes.conclude import (
+    conclude,
+    exit_gate,
+    outcome_of,
+)
+from guardgraph.nodes.dispatch import (
+    Selection,
+    dispatch_gate,
+    select,
+    unsettled,
+)
+from guardgraph.nodes.event import (
+    Event,
+    EventKind,
+)
+from guardgraph.nodes.flights import (
+    Costs,
+    Flight,
+    may_start,
+)
+from guardgraph.nodes.handoff import (
+    handoff_gate,
+    new_results,
+)
+from guardgraph.nodes.meter import (
+    AllowanceSpent,
+    AsyncMeter,
+    Meter,
+    Tab,
+)
+from guardgraph.nodes.model_agent import (
+    last_text,
+    model_body,
+)
+from guardgraph.nodes.notice import (
+    Notice,
+)
+from guardgraph.nodes.pieces import (
+    accepted_of,
+    gap_piece,
+    pieces_of,
+    result_piece,
+    titles_of,
+)
+from guardgraph.nodes.prices import (
+    Price,
+    price_of,
+)
+from guardgraph.nodes.render import (
+    render,
+)
+from guardgraph.nodes.review import (
+    Again,
+    Review,
+    review,
+)
+from guardgraph.nodes.rounds import (
+    PlanRead,
+    read_plan,
+    round_gate,
+)
+from guardgraph.nodes.scene import (
+    Scene,
+    scene_of,
+    work_until,
+)
+from guardgraph.nodes.services import (
+    KEY,
+    Here,
+    Services,
+    enter,
+    here_of,
+    services_of,
+)
+from guardgraph.nodes.slots import (
+    Slots,
+    Ticket,
+)
+from guardgraph.nodes.stage import (
+    Stage,
+    stage_gate,
+)
+
+__all__ = (
+    "KEY",
+    "Again",
+    "Agent",
+    "AgentKind",
+    "AllowanceSpent",
+    "AsyncMeter",
+    "Body",
+    "Costs",
+    "Event",
+    "EventKind",
+    "Flight",
+    "Here",
+    "Invalid",
+    "Meter",
+    "Notice",
+    "PlanRead",
+    "Price",
+    "Review",
+    "Route",
+    "Scene",
+    "Selection",
+    "Services",
+    "Slots",
+    "Stage",
+    "Tab",
+    "Ticket",
+    "TimedOut",
+    "aawait",
+    "accepted_of",
+    "admission",
+    "agent_node",
+    "answered",
+    "arun",
+    "body_of",
+    "conclude",
+    "dispatch_gate",
+    "enter",
+    "exit_gate",
+    "failed",
+    "gap_of",
+    "gap_piece",
+    "handoff_gate",
+    "here_of",
+    "last_text",
+    "may_start",
+    "model_body",
+    "new_results",
+    "outcome_of",
+    "pieces_of",
+    "price_of",
+    "read_plan",
+    "render",
+    "result_id",
+    "result_piece",
+    "review",
+    "round_gate",
+    "run",
+    "run_coroutine",
+    "scene_of",
+    "select",
+    "send",
+    "send_subtask",
+    "services_of",
+    "stage_gate",
+    "task_of",
+    "titles_of",
+    "unsettled",
+    "work_until",
+    "worker_pieces",
+)

@@ -1,0 +1,104 @@
+"""The way in: what was asked is checked, and the team gets its position and its allowance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command, Overwrite, Send
+from pydantic import ValidationError
+
+from guardgraph.guards import Escalate, Guard, Narrows, Refuse, View
+from guardgraph.nodes.scene import scene_of
+from guardgraph.nodes.services import Here, here_of
+from guardgraph.state import Allowance, BadInput, Ending, Piece, Position, Task, new_id
+
+__all__ = ("Route", "admission", "task_of")
+
+_LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans")
+_RESERVE = "reserve"
+
+Route = Callable[[Mapping[str, Any]], str | list[Send]]
+
+
+def task_of(asked: object) -> Task:
+    """Return what was asked as a task. Raises `BadInput`, naming every field that does not fit."""
+    if isinstance(asked, Task):
+        return asked
+    if isinstance(asked, str):
+        asked = {"goal": asked}
+    if asked is None:
+        raise BadInput('no task: pass {"task": "what is to be done"} or {"task": {"goal": "…"}}')
+    if not isinstance(asked, Mapping):
+        raise BadInput(f"a task is a text, a Task or a mapping of its fields, got {type(asked).__name__}")
+    try:
+        return Task.model_validate(dict(asked))
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'task'}: {e['msg']}" for e in error.errors())
+        raise BadInput(f"the task does not fit: {told}; its fields are {', '.join(Task.model_fields)}") from error
+
+
+def admission(guards: Sequence[Guard], *, team: str, begin: Route, stop: str = "conclude") -> Callable[..., Any]:
+    """Return the node `guard_admission` of a team.
+
+    It validates the task, mints the run id, narrows the allowance, resets all that belongs to one run, and asks the
+    guards of `admission`. Then it goes where `begin` says, or to `stop`.
+    """
+
+    def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
+        task, here = task_of(state.get("task")), here_of(config)
+        now = here.services.clock() if here else datetime.now(UTC)
+        background = [p if isinstance(p, Piece) else Piece.model_validate(p) for p in state.get("background") or ()]
+        position = _position(team, guards, here, now, task)
+        fresh: dict[str, Any] = {"task": task, "position": position, "background": background, "round": 1}
+        scene = scene_of(fresh, config)
+        judgement = scene.judge(guards, "admission", task)
+        verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
+        update = {
+            **dict.fromkeys(_LISTS, Overwrite([])),
+            **fresh,
+            **dict.fromkeys(("plan", "draft", "ending", "outcome")),
+            "verdicts": Overwrite(verdicts),
+        }
+        if judgement.trip is None:
+            return Command(update=update, goto=begin(fresh))
+        status = _status(judgement.on_trip)
+        ending = Ending(status=status, stopped_by=judgement.trip.guard, reason=judgement.trip.reason)
+        return Command(update={**update, "ending": ending}, goto=stop)
+
+    return guard_admission
+
+
+def _status(on_trip: object) -> Any:
+    return "escalated" if isinstance(on_trip, Escalate) else "refused" if isinstance(on_trip, Refuse) else "failed"
+
+
+def _position(team: str, guards: Sequence[Guard], here: Here | None, now: datetime, task: Task) -> Position:
+    above = here.position if here else None
+    inherited = above.allowance if above else Allowance()
+    depth = above.depth if above else 0
+    view = View(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
+    allowance, reserve = inherited, 0.0
+    for guard in guards:
+        if not isinstance(guard, Narrows):
+            continue
+        narrowed = allowance.narrow(guard.narrow(view))
+        # The reserve belongs to the account that is made narrower; what is merely inherited keeps one already.
+        if getattr(guard, _RESERVE, 0) and narrowed.is_metered and not allowance.within(narrowed):
+            reserve = float(getattr(guard, _RESERVE))
+        allowance = narrowed
+    run_id = above.run_id if above else (here.run_id if here and here.run_id else new_id())
+    account = f"{above.account}/{quote(team, safe='')}-{new_id()[:8]}" if above else run_id
+    return Position(
+        run_id=run_id,
+        account=account,
+        work=f"{account}/work" if reserve else account,
+        path=above.path if above else (team,),
+        depth=depth,
+        allowance=allowance,
+        reserve=reserve,
+        started=now,
+    )

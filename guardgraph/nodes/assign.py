@@ -1,0 +1,62 @@
+"""What gates send to agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from langgraph.types import Send
+from pydantic import JsonValue
+
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.pieces import accepted_of, gap_piece, pieces_of, result_piece, titles_of
+from guardgraph.state import Piece, Request, Subtask
+
+__all__ = ("send", "send_subtask", "worker_pieces")
+
+
+def send(
+    agent: Agent,
+    state: Mapping[str, Any],
+    *,
+    attempt: int = 1,
+    feedback: str | None = None,
+    extra: Iterable[Piece] = (),
+) -> Send:
+    """Send the task as a whole: to a planner, a synthesizer or a stage, with all that is accepted so far."""
+    context = (*pieces_of(state, goals=titles_of(state.get("plans") or ())), *extra)
+    request = Request(
+        task=state["task"],
+        context=context,
+        round=state.get("round") or 1,
+        attempt=attempt,
+        feedback=feedback,
+    )
+    return Send(agent.name, {"request": request, "position": state["position"]})
+
+
+def send_subtask(
+    agent: Agent, subtask: Subtask, state: Mapping[str, Any], *, attempt: int = 1, feedback: str | None = None
+) -> Send:
+    """Send one subtask with the accepted results that it depends on, and nothing of the others'."""
+    needed = set(subtask.depends_on)
+    goals = titles_of(state.get("plans") or ()) if needed else {}
+    results = (result_piece(r, goals) for r in accepted_of(state) if r.subtask in needed) if needed else ()
+    gaps = (gap_piece(g, goals) for g in state.get("gaps") or () if g.subtask in needed) if needed else ()
+    request = Request(
+        task=state["task"],
+        subtask=subtask,
+        context=(*(state.get("background") or ()), *results, *gaps),
+        round=state.get("round") or 1,
+        attempt=attempt,
+        feedback=feedback,
+    )
+    return Send(agent.name, {"request": request, "position": state["position"]})
+
+
+def worker_pieces(workers: Iterable[Agent]) -> tuple[Piece, ...]:
+    """Return who can be delegated to, as context for a planner."""
+    return tuple(
+        Piece(kind="worker", title=worker.name, value={"skills": list[JsonValue](sorted(worker.skills))}, sender="team")
+        for worker in workers
+    )

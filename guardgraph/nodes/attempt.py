@@ -1,0 +1,110 @@
+"""From what an agent has answered to a result. Pure: no clock, no ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from guardgraph.nodes.agent import Agent
+from guardgraph.state import AgentError, Gap, Outcome, Refusal, Reply, Request, Result, Usage, to_json
+
+__all__ = ("Invalid", "answered", "failed", "gap_of", "result_id")
+
+
+class Invalid(ValueError):
+    """What a model answered cannot be read as what its agent declares."""
+
+
+def result_id(agent: str, request: Request) -> str:
+    """Return the id of the result of one attempt; the same when a crashed attempt runs again."""
+    subject = request.subtask.id if request.subtask else f"r{request.round}"
+    return f"{agent}/{subject}#{request.attempt}"
+
+
+def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: Refusal | None) -> Result:
+    """Return the result of an attempt that has answered `raw`; after a stop it is only partial."""
+    if isinstance(raw, Outcome):
+        return _of_team(agent, request, raw, usage)
+    reply = raw if isinstance(raw, Reply) else Reply(value=raw)
+    try:
+        value = _fitting(agent.output, reply.value)
+    except (ValidationError, PydanticSerializationError, ValueError) as error:
+        return failed(agent, request, AgentError(kind="invalid", message=_short(error)), usage=usage)
+    error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
+    return _result(agent, request, usage).model_copy(
+        update={
+            "status": "ok" if stopped is None else "partial",
+            "stopped_by": None if stopped is None else "Budget",
+            "value": value,
+            "evidence": reply.evidence,
+            "confidence": reply.confidence,
+            "reasoning": reply.reasoning,
+            "subtasks": reply.subtasks,
+            "error": error,
+        }
+    )
+
+
+def failed(agent: Agent, request: Request, error: AgentError, *, usage: Usage) -> Result:
+    """Return the result of an attempt that gave no answer."""
+    status = {"timeout": "timeout", "skipped": "skipped"}.get(error.kind, "failed")
+    by = "Budget" if error.kind in ("stopped", "skipped") else "Deadline" if error.kind == "timeout" else None
+    return _result(agent, request, usage).model_copy(update={"status": status, "error": error, "stopped_by": by})
+
+
+def _result(agent: Agent, request: Request, usage: Usage) -> Result:
+    return Result(
+        id=result_id(agent.name, request),
+        agent=agent.name,
+        version=agent.version,
+        subtask=request.subtask.id if request.subtask else None,
+        round=request.round,
+        attempt=request.attempt,
+        usage=usage,
+    )
+
+
+def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> Result:
+    """Return a nested team's outcome as a result: a degraded team never looks complete from above."""
+    team = f"{agent.name}:{request.subtask.id}" if request.subtask else agent.name
+    gaps = tuple(gap.model_copy(update={"path": (team, *gap.path)}) for gap in outcome.gaps)
+    has_value = outcome.status in ("completed", "degraded") and outcome.value is not None
+    error = None
+    if outcome.status != "completed":
+        why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"
+        error = AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}")
+    status = "ok" if outcome.status == "completed" else "partial" if has_value else "failed"
+    return _result(agent, request, usage).model_copy(
+        update={
+            "status": status,
+            "value": outcome.value,
+            "evidence": outcome.evidence,
+            "confidence": outcome.confidence,
+            "gaps": gaps,
+            "stopped_by": outcome.stopped_by,
+            "error": error,
+        }
+    )
+
+
+def _fitting(output: Any, value: object) -> Any:
+    """Return `value` as JSON data; raise `ValueError` if it does not fit the declared type."""
+    if output is None:
+        return to_json(value)
+    adapter = TypeAdapter[Any](output)
+    return adapter.dump_python(adapter.validate_python(value), mode="json")
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        told = [f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()[:5]]
+        return f"the value does not fit {error.title}: {'; '.join(told)}"
+    return f"the value cannot be stored as JSON: {error}"
+
+
+def gap_of(result: Result, *, guard: str | None = None, reason: str | None = None) -> Gap:
+    """Return what a result that is not used leaves open."""
+    why = reason or (result.error.message if result.error else "no answer")
+    return Gap(subtask=result.subtask or result.agent, agent=result.agent, reason=why, guard=guard or result.stopped_by)

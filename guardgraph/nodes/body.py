@@ -1,0 +1,100 @@
+"""How each kind of agent is called with a request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.model_agent import last_text, model_body
+from guardgraph.nodes.render import render
+from guardgraph.state import Outcome, Request, Task
+
+__all__ = ("Body", "body_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An agent's work, sync and async; one of both may be missing."""
+
+    call: Callable[[Request, RunnableConfig], Any] | None
+    acall: Callable[[Request, RunnableConfig], Awaitable[Any]] | None
+
+
+def body_of(agent: Agent, *, evidence: bool) -> Body:
+    """Return how to call `agent`; with `evidence` a model agent answers its value with quotes."""
+    if agent.kind == "model":
+        return Body(*model_body(agent, evidence=evidence))
+    if agent.kind == "function":
+        return _function(agent.run)
+    ask, tell = _translation(agent)
+    run: Any = agent.run
+
+    def call(request: Request, config: RunnableConfig) -> Any:
+        return tell(run.invoke(ask(request), config))
+
+    async def acall(request: Request, config: RunnableConfig) -> Any:
+        return tell(await run.ainvoke(ask(request), config))
+
+    return Body(call, acall)
+
+
+def _function(run: Callable[..., Any]) -> Body:
+    called = run if inspect.isfunction(run) or inspect.ismethod(run) else getattr(run, "__call__", run)  # noqa: B004
+    if inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(called):
+
+        async def acall(request: Request, config: RunnableConfig) -> Any:
+            return await run(request)
+
+        return Body(None, acall)
+
+    def call(request: Request, config: RunnableConfig) -> Any:
+        return run(request)
+
+    return Body(call, None)
+
+
+def _translation(agent: Agent) -> tuple[Callable[[Request], Any], Callable[[Any], Any]]:
+    """Return what goes into a graph or Runnable, and what is taken from its output."""
+    if agent.kind == "team":
+        return agent.ask or _ask_team, agent.tell or _tell_team
+    if agent.kind == "messages":
+        return _ask_messages, agent.tell or _tell_messages
+    return agent.ask or _as_it_is, agent.tell or _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _ask_team(request: Request) -> dict[str, Any]:
+    if request.subtask is None:
+        return {"task": request.task, "background": list(request.context)}
+    task = Task(
+        id=request.subtask.id,
+        goal=request.subtask.goal,
+        inputs={**request.task.inputs, **request.subtask.inputs},
+        stakes=request.task.stakes,
+        categories=request.task.categories,
+        origin=request.task.origin or request.task.goal,
+    )
+    return {"task": task, "background": [piece for piece in request.context if piece.kind != "worker"]}
+
+
+def _tell_team(output: dict[str, Any]) -> Outcome:
+    outcome: Any = output["outcome"]
+    return outcome if isinstance(outcome, Outcome) else Outcome.model_validate(outcome)
+
+
+def _ask_messages(request: Request) -> dict[str, Any]:
+    return {"messages": [HumanMessage(render(request))]}
+
+
+def _tell_messages(output: dict[str, Any]) -> Any:
+    structured = output.get("structured_response")
+    return last_text(output["messages"]) if structured is None else structured

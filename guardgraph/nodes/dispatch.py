@@ -1,0 +1,168 @@
+"""Which subtasks are sent to whom, and which the allowance does not pay for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command, Send
+
+from guardgraph.guards import Escalate, Guard
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.assign import send_subtask
+from guardgraph.nodes.rounds import read_plan
+from guardgraph.nodes.scene import Scene, scene_of
+from guardgraph.state import Allowance, Amount, Ending, Gap, Plan, Subtask, Usage, Verdict
+
+__all__ = ("Selection", "dispatch_gate", "select", "unsettled")
+
+
+@dataclass(slots=True)
+class Selection:
+    """What one pass of the dispatch gate decides."""
+
+    sent: list[Send] = field(default_factory=list[Send])
+    gaps: list[Gap] = field(default_factory=list[Gap])
+    verdicts: list[Verdict] = field(default_factory=list[Verdict])
+    ending: Ending | None = None
+
+
+def dispatch_gate(
+    guards: Sequence[Guard],
+    *,
+    planner: Agent,
+    workers: Sequence[Agent],
+    next_round: Callable[..., Any],
+    finish: Callable[..., Any],
+    reads_plan: bool,
+) -> Callable[..., Any]:
+    """Return the node that sends subtasks; where no `guard_round` stands before it, it reads the plan itself.
+
+    All that can start are sent at once, in order of priority. What no worker can do, what depends on something that
+    is missing, and what a guard stops becomes a gap.
+    """
+
+    def dispatch(state: Mapping[str, Any], config: RunnableConfig) -> Any:
+        scene = scene_of(state, config)
+        update: dict[str, Any] = {}
+        plan: Plan | None = state.get("plan")
+        if reads_plan and not unsettled(state, plan):
+            read = read_plan(scene, planner, workers)
+            update, plan = read.update, read.plan
+            if read.again is not None:
+                return Command(update=update, goto=[read.again])
+            if plan is None or not plan.subtasks:
+                return Command(update=update, goto=finish({**state, **update}))
+        chosen = select(scene, guards, workers, plan or Plan())
+        update = {**update, "verdicts": chosen.verdicts, "gaps": [*update.get("gaps", []), *chosen.gaps]}
+        if chosen.ending is not None:
+            update["ending"] = chosen.ending
+            return Command(update=update, goto=finish({**state, **update}))
+        if chosen.sent:
+            return Command(update=update, goto=chosen.sent)
+        after = {**state, **update, "gaps": [*(state.get("gaps") or ()), *update["gaps"]]}
+        route = next_round(scene, after)
+        return Command(update={**update, **route.update}, goto=route.goto)
+
+    return dispatch
+
+
+def unsettled(state: Mapping[str, Any], plan: Plan | None) -> list[Subtask]:
+    """Return the subtasks of a plan that were neither tried nor given up."""
+    if plan is None:
+        return []
+    settled = {r.subtask for r in state.get("results") or ()} | {g.subtask for g in state.get("gaps") or ()}
+    return [subtask for subtask in plan.subtasks if subtask.id not in settled]
+
+
+def select(scene: Scene, guards: Sequence[Guard], workers: Sequence[Agent], plan: Plan) -> Selection:
+    """Choose what is sent now: in order of priority, as long as what is left pays for it."""
+    chosen = Selection()
+    accepted = set(scene.state.get("accepted") or ())
+    done = {result.subtask for result in scene.state.get("results") or () if result.id in accepted}
+    waiting = unsettled(scene.state, plan)
+    possible = done | {subtask.id for subtask in waiting}
+    turns: dict[frozenset[str], int] = {}
+    left = scene.left
+    for subtask in sorted(waiting, key=lambda subtask: -subtask.priority):
+        missing = [need for need in subtask.depends_on if need not in possible]
+        if missing:
+            chosen.gaps.append(Gap(subtask=subtask.id, reason=f"it depends on what is missing: {', '.join(missing)}"))
+            possible.discard(subtask.id)
+        elif done.issuperset(subtask.depends_on):
+            left = _offer(chosen, scene, guards, workers, subtask, left, turns)
+            if chosen.ending is not None:
+                return chosen
+    if not chosen.sent:  # what still waits now waits for a gap
+        open_ = [s for s in waiting if s.id not in {gap.subtask for gap in chosen.gaps}]
+        chosen.gaps.extend(Gap(subtask=s.id, reason="what it depends on is missing") for s in open_)
+    return chosen
+
+
+def _offer(
+    chosen: Selection,
+    scene: Scene,
+    guards: Sequence[Guard],
+    workers: Sequence[Agent],
+    subtask: Subtask,
+    left: Allowance,
+    turns: dict[frozenset[str], int],
+) -> Allowance:
+    """Send one subtask or note why not; return what is left after it."""
+    worker = _worker(workers, subtask, turns)
+    if worker is None:
+        skills = sorted({skill for agent in workers for skill in (*agent.skills, agent.name)})
+        reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(skills)}"
+        chosen.gaps.append(Gap(subtask=subtask.id, reason=reason))
+        return left
+    expects = worker.expected or scene.services.costs.expected(worker.name)
+    known = {**scene.state, "verdicts": [*(scene.state.get("verdicts") or ()), *chosen.verdicts]}
+    judgement = scene.judge(guards, "dispatch", subtask, left=left, expects=expects, deeper=1, state=known)
+    chosen.verdicts.extend(judgement.alerts)
+    trip = judgement.trip
+    if trip is not None:
+        chosen.verdicts.append(trip)
+        chosen.gaps.append(Gap(subtask=subtask.id, agent=worker.name, reason=trip.reason, guard=trip.guard))
+        if isinstance(judgement.on_trip, Escalate):
+            chosen.ending = Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason)
+        return left
+    refusal = _count(scene, subtask)
+    if refusal is not None:
+        chosen.gaps.append(Gap(subtask=subtask.id, agent=worker.name, reason=refusal, guard="Limits"))
+        return left
+    chosen.sent.append(send_subtask(worker, subtask, scene.state))
+    return _after(left, expects)
+
+
+def _worker(workers: Sequence[Agent], subtask: Subtask, turns: dict[frozenset[str], int]) -> Agent | None:
+    """Return who does it: those who can take turns."""
+    wanted = subtask.skill
+    fit = [agent for agent in workers if wanted is None or wanted in agent.skills or wanted == agent.name]
+    if not fit:
+        return None
+    key = frozenset(agent.name for agent in fit)
+    turns[key] = turns.get(key, -1) + 1
+    return fit[turns[key] % len(fit)]
+
+
+def _count(scene: Scene, subtask: Subtask) -> str | None:
+    """Book one subtask in the whole tree's books; say why it cannot be booked."""
+    if scene.left.subtasks is None:
+        return None
+    services, account = scene.services, scene.position.work
+    entry = f"{account}>{subtask.id}"
+    refusal = services.ledger.reserve(entry, account, services.epoch_of(account), Amount(subtasks=1))
+    if refusal is not None:
+        return str(refusal)
+    services.ledger.settle(entry, Usage())
+    return None
+
+
+def _after(left: Allowance, expects: Amount | None) -> Allowance:
+    """Return what is left once this one is let through."""
+    part = expects or Amount()
+    usage = Usage(input_tokens=part.tokens, usd=part.usd if part.usd is not None else 0, calls=part.calls)  # type: ignore[arg-type]
+    rest = left.minus(usage)
+    return rest if rest.subtasks is None else rest.model_copy(update={"subtasks": max(rest.subtasks - 1, 0)})

@@ -1,0 +1,134 @@
+"""Which attempts are under way, what they are expected to cost, and whether one more can be paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from threading import Lock
+from typing import NamedTuple
+
+from guardgraph.state import Amount, Balance, Refusal, Usage, chain_of
+
+__all__ = ("Costs", "Flight", "may_start")
+
+_PRESUMED = Amount(tokens=8_000, calls=2)
+
+
+class Flight(NamedTuple):
+    """An attempt under way."""
+
+    account: str
+    expects: Amount
+    spent: Amount
+
+
+class _Input(NamedTuple):
+    """The most that calls of one size have counted and read."""
+
+    counted: int
+    read: int
+    ratio: float
+
+
+@dataclass(slots=True)
+class Costs:
+    """What attempts of an agent have cost so far in this process: the mean, and the largest single model call."""
+
+    _sums: dict[str, tuple[int, Usage]] = field(default_factory=dict[str, tuple[int, Usage]])
+    _calls: dict[str, int] = field(default_factory=dict[str, int])
+    _inputs: dict[str, dict[int, _Input]] = field(default_factory=dict[str, "dict[int, _Input]"])
+    _lock: Lock = field(default_factory=Lock)
+
+    def learn(self, agent: str, usage: Usage) -> None:
+        """Take note of what a finished attempt has cost."""
+        with self._lock:
+            count, total = self._sums.get(agent, (0, Usage()))
+            self._sums[agent] = (count + 1, total + usage)
+
+    def learn_call(self, agent: str, *, counted: int, read: int, total: int) -> None:
+        """Take note of one model call: tokens counted before, input tokens reported after, tokens in all."""
+        with self._lock:
+            self._calls[agent] = max(self._calls.get(agent, 0), total)
+            if counted > 0 and read:
+                sizes = self._inputs.setdefault(agent, {})
+                known = sizes.get(counted.bit_length(), _Input(0, 0, 0.0))
+                sizes[counted.bit_length()] = _Input(
+                    max(known.counted, counted), max(known.read, read), max(known.ratio, read / counted)
+                )
+
+    def expected(self, agent: str) -> Amount | None:
+        """Return the mean cost of an attempt, rounded up; `None` before the first has finished."""
+        count, total = self._sums.get(agent, (0, Usage()))
+        if not count:
+            return None
+        usd = None if total.usd is None else total.usd / count
+        return Amount(tokens=-(-total.tokens // count), usd=usd, calls=-(-total.calls // count))
+
+    def largest_call(self, agent: str) -> int:
+        """Return the tokens of the largest model call so far; 0 if there was none."""
+        return self._calls.get(agent, 0)
+
+    def input_of(self, agent: str, counted: int) -> int:
+        """Return how many input tokens a call will be reported to have read, from what calls of its size have read.
+
+        A size is a power of two. For a size that was not seen yet the nearest one tells; before the first call it is
+        what was counted.
+        """
+        with self._lock:
+            sizes = dict(self._inputs.get(agent) or {})
+        if not sizes:
+            return counted
+        nearest = min(sizes, key=lambda size: abs(size - counted.bit_length()))
+        known = sizes[nearest]
+        if nearest != counted.bit_length():
+            return int(counted * known.ratio)
+        return known.read + int(max(counted - known.counted, 0) * known.ratio)
+
+
+def may_start(
+    account: str,
+    expects: Amount | None,
+    *,
+    above: Iterable[Balance],
+    flights: Mapping[str, Flight],
+    may_be_free: bool = False,
+) -> Refusal | None:
+    """Say whether an attempt can be paid for beside those under way; `None` lets it start.
+
+    A refusal that `waits` may turn out otherwise once an attempt under way has ended. An attempt whose cost nobody
+    knows is presumed to be dear, but the only one under way is always let through: it shows what the others cost.
+    What costs nothing always starts, and so does what `may_be_free` once all is spent: it can take from nobody.
+    """
+    mine = frozenset(chain_of(account))
+    for balance in above:
+        rivals = list(_rivals(balance.account, mine, flights))
+        for what in ("tokens", "usd", "calls"):
+            cap = getattr(balance.cap, what)
+            if cap is None:
+                continue
+            spent = getattr(balance.spent, what)
+            free = (cap if spent is None else cap - spent) - sum((_due(f, what) for f in rivals), type(cap)(0))
+            wanted = getattr(_PRESUMED if expects is None else expects, what) or 0
+            if not wanted or (expects is None and may_be_free and spent is not None and cap <= spent):
+                continue
+            if free <= 0 or wanted > free:
+                known_lack = expects is not None or free <= 0
+                if rivals:
+                    return Refusal(balance.account, what, wanted, max(free, type(cap)(0)), waits=True)
+                if known_lack:
+                    return Refusal(balance.account, what, wanted, max(free, type(cap)(0)))
+    return None
+
+
+def _rivals(account: str, mine: frozenset[str], flights: Mapping[str, Flight]) -> Iterable[Flight]:
+    """Yield the outermost flights under `account` that are not above the asker."""
+    under = {name for name in flights if name.startswith(f"{account}/") and name not in mine}
+    for name in under:
+        if not under.intersection(chain_of(name)[:-1]):
+            yield flights[name]
+
+
+def _due(flight: Flight, what: str) -> int | Decimal:
+    expected, spent = getattr(flight.expects, what) or 0, getattr(flight.spent, what) or 0
+    return max(expected - spent, type(expected)(0))

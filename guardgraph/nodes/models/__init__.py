@@ -1,0 +1,20 @@
+"""Models that need no key, and how a model is found by its name."""
+
+from __future__ import annotations
+
+from guardgraph.nodes.models.extractive import ExtractiveModel
+from guardgraph.nodes.models.replay import RecordingModel, ReplayModel, digest_of, record
+from guardgraph.nodes.models.resolve import MissingIntegration, model_of
+from guardgraph.nodes.models.scripted import ScriptedModel, Spoken
+
+__all__ = (
+    "ExtractiveModel",
+    "MissingIntegration",
+    "RecordingModel",
+    "ReplayModel",
+    "ScriptedModel",
+    "Spoken",
+    "digest_of",
+    "model_of",
+    "record",
+)

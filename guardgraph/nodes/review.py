@@ -1,0 +1,108 @@
+"""Accept new results, or refuse them with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from guardgraph.guards import Escalate, Guard, Refuse, Retry
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.attempt import gap_of
+from guardgraph.nodes.scene import Scene
+from guardgraph.state import Ending, Gap, Gate, Result, Verdict
+
+__all__ = ("Again", "Review", "review")
+
+
+class Again(NamedTuple):
+    """One more attempt."""
+
+    result: Result
+    """The attempt that is not used."""
+    agent: Agent
+    """Who tries now."""
+    reason: str
+    """Why the attempt before was refused; goes to the agent."""
+
+
+@dataclass(slots=True)
+class Review:
+    """What a gate decides about new results."""
+
+    accepted: list[Result] = field(default_factory=list[Result])
+    refused: list[Result] = field(default_factory=list[Result])
+    again: list[Again] = field(default_factory=list[Again])
+    gaps: list[Gap] = field(default_factory=list[Gap])
+    verdicts: list[Verdict] = field(default_factory=list[Verdict])
+    ending: Ending | None = None
+
+
+def review(
+    scene: Scene, guards: Sequence[Guard], agents: Mapping[str, Agent], results: Sequence[Result], *, gate: Gate
+) -> Review:
+    """Judge `results`, the best paid first; `agents` are the declared agents by name, fallbacks included."""
+    found = Review()
+    for result in results:
+        _review_one(found, scene, guards, agents, result, gate)
+    return found
+
+
+def _review_one(
+    found: Review, scene: Scene, guards: Sequence[Guard], agents: Mapping[str, Agent], result: Result, gate: Gate
+) -> None:
+    fit = guards if result.has_value else [guard for guard in guards if getattr(guard, "judges_failures", False)]
+    judgement = scene.judge(fit, gate, result, left=None)
+    found.verdicts.extend(judgement.alerts)
+    if judgement.trip is None and result.has_value:
+        found.accepted.append(result)
+        found.gaps.extend(_gaps_within(result))
+        return
+    found.refused.append(result)
+    if judgement.trip is not None:
+        found.verdicts.append(judgement.trip)
+    reason = judgement.trip.reason if judgement.trip else result.error.message if result.error else "no answer"
+    agent = _next(scene, agents, result, judgement.on_trip if judgement.trip else None)
+    if agent is not None and found.ending is None:
+        found.again.append(Again(result, agent, reason))
+        return
+    guard = judgement.trip.guard if judgement.trip else result.stopped_by
+    found.gaps.extend([*result.gaps, gap_of(result, guard=guard, reason=reason)])
+    if isinstance(judgement.on_trip, Escalate):
+        found.ending = Ending(status="escalated", stopped_by=guard, reason=reason)
+    elif isinstance(judgement.on_trip, Refuse) and gate == "exit":
+        found.ending = Ending(status="refused", stopped_by=guard, reason=reason)
+
+
+def _gaps_within(result: Result) -> list[Gap]:
+    """Return what an accepted result leaves open: a partial one is never taken for a whole one."""
+    if result.status == "ok":
+        return []
+    return list(result.gaps) or [gap_of(result)]
+
+
+def _next(scene: Scene, agents: Mapping[str, Agent], result: Result, on_trip: object) -> Agent | None:
+    """Return who tries again: the same agent, its fallback, or nobody."""
+    agent = agents.get(result.agent)
+    hopeless = result.error is not None and result.error.kind in ("skipped", "stopped")
+    until = scene.allowance.deadline
+    if agent is None or hopeless or (until is not None and scene.now >= until):
+        return None
+    tried = [r for r in _attempts(scene, result) if r.agent == agent.name]
+    allowed = agent.attempts
+    if isinstance(on_trip, Retry):
+        allowed = max(allowed, 1 + on_trip.times)
+    elif on_trip is not None:  # refused for good
+        return None
+    if len(tried) < allowed:
+        return agent
+    return agent.fallback
+
+
+def _attempts(scene: Scene, result: Result) -> list[Result]:
+    """Return all attempts at the same work."""
+    every: list[Result] = [*(scene.state.get("results") or ()), *(scene.state.get("plans") or ())]
+    draft = scene.state.get("draft")
+    if draft is not None and draft.id == result.id:  # a draft's earlier attempts are known by their number
+        return [result] * result.attempt
+    return [r for r in every if r.subtask == result.subtask and (r.subtask is not None or r.round == result.round)]

@@ -1,0 +1,146 @@
+"""What a gate sees when it is reached: the state, the books, the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from traceback import format_exception_only
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from guardgraph.guards import Guard, Judgement, Reads, View, judge, name_of
+from guardgraph.nodes.services import Services, here_of, services_of
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    Balance,
+    Gate,
+    Position,
+    Result,
+    Usage,
+    Verdict,
+    left_of,
+)
+
+__all__ = ("Scene", "scene_of", "work_until")
+
+_COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A gate's view of its team at one moment; read once per gate."""
+
+    state: Mapping[str, Any]
+    position: Position
+    services: Services
+    now: datetime
+    allowance: Allowance
+    left: Allowance
+    """What the team's workers may still spend."""
+    spent: Usage
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for work is over; what is left of it is for concluding."""
+        until = work_until(self.position)
+        return until is not None and self.now >= until
+
+    def judge(
+        self,
+        guards: Sequence[Guard],
+        gate: Gate,
+        subject: Any,
+        *,
+        left: Allowance | None = None,
+        expects: Amount | None = None,
+        deeper: int = 0,
+        state: Mapping[str, Any] | None = None,
+    ) -> Judgement:
+        """Judge one subject, tell the listener of trips and alerts, and return what the guards say."""
+        placed = [guard for guard in guards if gate in guard.gates]
+        if not placed:
+            return Judgement(None, None)
+        view = View(
+            gate=gate,
+            subject=subject,
+            now=self.now,
+            state=self.state if state is None else state,
+            allowance=self.allowance,
+            left=self.left if left is None else left,
+            spent=self.spent,
+            expects=expects,
+            depth=self.position.depth + deeper,
+            path=self.position.path,
+        )
+        judgement = _judged(placed, view)
+        for verdict in _shown(judgement):
+            self.services.tell("verdict", self.position, **verdict.model_dump(mode="json", exclude_defaults=True))
+        return judgement
+
+
+def work_until(team: Position) -> datetime | None:
+    """Return when agents have to be back: a tenth (at most 10 s) before the deadline, so that the team can conclude."""
+    deadline = team.allowance.deadline
+    return None if deadline is None else deadline - min(timedelta(seconds=10), (deadline - team.started) / 10)
+
+
+def scene_of(state: Mapping[str, Any], config: RunnableConfig | None) -> Scene:
+    """Return what a gate of the team sees now."""
+    given = state["position"]
+    position = given if isinstance(given, Position) else Position.model_validate(given)
+    services = services_of(here_of(config), position.run_id)
+    services.ensure_open(position)
+    balances = services.ledger.balances(position.work)
+    return Scene(
+        state=state,
+        position=position,
+        services=services,
+        now=services.clock(),
+        allowance=_allowance(position, balances),
+        left=left_of(balances).narrow(position.allowance.model_copy(update=dict.fromkeys(_COUNTS))),
+        spent=services.ledger.usage(position.account),
+    )
+
+
+def _allowance(position: Position, balances: tuple[Balance, ...]) -> Allowance:
+    """Return the team's allowance with the caps of its account, which may have been raised since admission."""
+    mine = next((balance.cap for balance in balances if balance.account == position.account), None)
+    if mine is None:
+        return position.allowance
+    return position.allowance.model_copy(update={name: getattr(mine, name) for name in _COUNTS})
+
+
+def _judged(guards: Sequence[Guard], view: View) -> Judgement:
+    """Ask the guards one after the other, each with the sources that it reads itself; the first trip ends it."""
+    alerts: list[Verdict] = []
+    for guard in guards:
+        if isinstance(guard, Reads) and isinstance(view.subject, Result):
+            try:
+                said = judge([guard], replace(view, sources=_sources(guard, view.subject)))
+            except Exception as error:  # what cannot be read must not let pass
+                raised = "".join(format_exception_only(error)).strip()
+                reason = f"guard {name_of(guard)!r} could not read its sources: {raised}"[:2_000]
+                said = Judgement(view.verdict(guard, trips=True, reason=reason), guard.on_trip)
+        else:
+            said = judge([guard], view)
+        alerts.extend(said.alerts)
+        if said.trip is not None:
+            return Judgement(said.trip, said.on_trip, tuple(alerts))
+    return Judgement(None, None, tuple(alerts))
+
+
+def _sources(reader: Reads, result: Result) -> dict[str, str]:
+    """Read, for a guard that judges by them, the sources that a result names."""
+    found: dict[str, str] = {}
+    for evidence in result.evidence:
+        text = None if evidence.source in found else reader.read(evidence)
+        if text is not None:
+            found[evidence.source] = text
+    return found
+
+
+def _shown(judgement: Judgement) -> tuple[Verdict, ...]:
+    return (*judgement.alerts, *((judgement.trip,) if judgement.trip else ()))

@@ -1,0 +1,158 @@
+"""What a run has at hand in this process: ledger, clock, slots, listeners; and where in the tree it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from guardgraph.nodes.event import Event, EventKind
+from guardgraph.nodes.flights import Costs, Flight
+from guardgraph.nodes.notice import Notice
+from guardgraph.nodes.slots import Slots, Ticket
+from guardgraph.state import Allowance, Amount, Ledger, MemoryLedger, Position
+
+__all__ = ("KEY", "Here", "Services", "enter", "here_of", "services_of")
+
+KEY = "guardgraph"
+"""The key under `config["configurable"]` by which position and services travel; nested graphs inherit it."""
+
+_KEPT_RUNS = 256
+
+
+@dataclass(slots=True)
+class Services:
+    """What a run has at hand in this process."""
+
+    ledger: Ledger = field(default_factory=MemoryLedger)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    listen: Callable[[Event], None] | None = None
+    costs: Costs = field(default_factory=Costs)
+    changed: Notice = field(default_factory=Notice)
+    starting: Lock = field(default_factory=Lock)
+    """Held while it is decided whether one more attempt can be paid for."""
+    _slots: dict[str, Slots] = field(default_factory=dict[str, Slots])
+    _flights: dict[str, Amount] = field(default_factory=dict[str, Amount])
+    _epochs: dict[str, int] = field(default_factory=dict[str, int])
+    _lock: Lock = field(default_factory=Lock)
+
+    def slots(self, account: str, limit: int | None) -> Slots:
+        """Return the slots of the team with this account, made at the first call."""
+        with self._lock:
+            return self._slots.setdefault(account, Slots(limit))
+
+    def take_off(self, account: str, expects: Amount) -> None:
+        """Note that an attempt is under way."""
+        with self._lock:
+            self._flights[account] = expects
+
+    def land(self, account: str) -> None:
+        """Note that an attempt has ended."""
+        with self._lock:
+            self._flights.pop(account, None)
+        self.changed.tell()
+
+    def flights(self) -> dict[str, Flight]:
+        """Return the attempts under way, with what they have spent."""
+        with self._lock:
+            under_way = dict(self._flights)
+        return {name: Flight(name, expects, self._spent(name)) for name, expects in under_way.items()}
+
+    def ensure_open(self, position: Position) -> None:
+        """Open the accounts of a team, if this process has not done so yet."""
+        if position.work in self._epochs:
+            return
+        with self._lock:
+            if position.work in self._epochs:
+                return
+            self._epochs[position.account] = self._opened(position.account, position.allowance)
+            if position.work != position.account:
+                self._epochs[position.work] = self._opened(
+                    position.work, position.allowance.share(1 - position.reserve)
+                )
+
+    def epoch_of(self, account: str) -> int:
+        """Return the epoch under which this process has opened a team's account."""
+        return self._epochs[account]
+
+    def tell(self, kind: EventKind, position: Position, **data: Any) -> None:
+        """Tell the listener, if there is one. A listener that raises does not disturb the run."""
+        if self.listen is not None:
+            event = Event(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
+            try:
+                self.listen(event)
+            except Exception:  # the listener's own trouble; the run goes on
+                self.listen = None
+
+    def _opened(self, account: str, cap: Allowance) -> int:
+        """Open an account; one that was opened before keeps a limit that was raised since."""
+        known = self.ledger.balances(account)
+        if known and known[-1].account == account:
+            cap = _wider(known[-1].cap, cap)
+        return self.ledger.open(account, cap)
+
+    def _spent(self, account: str) -> Amount:
+        balances = self.ledger.balances(account)
+        return balances[-1].spent if balances and balances[-1].account == account else Amount()
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where in the tree something runs, and what it has at hand. Travels in the config; never stored."""
+
+    services: Services
+    position: Position | None = None
+    """The agent that the code runs in; `None` above the first team."""
+    run_id: str | None = None
+    """The id that the first team's run shall have."""
+    slots: tuple[Slots, ...] = ()
+    """The slots of the teams above, innermost first."""
+    ticket: Ticket | None = None
+    """The slot that the agent holds."""
+    output_bound: Callable[[int, int | None], int | None] | None = None
+    """Tells how many tokens one model call may write, from the tokens it reads and what is wanted."""
+
+
+_CURRENT: ContextVar[Here | None] = ContextVar("guardgraph_here", default=None)
+_DEFAULTS: dict[str, Services] = {}
+_DEFAULTS_LOCK = Lock()
+
+
+def _wider(one: Allowance, other: Allowance) -> Allowance:
+    """Return the wider of two limits, field by field; `None` is the widest."""
+    pairs = {what: (getattr(one, what), getattr(other, what)) for what in Allowance.model_fields}
+    return Allowance.model_construct(**{what: None if None in pair else max(pair) for what, pair in pairs.items()})
+
+
+def here_of(config: Mapping[str, Any] | RunnableConfig | None) -> Here | None:
+    """Return where the caller stands: from its config, or else from its context.
+
+    The context serves code that invokes a team with a `thread_id` of its own: LangGraph then drops what it inherits.
+    """
+    here = ((config or {}).get("configurable") or {}).get(KEY)
+    return here if isinstance(here, Here) else _CURRENT.get()
+
+
+def enter(here: Here) -> None:
+    """Make `here` known to the current context."""
+    _CURRENT.set(here)
+
+
+def services_of(here: Here | None, run_id: str) -> Services:
+    """Return the services of a run: those that came with the config, else this process's own for that run.
+
+    Those of the last 256 runs are kept.
+    """
+    if here is not None:
+        return here.services
+    with _DEFAULTS_LOCK:
+        services = _DEFAULTS.pop(run_id, None) or Services()
+        _DEFAULTS[run_id] = services
+        while len(_DEFAULTS) > _KEPT_RUNS:
+            del _DEFAULTS[next(iter(_DEFAULTS))]
+        return services

@@ -1,0 +1,19 @@
+"""Running graphs: threads, progress, the command line."""
+
+from __future__ import annotations
+
+from guardgraph.runs.run import (
+    Run,
+    RunStatus,
+    Waiting,
+)
+from guardgraph.runs.runner import (
+    Runner,
+)
+
+__all__ = (
+    "Run",
+    "RunStatus",
+    "Runner",
+    "Waiting",
+)

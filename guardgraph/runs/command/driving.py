@@ -1,0 +1,102 @@
+"""Working on a thread: with progress, with Ctrl-C, and with what is written at the end."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from sqlalchemy import make_url
+
+from guardgraph.runs.command.board import Caps
+from guardgraph.runs.command.exit_code import code_of_run
+from guardgraph.runs.command.progress import watching
+from guardgraph.runs.command.written import run_as_json, value_as_text, write_file, write_json
+from guardgraph.runs.run import Run
+from guardgraph.runs.runner import Runner
+
+__all__ = ("drive", "resume_line", "tell")
+
+
+def drive(
+    work: Callable[[Runner], Run],
+    url: str,
+    *,
+    graphs: dict[str, Callable[..., Any]],
+    limits: Caps,
+    db: str | None,
+    as_json: bool,
+    out: Path | None = None,
+) -> int:
+    """Do `work` with a runner on `url`, show what happens, write what came of it, and return the exit code.
+
+    The first Ctrl-C lets the superstep under way end; a second one ends the command at once.
+    """
+    with (
+        watching(limits, quiet=as_json) as listen,
+        Runner(url, graphs=graphs, listen=listen) as runner,
+        _draining(runner, quiet=as_json),
+    ):
+        run = work(runner)
+    return tell(run, db=db, as_json=as_json, out=out)
+
+
+def tell(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) -> int:
+    """Write what came of a run: the answer on stdout (or in a file), a few lines about it on stderr."""
+    value = run.outcome.value if run.outcome else None
+    if out is not None and value is not None:
+        write_file(out, value_as_text(value))
+    if as_json:
+        write_json(run_as_json(run))
+        return code_of_run(run)
+    if value is not None and out is None:
+        click.echo(_encodable(value_as_text(value)))
+    click.echo(_encodable(_summary(run)), err=True)
+    for wait in run.waiting:
+        click.echo(f"answer with: {resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
+    if run.status == "running":
+        click.echo(f"not finished; go on with: {resume_line(run.thread_id, db)}", err=True)
+    return code_of_run(run)
+
+
+def resume_line(thread_id: str, db: str | None) -> str:
+    """Return the command that goes on with a thread; a password of the database is left out."""
+    where = f" --db {shlex.quote(make_url(db).render_as_string(hide_password=True))}" if db else ""
+    return f"guardgraph resume {shlex.quote(thread_id)}{where}"
+
+
+@contextmanager
+def _draining(runner: Runner, *, quiet: bool) -> Generator[None]:
+    """Let Ctrl-C stop the runner after the superstep under way; the second one raises as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def drain(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        runner.stop()
+        if not quiet:
+            click.echo("stopping when the agents at work are done; Ctrl-C again stops at once", err=True)
+
+    signal.signal(signal.SIGINT, drain)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _summary(run: Run) -> str:
+    """Return what the run says of itself, without the answer, which has been written."""
+    lines = str(run).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("value: "))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", errors="replace").decode("utf-8")

@@ -1,0 +1,70 @@
+"""What the exit code of the command says."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from guardgraph.runs.run import Run
+from guardgraph.state import (
+    BadGraph,
+    BadInput,
+    GuardgraphError,
+    MigrationNeeded,
+    MissingExtra,
+    MissingKey,
+    StorageReadOnly,
+    StorageUnavailable,
+    UnknownGraph,
+    UnknownModel,
+    UnknownThread,
+)
+
+__all__ = ("ExitCode", "code_of_error", "code_of_run")
+
+_CALLERS = (
+    BadGraph,
+    BadInput,
+    MigrationNeeded,
+    MissingExtra,
+    MissingKey,
+    StorageReadOnly,
+    StorageUnavailable,
+    UnknownGraph,
+    UnknownModel,
+    UnknownThread,
+)
+
+
+class ExitCode(IntEnum):
+    """The exit codes of the command."""
+
+    WRITTEN = 0
+    """An answer was written; a degraded one says so."""
+    ERROR = 1
+    """Something failed that the caller could not know."""
+    BAD_INPUT = 2
+    """What was asked does not fit; nothing was lost."""
+    NO_VALUE = 3
+    """A guard left no answer."""
+    WAITING = 4
+    """The run waits for a human."""
+    WORSE = 5
+    """An eval failed, or got worse."""
+    INTERRUPTED = 130
+    """Ctrl-C; the run can be resumed."""
+
+
+def code_of_error(error: GuardgraphError) -> ExitCode:
+    """Return 2 for what the caller can mend in the call or its surroundings, else 1."""
+    return ExitCode.BAD_INPUT if isinstance(error, _CALLERS) else ExitCode.ERROR
+
+
+def code_of_run(run: Run) -> ExitCode:
+    """Return how the run came out."""
+    outcome = run.outcome
+    if outcome is None:
+        return ExitCode.WAITING if run.status == "waiting" else ExitCode.INTERRUPTED
+    if outcome.value is not None or outcome.status == "completed":
+        return ExitCode.WRITTEN
+    stopped = outcome.status in ("escalated", "refused") or outcome.stopped_by is not None
+    return ExitCode.NO_VALUE if stopped or any(gap.guard for gap in outcome.gaps) else ExitCode.ERROR

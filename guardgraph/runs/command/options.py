@@ -1,0 +1,57 @@
+"""What several commands take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from guardgraph.state import StorageUnavailable
+
+__all__ = ("DEFAULT_URL", "database", "json_option", "url_of")
+
+DEFAULT_URL = "sqlite:///.guardgraph/runs.db"
+"""Where runs are kept if nothing else is said: a file in the working directory."""
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_database = click.option(
+    "--db",
+    envvar="GUARDGRAPH_DB",
+    metavar="URL",
+    help=f"Database of the runs; else GUARDGRAPH_DB, else {DEFAULT_URL}.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, and nothing else anywhere.")
+
+
+def database(command: _Command) -> _Command:
+    """Let a command take `--db URL`, as `db`."""
+    return _database(command)
+
+
+def json_option(command: _Command) -> _Command:
+    """Let a command take `--json`, as `as_json`."""
+    return _json(command)
+
+
+def url_of(db: str | None) -> str:
+    """Return the database to use; the folder of the default one is made.
+
+    Raises:
+        StorageUnavailable: the folder cannot be made.
+    """
+    if db:
+        return db
+    folder = Path(".guardgraph")
+    try:
+        folder.mkdir(exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        place = os.fspath(folder.absolute())
+        reason = error.strerror or str(error)
+        raise StorageUnavailable(f"cannot make the folder {place!r}: {reason}; name a database with --db") from error
+    return DEFAULT_URL

@@ -1,0 +1,84 @@
+"""Showing on stderr what a run does, while it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from guardgraph.nodes import Event
+from guardgraph.runs.command.board import Board, Caps, Standing, line_of
+
+__all__ = ("budget_bar", "shown", "watching")
+
+_BAR = 40
+_MARKS = (0.5, 0.8, 1.0)
+_AGENTS = 8
+"""So many agents at work are named."""
+
+
+@contextmanager
+def watching(limits: Caps, *, quiet: bool, console: Console | None = None) -> Generator[Callable[[Event], None]]:
+    """Give what is to be told every event; it is shown until the block ends.
+
+    On a terminal it is a display that changes, elsewhere one line for each event, and nothing if `quiet`.
+    """
+    board = Board(limits)
+    if quiet:
+        yield board.tell
+        return
+    screen = console or Console(stderr=True)
+
+    def log(event: Event) -> None:
+        board.tell(event)
+        line = line_of(event, board.standing().seconds)
+        if line is not None and (event.kind == "verdict" or not screen.is_terminal):
+            screen.print(Text(line, style=_style(event)), soft_wrap=True)
+
+    if not screen.is_terminal:
+        yield log
+        return
+    with Live(console=screen, get_renderable=lambda: shown(board.standing()), refresh_per_second=8, transient=True):
+        yield log
+
+
+def shown(standing: Standing) -> Group:
+    """Return the display: the agents at work, what was spent, and how much of the budget that is."""
+    named = standing.at_work[:_AGENTS]
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True, style="bold cyan", min_width=min(max((len(one[0]) for one in named), default=0), 24))
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, justify="right", style="dim", min_width=7)
+    for agent, goal, seconds in named:
+        table.add_row(agent, Text(" ".join(goal.split())), f"{seconds:.1f} s")
+    more = len(standing.at_work) - _AGENTS
+    if more > 0:
+        table.add_row("", Text(f"and {more} more"), "")
+    usd = "price unknown" if standing.usd is None else f"${standing.usd.normalize():f}"
+    spent = f"{len(standing.at_work)} at work, {standing.finished} done · {standing.tokens:,} tokens · {usd}"
+    lines: list[Table | Text] = [table, Text(f"{spent} · {standing.seconds:.1f} s", style="dim")]
+    if standing.spent is not None:
+        lines.append(budget_bar(standing.spent))
+    return Group(*lines)
+
+
+def budget_bar(spent: float) -> Text:
+    """Return a bar of the budget with marks at 50, 80 and 100 percent; `spent` is a part, 1 is all of it."""
+    filled = min(round(spent * _BAR), _BAR)
+    style = "red" if spent >= 1 else "yellow" if spent >= 0.8 else "green"
+    bar = Text("budget ")
+    marks = {round(mark * _BAR) for mark in _MARKS}
+    for place in range(1, _BAR + 1):
+        sign = "|" if place in marks else "█" if place <= filled else "░"
+        bar.append(sign, style="bold" if place in marks else style if place <= filled else "dim")
+    return bar.append(f" {spent:.0%}")
+
+
+def _style(event: Event) -> str:
+    if event.kind != "verdict":
+        return ""
+    return "bold red" if event.data.get("action") == "trip" else "yellow"

@@ -1,0 +1,102 @@
+"""`guardgraph research`: a cited report from documents."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guardgraph.runs.command.board import Caps
+from guardgraph.runs.command.driving import drive
+from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.research import OFFLINE, Skipped, research
+from guardgraph.state import BadInput
+
+__all__ = ("research_command",)
+
+_NAMED = 3
+
+
+@click.command("research")
+@click.argument("question")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--model", default=OFFLINE, show_default=True, metavar="MODEL", help="As openai:gpt-5-mini.")
+@click.option("--budget", "usd", metavar="USD", help="At most so many US dollars.")
+@click.option("--tokens", type=click.IntRange(min=1), metavar="N", help="At most so many tokens.")
+@click.option("--deadline", type=float, metavar="SECONDS", help="When the report is due.")
+@click.option("--concurrency", type=click.IntRange(min=1), default=4, show_default=True, help="Agents at a time.")
+@click.option("--thread", metavar="ID", help="Name of the thread; a random one if none is given.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the report there, not to stdout.")
+@database
+@json_option
+def research_command(
+    question: str,
+    paths: tuple[str, ...],
+    *,
+    model: str,
+    usd: str | None,
+    tokens: int | None,
+    deadline: float | None,
+    concurrency: int,
+    thread: str | None,
+    out: Path | None,
+    db: str | None,
+    as_json: bool,
+) -> int:
+    """Answer QUESTION from the documents in PATH… with a report whose citations are checked.
+
+    Documents are text, Markdown, HTML and PDF files, or folders of them.
+    """
+    if not question.strip():
+        raise BadInput("the question is empty; ask something, in quotes")
+    if thread is not None and not thread.strip():
+        raise BadInput("the name of the thread is empty; leave --thread out, or name it")
+    money = _money(usd)
+    if deadline is not None and not 0 < deadline <= 1_000_000_000:
+        raise BadInput(f"--deadline must be more than 0 seconds and at most 1,000,000,000, got {deadline:g}")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise BadInput(f"the folder of {str(out)!r} does not exist; make it, or name another file with --out")
+    here = Path.cwd()
+    arguments: dict[str, Any] = {
+        "paths": [str(here / path) for path in paths],
+        "root": str(here),
+        "model": _lasting(model),
+        "usd": None if money is None else str(money),
+        "tokens": tokens,
+        "deadline": deadline,
+        "concurrency": concurrency,
+    }
+    return drive(
+        lambda runner: runner.run("research", question, thread_id=thread, arguments=arguments),
+        url_of(db),
+        graphs={"research": partial(research, on_skipped=None if as_json else _tell_skipped)},
+        limits=Caps(tokens, money),
+        db=db,
+        as_json=as_json,
+        out=out,
+    )
+
+
+def _money(usd: str | None) -> Decimal | None:
+    try:
+        money = None if usd is None else Decimal(usd.removeprefix("$"))
+    except InvalidOperation:
+        raise BadInput(f"--budget must be an amount of US dollars such as 2.00, got {usd!r}") from None
+    if money is not None and not (money.is_finite() and money > 0):
+        raise BadInput(f"--budget must be more than 0 US dollars, got {usd!r}")
+    return money
+
+
+def _lasting(model: str) -> str:
+    """Return the name of a model so that it means the same in another working directory."""
+    head, sign, file = model.partition("offline:replay:")
+    return model if head or not sign or not file else f"{sign}{Path.cwd() / file}"
+
+
+def _tell_skipped(skipped: list[Skipped]) -> None:
+    told = "; ".join(f"{one.name} {one.reason}" for one in skipped[:_NAMED])
+    more = f" (and {len(skipped) - _NAMED} more)" if len(skipped) > _NAMED else ""
+    click.echo(f"not read: {told}{more}", err=True)

@@ -1,0 +1,93 @@
+"""`guardgraph resume`: go on after a crash, with an answer, or with more allowance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guardgraph.runs.command.board import Caps
+from guardgraph.runs.command.driving import drive
+from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.command.targets import builder_of
+from guardgraph.runs.runner import Runner
+from guardgraph.state import Allowance, BadInput, Usage
+from guardgraph.state.sql import RunStore
+
+__all__ = ("resume_command",)
+
+
+@click.command("resume")
+@click.argument("thread")
+@click.option("--answer", "answers", multiple=True, metavar="ID=JSON", help="An answer to an open question.")
+@click.option("--add-tokens", type=click.IntRange(min=1), metavar="N", help="Add tokens to what the run may spend.")
+@click.option("--add-usd", metavar="USD", help="Add US dollars to what the run may spend.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
+@database
+@json_option
+def resume_command(
+    thread: str,
+    *,
+    answers: tuple[str, ...],
+    add_tokens: int | None,
+    add_usd: str | None,
+    out: Path | None,
+    db: str | None,
+    as_json: bool,
+) -> int:
+    """Go on with the last run of THREAD; agents that have finished do not work again.
+
+    A run that has ended already is told again.
+    """
+    given = dict(map(_answer, answers))
+    add = _added(add_tokens, add_usd)
+    url = url_of(db)
+    with Runner(url) as reader:
+        run, row = reader.status(thread), RunStore(reader.saver.engine).latest(thread)
+    limits = _caps(row.arguments if row else {}, add, run.usage)
+    return drive(
+        lambda runner: runner.resume(thread, answers=given or None, add=add),
+        url,
+        graphs=builder_of(run.graph),
+        limits=limits,
+        db=db,
+        as_json=as_json,
+        out=out,
+    )
+
+
+def _answer(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise BadInput(f"--answer must be ID=JSON, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value  # a plain word needs no quotes
+
+
+def _added(tokens: int | None, usd: str | None) -> Allowance | None:
+    if tokens is None and usd is None:
+        return None
+    try:
+        money = None if usd is None else Decimal(usd.removeprefix("$"))
+    except InvalidOperation:
+        raise BadInput(f"--add-usd must be an amount of US dollars such as 2.00, got {usd!r}") from None
+    if money is not None and not (money.is_finite() and money > 0):
+        raise BadInput(f"--add-usd must be more than 0 US dollars, got {usd!r}")
+    return Allowance(tokens=tokens, usd=money)
+
+
+def _caps(arguments: Mapping[str, Any], add: Allowance | None, before: Usage) -> Caps:
+    """Return what the run may spend in all: what it was given when it began, and what is added now."""
+    tokens, usd = arguments.get("tokens"), arguments.get("usd")
+    more, money = (add.tokens or 0, add.usd or 0) if add else (0, 0)
+    return Caps(
+        None if tokens is None else int(tokens) + more,
+        None if usd is None else Decimal(str(usd)) + money,
+        before,
+    )

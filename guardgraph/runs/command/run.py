@@ -1,0 +1,73 @@
+"""`guardgraph run`: any graph that can be imported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guardgraph.nodes import task_of
+from guardgraph.runs.command.board import Caps
+from guardgraph.runs.command.driving import drive
+from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.command.targets import builder_of, graph_at
+from guardgraph.state import BadInput, Task
+
+__all__ = ("run_command",)
+
+_LARGEST = 16 * 1024 * 1024
+
+
+@click.command("run")
+@click.argument("graph", metavar="MODULE:GRAPH")
+@click.option("--input", "given", required=True, metavar="JSON|@FILE", help="The task, or a file that holds it.")
+@click.option("--thread", metavar="ID", help="Name of the thread; a random one if none is given.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
+@database
+@json_option
+def run_command(graph: str, *, given: str, thread: str | None, out: Path | None, db: str | None, as_json: bool) -> int:
+    """Run a task through MODULE:GRAPH, which is looked for in the working directory too.
+
+    The task is JSON: a text, the fields of a task, or {"task": …}.
+    """
+    task = _task(given)
+    graph_at(graph)  # so that a graph that is not there is told before anything is stored
+    arguments: dict[str, Any] = {"folder": str(Path.cwd())}
+    return drive(
+        lambda runner: runner.run(graph, task, thread_id=thread, arguments=arguments),
+        url_of(db),
+        graphs=builder_of(graph),
+        limits=Caps(),
+        db=db,
+        as_json=as_json,
+        out=out,
+    )
+
+
+def _task(given: str) -> Task:
+    """Return the task that was given as JSON, or stands in a file. Raises `BadInput` that says what does not fit."""
+    text, place = (_read(Path(given[1:])), given[1:]) if given.startswith("@") else (given, "--input")
+    try:
+        asked: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        hint = 'write {"task": "what is to be done"}'
+        raise BadInput(f"{place} is not JSON: {error}; {hint}") from error
+    if isinstance(asked, dict) and "task" in asked:
+        unknown = sorted(set(asked) - {"task"})
+        if unknown:
+            raise BadInput(f"{place} has the unknown fields {', '.join(map(repr, unknown))} beside `task`")
+        asked = asked["task"]
+    return task_of(asked)
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise BadInput(f"{str(path)!r} has more than {_LARGEST:,} bytes; give documents as files, not in the input")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{str(path)!r} cannot be read: {error.strerror}; check the path behind @") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error

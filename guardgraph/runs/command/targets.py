@@ -1,0 +1,91 @@
+"""Graphs that users name as `MODULE:GRAPH`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from guardgraph.runs.research import research
+from guardgraph.state import BadInput, GuardgraphError
+
+__all__ = ("builder_of", "graph_at")
+
+
+def builder_of(name: str) -> dict[str, Callable[..., Any]]:
+    """Return the builder of a graph by its name, for a runner; nothing for a name that is not known here.
+
+    A graph of `MODULE:GRAPH` is built with `folder`, the working directory from which it was first run.
+    """
+    if name == "research":
+        return {name: research}
+    return {name: partial(graph_at, name)} if ":" in name else {}
+
+
+def graph_at(name: str, folder: str | None = None) -> StateGraph[Any, Any, Any, Any]:
+    """Import `MODULE:GRAPH`, with `folder` (the working directory) importable, and return the graph.
+
+    GRAPH is a `StateGraph`, a function without arguments that returns one, or a compiled graph, of which the graph
+    is taken.
+
+    Raises:
+        BadInput: the name has another form, the module cannot be imported, or it holds no such graph.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        raise BadInput(f"a graph is named as MODULE:GRAPH (as in my_teams:vendors), got {name!r}")
+    module = _imported(module_name, folder or str(Path.cwd()))
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise BadInput(f"{module_name!r} has no {attribute!r}; it has {_graphs_in(module)}")
+        found = getattr(found, part)
+    return _graph_of(found, name)
+
+
+def _imported(name: str, folder: str) -> Any:
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return import_module(name)
+    except GuardgraphError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise BadInput(
+                f"there is no module {name!r}; it is looked for in {folder!r} and in Python's path"
+            ) from error
+        raise BadInput(f"cannot import {name!r}: it needs the module {error.name!r}, which is not there") from error
+    except Exception as error:
+        raise BadInput(f"cannot import {name!r}: {type(error).__name__}: {error}") from error
+
+
+def _graph_of(found: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
+    if isinstance(found, CompiledStateGraph):
+        found = found.builder
+    elif callable(found) and not isinstance(found, StateGraph):
+        try:
+            found = found()
+        except GuardgraphError:
+            raise
+        except TypeError as error:
+            raise BadInput(f"{name!r} cannot be called without arguments: {error}") from error
+    if isinstance(found, CompiledStateGraph):
+        found = found.builder
+    if not isinstance(found, StateGraph):
+        raise BadInput(
+            f"{name!r} is a {type(found).__name__}, no graph; name a StateGraph, or a function that returns one"
+        )
+    return found
+
+
+def _graphs_in(module: Any) -> str:
+    kinds = (StateGraph, CompiledStateGraph)
+    names = [name for name, value in vars(module).items() if isinstance(value, kinds) and not name.startswith("_")]
+    return f"the graphs {', '.join(names)}" if names else "no graph of its own; a function that returns one will do"

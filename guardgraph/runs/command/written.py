@@ -1,0 +1,48 @@
+"""What is written to stdout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import JsonValue
+
+from guardgraph.runs.run import Run
+from guardgraph.state import BadInput, to_json
+
+__all__ = ("run_as_json", "value_as_text", "write_file", "write_json")
+
+
+def write_json(data: Any) -> None:
+    """Write data as one JSON document; texts that no encoding holds are escaped."""
+    click.echo(json.dumps(to_json(data), indent=2, ensure_ascii=True, default=str))
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write `text` into a file. Raises `BadInput` where that cannot be done."""
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"cannot write {str(path)!r}: {error.strerror}; name another file with --out") from error
+
+
+def value_as_text(value: JsonValue) -> str:
+    """Return an answer for a reader: its `report`, or a text as it is, or else JSON."""
+    told = value.get("report") if isinstance(value, dict) else value
+    return told if isinstance(told, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    """Return a run as plain JSON data."""
+    return {
+        "thread_id": run.thread_id,
+        "run_id": run.run_id,
+        "graph": run.graph,
+        "status": run.status,
+        "outcome": to_json(run.outcome),
+        "usage": {**to_json(run.usage), "tokens": run.usage.tokens, "seconds": run.usage.seconds},
+        "results": to_json(list(run.results)),
+        "waiting": [{"id": wait.id, "value": to_json(wait.value)} for wait in run.waiting],
+    }

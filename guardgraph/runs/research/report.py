@@ -1,0 +1,67 @@
+"""Whether the citations of a report hold."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+__all__ = ("check_citations",)
+
+_CODE = re.compile(r"`[^`\n]*`")
+_MARK = re.compile(r"(?<!\\)\[(\d+)\]")
+"""A citation; a backslash makes brackets of the source's own plain text."""
+
+
+def check_citations(report_value: object, read: Callable[[str], str | None]) -> list[str]:
+    """Return what is wrong with the citations of a report, in plain words; an empty list if every one of them holds.
+
+    `report_value` is what the writer answers (`report` and `citations`); `read` returns the text of a source or None,
+    as `Library.text_of` does. Every citation must open at its line, every number in the text must be a citation, and
+    every citation must be used.
+    """
+    citations: object = report_value.get("citations") if isinstance(report_value, Mapping) else None
+    if not isinstance(report_value, Mapping) or not isinstance(citations, list | tuple):
+        return ["the report has no list of citations"]
+    problems = [problem for citation in citations if (problem := _problem(citation, read))]
+    numbers = Counter(
+        number
+        for citation in citations
+        if isinstance(citation, Mapping)
+        if isinstance(number := citation.get("number"), int)
+    )
+    before, heading, after = str(report_value.get("report", "")).rpartition("\n## Sources\n")
+    body = before if heading else after
+    told = {int(mark) for mark in _MARK.findall(_CODE.sub("", body))}
+    problems += [f"number {number} stands for {count} citations" for number, count in numbers.items() if count > 1]
+    problems += [f"[{number}] is in the text and in no citation" for number in sorted(told - set(numbers))]
+    problems += [f"[{number}] is cited nowhere in the text" for number in sorted(set(numbers) - told)]
+    return problems
+
+
+def _problem(citation: object, read: Callable[[str], str | None]) -> str | None:
+    match citation:
+        case {"number": int(number), "source": str(source), "line": int(line), "quote": str(quote)} if quote.strip():
+            text = read(source)
+            if text is None:
+                return f"[{number}] {source!r} cannot be opened"
+            if not _opens_at(text.split("\n"), line, " ".join(quote.split())):
+                return f"[{number}] line {line} of {source!r} does not begin {quote[:80]!r}"
+            return None
+        case _:
+            return f"a citation needs number, source, line and quote, got {citation!r}"
+
+
+def _opens_at(lines: list[str], line: int, quote: str) -> bool:
+    """Tell whether `quote` (on one line) begins in line number `line`."""
+    if not 1 <= line <= len(lines):
+        return False
+    opening = " ".join(lines[line - 1].split())
+    window, length = [opening], len(opening)
+    for following in lines[line:]:
+        if length > len(opening) + len(quote) + 1:
+            break
+        window.append(" ".join(following.split()))
+        length += len(window[-1]) + 1
+    at = " ".join(filter(None, window)).find(quote)
+    return 0 <= at < len(opening)

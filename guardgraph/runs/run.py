@@ -1,0 +1,78 @@
+"""What came of a run so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from guardgraph.state import Outcome, Result, Usage
+
+__all__ = ("Run", "RunStatus", "Waiting")
+
+RunStatus = Literal["running", "waiting", "completed", "degraded", "escalated", "refused", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A question that a run waits for a human to answer."""
+
+    id: str
+    """Name it in `Runner.resume(answers={id: …})`."""
+    value: Any = None
+    """What is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a run so far, as it is stored."""
+
+    thread_id: str
+    run_id: str
+    graph: str
+    """The name of its graph."""
+    status: RunStatus
+    """`running` until it has ended or waits; a run whose process has died stays so until it is resumed."""
+    outcome: Outcome | None = None
+    """How it ended; `None` while it runs or waits."""
+    usage: Usage = Usage()
+    """What it has cost so far, over all attempts."""
+    results: tuple[Result, ...] = ()
+    """Every attempt of every worker of the outermost team."""
+    waiting: tuple[Waiting, ...] = ()
+    """What it waits for."""
+    state: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    """The state of the outermost team."""
+
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        return "\n".join([self._head(), self._spent(), *self._said()])
+
+    def _head(self) -> str:
+        by = f", stopped by {self.outcome.stopped_by}" if self.outcome and self.outcome.stopped_by else ""
+        return f"{self.status}{by} · {self.graph} · thread {self.thread_id}"
+
+    def _spent(self) -> str:
+        usage = self.usage
+        usd = "price unknown" if usage.usd is None else f"${usage.usd.normalize():f}"
+        worked = sum(1 for result in self.results if result.has_value)
+        return (
+            f"{usage.tokens} tokens in {usage.calls} model calls, {usd}, {usage.seconds:.1f} s; "
+            f"{worked} of {len(self.results)} attempts gave a result"
+        )
+
+    def _said(self) -> list[str]:
+        lines: list[str] = []
+        if self.outcome is not None:
+            lines.append(f"value: {_short(self.outcome.value)}")
+            if self.outcome.gaps:
+                gaps = "; ".join(f"{gap.subtask}: {gap.reason}" for gap in self.outcome.gaps[:3])
+                more = f" (+{len(self.outcome.gaps) - 3} more)" if len(self.outcome.gaps) > 3 else ""
+                lines.append(f"missing: {_short(gaps, 300)}{more}")
+        lines.extend(f"waits for an answer to {wait.id}: {_short(wait.value)}" for wait in self.waiting)
+        return lines
+
+
+def _short(value: Any, limit: int = 160) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,155 @@
+"""What a run knows, and where it is kept."""
+
+from __future__ import annotations
+
+from guardgraph.state.allowance import (
+    Allowance,
+)
+from guardgraph.state.errors import (
+    AgentFailed,
+    BadGraph,
+    BadInput,
+    GuardgraphError,
+    MigrationNeeded,
+    MissingExtra,
+    MissingKey,
+    StorageBusy,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    StorageReadOnly,
+    StorageUnavailable,
+    UnknownGraph,
+    UnknownModel,
+    UnknownThread,
+    Unserializable,
+)
+from guardgraph.state.ledger import (
+    Amount,
+    Balance,
+    Ledger,
+    MemoryLedger,
+    Refusal,
+    chain_of,
+    in_full,
+    left_of,
+    shortage,
+)
+from guardgraph.state.outcome import (
+    Outcome,
+    OutcomeStatus,
+)
+from guardgraph.state.plan import (
+    Plan,
+    Subtask,
+)
+from guardgraph.state.position import (
+    Position,
+)
+from guardgraph.state.reducers import (
+    add_distinct,
+    add_new,
+)
+from guardgraph.state.reply import (
+    Evidence,
+    Reply,
+)
+from guardgraph.state.request import (
+    Piece,
+    PieceKind,
+    Request,
+)
+from guardgraph.state.result import (
+    AgentError,
+    ErrorKind,
+    Gap,
+    Result,
+    ResultStatus,
+)
+from guardgraph.state.run_state import (
+    Ask,
+    Assignment,
+    Ending,
+    RunState,
+    Told,
+)
+from guardgraph.state.task import (
+    Category,
+    Stakes,
+    Task,
+)
+from guardgraph.state.usage import (
+    Usage,
+)
+from guardgraph.state.verdict import (
+    Action,
+    Gate,
+    Verdict,
+)
+from guardgraph.state.word import (
+    Word,
+    new_id,
+    to_json,
+)
+
+__all__ = (
+    "Action",
+    "AgentError",
+    "AgentFailed",
+    "Allowance",
+    "Amount",
+    "Ask",
+    "Assignment",
+    "BadGraph",
+    "BadInput",
+    "Balance",
+    "Category",
+    "Ending",
+    "ErrorKind",
+    "Evidence",
+    "Gap",
+    "Gate",
+    "GuardgraphError",
+    "Ledger",
+    "MemoryLedger",
+    "MigrationNeeded",
+    "MissingExtra",
+    "MissingKey",
+    "Outcome",
+    "OutcomeStatus",
+    "Piece",
+    "PieceKind",
+    "Plan",
+    "Position",
+    "Refusal",
+    "Reply",
+    "Request",
+    "Result",
+    "ResultStatus",
+    "RunState",
+    "Stakes",
+    "StorageBusy",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageFull",
+    "StorageReadOnly",
+    "StorageUnavailable",
+    "Subtask",
+    "Task",
+    "Told",
+    "UnknownGraph",
+    "UnknownModel",
+    "UnknownThread",
+    "Unserializable",
+    "Usage",
+    "Verdict",
+    "Word",
+    "add_distinct",
+    "add_new",
+    "chain_of",
+    "in_full",
+    "left_of",
+    "new_id",
+    "shortage",
+    "to_json",
+)

@@ -1,0 +1,101 @@
+"""What may still be spent."""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from typing import Any
+
+from pydantic import AwareDatetime, Field
+
+from guardgraph.state.usage import Usage
+from guardgraph.state.word import Word
+
+__all__ = ("Allowance",)
+
+_COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
+_LIMITS = (*_COUNTS, "depth", "deadline")
+_DOWN = Context(prec=120, rounding=ROUND_FLOOR)  # what is left is never rounded up
+_SMALLEST = Decimal("1E-60")
+
+
+class Allowance(Word):
+    """Limits that travel with each delegation and can only be narrowed; `None` is unlimited."""
+
+    tokens: int | None = Field(default=None, ge=0)
+    """Input and output tokens together."""
+    usd: Decimal | None = Field(default=None, ge=0, max_digits=90, decimal_places=60)
+    """US dollars, at most 60 decimal places."""
+    calls: int | None = Field(default=None, ge=0)
+    """Model calls."""
+    subtasks: int | None = Field(default=None, ge=0)
+    """Subtasks that may be delegated, over the whole tree."""
+    messages: int | None = Field(default=None, ge=0)
+    """Messages between agents."""
+    depth: int | None = Field(default=None, ge=0)
+    """The deepest level that may work; the first team is level 0, its workers level 1."""
+    deadline: AwareDatetime | None = None
+    """When work stops (UTC)."""
+
+    def narrow(self, other: Allowance) -> Allowance:
+        """Return the tighter of both, field by field."""
+        return Allowance.model_construct(
+            **{name: _least(getattr(self, name), getattr(other, name)) for name in _LIMITS}
+        )
+
+    def share(self, fraction: float) -> Allowance:
+        """Return `fraction` (0 to 1) of everything that is counted, rounded down; depth and deadline stay.
+
+        Raises:
+            ValueError: `fraction` is below 0 or above 1.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"`fraction` must be between 0 and 1, got {fraction!r}")
+        counts = {name: _part(getattr(self, name), Decimal(str(fraction))) for name in _COUNTS}
+        return self.model_copy(update=counts)
+
+    def minus(self, usage: Usage) -> Allowance:
+        """Return what is left after `usage`, never below zero; an unknown price leaves no money."""
+        return self.model_copy(
+            update={
+                "tokens": _less(self.tokens, usage.tokens),
+                "usd": _less(self.usd, self.usd if usage.usd is None else usage.usd),
+                "calls": _less(self.calls, usage.calls),
+            }
+        )
+
+    def within(self, parent: Allowance) -> bool:
+        """Tell whether no field is wider than `parent`'s."""
+        return all(_fits(getattr(self, name), getattr(parent, name)) for name in _LIMITS)
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether tokens, money or calls are limited at all."""
+        return self.tokens is not None or self.usd is not None or self.calls is not None
+
+
+def _least(first: Any, second: Any) -> Any:
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second)
+
+
+def _part(value: Any, part: Decimal) -> Any:
+    if isinstance(value, Decimal):
+        product = _DOWN.multiply(value, part)
+        return _DOWN.quantize(product, _SMALLEST) if _places(product) > 60 else product
+    return None if value is None else int(value * Fraction(part))
+
+
+def _places(value: Decimal) -> int:
+    return -int(value.as_tuple().exponent)
+
+
+def _less(value: Any, spent: Any) -> Any:
+    if value is None or spent is None:
+        return value
+    return max(Decimal(0), _DOWN.subtract(value, spent)) if isinstance(value, Decimal) else max(0, value - spent)
+
+
+def _fits(child: Any, parent: Any) -> bool:
+    return parent is None or (child is not None and child <= parent)

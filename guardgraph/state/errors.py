@@ -1,0 +1,143 @@
+"""Every error that guardgraph raises: one base, one subclass for each thing that a caller can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = (
+    "AgentFailed",
+    "BadGraph",
+    "BadInput",
+    "GuardgraphError",
+    "MigrationNeeded",
+    "MissingExtra",
+    "MissingKey",
+    "StorageBusy",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageFull",
+    "StorageReadOnly",
+    "StorageUnavailable",
+    "UnknownGraph",
+    "UnknownModel",
+    "UnknownThread",
+    "Unserializable",
+)
+
+
+class GuardgraphError(Exception):
+    """The base of every error of guardgraph; catch it to catch them all. Errors can be pickled, with their facts."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+class BadGraph(GuardgraphError, ValueError):
+    """A graph, an agent or a guard is declared wrongly; the declaration must change. Raised while it is built."""
+
+
+class BadInput(GuardgraphError, ValueError):
+    """What a run was asked does not fit; the input must change. Nothing was started or stored."""
+
+
+class AgentFailed(GuardgraphError, RuntimeError):
+    """An agent could not answer. Inside a graph it becomes a failed `Result`, it never ends the run."""
+
+    def __init__(self, agent: str, reason: str) -> None:
+        self.agent, self.reason = agent, reason
+        super().__init__(f"agent {agent!r} failed: {reason}")
+
+
+class UnknownGraph(GuardgraphError, LookupError):
+    """A thread was made by a graph that this runner does not know; register it under that name."""
+
+    def __init__(self, name: str, *, registered: Iterable[str]) -> None:
+        self.name, self.registered = name, tuple(sorted(registered))
+        known = ", ".join(map(repr, self.registered)) or "none"
+        super().__init__(
+            f"no graph is registered as {name!r} (registered: {known}); "
+            f"pass it to the runner: Runner(url, graphs={{{name!r}: build}})"
+        )
+
+
+class UnknownThread(GuardgraphError, LookupError):
+    """No run was ever started on this thread in this database."""
+
+    def __init__(self, thread_id: str, *, url: str) -> None:
+        self.thread_id, self.url = thread_id, url
+        super().__init__(f"no thread {thread_id!r} in {url}; list the threads with `guardgraph threads list`")
+
+
+class MissingExtra(GuardgraphError, ImportError):
+    """An optional package is needed for this; install the extra that the message names."""
+
+    def __init__(self, package: str, *, extra: str, needed_for: str) -> None:
+        self.package, self.extra, self.needed_for = package, extra, needed_for
+        super().__init__(f"{needed_for} needs {package!r}; install it with `pip install 'guardgraph[{extra}]'`")
+
+
+class UnknownModel(GuardgraphError, ValueError):
+    """A model string names no model that can be made here."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model, self.reason = model, reason
+        super().__init__(f"cannot make a model of {model!r}: {reason}")
+
+
+class MissingKey(GuardgraphError, LookupError):
+    """A model provider needs a key that the environment does not hold."""
+
+    def __init__(self, model: str, *, variable: str) -> None:
+        self.model, self.variable = model, variable
+        super().__init__(f"model {model!r} needs a key: set {variable}, or choose `offline:extractive` (needs none)")
+
+
+class StorageError(GuardgraphError):
+    """The base of all storage faults. `thread_id` is set where one thread is concerned; the thread can be resumed."""
+
+    def __init__(self, message: str, *, thread_id: str | None = None) -> None:
+        self.thread_id = thread_id
+        super().__init__(message)
+
+
+class StorageUnavailable(StorageError, ConnectionError):
+    """The database cannot be reached or opened; bring it back, then resume."""
+
+
+class StorageBusy(StorageError, TimeoutError):
+    """The database was locked for longer than the configured timeout; try again."""
+
+
+class StorageFull(StorageError, OSError):
+    """The disk or the quota of the database is full; make room, then resume."""
+
+
+class StorageReadOnly(StorageError, PermissionError):
+    """The database cannot be written; mend the permissions, then resume."""
+
+
+class StorageCorrupt(StorageError, ValueError):
+    """Stored data cannot be read back as what was stored."""
+
+
+class Unserializable(StorageError, TypeError):
+    """A value is of a type that is not stored; register the type, or keep it out of the state."""
+
+
+class MigrationNeeded(StorageError, RuntimeError):
+    """The database belongs to another version of guardgraph than this one."""
+
+    def __init__(self, *, url: str, found: str, known: str) -> None:
+        self.url, self.found, self.known = url, found, known
+        super().__init__(
+            f"{url} has schema revision {found!r}, this guardgraph knows up to {known!r}; "
+            "upgrade guardgraph, or open another database"
+        )
+
+
+def _remade(kind: type[GuardgraphError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> GuardgraphError:
+    error = kind.__new__(kind)
+    super(GuardgraphError, error).__init__(*arguments)  # the builtin's own, with the finished message
+    error.__dict__.update(facts)
+    return error

@@ -1,0 +1,85 @@
+"""What came of one attempt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from guardgraph.state.plan import Subtask
+from guardgraph.state.reply import Evidence
+from guardgraph.state.usage import Usage
+from guardgraph.state.word import Word
+
+__all__ = ("AgentError", "ErrorKind", "Gap", "Result", "ResultStatus")
+
+ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
+ErrorKind = Literal["raised", "timeout", "invalid", "stopped", "skipped", "team"]
+
+
+class Gap(Word):
+    """Something that is missing from the outcome."""
+
+    subtask: str
+    """The id of what was to be done (the role, for a planner or synthesizer)."""
+    agent: str | None = None
+    """Who was to do it."""
+    reason: str
+    """Why it is missing."""
+    guard: str | None = None
+    """The guard that stopped it, if one did."""
+    path: tuple[str, ...] = ()
+    """The teams between the outcome's team and the gap, outermost first."""
+
+
+class AgentError(Word):
+    """Why an attempt gave no full answer."""
+
+    kind: ErrorKind
+    """`raised`, `timeout`, `invalid` (unfit for its model), `stopped` (allowance), `skipped` (never begun), `team`."""
+    message: str
+    """What happened."""
+    type: str = ""
+    """The class name of the exception, if there was one."""
+
+
+class Result(Word):
+    """A reply and the facts of the run that made it; one attempt gives one result."""
+
+    id: str
+    """Unique in the run and the same when a crashed attempt runs again."""
+    agent: str
+    """Who worked."""
+    version: str = "1"
+    """Which version of the agent."""
+    subtask: str | None = None
+    """The subtask it answers; `None` for a planner, a synthesizer or a stage."""
+    round: int = 1
+    """The round in which it was made."""
+    attempt: int = 1
+    """1 for the first attempt."""
+    status: ResultStatus = "ok"
+    """How it ended; `ok` and `partial` carry a value."""
+    value: JsonValue = None
+    """JSON data; the agent's declared `output` model re-creates it where it is read."""
+    evidence: tuple[Evidence, ...] = ()
+    """What the value rests on."""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    """How sure the agent is, from 0 to 1."""
+    reasoning: str = ""
+    """Why it answers so."""
+    subtasks: tuple[Subtask, ...] = ()
+    """What the agent would delegate."""
+    gaps: tuple[Gap, ...] = ()
+    """What a nested team could not deliver."""
+    stopped_by: str | None = None
+    """The guard that stopped it or its nested team."""
+    usage: Usage = Usage()
+    """What it cost, including all that it delegated."""
+    error: AgentError | None = None
+    """Why it is not `ok`."""
+
+    @property
+    def has_value(self) -> bool:
+        """Whether there is an answer that others may use once it is accepted."""
+        return self.status in ("ok", "partial", "provisional")

@@ -1,0 +1,27 @@
+"""Where a run is kept: checkpoints, accounts and runs in a SQL database, its engine and its migrations."""
+
+from __future__ import annotations
+
+from guardgraph.state.sql.codec import Codec
+from guardgraph.state.sql.engine import engine_of, reading, writing
+from guardgraph.state.sql.exceptions import StoredException
+from guardgraph.state.sql.ledger import SQLLedger
+from guardgraph.state.sql.migrate import migrate
+from guardgraph.state.sql.runs import RunRow, RunStore
+from guardgraph.state.sql.saver import SQLSaver
+from guardgraph.state.sql.schemas import types_in, types_of_graph
+
+__all__ = (
+    "Codec",
+    "RunRow",
+    "RunStore",
+    "SQLLedger",
+    "SQLSaver",
+    "StoredException",
+    "engine_of",
+    "migrate",
+    "reading",
+    "types_in",
+    "types_of_graph",
+    "writing",
+)

@@ -1,0 +1,73 @@
+"""Running blocking calls for coroutines: in order for each thread of a graph, beside each other for different ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Any, TypeVar
+from weakref import finalize
+
+__all__ = ("Lanes",)
+
+T = TypeVar("T")
+_Job = tuple[Future[Any], Callable[[], Any]]
+
+
+class Lanes:
+    """A few daemon threads, each with a queue of its own; a key always goes to the same one.
+
+    A call that was accepted is made, also when the coroutine that waits for it is cancelled. A call that hangs blocks
+    its own lane, never the event loop and never the end of the process.
+    """
+
+    def __init__(self, count: int = 4) -> None:
+        self._queues: list[SimpleQueue[_Job | None]] = [SimpleQueue() for _ in range(count)]
+        self._started: set[int] = set()
+        self._guard = Lock()
+        self._stop = finalize(self, _stop, self._queues)
+
+    async def run(self, key: str, call: Callable[[], T]) -> T:
+        """Make `call` after all calls that were accepted for `key` before it, and return its result."""
+        return await self._accept(hash(key) % len(self._queues), call)
+
+    async def drain(self) -> None:
+        """Wait until all calls are made that were accepted so far."""
+        for number in tuple(self._started):
+            await self._accept(number, lambda: None)
+
+    def close(self) -> None:
+        """Let the threads end once they have made the calls that were accepted; a later `run` starts them again."""
+        with self._guard:
+            for number in self._started:
+                self._queues[number].put(None)
+            self._started.clear()
+
+    async def _accept(self, number: int, call: Callable[[], T]) -> T:
+        self._start(number)
+        future: Future[T] = Future()
+        self._queues[number].put((future, call))
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _start(self, number: int) -> None:
+        with self._guard:
+            if number not in self._started:
+                self._started.add(number)
+                Thread(target=_work, args=(self._queues[number],), name=f"guardgraph-sql-{number}", daemon=True).start()
+
+
+def _work(queue: SimpleQueue[_Job | None]) -> None:
+    while (job := queue.get()) is not None:
+        future, call = job
+        try:
+            future.set_result(call())
+        except BaseException as error:  # handed to the coroutine that waits
+            future.set_exception(error)
+        del job, future, call  # an idle lane keeps nothing alive
+
+
+def _stop(queues: list[SimpleQueue[_Job | None]]) -> None:
+    for queue in queues:
+        queue.put(None)

@@ -1,0 +1,41 @@
+"""Suites and graphs for the tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+
+from guardgraph.evals import Case, Suite
+from guardgraph.state import Ask, Outcome, RunState, Task, Told
+
+
+def suite_of(*ids: str, name: str = "letters") -> Suite:
+    """Return a suite in which every case expects its own id to be told."""
+    return Suite(
+        name=name, cases=tuple(Case(id=one, task=Task(goal=f"say {one}", id=one), expected_facts=(one,)) for one in ids)
+    )
+
+
+def saying(task: Task) -> Outcome:
+    """Tell what the task says; raise when it says `boom`."""
+    word = task.goal.removeprefix("say ")
+    if word == "boom":
+        raise RuntimeError("it went off")
+    return Outcome(status="completed", value={"report": f"I say {word}."})
+
+
+def saying_graph(*, checkpointed: bool = False) -> Any:
+    """Return `saying` as a compiled graph."""
+
+    def say(state: RunState) -> dict[str, Any]:
+        task = state.get("task")
+        assert isinstance(task, Task)
+        return {"outcome": saying(task)}
+
+    graph = StateGraph(RunState, input_schema=Ask, output_schema=Told)
+    graph.add_node("say", say)
+    graph.add_edge(START, "say")
+    graph.add_edge("say", END)
+    return graph.compile(checkpointer=InMemorySaver() if checkpointed else None)

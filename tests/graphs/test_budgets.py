@@ -1,0 +1,138 @@
+"""Many parallel workers that share too little: never too much is spent, and what was paid for is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.messages.tool import tool_call
+from langchain_core.tools import tool
+
+from guardgraph.graphs import supervisor
+from guardgraph.guards import Budget, Convergence, Depth
+from guardgraph.nodes import Agent
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.state import Outcome
+from tests.graphs.teams import WAYS, plan_of, speaker, team
+
+IDS = tuple(f"s{number:02}" for number in range(20))
+COST = 100
+
+
+def check(outcome: Outcome, *, budget: int, cost: int = COST, subtasks: int = 20, reserve: float = 0.2) -> None:
+    """Check what has to hold for every run that had too little."""
+    assert outcome.usage.tokens <= budget
+    assert outcome.status == "degraded"
+    assert isinstance(outcome.value, list)
+    finished = len(outcome.value)
+    assert finished >= int(budget * (1 - reserve)) // cost - 1
+    assert finished + len(outcome.gaps) >= subtasks
+    assert all(gap.reason for gap in outcome.gaps)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("concurrency", [20, 4])
+@pytest.mark.parametrize("expects", [None, COST])
+def test_twenty_workers_with_half_the_tokens_they_want(way: str, concurrency: int, expects: int | None) -> None:
+    workers = [speaker("worker", read=80, written=20, delay=0.005, expects=expects, max_tokens=20)]
+    guards = [Depth(2), Budget(tokens=COST * 10), Convergence()]
+    graph = team(plan_of(*IDS), workers=workers, guards=guards, concurrency=concurrency).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    check(outcome, budget=COST * 10)
+    assert outcome.stopped_by == "Budget"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_twenty_different_agents_of_unknown_cost(way: str) -> None:
+    workers = [speaker(f"w{id_}", read=80, written=20, delay=0.005, max_tokens=20) for id_ in IDS]
+    graph = team(plan_of(*IDS), workers=workers, guards=[Budget(tokens=COST * 10)], concurrency=20).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    check(outcome, budget=COST * 10)
+
+
+@tool
+def look_up(word: str) -> str:
+    """Look a word up."""
+    return f"{word} is a word"
+
+
+def looks_up_twice(messages: list[Any]) -> AIMessage | str:
+    """Call the tool twice, then answer."""
+    answered = sum(message.type == "tool" for message in messages)
+    if answered < 2:
+        return AIMessage("", tool_calls=[tool_call(name="look_up", args={"word": "a"}, id=f"c{answered}")])
+    return "found"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("expects", [None, 3 * COST])
+@pytest.mark.parametrize("concurrency", [20, 4])
+def test_nested_agents_with_tools_and_half_the_tokens_they_want(
+    way: str, expects: int | None, concurrency: int
+) -> None:
+    model = ScriptedModel(replies=looks_up_twice, input_tokens=80, output_tokens=20, max_tokens=20, delay=0.002)
+    agent = Agent("worker", run=create_agent(model, [look_up]), expects=expects)
+    budget = 30 * COST
+    graph = team(plan_of(*IDS), workers=[agent], guards=[Budget(tokens=budget)], concurrency=concurrency).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    check(outcome, budget=budget, cost=3 * COST)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_agent_with_tools_is_metered_in_each_of_its_calls(way: str) -> None:
+    model = ScriptedModel(replies=looks_up_twice, input_tokens=80, output_tokens=20)
+    agent = Agent("worker", model=model, tools=[look_up], max_tokens=20)
+    graph = team(plan_of("a"), workers=[agent], guards=[Budget(tokens=1_000)]).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert outcome.usage.tokens == 300
+    assert outcome.usage.calls == 3
+    assert outcome.status == "completed"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("expects", [None, COST])
+def test_three_tiers_share_one_budget(way: str, expects: int | None) -> None:
+    leaf = speaker("leaf", read=80, written=20, delay=0.002, expects=expects, max_tokens=20)
+    low = team(plan_of("a", "b", "c", "d", "e"), workers=[leaf], guards=[], name="low").compile()
+    mid = team(plan_of("m", "n"), workers=[Agent("low", run=low)], guards=[], name="mid").compile()
+    budget = 10 * COST
+    top = team(plan_of("x", "y"), workers=[Agent("mid", run=mid)], guards=[Budget(tokens=budget)]).compile()
+
+    outcome = WAYS[way](top, "the task", None)
+
+    assert outcome.usage.tokens <= budget
+    assert outcome.status == "degraded"
+    leaves = str(outcome.value).count("said")
+    assert leaves >= 8 - 1
+    missing = {(gap.path, gap.subtask) for gap in outcome.gaps}
+    assert leaves + len(missing) >= 12
+    assert any(len(gap.path) == 2 for gap in outcome.gaps)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_with_a_paid_planner_and_a_paid_writer_the_reserve_pays_for_the_report(way: str) -> None:
+    plan = plan_of(*IDS).model_dump_json()
+    model = ScriptedModel(replies=lambda _: plan, input_tokens=800, output_tokens=200)
+    workers = [speaker("worker", read=800, written=200, expects=1_000, max_tokens=200)]
+    writer = speaker("writer", read=800, written=200, max_tokens=200)
+    guards = [Budget(tokens=10_000), Convergence(1)]
+    graph = supervisor(
+        planner=Agent("planner", model=model, max_tokens=200), workers=workers, synthesizer=writer, guards=guards
+    ).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert outcome.usage.tokens <= 10_000
+    assert outcome.value == "said"
+    assert outcome.status == "degraded"
+    assert len({gap.subtask for gap in outcome.gaps}) <= 20 - (8 - 1 - 1)

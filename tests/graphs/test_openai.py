@@ -1,0 +1,97 @@
+"""The real OpenAI client, against a server on this machine that misbehaves: no fault leaves the graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+
+from guardgraph.graphs import supervisor
+from guardgraph.guards import Budget
+from guardgraph.nodes import Agent
+from tests import loopback
+from tests.graphs.teams import WAYS, plan_of, team, worker
+
+FAULTS = {
+    "429": (loopback.too_many_requests, "rate limit reached"),
+    "500": (loopback.server_error, "the server is ill"),
+    "cut": (loopback.cut_connection, "Connection error"),
+}
+
+
+def client(server: loopback.OpenAIServer, **facts: Any) -> ChatOpenAI:
+    return ChatOpenAI(model="gpt-5-mini", base_url=server.url, api_key="none", max_retries=0, **facts)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request: pytest.FixtureRequest) -> Iterator[tuple[loopback.OpenAIServer, str]]:
+    make, name = FAULTS[request.param]
+    with loopback.OpenAIServer(lambda _: make()) as server:
+        yield server, name
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_worker_whose_server_fails_is_a_gap(way: str, fault: tuple[loopback.OpenAIServer, str]) -> None:
+    server, name = fault
+    ill = Agent("ill", model=client(server), skills={"ill"}, attempts=2)
+    graph = team(plan_of("a", skill="ill"), plan_of("b"), workers=[ill, worker()], guards=[Budget(tokens=50_000)])
+
+    outcome = WAYS[way](graph.compile(), "the task", None)
+
+    assert outcome.status in ("degraded", "failed")
+    assert name in outcome.gaps[0].reason
+    assert len(server.requests) >= 2, "it tries again"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_planner_whose_server_fails_fails_the_run(way: str, fault: tuple[loopback.OpenAIServer, str]) -> None:
+    server, name = fault
+    graph = supervisor(planner=Agent("planner", model=client(server)), workers=[worker()])
+
+    outcome = WAYS[way](graph.compile(), "the task", None)
+
+    assert outcome.status == "failed"
+    assert outcome.gaps[0].subtask == "plan"
+    assert name in outcome.gaps[0].reason
+
+
+@tool
+def search(word: str) -> str:
+    """Search for a word."""
+    return f"found {word}"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_malformed_tool_call_goes_back_to_the_model(way: str) -> None:
+    with loopback.OpenAIServer([loopback.malformed_tool_call("search"), loopback.text("said")]) as server:
+        agent = Agent("worker", model=client(server), tools=[search])
+        outcome = WAYS[way](team(plan_of("a"), workers=[agent]).compile(), "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", ["said"])
+    assert "search" in json.dumps(server.requests[1].body["messages"]), "the model hears what was wrong"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_planner_and_a_worker_of_the_real_client_complete_a_run(way: str) -> None:
+    def answer(body: dict[str, Any]) -> loopback.Response:
+        if not any("Plan" in json.dumps(body.get(key) or "") for key in ("response_format", "tools")):
+            return loopback.text("said", input_tokens=80, output_tokens=20)
+        planned = "Accepted results" in json.dumps(body["messages"])
+        return loopback.text(json.dumps({"subtasks": [] if planned else [{"id": "a", "goal": "do a"}]}))
+
+    with loopback.OpenAIServer(answer) as server:
+        graph = supervisor(
+            planner=Agent("planner", model=client(server)),
+            workers=[Agent("worker", model=client(server))],
+            guards=[Budget(usd="1.00", tokens=50_000)],
+        )
+        outcome = WAYS[way](graph.compile(), "the task", None)
+
+    assert outcome.status == "completed", outcome.gaps
+    assert outcome.value == [{"subtask": "a", "agent": "worker", "value": "said"}]
+    assert outcome.usage.tokens == 80 + 20 + 2 * (11 + 7)
+    assert outcome.usage.usd

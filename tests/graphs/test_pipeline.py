@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import BaseModel
+
+from guardgraph.graphs import pipeline
+from guardgraph.guards import Guard, Retry, View, guard
+from guardgraph.nodes import Agent, Stage
+from guardgraph.state import BadGraph, Outcome, Request
+
+
+def told(*stages: Stage | Agent, guards: list[Guard] | None = None) -> Outcome:
+    return pipeline(list(stages), guards=guards).compile().invoke({"task": "count"})["outcome"]
+
+
+def append(mark: str) -> Agent:
+    def run(request: Request) -> str:
+        before = request.results[-1].value if request.results else request.task.goal
+        return f"{before}{mark}"
+
+    return Agent(mark, run=run)
+
+
+def broken(name: str, attempts: int = 1, fallback: Agent | None = None) -> Agent:
+    def run(request: Request) -> str:
+        raise ValueError(f"{name} is broken")
+
+    return Agent(name, run=run, attempts=attempts, fallback=fallback)
+
+
+async def test_each_stage_gets_what_the_one_before_has_answered() -> None:
+    graph = pipeline([append("a"), append("b"), append("c")]).compile()
+
+    outcome = graph.invoke({"task": "count"})["outcome"]
+
+    assert outcome.status == "completed"
+    assert outcome.value == "countabc"
+    assert (await graph.ainvoke({"task": "count"}))["outcome"].value == "countabc"
+
+
+def test_every_stage_sees_the_original_intent() -> None:
+    def run(request: Request) -> str:
+        return request.task.goal
+
+    assert told(append("a"), append("b"), Agent("c", run=run)).value == "count"
+
+
+def test_an_optional_stage_that_fails_is_skipped_and_is_a_gap() -> None:
+    outcome = told(append("a"), Stage(broken("b"), critical=False), append("c"))
+
+    assert outcome.status == "degraded"
+    assert outcome.value == "countac"
+    assert [(gap.subtask, gap.reason) for gap in outcome.gaps] == [("b", "ValueError: b is broken")]
+
+
+def test_a_critical_stage_that_fails_fails_the_run_and_the_later_ones_never_work() -> None:
+    worked: list[str] = []
+
+    def run(request: Request) -> str:
+        worked.append("c")
+        return "c"
+
+    outcome = told(append("a"), broken("b"), Agent("c", run=run))
+
+    assert outcome.status == "failed"
+    assert outcome.value == [{"subtask": None, "agent": "a", "value": "counta"}]
+    assert worked == []
+
+
+def test_an_optional_last_stage_leaves_the_value_to_the_one_before() -> None:
+    assert told(append("a"), Stage(broken("b"), critical=False)).value == "counta"
+
+
+def test_a_stage_is_tried_as_often_as_its_agent_allows_then_by_its_fallback() -> None:
+    tries: list[int] = []
+
+    def run(request: Request) -> str:
+        tries.append(request.attempt)
+        raise ValueError("no")
+
+    outcome = told(Agent("a", run=run, attempts=3, fallback=append("z")))
+
+    assert tries == [1, 2, 3]
+    assert outcome.status == "completed"
+    assert outcome.value == "countz"
+
+
+class Count(BaseModel):
+    number: int
+
+
+def test_a_value_that_does_not_fit_goes_back_with_the_reason() -> None:
+    seen: list[str | None] = []
+
+    def run(request: Request) -> dict[str, Any]:
+        seen.append(request.feedback)
+        return {"number": "many"} if request.attempt == 1 else {"number": 3}
+
+    outcome = told(Agent("a", run=run, output=Count))
+
+    assert outcome.value == {"number": 3}
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert seen[1].startswith("the value does not fit Count: number: Input should be a valid integer")
+
+
+def test_a_gate_stops_a_stage_before_the_next_one_works() -> None:
+    @guard(at="handoff")
+    def short(view: View) -> str | None:
+        return "too long" if len(str(view.subject.value)) > 6 else None
+
+    outcome = told(append("a"), append("b"), append("c"), guards=[short])
+
+    assert outcome.status == "failed"
+    assert outcome.stopped_by == "short"
+    assert [gap.guard for gap in outcome.gaps] == ["short"]
+
+
+def test_a_draft_that_is_refused_at_the_exit_is_written_again() -> None:
+    def run(request: Request) -> str:
+        return f"draft {request.attempt}"
+
+    @guard(at="exit", on_trip=Retry(1))
+    def second(view: View) -> str | None:
+        return None if view.subject.value == "draft 2" else "not good enough"
+
+    outcome = told(append("a"), Agent("b", run=run), guards=[second])
+
+    assert outcome.status == "completed"
+    assert outcome.value == "draft 2"
+
+
+def test_a_stage_that_takes_too_long_fails() -> None:
+    def run(request: Request) -> str:
+        time.sleep(5)
+        return "late"
+
+    outcome = told(Agent("a", run=run, timeout=0.1))
+
+    assert outcome.status == "failed"
+    assert "no answer after 0.1 s" in outcome.gaps[0].reason
+
+
+def test_the_second_task_on_a_thread_starts_afresh() -> None:
+    graph = pipeline([append("a"), append("b")]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+
+    assert graph.invoke({"task": "one"}, config)["outcome"].value == "oneab"
+    assert graph.invoke({"task": "two"}, config)["outcome"].value == "twoab"
+
+
+def test_gates_stand_where_guards_are_placed() -> None:
+    names = set(pipeline([append("a"), append("b")]).nodes)
+    assert names == {"guard_admission", "a", "guard_handoff_a", "b", "guard_handoff_b", "guard_exit", "conclude"}
+
+    bare = set(pipeline([append("a"), append("b")], guards=[]).nodes)
+    assert bare == {"guard_admission", "a", "collect_a", "b", "collect_b", "conclude"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([], "a pipeline needs at least one stage"),
+        ([append("a"), append("a")], "agent names must be unique in a team, these stand twice: 'a'"),
+        ([append("conclude")], "these agent names are taken by the team's own nodes: 'conclude'"),
+    ],
+)
+def test_wrong_declarations_are_refused_when_built(stages: list[Agent], message: str) -> None:
+    with pytest.raises(BadGraph, match=message):
+        pipeline(stages)

@@ -1,0 +1,165 @@
+"""A team spends what it may, and somebody hears of it before it is gone."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardgraph.guards import Budget, View, judge
+from guardgraph.state import Allowance, Amount, Usage, Verdict
+from tests.guards.views import view_of_subtask, view_of_task
+
+
+def spending(used: int, *, of: int = 100, known: tuple[Verdict, ...] = ()) -> View:
+    """Return a view in which `used` of `of` tokens are spent."""
+    allowance, spent = Allowance(tokens=of), Usage(input_tokens=used)
+    return view_of_subtask(allowance=allowance, left=Allowance(tokens=10**9), spent=spent, state={"verdicts": known})
+
+
+@pytest.mark.parametrize("what", ["tokens", "usd", "calls"])
+@pytest.mark.parametrize(("left", "action"), [(9, "trip"), (10, "pass"), (11, "pass")])
+def test_what_a_subtask_is_expected_to_cost_must_be_left(what: str, left: int, action: str) -> None:
+    caps = Allowance.model_validate({what: left})
+    costs: dict[str, Any] = {what: Decimal(10) if what == "usd" else 10}
+
+    assert Budget()(view_of_subtask(allowance=caps, left=caps, expects=Amount(**costs))).action == action
+
+
+@pytest.mark.parametrize(("left", "action"), [(0, "trip"), (1, "pass")])
+def test_without_an_expectation_something_must_be_left(left: int, action: str) -> None:
+    assert Budget()(view_of_subtask(left=Allowance(tokens=left))).action == action
+
+
+def test_a_trip_says_what_is_left_and_what_is_needed() -> None:
+    verdict = Budget()(view_of_subtask(left=Allowance(usd=Decimal("0.10")), expects=Amount(usd=Decimal("0.25"))))
+
+    assert verdict.reason == "0.10 usd left, 0.25 needed"
+    assert (verdict.measured, verdict.limit) == ("0.10", "0.25")
+    assert Budget()(view_of_subtask(left=Allowance(calls=0))).reason == "no calls left"
+
+
+def test_money_is_compared_exactly() -> None:
+    left, expects = Allowance(usd=Decimal("0.3")), Amount(usd=Decimal("0.1") + Decimal("0.2"))
+
+    assert Budget()(view_of_subtask(left=left, expects=expects)).action == "pass"
+
+
+@pytest.mark.parametrize("usd", [Decimal("1.00"), Decimal(0)])
+def test_an_unknown_price_does_not_pass_where_money_is_limited(usd: Decimal) -> None:
+    verdict = Budget(usd="1")(view_of_subtask(left=Allowance(usd=usd), expects=Amount(tokens=5, usd=None)))
+
+    assert verdict.action == "trip"
+    assert verdict.reason.startswith("the price of what it needs is unknown")
+
+
+def test_an_unknown_price_passes_where_only_tokens_are_limited() -> None:
+    view = view_of_subtask(left=Allowance(tokens=5), expects=Amount(tokens=5, usd=None), spent=Usage(usd=None))
+
+    assert Budget(tokens=5)(view).action == "pass"
+
+
+def test_what_was_spent_at_an_unknown_price_leaves_no_money() -> None:
+    allowance, spent = Allowance(usd=Decimal(5)), Usage(usd=None)
+
+    assert Budget()(view_of_subtask(allowance=allowance, left=allowance.minus(spent), spent=spent)).action == "trip"
+
+
+@pytest.mark.parametrize("budget", [Budget(tokens=0), Budget(usd=0), Budget(usd="0.00"), Budget(calls=0)])
+def test_a_budget_of_nothing_stops_before_anything(budget: Budget) -> None:
+    allowance = budget.narrow(view_of_task())
+
+    assert budget(view_of_task(allowance=allowance, left=allowance)).action == "trip"
+
+
+def test_no_budget_never_trips() -> None:
+    assert Budget()(view_of_subtask(expects=Amount(tokens=10**9), spent=Usage(input_tokens=10**9))).action == "pass"
+
+
+@pytest.mark.parametrize(
+    ("used", "mark"), [(49, None), (50, 0.5), (51, 0.5), (79, 0.5), (80, 0.8), (99, 0.8), (100, 1.0), (140, 1.0)]
+)
+def test_alerts_come_at_half_at_four_fifths_and_at_the_whole(used: int, mark: float | None) -> None:
+    verdict = Budget()(spending(used))
+
+    assert (verdict.action, verdict.limit) == (("alert", mark) if mark else ("pass", None))
+    assert verdict.measured == used / 100
+
+
+def test_an_alert_says_how_much_is_spent() -> None:
+    assert Budget()(spending(80)).reason == "80% of the budget is spent"
+
+
+@pytest.mark.parametrize(("used", "of"), [("0.08", "0.1"), ("0.56", "0.7"), ("2.4", "3")])
+def test_marks_are_met_exactly(used: str, of: str) -> None:
+    allowance, spent = Allowance(usd=Decimal(of)), Usage(usd=Decimal(used))
+
+    assert Budget()(view_of_subtask(allowance=allowance, left=allowance.minus(spent), spent=spent)).limit == 0.8
+
+
+def test_the_cap_that_is_nearest_to_its_end_counts() -> None:
+    allowance = Allowance(tokens=100, usd=Decimal(10), calls=10)
+    spent = Usage(input_tokens=10, usd=Decimal(1), calls=8)
+
+    verdict = Budget()(view_of_subtask(allowance=allowance, left=allowance.minus(spent), spent=spent))
+
+    assert (verdict.action, verdict.limit) == ("alert", 0.8)
+
+
+@given(st.lists(st.integers(0, 120), max_size=30).map(sorted))
+def test_however_it_is_spent_each_mark_is_said_at_most_once_and_only_when_it_is_passed(course: list[int]) -> None:
+    known: tuple[Verdict, ...] = ()
+    for used in course:
+        known += judge([Budget()], spending(used, known=known)).alerts
+    marks = [mark for mark in (0.5, 0.8, 1.0) for alert in known if alert.limit == mark]
+
+    assert [alert.limit for alert in known] == marks == sorted(set(marks))
+    assert bool(marks) == any(used >= 50 for used in course)
+
+
+def test_alerts_of_other_guards_do_not_silence_it() -> None:
+    other = Verdict(guard="Other", gate="dispatch", subject="s-1", action="alert", limit=1.0)
+    trip = Verdict(guard="Budget", gate="dispatch", subject="s-1", action="trip", limit="100")
+
+    assert Budget()(spending(60, known=(other, trip))).action == "alert"
+
+
+def test_narrows_the_allowance_to_its_caps() -> None:
+    assert Budget().narrow(view_of_task()) == Allowance()
+    caps = Budget(usd="2.00", tokens=5, calls=6).narrow(view_of_task())
+    assert caps == Allowance(usd=Decimal("2.00"), tokens=5, calls=6)
+    assert str(caps.usd) == "2.00"
+
+
+def test_money_in_floats_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"`usd` must be a Decimal or a text such as .2\.00., not the float 0\.1"):
+        Budget(usd=0.1)  # pyright: ignore[reportArgumentType] -- that is the point
+
+
+@pytest.mark.parametrize(
+    ("caps", "message"),
+    [
+        ({"usd": "two"}, "`usd` must be a number, got 'two'"),
+        ({"usd": ""}, "`usd` must be a number, got ''"),
+        ({"usd": "-0.01"}, "`usd` must not be negative, got '-0.01'"),
+        ({"usd": Decimal("NaN")}, "`usd` must be finite, got Decimal"),
+        ({"usd": "Infinity"}, "`usd` must be finite, got 'Infinity'; `None` sets no cap"),
+        ({"tokens": -1}, "`tokens` must not be negative, got -1"),
+        ({"calls": -1}, "`calls` must not be negative, got -1"),
+        ({"tokens": 1.5}, "`tokens` must be a whole number, got 1.5"),
+        ({"reserve": -0.1}, "`reserve` must be from 0 to below 1, got -0.1"),
+        ({"reserve": 1}, "`reserve` must be from 0 to below 1, got 1"),
+        ({"reserve": float("nan")}, "`reserve` must be from 0 to below 1, got nan"),
+    ],
+)
+def test_what_is_no_budget_is_refused(caps: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Budget(**caps)
+
+
+@pytest.mark.parametrize("reserve", [0, 0.2, 0.999])
+def test_a_reserve_is_a_part(reserve: float) -> None:
+    assert Budget(reserve=reserve).reserve == reserve

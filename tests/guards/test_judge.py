@@ -1,0 +1,139 @@
+"""Several guards, one subject: the first trip ends it, and what cannot judge does not let pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardgraph.guards import Depth, Escalate, Finish, Guard, Judgement, OnTrip, Refuse, Retry, View, guard, judge
+from guardgraph.state import Gate, Verdict
+from tests.guards.views import view_of_subtask
+
+
+@dataclass(frozen=True)
+class Says:
+    """Says what it was told to say."""
+
+    action: str
+    name: str = "says"
+    on_trip: OnTrip = field(default=Finish())
+    gates = frozenset[Gate]({"dispatch"})
+
+    def __call__(self, view: View) -> Verdict:
+        return view.verdict(self, trips=self.action == "trip").model_copy(update={"action": self.action})
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Breaks the protocol: it answers anything."""
+
+    answer: Any
+    on_trip: OnTrip = field(default=Refuse())
+    gates = frozenset[Gate]({"dispatch"})
+
+    def __call__(self, view: View) -> Any:
+        return self.answer
+
+
+class Unspeakable(Exception):
+    """Cannot even be printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raises(error: Exception) -> Guard:
+    @guard(at="dispatch", on_trip=Escalate())
+    def breaks(view: View) -> str | None:
+        raise error
+
+    return breaks
+
+
+def test_without_guards_everything_passes() -> None:
+    assert judge([], view_of_subtask()) == Judgement(None, None, ())
+
+
+def test_guards_of_other_gates_are_not_asked() -> None:
+    @guard(at="handoff")
+    def elsewhere(view: View) -> str | None:
+        raise AssertionError("asked")
+
+    assert judge([elsewhere], view_of_subtask()).trip is None
+
+
+def test_the_first_trip_ends_it_with_its_own_reaction() -> None:
+    told = judge([Says("pass"), Says("trip", "one", Retry(2)), raises(ValueError("never asked"))], view_of_subtask())
+
+    assert told.trip is not None
+    assert (told.trip.guard, told.on_trip) == ("one", Retry(2))
+
+
+def test_alerts_before_a_trip_are_kept_in_order() -> None:
+    told = judge([Says("alert", "a"), Says("pass"), Says("alert", "b"), Says("trip"), Says("alert")], view_of_subtask())
+
+    assert [alert.guard for alert in told.alerts] == ["a", "b"]
+
+
+def test_alerts_let_pass() -> None:
+    told = judge([Says("alert")], view_of_subtask())
+
+    assert told.trip is None
+    assert told.on_trip is None
+    assert len(told.alerts) == 1
+
+
+def test_a_guard_that_raises_trips_and_says_why() -> None:
+    told = judge([raises(KeyError("price")), Depth(5)], view_of_subtask())
+
+    assert told.trip is not None
+    assert (told.trip.action, told.trip.guard, told.trip.subject) == ("trip", "breaks", "s-1")
+    assert told.trip.reason == "guard 'breaks' raised KeyError: 'price'"
+    assert told.on_trip == Escalate()
+
+
+def test_an_error_without_words_trips_too() -> None:
+    told = judge([raises(Unspeakable())], view_of_subtask())
+
+    assert told.trip is not None
+    assert "Unspeakable" in told.trip.reason
+
+
+def test_a_subject_without_an_id_trips_a_guard_that_cannot_judge_it() -> None:
+    view = View(gate="dispatch", subject=None, now=view_of_subtask().now)
+
+    assert judge([raises(ValueError("x"))], view).trip is not None
+
+
+@pytest.mark.parametrize("answer", [None, True, False, "no", {"action": "pass"}])
+def test_a_guard_that_answers_no_verdict_trips(answer: object) -> None:
+    told = judge([Answers(answer)], view_of_subtask())
+
+    assert told.trip is not None
+    assert told.trip.reason == f"guard 'Answers' must answer with a Verdict, got {type(answer).__name__}"
+    assert told.on_trip == Refuse()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_request_to_stop_the_program_is_no_verdict(stop: type[BaseException]) -> None:
+    @guard(at="dispatch")
+    def interrupted(view: View) -> str | None:
+        raise stop
+
+    with pytest.raises(stop, match=r"^$"):
+        judge([interrupted], view_of_subtask())
+
+
+@given(st.lists(st.sampled_from(["pass", "alert", "trip"])))
+def test_it_stops_if_and_only_if_one_trips_and_keeps_every_alert_before_it(actions: list[str]) -> None:
+    told = judge([Says(action, str(n)) for n, action in enumerate(actions)], view_of_subtask())
+    before = actions[: actions.index("trip")] if "trip" in actions else actions
+
+    assert (told.trip is not None) == ("trip" in actions)
+    assert (told.on_trip is not None) == (told.trip is not None)
+    assert [alert.guard for alert in told.alerts] == [str(n) for n, action in enumerate(before) if action == "alert"]
+    assert told.trip is None or told.trip.guard == str(len(before))

@@ -1,0 +1,47 @@
+"""What is counted has a cap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardgraph.guards import Limits
+from guardgraph.state import Allowance
+from tests.guards.views import view_of_subtask, view_of_task
+
+
+@pytest.mark.parametrize("name", ["subtasks", "messages", "calls"])
+@pytest.mark.parametrize(("left", "action"), [(2, "pass"), (1, "pass"), (0, "trip")])
+def test_trips_when_nothing_is_left_of_a_cap(name: str, left: int, action: str) -> None:
+    view = view_of_subtask(allowance=Allowance.model_validate({name: 9}), left=Allowance.model_validate({name: left}))
+
+    assert Limits()(view).action == action
+
+
+def test_says_which_cap_is_used_up() -> None:
+    verdict = Limits()(view_of_subtask(allowance=Allowance(subtasks=20), left=Allowance(subtasks=0)))
+
+    assert verdict.reason == "the limit of 20 subtasks is used up"
+    assert (verdict.measured, verdict.limit) == (0, 20)
+
+
+def test_what_has_no_cap_never_trips() -> None:
+    assert Limits(subtasks=None)(view_of_subtask()).action == "pass"
+
+
+def test_narrows_the_allowance_to_its_caps() -> None:
+    assert Limits().narrow(view_of_task()) == Allowance(subtasks=1_000)
+    assert Limits(1, 2, 3).narrow(view_of_task()) == Allowance(subtasks=1, messages=2, calls=3)
+
+
+@pytest.mark.parametrize("caps", [{"subtasks": -1}, {"messages": -1}, {"calls": -1}])
+def test_a_negative_cap_is_refused(caps: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(caps))}` must not be negative, got -1"):
+        Limits(**caps)
+
+
+def test_a_cap_of_zero_sends_nothing() -> None:
+    allowance = Limits(subtasks=0).narrow(view_of_task())
+
+    assert Limits(subtasks=0)(view_of_subtask(allowance=allowance, left=allowance)).action == "trip"

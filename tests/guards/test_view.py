@@ -1,0 +1,62 @@
+"""A view shows one subject and writes verdicts on it."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from guardgraph.guards import Depth, View, guard
+from guardgraph.state import Plan, Verdict
+from tests.guards.views import NOW, view_of_plan, view_of_result, view_of_subtask, view_of_task
+
+
+@pytest.mark.parametrize(
+    ("view", "subject_id"),
+    [
+        (view_of_task(), "t-1"),
+        (view_of_subtask(), "s-1"),
+        (view_of_result(), "r-1"),
+        (view_of_plan(Plan(), before=(Plan(),)), "round-2"),
+        (View(gate="exit", subject=None, now=NOW), "exit"),
+    ],
+)
+def test_a_subject_has_a_name_at_every_gate(view: View, subject_id: str) -> None:
+    assert view.subject_id == subject_id
+
+
+@pytest.mark.parametrize(("state", "number"), [({}, 1), ({"round": None}, 1), ({"round": 1}, 1), ({"round": 3}, 3)])
+def test_the_first_round_is_one(state: dict[str, int | None], number: int) -> None:
+    assert view_of_task(state=state).round == number
+
+
+def test_a_view_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'depth'"):
+        view_of_task().depth = 3  # pyright: ignore[reportAttributeAccessIssue] -- that is the point
+
+
+def test_a_verdict_names_guard_gate_and_subject() -> None:
+    verdict = view_of_subtask().verdict(Depth(1), trips=True, measured=2, limit=1, reason="too deep")
+
+    assert verdict == Verdict(
+        guard="Depth", gate="dispatch", subject="s-1", action="trip", reason="too deep", measured=2, limit=1
+    )
+
+
+def test_a_guard_with_a_name_is_called_by_it() -> None:
+    @guard(at="dispatch")
+    def stays_polite(view: View) -> None: ...
+
+    assert view_of_subtask().verdict(stays_polite, trips=False).guard == "stays_polite"
+
+
+def test_a_pass_gives_no_reason() -> None:
+    assert view_of_subtask().verdict(Depth(1), trips=False, reason="too deep").reason == ""
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [(3, "3 is over the limit of 2"), (0, "0 is over the limit of 2"), (None, "no reason given")],
+)
+def test_a_trip_always_says_something(measured: int | None, reason: str) -> None:
+    assert view_of_subtask().verdict(Depth(1), trips=True, measured=measured, limit=2).reason == reason

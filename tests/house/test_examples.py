@@ -1,0 +1,54 @@
+"""Every example runs as a newcomer would run it: offline, without a key, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.sources import ROOT
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+WALLED = (
+    "import runpy, sys; from tests.house import network; network.block(); sys.argv = sys.argv[1:]; "
+    "sys.path.insert(0, sys.argv[0].rpartition('/')[0]); runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+"""A program that runs a file inside the same wall as the tests."""
+
+
+def run(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `script` in `folder` with no key and no network."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", "LANGSMITH_TRACING": "false"}
+    command = [sys.executable, "-c", WALLED, str(script)]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=110
+    )
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_says_something(example: Path, tmp_path: Path) -> None:
+    done = run(example, tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("raise SystemExit('it broke')", "it broke"),
+        ("import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=1)", "only reach this machine"),
+    ],
+)
+def test_an_example_that_fails_or_leaves_this_machine_is_found(source: str, says: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(source)
+
+    done = run(script, tmp_path)
+
+    assert done.returncode != 0
+    assert says in done.stderr

@@ -1,0 +1,7 @@
+"""Databases for the tests of the runner."""
+
+from __future__ import annotations
+
+from tests.state.sql.conftest import database_url, postgres_url, sqlite_url
+
+__all__ = ("database_url", "postgres_url", "sqlite_url")

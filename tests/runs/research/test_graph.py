@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.memory import InMemorySaver
+
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.runs.research import Document, Library, Skipped, check_citations, research, team_of
+from guardgraph.state import BadInput, Outcome, UnknownModel
+
+PAGES = [
+    Document("pads.md", "# Pads\n\nReplace brake pads when less than 1.5 millimetres of material is left.\n"),
+    Document("oil.md", "# Oil\n\nMineral oil and DOT fluid must never be mixed,\nbecause DOT fluid destroys seals.\n"),
+]
+QUESTION = "When are brake pads replaced?"
+PLAN = {"subtasks": [{"id": "pads", "goal": "brake pads material left"}]}
+GOOD = {
+    "claims": [{"text": "Pads go at 1.5 mm.", "source": "pads.md", "quote": "less than 1.5 millimetres of\nmaterial"}]
+}
+BAD = {"claims": [{"text": "Pads go at 3 mm.", "source": "pads.md", "quote": "less than 3 millimetres of material"}]}
+
+
+def outcome_of(graph: Any, question: str = QUESTION) -> Outcome:
+    return graph.compile().invoke({"task": question})["outcome"]
+
+
+def model_of(*, claims: list[Any], report: list[str], plans: list[Any] | None = None) -> ScriptedModel:
+    """A model that plans, reads and writes as told, whoever asks first."""
+    told = {
+        "plan": [json.dumps(p) for p in plans or [PLAN, {"subtasks": []}]],
+        "extract": list(map(json.dumps, claims)),
+    }
+    told["write"] = list(report)
+
+    def speak(messages: list[BaseMessage]) -> str:
+        system = messages[0].text
+        part = "plan" if "You plan" in system else "extract" if "You extract" in system else "write"
+        return told[part].pop(0)
+
+    return ScriptedModel(replies=speak)
+
+
+def test_a_report_without_a_model_cites_what_stands_in_the_documents() -> None:
+    library = Library.build(PAGES)
+
+    outcome = outcome_of(team_of(library))
+
+    assert outcome.status == "completed"
+    assert check_citations(outcome.value, library.text_of) == []
+    assert "1.5 millimetres" in str(outcome.value)
+    assert "offline:extractive" in str(outcome.value)
+    assert outcome.usage.calls == 0
+
+
+def test_the_same_question_gets_the_same_report_sync_and_async_with_and_without_a_checkpointer() -> None:
+    library = Library.build(PAGES)
+    config: Any = {"configurable": {"thread_id": "1"}}
+
+    plain = outcome_of(team_of(library)).value
+    kept = team_of(library).compile(checkpointer=InMemorySaver()).invoke({"task": QUESTION}, config)["outcome"].value
+    on_a_loop = asyncio.run(team_of(library).compile().ainvoke({"task": QUESTION}))["outcome"].value
+
+    assert plain == kept == on_a_loop
+
+
+def test_every_guard_of_the_team_is_seen_in_its_drawing() -> None:
+    drawn = team_of(Library.build([])).compile().get_graph()
+
+    guards = {name for name in drawn.nodes if name.startswith("guard_")}
+    assert guards == {"guard_admission", "guard_round", "guard_dispatch", "guard_handoff", "guard_exit"}
+
+
+def test_a_model_plans_reads_and_writes_and_its_citations_open() -> None:
+    library = Library.build(PAGES)
+
+    outcome = outcome_of(team_of(library, model=model_of(claims=[GOOD], report=["Replace pads at 1.5 mm [1]."])))
+
+    value: Any = outcome.value
+    assert outcome.status == "completed"
+    assert value["citations"][0]["line"] == 3
+    assert "Replace pads at 1.5 mm [1]." in value["report"]
+    assert check_citations(value, library.text_of) == []
+    assert outcome.usage.calls == 4
+
+
+def test_an_invented_quote_is_refused_and_tried_once_more_with_the_reason() -> None:
+    asked: list[str] = []
+    claims = [BAD, GOOD]
+
+    def speak(messages: list[BaseMessage]) -> str:
+        system = messages[0].text
+        if "You plan" in system:
+            return json.dumps(PLAN if "Accepted" not in messages[-1].text else {"subtasks": []})
+        if "You extract" in system:
+            asked.append(messages[-1].text)
+            return json.dumps(claims[len(asked) - 1])
+        return "At 1.5 mm [1]."
+
+    outcome = outcome_of(team_of(Library.build(PAGES), model=ScriptedModel(replies=speak)))
+
+    assert outcome.status == "completed"
+    assert len(asked) == 2
+    assert "does not stand in 'pads.md'" in asked[1]
+
+
+def test_a_claim_that_is_invented_twice_is_a_gap() -> None:
+    plans = [PLAN, {"subtasks": []}]
+    outcome = outcome_of(team_of(Library.build(PAGES), model=model_of(claims=[BAD, BAD], report=[], plans=plans)))
+
+    assert outcome.status == "failed"
+    assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == [("pads", "Grounding")]
+
+
+def test_a_report_with_an_unknown_number_is_written_again_and_then_composed_from_the_claims() -> None:
+    library = Library.build(PAGES)
+
+    outcome = outcome_of(team_of(library, model=model_of(claims=[GOOD], report=["Pads [7].", "Pads."])))
+
+    value: Any = outcome.value
+    assert check_citations(value, library.text_of) == []
+    assert "Pads go at 1.5 mm. [1]" in value["report"]
+
+
+def test_a_budget_stops_the_model_and_what_was_found_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pads.md").write_text(PAGES[0].text)
+    model = model_of(claims=[GOOD], report=["Pads [1]."])
+
+    outcome = outcome_of(research([tmp_path], model=model, tokens=50, root=tmp_path))
+
+    assert outcome.status in ("degraded", "failed")
+    assert outcome.usage.tokens <= 50
+    assert outcome.gaps
+
+
+def test_what_was_not_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pads.md").write_text(PAGES[0].text)
+    (tmp_path / "code.py").write_text("x = 1")
+    told: list[Skipped] = []
+
+    research([tmp_path], root=tmp_path, on_skipped=told.extend)
+
+    assert [one.name for one in told] == ["code.py"]
+
+
+def test_bad_documents_and_models_are_refused_when_the_graph_is_built(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist"):
+        research([tmp_path / "nowhere"])
+    (tmp_path / "pads.md").write_text("Words.")
+    with pytest.raises(UnknownModel, match="write it as `provider:model`"):
+        research([tmp_path], model="gpt")

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.house.sources import ROOT
+
+TEAM = """
+import time
+from pathlib import Path
+from guardgraph.graphs import supervisor
+from guardgraph.nodes import Agent
+from guardgraph.state import Plan, Subtask
+
+def plan(request):
+    if request.round > 1:
+        return Plan()
+    chain = [Subtask(id=f"s{n}", goal=f"g{n}", depends_on=(f"s{n - 1}",) if n else ()) for n in range(4)]
+    return Plan(subtasks=tuple(chain))
+
+def work(request):
+    time.sleep(0.4)
+    with Path(__file__).with_name("worked").open("a") as file:
+        file.write(request.goal + "\\n")
+    return request.goal
+
+def team():
+    return supervisor(planner=Agent("planner", run=plan), workers=[Agent("worker", run=work)])
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with a slow team."""
+    (tmp_path / "slow_team.py").write_text(TEAM)
+    return tmp_path
+
+
+def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GUARDGRAPH_DB": f"sqlite:///{folder}/runs.db"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "guardgraph.runs.command", *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def worked(folder: Path) -> list[str]:
+    return (folder / "worked").read_text().split() if (folder / "worked").exists() else []
+
+
+def until_worked(folder: Path, count: int) -> None:
+    limit = time.monotonic() + 30
+    while len(worked(folder)) < count and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert len(worked(folder)) >= count
+
+
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_run_that_was_stopped_or_killed_goes_on_where_it_was(folder: Path, signal_number: int, code: int) -> None:
+    first = command(folder, "run", "slow_team:team", "--input", '"x"', "--thread", "t")
+    until_worked(folder, 1)
+    first.send_signal(signal_number)
+    out, err = first.communicate(timeout=30)
+    assert (first.returncode, out) == (code, "")
+    if signal_number == signal.SIGINT:
+        assert "not finished; go on with: guardgraph resume t" in err
+    before = worked(folder)
+    assert 1 <= len(before) < 4
+
+    second = command(folder, "resume", "t")
+    out, err = second.communicate(timeout=30)
+
+    assert second.returncode == 0, err
+    assert '"value": "g3"' in out
+    again = worked(folder)[len(before) :]
+    in_flight = before[-1:] if signal_number == signal.SIGKILL else []
+    assert set(worked(folder)) == {"g0", "g1", "g2", "g3"}
+    assert not set(again) & set(before) - set(in_flight)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from guardgraph.nodes import Event, EventKind
+from guardgraph.runs.command.board import Board, Caps, Standing, line_of
+from guardgraph.runs.command.progress import budget_bar, shown, watching
+from guardgraph.state import Usage
+
+
+def event(kind: EventKind, *path: str, **data: Any) -> Event:
+    return Event(kind=kind, run_id="run", at=datetime.now(UTC), path=path, data=data)
+
+
+def plain(renderable: Any, *, width: int = 60) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined] - it is the StringIO above
+
+
+STARTED = event("agent_started", "team", "worker", goal="look", attempt=1)
+FINISHED = event("agent_finished", "team", "worker", status="ok", attempt=1, tokens=40, usd="0.25")
+
+
+def test_an_agent_is_at_work_from_its_start_to_its_end() -> None:
+    board = Board()
+
+    board.tell(STARTED)
+    assert [one[:2] for one in board.standing().at_work] == [("worker", "look")]
+    board.tell(FINISHED)
+    standing = board.standing()
+    assert (standing.at_work, standing.finished) == ((), 1)
+
+
+def test_tokens_are_counted_call_by_call_and_money_agent_by_agent() -> None:
+    board = Board(Caps(tokens=100))
+
+    board.tell(event("model_called", "team", "worker", "reader", tokens=30))
+    board.tell(event("model_called", "team", "worker", tokens=None))
+    board.tell(event("agent_finished", "team", "worker", "reader", attempt=1, tokens=30, usd="0.25"))
+    board.tell(FINISHED)
+
+    standing = board.standing()
+    assert (standing.tokens, standing.usd, standing.spent) == (30, Decimal("0.25"), 0.3)
+
+
+def test_an_unknown_price_stays_unknown() -> None:
+    board = Board(Caps(usd=Decimal(1)))
+
+    board.tell(event("agent_finished", "team", "worker", attempt=1, usd=None))
+    board.tell(FINISHED)
+
+    assert (board.standing().usd, board.standing().spent) == (None, None)
+
+
+def test_the_tightest_cap_is_shown() -> None:
+    board = Board(Caps(tokens=100, usd=Decimal("0.50")))
+
+    board.tell(event("model_called", "team", "worker", tokens=10))
+    board.tell(FINISHED)
+
+    assert board.standing().spent == 0.5
+
+
+def test_what_was_spent_before_a_resume_counts() -> None:
+    board = Board(Caps(tokens=100, before=Usage(input_tokens=30, usd=Decimal("0.50"))))
+
+    board.tell(event("model_called", "team", "worker", tokens=10))
+    board.tell(FINISHED)
+
+    standing = board.standing()
+    assert (standing.tokens, standing.usd, standing.spent) == (40, Decimal("0.75"), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (STARTED, "[   1.5 s] worker starts: look"),
+        (FINISHED, "[   1.5 s] worker ok, 40 tokens"),
+        (
+            event("agent_finished", "team", "worker", status="failed", attempt=2, error="a\nb"),
+            "[   1.5 s] worker failed (attempt 2): a b",
+        ),
+        (
+            event("verdict", "team", guard="Budget", gate="round", action="alert", reason="80% of it is spent"),
+            "[   1.5 s] guard Budget alerts at round: 80% of it is spent",
+        ),
+        (
+            event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"),
+            "[   1.5 s] guard Depth trips at dispatch: too deep",
+        ),
+        (event("model_called", "team", "worker", tokens=3), None),
+    ],
+)
+def test_an_event_is_one_line(told: Event, line: str | None) -> None:
+    assert line_of(told, 1.5) == line
+
+
+def test_control_characters_of_a_goal_never_reach_the_terminal() -> None:
+    line = line_of(event("agent_started", "team", "worker", goal="a\x1b[2Jb", attempt=1), 0)
+
+    assert line is not None
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(("spent", "filled"), [(0.0, 0), (0.49, 19), (0.5, 19), (0.8, 30), (1.0, 37), (7.0, 37)])
+def test_the_bar_has_marks_at_50_80_and_100_percent(spent: float, filled: int) -> None:
+    bar = budget_bar(spent).plain.removeprefix("budget ")
+
+    assert [place for place, sign in enumerate(bar, 1) if sign == "|"] == [20, 32, 40]
+    assert bar.count("█") == filled
+    assert bar.endswith(f" {spent:.0%}")
+
+
+def test_the_display_names_at_most_eight_agents() -> None:
+    at_work = tuple((f"worker-{number}", "x" * 200, 1.0) for number in range(11))
+
+    text = plain(shown(Standing(at_work, 2, 1_500, None, 0.5, 3.0)))
+
+    assert "worker-7" in text
+    assert "worker-8" not in text
+    assert "and 3 more" in text
+    assert "11 at work, 2 done · 1,500 tokens · price unknown · 3.0 s" in text
+    assert "budget" in text
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_trips_are_told_as_they_happen_on_a_terminal_and_elsewhere(is_terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=80)
+    with watching(Caps(), quiet=False, console=console) as listen:
+        listen(STARTED)
+        listen(event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"))
+    written = console.file.getvalue()  # type: ignore[attr-defined] - it is the StringIO above
+
+    assert "guard Depth trips at dispatch: too deep" in written
+    assert ("worker starts: look" in written) is not is_terminal
+
+
+def test_nothing_is_shown_when_it_is_to_be_quiet() -> None:
+    console = Console(file=io.StringIO())
+    with watching(Caps(), quiet=True, console=console) as listen:
+        listen(STARTED)
+
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined] - it is the StringIO above

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardgraph.graphs import supervisor
+from guardgraph.guards import Budget, Convergence, Depth
+from guardgraph.nodes import Agent, Event
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.runs import Run, Runner
+from guardgraph.state import BadGraph, BadInput, UnknownGraph, UnknownThread
+from tests.runs import team
+
+
+@pytest.fixture
+def worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "worked.txt"
+    file.touch()
+    monkeypatch.setenv("WORKED", str(file))
+    return file
+
+
+@pytest.fixture
+def runner(database_url: str) -> Iterator[Runner]:
+    with Runner(database_url, graphs=team.GRAPHS) as made:
+        yield made
+
+
+def counts(file: Path) -> Counter[str]:
+    return Counter(line.split()[1] for line in file.read_text(encoding="utf-8").splitlines())
+
+
+VALUE = "done t.0, done t.1, done t.2"
+
+
+def test_a_run_tells_its_outcome_and_is_stored(runner: Runner, worked: Path) -> None:
+    run = runner.run("flat", "t")
+
+    assert run.status == "completed"
+    assert run.outcome is not None
+    assert run.outcome.value == VALUE
+    assert runner.status(run.thread_id) == run
+    assert [row.run_id for row in runner.threads()] == [run.run_id]
+
+
+async def test_an_async_run_tells_the_same(runner: Runner, worked: Path) -> None:
+    run = await runner.arun("flat", "t")
+
+    assert run.outcome is not None
+    assert run.outcome.value == VALUE
+    assert await runner.astatus(run.thread_id) == run
+    assert (await runner.aresume(run.thread_id)).outcome == run.outcome
+
+
+def test_a_second_task_on_the_same_thread_gets_its_own_answer(runner: Runner, worked: Path) -> None:
+    first = runner.run("flat", "t")
+    second = runner.run("flat", "other", thread_id=first.thread_id)
+
+    assert first.run_id != second.run_id
+    assert second.outcome is not None
+    assert second.outcome.value == "done other.0, done other.1, done other.2"
+    assert len(second.results) == 3
+
+
+def test_streamed_parts_end_with_the_run(runner: Runner, worked: Path) -> None:
+    *parts, run = list(runner.stream("flat", "t"))
+
+    assert isinstance(run, Run)
+    assert run.status == "completed"
+    nodes = [name for part in parts for name in part["data"]]
+    assert nodes[:4] == ["guard_admission", "planner", "guard_round", "guard_dispatch"]
+    assert nodes[-1] == "conclude"
+
+
+async def test_async_streams_do_the_same(runner: Runner, worked: Path) -> None:
+    parts: list[Any] = [part async for part in runner.astream("flat", "t")]
+
+    assert isinstance(parts[-1], Run)
+    assert parts[-1].status == "completed"
+
+
+def test_events_are_told_as_they_happen(database_url: str, worked: Path) -> None:
+    events: list[Event] = []
+    with Runner(database_url, graphs=team.GRAPHS, listen=events.append) as runner:
+        run = runner.run("flat", "t")
+
+    kinds = Counter(event.kind for event in events)
+    assert kinds["agent_started"] == kinds["agent_finished"] == 6  # the planner twice, three workers, the writer
+    assert kinds["run_finished"] == 1
+    assert {event.run_id for event in events} == {run.run_id}
+
+
+def test_a_run_waits_for_a_human_and_goes_on_with_the_answer(runner: Runner, worked: Path) -> None:
+    run = runner.run("asking", "t")
+
+    assert run.status == "waiting"
+    assert run.outcome is None
+    assert [wait.value for wait in run.waiting] == [{"about": "t.1"}]
+    assert runner.status(run.thread_id).waiting == run.waiting
+    assert runner.resume(run.thread_id).status == "waiting"
+    with pytest.raises(BadInput, match="nothing waits for nobody; open questions: "):
+        runner.resume(run.thread_id, answers={"nobody": 1})
+
+    done = runner.resume(run.thread_id, answers={run.waiting[0].id: "yes"})
+
+    assert done.outcome is not None
+    assert done.outcome.value == "done t.0, done t.2, human said yes"
+    assert counts(worked) == {"t.0": 1, "t.2": 1}
+
+
+@pytest.mark.parametrize(("graph", "slow"), [("flat", "t.1"), ("tiers", "t.1.2.0"), ("second", "t.1.2")])
+def test_after_a_kill_only_the_workers_in_flight_run_again(
+    database_url: str, worked: Path, tmp_path: Path, graph: str, slow: str
+) -> None:
+    call = f"from tests.runs import team; team.main({database_url!r}, {graph!r}, 'thread')"
+    process = subprocess.Popen([sys.executable, "-c", call], env={**os.environ, "SLOW": slow})
+    before = _until_quiet(worked, slow)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    with Runner(database_url, graphs=team.GRAPHS) as runner:
+        assert runner.status("thread").status == "running"
+        run = runner.resume("thread")
+
+    assert run.status == "completed"
+    again = {goal: count for goal, count in counts(worked).items() if count > 1}
+    assert again == {slow: 2}
+    assert before[slow] == 1
+
+
+def _until_quiet(file: Path, slow: str) -> Counter[str]:
+    """Wait until the slow worker works and everybody else is at rest."""
+    last, since = counts(file), time.monotonic()
+    while time.monotonic() - since < 2.0 or not last[slow]:
+        time.sleep(0.1)
+        now = counts(file)
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
+
+
+def test_a_run_that_never_reached_its_first_node_is_begun_by_resume(runner: Runner, worked: Path) -> None:
+    begun = runner._begin("flat", "t", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+    assert runner.status("thread").status == "running"
+
+    run = runner.resume("thread")
+
+    assert run.run_id == begun.row.run_id
+    assert run.status == "completed"
+
+
+def test_a_stopped_run_goes_on_where_it_was(runner: Runner, worked: Path) -> None:
+    def stop(event: Event) -> None:
+        if event.kind == "agent_started" and event.path[-1] == "worker":
+            runner.stop()
+
+    runner.listen = stop
+    run = runner.run("flat", "t")
+    assert run.status == "running"
+    assert run.outcome is None
+    runner.listen = None
+
+    done = runner.resume(run.thread_id)
+
+    assert done.status == "completed"
+    assert counts(worked) == {"t.0": 1, "t.1": 1, "t.2": 1}
+
+
+def test_what_was_spent_counts_over_resumes(database_url: str, worked: Path) -> None:
+    model = ScriptedModel(replies=lambda messages: "said", input_tokens=30, output_tokens=10)
+
+    def build() -> Any:
+        return supervisor(
+            planner=Agent("planner", run=team.plan),
+            workers=[Agent("worker", model=model)],
+            synthesizer=Agent("writer", run=team.ask),
+            guards=[Budget(tokens=10_000), Depth(), Convergence()],
+        )
+
+    with Runner(database_url, graphs={"spending": build}) as runner:
+        run = runner.run("spending", "t.1")
+        assert run.status == "waiting"
+        assert run.usage.tokens == 120
+    with Runner(database_url, graphs={"spending": build}) as runner:
+        done = runner.resume(run.thread_id, answers={run.waiting[0].id: "ok"})
+
+    assert done.status == "completed"
+    assert done.usage.tokens == 120
+    assert done.usage.calls == 3
+
+
+def test_unknown_threads_and_graphs_are_named(runner: Runner, database_url: str, worked: Path) -> None:
+    with pytest.raises(UnknownThread, match="no thread 'nowhere' in "):
+        runner.resume("nowhere")
+    with pytest.raises(UnknownGraph, match=r"registered as 'none' \(registered: 'asking', 'flat', 'second', 'tiers'\)"):
+        runner.run("none", "t")
+    run = runner.run("asking", "t")
+    with Runner(database_url) as other, pytest.raises(UnknownGraph, match=r"Runner\(url, graphs=\{'asking': build\}\)"):
+        other.resume(run.thread_id, answers={run.waiting[0].id: "yes"})
+
+
+def test_bad_input_stores_nothing(runner: Runner) -> None:
+    with pytest.raises(BadInput, match="the task does not fit: goal: Field required; gaol: Extra inputs"):
+        runner.run("flat", {"gaol": "t"})
+    with pytest.raises(BadInput, match="graph 'flat' cannot be built with"):
+        runner.run("flat", "t", arguments={"nothing": 1})
+    with pytest.raises(BadGraph, match="is compiled"):
+        runner.run(team.flat().compile(), "t")  # pyright: ignore[reportArgumentType] - that is the mistake
+    assert runner.threads() == []
+
+
+def test_arguments_build_the_graph_again(runner: Runner, worked: Path) -> None:
+    run = runner.run("tiers", "t", arguments={"attempts": 2})
+
+    assert run.status == "completed"
+    assert runner.threads()[0].arguments == {"attempts": 2}
+
+
+def test_the_summary_is_what_a_person_wants_to_read(runner: Runner, worked: Path) -> None:
+    run = runner.run("flat", "t", thread_id="mine")
+
+    first, second, third = str(run).splitlines()
+    assert first == "completed · flat · thread mine"
+    assert second.startswith("0 tokens in 0 model calls, $0, ")
+    assert second.endswith("3 of 3 attempts gave a result")
+    assert third == f"value: {VALUE}"
+
+
+def test_runs_at_once_do_not_meet(runner: Runner, worked: Path) -> None:
+    async def all_at_once() -> list[Run]:
+        return list(await asyncio.gather(*(runner.arun("flat", f"t{n}") for n in range(5))))
+
+    runs = asyncio.run(all_at_once())
+
+    assert [run.outcome and run.outcome.value for run in runs] == [
+        f"done t{n}.0, done t{n}.1, done t{n}.2" for n in range(5)
+    ]

@@ -1,0 +1,165 @@
+"""Migrations: applied once, by one, and never to a database of a newer version."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+import threading
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, inspect, text
+
+import guardgraph.state.sql
+import guardgraph.state.sql.migrations
+from guardgraph.state.errors import MigrationNeeded
+from guardgraph.state.sql import SQLSaver, engine_of, migrate, reading, writing
+from guardgraph.state.sql.migrate import known_revisions
+from guardgraph.state.sql.tables import metadata
+from tests.state.sql.stored import store
+
+
+def revision_of(engine: Engine) -> str:
+    with reading(engine) as connection:
+        return str(connection.execute(text("SELECT version_num FROM guardgraph_version")).scalar_one())
+
+
+def pretend_newer(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE guardgraph_version SET version_num = '9999'"))
+
+
+def declared() -> MetaData:
+    """Return every table of guardgraph, also those of modules that nothing has imported yet."""
+    for module in pkgutil.iter_modules(guardgraph.state.sql.__path__, "guardgraph.state.sql."):
+        importlib.import_module(module.name)
+    return metadata
+
+
+def test_an_empty_database_gets_exactly_the_declared_tables(database_url: str) -> None:
+    engine = engine_of(database_url)
+
+    migrate(engine)
+    migrate(engine)
+
+    with reading(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "guardgraph_version"})
+        names = set(inspect(connection).get_table_names())
+        assert compare_metadata(context, declared()) == []
+    assert {"guardgraph_version", "guardgraph_checkpoint", "guardgraph_line", "guardgraph_run"} <= names
+    assert revision_of(engine) == known_revisions()[-1]
+    engine.dispose()
+
+
+def test_the_revisions_are_one_chain_in_the_order_of_their_numbers() -> None:
+    config = Config()
+    config.set_main_option("script_location", guardgraph.state.sql.migrations.__path__[0])
+    script = ScriptDirectory.from_config(config)
+
+    chain = [revision.revision for revision in script.walk_revisions()][::-1]
+
+    assert tuple(chain) == known_revisions()
+    assert len(script.get_heads()) == 1
+
+
+def test_threads_that_start_at_once_migrate_once(database_url: str) -> None:
+    engines = [engine_of(database_url) for _ in range(4)]
+    failures: list[BaseException] = []
+
+    def run(engine: Engine) -> None:
+        try:
+            migrate(engine)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert revision_of(engines[0]) == known_revisions()[-1]
+    for engine in engines:
+        engine.dispose()
+
+
+def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
+    script = (
+        "import sys\n"
+        "from guardgraph.state.sql import engine_of, migrate\n"
+        "sys.stdin.readline()\n"
+        "engine = engine_of(sys.argv[1], busy_timeout=60)\n"
+        "migrate(engine)\n"
+        "engine.dispose()\n"
+    )
+    command = [sys.executable, "-c", script, database_url]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stderr=pipe, text=True) for _ in range(4)]
+
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    errors = [process.communicate(timeout=100)[1] for process in processes]
+
+    assert errors == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
+    engine = engine_of(database_url)
+    assert revision_of(engine) == known_revisions()[-1]
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(database_url: str) -> None:
+    engine = engine_of(database_url)
+    migrate(engine)
+    pretend_newer(engine)
+
+    with SQLSaver.from_url(database_url) as saver, pytest.raises(MigrationNeeded, match="revision '9999'") as caught:
+        store(saver, "t")
+
+    assert (caught.value.found, caught.value.known) == ("9999", known_revisions()[-1])
+    assert "upgrade guardgraph, or open another database" in str(caught.value)
+    assert revision_of(engine) == "9999"
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM guardgraph_checkpoint")).scalar_one() == 0
+    engine.dispose()
+
+
+def test_a_database_of_an_older_version_is_upgraded_and_keeps_what_it_holds(database_url: str) -> None:
+    engine, old = engine_of(database_url), engine_of(database_url)
+    config = Config()
+    config.set_main_option("script_location", guardgraph.state.sql.migrations.__path__[0])
+    with writing(old) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO guardgraph_line VALUES (:key, 't', '')"), {"key": b"k" * 16})
+    assert revision_of(old) == "0001"
+
+    migrate(engine)
+
+    assert revision_of(engine) == known_revisions()[-1]
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT thread_id FROM guardgraph_line")).scalar_one() == "t"
+        assert connection.execute(text("SELECT count(*) FROM guardgraph_run")).scalar_one() == 0
+    engine.dispose()
+    old.dispose()
+
+
+def test_tables_of_others_are_left_alone(database_url: str) -> None:
+    engine = engine_of(database_url)
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
+
+    migrate(engine)
+
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "theirs"
+    engine.dispose()

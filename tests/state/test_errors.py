@@ -1,0 +1,149 @@
+"""Every error says what happened and what to do, and can be caught as what it is."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from guardgraph.state import (
+    AgentFailed,
+    BadGraph,
+    BadInput,
+    GuardgraphError,
+    MigrationNeeded,
+    MissingExtra,
+    MissingKey,
+    StorageBusy,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    StorageReadOnly,
+    StorageUnavailable,
+    UnknownGraph,
+    UnknownModel,
+    UnknownThread,
+    Unserializable,
+    errors,
+)
+
+ALL: list[tuple[GuardgraphError, type[Exception]]] = [
+    (BadGraph("no agents; pass at least one"), ValueError),
+    (BadInput("the goal is empty; say what is to be done"), ValueError),
+    (AgentFailed("writer", "it answered nothing"), RuntimeError),
+    (UnknownGraph("vendors", registered=["b", "a"]), LookupError),
+    (UnknownThread("t-1", url="sqlite:///runs.db"), LookupError),
+    (MissingExtra("scipy", extra="evals", needed_for="comparing"), ImportError),
+    (UnknownModel("acme:x", "no such provider"), ValueError),
+    (MissingKey("openai:gpt-5", variable="OPENAI_API_KEY"), LookupError),
+    (StorageError("it broke", thread_id="t-1"), Exception),
+    (StorageUnavailable("it is away; bring it back", thread_id="t-1"), ConnectionError),
+    (StorageBusy("it is locked; try again", thread_id="t-1"), TimeoutError),
+    (StorageFull("the disk is full; make room", thread_id="t-1"), OSError),
+    (StorageReadOnly("it cannot be written; mend the permissions"), PermissionError),
+    (StorageCorrupt("it cannot be read back", thread_id="t-1"), ValueError),
+    (Unserializable("cannot store value.x: a lock is not a type that is stored"), TypeError),
+    (MigrationNeeded(url="sqlite:///runs.db", found="0009", known="0003"), RuntimeError),
+]
+each = pytest.mark.parametrize(("error", "builtin"), ALL, ids=[type(error).__name__ for error, _ in ALL])
+
+
+def test_every_error_stands_here() -> None:
+    assert {type(error).__name__ for error, _ in ALL} == set(errors.__all__) - {"GuardgraphError"}
+
+
+@each
+def test_it_is_caught_as_ours_and_as_its_builtin(error: GuardgraphError, builtin: type[Exception]) -> None:
+    for caught_as in (GuardgraphError, builtin):
+        with pytest.raises(caught_as) as caught:
+            raise error
+        assert caught.value is error
+
+
+@each
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])
+def test_a_copy_tells_the_same(
+    error: GuardgraphError, builtin: type[Exception], again: Callable[[GuardgraphError], GuardgraphError]
+) -> None:
+    twin = again(error)
+
+    assert type(twin) is type(error)
+    assert isinstance(twin, builtin)
+    assert str(twin) == str(error)
+    assert twin.args == error.args
+    assert vars(twin) == vars(error)
+
+
+def test_notes_are_copied_too() -> None:
+    error = UnknownModel("acme:x", "no such provider")
+    error.add_note("while the planner was built")
+
+    assert copy.copy(error).__notes__ == ["while the planner was built"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (AgentFailed("writer", "it answered nothing"), "agent 'writer' failed: it answered nothing"),
+        (
+            UnknownGraph("vendors", registered=["b", "a"]),
+            "no graph is registered as 'vendors' (registered: 'a', 'b'); "
+            "pass it to the runner: Runner(url, graphs={'vendors': build})",
+        ),
+        (
+            UnknownGraph("vendors", registered=[]),
+            "no graph is registered as 'vendors' (registered: none); "
+            "pass it to the runner: Runner(url, graphs={'vendors': build})",
+        ),
+        (
+            UnknownThread("t-1", url="sqlite:///runs.db"),
+            "no thread 't-1' in sqlite:///runs.db; list the threads with `guardgraph threads list`",
+        ),
+        (
+            MissingExtra("scipy", extra="evals", needed_for="comparing"),
+            "comparing needs 'scipy'; install it with `pip install 'guardgraph[evals]'`",
+        ),
+        (UnknownModel("acme:x", "no such provider"), "cannot make a model of 'acme:x': no such provider"),
+        (
+            MissingKey("openai:gpt-5", variable="OPENAI_API_KEY"),
+            "model 'openai:gpt-5' needs a key: set OPENAI_API_KEY, or choose `offline:extractive` (needs none)",
+        ),
+        (
+            MigrationNeeded(url="sqlite:///runs.db", found="0009", known="0003"),
+            "sqlite:///runs.db has schema revision '0009', this guardgraph knows up to '0003'; "
+            "upgrade guardgraph, or open another database",
+        ),
+        (StorageFull("the disk is full; make room"), "the disk is full; make room"),
+    ],
+)
+def test_the_message_says_what_happened_and_what_to_do(error: GuardgraphError, message: str) -> None:
+    assert str(error) == message
+
+
+def test_the_facts_are_attributes() -> None:
+    failed = AgentFailed("writer", "it answered nothing")
+    graph = UnknownGraph("vendors", registered=["b", "a"])
+    thread = UnknownThread("t-1", url="sqlite:///runs.db")
+    extra = MissingExtra("scipy", extra="evals", needed_for="comparing")
+    model = UnknownModel("acme:x", "no such provider")
+    key = MissingKey("openai:gpt-5", variable="OPENAI_API_KEY")
+    migration = MigrationNeeded(url="sqlite:///runs.db", found="0009", known="0003")
+
+    assert (failed.agent, failed.reason) == ("writer", "it answered nothing")
+    assert (graph.name, graph.registered) == ("vendors", ("a", "b"))
+    assert (thread.thread_id, thread.url) == ("t-1", "sqlite:///runs.db")
+    assert (extra.package, extra.extra, extra.needed_for) == ("scipy", "evals", "comparing")
+    assert (model.model, model.reason) == ("acme:x", "no such provider")
+    assert (key.model, key.variable) == ("openai:gpt-5", "OPENAI_API_KEY")
+    assert (migration.url, migration.found, migration.known) == ("sqlite:///runs.db", "0009", "0003")
+
+
+@pytest.mark.parametrize(
+    "kind", [StorageUnavailable, StorageBusy, StorageFull, StorageReadOnly, StorageCorrupt, Unserializable]
+)
+def test_a_storage_fault_names_its_thread_where_there_is_one(kind: type[StorageError]) -> None:
+    assert kind("it broke", thread_id="t-1").thread_id == "t-1"
+    assert kind("it broke").thread_id is None
+    assert issubclass(kind, StorageError)

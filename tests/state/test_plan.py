@@ -1,0 +1,144 @@
+"""A plan hangs together, or says what does not."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from guardgraph.state import Plan, Subtask
+
+LONG = 5_000
+
+
+def subtask(id_: str, *needs: str) -> Subtask:
+    return Subtask(id=id_, goal=f"do {id_}", depends_on=needs)
+
+
+def chain(length: int) -> list[Subtask]:
+    return [subtask(f"s{place}", f"s{place + 1}") for place in range(length)]
+
+
+@st.composite
+def layered(draw: st.DrawFn) -> list[Subtask]:
+    """Subtasks that depend on earlier ones only, in any order."""
+    size = draw(st.integers(0, 12))
+    made = [
+        subtask(str(place), *map(str, draw(st.sets(st.integers(0, place - 1))) if place else ()))
+        for place in range(size)
+    ]
+    return draw(st.permutations(made))
+
+
+@st.composite
+def arrows(draw: st.DrawFn) -> list[Subtask]:
+    """Subtasks that depend on any others, on themselves, or on some of an earlier round."""
+    size = draw(st.integers(1, 8))
+    return [subtask(str(place), *map(str, draw(st.lists(st.integers(0, size + 1))))) for place in range(size)]
+
+
+def can_be_ordered(subtasks: list[Subtask]) -> bool:
+    waiting = {one.id: set(one.depends_on) for one in subtasks}
+    while ready := [id_ for id_, needs in waiting.items() if not needs & waiting.keys()]:
+        for id_ in ready:
+            del waiting[id_]
+    return not waiting
+
+
+@given(layered())
+def test_what_depends_on_earlier_work_alone_is_a_plan(subtasks: list[Subtask]) -> None:
+    assert list(Plan(subtasks=tuple(subtasks)).subtasks) == subtasks
+
+
+@given(arrows())
+def test_a_plan_is_refused_exactly_when_it_cannot_be_ordered(subtasks: list[Subtask]) -> None:
+    try:
+        Plan(subtasks=tuple(subtasks))
+    except ValidationError as error:
+        assert not can_be_ordered(subtasks)
+        names = str(error).split("in a circle: ")[1].split(" [type=")[0].split(" -> ")
+        needs = {one.id: one.depends_on for one in subtasks}
+        assert names[0] == names[-1]
+        assert all(after in needs[before] for before, after in pairwise(names))
+    else:
+        assert can_be_ordered(subtasks)
+
+
+def test_an_empty_plan_is_a_plan() -> None:
+    assert Plan().subtasks == ()
+
+
+def test_a_dependency_on_an_earlier_round_is_no_mistake() -> None:
+    assert Plan(subtasks=(subtask("b", "done-before"),)).subtasks[0].depends_on == ("done-before",)
+
+
+@pytest.mark.parametrize(
+    ("subtasks", "circle"),
+    [
+        ([subtask("a", "a")], "a -> a"),
+        ([subtask("a", "b"), subtask("b", "a")], "a -> b -> a"),
+        ([subtask("x", "a"), subtask("a", "b"), subtask("b", "c"), subtask("c", "a")], "a -> b -> c -> a"),
+    ],
+)
+def test_a_circle_is_refused_and_named(subtasks: list[Subtask], circle: str) -> None:
+    with pytest.raises(ValidationError, match=f"subtasks depend on each other in a circle: {circle} "):
+        Plan(subtasks=tuple(subtasks))
+
+
+def test_ids_that_stand_twice_are_refused_and_named() -> None:
+    with pytest.raises(ValidationError, match="subtask ids must be unique, these stand twice: 'a', 'b'"):
+        Plan(subtasks=tuple(map(subtask, "babca")))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_long_chain_takes_neither_stack_nor_time(backwards: bool) -> None:
+    links = chain(LONG)[:: -1 if backwards else 1]
+    begun = time.process_time()
+
+    plan = Plan(subtasks=tuple(links))
+
+    assert len(plan.subtasks) == LONG
+    assert time.process_time() - begun < 0.5
+
+
+def test_a_long_circle_is_found_in_no_time() -> None:
+    begun = time.process_time()
+
+    with pytest.raises(ValidationError, match=r"in a circle: s0 -> s1 -> .* -> s0 "):
+        Plan(subtasks=(*chain(LONG), subtask(f"s{LONG}", "s0")))
+    assert time.process_time() - begun < 0.5
+
+
+def test_many_ids_that_stand_twice_are_found_in_no_time() -> None:
+    begun = time.process_time()
+
+    with pytest.raises(ValidationError, match="these stand twice: 's0', 's1', 's10'"):
+        Plan(subtasks=(*chain(LONG), *chain(LONG)))
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"goal": " "}, "the goal of a subtask is empty"),
+        ({"goal": ""}, r"goal\n  String should have at least 1 character"),
+        ({"goal": "g" * 200_001}, r"goal\n  String should have at most 200000 characters"),
+        ({"id": ""}, r"id\n  String should have at least 1 character"),
+        ({"id": "i" * 101}, r"id\n  String should have at most 100 characters"),
+        ({"share": 0}, r"share\n  Input should be greater than 0"),
+        ({"share": 1.01}, r"share\n  Input should be less than or equal to 1"),
+        ({"priority": "soon"}, r"priority\n  Input should be a valid integer"),
+    ],
+)
+def test_a_subtask_out_of_bounds_is_refused_by_name(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Subtask.model_validate({"id": "a", "goal": "g", **fields})
+
+
+def test_a_subtask_at_its_bounds_passes() -> None:
+    assert Subtask(id="i" * 100, goal="g" * 200_000, share=1).share == 1
