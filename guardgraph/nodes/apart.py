@@ -65,6 +65,7 @@ async def aawait(work: Coroutine[Any, Any, Any], *, timeout: float | None) -> An
 def _start(work: Callable[[], Any]) -> Future[Any]:
     done: Future[Any] = Future()
     context = copy_context()
+    done.set_running_or_notify_cancel()  # it cannot be cancelled: a thread has no way to be
 
     def body() -> None:
         try:

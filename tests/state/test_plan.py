@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 
 from guardgraph.state import Plan, Subtask
 
-LONG = 5_000
+LONG = 20_000  # what takes quadratic time or a stack frame each runs into the time limit of the tests
 
 
 def subtask(id_: str, *needs: str) -> Subtask:
@@ -96,30 +95,21 @@ def test_ids_that_stand_twice_are_refused_and_named() -> None:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_long_chain_takes_neither_stack_nor_time(backwards: bool) -> None:
+def test_a_long_chain_is_taken(backwards: bool) -> None:
     links = chain(LONG)[:: -1 if backwards else 1]
-    begun = time.process_time()
-
     plan = Plan(subtasks=tuple(links))
 
     assert len(plan.subtasks) == LONG
-    assert time.process_time() - begun < 0.5
 
 
-def test_a_long_circle_is_found_in_no_time() -> None:
-    begun = time.process_time()
-
+def test_a_long_circle_is_found() -> None:
     with pytest.raises(ValidationError, match=r"in a circle: s0 -> s1 -> .* -> s0 "):
         Plan(subtasks=(*chain(LONG), subtask(f"s{LONG}", "s0")))
-    assert time.process_time() - begun < 0.5
 
 
-def test_many_ids_that_stand_twice_are_found_in_no_time() -> None:
-    begun = time.process_time()
-
+def test_many_ids_that_stand_twice_are_found() -> None:
     with pytest.raises(ValidationError, match="these stand twice: 's0', 's1', 's10'"):
         Plan(subtasks=(*chain(LONG), *chain(LONG)))
-    assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize(
