@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_serializer, field_validator
 
 from guardgraph.state.word import Word, new_id
 
@@ -36,3 +36,7 @@ class Task(Word):
         if not goal.strip():
             raise ValueError("the goal is empty; say what is to be done")
         return goal
+
+    @field_serializer("categories", when_used="json")
+    def _in_order(self, categories: frozenset[Category]) -> list[Category]:
+        return sorted(categories)
