@@ -37,6 +37,11 @@ from guardgraph.nodes.body import (
     Body,
     body_of,
 )
+from guardgraph.nodes.bounds import (
+    Room,
+    fit,
+    rooms_of,
+)
 from guardgraph.nodes.conclude import (
     conclude,
     exit_gate,
@@ -56,16 +61,16 @@ from guardgraph.nodes.flights import (
     Costs,
     Flight,
     may_start,
+    rivals_of,
 )
 from guardgraph.nodes.handoff import (
     handoff_gate,
     new_results,
 )
 from guardgraph.nodes.meter import (
-    AllowanceSpent,
     AsyncMeter,
+    Booking,
     Meter,
-    Tab,
 )
 from guardgraph.nodes.model_agent import (
     last_text,
@@ -119,6 +124,10 @@ from guardgraph.nodes.stage import (
     Stage,
     stage_gate,
 )
+from guardgraph.nodes.tab import (
+    AllowanceSpent,
+    Tab,
+)
 
 __all__ = (
     "KEY",
@@ -128,6 +137,7 @@ __all__ = (
     "AllowanceSpent",
     "AsyncMeter",
     "Body",
+    "Booking",
     "Costs",
     "Event",
     "EventKind",
@@ -139,6 +149,7 @@ __all__ = (
     "PlanRead",
     "Price",
     "Review",
+    "Room",
     "Route",
     "Scene",
     "Selection",
@@ -160,6 +171,7 @@ __all__ = (
     "enter",
     "exit_gate",
     "failed",
+    "fit",
     "gap_of",
     "gap_piece",
     "handoff_gate",
@@ -176,6 +188,8 @@ __all__ = (
     "result_id",
     "result_piece",
     "review",
+    "rivals_of",
+    "rooms_of",
     "round_gate",
     "run",
     "run_coroutine",

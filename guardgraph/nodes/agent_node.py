@@ -21,11 +21,12 @@ from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid, answered, failed
 from guardgraph.nodes.body import body_of
 from guardgraph.nodes.flights import may_start
-from guardgraph.nodes.meter import AllowanceSpent, AsyncMeter, Meter, Tab
+from guardgraph.nodes.meter import AsyncMeter, Meter
 from guardgraph.nodes.pieces import pieces_of
 from guardgraph.nodes.scene import work_until
 from guardgraph.nodes.services import KEY, Here, Services, enter, here_of, services_of
 from guardgraph.nodes.slots import Ticket
+from guardgraph.nodes.tab import AllowanceSpent, Tab
 from guardgraph.state import (
     AgentError,
     Allowance,
@@ -43,7 +44,6 @@ from guardgraph.state import (
 __all__ = ("agent_node",)
 
 _CONCLUDING = 0.5
-_WAIT = 0.5
 
 
 def agent_node(
@@ -85,6 +85,10 @@ class _Attempt:
     def rest(self) -> float | None:
         """Seconds that it may still take."""
         return None if self.until is None else max(self.until - monotonic(), 0)
+
+    def is_settled(self, refusal: Refusal | None) -> bool:
+        """Whether there is nothing to wait for."""
+        return refusal is None or not refusal.waits or self.rest == 0
 
     @property
     def time(self) -> float | None:
@@ -186,24 +190,10 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return failed(attempt.agent, attempt.request, AgentError(kind=kind, message=why), usage=Usage())
 
     def _wait_for_money(self, attempt: _Attempt) -> Refusal | None:
-        while True:
-            turn = attempt.services.changed.turn()
-            refusal = self._start(attempt)
-            if refusal is None or not refusal.waits:
-                return refusal
-            if attempt.rest == 0:
-                return refusal
-            attempt.services.changed.wait(turn, _WAIT)
+        return attempt.services.changed.until(lambda: self._start(attempt), attempt.is_settled)
 
     async def _await_money(self, attempt: _Attempt) -> Refusal | None:
-        while True:
-            turn = attempt.services.changed.turn()
-            refusal = self._start(attempt)
-            if refusal is None or not refusal.waits:
-                return refusal
-            if attempt.rest == 0:
-                return refusal
-            await attempt.services.changed.await_(turn, _WAIT)
+        return await attempt.services.changed.auntil(lambda: self._start(attempt), attempt.is_settled)
 
     def _start(self, attempt: _Attempt) -> Refusal | None:
         """Open the account of the attempt, unless it cannot be paid for beside what is under way."""
@@ -221,7 +211,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             if not asks_inside:
                 services.take_off(me.account, expects or Amount())
         epoch = services.ledger.open(me.account, me.allowance)
-        attempt.tab = Tab(services, me, epoch, self.agent.name)
+        attempt.tab = Tab(services, me, epoch, self.agent.name, expected=expects)
         attempt.began = monotonic()
         services.tell("agent_started", me, goal=attempt.request.goal, attempt=attempt.request.attempt)
         return None
@@ -366,7 +356,7 @@ def _config_of(attempt: _Attempt, *, on_a_loop: bool) -> RunnableConfig:
         position=me,
         slots=attempt.ticket.slots,
         ticket=attempt.ticket,
-        output_bound=tab.output_bound,
+        tab=tab,
     )
     configurable = {**(attempt.config.get("configurable") or {}), KEY: here}
     return {

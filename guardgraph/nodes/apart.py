@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import cache
 from threading import Thread
 from typing import Any
 
 __all__ = ("TimedOut", "aawait", "arun", "run", "run_coroutine")
+
+_GRACE = 0.4
+_ENDING = (SystemExit, StopIteration, CancelledError, asyncio.CancelledError)
 
 
 class TimedOut(Exception):
@@ -28,38 +31,88 @@ async def arun(work: Callable[[], Any], *, timeout: float | None) -> Any:
     return await aawait(_wrapped(_start(work)), timeout=timeout)
 
 
-def run_coroutine(work: Coroutine[Any, Any, Any], *, timeout: float | None) -> Any:
+def run_coroutine(work: Coroutine[Any, Any, Any], *, timeout: float | None, context: Context | None = None) -> Any:
     """Do async `work` for a sync caller, on one event loop that all such callers share in a daemon thread."""
-    loop, context = _shared_loop(), copy_context()
+    loop, within = _shared_loop(), context or copy_context()
     done: Future[Any] = Future()
-    tasks: list[asyncio.Task[Any]] = []
+    leashes: list[_Leash] = []
 
     def begin() -> None:
-        task = loop.create_task(work, context=context)
-        tasks.append(task)
-        task.add_done_callback(lambda task: _copy(task, done))
+        leash = _Leash(work, within)
+        leashes.append(leash)
+        leash.task.add_done_callback(lambda task: _copy(task, done))
 
     loop.call_soon_threadsafe(begin)
     try:
         return _wait(done, timeout)
-    except TimedOut:
-        loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+    except BaseException:  # the time is over, or the one who waits was interrupted
+        loop.call_soon_threadsafe(lambda: [leash.let_go() for leash in leashes])
         raise
 
 
-async def aawait(work: Coroutine[Any, Any, Any], *, timeout: float | None) -> Any:
-    """Do async `work` and wait at most `timeout` seconds, even when it does not let itself be cancelled."""
-    task = asyncio.get_running_loop().create_task(work)
+async def aawait(work: Coroutine[Any, Any, Any], *, timeout: float | None, context: Context | None = None) -> Any:
+    """Do async `work` (in `context`) and wait at most `timeout` seconds, even when it swallows its cancellation.
+
+    Work that still goes on 0.4 s after it was cancelled is ended where it stands, so that its loop can be closed. That
+    does not reach tasks that the work has started itself: if one of those swallows its cancellation, `asyncio.run`
+    waits for it.
+    """
+    leash = _Leash(work, context or copy_context())
     try:
-        finished, _ = await asyncio.wait({task}, timeout=timeout)
+        finished, _ = await asyncio.wait({leash.task}, timeout=timeout)
     except asyncio.CancelledError:
-        task.cancel()
+        leash.let_go()
         raise
     if not finished:
-        task.cancel()
-        task.add_done_callback(_forget)
+        leash.let_go()
         raise TimedOut
-    return task.result()
+    if leash.task.cancelled():
+        raise _ended(asyncio.CancelledError())
+    return leash.task.result()
+
+
+class _Leash:
+    """A task that gives `work` its turns until it is cut; then the work gets no more, whatever it catches."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], context: Context) -> None:
+        self._work, self._is_cut = work, False
+        self.task = asyncio.get_running_loop().create_task(self._hold(), context=context)
+        self.task.add_done_callback(self._close)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        turn: Callable[[Any], Any] = self._work.send
+        given: Any = None
+        while True:
+            try:
+                awaited = turn(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                turn, given = self._work.send, (yield awaited)
+            except BaseException as error:
+                if self._is_cut:
+                    raise
+                turn, given = self._work.throw, error
+
+    def let_go(self) -> None:
+        """Cancel the work, and cut it off if that does not end it soon."""
+        self.task.cancel()
+        self.task.get_loop().call_later(_GRACE, self._cut)
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        self.task.cancel()
+
+    async def _hold(self) -> Any:
+        try:
+            return await self
+        except SystemExit as error:  # would end the event loop
+            raise _ended(error) from error
+
+    def _close(self, task: asyncio.Task[Any]) -> None:
+        self._work.close()  # where it was cut, or never begun
+        if not task.cancelled():
+            task.exception()  # nobody may be left to look at it
 
 
 def _start(work: Callable[[], Any]) -> Future[Any]:
@@ -70,6 +123,8 @@ def _start(work: Callable[[], Any]) -> Future[Any]:
     def body() -> None:
         try:
             result = context.run(work)
+        except _ENDING as error:
+            done.set_exception(_ended(error))
         except BaseException as error:  # handed to the one who waits
             done.set_exception(error)
         else:
@@ -77,6 +132,11 @@ def _start(work: Callable[[], Any]) -> Future[Any]:
 
     Thread(target=body, daemon=True, name="guardgraph-agent").start()
     return done
+
+
+def _ended(error: BaseException) -> RuntimeError:
+    """Return an ordinary error in place of one that would end more than the work that raised it."""
+    return RuntimeError(f"the work raised {error!r}")
 
 
 def _wait(done: Future[Any], timeout: float | None) -> Any:
@@ -94,16 +154,11 @@ async def _wrapped(done: Future[Any]) -> Any:
 
 def _copy(task: asyncio.Task[Any], done: Future[Any]) -> None:
     if task.cancelled():
-        done.set_exception(asyncio.CancelledError())
+        done.set_exception(_ended(asyncio.CancelledError()))
     elif (error := task.exception()) is not None:
         done.set_exception(error)
     else:
         done.set_result(task.result())
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from guardgraph.state import Amount, Balance, Refusal, Usage, chain_of
 
-__all__ = ("Costs", "Flight", "may_start")
+__all__ = ("Costs", "Flight", "may_start", "rivals_of")
 
 _PRESUMED = Amount(tokens=8_000, calls=2)
 
@@ -100,9 +100,8 @@ def may_start(
     knows is presumed to be dear, but the only one under way is always let through: it shows what the others cost.
     What costs nothing always starts, and so does what `may_be_free` once all is spent: it can take from nobody.
     """
-    mine = frozenset(chain_of(account))
     for balance in above:
-        rivals = list(_rivals(balance.account, mine, flights))
+        rivals = [flights[name] for name in rivals_of(balance.account, account, flights)]
         for what in ("tokens", "usd", "calls"):
             cap = getattr(balance.cap, what)
             if cap is None:
@@ -121,12 +120,11 @@ def may_start(
     return None
 
 
-def _rivals(account: str, mine: frozenset[str], flights: Mapping[str, Flight]) -> Iterable[Flight]:
-    """Yield the outermost flights under `account` that are not above the asker."""
-    under = {name for name in flights if name.startswith(f"{account}/") and name not in mine}
-    for name in under:
-        if not under.intersection(chain_of(name)[:-1]):
-            yield flights[name]
+def rivals_of(account: str, mine: str, flights: Iterable[str]) -> list[str]:
+    """Return the outermost flights under `account`, except `mine` and those above it."""
+    above = frozenset(chain_of(mine))
+    under = {name for name in flights if name.startswith(f"{account}/") and name not in above}
+    return [name for name in under if not under.intersection(chain_of(name)[:-1])]
 
 
 def _due(flight: Flight, what: str) -> int | Decimal:

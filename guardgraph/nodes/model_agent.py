@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -12,11 +13,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid
-from guardgraph.nodes.models import model_of
+from guardgraph.nodes.meter import Booking
+from guardgraph.nodes.models import model_of, origin_of
 from guardgraph.nodes.render import render
 from guardgraph.nodes.services import here_of
 from guardgraph.state import Evidence, MissingExtra, Reply, Request
@@ -45,22 +48,21 @@ def last_text(messages: Sequence[Any]) -> str:
 
 def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -> tuple[_Call, _ACall]:
     line, native = _line(model, schema)
-
-    def prepare(request: Request, config: RunnableConfig) -> tuple[list[BaseMessage], dict[str, Any]]:
-        messages = _messages(agent, request, None if native else schema)
-        return messages, _bound(agent, model, messages, config)
+    till = _Till(agent, model, [schema] if native and schema is not None else [])
+    told = None if native else schema
 
     def call(request: Request, config: RunnableConfig) -> Any:
-        messages, bound = prepare(request, config)
-        return _read(lambda: line.invoke(messages, config, **bound), schema)
+        messages = _messages(agent, request, told)
+        with _reading(), till.book(messages, config) as bound:
+            said = line.invoke(messages, config, **till.setting(bound))
+        return _read(said, schema)
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
-        messages, bound = prepare(request, config)
-        try:
-            said = await line.ainvoke(messages, config, **bound)
-        except (OutputParserException, ValidationError) as error:
-            raise Invalid(f"the model's answer cannot be read: {error}") from error
-        return _read(lambda: said, schema)
+        messages = _messages(agent, request, told)
+        with _reading():
+            async with till.book(messages, config) as bound:
+                said = await line.ainvoke(messages, config, **till.setting(bound))
+        return _read(said, schema)
 
     return call, acall
 
@@ -72,18 +74,18 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
     except ImportError as error:
         raise MissingExtra("langchain", extra="agents", needed_for=f"agent {agent.name!r} has tools and") from error
 
+    till = _Till(agent, model, [*agent.tools, *([schema] if schema is not None else [])])
+
     class Bounds(AgentMiddleware[Any, Any]):
         """Bounds what each model call may write."""
 
         def wrap_model_call(self, request: Any, handler: Any) -> Any:
-            return handler(self._bound(request))
+            with till.book(_read_by(request), None) as bound:
+                return handler(_within(request, till.setting(bound)))
 
         async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            return await handler(self._bound(request))
-
-        def _bound(self, request: Any) -> Any:
-            bound = _bound(agent, model, request.messages, None)
-            return request.override(model_settings={**request.model_settings, **bound}) if bound else request
+            async with till.book(_read_by(request), None) as bound:
+                return await handler(_within(request, till.setting(bound)))
 
     graph: Any = create_agent(
         model,
@@ -125,29 +127,50 @@ def _messages(agent: Agent, request: Request, schema: type[BaseModel] | None) ->
     return [*system, HumanMessage(render(request))]
 
 
-def _bound(
-    agent: Agent, model: BaseChatModel, messages: Sequence[Any], config: RunnableConfig | None
-) -> dict[str, Any]:
-    """Return the argument that bounds what the model may write: what the agent declares, and what is left."""
-    here = here_of(config)
-    wanted = agent.max_tokens
-    if here is not None and here.output_bound is not None:
-        wanted = here.output_bound(count_tokens_approximately(list(messages)), wanted)
-    return {} if wanted is None else {_bound_name(type(model).__name__): wanted}
+class _Till:
+    """Where the calls of one model agent are booked."""
+
+    def __init__(self, agent: Agent, model: BaseChatModel, offered: Sequence[Any]) -> None:
+        self._wanted, self._facts = agent.max_tokens, origin_of(model)
+        self._offered = count_tokens_approximately([], tools=[convert_to_openai_tool(tool) for tool in offered])
+        self._setting = _bound_name(type(model).__name__)
+
+    def book(self, messages: Sequence[Any], config: RunnableConfig | None) -> Booking:
+        """Book one call that reads `messages`, and what is offered with them."""
+        counted = count_tokens_approximately(list(messages)) + self._offered
+        return Booking(here_of(config), counted, self._wanted, self._facts)
+
+    def setting(self, bound: int | None) -> dict[str, int]:
+        """Return the argument that bounds what the model may write."""
+        return {} if bound is None else {self._setting: bound}
+
+
+def _read_by(request: Any) -> list[Any]:
+    return [*([request.system_message] if request.system_message else []), *request.messages]
+
+
+def _within(request: Any, setting: dict[str, int]) -> Any:
+    return request.override(model_settings={**request.model_settings, **setting}) if setting else request
 
 
 def _bound_name(model: str) -> str:
     return "num_predict" if "Ollama" in model else "max_output_tokens" if "Google" in model else "max_tokens"
 
 
-def _read(ask: Callable[[], Any], schema: type[BaseModel] | None) -> Any:
+@contextmanager
+def _reading() -> Generator[None]:
+    """Raise `Invalid` for an answer that cannot be read."""
     try:
-        said = ask()
-        if schema is None:
-            return said.text if isinstance(said, AIMessage) else said
-        return _reply(said if isinstance(said, schema) else schema.model_validate(said))
+        yield
     except (OutputParserException, ValidationError) as error:
         raise Invalid(f"the model's answer cannot be read: {error}") from error
+
+
+def _read(said: Any, schema: type[BaseModel] | None) -> Any:
+    if schema is None:
+        return said.text if isinstance(said, AIMessage) else said
+    with _reading():
+        return _reply(said if isinstance(said, schema) else schema.model_validate(said))
 
 
 def _reply(said: Any) -> Any:

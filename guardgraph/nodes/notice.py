@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from threading import Lock
+from typing import TypeVar
 
 __all__ = ("Notice",)
+
+_AT_MOST = 0.5
+_T = TypeVar("_T")
 
 
 class Notice:
     """Wakes everybody who waits when something has changed.
 
-    Ask for `turn()` *before* looking at what may change, then wait for it: so no change is missed.
+    What other processes change nobody tells: it is looked at every half second.
     """
 
     def __init__(self) -> None:
@@ -30,6 +35,24 @@ class Notice:
         with self._lock:
             turn, self._next = self._next, Future()
         turn.set_result(None)
+
+    def until(self, look: Callable[[], _T], is_settled: Callable[[_T], bool]) -> _T:
+        """Look now and after every change, until what is seen is settled; return it."""
+        while True:
+            turn = self.turn()  # before looking: so no change is missed
+            seen = look()
+            if is_settled(seen):
+                return seen
+            self.wait(turn, _AT_MOST)
+
+    async def auntil(self, look: Callable[[], _T], is_settled: Callable[[_T], bool]) -> _T:
+        """Do as `until` without blocking the event loop."""
+        while True:
+            turn = self.turn()
+            seen = look()
+            if is_settled(seen):
+                return seen
+            await self.await_(turn, _AT_MOST)
 
     @staticmethod
     def wait(turn: Future[None], timeout: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.nodes.event import Event, EventKind
-from guardgraph.nodes.flights import Costs, Flight
+from guardgraph.nodes.flights import Costs, Flight, rivals_of
 from guardgraph.nodes.notice import Notice
 from guardgraph.nodes.slots import Slots, Ticket
 from guardgraph.state import Allowance, Amount, Ledger, MemoryLedger, Position
@@ -56,6 +56,11 @@ class Services:
         with self._lock:
             self._flights.pop(account, None)
         self.changed.tell()
+
+    def sharers(self, account: str, mine: str) -> int:
+        """Return how many attempts under way draw on `account`, that of `mine` included."""
+        with self._lock:
+            return 1 + len(rivals_of(account, mine, self._flights))
 
     def flights(self) -> dict[str, Flight]:
         """Return the attempts under way, with what they have spent."""
@@ -114,8 +119,8 @@ class Here:
     """The slots of the teams above, innermost first."""
     ticket: Ticket | None = None
     """The slot that the agent holds."""
-    output_bound: Callable[[int, int | None], int | None] | None = None
-    """Tells how many tokens one model call may write, from the tokens it reads and what is wanted."""
+    tab: Any = None
+    """The `Tab` of the attempt, on which model calls are booked."""
 
 
 _CURRENT: ContextVar[Here | None] = ContextVar("guardgraph_here", default=None)

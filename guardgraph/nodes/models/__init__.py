@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardgraph.nodes.models.extractive import ExtractiveModel
+from guardgraph.nodes.models.origin import origin_of
 from guardgraph.nodes.models.replay import RecordingModel, ReplayModel, digest_of, record
 from guardgraph.nodes.models.resolve import MissingIntegration, model_of
 from guardgraph.nodes.models.scripted import ScriptedModel, Spoken
@@ -16,5 +17,6 @@ __all__ = (
     "Spoken",
     "digest_of",
     "model_of",
+    "origin_of",
     "record",
 )

@@ -19,6 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
 from guardgraph.nodes.models.offline import PROVIDER, result_of, trace_params
+from guardgraph.nodes.models.origin import origin_of
 from guardgraph.state import BadInput
 
 __all__ = ("RecordingModel", "ReplayModel", "digest_of", "record")
@@ -144,7 +145,7 @@ def record(model: BaseChatModel, file: str | Path) -> RecordingModel:
     Structured output is asked for by tool calls, since that is how the replay answers. The file holds prompts only as
     digests, answers in full.
     """
-    return RecordingModel(model=model, file=Path(file), origin=model._get_ls_params())  # pyright: ignore[reportPrivateUsage] - no public name tells a model's provider
+    return RecordingModel(model=model, file=Path(file), origin=origin_of(model))
 
 
 def _essence(message: BaseMessage) -> dict[str, Any]:
