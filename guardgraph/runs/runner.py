@@ -18,26 +18,28 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StreamMode
 
 from guardgraph.nodes import KEY, Event, Here, Services, task_of
+from guardgraph.runs.dead_end import dead_end
 from guardgraph.runs.run import Run, RunStatus, Waiting
+from guardgraph.runs.run_time import RunTime
 from guardgraph.state import (
     Allowance,
     BadGraph,
     BadInput,
-    Gap,
     Outcome,
+    Position,
     Task,
     Told,
     UnknownGraph,
     UnknownThread,
     new_id,
 )
-from guardgraph.state.sql import RunRow, RunStore, SQLLedger, SQLSaver, types_of_graph
+from guardgraph.state.sql import RunLedger, RunRow, RunStore, SQLLedger, SQLSaver, types_of_graph
 
 __all__ = ("Runner",)
 
 _Build = Callable[..., Any]
 _MODES: tuple[StreamMode, ...] = ("updates",)
-_CLOCK = "guardgraph_clock"
+_PAUSED = "guardgraph_clock"
 _RECURSION = 1_000_000_000
 _AT_ONCE = 64
 
@@ -51,15 +53,15 @@ class _Begun:
     config: RunnableConfig
     given: Any
     """The task, answers, or `None` to go on."""
-    services: Services
     control: RunControl
+    time: RunTime
 
 
 class Runner:
     """Runs teams and keeps their threads, books and outcomes in one SQL database.
 
     `graphs` names the builders of the graphs that may be resumed here: functions that return an uncompiled
-    `StateGraph`. `listen` is told every event as it happens, from any thread.
+    `StateGraph`. `listen` is told every event as it happens, from any thread. `clock` tells the time, in UTC.
     """
 
     def __init__(
@@ -69,10 +71,12 @@ class Runner:
         graphs: Mapping[str, _Build] | None = None,
         listen: Callable[[Event], None] | None = None,
         types: Sequence[type[Any]] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Open the database; its tables are made at the first use. `types` are stored besides those of the graphs."""
         self.graphs = dict(graphs or {})
         self.listen = listen
+        self.clock = clock
         self.saver = SQLSaver.from_url(url, types=tuple(types))
         self.url = self.saver.engine.url.render_as_string(hide_password=True)
         self._runs = RunStore(self.saver.engine)
@@ -177,8 +181,11 @@ class Runner:
     ) -> Run:
         """Go on with the thread's last run: after a crash, with `answers` by id, or with `add`ed allowance.
 
-        A run that has ended is returned as it is. One that waits and gets no answers goes on waiting. Raises
-        `UnknownThread`, and `UnknownGraph` where its graph is not registered.
+        Counts of `add` are added to what the run may spend; its `deadline` says until when the run may work from now
+        on, if that is later, and moves every deadline below by as much. What is unlimited stays so. A run that has
+        ended is returned as it is; one that waits and gets no answers goes on waiting. Raises `UnknownThread`,
+        `UnknownGraph` where its graph is not registered, and `BadInput` for answers that nothing waits for, and for
+        an `add` that can do nothing: the run has ended, or never reached its first node.
         """
         begun = self._again(thread_id, answers, add)
         return begun if isinstance(begun, Run) else self._go(begun, context)
@@ -209,7 +216,12 @@ class Runner:
         return self._runs.list(limit, status)
 
     def history(self, thread_id: str, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the checkpoints of a thread, newest first: `id`, `step`, `at`, `source`, and the nodes that wrote."""
+        """Return the latest `limit` checkpoints of the outermost team of a thread, newest first.
+
+        Each has its `id`, when it was made (`at`, ISO 8601), its `step` (-1 is the input of the thread's first run),
+        its `source` (`input`, `loop`, `update` or `fork`), and the `channels` that were written, sorted: those of the
+        state, and LangGraph's own, such as `branch:to:conclude` where `conclude` comes next.
+        """
         self._row(thread_id)
         found = self.saver.list({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}, limit=limit)
         return [
@@ -234,47 +246,79 @@ class Runner:
         thread = thread_id or new_id()
         compiled = self._compiled(built, name)
         head = self.saver.get_tuple({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
-        run_id, now = new_id(), datetime.now(UTC)
+        run_id = new_id()
         base = head.checkpoint["id"] if head else None
-        self._runs.create(run_id, thread, name, dict(arguments or {}), asked, base, now)
+        self._runs.create(run_id, thread, name, dict(arguments or {}), asked, base, self.clock())
         row = self._runs.get(run_id)
         if row is None:
             raise BadInput(f"run {run_id!r} was taken out of the database while it began")
-        return self._ready(row, compiled, {"task": asked}, timedelta(0))
+        return self._ready(row, compiled, {"task": asked}, None)
 
     def _again(self, thread_id: str, answers: Mapping[str, Any] | None, add: Allowance | None) -> _Begun | Run:
         row = self._row(thread_id)
+        stored = self._run_of(row, self._values(row))
+        _check_answers(answers or {}, stored.waiting)
+        _check_open(stored, add)
         if row.status is not None:
-            return self._run_of(row, self._values(row))
+            return stored
         _, built = self._built(row.graph, row.arguments)
-        head = self.saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
-        if add is not None:
-            self._ledger.top_up(row.run_id, add)
         compiled = self._compiled(built, row.graph)
+        position: Position | None = stored.state.get("position")
+        if add is not None:
+            self._add(row, position, add)
+        if stored.waiting and not answers:
+            return stored
+        head = self._head(row)
         if head is None or head.checkpoint["id"] == row.base_checkpoint:  # it died before its first checkpoint
-            return self._ready(row, compiled, {"task": row.task}, timedelta(0))
-        waiting = self._run_of(row, self._values(row)).waiting
-        if waiting and not answers:
-            return self._run_of(row, self._values(row))
-        if answers:
-            _check_answers(answers, waiting)
-        paused = datetime.now(UTC) - datetime.fromisoformat(head.checkpoint["ts"])
-        metadata: Mapping[str, Any] = head.metadata
-        offset = timedelta(seconds=float(metadata.get(_CLOCK) or 0)) + paused
-        return self._ready(row, compiled, Command(resume=dict(answers)) if answers else None, offset)
+            return self._ready(row, compiled, {"task": row.task}, None)
+        return self._ready(row, compiled, Command(resume=dict(answers)) if answers else None, position)
 
-    def _ready(self, row: RunRow, graph: Any, given: Any, offset: timedelta) -> _Begun:
-        """Return a run whose time goes on where it was left: pauses do not count against a deadline."""
-        self._runs.begin_attempt(row.run_id, datetime.now(UTC))
-        services = Services(ledger=self._ledger, clock=lambda: datetime.now(UTC) - offset, listen=self.listen)
+    def _add(self, row: RunRow, position: Position | None, add: Allowance) -> None:
+        """Add to the run's books; a deadline is kept there in the run's own time."""
+        if position is None:
+            raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to add to; resume it")
+        until = None if add.deadline is None else add.deadline - self._paused(row)
+        self._ledger.top_up(row.run_id, add.model_copy(update={"deadline": until}))
+
+    def _ready(self, row: RunRow, graph: Any, given: Any, position: Position | None) -> _Begun:
+        """Return a run that is ready to work, with the books and the time of what it has done so far, if anything."""
+        raised = self._raised(row, position)
+        admitted = position.allowance if position else raised
+        time = RunTime() if position is None else RunTime.of(self._paused(row), admitted.deadline, raised.deadline)
+        self._runs.begin_attempt(row.run_id, self.clock())
+        services = Services(
+            ledger=RunLedger(self._ledger, row.run_id, admitted, raised),
+            clock=lambda: time.own(self.clock()),
+            listen=self._listener(time),
+        )
         control = self._controls[row.run_id] = RunControl()
         config: RunnableConfig = {
             "configurable": {"thread_id": row.thread_id, KEY: Here(services=services, run_id=row.run_id)},
-            "metadata": {"run_id": row.run_id, "graph": row.graph, _CLOCK: offset.total_seconds()},
+            "metadata": {"run_id": row.run_id, "graph": row.graph, _PAUSED: time.paused.total_seconds()},
             "recursion_limit": _RECURSION,
             "max_concurrency": _AT_ONCE,
         }
-        return _Begun(row, graph, config, given, services, control)
+        return _Begun(row, graph, config, given, control, time)
+
+    def _raised(self, row: RunRow, position: Position | None) -> Allowance:
+        """Return what the run may spend by its books: what it was admitted with, and all that was added."""
+        balances = self._ledger.balances(row.run_id) if position else ()
+        return balances[0].cap if balances else Allowance()
+
+    def _paused(self, row: RunRow) -> timedelta:
+        """Return how long nobody has worked on a run: before its last checkpoint, at any level, and since."""
+        config: RunnableConfig = {"configurable": {"thread_id": row.thread_id}}
+        last = next(self.saver.list(config, limit=1))
+        metadata: Mapping[str, Any] = last.metadata
+        since = self.clock() - datetime.fromisoformat(last.checkpoint["ts"])
+        return timedelta(seconds=float(metadata.get(_PAUSED) or 0)) + max(since, timedelta(0))
+
+    def _listener(self, time: RunTime) -> Callable[[Event], None] | None:
+        """Return the listener, told the wall's time where the run's own is another."""
+        listen = self.listen
+        if listen is None or time == RunTime():
+            return listen
+        return lambda event: listen(event.model_copy(update={"at": time.wall(event.at)}))
 
     def _go(self, begun: _Begun, context: Any) -> Run:
         try:
@@ -297,13 +341,13 @@ class Runner:
     def _finish(self, begun: _Begun) -> Run:
         """Store the outcome, if there is one, and return the run as it is stored."""
         snapshot = begun.graph.get_state(begun.config)
-        outcome: Any = snapshot.values.get("outcome")
+        outcome: Outcome | None = snapshot.values.get("outcome")
+        now, run_id = self.clock(), begun.row.run_id
         if outcome is None and not snapshot.interrupts and not snapshot.next:
-            reason = "the graph ended without an outcome: a node of it went to a node that does not exist"
-            gap = Gap(subtask="run", reason=reason)
-            outcome = Outcome(status="failed", gaps=(gap,), usage=self._ledger.usage(begun.row.run_id))
+            gap = dead_end(begun.graph, snapshot)
+            outcome = Outcome(status="failed", gaps=(gap,), usage=self._ledger.usage(run_id))
         if outcome is not None:
-            self._runs.finish(begun.row.run_id, outcome, datetime.now(UTC))
+            self._runs.finish(run_id, begun.time.timed(outcome, snapshot.values.get("position"), now), now)
         return self._told(begun)
 
     def _told(self, begun: _Begun) -> Run:
@@ -376,6 +420,17 @@ def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
     if graph.output_schema is not Told:
         raise BadGraph(f"graph {name!r} tells no outcome; make it with a pattern or with `guardgraph.graphs.frame`")
     return graph
+
+
+def _check_open(run: Run, add: Allowance | None) -> None:
+    """Raise `BadInput` where something is to be added to a run that has ended, also if its process died just then."""
+    outcome: Outcome | None = run.outcome or run.state.get("outcome")
+    if outcome is not None and add is not None:
+        by = f", stopped by {outcome.stopped_by}" if outcome.stopped_by else ""
+        raise BadInput(
+            f"run {run.run_id!r} has ended ({outcome.status}{by}), so nothing can be added to it; "
+            f"ask again with larger limits: run(…, thread_id={run.thread_id!r})"
+        )
 
 
 def _check_answers(answers: Mapping[str, Any], waiting: tuple[Waiting, ...]) -> None:

@@ -7,12 +7,14 @@ from guardgraph.state.sql.engine import engine_of, reading, writing
 from guardgraph.state.sql.exceptions import StoredException
 from guardgraph.state.sql.ledger import SQLLedger
 from guardgraph.state.sql.migrate import migrate
+from guardgraph.state.sql.run_ledger import RunLedger
 from guardgraph.state.sql.runs import RunRow, RunStore
 from guardgraph.state.sql.saver import SQLSaver
 from guardgraph.state.sql.schemas import types_in, types_of_graph
 
 __all__ = (
     "Codec",
+    "RunLedger",
     "RunRow",
     "RunStore",
     "SQLLedger",

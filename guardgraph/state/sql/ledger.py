@@ -55,16 +55,14 @@ class SQLLedger:
 
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`. The part of `account` before the first `/` is the run's id: at most 255 characters."""
-        rows = [account_row(name) for name in chain_of(account)]
-        with self._writing() as connection:
-            for row in rows:
-                connection.execute(insert_new(connection.dialect, accounts), row)
-            _lock(connection, account)
-            _settle_all(connection, account)
-            mine = accounts.c.account == key_of(account)
-            opened = {**cap_row(cap), "closed": False, "epoch": accounts.c.epoch + 1}
-            connection.execute(update(accounts).where(mine).values(opened))
-            return int(connection.execute(select(accounts.c.epoch).where(mine)).scalar_one())
+        with self._opening(account) as connection:
+            return _open(connection, account, cap)
+
+    def reopen(self, account: str, at_least: Allowance) -> int:
+        """Do as `open`, but keep every limit of the account that is wider, such as one that was topped up since."""
+        with self._opening(account) as connection:
+            known = [balance_of(name, row).cap for name, row in _opened(connection, account) if name == account]
+            return _open(connection, account, _wider(at_least, *known))
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
         """See `Ledger.reserve`."""
@@ -114,8 +112,8 @@ class SQLLedger:
     def top_up(self, run_id: str, add: Allowance) -> None:
         """Raise the limits of a run's outermost account and of its `/work` account by what `add` names.
 
-        Counts and depth are added, a deadline is replaced by a later one; what is unlimited stays so. Opening an
-        account again sets its limits anew, so whoever reopens it must have added the same.
+        Counts and depth are added, a deadline is replaced by a later one; what is unlimited stays so. `open` sets the
+        limits of an account anew, `reopen` keeps what was added.
 
         Raises:
             BadInput: the run has no account.
@@ -156,6 +154,16 @@ class SQLLedger:
         return shortage(tuple(balance_of(name, found) for name, found in opened), amount), False
 
     @contextmanager
+    def _opening(self, account: str) -> Generator[Connection]:
+        """Give a transaction in which `account` and all above it have a row, and nobody else changes them."""
+        rows = [account_row(name) for name in chain_of(account)]
+        with self._writing() as connection:
+            for row in rows:
+                connection.execute(insert_new(connection.dialect, accounts), row)
+            _lock(connection, account)
+            yield connection
+
+    @contextmanager
     def _writing(self) -> Generator[Connection]:
         migrate(self.engine)
         with writing(self.engine) as connection:
@@ -182,6 +190,15 @@ def _opened(connection: Connection, account: str) -> list[tuple[str, Any]]:
     return [(name, rows[key]) for key, name in names.items() if key in rows]
 
 
+def _open(connection: Connection, account: str, cap: Allowance) -> int:
+    """Open an account that has a row and is locked, and return its epoch."""
+    _settle_all(connection, account)
+    mine = accounts.c.account == key_of(account)
+    opened = {**cap_row(cap), "closed": False, "epoch": accounts.c.epoch + 1}
+    connection.execute(update(accounts).where(mine).values(opened))
+    return int(connection.execute(select(accounts.c.epoch).where(mine)).scalar_one())
+
+
 def _settle_all(connection: Connection, account: str) -> None:
     """Settle in full what is reserved in `account` itself."""
     mine = and_(entries.c.account == key_of(account), entries.c.settled.is_(False))
@@ -194,6 +211,12 @@ def _settle_all(connection: Connection, account: str) -> None:
         total = {name: total.get(name, 0) + value for name, value in changes.items()}
     if total:
         connection.execute(changed(keys_of(account), total))
+
+
+def _wider(*caps: Allowance) -> Allowance:
+    """Return the widest limit of each field; `None` is the widest of all."""
+    limits = {what: [getattr(cap, what) for cap in caps] for what in Allowance.model_fields}
+    return Allowance.model_construct(**{what: None if None in found else max(found) for what, found in limits.items()})
 
 
 def _raised(cap: Allowance, add: Allowance) -> Allowance:
