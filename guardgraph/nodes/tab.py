@@ -1,0 +1,235 @@
+"""The tab of one attempt: every model call is reserved before it happens and settled after it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from threading import Lock
+from typing import Any
+from uuid import UUID, uuid4
+
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langgraph.errors import GraphBubbleUp
+
+from guardgraph.nodes.bounds import Room, fit, rooms_of
+from guardgraph.nodes.prices import Price, price_of
+from guardgraph.nodes.services import Services
+from guardgraph.state import Amount, Balance, Position, Refusal, StorageError, Usage
+
+__all__ = ("AllowanceSpent", "Tab")
+
+_DEFAULT_OUTPUT = 4_096
+_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+
+
+class AllowanceSpent(GraphBubbleUp):
+    """A model call was stopped before it happened, because an account would not have paid for it."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(f"the allowance is spent: {refusal}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A model call that is reserved for."""
+
+    entry: str
+    counted: int
+    """Tokens that were counted before it."""
+    provider: str | None
+    model: str | None
+
+
+@dataclass(slots=True)
+class Tab:
+    """What the calls of one attempt have open, and whether it was stopped. Shared by all meters of the attempt."""
+
+    services: Services
+    position: Position
+    epoch: int
+    agent: str
+    expected: Amount | None = None
+    """What the attempt is expected to cost in all; `None` if nobody knows."""
+    stopped: Refusal | None = None
+    """Why a call was refused for good; every later one is refused too."""
+    said: str = ""
+    """The last text that a model said."""
+    fault: StorageError | None = None
+    """What the ledger raised: it ends the run, even where the agent's code swallows it."""
+    _open: dict[UUID, _Call] = field(default_factory=dict[UUID, _Call])
+    _booked: _Call | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def book(self, counted: int, wanted: int | None, facts: Mapping[str, Any]) -> int | Refusal | None:
+        """Reserve for the call that comes next; return how many tokens it may write, or why it may not be made.
+
+        That is what is `wanted` (`None` stands for 4,096), and never more than is left; where several share what is
+        left it may be a part. `None` means that nothing limits it.
+        """
+        if self.stopped is not None:
+            return self.stopped
+        provider, model = _names(facts)
+        price, read = price_of(provider, model), self.services.costs.input_of(self.agent, counted)
+        balances = self.services.ledger.balances(self.position.account)
+        rooms = self._rooms(balances, price, read)
+        if not rooms:
+            return wanted
+        least = max(self._known(balances) - read, 1) if wanted is None else wanted
+        total = fit(rooms, read=read, wanted=wanted or _DEFAULT_OUTPUT, least=least)
+        if isinstance(total, Refusal):
+            return self._refused(total)
+        call = _Call(self._entry(uuid4()), counted, provider, model)
+        refusal = self._reserve(call.entry, _amount(read, total, price))
+        if refusal is None:
+            self._booked = call
+            return total - read
+        if refusal.what in ("tokens", "usd"):  # somebody was faster: another look tells how much is left now
+            return replace(refusal, waits=True)
+        return self._refused(refusal)
+
+    def waive(self) -> None:
+        """Give back what is booked for a call that did not come."""
+        with self._lock:
+            call, self._booked = self._booked, None
+        if call is not None:
+            self._settle(call, Usage())
+
+    def begin(self, run_id: UUID, counted: int, facts: Mapping[str, Any]) -> Refusal | None:
+        """Reserve for one model call, unless that is done already, or say why it may not be made."""
+        with self._lock:
+            if run_id in self._open:
+                return None
+            if self.stopped is not None:
+                return self.stopped
+            call, self._booked = self._booked, None
+            if call is not None:
+                self._open[run_id] = call
+                return None
+        provider, model = _names(facts)
+        counted += _schema_tokens(facts)
+        amount = self._wanted(counted, facts, price_of(provider, model))
+        refusal = amount if isinstance(amount, Refusal) else self._reserve(self._entry(run_id), amount)
+        if refusal is not None:
+            return self._refused(refusal)
+        with self._lock:
+            self._open[run_id] = _Call(self._entry(run_id), counted, provider, model)
+        return None
+
+    def stop(self, refusal: Refusal) -> None:
+        """Make a refusal final: nobody can wait for it to turn out otherwise."""
+        self.stopped = refusal
+
+    def end(self, run_id: UUID, response: LLMResult) -> None:
+        """Settle one model call by what it reports; a call that reports nothing is settled in full."""
+        call = self._taken(run_id)
+        if call is None:
+            return
+        usage = self._usage(call, response)
+        self._settle(call, usage)
+        if usage is not None:
+            self.services.costs.learn_call(
+                self.agent, counted=call.counted, read=usage.input_tokens, total=usage.tokens
+            )
+        self.services.tell(
+            "model_called",
+            self.position,
+            model=call.model,
+            tokens=usage.tokens if usage else None,
+            usd=None if usage is None or usage.usd is None else str(usage.usd),
+        )
+
+    def fail(self, run_id: UUID, error: BaseException) -> None:
+        """Settle one failed model call: an answer with an error status costs nothing, anything else all of it."""
+        call = self._taken(run_id)
+        if call is not None:
+            refused = isinstance(getattr(error, "status_code", None), int)
+            self._settle(call, Usage(calls=1) if refused else None)
+
+    def _taken(self, run_id: UUID) -> _Call | None:
+        with self._lock:
+            return self._open.pop(run_id, None)
+
+    def _wanted(self, counted: int, facts: Mapping[str, Any], price: Price | None) -> Amount | Refusal:
+        """Return what a call takes that was not booked: it cannot be told how much it may write."""
+        costs = self.services.costs
+        read, largest = costs.input_of(self.agent, counted), costs.largest_call(self.agent)
+        bound = next((int(facts[k]) for k in _BOUNDS if isinstance(facts.get(k), int)), None)
+        if bound is not None:
+            return _amount(read, max(read + bound, largest), price)
+        balances = self.services.ledger.balances(self.position.account)
+        known = self._known(balances)
+        if known:
+            return _amount(read, max(read, known), price)
+        total = fit(self._rooms(balances, price, read), read=read, wanted=_DEFAULT_OUTPUT, least=1)
+        return total if isinstance(total, Refusal) else _amount(read, total, price)
+
+    def _known(self, balances: Sequence[Balance]) -> int:
+        """Return the tokens that a call is known to take: the most of any so far, or what the attempt still expects."""
+        mine = balances[-1].spent.tokens if balances and balances[-1].account == self.position.account else 0
+        expected = self.expected.tokens if self.expected else 0
+        return max(self.services.costs.largest_call(self.agent), expected - mine)
+
+    def _rooms(self, balances: Sequence[Balance], price: Price | None, read: int) -> list[Room]:
+        return rooms_of(
+            balances, price, read=read, sharers=lambda name: self.services.sharers(name, self.position.account)
+        )
+
+    def _usage(self, call: _Call, response: LLMResult) -> Usage | None:
+        messages = [g.message for row in response.generations for g in row if isinstance(g, ChatGeneration)]
+        for message in messages:
+            self.said = message.text or self.said
+        told = [u for u in (getattr(m, "usage_metadata", None) for m in messages) if u]
+        if not told:
+            return None
+        if all(u.get("total_cost") == 0 for u in told):  # a cache hit repeats the usage of the call it repeats
+            return Usage(calls=1)
+        read, written = (sum(int(u.get(k) or 0) for u in told) for k in ("input_tokens", "output_tokens"))
+        name = next((m.response_metadata.get("model_name") for m in messages if m.response_metadata), None)
+        price = price_of(call.provider, _text(name) or call.model) or price_of(call.provider, call.model)
+        usd: Decimal | None = price.usd(read, written) if price else None
+        return Usage(input_tokens=read, output_tokens=written, usd=usd, calls=1)
+
+    def _refused(self, refusal: Refusal) -> Refusal:
+        if not refusal.waits:
+            self.stop(refusal)
+        return refusal
+
+    def _reserve(self, entry: str, amount: Amount) -> Refusal | None:
+        with self._noting_faults():
+            return self.services.ledger.reserve(entry, self.position.account, self.epoch, amount)
+
+    def _settle(self, call: _Call, usage: Usage | None) -> None:
+        with self._noting_faults():
+            self.services.ledger.settle(call.entry, usage)
+        self.services.changed.tell()
+
+    @contextmanager
+    def _noting_faults(self) -> Generator[None]:
+        try:
+            yield
+        except StorageError as error:
+            self.fault = error
+            raise
+
+    def _entry(self, call_id: UUID) -> str:
+        return f"{self.position.account}@{self.epoch}:{call_id.hex}"
+
+
+def _amount(read: int, total: int, price: Price | None) -> Amount:
+    return Amount(tokens=total, usd=price.usd(read, total - read) if price else None, calls=1)
+
+
+def _names(facts: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return _text(facts.get("ls_provider")), _text(facts.get("ls_model_name"))
+
+
+def _schema_tokens(facts: Mapping[str, Any]) -> int:
+    tools = facts.get("tools")
+    return len(str(tools)) // 4 if tools else 0
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
