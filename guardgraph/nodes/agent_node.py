@@ -178,6 +178,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             "agent_finished",
             attempt.me,
             status=result.status,
+            goal=attempt.request.goal,
             subtask=result.subtask,
             attempt=result.attempt,
             tokens=result.usage.tokens,
