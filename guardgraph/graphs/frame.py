@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 from langgraph.graph import END, START, StateGraph
 
 from guardgraph.guards import Guard, OnTrip, name_of
-from guardgraph.nodes import Agent, Route, admission, agent_node, conclude, exit_gate
+from guardgraph.nodes import Agent, Route, admission, agent_node, conclude, exit_gate, retried
 from guardgraph.state import Ask, BadGraph, Gate, RunState, Told
 
 __all__ = ("frame",)
@@ -33,7 +33,8 @@ def frame(
     _check(guards)
     graph: Any = StateGraph(state, input_schema=Ask, output_schema=Told)
     way_in = admission(guards, team=name, begin=begin)
-    graph.add_node("guard_admission", way_in, destinations=(*dict.fromkeys((*begins_at, "conclude")),))
+    ways = (*begins_at, "conclude") if any("admission" in guard.gates for guard in guards) else begins_at
+    graph.add_node("guard_admission", way_in, destinations=tuple(dict.fromkeys(ways)))
     graph.add_edge(START, "guard_admission")
     graph.add_node("conclude", conclude)
     graph.add_edge("conclude", END)
@@ -64,5 +65,5 @@ def _add_author(graph: Any, author: Agent, guards: Sequence[Guard], concurrency:
         graph.add_node(agent.name, node)
         graph.add_edge(agent.name, "guard_exit" if judged else "conclude")
     if judged:
-        names = tuple(agent.name for agent in author.line)
-        graph.add_node("guard_exit", exit_gate(guards, author=author), destinations=(*names, "conclude"))
+        again = retried([author], guards, gate="exit")
+        graph.add_node("guard_exit", exit_gate(guards, author=author), destinations=(*again, "conclude"))

@@ -9,8 +9,8 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.graphs.frame import frame
-from guardgraph.guards import Depth, Grounding, Guard, Schema
-from guardgraph.nodes import Agent, Stage, agent_node, exit_gate, send, stage_gate
+from guardgraph.guards import Depth, Escalate, Grounding, Guard, Schema
+from guardgraph.nodes import Agent, Stage, agent_node, asks_again, exit_gate, retried, send, stage_gate
 from guardgraph.state import BadGraph
 
 __all__ = ("pipeline",)
@@ -37,18 +37,21 @@ def pipeline(
     judged_at_exit = any("exit" in guard.gates for guard in placed)
     end = "guard_exit" if judged_at_exit else "conclude"
     handoff = "guard_handoff" if any("handoff" in guard.gates for guard in placed) else "collect"
+    stops = any("handoff" in guard.gates and isinstance(guard.on_trip, Escalate) for guard in placed)
     grounded = any(isinstance(guard, Grounding) for guard in placed)
     for stage, following in zip(line, [*line[1:], None], strict=True):
         gate = f"{handoff}_{stage.agent.name}"
         for agent in stage.agent.line:
             graph.add_node(agent.name, agent_node(agent, evidence=grounded))
             graph.add_edge(agent.name, gate)
-        ways = [agent.name for agent in stage.agent.line] + [following.agent.name if following else end, "conclude"]
+        ways = [*retried([stage.agent], placed, gate="handoff"), following.agent.name if following else end]
+        if stage.critical or stops:
+            ways.append("conclude")
         node = stage_gate(placed, stage=stage, following=following, end=end)
         graph.add_node(gate, node, destinations=tuple(dict.fromkeys(ways)))
     if judged_at_exit:
-        names = [agent.name for agent in last.line]
-        graph.add_node("guard_exit", exit_gate(placed, author=last), destinations=(*names, "conclude"))
+        again = [agent.name for agent in last.line] if asks_again(placed, gate="exit") else []
+        graph.add_node("guard_exit", exit_gate(placed, author=last), destinations=(*again, "conclude"))
     return graph
 
 

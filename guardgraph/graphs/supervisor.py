@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from langgraph.graph import StateGraph
+from langgraph.types import Command
 
 from guardgraph.graphs.frame import frame
 from guardgraph.guards import Convergence, Depth, Grounding, Guard, Limits, Schema
-from guardgraph.nodes import Agent, Scene, agent_node, dispatch_gate, handoff_gate, round_gate, send, worker_pieces
+from guardgraph.nodes import (
+    Agent,
+    Scene,
+    agent_node,
+    dispatch_gate,
+    gate,
+    retried,
+    round_gate,
+    send,
+    unsettled,
+    worker_pieces,
+)
 from guardgraph.state import BadGraph, Ending, Plan
 
 __all__ = ("supervisor",)
@@ -28,13 +40,6 @@ _RESERVED = frozenset(
         "collect",
     }
 )
-
-
-class _Route(NamedTuple):
-    """Where to go, and what the state has to know."""
-
-    goto: Any
-    update: dict[str, Any]
 
 
 def supervisor(
@@ -59,14 +64,16 @@ def supervisor(
     planner = _planning(planner)
     staff = worker_pieces(workers)
 
-    def next_round(scene: Scene, state: Mapping[str, Any]) -> _Route:
+    def next_round(scene: Scene) -> Command[Any]:
         if scene.is_late:
             ending = Ending(status="degraded", stopped_by="Deadline", reason="the time for work is over")
-            complete = not state.get("gaps")
-            known = {} if complete else {"ending": ending}
-            return _Route(finish({**state, **known}), known)
-        coming = {**state, "round": (state.get("round") or 1) + 1}
-        return _Route([send(planner, coming, extra=staff)], {"round": coming["round"]})
+            known = {"ending": ending} if scene.state.get("gaps") else {}
+            return Command(update=known, goto=finish({**scene.state, **known}))
+        coming = {"round": (scene.state.get("round") or 1) + 1}
+        return Command(update=coming, goto=[send(planner, {**scene.state, **coming}, extra=staff)])
+
+    def after_work(scene: Scene) -> Any:
+        return dispatch if unsettled(scene.state, scene.state.get("plan")) else next_round(scene)
 
     def finish(state: Mapping[str, Any]) -> Any:
         ending = state.get("ending")
@@ -87,25 +94,28 @@ def supervisor(
     dispatch = "guard_dispatch" if any("dispatch" in guard.gates for guard in placed) else "dispatch"
     collect = "guard_handoff" if any("handoff" in guard.gates for guard in placed) else "collect"
     ends = (synthesizer.name,) if synthesizer else ()
-    planners, hands = [a.name for a in planner.line], [a.name for w in workers for a in w.line]
+    planners = retried([planner], (), gate="handoff")
     for agent in planner.line:
         graph.add_node(agent.name, agent_node(agent, writes=lambda r: {"plans": [r]}, concurrency=concurrency))
         graph.add_edge(agent.name, "guard_round" if has_round else dispatch)
     if has_round:
-        gate = round_gate(placed, planner=planner, workers=workers, go=dispatch, finish=finish)
-        graph.add_node("guard_round", gate, destinations=_ways(dispatch, *planners[-1:], *ends, "conclude"))
+        rounds = round_gate(placed, planner=planner, workers=workers, go=dispatch, finish=finish)
+        graph.add_node("guard_round", rounds, destinations=_ways(dispatch, *planners, *ends, "conclude"))
     sender = dispatch_gate(
         placed, planner=planner, workers=workers, next_round=next_round, finish=finish, reads_plan=not has_round
     )
-    first_hands = [worker.name for worker in workers]
-    graph.add_node(dispatch, sender, destinations=_ways(*first_hands, planner.name, *ends, "conclude"))
+    hands = [worker.name for worker in workers]
+    graph.add_node(dispatch, sender, destinations=_ways(*hands, *planners, planner.name, *ends, "conclude"))
     grounded = any(isinstance(guard, Grounding) for guard in placed)
     for worker in workers:
         for agent in worker.line:
             graph.add_node(agent.name, agent_node(agent, concurrency=concurrency, evidence=grounded))
             graph.add_edge(agent.name, collect)
-    reviewer = handoff_gate(placed, workers=workers, dispatch=dispatch, next_round=next_round, finish=finish)
-    graph.add_node(collect, reviewer, destinations=_ways(*hands, dispatch, planner.name, *ends, "conclude"))
+    graph.add_node(
+        collect,
+        gate(placed, agents=workers, then=after_work),
+        destinations=_ways(*retried(workers, placed, gate="handoff"), dispatch, planner.name, *ends, "conclude"),
+    )
     return graph
 
 

@@ -63,8 +63,10 @@ from guardgraph.nodes.flights import (
     may_start,
     rivals_of,
 )
-from guardgraph.nodes.handoff import (
-    handoff_gate,
+from guardgraph.nodes.gate import (
+    Then,
+    gate,
+    go_on,
     new_results,
 )
 from guardgraph.nodes.meter import (
@@ -96,6 +98,8 @@ from guardgraph.nodes.render import (
 from guardgraph.nodes.review import (
     Again,
     Review,
+    asks_again,
+    retried,
     review,
 )
 from guardgraph.nodes.rounds import (
@@ -105,6 +109,7 @@ from guardgraph.nodes.rounds import (
 )
 from guardgraph.nodes.scene import (
     Scene,
+    applied,
     scene_of,
     work_until,
 )
@@ -157,6 +162,7 @@ __all__ = (
     "Slots",
     "Stage",
     "Tab",
+    "Then",
     "Ticket",
     "TimedOut",
     "aawait",
@@ -164,7 +170,9 @@ __all__ = (
     "admission",
     "agent_node",
     "answered",
+    "applied",
     "arun",
+    "asks_again",
     "body_of",
     "conclude",
     "dispatch_gate",
@@ -174,7 +182,8 @@ __all__ = (
     "fit",
     "gap_of",
     "gap_piece",
-    "handoff_gate",
+    "gate",
+    "go_on",
     "here_of",
     "last_text",
     "may_start",
@@ -187,6 +196,7 @@ __all__ = (
     "render",
     "result_id",
     "result_piece",
+    "retried",
     "review",
     "rivals_of",
     "rooms_of",

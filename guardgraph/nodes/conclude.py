@@ -14,7 +14,7 @@ from guardgraph.nodes.assign import send
 from guardgraph.nodes.attempt import gap_of
 from guardgraph.nodes.pieces import accepted_of, titles_of
 from guardgraph.nodes.review import review
-from guardgraph.nodes.scene import scene_of
+from guardgraph.nodes.scene import applied, scene_of
 from guardgraph.state import Gap, Outcome, OutcomeStatus, Result, Usage
 
 __all__ = ("conclude", "exit_gate", "outcome_of")
@@ -30,11 +30,13 @@ def exit_gate(guards: Sequence[Guard], *, author: Agent, stop: str = "conclude")
             return Command(goto=stop)
         scene = scene_of(state, config)
         found = review(scene, guards, agents, [draft], gate="exit")
-        update: dict[str, Any] = {"verdicts": found.verdicts}
+        update: dict[str, Any] = {"verdicts": found.verdicts, "refused": [result.id for result in found.refused]}
         for again in found.again:
             update["draft"] = None
-            again_send = send(again.agent, state, attempt=draft.attempt + 1, feedback=again.reason)
-            return Command(update=update, goto=[again_send])
+            after = applied(state, update)
+            return Command(
+                update=update, goto=[send(again.agent, after, attempt=draft.attempt + 1, feedback=again.reason)]
+            )
         if found.refused:
             update["gaps"] = found.gaps
             update["draft"] = draft.model_copy(update={"status": "failed"})

@@ -12,8 +12,9 @@ from langgraph.types import Command, Send
 from guardgraph.guards import Escalate, Guard
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.assign import send_subtask
+from guardgraph.nodes.gate import Then, go_on
 from guardgraph.nodes.rounds import read_plan
-from guardgraph.nodes.scene import Scene, scene_of
+from guardgraph.nodes.scene import Scene, applied, scene_of
 from guardgraph.state import Allowance, Amount, Ending, Gap, Plan, Subtask, Usage, Verdict
 
 __all__ = ("Selection", "dispatch_gate", "select", "unsettled")
@@ -34,7 +35,7 @@ def dispatch_gate(
     *,
     planner: Agent,
     workers: Sequence[Agent],
-    next_round: Callable[..., Any],
+    next_round: Then,
     finish: Callable[..., Any],
     reads_plan: bool,
 ) -> Callable[..., Any]:
@@ -54,17 +55,15 @@ def dispatch_gate(
             if read.again is not None:
                 return Command(update=update, goto=[read.again])
             if plan is None or not plan.subtasks:
-                return Command(update=update, goto=finish({**state, **update}))
+                return Command(update=update, goto=finish(applied(state, update)))
         chosen = select(scene, guards, workers, plan or Plan())
         update = {**update, "verdicts": chosen.verdicts, "gaps": [*update.get("gaps", []), *chosen.gaps]}
         if chosen.ending is not None:
             update["ending"] = chosen.ending
-            return Command(update=update, goto=finish({**state, **update}))
+            return Command(update=update, goto=finish(applied(state, update)))
         if chosen.sent:
             return Command(update=update, goto=chosen.sent)
-        after = {**state, **update, "gaps": [*(state.get("gaps") or ()), *update["gaps"]]}
-        route = next_round(scene, after)
-        return Command(update={**update, **route.update}, goto=route.goto)
+        return go_on(scene, update, next_round)
 
     return dispatch
 

@@ -13,8 +13,11 @@ __all__ = ("accepted_of", "gap_piece", "pieces_of", "result_piece", "titles_of")
 
 
 def accepted_of(state: Mapping[str, Any]) -> list[Result]:
-    """Return the accepted results of a team's state, in the order in which they were made."""
-    accepted = set(state.get("accepted") or ())
+    """Return the accepted results of a team's state, in the order in which they were made.
+
+    One that was accepted, and then refused by a later gate, is not among them.
+    """
+    accepted = set(state.get("accepted") or ()).difference(state.get("refused") or ())
     return [result for result in state.get("results") or () if result.id in accepted]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from guardgraph.nodes.attempt import gap_of
 from guardgraph.nodes.scene import Scene
 from guardgraph.state import Ending, Gap, Gate, Result, Verdict
 
-__all__ = ("Again", "Review", "review")
+__all__ = ("Again", "Review", "asks_again", "retried", "review")
 
 
 class Again(NamedTuple):
@@ -46,6 +46,19 @@ def review(
     for result in results:
         _review_one(found, scene, guards, agents, result, gate)
     return found
+
+
+def asks_again(guards: Sequence[Guard], *, gate: Gate) -> bool:
+    """Return whether one of the guards gives what it refuses at `gate` back to its agent."""
+    return any(gate in g.gates and isinstance(g.on_trip, Retry) and g.on_trip.times > 0 for g in guards)
+
+
+def retried(agents: Iterable[Agent], guards: Sequence[Guard], *, gate: Gate) -> tuple[str, ...]:
+    """Return the names of those whom a review at `gate` can send to: agents that may try again, and fallbacks."""
+    asked = asks_again(guards, gate=gate)
+    return tuple(
+        member.name for agent in agents for member in agent.line if asked or member.attempts > 1 or member is not agent
+    )
 
 
 def _review_one(

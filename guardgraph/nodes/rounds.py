@@ -13,7 +13,7 @@ from guardgraph.guards import Escalate, Guard, Refuse
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.assign import send, worker_pieces
 from guardgraph.nodes.review import review
-from guardgraph.nodes.scene import Scene, scene_of
+from guardgraph.nodes.scene import Scene, applied, scene_of
 from guardgraph.state import Ending, Gap, Plan, Result, Subtask
 
 __all__ = ("PlanRead", "read_plan", "round_gate")
@@ -65,7 +65,7 @@ def round_gate(
         if read.again is not None:
             return Command(update=read.update, goto=[read.again])
         if read.plan is None or not read.plan.subtasks:
-            return Command(update=read.update, goto=finish({**state, **_merged(state, read.update)}))
+            return Command(update=read.update, goto=finish(applied(state, read.update)))
         judgement = scene.judge(guards, "round", read.plan)
         update = {**read.update, "verdicts": [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]}
         if judgement.trip is None:
@@ -74,16 +74,9 @@ def round_gate(
         if isinstance(judgement.on_trip, Escalate | Refuse):
             status = "escalated" if isinstance(judgement.on_trip, Escalate) else "refused"
         update["ending"] = Ending(status=status, stopped_by=judgement.trip.guard, reason=judgement.trip.reason)
-        return Command(update=update, goto=finish({**state, "ending": update["ending"]}))
+        return Command(update=update, goto=finish(applied(state, update)))
 
     return guard_round
-
-
-def _merged(state: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lists of an update as they will stand in the state."""
-    return {
-        key: [*(state.get(key) or ()), *value] if isinstance(value, list) else value for key, value in update.items()
-    }
 
 
 def _parsed(result: Result) -> tuple[str | None, Plan | None]:

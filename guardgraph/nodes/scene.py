@@ -24,7 +24,7 @@ from guardgraph.state import (
     left_of,
 )
 
-__all__ = ("Scene", "scene_of", "work_until")
+__all__ = ("Scene", "applied", "scene_of", "work_until")
 
 _COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
 
@@ -103,6 +103,14 @@ def scene_of(state: Mapping[str, Any], config: RunnableConfig | None) -> Scene:
         left=left_of(balances).narrow(position.allowance.model_copy(update=dict.fromkeys(_COUNTS))),
         spent=services.ledger.usage(position.account),
     )
+
+
+def applied(state: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state as it will be once a gate's update is written: lists are appended to."""
+    return {
+        **state,
+        **{key: [*(state.get(key) or ()), *new] if isinstance(new, list) else new for key, new in update.items()},
+    }
 
 
 def _allowance(position: Position, balances: tuple[Balance, ...]) -> Allowance:

@@ -134,6 +134,47 @@ def test_a_draft_that_is_refused_at_the_exit_is_written_again() -> None:
     assert outcome.value == "draft 2"
 
 
+@guard(at="exit", on_trip=Retry(1))
+def says_three(view: View) -> str | None:
+    return None if str(view.subject.value).endswith("3") else "say three"
+
+
+def test_who_writes_a_draft_again_does_not_find_the_refused_one_among_the_results() -> None:
+    seen: list[list[Any]] = []
+
+    def run(request: Request) -> str:
+        seen.append([piece.value for piece in request.results])
+        return f"{request.results[-1].value}{len(seen) + 1}"
+
+    outcome = told(append("a"), Agent("b", run=run), guards=[says_three])
+
+    assert (outcome.status, outcome.value) == ("completed", "counta3")
+    assert seen == [["counta"], ["counta"]]
+
+
+def test_a_draft_that_stays_refused_leaves_what_was_accepted_before() -> None:
+    outcome = told(append("a"), append("b"), guards=[says_three])
+
+    assert outcome.status == "degraded"
+    assert outcome.value == [{"subtask": None, "agent": "a", "value": "counta"}]
+    assert [(gap.agent, gap.guard, gap.reason) for gap in outcome.gaps] == [("b", "says_three", "say three")]
+
+
+def test_nothing_is_drawn_that_never_happens() -> None:
+    graph = pipeline([append("a"), Stage(append("b"), critical=False)], guards=[]).compile().get_graph()
+
+    assert {(edge.source, edge.target) for edge in graph.edges} == {
+        ("__start__", "guard_admission"),
+        ("guard_admission", "a"),
+        ("a", "collect_a"),
+        ("collect_a", "b"),
+        ("collect_a", "conclude"),
+        ("b", "collect_b"),
+        ("collect_b", "conclude"),
+        ("conclude", "__end__"),
+    }
+
+
 def test_a_stage_that_takes_too_long_fails() -> None:
     def run(request: Request) -> str:
         time.sleep(5)

@@ -247,6 +247,35 @@ def edges(graph: Any, **facts: Any) -> set[tuple[str, str]]:
     return {(edge.source, edge.target) for edge in graph.get_graph(**facts).edges}
 
 
+def test_without_guards_and_second_attempts_nothing_is_drawn_that_never_happens() -> None:
+    assert edges(team(plan_of("a"), guards=[]).compile()) == {
+        ("__start__", "guard_admission"),
+        ("guard_admission", "planner"),
+        ("planner", "dispatch"),
+        ("dispatch", "worker"),
+        ("dispatch", "planner"),
+        ("dispatch", "writer"),
+        ("dispatch", "conclude"),
+        ("worker", "collect"),
+        ("collect", "dispatch"),
+        ("collect", "planner"),
+        ("collect", "writer"),
+        ("collect", "conclude"),
+        ("writer", "conclude"),
+        ("conclude", "__end__"),
+    }
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_way_back_is_drawn_for_those_who_may_try_again(attempts: int) -> None:
+    staff = [worker("a", attempts=attempts), worker("b", fallback=worker("c"))]
+    drawn = edges(team(plan_of("a"), workers=staff, guards=[]).compile())
+
+    assert {target for source, target in drawn if source == "collect" and len(target) == 1} == (
+        {"a", "c"} if attempts == 2 else {"c"}
+    )
+
+
 def test_the_drawing_shows_the_gates_and_nothing_floats() -> None:
     graph = team(plan_of("a")).compile()
     drawn = edges(graph)
@@ -258,7 +287,6 @@ def test_the_drawing_shows_the_gates_and_nothing_floats() -> None:
         ("guard_admission", "conclude"),
         ("planner", "guard_round"),
         ("guard_round", "guard_dispatch"),
-        ("guard_round", "planner"),
         ("guard_round", "writer"),
         ("guard_round", "conclude"),
         ("guard_dispatch", "worker"),
