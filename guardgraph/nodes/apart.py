@@ -143,9 +143,9 @@ def _wait(done: Future[Any], timeout: float | None) -> Any:
     try:
         return done.result(timeout)
     except FutureTimeout:
-        if done.done():  # the work itself raised a TimeoutError
-            raise
-        raise TimedOut from None
+        if not done.done():
+            raise TimedOut from None
+        return done.result()  # it is back just now, or has raised a TimeoutError of its own
 
 
 async def _wrapped(done: Future[Any]) -> Any:
