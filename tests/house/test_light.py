@@ -22,5 +22,12 @@ def test_a_folder_loads_no_package_that_langgraph_does_not_load(folder: str) -> 
     assert loaded == {"guardgraph"}
 
 
+@pytest.mark.parametrize("folder", ["state", "guards"])
+def test_words_and_guards_load_pydantic_and_nothing_else(folder: str) -> None:
+    loaded = packages_after(f"import guardgraph.{folder}") - packages_after("import pydantic.main, pydantic.types")
+
+    assert loaded == {"guardgraph"}
+
+
 def test_importing_the_package_alone_loads_nothing_else() -> None:
     assert packages_after("import guardgraph") - packages_after("") == {"guardgraph"}

@@ -1,0 +1,139 @@
+"""Time of a checkpointed superstep, with SQLSaver and with LangGraph's own savers: `python -m bench.checkpoints`.
+
+Each measurement runs one new thread with `durability="sync"`, and before it the same graph without a checkpointer; the
+difference is what the checkpoints cost. It is wall-clock time, for the disk is part of the subject.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+from uuid import uuid4
+
+import click
+from langchain_core.messages import AnyMessage, HumanMessage
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
+
+from bench.measuring.contest import Comparison, Contestant, compete
+from bench.measuring.options import common_options
+from bench.measuring.peers import Missing
+from bench.measuring.report import Report, show
+from bench.measuring.savers import our_postgres, our_sqlite, stock_postgres, stock_sqlite
+
+_ALL, _WRITE = "ms a superstep", "checkpoint ms a superstep"
+_FULL, _FULL_PEER = "SQLSaver, SQLite FULL", "SqliteSaver, FULL"
+_NORMAL, _NORMAL_PEER = "SQLSaver, SQLite NORMAL", "SqliteSaver, NORMAL"
+_POSTGRES, _POSTGRES_PEER = "SQLSaver, PostgreSQL", "PostgresSaver"
+_PAIRS = {(_FULL, _FULL_PEER): 1 / 1.6, (_NORMAL, _NORMAL_PEER): 1.0, (_POSTGRES, _POSTGRES_PEER): 1 / 1.5}
+"""Ours and its peer, with the goal for the whole thread where the state is tiny."""
+_VERSIONS = (
+    "guardgraph",
+    "langgraph",
+    "langgraph-checkpoint-sqlite",
+    "langgraph-checkpoint-postgres",
+    "sqlalchemy",
+    "psycopg",
+)
+
+
+class _State(TypedDict, total=False):
+    step: int
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+@click.command(help=__doc__)
+@click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True, help="Supersteps of a thread.")
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the SQLite files go; the system's folder for temporary files by default.",
+)
+@common_options(rounds=7)
+def main(steps: int, folder: Path | None, rounds: int, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
+    tiny = Report(
+        f"A thread of {steps} supersteps that changes one number",
+        *_contest(_graph(steps, says=None), steps, folder, rounds, goals=True),
+    )
+    messages = Report(
+        f"A thread of {steps} supersteps, each adds a message of 1 KB to a list",
+        *_contest(_graph(steps, says=random.Random(1)), steps, folder, rounds, goals=False),
+    )
+    show([tiny, messages], versions=_VERSIONS, as_json=as_json)
+
+
+def _contest(graph: Any, steps: int, folder: Path | None, rounds: int, *, goals: bool) -> tuple[Any, Any, Any]:
+    """Return figures, comparisons, and why some took no part."""
+    comparisons = [
+        Comparison(ours, theirs, quantity, at_most=goal if goals and quantity == _ALL else None)
+        for (ours, theirs), goal in _PAIRS.items()
+        for quantity in (_ALL, _WRITE)
+    ]
+    contestants: list[Contestant] = []
+    missing: list[str] = []
+    with ExitStack() as stack:
+        files = Path(stack.enter_context(TemporaryDirectory(dir=folder)))
+        for name, opened in _savers(stack, files).items():
+            try:
+                contestants.append(_contestant(name, graph, opened(), steps))
+            except Missing as reason:
+                missing.append(f"{name}: {reason}")
+        return compete(contestants, rounds=rounds), comparisons, missing
+
+
+def _savers(stack: ExitStack, files: Path) -> Mapping[str, Callable[[], Any]]:
+    return {
+        _FULL: partial(our_sqlite, stack, files, "FULL"),
+        _FULL_PEER: partial(stock_sqlite, stack, files, "FULL"),
+        _NORMAL: partial(our_sqlite, stack, files, "NORMAL"),
+        _NORMAL_PEER: partial(stock_sqlite, stack, files, "NORMAL"),
+        _POSTGRES: partial(our_postgres, stack),
+        _POSTGRES_PEER: partial(stock_postgres, stack),
+    }
+
+
+def _graph(steps: int, *, says: random.Random | None) -> Any:
+    """Return one node that goes round `steps` times; with `says` each round adds 1 KB that does not compress."""
+
+    def work(state: _State) -> _State:
+        step: _State = {"step": state.get("step", 0) + 1}
+        return step if says is None else {**step, "messages": [HumanMessage(says.randbytes(512).hex())]}
+
+    graph: Any = StateGraph(_State)
+    graph.add_node("work", work)
+    graph.add_edge(START, "work")
+    graph.add_conditional_edges("work", lambda state: "work" if state["step"] < steps else END, ["work", END])
+    return graph
+
+
+def _contestant(name: str, graph: Any, saver: Any, steps: int) -> Contestant:
+    bare, kept = graph.compile(), graph.compile(checkpointer=saver)
+
+    def measure() -> Mapping[str, float]:
+        config: Any = {"configurable": {"thread_id": uuid4().hex}, "recursion_limit": steps + 2}
+        without = _time(lambda: bare.invoke({"step": 0}, {"recursion_limit": steps + 2}))
+        both = _time(lambda: kept.invoke({"step": 0}, config, durability="sync"))
+        stored = sum(1 for _ in saver.list(config))
+        if stored != steps + 2:
+            raise RuntimeError(f"{name} stored {stored} checkpoints instead of {steps + 2}")
+        return {_ALL: both / steps, _WRITE: (both - without) / steps}
+
+    return Contestant(name, measure)
+
+
+def _time(work: Callable[[], Any]) -> float:
+    """Return how long it takes, in milliseconds."""
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1000
+
+
+if __name__ == "__main__":
+    main()
