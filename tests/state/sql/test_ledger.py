@@ -46,6 +46,23 @@ ledger.engine.dispose()
 print(booked)
 """
 
+RAISER = """
+import sys
+from guardgraph.state.allowance import Allowance
+from guardgraph.state.sql import SQLLedger, engine_of
+
+url, task = sys.argv[1:]
+ledger = SQLLedger(engine_of(url, busy_timeout=60))
+sys.stdin.readline()
+for _ in range(50):
+    if task == "reopen":
+        ledger.reopen("r/work", Allowance(tokens=80))
+        ledger.reopen("r", Allowance(tokens=100))
+    else:
+        ledger.top_up("r", Allowance(tokens=1))
+ledger.engine.dispose()
+"""
+
 
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[SQLLedger]:
@@ -54,24 +71,29 @@ def ledger(database_url: str) -> Iterator[SQLLedger]:
     opened.engine.dispose()
 
 
-def test_processes_cannot_overspend(ledger: SQLLedger, database_url: str) -> None:
-    ledger.open("r", Allowance(tokens=705, usd=Decimal("0.000001")))
-    ledger.open("r/work", Allowance(calls=101))
-    command = [sys.executable, "-c", WORKER, database_url]
+def at_once(script: str, url: str, names: list[str]) -> list[str]:
+    """Run a script in one process per name, all from the same moment on, and return what they say."""
     pipe = subprocess.PIPE
     processes = [
-        subprocess.Popen([*command, str(worker)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        for worker in range(4)
+        subprocess.Popen([sys.executable, "-c", script, url, name], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        for name in names
     ]
-
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
     answers = [process.communicate(timeout=100) for process in processes]
+    assert [error for _, error in answers] == [""] * len(names)
+    return [said for said, _ in answers]
 
-    assert [error for _, error in answers] == [""] * 4
-    assert sum(int(booked) for booked, _ in answers) == 100
+
+def test_processes_cannot_overspend(ledger: SQLLedger, database_url: str) -> None:
+    ledger.open("r", Allowance(tokens=705, usd=Decimal("0.000001")))
+    ledger.open("r/work", Allowance(calls=101))
+
+    answers = at_once(WORKER, database_url, ["0", "1", "2", "3"])
+
+    assert sum(map(int, answers)) == 100
     balance = ledger.balances("r")[0]
     assert balance.spent == Amount(tokens=700, usd=Decimal("0.0000007"), calls=100)
     assert balance.reserved == Amount()
@@ -230,6 +252,27 @@ def test_more_allowance_never_brings_an_earlier_deadline(ledger: SQLLedger) -> N
     ledger.top_up("r", Allowance(deadline=soon))
 
     assert ledger.balances("r")[0].cap == Allowance(deadline=later)
+
+
+def test_what_is_added_while_another_process_opens_the_account_again_is_not_lost(
+    ledger: SQLLedger, database_url: str
+) -> None:
+    ledger.open("r", Allowance(tokens=100))
+    ledger.open("r/work", Allowance(tokens=80))
+
+    at_once(RAISER, database_url, ["reopen", "top up"])
+
+    assert [balance.cap.tokens for balance in ledger.balances("r/work")] == [150, 130]
+
+
+def test_an_account_that_is_reopened_keeps_what_is_wider_and_gets_what_is_missing(ledger: SQLLedger) -> None:
+    assert ledger.reopen("r", Allowance(tokens=100, calls=5)) == 1
+    ledger.reserve("left", "r", 1, CALL)
+
+    assert ledger.reopen("r", Allowance(tokens=50, usd=Decimal(1), calls=None)) == 2
+
+    assert ledger.balances("r")[0].cap == Allowance(tokens=100)
+    assert ledger.balances("r")[0].reserved == Amount()
 
 
 def test_nothing_is_added_to_a_run_without_an_account(ledger: SQLLedger) -> None:
