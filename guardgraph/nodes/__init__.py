@@ -69,6 +69,11 @@ from guardgraph.nodes.gate import (
     go_on,
     new_results,
 )
+from guardgraph.nodes.inherited import (
+    aunder,
+    inherited,
+    under,
+)
 from guardgraph.nodes.meter import (
     AsyncMeter,
     Booking,
@@ -87,6 +92,10 @@ from guardgraph.nodes.pieces import (
     pieces_of,
     result_piece,
     titles_of,
+)
+from guardgraph.nodes.place import (
+    place_of,
+    until_of,
 )
 from guardgraph.nodes.prices import (
     Price,
@@ -173,6 +182,7 @@ __all__ = (
     "applied",
     "arun",
     "asks_again",
+    "aunder",
     "body_of",
     "conclude",
     "dispatch_gate",
@@ -185,12 +195,14 @@ __all__ = (
     "gate",
     "go_on",
     "here_of",
+    "inherited",
     "last_text",
     "may_start",
     "model_body",
     "new_results",
     "outcome_of",
     "pieces_of",
+    "place_of",
     "price_of",
     "read_plan",
     "render",
@@ -211,7 +223,9 @@ __all__ = (
     "stage_gate",
     "task_of",
     "titles_of",
+    "under",
     "unsettled",
+    "until_of",
     "work_until",
     "worker_pieces",
 )

@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
 from time import monotonic
 from typing import Any
-from urllib.parse import quote
 
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig, RunnableLambda
-from langchain_core.runnables.config import set_config_context
 from langgraph.errors import GraphBubbleUp
 
 from guardgraph.nodes import apart
@@ -21,15 +16,14 @@ from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid, answered, failed
 from guardgraph.nodes.body import body_of
 from guardgraph.nodes.flights import may_start
-from guardgraph.nodes.meter import AsyncMeter, Meter
+from guardgraph.nodes.inherited import aunder, inherited, under
 from guardgraph.nodes.pieces import pieces_of
-from guardgraph.nodes.scene import work_until
-from guardgraph.nodes.services import KEY, Here, Services, enter, here_of, services_of
+from guardgraph.nodes.place import place_of, until_of
+from guardgraph.nodes.services import Here, Services, here_of, services_of
 from guardgraph.nodes.slots import Ticket
 from guardgraph.nodes.tab import AllowanceSpent, Tab
 from guardgraph.state import (
     AgentError,
-    Allowance,
     Amount,
     ErrorKind,
     Position,
@@ -38,12 +32,9 @@ from guardgraph.state import (
     Result,
     StorageError,
     Usage,
-    left_of,
 )
 
 __all__ = ("agent_node",)
-
-_CONCLUDING = 0.5
 
 
 def agent_node(
@@ -95,6 +86,12 @@ class _Attempt:
         """Seconds that its work may take from now on."""
         limits = [limit for limit in (self.agent.timeout, self.rest) if limit is not None]
         return min(limits) if limits else None
+
+    def config_of(self, *, on_a_loop: bool) -> RunnableConfig:
+        """Return the config that the agent's own work inherits."""
+        slots, ticket = self.ticket.slots, self.ticket
+        here = Here(services=self.services, position=self.me, slots=slots, ticket=ticket, tab=self.tab)
+        return inherited(self.config, here, on_a_loop=on_a_loop)
 
 
 class _AgentNode(RunnableLambda[Any, Any]):
@@ -151,7 +148,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services = services_of(here, team.run_id)
         services.ensure_open(team)
         request = _as(Request, given["request"]) if "request" in given else _composed(given)
-        me = _position(self.agent, request, team, services, concluding=self.concluding)
+        me = place_of(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(here.slots if here else ()))
         return _Attempt(
             agent=self.agent,
@@ -161,7 +158,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             team=team,
             me=me,
             ticket=Ticket(slots, here.ticket if here else None),
-            until=_until(me, services),
+            until=until_of(me, services),
             config=config,
         )
 
@@ -218,26 +215,27 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return None
 
     def _work(self, attempt: _Attempt) -> Result:
-        config = _config_of(attempt, on_a_loop=False)
-        call, acall, request = self.body.call, self.body.acall, attempt.request
+        config, request = attempt.config_of(on_a_loop=False), attempt.request
+        call: Any = self.body.call
+        acall: Any = self.body.acall
         try:
             if call is not None:
-                raw = apart.run(lambda: _under(config, lambda: call(request, config)), timeout=attempt.time)
+                raw = apart.run(lambda: under(config, lambda: call(request, config)), timeout=attempt.time)
             else:
-                raw = apart.run_coroutine(_aunder(config, acall, request), timeout=attempt.time)
+                raw = apart.run_coroutine(aunder(config, lambda: acall(request, config)), timeout=attempt.time)
         except BaseException as error:
             return self._failed(attempt, error)
         return self._answered(attempt, raw)
 
     async def _awork(self, attempt: _Attempt) -> Result:
-        config = _config_of(attempt, on_a_loop=True)
-        call, acall, request = self.body.call, self.body.acall, attempt.request
+        config, request = attempt.config_of(on_a_loop=True), attempt.request
+        call: Any = self.body.call
+        acall: Any = self.body.acall
         try:
             if acall is not None:
-                raw = await apart.aawait(_aunder(config, acall, request), timeout=attempt.time)
+                raw = await apart.aawait(aunder(config, lambda: acall(request, config)), timeout=attempt.time)
             else:
-                work = partial(_under, config, partial(_called, call, request, config))
-                raw = await apart.arun(work, timeout=attempt.time)
+                raw = await apart.arun(lambda: under(config, lambda: call(request, config)), timeout=attempt.time)
         except BaseException as error:
             return self._failed(attempt, error)
         return self._answered(attempt, raw)
@@ -281,24 +279,6 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return services.ledger.usage(attempt.me.account).model_copy(update={"microseconds": took})
 
 
-def _under(config: RunnableConfig, work: Callable[[], Any]) -> Any:
-    """Work with `config` as the one that everything called inherits."""
-    with set_config_context(config) as context:
-        context.run(enter, _here_of(config))
-        return context.run(work)
-
-
-async def _aunder(config: RunnableConfig, acall: Any, request: Request) -> Any:
-    """Do the same for async work, which needs a task of its own to have a context of its own."""
-    with set_config_context(config) as context:
-        context.run(enter, _here_of(config))
-        return await asyncio.get_running_loop().create_task(acall(request, config), context=context)
-
-
-def _called(call: Any, request: Request, config: RunnableConfig) -> Any:
-    return call(request, config)
-
-
 def _as(word: Any, given: Any) -> Any:
     """Return what the state holds as a word; some checkpointers give dicts back."""
     return given if isinstance(given, word) else word.model_validate(given)
@@ -307,78 +287,3 @@ def _as(word: Any, given: Any) -> Any:
 def _composed(state: Mapping[str, Any]) -> Request:
     """Return a request made of a team's whole state, for nodes that no gate sends to."""
     return Request(task=state["task"], context=pieces_of(state), round=state.get("round") or 1)
-
-
-def _position(agent: Agent, request: Request, team: Position, services: Services, *, concluding: bool) -> Position:
-    subject = request.subtask.id if request.subtask else f"r{request.round}"
-    drawn = team.account if concluding else team.work
-    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(subject, safe='')}#{request.attempt}"
-    allowance = team.allowance.model_copy(update={"deadline": _work_until(team, concluding=concluding)})
-    share = min([part for part in (agent.share, request.subtask.share if request.subtask else None) if part] or [1])
-    if share < 1:
-        allowance = allowance.narrow(_counts(left_of(services.ledger.balances(drawn)).share(share)))
-    return team.model_copy(
-        update={
-            "account": account,
-            "work": account,
-            "path": (*team.path, agent.name),
-            "depth": team.depth + 1,
-            "allowance": allowance,
-            "reserve": 0,
-        }
-    )
-
-
-def _counts(allowance: Allowance) -> Allowance:
-    return allowance.model_copy(update={"depth": None, "deadline": None})
-
-
-def _work_until(team: Position, *, concluding: bool) -> datetime | None:
-    """Return when an agent has to be back; one that concludes may use the margin that the others leave."""
-    if concluding and team.allowance.deadline is not None:
-        return team.allowance.deadline + timedelta(seconds=_CONCLUDING)
-    return work_until(team)
-
-
-def _until(me: Position, services: Services) -> float | None:
-    if me.allowance.deadline is None:
-        return None
-    return monotonic() + (me.allowance.deadline - services.clock()).total_seconds()
-
-
-def _config_of(attempt: _Attempt, *, on_a_loop: bool) -> RunnableConfig:
-    """Return the config for the agent's own work: inherited, with its position and with its meter as the only one."""
-    tab, me = attempt.tab, attempt.me
-    if tab is None:  # never the case once an attempt has started
-        raise RuntimeError("an attempt works only after it has started")
-    meters: list[BaseCallbackHandler] = [AsyncMeter(tab), Meter(tab, run_inline=False)] if on_a_loop else [Meter(tab)]
-    here = Here(
-        services=attempt.services,
-        position=me,
-        slots=attempt.ticket.slots,
-        ticket=attempt.ticket,
-        tab=tab,
-    )
-    configurable = {**(attempt.config.get("configurable") or {}), KEY: here}
-    return {
-        **attempt.config,
-        "callbacks": _metered(attempt.config.get("callbacks"), meters),
-        "configurable": configurable,
-    }
-
-
-def _here_of(config: RunnableConfig) -> Here:
-    return config["configurable"][KEY]  # pyright: ignore[reportTypedDictNotRequiredAccess] - set just before
-
-
-def _metered(inherited: Any, meters: list[BaseCallbackHandler]) -> Any:
-    """Return the inherited callbacks with our meters in place of those of the level above."""
-    if not isinstance(inherited, BaseCallbackManager):
-        kept = [handler for handler in inherited or [] if not isinstance(handler, Meter | AsyncMeter)]
-        return [*kept, *meters]
-    manager = inherited.copy()
-    for handler in [h for h in manager.handlers if isinstance(h, Meter | AsyncMeter)]:
-        manager.remove_handler(handler)
-    for meter in meters:
-        manager.add_handler(meter, inherit=True)
-    return manager

@@ -1,0 +1,55 @@
+"""Where one attempt stands in the tree: its account, its allowance, and when it has to be back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from time import monotonic
+from urllib.parse import quote
+
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.scene import work_until
+from guardgraph.nodes.services import Services
+from guardgraph.state import Allowance, Position, Request, left_of
+
+__all__ = ("place_of", "until_of")
+
+_CONCLUDING = 0.5
+
+
+def place_of(agent: Agent, request: Request, team: Position, services: Services, *, concluding: bool) -> Position:
+    """Return the position of one attempt of `agent` in `team`; its allowance is at most the share that it may take."""
+    subject = request.subtask.id if request.subtask else f"r{request.round}"
+    drawn = team.account if concluding else team.work
+    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(subject, safe='')}#{request.attempt}"
+    allowance = team.allowance.model_copy(update={"deadline": _work_until(team, concluding=concluding)})
+    share = min([part for part in (agent.share, request.subtask.share if request.subtask else None) if part] or [1])
+    if share < 1:
+        allowance = allowance.narrow(_counts(left_of(services.ledger.balances(drawn)).share(share)))
+    return team.model_copy(
+        update={
+            "account": account,
+            "work": account,
+            "path": (*team.path, agent.name),
+            "depth": team.depth + 1,
+            "allowance": allowance,
+            "reserve": 0,
+        }
+    )
+
+
+def _counts(allowance: Allowance) -> Allowance:
+    return allowance.model_copy(update={"depth": None, "deadline": None})
+
+
+def _work_until(team: Position, *, concluding: bool) -> datetime | None:
+    """Return when an agent has to be back; one that concludes may use the margin that the others leave."""
+    if concluding and team.allowance.deadline is not None:
+        return team.allowance.deadline + timedelta(seconds=_CONCLUDING)
+    return work_until(team)
+
+
+def until_of(me: Position, services: Services) -> float | None:
+    """Return when an attempt has to be over, on the monotonic clock; `None` sets no limit."""
+    if me.allowance.deadline is None:
+        return None
+    return monotonic() + (me.allowance.deadline - services.clock()).total_seconds()
