@@ -70,11 +70,12 @@ class UnknownThread(GuardgraphError, LookupError):
 
 
 class MissingExtra(GuardgraphError, ImportError):
-    """An optional package is needed for this; install the extra that the message names."""
+    """An optional package is needed for this; install what the message names: an extra, or a package of another's."""
 
-    def __init__(self, package: str, *, extra: str, needed_for: str) -> None:
+    def __init__(self, package: str, *, extra: str | None = None, needed_for: str) -> None:
         self.package, self.extra, self.needed_for = package, extra, needed_for
-        super().__init__(f"{needed_for} needs {package!r}; install it with `pip install 'guardgraph[{extra}]'`")
+        wanted = f"'guardgraph[{extra}]'" if extra else package
+        super().__init__(f"{needed_for} needs {package!r}; install it with `pip install {wanted}`")
 
 
 class UnknownModel(GuardgraphError, ValueError):

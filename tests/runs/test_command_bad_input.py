@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sqlite3
+import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from guardgraph.runs.command import main
 from guardgraph.runs.research import BYTE_LIMIT
+from guardgraph.state import Task
 from guardgraph.state.sql import RunStore
+from tests.house.sources import ROOT
 
 QUESTION = "When are brake pads replaced?"
 
@@ -21,6 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pads.md").write_text("# Pads\n\nReplace brake pads when less than 1.5 millimetres is left.\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "ill_teams", raising=False)
     monkeypatch.delenv("GUARDGRAPH_DB", raising=False)
     return tmp_path
 
@@ -42,8 +48,35 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return f"{told['error']}: {told['message']}"
 
 
-def test_a_path_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "nowhere' does not exist; check the path" in refused(capsys, "research", QUESTION, "nowhere")
+def obey_permissions() -> None:
+    """Let what is executed next be bound by permissions, also where root runs the tests."""
+    if os.geteuid() == 0:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+            if ctypes.CDLL(None).prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
+                raise PermissionError("this root may not give its capabilities up")
+
+
+def refused_by_permissions(*arguments: str) -> str:
+    """Return what a command says that is bound by permissions, without the name of the command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "guardgraph.runs.command", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=obey_permissions,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    (line,) = done.stderr.splitlines()
+    return line.removeprefix("guardgraph: ")
+
+
+@pytest.mark.parametrize("command", [("research", QUESTION), ("eval", "run", "--documents")])
+def test_a_path_that_is_not_there(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    said = refused(capsys, *command, "nowhere")
+
+    assert said.count("nowhere' does not exist; check the path") == 1
+    assert "a path is empty" in refused(capsys, *command, "")
 
 
 def test_an_empty_folder(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -64,12 +97,24 @@ def test_a_file_that_is_no_text(
     assert why in refused(capsys, "research", QUESTION, name)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_a_file_that_may_not_be_read(folder: Path) -> None:
     (folder / "closed.md").write_text("Words.")
     (folder / "closed.md").chmod(0)
 
-    assert "Permission denied" in refused(capsys, "research", QUESTION, "closed.md")
+    assert refused_by_permissions("research", QUESTION, "closed.md", "--db", "sqlite://") == (
+        f"'{folder}/closed.md' cannot be read: Permission denied; check that it is there and that you may read it"
+    )
+    assert refused_by_permissions("run", "a:b", "--input", "@closed.md", "--db", "sqlite://") == (
+        "'closed.md' cannot be read: Permission denied; check the path behind @"
+    )
+
+
+def test_a_folder_that_may_not_be_read(folder: Path) -> None:
+    (folder / "closed").mkdir(mode=0o600)
+
+    said = refused_by_permissions("research", QUESTION, "closed", "--db", "sqlite://")
+
+    assert said == f"folder '{folder}/closed' may not be read; change its permissions or name another"
 
 
 def test_a_file_that_is_too_large(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -96,7 +141,10 @@ def test_an_empty_question(capsys: pytest.CaptureFixture[str], question: str) ->
         (("--deadline", "nan"), "--deadline must be more than 0"),
         (("--tokens", "0"), "Invalid value for '--tokens'"),
         (("--thread", " "), "the name of the thread is empty"),
-        (("--out", "nowhere/report.md"), "does not exist"),
+        (("--out", "nowhere/report.md"), "the folder of 'nowhere/report.md' does not exist"),
+        (("--out", "."), "'.' is a folder; name another file with --out"),
+        (("--out", ""), "'.' is a folder"),
+        (("--db", ""), "--db is empty"),
     ],
 )
 def test_an_option_that_makes_no_sense(capsys: pytest.CaptureFixture[str], options: tuple[str, str], why: str) -> None:
@@ -110,8 +158,9 @@ def test_an_option_that_makes_no_sense(capsys: pytest.CaptureFixture[str], optio
         ("gpt", "UnknownModel: cannot make a model of 'gpt'"),
         ("nobody:model", "UnknownModel: cannot make a model of 'nobody:model'"),
         ("offline:other", "UnknownModel"),
+        ("offline:replay:nowhere.jsonl", "UnknownModel: cannot make a model of 'offline:replay:"),
         ("openai:gpt-5-mini", "MissingKey: model 'openai:gpt-5-mini' needs a key: set OPENAI_API_KEY"),
-        ("groq:llama", "MissingIntegration: model 'groq:llama' needs 'langchain-groq'"),
+        ("groq:llama", "MissingExtra: model 'groq:llama' needs 'langchain-groq'"),
     ],
 )
 def test_a_model_that_cannot_be_made(capsys: pytest.CaptureFixture[str], model: str, why: str) -> None:
@@ -127,9 +176,10 @@ def test_an_extra_that_is_not_installed(capsys: pytest.CaptureFixture[str], monk
     assert "guardgraph[agents]" in said
 
 
+@pytest.mark.parametrize("name", ["", "nobody"])
 @pytest.mark.parametrize("command", [("resume",), ("threads", "show"), ("threads", "history")])
-def test_a_thread_that_is_not_there(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
-    assert "UnknownThread: no thread 'nobody'" in refused(capsys, *command, "nobody")
+def test_a_thread_that_is_not_there(capsys: pytest.CaptureFixture[str], command: tuple[str, ...], name: str) -> None:
+    assert f"UnknownThread: no thread {name!r}" in refused(capsys, *command, name)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +189,7 @@ def test_a_thread_that_is_not_there(capsys: pytest.CaptureFixture[str], command:
         (":graph", "a graph is named as MODULE:GRAPH"),
         ("no_such_module:graph", "there is no module 'no_such_module'"),
         ("broken_module:graph", "cannot import 'broken_module': SyntaxError"),
+        ("raising_module:graph", "cannot import 'raising_module': OSError: out of order (raising_module.py, line 2)"),
         ("needing_module:graph", "it needs the module 'not_installed_at_all'"),
         ("json:graph", "'json' has no 'graph'"),
         ("json:__name__", "is a str, no graph"),
@@ -151,6 +202,7 @@ def test_a_graph_that_is_not_there(
 ) -> None:
     (folder / "broken_module.py").write_text("def (")
     (folder / "needing_module.py").write_text("import not_installed_at_all")
+    (folder / "raising_module.py").write_text("\nraise OSError('out of order')")
 
     assert why in refused(capsys, *command, graph)
 
@@ -160,7 +212,11 @@ def test_a_graph_that_is_not_there(
     [
         ("tidy up", "--input is not JSON"),
         ('{"task": ', "--input is not JSON"),
-        ("@nowhere.json", "'nowhere.json' cannot be read"),
+        ("", "--input is not JSON"),
+        ("@nowhere.json", "'nowhere.json' cannot be read: No such file or directory"),
+        ("@", "there is no name behind the @ of --input"),
+        ("@.", "'.' cannot be read: Is a directory"),
+        ("@latin.json", "'latin.json' is not UTF-8 text (byte 4)"),
         ("@pads.md", "pads.md is not JSON"),
         ("[1]", "a task is a text"),
         ('{"goall": "x"}', "goall"),
@@ -169,7 +225,9 @@ def test_a_graph_that_is_not_there(
         ('{"task": ""}', "the task does not fit"),
     ],
 )
-def test_a_malformed_input(capsys: pytest.CaptureFixture[str], given: str, why: str) -> None:
+def test_a_malformed_input(capsys: pytest.CaptureFixture[str], folder: Path, given: str, why: str) -> None:
+    (folder / "latin.json").write_bytes('"caf\u00e9"'.encode("latin-1"))
+
     assert why in refused(capsys, "run", "json:graph", "--input", given)
 
 
@@ -177,6 +235,28 @@ def test_a_database_that_cannot_be_written(capsys: pytest.CaptureFixture[str], f
     assert "StorageUnavailable" in refused(capsys, "research", QUESTION, "pads.md", "--db", "sqlite:///nowhere/runs.db")
     (folder / ".guardgraph").write_text("a file, no folder")
     assert "StorageUnavailable: cannot make the folder" in refused(capsys, "research", QUESTION, "pads.md")
+
+
+def test_a_database_that_may_only_be_read(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    main(["research", QUESTION, "pads.md", "--thread", "t", "--json", "--db", "sqlite:///runs.db"])
+    run = json.loads(capsys.readouterr().out)
+    readonly = "sqlite:///file:runs.db?mode=ro&uri=true"
+
+    assert "StorageReadOnly" in refused(capsys, "research", QUESTION, "pads.md", "--db", readonly)
+    (folder / "runs.db").chmod(0o444)
+    said = refused_by_permissions("research", QUESTION, "pads.md", "--db", "sqlite:///runs.db")
+    assert said.startswith("sqlite:///runs.db cannot be written; mend its permissions")
+    assert main(["threads", "show", "t", "--json", "--db", readonly]) == 0
+    assert json.loads(capsys.readouterr().out) == run
+
+
+def test_a_working_directory_that_may_not_be_written(folder: Path) -> None:
+    folder.chmod(0o500)
+
+    said = refused_by_permissions("research", QUESTION, "pads.md")
+
+    assert said.startswith("cannot make the folder ")
+    assert said.endswith(": Permission denied; name a database with --db")
 
 
 def test_a_database_that_is_none(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -195,6 +275,122 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(capsys: pytest.CaptureFi
 
     assert "MigrationNeeded" in said
     assert "'9999'" in said
+
+
+TEAMS = """
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command
+from guardgraph.graphs import frame, pipeline, supervisor
+from guardgraph.nodes import Agent
+from guardgraph.state import RunState
+
+def agent(name):
+    return Agent(name, run=lambda request: request.goal)
+
+def twice(): return pipeline([agent("one"), agent("one")])
+def twins(): return supervisor(planner=agent("p"), workers=[agent("w"), agent("w")])
+def nameless(): return pipeline([agent("")])
+def blank(): return pipeline([agent(" ")])
+def idle(): return supervisor(planner=agent("p"), workers=[])
+def raising(): raise RuntimeError("first\\nsecond")
+def fussy(): raise TypeError("of its own")
+def asking(what): return pipeline([agent("one")])
+def nothing(): return None
+def foreign():
+    graph = StateGraph(RunState)
+    graph.add_node("x", lambda state: {})
+    graph.add_edge(START, "x")
+    return graph
+def wired(change):
+    graph = frame("team", guards=[], begin=lambda state: "body", begins_at=["body"])
+    change(graph)
+    return graph
+def edge():
+    return wired(lambda graph: graph.add_node("body", lambda state: {}).add_edge("body", "nowhere"))
+def choice():
+    add = lambda graph: graph.add_node("body", lambda state: {})
+    return wired(lambda graph: add(graph).add_conditional_edges("body", lambda state: "a", {"a": "nowhere"}))
+def declared():
+    return wired(lambda graph: graph.add_node("body", lambda state: {}, destinations=("nowhere",)))
+def begun():
+    return frame("team", guards=[], begin=lambda state: "nowhere", begins_at=["nowhere"])
+def invented():
+    return wired(lambda graph: graph.add_node(
+        "body", lambda state: Command(goto="nowhere"), destinations=("conclude",)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("twice", "BadGraph: agent names must be unique in a team, these stand twice: 'one'"),
+        ("twins", "BadGraph: agent names must be unique in a team, these stand twice: 'w'"),
+        ("nameless", "BadGraph: an agent needs a name, got ''"),
+        ("blank", "BadGraph: an agent needs a name, got ' '"),
+        ("idle", "BadGraph: a supervisor needs at least one worker"),
+        ("raising", "BadGraph: 'ill_teams:raising' cannot be built: RuntimeError: first; second (ill_teams.py, line 1"),
+        ("fussy", "BadGraph: 'ill_teams:fussy' cannot be built: TypeError: of its own (ill_teams.py, line 1"),
+        ("asking", "BadInput: 'ill_teams:asking' cannot be called without arguments: missing a required argument"),
+        ("nothing", "BadInput: 'ill_teams:nothing' is a NoneType, no graph"),
+        ("edge", "BadGraph: 'ill_teams:edge' is wired wrongly: Found edge ending at unknown node `nowhere`"),
+        ("choice", "BadGraph: 'ill_teams:choice' is wired wrongly: At 'body' node, 'condition' branch found unknown"),
+        ("declared", "BadGraph: 'ill_teams:declared' is wired wrongly: Found edge ending at unknown node `nowhere`"),
+        ("begun", "BadGraph: 'ill_teams:begun' is wired wrongly: Found edge ending at unknown node `nowhere`"),
+    ],
+)
+@pytest.mark.parametrize("command", [("run", "--input", '"x"'), ("graph", "show"), ("eval", "run", "--graph")])
+def test_a_graph_that_cannot_be_built(
+    capsys: pytest.CaptureFixture[str], folder: Path, command: tuple[str, ...], name: str, why: str
+) -> None:
+    (folder / "ill_teams.py").write_text(TEAMS)
+
+    assert why in refused(capsys, *command, f"ill_teams:{name}")
+
+
+def test_a_graph_that_tells_no_outcome(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "ill_teams.py").write_text(TEAMS)
+
+    said = refused(capsys, "run", "ill_teams:foreign", "--input", '"x"')
+
+    assert "BadGraph: graph 'ill_teams:foreign' tells no outcome" in said
+
+
+def test_a_route_that_is_invented_at_run_time_fails_the_run(folder: Path) -> None:
+    (folder / "ill_teams.py").write_text(TEAMS)
+    command = [sys.executable, "-m", "guardgraph.runs.command", "run", "ill_teams:invented", "--input", '"x"']
+    done = subprocess.run(
+        [*command, "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (1, "")
+    outcome = json.loads(done.stdout)["outcome"]
+    assert outcome["status"] == "failed"
+    assert "'body' went to 'nowhere', which does not exist" in outcome["gaps"][0]["reason"]
+
+
+def test_a_run_whose_documents_or_graph_are_gone_waits_for_them(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    now = datetime.now(UTC)
+    store = RunStore("sqlite:///runs.db")
+    for thread, graph, arguments in (
+        ("papers", "research", {"paths": [str(folder / "gone.md")]}),
+        ("module", "gone_teams:team", {"folder": str(folder)}),
+        ("python", "vendors", {}),
+    ):
+        store.create(thread, thread, graph, arguments, Task(goal="What is left?"), None, now)
+    options = ("--db", "sqlite:///runs.db")
+
+    assert "gone.md' does not exist" in refused(capsys, "resume", "papers", *options)
+    assert "there is no module 'gone_teams'" in refused(capsys, "resume", "module", *options)
+    assert "UnknownGraph: no graph is registered as 'vendors'" in refused(capsys, "resume", "python", *options)
+    (folder / "gone.md").write_text("What is left is a report.")
+    assert main(["resume", "papers", *options]) == 0
+    assert "What is left is a report. [1]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [("--add-usd", "much"), ("--add-usd", "0"), ("--answer", "yes")])

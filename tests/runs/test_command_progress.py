@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from guardgraph.nodes import Event, EventKind
-from guardgraph.runs.command.board import Board, Caps, Standing, line_of
+from guardgraph.runs.command.board import Board, Standing, line_of
 from guardgraph.runs.command.progress import budget_bar, shown, watching
-from guardgraph.state import Usage
+from guardgraph.state import Allowance, Amount, Balance
 
 
 def event(kind: EventKind, *path: str, **data: Any) -> Event:
@@ -24,12 +24,30 @@ def plain(renderable: Any, *, width: int = 60) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined] - it is the StringIO above
 
 
+def no_books(account: str) -> tuple[Balance, ...]:
+    return ()
+
+
+def books_of(spent: Amount, **caps: Any) -> Any:
+    """Return the books of a run that has a nested account too."""
+
+    def books(account: str) -> tuple[Balance, ...]:
+        assert account == "run"
+        return (
+            Balance("run", Allowance(**caps), spent, Amount()),
+            Balance("run/work", Allowance(), Amount(tokens=1), Amount()),
+        )
+
+    return books
+
+
 STARTED = event("agent_started", "team", "worker", goal="look", attempt=1)
-FINISHED = event("agent_finished", "team", "worker", status="ok", attempt=1, tokens=40, usd="0.25")
+FINISHED = event("agent_finished", "team", "worker", status="ok", goal="look", attempt=1, tokens=40, usd="0.25")
+CALLED = event("model_called", "team", "worker", tokens=30, usd="0.01")
 
 
 def test_an_agent_is_at_work_from_its_start_to_its_end() -> None:
-    board = Board()
+    board = Board(no_books)
 
     board.tell(STARTED)
     assert [one[:2] for one in board.standing().at_work] == [("worker", "look")]
@@ -38,44 +56,55 @@ def test_an_agent_is_at_work_from_its_start_to_its_end() -> None:
     assert (standing.at_work, standing.finished) == ((), 1)
 
 
-def test_tokens_are_counted_call_by_call_and_money_agent_by_agent() -> None:
-    board = Board(Caps(tokens=100))
+def test_of_two_attempts_at_once_the_one_that_ended_is_gone() -> None:
+    board = Board(no_books)
 
-    board.tell(event("model_called", "team", "worker", "reader", tokens=30))
-    board.tell(event("model_called", "team", "worker", tokens=None))
-    board.tell(event("agent_finished", "team", "worker", "reader", attempt=1, tokens=30, usd="0.25"))
-    board.tell(FINISHED)
+    board.tell(STARTED)
+    board.tell(event("agent_started", "team", "worker", goal="dig", attempt=1))
+    board.tell(event("agent_finished", "team", "worker", status="ok", goal="dig", attempt=1))
 
-    standing = board.standing()
-    assert (standing.tokens, standing.usd, standing.spent) == (30, Decimal("0.25"), 0.3)
+    assert [one[:2] for one in board.standing().at_work] == [("worker", "look")]
 
 
-def test_an_unknown_price_stays_unknown() -> None:
-    board = Board(Caps(usd=Decimal(1)))
+def test_tokens_and_money_are_told_with_every_model_call() -> None:
+    spent = [Amount(tokens=30, usd=Decimal("0.01")), Amount(tokens=70, usd=Decimal("0.03"))]
+    board = Board(lambda account: books_of(spent.pop(0))(account))
 
-    board.tell(event("agent_finished", "team", "worker", attempt=1, usd=None))
-    board.tell(FINISHED)
+    board.tell(CALLED)
+    first = board.standing()
+    board.tell(CALLED)
+    second = board.standing()
 
-    assert (board.standing().usd, board.standing().spent) == (None, None)
-
-
-def test_the_tightest_cap_is_shown() -> None:
-    board = Board(Caps(tokens=100, usd=Decimal("0.50")))
-
-    board.tell(event("model_called", "team", "worker", tokens=10))
-    board.tell(FINISHED)
-
-    assert board.standing().spent == 0.5
+    assert (first.tokens, first.usd) == (30, Decimal("0.01"))
+    assert (second.tokens, second.usd) == (70, Decimal("0.03"))
 
 
-def test_what_was_spent_before_a_resume_counts() -> None:
-    board = Board(Caps(tokens=100, before=Usage(input_tokens=30, usd=Decimal("0.50"))))
+def test_before_a_run_has_books_nothing_is_spent() -> None:
+    board = Board(no_books)
 
-    board.tell(event("model_called", "team", "worker", tokens=10))
-    board.tell(FINISHED)
+    board.tell(STARTED)
 
     standing = board.standing()
-    assert (standing.tokens, standing.usd, standing.spent) == (40, Decimal("0.75"), 0.4)
+    assert (standing.tokens, standing.usd, standing.spent) == (0, Decimal(0), None)
+
+
+@pytest.mark.parametrize(
+    ("spent", "caps", "part"),
+    [
+        (Amount(tokens=30), {}, None),
+        (Amount(tokens=30), {"tokens": 100}, 0.3),
+        (Amount(tokens=30, usd=Decimal("0.25")), {"tokens": 100, "usd": Decimal("0.50")}, 0.5),
+        (Amount(tokens=30, usd=None), {"tokens": 100, "usd": Decimal("0.50")}, 0.3),
+        (Amount(usd=None), {"usd": Decimal("0.50")}, None),
+        (Amount(calls=3), {"calls": 3, "tokens": 10}, 1.0),
+    ],
+)
+def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: float | None) -> None:
+    board = Board(books_of(spent, **caps))
+
+    board.tell(STARTED)
+
+    assert board.standing().spent == part
 
 
 @pytest.mark.parametrize(
@@ -95,7 +124,7 @@ def test_what_was_spent_before_a_resume_counts() -> None:
             event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"),
             "[   1.5 s] guard Depth trips at dispatch: too deep",
         ),
-        (event("model_called", "team", "worker", tokens=3), None),
+        (CALLED, None),
     ],
 )
 def test_an_event_is_one_line(told: Event, line: str | None) -> None:
@@ -131,20 +160,22 @@ def test_the_display_names_at_most_eight_agents() -> None:
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_trips_are_told_as_they_happen_on_a_terminal_and_elsewhere(is_terminal: bool) -> None:
+def test_thread_and_trips_are_told_as_they_happen_on_a_terminal_and_elsewhere(is_terminal: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=is_terminal, width=80)
-    with watching(Caps(), quiet=False, console=console) as listen:
+    with watching(no_books, thread="t", quiet=False, console=console) as listen:
+        assert listen is not None
         listen(STARTED)
         listen(event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"))
     written = console.file.getvalue()  # type: ignore[attr-defined] - it is the StringIO above
 
+    assert written.count("thread t") == 1
     assert "guard Depth trips at dispatch: too deep" in written
     assert ("worker starts: look" in written) is not is_terminal
 
 
 def test_nothing_is_shown_when_it_is_to_be_quiet() -> None:
     console = Console(file=io.StringIO())
-    with watching(Caps(), quiet=True, console=console) as listen:
-        listen(STARTED)
+    with watching(no_books, thread="t", quiet=True, console=console) as listen:
+        assert listen is None
 
     assert console.file.getvalue() == ""  # type: ignore[attr-defined] - it is the StringIO above

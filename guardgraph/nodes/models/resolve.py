@@ -11,22 +11,13 @@ from guardgraph.nodes.models.extractive import ExtractiveModel
 from guardgraph.nodes.models.replay import ReplayModel
 from guardgraph.state import MissingExtra, MissingKey, UnknownModel
 
-__all__ = ("MissingIntegration", "model_of")
+__all__ = ("model_of",)
 
 _KEY = re.compile(r"\b[A-Z][A-Z0-9_]*_(?:API_)?(?:KEY|TOKEN)\b")
 _ABOUT_A_KEY = re.compile(r"api[_ -]?key|api[_ -]?token|credential", re.IGNORECASE)
 _KEYS = {"google_genai": "GOOGLE_API_KEY", "mistralai": "MISTRAL_API_KEY", "azure_openai": "AZURE_OPENAI_API_KEY"}
 _PIP = re.compile(r"pip install [`'\"]?([\w.-]+)")
 _OFFLINE = "`offline:extractive` or `offline:replay:FILE`"
-
-
-class MissingIntegration(MissingExtra):
-    """The package that speaks to a provider is not installed; it is one of LangChain's, not an extra of ours."""
-
-    def __init__(self, package: str, *, model: str) -> None:
-        super().__init__(package, extra="agents", needed_for=f"model {model!r}")
-        self.msg = f"model {model!r} needs {package!r}; install it with `pip install {package}`"
-        self.args = (self.msg,)
 
 
 def model_of(model: str | BaseChatModel) -> BaseChatModel:
@@ -50,6 +41,8 @@ def _offline(model: str, name: str) -> BaseChatModel:
     match kind:
         case "extractive" if not rest:
             return ExtractiveModel()
+        case "replay" if rest and not Path(rest).is_file():
+            raise UnknownModel(model, f"there is no file {rest!r}; record answers into it with `record`")
         case "replay" if rest:
             return ReplayModel(file=Path(rest))
         case "replay":
@@ -70,8 +63,9 @@ def _online(model: str, provider: str, name: str) -> BaseChatModel:
     try:
         return init_chat_model(name, model_provider=provider)
     except ImportError as fault:
-        package = _PIP.search(str(fault))
-        raise MissingIntegration(package.group(1) if package else f"langchain-{provider}", model=model) from fault
+        named = _PIP.search(str(fault))
+        package = named.group(1) if named else f"langchain-{provider}"
+        raise MissingExtra(package, needed_for=f"model {model!r}") from fault
     except Exception as fault:
         if "Unsupported provider" in str(fault):
             raise UnknownModel(model, f"LangChain knows no provider {provider!r}; or take {_OFFLINE}") from fault

@@ -1,7 +1,8 @@
-"""What is known of a run while it works, kept up to date by its events."""
+"""What is known of a run while it works: its events tell who works, its books what was spent."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from threading import Lock
@@ -9,18 +10,11 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from guardgraph.nodes import Event
-from guardgraph.state import Usage
+from guardgraph.state import Allowance, Amount, Balance
 
-__all__ = ("Board", "Caps", "Standing", "line_of")
+__all__ = ("Board", "Standing", "line_of")
 
-
-class Caps(NamedTuple):
-    """What the run may spend, as far as the command knows."""
-
-    tokens: int | None = None
-    usd: Decimal | None = None
-    before: Usage = Usage()
-    """What earlier attempts of the run have spent."""
+_NOTHING = Balance("", Allowance(), Amount(), Amount())
 
 
 class Standing(NamedTuple):
@@ -33,22 +27,25 @@ class Standing(NamedTuple):
     usd: Decimal | None
     """`None` when a price is unknown."""
     spent: float | None
-    """The part of the tightest limit that is spent; `None` without a limit."""
+    """The part of the tightest limit on tokens, money or calls that is spent; `None` without one."""
     seconds: float
 
 
 @dataclass(slots=True)
 class Board:
-    """Adds events up; safe to use from many threads."""
+    """Follows a run by its events; safe to use from many threads.
 
-    limits: Caps = field(default_factory=Caps)
+    `books` returns the balances down to an account, as a ledger does; the first is that of the whole run, with what
+    earlier attempts have spent.
+    """
+
+    books: Callable[[str], Sequence[Balance]]
     began: float = field(default_factory=monotonic)
     _at_work: dict[tuple[str, ...], tuple[str, str, float]] = field(
         default_factory=dict[tuple[str, ...], tuple[str, str, float]]
     )
     _finished: int = 0
-    _tokens: int = 0
-    _usd: Decimal | None = Decimal(0)
+    _balance: Balance = _NOTHING
     _lock: Lock = field(default_factory=Lock)
 
     def tell(self, event: Event) -> None:
@@ -56,32 +53,21 @@ class Board:
         with self._lock:
             match event.kind:
                 case "agent_started":
-                    key = _key(event)
-                    self._at_work[key] = (event.path[-1], str(event.data.get("goal", "")), monotonic())
+                    self._at_work[_key(event)] = (event.path[-1], str(event.data.get("goal", "")), monotonic())
                 case "agent_finished":
-                    self._at_work.pop(_key_of_finished(event, self._at_work), None)
+                    self._at_work.pop(_key(event), None)
                     self._finished += 1
-                    self._pay(event)
-                case "model_called":
-                    self._tokens += _whole(event.data.get("tokens"))
                 case _:
                     pass
+            self._balance = next(iter(self.books(event.run_id)), self._balance)
 
     def standing(self) -> Standing:
         """Return how the run stands now."""
         now = monotonic()
         with self._lock:
             at_work = tuple((agent, goal, now - since) for agent, goal, since in self._at_work.values())
-            before = self.limits.before
-            tokens = before.tokens + self._tokens
-            usd = None if before.usd is None or self._usd is None else before.usd + self._usd
-            return Standing(at_work, self._finished, tokens, usd, _part(tokens, usd, self.limits), now - self.began)
-
-    def _pay(self, event: Event) -> None:
-        if len(event.path) != 2:  # what a nested agent costs is in what its team costs
-            return
-        usd: Any = event.data.get("usd")
-        self._usd = None if usd is None or self._usd is None else self._usd + Decimal(str(usd))
+            spent = self._balance.spent
+            return Standing(at_work, self._finished, spent.tokens, spent.usd, _part(self._balance), now - self.began)
 
 
 def line_of(event: Event, seconds: float) -> str | None:
@@ -108,17 +94,10 @@ def _key(event: Event) -> tuple[str, ...]:
     return (*event.path, str(event.data.get("goal", "")), str(event.data.get("attempt", "")))
 
 
-def _key_of_finished(event: Event, at_work: dict[tuple[str, ...], Any]) -> tuple[str, ...]:
-    """Return the oldest attempt of the agent; its end does not tell its goal."""
-    mine = (key for key in at_work if key[:-2] == event.path and key[-1] == str(event.data.get("attempt", "")))
-    return next(mine, ())
-
-
-def _part(tokens: int, usd: Decimal | None, limits: Caps) -> float | None:
-    parts = [tokens / limits.tokens] if limits.tokens else []
-    if limits.usd and usd is not None:
-        parts.append(float(usd / limits.usd))
-    return max(parts) if parts else None
+def _part(balance: Balance) -> float | None:
+    cap, spent = balance.cap, balance.spent
+    pairs = ((spent.tokens, cap.tokens), (spent.usd, cap.usd), (spent.calls, cap.calls))
+    return max((float(used / limit) for used, limit in pairs if limit and used is not None), default=None)
 
 
 def _whole(value: Any) -> int:

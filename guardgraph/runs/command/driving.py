@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import signal
 import threading
@@ -14,34 +15,37 @@ from typing import Any
 import click
 from sqlalchemy import make_url
 
-from guardgraph.runs.command.board import Caps
 from guardgraph.runs.command.exit_code import code_of_run
 from guardgraph.runs.command.progress import watching
-from guardgraph.runs.command.written import run_as_json, value_as_text, write_file, write_json
+from guardgraph.runs.command.written import check_file, run_as_json, value_as_text, write_file, write_json
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
+from guardgraph.state.sql import SQLLedger
 
 __all__ = ("drive", "resume_line", "tell")
 
 
 def drive(
     work: Callable[[Runner], Run],
+    thread: str,
     url: str,
     *,
     graphs: dict[str, Callable[..., Any]],
-    limits: Caps,
     db: str | None,
     as_json: bool,
     out: Path | None = None,
 ) -> int:
-    """Do `work` with a runner on `url`, show what happens, write what came of it, and return the exit code.
+    """Do `work` on `thread` with a runner on `url`, show what happens, write what came of it, return the exit code.
 
     The first Ctrl-C lets the superstep under way end; a second one ends the command at once.
     """
+    if out is not None:
+        check_file(out)
     with (
-        watching(limits, quiet=as_json) as listen,
-        Runner(url, graphs=graphs, listen=listen) as runner,
+        Runner(url, graphs=graphs) as runner,
+        watching(SQLLedger(runner.saver.engine).balances, thread=thread, quiet=as_json) as runner.listen,
         _draining(runner, quiet=as_json),
+        _unlogged(quiet=as_json),
     ):
         run = work(runner)
     return tell(run, db=db, as_json=as_json, out=out)
@@ -90,6 +94,18 @@ def _draining(runner: Runner, *, quiet: bool) -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _unlogged(*, quiet: bool) -> Generator[None]:
+    """Keep what libraries log away from stderr where nobody has said where it should go."""
+    nowhere = logging.NullHandler()
+    if quiet:
+        logging.root.addHandler(nowhere)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(nowhere)
 
 
 def _summary(run: Run) -> str:

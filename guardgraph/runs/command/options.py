@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from guardgraph.state import StorageUnavailable
+from guardgraph.state import BadInput, StorageUnavailable, new_id
 
-__all__ = ("DEFAULT_URL", "database", "json_option", "url_of")
+__all__ = ("DEFAULT_URL", "database", "json_option", "thread_of", "url_of")
 
 DEFAULT_URL = "sqlite:///.guardgraph/runs.db"
 """Where runs are kept if nothing else is said: a file in the working directory."""
@@ -36,13 +36,23 @@ def json_option(command: _Command) -> _Command:
     return _json(command)
 
 
+def thread_of(name: str | None) -> str:
+    """Return the thread to work on, a new one if none is named. Raises `BadInput` for an empty name."""
+    if name is not None and not name.strip():
+        raise BadInput("the name of the thread is empty; leave --thread out, or name it")
+    return name or new_id()
+
+
 def url_of(db: str | None) -> str:
     """Return the database to use; the folder of the default one is made.
 
     Raises:
+        BadInput: `db` is empty.
         StorageUnavailable: the folder cannot be made.
     """
-    if db:
+    if db is not None:
+        if not db.strip():
+            raise BadInput(f"--db is empty; leave it out for {DEFAULT_URL}, or name a database")
         return db
     folder = Path(".guardgraph")
     try:

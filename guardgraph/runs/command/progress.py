@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from guardgraph.nodes import Event
-from guardgraph.runs.command.board import Board, Caps, Standing, line_of
+from guardgraph.runs.command.board import Board, Standing, line_of
+from guardgraph.state import Balance
 
 __all__ = ("budget_bar", "shown", "watching")
 
@@ -22,19 +23,24 @@ _AGENTS = 8
 
 
 @contextmanager
-def watching(limits: Caps, *, quiet: bool, console: Console | None = None) -> Generator[Callable[[Event], None]]:
+def watching(
+    books: Callable[[str], Sequence[Balance]], *, thread: str, quiet: bool, console: Console | None = None
+) -> Generator[Callable[[Event], None] | None]:
     """Give what is to be told every event; it is shown until the block ends.
 
-    On a terminal it is a display that changes, elsewhere one line for each event, and nothing if `quiet`.
+    On a terminal it is a display that changes, elsewhere one line for each event; `None`, and nothing, if `quiet`. The
+    name of the thread comes first, so that a run that is cut off can be resumed. `books` tells what was spent.
     """
-    board = Board(limits)
     if quiet:
-        yield board.tell
+        yield None
         return
-    screen = console or Console(stderr=True)
+    board, screen = Board(books), console or Console(stderr=True)
+    heads = iter([Text(f"thread {thread}", style="dim")])
 
     def log(event: Event) -> None:
         board.tell(event)
+        for head in heads:
+            screen.print(head, soft_wrap=True)
         line = line_of(event, board.standing().seconds)
         if line is not None and (event.kind == "verdict" or not screen.is_terminal):
             screen.print(Text(line, style=_style(event)), soft_wrap=True)

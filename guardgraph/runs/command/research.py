@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from guardgraph.runs.command.board import Caps
 from guardgraph.runs.command.driving import drive
-from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.command.options import database, json_option, thread_of, url_of
 from guardgraph.runs.research import OFFLINE, Skipped, research
 from guardgraph.state import BadInput
 
@@ -52,16 +51,12 @@ def research_command(
     """
     if not question.strip():
         raise BadInput("the question is empty; ask something, in quotes")
-    if thread is not None and not thread.strip():
-        raise BadInput("the name of the thread is empty; leave --thread out, or name it")
     money = _money(usd)
     if deadline is not None and not 0 < deadline <= 1_000_000_000:
         raise BadInput(f"--deadline must be more than 0 seconds and at most 1,000,000,000, got {deadline:g}")
-    if out is not None and not out.absolute().parent.is_dir():
-        raise BadInput(f"the folder of {str(out)!r} does not exist; make it, or name another file with --out")
     here = Path.cwd()
     arguments: dict[str, Any] = {
-        "paths": [str(here / path) for path in paths],
+        "paths": [path and str(here / path) for path in paths],
         "root": str(here),
         "model": _lasting(model),
         "usd": None if money is None else str(money),
@@ -69,11 +64,12 @@ def research_command(
         "deadline": deadline,
         "concurrency": concurrency,
     }
+    name = thread_of(thread)
     return drive(
-        lambda runner: runner.run("research", question, thread_id=thread, arguments=arguments),
+        lambda runner: runner.run("research", question, thread_id=name, arguments=arguments),
+        name,
         url_of(db),
         graphs={"research": partial(research, on_skipped=None if as_json else _tell_skipped)},
-        limits=Caps(tokens, money),
         db=db,
         as_json=as_json,
         out=out,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import click
 
-from guardgraph.runs.command.board import Caps
 from guardgraph.runs.command.driving import drive
 from guardgraph.runs.command.options import database, json_option, url_of
 from guardgraph.runs.command.targets import builder_of
 from guardgraph.runs.runner import Runner
-from guardgraph.state import Allowance, BadInput, Usage
-from guardgraph.state.sql import RunStore
+from guardgraph.state import Allowance, BadInput
 
 __all__ = ("resume_command",)
 
@@ -47,13 +44,12 @@ def resume_command(
     add = _added(add_tokens, add_usd)
     url = url_of(db)
     with Runner(url) as reader:
-        run, row = reader.status(thread), RunStore(reader.saver.engine).latest(thread)
-    limits = _caps(row.arguments if row else {}, add, run.usage)
+        run = reader.status(thread)
     return drive(
         lambda runner: runner.resume(thread, answers=given or None, add=add),
+        thread,
         url,
         graphs=builder_of(run.graph),
-        limits=limits,
         db=db,
         as_json=as_json,
         out=out,
@@ -80,14 +76,3 @@ def _added(tokens: int | None, usd: str | None) -> Allowance | None:
     if money is not None and not (money.is_finite() and money > 0):
         raise BadInput(f"--add-usd must be more than 0 US dollars, got {usd!r}")
     return Allowance(tokens=tokens, usd=money)
-
-
-def _caps(arguments: Mapping[str, Any], add: Allowance | None, before: Usage) -> Caps:
-    """Return what the run may spend in all: what it was given when it began, and what is added now."""
-    tokens, usd = arguments.get("tokens"), arguments.get("usd")
-    more, money = (add.tokens or 0, add.usd or 0) if add else (0, 0)
-    return Caps(
-        None if tokens is None else int(tokens) + more,
-        None if usd is None else Decimal(str(usd)) + money,
-        before,
-    )

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from guardgraph.nodes import task_of
-from guardgraph.runs.command.board import Caps
 from guardgraph.runs.command.driving import drive
-from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.command.options import database, json_option, thread_of, url_of
 from guardgraph.runs.command.targets import builder_of, graph_at
 from guardgraph.state import BadInput, Task
 
@@ -32,14 +31,14 @@ def run_command(graph: str, *, given: str, thread: str | None, out: Path | None,
 
     The task is JSON: a text, the fields of a task, or {"task": …}.
     """
-    task = _task(given)
+    task, name = _task(given), thread_of(thread)
     graph_at(graph)  # so that a graph that is not there is told before anything is stored
     arguments: dict[str, Any] = {"folder": str(Path.cwd())}
     return drive(
-        lambda runner: runner.run(graph, task, thread_id=thread, arguments=arguments),
+        lambda runner: runner.run(graph, task, thread_id=name, arguments=arguments),
+        name,
         url_of(db),
         graphs=builder_of(graph),
-        limits=Caps(),
         db=db,
         as_json=as_json,
         out=out,
@@ -48,7 +47,7 @@ def run_command(graph: str, *, given: str, thread: str | None, out: Path | None,
 
 def _task(given: str) -> Task:
     """Return the task that was given as JSON, or stands in a file. Raises `BadInput` that says what does not fit."""
-    text, place = (_read(Path(given[1:])), given[1:]) if given.startswith("@") else (given, "--input")
+    text, place = (_read(given[1:]), given[1:]) if given.startswith("@") else (given, "--input")
     try:
         asked: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -62,11 +61,14 @@ def _task(given: str) -> Task:
     return task_of(asked)
 
 
-def _read(path: Path) -> str:
+def _read(name: str) -> str:
+    if not name:
+        raise BadInput("there is no name behind the @ of --input; write @FILE")
+    path = Path(name)
     try:
         if path.stat().st_size > _LARGEST:
             raise BadInput(f"{str(path)!r} has more than {_LARGEST:,} bytes; give documents as files, not in the input")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise BadInput(f"{str(path)!r} cannot be read: {error.strerror}; check the path behind @") from error
     except UnicodeDecodeError as error:

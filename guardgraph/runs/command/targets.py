@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -13,7 +15,7 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from guardgraph.runs.research import research
-from guardgraph.state import BadInput, GuardgraphError
+from guardgraph.state import BadGraph, BadInput, GuardgraphError
 
 __all__ = ("builder_of", "graph_at")
 
@@ -36,6 +38,7 @@ def graph_at(name: str, folder: str | None = None) -> StateGraph[Any, Any, Any, 
 
     Raises:
         BadInput: the name has another form, the module cannot be imported, or it holds no such graph.
+        BadGraph: the graph cannot be built, or a route that it declares goes to a node that does not exist.
     """
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
@@ -46,7 +49,7 @@ def graph_at(name: str, folder: str | None = None) -> StateGraph[Any, Any, Any, 
         if not hasattr(found, part):
             raise BadInput(f"{module_name!r} has no {attribute!r}; it has {_graphs_in(module)}")
         found = getattr(found, part)
-    return _graph_of(found, name)
+    return _checked(_graph_of(found, name), name)
 
 
 def _imported(name: str, folder: str) -> Any:
@@ -63,19 +66,14 @@ def _imported(name: str, folder: str) -> Any:
             ) from error
         raise BadInput(f"cannot import {name!r}: it needs the module {error.name!r}, which is not there") from error
     except Exception as error:
-        raise BadInput(f"cannot import {name!r}: {type(error).__name__}: {error}") from error
+        raise BadInput(f"cannot import {name!r}: {_told(error)}") from error
 
 
 def _graph_of(found: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
     if isinstance(found, CompiledStateGraph):
         found = found.builder
     elif callable(found) and not isinstance(found, StateGraph):
-        try:
-            found = found()
-        except GuardgraphError:
-            raise
-        except TypeError as error:
-            raise BadInput(f"{name!r} cannot be called without arguments: {error}") from error
+        found = _called(found, name)
     if isinstance(found, CompiledStateGraph):
         found = found.builder
     if not isinstance(found, StateGraph):
@@ -83,6 +81,36 @@ def _graph_of(found: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
             f"{name!r} is a {type(found).__name__}, no graph; name a StateGraph, or a function that returns one"
         )
     return found
+
+
+def _called(build: Callable[..., Any], name: str) -> Any:
+    try:
+        inspect.signature(build).bind()
+    except TypeError as error:
+        raise BadInput(f"{name!r} cannot be called without arguments: {error}") from error
+    except ValueError:  # some builtins tell no signature
+        pass
+    try:
+        return build()
+    except GuardgraphError:
+        raise
+    except Exception as error:
+        raise BadGraph(f"{name!r} cannot be built: {_told(error)}") from error
+
+
+def _checked(graph: StateGraph[Any, Any, Any, Any], name: str) -> StateGraph[Any, Any, Any, Any]:
+    try:
+        graph.validate()
+    except ValueError as error:
+        raise BadGraph(f"{name!r} is wired wrongly: {error}") from error
+    return graph
+
+
+def _told(error: Exception) -> str:
+    """Return an error with the line of code that raised it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{'' if isinstance(error, SyntaxError) else place}"
 
 
 def _graphs_in(module: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,23 @@ from pydantic import JsonValue
 from guardgraph.runs.run import Run
 from guardgraph.state import BadInput, to_json
 
-__all__ = ("run_as_json", "value_as_text", "write_file", "write_json")
+__all__ = ("check_file", "run_as_json", "value_as_text", "write_file", "write_json")
 
 
 def write_json(data: Any) -> None:
     """Write data as one JSON document; texts that no encoding holds are escaped."""
     click.echo(json.dumps(to_json(data), indent=2, ensure_ascii=True, default=str))
+
+
+def check_file(path: Path) -> None:
+    """Raise `BadInput` where no file can be written, before anything is spent on what shall go into it."""
+    folder, advice = path.absolute().parent, "name another file with --out"
+    if path.is_dir():
+        raise BadInput(f"{str(path)!r} is a folder; {advice}")
+    if not folder.is_dir():
+        raise BadInput(f"the folder of {str(path)!r} does not exist; make it, or {advice}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise BadInput(f"{str(path)!r} may not be written; change its permissions, or {advice}")
 
 
 def write_file(path: Path, text: str) -> None:

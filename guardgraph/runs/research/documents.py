@@ -65,21 +65,25 @@ def read_documents(
     base = (root or Path.cwd()).resolve()
     found = Documents([], [])
     seen: set[Path] = set()
-    given = [Path(path) for path in paths]
+    given = [os.fspath(path) for path in paths]
     if not given:
         raise BadInput("no documents were given; name at least one file or folder")
+    if "" in given:
+        raise BadInput("a path is empty; name a file or folder (`.` is the working directory)")
     for path in given:
-        _read_path(path, base, byte_limit, found, seen)
+        _read_path(Path(path), base, byte_limit, found, seen)
     return found
 
 
 def _read_path(path: Path, base: Path, byte_limit: int, found: Documents, seen: set[Path]) -> None:
     try:
         is_folder = path.is_dir()
-        if not is_folder and not os.path.lexists(path):
-            raise BadInput(f"{str(path)!r} does not exist; check the path (it is looked up from {str(Path.cwd())!r})")
+        is_there = is_folder or os.path.lexists(path)
     except (OSError, ValueError) as error:
         raise BadInput(f"{str(path)!r} cannot be opened: {_reason(error)}; check the path") from error
+    if not is_there:
+        where = "" if path.is_absolute() else f" (it is looked up from {str(Path.cwd())!r})"
+        raise BadInput(f"{str(path)!r} does not exist; check the path{where}")
     if is_folder:
         _read_folder(path, base, byte_limit, found, seen)
         return

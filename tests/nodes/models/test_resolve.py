@@ -45,6 +45,7 @@ def test_a_model_is_returned_as_it_is() -> None:
 
 def test_offline_models_are_found_by_name(tmp_path: Path) -> None:
     assert isinstance(model_of("offline:extractive"), ExtractiveModel)
+    (tmp_path / "a:b.jsonl").touch()
     replay = model_of(f"offline:replay:{tmp_path}/a:b.jsonl")
     assert isinstance(replay, ReplayModel)
     assert replay.file == tmp_path / "a:b.jsonl"
@@ -61,6 +62,7 @@ def test_offline_models_are_found_by_name(tmp_path: Path) -> None:
         ("offline:scripted", r"pass ScriptedModel\(replies=\[…\]\) of guardgraph.nodes.models"),
         ("offline:replay", "name the file of recorded answers: `offline:replay:FILE`"),
         ("offline:replay:", "name the file of recorded answers"),
+        ("offline:replay:no/such.jsonl", "there is no file 'no/such.jsonl'; record answers into it with `record`"),
         ("offline:extractive:x", "there is no such offline model; take `offline:extractive`"),
         ("offline:other", "there is no such offline model"),
     ],

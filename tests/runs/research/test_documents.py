@@ -115,8 +115,22 @@ def test_a_named_file_that_gives_no_text_is_refused(tmp_path: Path, name: str, d
 
 
 def test_a_missing_path_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"'.*nowhere.md' does not exist; check the path"):
+    with pytest.raises(BadInput, match=r"^'[^']*nowhere.md' does not exist; check the path$"):
         read_documents([tmp_path / "nowhere.md"])
+
+
+def test_where_a_missing_relative_path_was_looked_up_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(
+        BadInput, match=r"^'nowhere.md' does not exist; check the path \(it is looked up from '[^']*'\)$"
+    ):
+        read_documents(["nowhere.md"])
+
+
+def test_an_empty_path_is_not_the_working_directory() -> None:
+    with pytest.raises(BadInput, match="a path is empty; name a file or folder"):
+        read_documents([""])
 
 
 def test_a_path_that_no_file_can_have_is_refused() -> None:
