@@ -37,8 +37,8 @@ types: $(VENV)/.dev  ## Check types
 tests: $(VENV)/.dev  ## Run the tests, or those of TESTS=tests/…
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(TESTS)
 
-bench: $(VENV)/.dev  ## Run the side-by-side benchmarks
-	@for file in bench/*.py; do if [ -e "$$file" ]; then echo "$$file"; $(BIN)/python "$$file" || exit 1; fi; done
+bench: $(VENV)/.bench  ## Run the side-by-side benchmarks
+	@for file in bench/*.py; do echo "$$file"; $(BIN)/python -m "bench.$$(basename "$$file" .py)" || exit 1; done
 
 format: $(VENV)/.dev  ## Put the sources in the project's format
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -56,6 +56,10 @@ $(VENV)/bin/python:
 # The stamps make the second call fast; a changed pyproject.toml installs anew.
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable '.[$(EXTRAS)]'
+	@touch $(VENV)/.core $@
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[agents,bench,postgres]'
 	@touch $(VENV)/.core $@
 
 $(VENV)/.core: pyproject.toml | $(VENV)/bin/python
