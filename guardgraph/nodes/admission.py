@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite, Send
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards import Escalate, Guard, Narrows, Refuse, View
 from guardgraph.nodes.scene import scene_of
@@ -37,8 +37,9 @@ def task_of(asked: object) -> Task:
     try:
         return Task.model_validate(dict(asked))
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'task'}: {e['msg']}" for e in error.errors())
-        raise BadInput(f"the task does not fit: {told}; its fields are {', '.join(Task.model_fields)}") from error
+        raise BadInput(
+            f"the task does not fit: {_told(error, 'task')}; its fields are {', '.join(Task.model_fields)}"
+        ) from error
 
 
 def admission(guards: Sequence[Guard], *, team: str, begin: Route, stop: str = "conclude") -> Callable[..., Any]:
@@ -51,7 +52,7 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, stop: str = "
     def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         task, here = task_of(state.get("task")), here_of(config)
         now = here.services.clock() if here else datetime.now(UTC)
-        background = [p if isinstance(p, Piece) else Piece.model_validate(p) for p in state.get("background") or ()]
+        background = _background(state.get("background"))
         position = _position(team, guards, here, now, task)
         fresh: dict[str, Any] = {"task": task, "position": position, "background": background, "round": 1}
         scene = scene_of(fresh, config)
@@ -70,6 +71,20 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, stop: str = "
         return Command(update={**update, "ending": ending}, goto=stop)
 
     return guard_admission
+
+
+def _background(given: Any) -> list[Piece]:
+    try:
+        return TypeAdapter(list[Piece]).validate_python([] if given is None else given)
+    except ValidationError as error:
+        raise BadInput(
+            f"`background` is a list of pieces, and does not fit: {_told(error, 'background')}; "
+            f"the fields of a piece are {', '.join(Piece.model_fields)}"
+        ) from error
+
+
+def _told(error: ValidationError, whole: str) -> str:
+    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors())
 
 
 def _status(on_trip: object) -> Any:

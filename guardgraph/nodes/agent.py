@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from threading import TIMEOUT_MAX
+from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from pydantic import PydanticUserError, TypeAdapter
 
 from guardgraph.state import Amount, BadGraph, Request, Told
 
@@ -60,9 +63,11 @@ class Agent:
     """Takes the value (or a `Reply`) from the output of a foreign graph."""
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
+        if isinstance(self.skills, str):
+            raise BadGraph(f"agent {self.name!r}: `skills` is a set of names: write skills={{{self.skills!r}}}")
         object.__setattr__(self, "skills", frozenset(self.skills))
         object.__setattr__(self, "tools", tuple(self.tools))
-        _check_name(self.name)
         problem = next(filter(None, _problems(self)), None)
         if problem:
             raise BadGraph(f"agent {self.name!r}: {problem}")
@@ -72,10 +77,11 @@ class Agent:
         """What it is made of; a `team` is one of our own graphs."""
         if self.model is not None:
             return "model"
-        if isinstance(self.run, CompiledStateGraph):
-            if self.run.builder.output_schema is Told and self.ask is None:
+        graph = _bare(self.run)
+        if isinstance(graph, CompiledStateGraph):
+            if graph.builder.output_schema is Told and self.ask is None:
                 return "team"
-            return "messages" if "messages" in self.run.channels and self.ask is None else "graph"
+            return "messages" if "messages" in graph.channels and self.ask is None else "graph"
         return "runnable" if isinstance(self.run, Runnable) else "function"
 
     @property
@@ -89,6 +95,13 @@ class Agent:
     def line(self) -> tuple[Agent, ...]:
         """The agent, its fallback, the fallback of that, and so on."""
         return (self, *(self.fallback.line if self.fallback else ()))
+
+
+def _bare(run: Any) -> Any:
+    """Return what is inside `with_retry`, `with_fallbacks` and the like."""
+    while isinstance(run, RunnableBindingBase | RunnableWithFallbacks):
+        run = run.bound if isinstance(run, RunnableBindingBase) else run.runnable
+    return run
 
 
 def _check_name(name: str) -> None:
@@ -113,14 +126,28 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield "`tools` go with `model`; a function brings its own"
     if agent.kind == "graph" and (agent.ask is None or agent.tell is None):
         yield "this graph has no `messages` channel: say with `ask=` and `tell=` what goes in and what comes out"
+    if not isinstance(cast("object", agent.fallback), Agent | None):
+        yield f"`fallback` must be an Agent, got {type(agent.fallback).__name__}"
+    if not _is_type(agent.output):
+        yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_limits(agent)
+
+
+def _is_type(output: Any) -> bool:
+    try:
+        TypeAdapter(output)
+    except PydanticUserError:
+        return False
+    return not isinstance(output, str)
 
 
 def _bad_limits(agent: Agent) -> Iterable[str]:
     if agent.attempts < 1:
         yield f"`attempts` must be at least 1, got {agent.attempts!r}"
-    if agent.timeout is not None and not agent.timeout > 0:
-        yield f"`timeout` must be more than 0 seconds, got {agent.timeout!r}"
+    if agent.timeout is not None and not 0 < agent.timeout <= TIMEOUT_MAX:
+        yield f"`timeout` must be more than 0 seconds and finite, got {agent.timeout!r}"
+    if isinstance(agent.expects, int) and agent.expects < 0:
+        yield f"`expects` must not be negative, got {agent.expects!r}"
     if agent.max_tokens is not None and agent.max_tokens < 1:
         yield f"`max_tokens` must be at least 1, got {agent.max_tokens!r}"
     if agent.share is not None and not 0 < agent.share <= 1:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from guardgraph.nodes.agent import Agent
 from guardgraph.state import AgentError, Gap, Outcome, Refusal, Reply, Request, Result, Usage, to_json
@@ -30,7 +30,7 @@ def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopp
     reply = raw if isinstance(raw, Reply) else Reply(value=raw)
     try:
         value = _fitting(agent.output, reply.value)
-    except (ValidationError, PydanticSerializationError, ValueError) as error:
+    except Exception as error:  # a validator of the user's may raise anything
         return failed(agent, request, AgentError(kind="invalid", message=_short(error)), usage=usage)
     error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
     return _result(agent, request, usage).model_copy(
@@ -71,7 +71,12 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     team = f"{agent.name}:{request.subtask.id}" if request.subtask else agent.name
     gaps = tuple(gap.model_copy(update={"path": (team, *gap.path)}) for gap in outcome.gaps)
     has_value = outcome.status in ("completed", "degraded") and outcome.value is not None
-    error = None
+    value, error = outcome.value, None
+    try:
+        value = _fitting(agent.output, value) if has_value else value
+    except Exception as unfit:
+        found = failed(agent, request, AgentError(kind="invalid", message=_short(unfit)), usage=usage)
+        return found.model_copy(update={"gaps": gaps, "stopped_by": outcome.stopped_by})
     if outcome.status != "completed":
         why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"
         error = AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}")
@@ -79,7 +84,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     return _result(agent, request, usage).model_copy(
         update={
             "status": status,
-            "value": outcome.value,
+            "value": value,
             "evidence": outcome.evidence,
             "confidence": outcome.confidence,
             "gaps": gaps,
@@ -90,18 +95,23 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
 
 
 def _fitting(output: Any, value: object) -> Any:
-    """Return `value` as JSON data; raise `ValueError` if it does not fit the declared type."""
+    """Return `value` as JSON data; raise an error if it does not fit the declared type, or has no JSON form."""
     if output is None:
-        return to_json(value)
-    adapter = TypeAdapter[Any](output)
-    return adapter.dump_python(adapter.validate_python(value), mode="json")
+        data = to_json(value)
+    else:
+        adapter = TypeAdapter[Any](output)
+        data = adapter.dump_python(adapter.validate_python(value), mode="json")
+    json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are no JSON
+    return data
 
 
 def _short(error: Exception) -> str:
     if isinstance(error, ValidationError):
         told = [f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()[:5]]
         return f"the value does not fit {error.title}: {'; '.join(told)}"
-    return f"the value cannot be stored as JSON: {error}"
+    if isinstance(error, ValueError):
+        return f"the value cannot be stored as JSON: {error}"
+    return f"the value could not be checked: {type(error).__name__}: {error}"
 
 
 def gap_of(result: Result, *, guard: str | None = None, reason: str | None = None) -> Gap:

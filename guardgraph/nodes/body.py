@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import HumanMessage
@@ -45,8 +46,7 @@ def body_of(agent: Agent, *, evidence: bool) -> Body:
 
 
 def _function(run: Callable[..., Any]) -> Body:
-    called = run if inspect.isfunction(run) or inspect.ismethod(run) else getattr(run, "__call__", run)  # noqa: B004
-    if inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(called):
+    if _is_async(run):
 
         async def acall(request: Request, config: RunnableConfig) -> Any:
             return await run(request)
@@ -54,9 +54,20 @@ def _function(run: Callable[..., Any]) -> Body:
         return Body(None, acall)
 
     def call(request: Request, config: RunnableConfig) -> Any:
-        return run(request)
+        value = run(request)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise TypeError("the function returned a coroutine: declare it with `async def`, so that it is awaited")
+        return value
 
     return Body(call, None)
+
+
+def _is_async(run: Any) -> bool:
+    """Tell whether a call of `run` is to be awaited: an async function, or an object with an async `__call__`."""
+    while isinstance(run, partial):
+        run = run.func
+    return inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(type(run).__call__)
 
 
 def _translation(agent: Agent) -> tuple[Callable[[Request], Any], Callable[[Any], Any]]:

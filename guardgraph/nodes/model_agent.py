@@ -14,7 +14,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid
@@ -98,7 +98,10 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
 
     def told(output: Mapping[str, Any]) -> Any:
         structured = output.get("structured_response")
-        return last_text(output["messages"]) if structured is None else _reply(structured)
+        if structured is None:
+            return last_text(output["messages"])
+        with _reading():
+            return _reply(structured)
 
     def call(request: Request, config: RunnableConfig) -> Any:
         return told(graph.invoke({"messages": [HumanMessage(render(request))]}, config))
@@ -174,7 +177,7 @@ def _read(said: Any, schema: type[BaseModel] | None) -> Any:
 
 
 def _reply(said: Any) -> Any:
-    if not type(said).__name__.startswith("Answer_"):
+    if not isinstance(said, _Answer):
         return said
     evidence = tuple(Evidence.model_validate(item.model_dump()) for item in said.evidence)
     return Reply(value=said.value, evidence=evidence, confidence=said.confidence)
@@ -188,6 +191,14 @@ class _Quote(BaseModel):
     locator: str = Field(default="", description="the line or lines, as 12 or 12-14")
 
 
+class _Answer(BaseModel):
+    """A value with its quotes; `value` is what the agent declares."""
+
+    value: Any
+    evidence: list[_Quote]
+    confidence: float | None = Field(default=None, ge=0, le=1)
+
+
 def _schema(agent: Agent, *, evidence: bool) -> type[BaseModel] | None:
     """Return the model that the chat model is to fill; `None` for plain text."""
     if not evidence:
@@ -199,9 +210,9 @@ def _schema(agent: Agent, *, evidence: bool) -> type[BaseModel] | None:
 def _answer(value: Any) -> type[BaseModel]:
     return create_model(
         f"Answer_{getattr(value, '__name__', 'value')}",
+        __base__=_Answer,
         value=(value, Field(description="the answer")),
         evidence=(list[_Quote], Field(description="what the answer rests on")),
-        confidence=(float | None, Field(default=None, ge=0, le=1)),
     )
 
 
@@ -209,10 +220,9 @@ def _answer(value: Any) -> type[BaseModel]:
 def _object(output: Any) -> type[BaseModel]:
     if isinstance(output, type) and issubclass(output, BaseModel):
         return output
-    TypeAdapter(output)  # what is no type is found out here
     return create_model(
         f"Answer_{getattr(output, '__name__', 'value')}",
+        __base__=_Answer,
         value=(output, Field(description="the answer")),
         evidence=(list[_Quote], Field(default_factory=list[_Quote])),
-        confidence=(float | None, Field(default=None, ge=0, le=1)),
     )
