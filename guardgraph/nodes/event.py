@@ -31,4 +31,4 @@ class Event(Word):
         """Say it in one line."""
         facts: dict[str, Any] = {key: value for key, value in self.data.items() if value not in (None, "", 0)}
         said = " ".join(f"{key}={value}" for key, value in facts.items())
-        return f"{self.kind} {'/'.join(self.path)} {said}".strip()
+        return " ".join(f"{self.kind} {'/'.join(self.path)} {said}".split())

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph.types import Send
+
+from guardgraph.nodes import Agent, send, send_subtask, worker_pieces
+from guardgraph.state import Gap, Piece, Plan, Position, Request, Result, Subtask, Task
+
+TASK = Task(goal="compare", id="t")
+POSITION = Position(run_id="r", account="r", work="r/work", started=datetime(2030, 1, 1, tzinfo=UTC))
+BACKGROUND = Piece(kind="background", title="house rules")
+PLAN = Plan(subtasks=tuple(Subtask(id=id_, goal=f"do {id_}") for id_ in ("a", "b", "c", "d")))
+STATE: dict[str, Any] = {
+    "task": TASK,
+    "position": POSITION,
+    "background": [BACKGROUND],
+    "round": 2,
+    "plans": [Result(id="p", agent="planner", value=PLAN.model_dump(mode="json"))],
+    "results": [Result(id=f"w/{id_}#1", agent="w", subtask=id_, value=id_) for id_ in ("a", "b", "c")],
+    "accepted": ["w/a#1", "w/b#1"],
+    "refused": ["w/c#1"],
+    "gaps": [Gap(subtask="c", reason="refused"), Gap(subtask="d", reason="late")],
+}
+AGENT = Agent("w", run=print)
+
+
+def request_of(sent: Send) -> Request:
+    """Return the request that goes to the agent, with the team's position beside it."""
+    assert sent.node == "w"
+    assert set(sent.arg) == {"request", "position"}
+    assert sent.arg["position"] is POSITION
+    return sent.arg["request"]
+
+
+def told(request: Request) -> list[tuple[str, str]]:
+    return [(piece.kind, piece.title) for piece in request.context]
+
+
+def test_the_task_goes_out_with_all_that_is_accepted_and_missing() -> None:
+    request = request_of(send(AGENT, STATE))
+
+    assert (request.task, request.subtask, request.round, request.attempt) == (TASK, None, 2, 1)
+    assert told(request) == [
+        ("background", "house rules"),
+        ("result", "do a"),
+        ("result", "do b"),
+        ("gap", "do c"),
+        ("gap", "do d"),
+    ]
+
+
+def test_more_context_a_reason_and_a_number_of_attempt_go_with_it() -> None:
+    worker = Piece(kind="worker", title="w")
+
+    request = request_of(send(AGENT, STATE, attempt=3, feedback="no source", extra=iter([worker])))
+
+    assert (request.attempt, request.feedback, request.context[-1]) == (3, "no source", worker)
+
+
+def test_a_subtask_goes_out_with_what_it_depends_on_and_nothing_else() -> None:
+    subtask = Subtask(id="e", goal="do e", depends_on=("b", "d"))
+
+    request = request_of(send_subtask(AGENT, subtask, STATE, attempt=2, feedback="too short"))
+
+    assert told(request) == [("background", "house rules"), ("result", "do b"), ("gap", "do d")]
+    assert (request.subtask, request.round, request.attempt, request.feedback) == (subtask, 2, 2, "too short")
+
+
+def test_a_subtask_that_depends_on_nothing_sees_no_result_of_others() -> None:
+    assert told(request_of(send_subtask(AGENT, Subtask(id="e", goal="do e"), STATE))) == [("background", "house rules")]
+
+
+def test_a_refused_result_is_never_handed_on() -> None:
+    subtask = Subtask(id="e", goal="do e", depends_on=("c",))
+
+    assert told(request_of(send_subtask(AGENT, subtask, STATE))) == [("background", "house rules"), ("gap", "do c")]
+
+
+def test_a_team_that_has_just_begun_is_in_round_one_and_knows_nothing() -> None:
+    state = {"task": TASK, "position": POSITION}
+
+    for sent in (send(AGENT, state), send_subtask(AGENT, PLAN.subtasks[0], state)):
+        assert (request_of(sent).round, request_of(sent).context) == (1, ())
+
+
+def test_workers_are_told_with_their_skills_in_order() -> None:
+    workers = [Agent("w", run=print, skills={"z", "a"}), Agent("v", run=print)]
+
+    assert [(piece.kind, piece.title, piece.value) for piece in worker_pieces(workers)] == [
+        ("worker", "w", {"skills": ["a", "z"]}),
+        ("worker", "v", {"skills": []}),
+    ]
