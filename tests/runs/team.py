@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ def plan(request: Request) -> Plan:
 
 
 def work(request: Request) -> str:
-    """Do a leaf's work; the one that is named in SLOW hangs."""
+    """Do a leaf's work; those that fit the pattern in SLOW hang."""
     note(request)
-    if request.goal == os.environ.get("SLOW"):
+    if fnmatch(request.goal, os.environ.get("SLOW", "")):
         time.sleep(60)
     return f"done {request.goal}"
 
@@ -104,7 +105,32 @@ def second() -> StateGraph[Any, Any, Any, Any]:
     )
 
 
-GRAPHS = {"flat": flat, "asking": asking, "tiers": tiers, "second": second}
+def plan_many(request: Request) -> Plan:
+    """Split the task in twelve, once: two parts of one figure, ten of two."""
+    if request.round > 1:
+        return Plan()
+    return Plan(subtasks=tuple(Subtask(id=f"{n}", goal=f"{request.task.goal}.{n}") for n in (0, 1, *range(10, 20))))
+
+
+def wide() -> StateGraph[Any, Any, Any, Any]:
+    """Return three teams of twelve workers, all at work at the same time."""
+    low = supervisor(
+        planner=Agent("planner", run=plan_many),
+        workers=[Agent("worker", run=work)],
+        synthesizer=Agent("writer", run=write),
+        concurrency=None,
+        name="low",
+    )
+    return supervisor(
+        planner=Agent("planner", run=plan),
+        workers=[Agent("low", run=low.compile())],
+        synthesizer=Agent("writer", run=write),
+        concurrency=None,
+        name="top",
+    )
+
+
+GRAPHS = {"flat": flat, "asking": asking, "tiers": tiers, "second": second, "wide": wide}
 
 
 def main(url: str, graph: str, thread_id: str) -> None:
