@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from guardgraph.runs.command import main
-from tests.loopback import OpenAIServer, Response, cut_connection, server_error, text, too_many_requests
+from tests.loopback import (
+    OpenAIServer,
+    Response,
+    cut_connection,
+    malformed_tool_call,
+    server_error,
+    text,
+    too_many_requests,
+)
 
 QUOTE = "Replace brake pads when less than 1.5 millimetres is left."
 
@@ -57,16 +65,59 @@ def test_a_real_client_plans_reads_and_writes(
     assert all(request.body.get("max_completion_tokens") for request in server.requests)
 
 
-@pytest.mark.parametrize("fault", [too_many_requests(), server_error(), cut_connection()])
+@pytest.mark.parametrize("role", ["You plan", "You extract", "You write"])
+@pytest.mark.parametrize(
+    "fault", [too_many_requests(), server_error(), cut_connection(), malformed_tool_call("Plan"), text("no JSON")]
+)
 def test_a_fault_that_passes_is_tried_again(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Response
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Response, role: str
 ) -> None:
     faults = [fault]
 
-    with OpenAIServer(lambda body: faults.pop() if faults else answer(body)) as server:
+    def once(body: dict[str, Any]) -> Response:
+        return faults.pop() if faults and role in system_of(body) else answer(body)
+
+    with OpenAIServer(once) as server:
         assert researched(server, monkeypatch) == 0
 
-    assert json.loads(capsys.readouterr().out)["status"] == "completed"
+    run = json.loads(capsys.readouterr().out)
+    assert (run["status"], faults) == ("completed", [])
+    assert run["outcome"]["value"]["citations"][0]["quote"] == QUOTE
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (too_many_requests(), "RateLimitError: Error code: 429"),
+        (server_error(), "Error code: 500 - the server is ill"),
+        (cut_connection(), "Connection error"),
+        (malformed_tool_call("Plan"), "does not have a 'parsed' field"),
+        (Response(status=401, error="wrong key"), "AuthenticationError: Error code: 401"),
+        (Response(status=404, error="no such model"), "NotFoundError: Error code: 404"),
+    ],
+)
+def test_a_provider_that_always_fails_is_named_in_a_failed_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Response, reason: str
+) -> None:
+    with OpenAIServer(lambda body: fault) as server:
+        assert researched(server, monkeypatch) == 1
+
+    out, err = capsys.readouterr()
+    assert err == ""
+    run = json.loads(out)
+    assert run["status"] == "failed"
+    assert reason in run["outcome"]["gaps"][0]["reason"]
+
+
+@pytest.mark.parametrize("fault", [too_many_requests(), cut_connection(), malformed_tool_call("Plan")])
+def test_a_writer_that_always_fails_leaves_a_report_of_the_checked_claims(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Response
+) -> None:
+    with OpenAIServer(lambda body: fault if "You write" in system_of(body) else answer(body)) as server:
+        assert researched(server, monkeypatch) == 0
+
+    run = json.loads(capsys.readouterr().out)
+    assert "- At 1.5 mm. [1]" in run["outcome"]["value"]["report"]
 
 
 def test_a_reader_that_always_fails_is_a_gap_and_not_a_crash(
