@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from pydantic import JsonValue
 
@@ -23,7 +24,7 @@ _LARGEST = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """Refuse results whose quotes do not stand, verbatim but for white space, in the declared sources.
+    """Refuse results whose quotes do not stand, verbatim but for white space, in the declared sources, in whole words.
 
     `sources` is a folder, a mapping from source names to texts, or a function from a name to a text (or `None`). Of a
     folder only text files up to 100 MB are sources; links that lead out of it, and paths that do, are not.
@@ -77,7 +78,7 @@ class Grounding:
             return f"{evidence.source!r} is not one of the sources, or cannot be read"
         if sum(map(str.isalnum, evidence.quote)) < self.minimum:
             return f"the quote {shown} is too short to prove anything"
-        if _flat(evidence.quote) not in passage.text:
+        if not _holds(passage.text, _flat(evidence.quote)):
             return f"the quote {shown} does not stand in {evidence.source!r}"
         if not _stands_there(evidence, passage):
             return f"the quote {shown} does not stand in lines {evidence.locator} of {evidence.source!r}"
@@ -104,7 +105,7 @@ def _stands_there(evidence: Evidence, passage: _Passage) -> bool:
     first, last = int(named[1]), int(named[2] or named[1])
     if not 1 <= first <= last <= len(passage.lines):
         return False
-    return _flat(evidence.quote) in _join(passage.lines[first - 1 : last])
+    return _holds(_join(passage.lines[first - 1 : last]), _flat(evidence.quote))
 
 
 def _join(lines: list[str]) -> str:
@@ -112,7 +113,24 @@ def _join(lines: list[str]) -> str:
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.split())
+    """Return `text` with every run of white space made one blank, and each letter with its accents as one character."""
+    return " ".join(normalize("NFC", text).split())
+
+
+def _holds(text: str, quote: str) -> bool:
+    """Tell whether `quote` stands in `text` and cuts no word there: "able to pay" does not stand in "unable to pay"."""
+    at = text.find(quote)
+    while at >= 0:
+        end = at + len(quote)
+        if not _cuts(text[max(at - 1, 0) : at], quote[:1]) and not _cuts(quote[-1:], text[end : end + 1]):
+            return True
+        at = text.find(quote, at + 1)
+    return False
+
+
+def _cuts(left: str, right: str) -> bool:
+    """Tell whether a word or a number goes on from `left` to `right`; scripts without blanks have no such words."""
+    return all(char.isdecimal() or char.lower() != char.upper() for char in (left, right)) if left and right else False
 
 
 def _says_something(value: JsonValue) -> bool:

@@ -89,6 +89,25 @@ def test_letters_and_digits_are_counted(quote: str, action: str) -> None:
     assert judged(quote).action == action
 
 
+@pytest.mark.parametrize(
+    ("text", "quote", "action"),
+    [
+        ("They are unable to pay.", "able to pay", "trip"),
+        ("It costs 115 euros.", "15 euros", "trip"),
+        ("It costs 15 euros 50.", "costs 15 euros 5", "trip"),
+        ("They are unable to pay; we are able to pay.", "able to pay", "pass"),
+        ("the (able to pay) list", "able to pay", "pass"),
+        ("-15 degrees at night", "15 degrees", "pass"),
+        ("我们的价格是十二欧元", "价格是十二欧元", "pass"),
+        ("Das Café öffnet früh.", "Das Café öffnet", "pass"),
+    ],
+)
+def test_a_quote_cuts_no_word_and_no_number(text: str, quote: str, action: str) -> None:
+    said = view_of_result("so", evidence=(Evidence(source="a.md", quote=quote),), sources={"a.md": text})
+
+    assert Grounding({}, minimum=4)(said).action == action
+
+
 @pytest.mark.parametrize(("minimum", "action"), [(3, "pass"), (4, "pass"), (5, "trip")])
 def test_the_minimum_can_be_chosen(minimum: int, action: str) -> None:
     assert judged("plan", minimum=minimum).action == action
