@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ KEY = "guardgraph"
 """The key under `config["configurable"]` by which position and services travel; nested graphs inherit it."""
 
 _KEPT_RUNS = 256
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -86,13 +88,14 @@ class Services:
         return self._epochs[account]
 
     def tell(self, kind: EventKind, position: Position, **data: Any) -> None:
-        """Tell the listener, if there is one. A listener that raises does not disturb the run."""
+        """Tell the listener, if there is one. One that raises does not disturb the run; it is told no more."""
         if self.listen is not None:
             event = Event(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
             try:
                 self.listen(event)
             except Exception:  # the listener's own trouble; the run goes on
                 self.listen = None
+                _LOG.warning("the listener of run %s raised and is told no more", position.run_id, exc_info=True)
 
     def _opened(self, account: str, cap: Allowance) -> int:
         """Open an account; one that was opened before keeps a limit that was raised since."""

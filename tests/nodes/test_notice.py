@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
+
+import pytest
+
+from guardgraph.nodes import Notice
+
+LONG = 60.0
+
+
+def test_a_turn_is_done_at_the_next_change_and_not_before() -> None:
+    notice = Notice()
+    turn = notice.turn()
+    assert notice.turn() is turn
+    assert not turn.done()
+
+    notice.tell()
+
+    assert turn.done()
+    assert not notice.turn().done()
+
+
+async def test_everybody_who_waits_is_woken_by_one_change() -> None:
+    notice = Notice()
+    turn = notice.turn()
+    with ThreadPoolExecutor() as threads:
+        waiting = [threads.submit(notice.wait, turn, LONG) for _ in range(3)]
+        on_the_loop = [asyncio.create_task(notice.await_(turn, LONG)) for _ in range(3)]
+        await asyncio.sleep(0)
+
+        Thread(target=notice.tell).start()
+
+        await asyncio.gather(*on_the_loop, *map(asyncio.wrap_future, waiting))
+    assert turn.done()
+
+
+async def test_a_change_between_looking_and_waiting_is_not_missed() -> None:
+    notice = Notice()
+    turn = notice.turn()
+    notice.tell()
+
+    notice.wait(turn, LONG)
+    await notice.await_(turn, LONG)
+
+
+async def test_waiting_ends_without_a_change_too() -> None:
+    notice = Notice()
+
+    notice.wait(notice.turn(), 0.01)
+    await notice.await_(notice.turn(), 0.01)
+
+    assert not notice.turn().done()
+
+
+async def test_a_wait_that_is_cancelled_leaves_the_others_waiting() -> None:
+    notice = Notice()
+    turn = notice.turn()
+    waiting, other = (asyncio.create_task(notice.await_(turn, LONG)) for _ in range(2))
+    await asyncio.sleep(0)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not turn.cancelled()
+    notice.tell()
+
+    await other
+
+
+def test_a_change_after_a_loop_was_closed_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    notice = Notice()
+    asyncio.run(notice.await_(notice.turn(), 0.01))
+
+    notice.tell()
+
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("changes", [0, 1, 3])
+async def test_looking_goes_on_until_what_is_seen_is_settled(changes: int) -> None:
+    notice, seen, looked = Notice(), list[int](), Event()
+
+    def look() -> int:
+        seen.append(len(seen))
+        looked.set()
+        if len(seen) <= changes:
+            notice.tell()  # a change while it looks
+        return seen[-1]
+
+    assert notice.until(look, lambda number: number == changes) == changes
+    assert seen == list(range(changes + 1))
+    seen.clear()
+    assert await notice.auntil(look, lambda number: number == changes) == changes
+    assert seen == list(range(changes + 1))
+
+
+async def test_looking_again_waits_for_a_change() -> None:
+    notice, there = Notice(), Event()
+
+    async def changes() -> None:
+        there.set()
+        notice.tell()
+
+    changing = asyncio.create_task(changes())
+
+    assert await notice.auntil(there.is_set, bool)
+    await changing
