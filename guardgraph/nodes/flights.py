@@ -12,14 +12,15 @@ from guardgraph.state import Amount, Balance, Refusal, Usage, chain_of
 
 __all__ = ("Costs", "Flight", "may_start", "rivals_of")
 
-_PRESUMED = Amount(tokens=8_000, calls=2)
+_PRESUMED = Amount(tokens=8_000, usd=Decimal("0.10"), calls=2)
 
 
 class Flight(NamedTuple):
     """An attempt under way."""
 
     account: str
-    expects: Amount
+    expects: Amount | None
+    """What it is expected to cost in all; `None` if nobody knows."""
     spent: Amount
 
 
@@ -33,10 +34,10 @@ class _Input(NamedTuple):
 
 @dataclass(slots=True)
 class Costs:
-    """What attempts of an agent have cost so far in this process: the mean, and the largest single model call."""
+    """What attempts of an agent have cost so far in this process: the mean, and the most that one model call wrote."""
 
     _sums: dict[str, tuple[int, Usage]] = field(default_factory=dict[str, tuple[int, Usage]])
-    _calls: dict[str, int] = field(default_factory=dict[str, int])
+    _written: dict[str, int] = field(default_factory=dict[str, int])
     _inputs: dict[str, dict[int, _Input]] = field(default_factory=dict[str, "dict[int, _Input]"])
     _lock: Lock = field(default_factory=Lock)
 
@@ -46,10 +47,10 @@ class Costs:
             count, total = self._sums.get(agent, (0, Usage()))
             self._sums[agent] = (count + 1, total + usage)
 
-    def learn_call(self, agent: str, *, counted: int, read: int, total: int) -> None:
-        """Take note of one model call: tokens counted before, input tokens reported after, tokens in all."""
+    def learn_call(self, agent: str, *, counted: int, read: int, written: int) -> None:
+        """Take note of one model call: tokens counted before, input and output tokens reported after."""
         with self._lock:
-            self._calls[agent] = max(self._calls.get(agent, 0), total)
+            self._written[agent] = max(self._written.get(agent, 0), written)
             if counted > 0 and read:
                 sizes = self._inputs.setdefault(agent, {})
                 known = sizes.get(counted.bit_length(), _Input(0, 0, 0.0))
@@ -65,9 +66,9 @@ class Costs:
         usd = None if total.usd is None else total.usd / count
         return Amount(tokens=-(-total.tokens // count), usd=usd, calls=-(-total.calls // count))
 
-    def largest_call(self, agent: str) -> int:
-        """Return the tokens of the largest model call so far; 0 if there was none."""
-        return self._calls.get(agent, 0)
+    def largest_output(self, agent: str) -> int:
+        """Return the most output tokens of any model call so far; 0 if there was none."""
+        return self._written.get(agent, 0)
 
     def input_of(self, agent: str, counted: int) -> int:
         """Return how many input tokens a call will be reported to have read, from what calls of its size have read.
@@ -128,5 +129,6 @@ def rivals_of(account: str, mine: str, flights: Iterable[str]) -> list[str]:
 
 
 def _due(flight: Flight, what: str) -> int | Decimal:
-    expected, spent = getattr(flight.expects, what) or 0, getattr(flight.spent, what) or 0
+    expects = _PRESUMED if flight.expects is None else flight.expects
+    expected, spent = getattr(expects, what) or 0, getattr(flight.spent, what) or 0
     return max(expected - spent, type(expected)(0))

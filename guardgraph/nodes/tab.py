@@ -21,7 +21,7 @@ from guardgraph.state import Amount, Balance, Position, Refusal, StorageError, U
 __all__ = ("AllowanceSpent", "Tab")
 
 _DEFAULT_OUTPUT = 4_096
-_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "ls_max_tokens")
 
 
 class AllowanceSpent(GraphBubbleUp):
@@ -39,8 +39,13 @@ class _Call:
     entry: str
     counted: int
     """Tokens that were counted before it."""
+    read: int
+    """Tokens that it will be reported to have read, as far as one can tell."""
     provider: str | None
     model: str | None
+    price: Price | None
+    short: Refusal | None = None
+    """How many output tokens it wanted and how many it may write, where that is less."""
 
 
 @dataclass(slots=True)
@@ -53,15 +58,20 @@ class Tab:
     agent: str
     expected: Amount | None = None
     """What the attempt is expected to cost in all; `None` if nobody knows."""
-    stopped: Refusal | None = None
-    """Why a call was refused for good; every later one is refused too."""
     said: str = ""
     """The last text that a model said."""
     fault: StorageError | None = None
     """What the ledger raised: it ends the run, even where the agent's code swallows it."""
+    _stop: Refusal | None = None
+    _cut: Refusal | None = None
     _open: dict[UUID, _Call] = field(default_factory=dict[UUID, _Call])
     _booked: _Call | None = None
     _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def stopped(self) -> Refusal | None:
+        """Why the attempt got less than it wanted: a call was refused for good, or the last one was cut short."""
+        return self._stop or self._cut
 
     def book(self, counted: int, wanted: int | None, facts: Mapping[str, Any]) -> int | Refusal | None:
         """Reserve for the call that comes next; return how many tokens it may write, or why it may not be made.
@@ -69,26 +79,21 @@ class Tab:
         That is what is `wanted` (`None` stands for 4,096), and never more than is left; where several share what is
         left it may be a part. `None` means that nothing limits it.
         """
-        if self.stopped is not None:
-            return self.stopped
-        provider, model = _names(facts)
-        price, read = price_of(provider, model), self.services.costs.input_of(self.agent, counted)
-        balances = self.services.ledger.balances(self.position.account)
-        rooms = self._rooms(balances, price, read)
+        if self._stop is not None:
+            return self._stop
+        call, balances = self._call(uuid4(), counted, facts), self._balances()
+        rooms = self._rooms(balances, call.price)
         if not rooms:
             return wanted
-        least = max(self._known(balances) - read, 1) if wanted is None else wanted
-        total = fit(rooms, read=read, wanted=wanted or _DEFAULT_OUTPUT, least=least)
+        output = wanted or _DEFAULT_OUTPUT
+        least = wanted or max(self._known(balances, call.read), 1)
+        total = self._reserved(call, fit(rooms, read=call.read, wanted=output, least=least))
         if isinstance(total, Refusal):
-            return self._refused(total)
-        call = _Call(self._entry(uuid4()), counted, provider, model)
-        refusal = self._reserve(call.entry, _amount(read, total, price))
-        if refusal is None:
-            self._booked = call
-            return total - read
-        if refusal.what in ("tokens", "usd"):  # somebody was faster: another look tells how much is left now
-            return replace(refusal, waits=True)
-        return self._refused(refusal)
+            return total
+        bound = total - call.read
+        short = Refusal(self.position.account, "tokens", output, bound)
+        self._booked = replace(call, short=short) if bound < output else call
+        return bound
 
     def waive(self) -> None:
         """Give back what is booked for a call that did not come."""
@@ -102,25 +107,23 @@ class Tab:
         with self._lock:
             if run_id in self._open:
                 return None
-            if self.stopped is not None:
-                return self.stopped
+            if self._stop is not None:
+                return self._stop
             call, self._booked = self._booked, None
             if call is not None:
                 self._open[run_id] = call
                 return None
-        provider, model = _names(facts)
-        counted += _schema_tokens(facts)
-        amount = self._wanted(counted, facts, price_of(provider, model))
-        refusal = amount if isinstance(amount, Refusal) else self._reserve(self._entry(run_id), amount)
-        if refusal is not None:
-            return self._refused(refusal)
+        call = self._call(run_id, counted + _schema_tokens(facts), facts)
+        total = self._reserved(call, self._needed(call, facts))
+        if isinstance(total, Refusal):
+            return total
         with self._lock:
-            self._open[run_id] = _Call(self._entry(run_id), counted, provider, model)
+            self._open[run_id] = call
         return None
 
     def stop(self, refusal: Refusal) -> None:
-        """Make a refusal final: nobody can wait for it to turn out otherwise."""
-        self.stopped = refusal
+        """Make a refusal final: nobody waits for it to turn out otherwise, and every later call is refused too."""
+        self._stop = replace(refusal, waits=False)
 
     def end(self, run_id: UUID, response: LLMResult) -> None:
         """Settle one model call by what it reports; a call that reports nothing is settled in full."""
@@ -129,9 +132,10 @@ class Tab:
             return
         usage = self._usage(call, response)
         self._settle(call, usage)
+        self._cut = call.short if usage is not None and _is_cut(call, usage) else None
         if usage is not None:
             self.services.costs.learn_call(
-                self.agent, counted=call.counted, read=usage.input_tokens, total=usage.tokens
+                self.agent, counted=call.counted, read=usage.input_tokens, written=usage.output_tokens
             )
         self.services.tell(
             "model_called",
@@ -152,30 +156,34 @@ class Tab:
         with self._lock:
             return self._open.pop(run_id, None)
 
-    def _wanted(self, counted: int, facts: Mapping[str, Any], price: Price | None) -> Amount | Refusal:
+    def _call(self, call_id: UUID, counted: int, facts: Mapping[str, Any]) -> _Call:
+        provider, model = _names(facts)
+        read = self.services.costs.input_of(self.agent, counted)
+        return _Call(self._entry(call_id), counted, read, provider, model, price_of(provider, model))
+
+    def _needed(self, call: _Call, facts: Mapping[str, Any]) -> int | Refusal:
         """Return what a call takes that was not booked: it cannot be told how much it may write."""
-        costs = self.services.costs
-        read, largest = costs.input_of(self.agent, counted), costs.largest_call(self.agent)
-        bound = next((int(facts[k]) for k in _BOUNDS if isinstance(facts.get(k), int)), None)
+        balances, read = self._balances(), call.read
+        rooms = self._rooms(balances, call.price)
+        bound = next((int(facts[name]) for name in _BOUNDS if isinstance(facts.get(name), int)), None)
         if bound is not None:
-            return _amount(read, max(read + bound, largest), price)
-        balances = self.services.ledger.balances(self.position.account)
-        known = self._known(balances)
-        if known:
-            return _amount(read, max(read, known), price)
-        total = fit(self._rooms(balances, price, read), read=read, wanted=_DEFAULT_OUTPUT, least=1)
-        return total if isinstance(total, Refusal) else _amount(read, total, price)
+            return fit(rooms, read=read, wanted=bound, least=bound, must=bound)
+        largest, known = self.services.costs.largest_output(self.agent), self._known(balances, read)
+        return fit(rooms, read=read, wanted=known or _DEFAULT_OUTPUT, least=known or 1, must=max(largest, 1))
 
-    def _known(self, balances: Sequence[Balance]) -> int:
-        """Return the tokens that a call is known to take: the most of any so far, or what the attempt still expects."""
-        mine = balances[-1].spent.tokens if balances and balances[-1].account == self.position.account else 0
+    def _known(self, balances: Sequence[Balance], read: int) -> int:
+        """Return the output that a call is known to take: the most of any so far, or what the attempt still expects."""
+        mine = balances[-1] if balances and balances[-1].account == self.position.account else None
+        taken = mine.spent.tokens + mine.reserved.tokens if mine else 0
         expected = self.expected.tokens if self.expected else 0
-        return max(self.services.costs.largest_call(self.agent), expected - mine)
+        return max(self.services.costs.largest_output(self.agent), expected - taken - read)
 
-    def _rooms(self, balances: Sequence[Balance], price: Price | None, read: int) -> list[Room]:
-        return rooms_of(
-            balances, price, read=read, sharers=lambda name: self.services.sharers(name, self.position.account)
-        )
+    def _balances(self) -> tuple[Balance, ...]:
+        with self._noting_faults():
+            return self.services.ledger.balances(self.position.account)
+
+    def _rooms(self, balances: Sequence[Balance], price: Price | None) -> list[Room]:
+        return rooms_of(balances, price, sharers=lambda name: self.services.sharers(name, self.position.account))
 
     def _usage(self, call: _Call, response: LLMResult) -> Usage | None:
         messages = [g.message for row in response.generations for g in row if isinstance(g, ChatGeneration)]
@@ -192,14 +200,22 @@ class Tab:
         usd: Decimal | None = price.usd(read, written) if price else None
         return Usage(input_tokens=read, output_tokens=written, usd=usd, calls=1)
 
-    def _refused(self, refusal: Refusal) -> Refusal:
+    def _reserved(self, call: _Call, total: int | Refusal) -> int | Refusal:
+        """Reserve a call of `total` tokens and return them, or why not."""
+        refusal = total if isinstance(total, Refusal) else self._reserve(call, total)
+        if refusal is None:
+            return total
+        if not isinstance(total, Refusal) and refusal.what in ("tokens", "usd"):
+            refusal = replace(refusal, waits=True)  # somebody was faster: another look tells how much is left now
         if not refusal.waits:
             self.stop(refusal)
         return refusal
 
-    def _reserve(self, entry: str, amount: Amount) -> Refusal | None:
+    def _reserve(self, call: _Call, total: int) -> Refusal | None:
+        usd = call.price.usd(call.read, total - call.read) if call.price else None
         with self._noting_faults():
-            return self.services.ledger.reserve(entry, self.position.account, self.epoch, amount)
+            amount = Amount(tokens=total, usd=usd, calls=1)
+            return self.services.ledger.reserve(call.entry, self.position.account, self.epoch, amount)
 
     def _settle(self, call: _Call, usage: Usage | None) -> None:
         with self._noting_faults():
@@ -218,8 +234,8 @@ class Tab:
         return f"{self.position.account}@{self.epoch}:{call_id.hex}"
 
 
-def _amount(read: int, total: int, price: Price | None) -> Amount:
-    return Amount(tokens=total, usd=price.usd(read, total - read) if price else None, calls=1)
+def _is_cut(call: _Call, usage: Usage) -> bool:
+    return call.short is not None and usage.output_tokens >= (call.short.left or 0)
 
 
 def _names(facts: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -64,7 +64,7 @@ def test_the_input_of_a_call_is_estimated_by_calls_of_its_size(counted: int, rea
     costs = Costs()
     assert costs.input_of("a", counted) == counted
 
-    costs.learn_call("a", counted=10, read=80, total=100)
-    costs.learn_call("a", counted=40, read=90, total=100)
+    costs.learn_call("a", counted=10, read=80, written=20)
+    costs.learn_call("a", counted=40, read=90, written=10)
 
     assert costs.input_of("a", counted) == read
