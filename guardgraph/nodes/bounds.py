@@ -60,13 +60,13 @@ def fit(rooms: Sequence[Room], *, read: int, wanted: int, least: int, must: int 
     all that is left; it cannot do with less output than it `must` have. A refusal that `waits` may turn out otherwise
     once what others have reserved is settled.
     """
-    total = read + wanted
+    total, floor = read + wanted, read + max(least, must)
     for room in rooms:
         rest = room.tokens(room.rest, read)
         if rest < read + must:
-            return room.refusal(room.rest, read=read, total=read + max(least, must))
+            return room.refusal(room.rest, read=read, total=floor)
         fair = room.tokens(Decimal(room.rest) / room.sharers, read)
-        total = min(total, max(fair, read + least), rest)
+        total = min(total, max(fair, floor), rest)
     for room in rooms:
         if room.tokens(room.free, read) < total:
             return room.refusal(room.free, read=read, total=total, waits=True)

@@ -39,7 +39,7 @@ class Services:
     starting: Lock = field(default_factory=Lock)
     """Held while it is decided whether one more attempt can be paid for."""
     _slots: dict[str, Slots] = field(default_factory=dict[str, Slots])
-    _flights: dict[str, Amount] = field(default_factory=dict[str, Amount])
+    _flights: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
     _epochs: dict[str, int] = field(default_factory=dict[str, int])
     _lock: Lock = field(default_factory=Lock)
 
@@ -48,8 +48,8 @@ class Services:
         with self._lock:
             return self._slots.setdefault(account, Slots(limit))
 
-    def take_off(self, account: str, expects: Amount) -> None:
-        """Note that an attempt is under way."""
+    def take_off(self, account: str, expects: Amount | None) -> None:
+        """Note that an attempt is under way; `expects` is `None` where nobody knows what it costs."""
         with self._lock:
             self._flights[account] = expects
 
