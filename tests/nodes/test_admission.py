@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from langgraph.types import Overwrite, Send
+
+from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, OnTrip, Refuse, View, guard
+from guardgraph.nodes import KEY, Event, Here, Services, admission, task_of
+from guardgraph.state import Allowance, BadInput, Ending, Piece, Position, Task
+
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+PIECE = Piece(kind="background", title="house rules", value="be brief")
+LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans"}
+
+
+def admit(
+    asked: Any = "compare",
+    guards: Sequence[Guard] = (),
+    *,
+    here: Here | None = None,
+    begin: Any = lambda state: "planner",
+    **state: Any,
+) -> Any:
+    """Return what the way in of a team says to a task."""
+    node = admission(guards, team="team", begin=begin)
+    return node({"task": asked, **state}, {"configurable": {KEY: here or Here(Services(clock=lambda: NOW))}})
+
+
+def position_of(*guards: Guard, above: Position | None = None) -> Position:
+    return admit(guards=guards, here=Here(Services(clock=lambda: NOW), position=above)).update["position"]
+
+
+def above(**allowance: Any) -> Position:
+    return Position(
+        run_id="r",
+        account="r/work/worker:s#1",
+        work="r/work/worker:s#1",
+        path=("top", "worker"),
+        depth=1,
+        allowance=Allowance(**allowance),
+        started=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    "asked", ["compare", {"goal": "compare"}, Task(goal="compare"), {"goal": "compare", "stakes": "normal"}]
+)
+def test_a_task_is_a_text_its_fields_or_a_task(asked: Any) -> None:
+    task = task_of(asked)
+
+    assert (task.goal, task.stakes) == ("compare", "normal")
+    assert task.id
+
+
+def test_a_task_stays_as_it_is() -> None:
+    task = Task(goal="compare", id="mine")
+
+    assert task_of(task) is task
+    assert task_of(task.model_dump(mode="json")) == task
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (None, r'no task: pass \{"task"'),
+        ("", "goal: String should have at least 1 character"),
+        ("  ", "the goal is empty; say what is to be done"),
+        (7, "a text, a Task or a mapping of its fields, got int"),
+        (["compare"], "got list"),
+        ({}, "goal: Field required; its fields are goal, id, inputs"),
+        ({"goal": "g", "stake": "high"}, "stake: Extra inputs are not permitted; its fields are .*stakes"),
+        (
+            {"goal": "g", "stakes": "huge", "categories": ["fun"]},
+            "stakes: Input should be .*; categories.0: Input should",
+        ),
+        ({"goal": "g", "inputs": {"a": object()}}, "inputs.a"),
+        ({1: 2}, "goal: Field required"),
+    ],
+)
+def test_what_does_not_fit_is_named_field_by_field(asked: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        task_of(asked)
+    with pytest.raises(BadInput, match=message):
+        admit(asked)
+
+
+@pytest.mark.parametrize("given", [None, [], [PIECE], [PIECE.model_dump(mode="json")], (PIECE, PIECE)])
+def test_background_is_pieces_or_their_fields(given: Any) -> None:
+    assert admit(background=given).update["background"] == [PIECE] * len(given or [])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("be brief", "background: Input should be a valid list; the fields of a piece are kind, title"),
+        ([{"kind": "rumour", "title": "t"}], "0.kind: Input should be 'result'"),
+        ([PIECE, {"kind": "gap"}], "1.title: Field required"),
+        ([{"kind": "gap", "title": "t", "vale": 1}], "0.vale: Extra inputs are not permitted"),
+    ],
+)
+def test_background_that_does_not_fit_is_bad_input(given: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        admit(background=given)
+
+
+def test_an_admitted_task_goes_where_the_team_begins() -> None:
+    sends = [Send("worker", {})]
+    seen: list[Any] = []
+
+    def begin(state: Any) -> Any:
+        seen.append(state)
+        return sends
+
+    said = admit({"goal": "compare"}, begin=begin, background=[PIECE])
+
+    assert said.goto == sends
+    assert seen[0]["task"].goal == "compare"
+    assert (seen[0]["background"], seen[0]["round"]) == ([PIECE], 1)
+    assert seen[0]["position"] == said.update["position"]
+
+
+def test_all_that_belongs_to_the_run_before_is_reset() -> None:
+    update = admit(results=["old"], outcome="old", round=7).update
+
+    assert {name for name, value in update.items() if isinstance(value, Overwrite) and value.value == []} == LISTS
+    assert all(update[name] is None for name in ("plan", "draft", "ending", "outcome"))
+    assert update["round"] == 1
+
+
+def test_the_first_team_stands_at_the_top_of_a_run_of_its_own() -> None:
+    one, other = position_of(), position_of()
+
+    assert one == Position(run_id=one.run_id, account=one.run_id, work=one.run_id, path=("team",), started=NOW)
+    assert one.run_id != other.run_id
+    named = admit(here=Here(Services(clock=lambda: NOW), run_id="mine")).update["position"]
+    assert (named.run_id, named.account) == ("mine", "mine")
+
+
+def test_without_anything_at_hand_a_team_keeps_its_own_time() -> None:
+    node = admission([Depth(2)], team="team", begin=lambda state: "planner")
+
+    assert node({"task": "compare"}, {}).update["position"].started.utcoffset() == timedelta(0)
+
+
+def test_a_nested_team_stands_below_the_agent_that_called_it() -> None:
+    nested = position_of(above=above(tokens=50, depth=4))
+
+    assert nested.account.startswith("r/work/worker:s#1/team-")
+    assert (nested.run_id, nested.path, nested.depth, nested.work) == ("r", ("top", "worker"), 1, nested.account)
+    assert nested.allowance == Allowance(tokens=50, depth=4)
+    assert position_of(above=above()).account != nested.account, "the same agent may call it twice"
+
+
+def test_guards_narrow_the_allowance_and_never_widen_it() -> None:
+    guards: list[Guard] = [Depth(9), Depth(3), Budget(tokens=200, calls=5, reserve=0), Deadline(60)]
+
+    allowance = position_of(*guards, above=above(tokens=50)).allowance
+
+    assert allowance == Allowance(tokens=50, calls=5, depth=3, deadline=NOW + timedelta(seconds=60))
+    assert allowance.within(above(tokens=50).allowance)
+
+
+@pytest.mark.parametrize(
+    ("own", "inherited", "reserve"),
+    [(100, None, 0.2), (100, 200, 0.2), (100, 100, 0), (100, 50, 0), (None, 50, 0), (None, None, 0)],
+)
+def test_the_reserve_is_kept_where_the_budget_is_made_narrower(
+    own: int | None, inherited: int | None, reserve: float
+) -> None:
+    position = position_of(Budget(tokens=own, reserve=0.2), above=above(tokens=inherited))
+
+    assert position.reserve == reserve
+    assert position.work == (f"{position.account}/work" if reserve else position.account)
+
+
+def test_the_name_of_a_team_cannot_break_its_account() -> None:
+    node = admission([], team="a/b c", begin=lambda state: "planner")
+
+    position = node({"task": "t"}, {"configurable": {KEY: Here(Services(), position=above())}}).update["position"]
+
+    assert "/a%2Fb%20c-" in position.account
+
+
+@pytest.mark.parametrize(
+    ("on_trip", "status"), [(Finish(), "failed"), (Escalate(), "escalated"), (Refuse(), "refused")]
+)
+def test_a_task_that_a_guard_stops_goes_to_the_end_with_the_reason(on_trip: OnTrip, status: Any) -> None:
+    @guard(at="admission", on_trip=on_trip)
+    def no_rivals(view: View) -> str | None:
+        return "names a rival" if "ACME" in view.subject.goal else None
+
+    told: list[Event] = []
+    said = admit("praise ACME", [no_rivals], here=Here(Services(listen=told.append)))
+
+    assert said.goto == "conclude"
+    assert said.update["ending"] == Ending(status=status, stopped_by="no_rivals", reason="names a rival")
+    assert [verdict.action for verdict in said.update["verdicts"].value] == ["trip"]
+    assert [event.kind for event in told] == ["verdict"]
+    assert admit("compare", [no_rivals]).goto == "planner"
+
+
+def test_only_guards_of_the_admission_are_asked() -> None:
+    @guard(at="handoff")
+    def elsewhere(view: View) -> str:
+        return "not here"
+
+    assert admit(guards=[elsewhere]).update["verdicts"].value == []
+
+
+@pytest.mark.parametrize(("limit", "goes"), [(0, "conclude"), (1, "planner")])
+def test_a_nested_team_that_stands_too_deep_is_stopped(limit: int, goes: str) -> None:
+    assert admit(guards=[Depth(9)], here=Here(Services(), position=above(depth=limit))).goto == goes
