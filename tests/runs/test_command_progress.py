@@ -150,7 +150,7 @@ def test_the_bar_has_marks_at_50_80_and_100_percent(spent: float, filled: int) -
 def test_the_display_names_at_most_eight_agents() -> None:
     at_work = tuple((f"worker-{number}", "x" * 200, 1.0) for number in range(11))
 
-    text = plain(shown(Standing(at_work, 2, 1_500, None, 0.5, 3.0)))
+    text = plain(shown(Standing(at_work, 2, 1_500, None, Allowance(), 0.5, 3.0)))
 
     assert "worker-7" in text
     assert "worker-8" not in text
@@ -159,16 +159,31 @@ def test_the_display_names_at_most_eight_agents() -> None:
     assert "budget" in text
 
 
+@pytest.mark.parametrize(
+    ("usd", "cap", "said"),
+    [
+        (Decimal(0), Allowance(), "0 at work, 1 done · 1,500 tokens · $0.00 · 2.0 s"),
+        (Decimal("0.0012345"), Allowance(tokens=9_000), "1,500 of 9,000 tokens · $0.0012 · 2.0 s"),
+        (Decimal("0.30"), Allowance(usd=Decimal(2)), "1,500 tokens · $0.30 of $2.00 · 2.0 s"),
+        (None, Allowance(usd=Decimal(2)), "price unknown of $2.00"),
+    ],
+)
+def test_what_was_spent_stands_beside_what_may_be_spent(usd: Decimal | None, cap: Allowance, said: str) -> None:
+    assert said in plain(shown(Standing((), 1, 1_500, usd, cap, None, 2.0)))
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_thread_and_trips_are_told_as_they_happen_on_a_terminal_and_elsewhere(is_terminal: bool) -> None:
+def test_thread_trips_and_failures_are_told_as_they_happen_on_a_terminal_and_elsewhere(is_terminal: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=is_terminal, width=80)
     with watching(no_books, thread="t", quiet=False, console=console) as listen:
         assert listen is not None
         listen(STARTED)
         listen(event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"))
+        listen(event("agent_finished", "team", "worker", status="failed", goal="look", attempt=1, error="no luck"))
     written = console.file.getvalue()  # type: ignore[attr-defined] - it is the StringIO above
 
     assert written.count("thread t") == 1
+    assert "worker failed: no luck" in written
     assert "guard Depth trips at dispatch: too deep" in written
     assert ("worker starts: look" in written) is not is_terminal
 

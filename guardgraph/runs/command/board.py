@@ -26,6 +26,8 @@ class Standing(NamedTuple):
     tokens: int
     usd: Decimal | None
     """`None` when a price is unknown."""
+    cap: Allowance
+    """What the run may spend, with what earlier attempts of it have spent."""
     spent: float | None
     """The part of the tightest limit on tokens, money or calls that is spent; `None` without one."""
     seconds: float
@@ -66,8 +68,9 @@ class Board:
         now = monotonic()
         with self._lock:
             at_work = tuple((agent, goal, now - since) for agent, goal, since in self._at_work.values())
-            spent = self._balance.spent
-            return Standing(at_work, self._finished, spent.tokens, spent.usd, _part(self._balance), now - self.began)
+            spent, cap = self._balance.spent, self._balance.cap
+            part = _part(self._balance)
+            return Standing(at_work, self._finished, spent.tokens, spent.usd, cap, part, now - self.began)
 
 
 def line_of(event: Event, seconds: float) -> str | None:

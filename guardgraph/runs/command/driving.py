@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from rich.console import Console
 from sqlalchemy import make_url
 
 from guardgraph.runs.command.exit_code import code_of_run
@@ -41,10 +42,13 @@ def drive(
     """
     if out is not None:
         check_file(out)
+    screen = Console(stderr=True, quiet=as_json)
     with (
         Runner(url, graphs=graphs) as runner,
-        watching(SQLLedger(runner.saver.engine).balances, thread=thread, quiet=as_json) as runner.listen,
-        _draining(runner, quiet=as_json),
+        watching(
+            SQLLedger(runner.saver.engine).balances, thread=thread, quiet=as_json, console=screen
+        ) as runner.listen,
+        _draining(runner, screen),
         _unlogged(quiet=as_json),
     ):
         run = work(runner)
@@ -76,7 +80,7 @@ def resume_line(thread_id: str, db: str | None) -> str:
 
 
 @contextmanager
-def _draining(runner: Runner, *, quiet: bool) -> Generator[None]:
+def _draining(runner: Runner, screen: Console) -> Generator[None]:
     """Let Ctrl-C stop the runner after the superstep under way; the second one raises as ever."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -86,8 +90,7 @@ def _draining(runner: Runner, *, quiet: bool) -> Generator[None]:
     def drain(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
         runner.stop()
-        if not quiet:
-            click.echo("stopping when the agents at work are done; Ctrl-C again stops at once", err=True)
+        screen.print("stopping when the agents at work are done; Ctrl-C again stops at once", soft_wrap=True)
 
     signal.signal(signal.SIGINT, drain)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -28,8 +29,9 @@ def watching(
 ) -> Generator[Callable[[Event], None] | None]:
     """Give what is to be told every event; it is shown until the block ends.
 
-    On a terminal it is a display that changes, elsewhere one line for each event; `None`, and nothing, if `quiet`. The
-    name of the thread comes first, so that a run that is cut off can be resumed. `books` tells what was spent.
+    On a terminal it is a display that changes, below the alerts, trips and failures so far; elsewhere it is one line
+    for each event; `None`, and nothing, if `quiet`. The name of the thread comes first, so that a run that is cut off
+    can be resumed. `books` tells what was spent.
     """
     if quiet:
         yield None
@@ -42,8 +44,9 @@ def watching(
         for head in heads:
             screen.print(head, soft_wrap=True)
         line = line_of(event, board.standing().seconds)
-        if line is not None and (event.kind == "verdict" or not screen.is_terminal):
-            screen.print(Text(line, style=_style(event)), soft_wrap=True)
+        style = _style(event)
+        if line is not None and (style or not screen.is_terminal):
+            screen.print(Text(line, style=style), soft_wrap=True)
 
     if not screen.is_terminal:
         yield log
@@ -64,9 +67,7 @@ def shown(standing: Standing) -> Group:
     more = len(standing.at_work) - _AGENTS
     if more > 0:
         table.add_row("", Text(f"and {more} more"), "")
-    usd = "price unknown" if standing.usd is None else f"${standing.usd.normalize():f}"
-    spent = f"{len(standing.at_work)} at work, {standing.finished} done · {standing.tokens:,} tokens · {usd}"
-    lines: list[Table | Text] = [table, Text(f"{spent} · {standing.seconds:.1f} s", style="dim")]
+    lines: list[Table | Text] = [table, Text(_counted(standing), style="dim")]
     if standing.spent is not None:
         lines.append(budget_bar(standing.spent))
     return Group(*lines)
@@ -84,7 +85,27 @@ def budget_bar(spent: float) -> Text:
     return bar.append(f" {spent:.0%}")
 
 
+def _counted(standing: Standing) -> str:
+    cap = standing.cap
+    tokens = f"{standing.tokens:,}" + (f" of {cap.tokens:,}" if cap.tokens is not None else "")
+    usd = "price unknown" if standing.usd is None else _dollars(standing.usd)
+    limit = f" of {_dollars(cap.usd)}" if cap.usd is not None else ""
+    agents = f"{len(standing.at_work)} at work, {standing.finished} done"
+    return f"{agents} · {tokens} tokens · {usd}{limit} · {standing.seconds:.1f} s"
+
+
+def _dollars(usd: Decimal) -> str:
+    return f"${usd:.4f}" if usd % Decimal("0.01") else f"${usd:.2f}"
+
+
 def _style(event: Event) -> str:
-    if event.kind != "verdict":
-        return ""
-    return "bold red" if event.data.get("action") == "trip" else "yellow"
+    """Return how news is shown; nothing for what is none."""
+    match event.kind, event.data:
+        case "verdict", {"action": "trip"}:
+            return "bold red"
+        case "verdict", _:
+            return "yellow"
+        case "agent_finished", {"error": str()}:
+            return "red"
+        case _:
+            return ""
