@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+
+from guardgraph.nodes import Services, Tab, price_of
+from guardgraph.state import Allowance, Amount, MemoryLedger, Position, Refusal, StorageBusy, Usage
+
+FREE = {"ls_provider": "offline", "ls_model_name": "scripted"}
+MINI = {"ls_provider": "openai", "ls_model_name": "gpt-5-mini"}
+TEAM, MINE = "run/work", "run/work/worker:a#1"
+
+
+@dataclass
+class Desk:
+    """An attempt's tab, and the books behind it."""
+
+    cap: Allowance
+    services: Services = field(default_factory=Services)
+    expected: Amount | None = None
+
+    def __post_init__(self) -> None:
+        self.services.ledger.open(TEAM, self.cap)
+        self.tab = self.another("a")
+
+    def another(self, subtask: str) -> Tab:
+        """Return the tab of one more attempt, and let it take off."""
+        account = f"{TEAM}/worker:{subtask}#1"
+        place = Position(run_id="run", account=account, work=account, path=("worker",), started=self.services.clock())
+        self.services.take_off(account, self.expected)
+        epoch = self.services.ledger.open(account, Allowance())
+        return Tab(self.services, place, epoch, "worker", expected=self.expected)
+
+    @property
+    def spent(self) -> Usage:
+        return self.services.ledger.usage(TEAM)
+
+    @property
+    def held(self) -> int:
+        return self.services.ledger.balances(TEAM)[-1].reserved.tokens
+
+
+def desk(tokens: int | None = 1_000, *, usd: str | None = None, calls: int | None = None, **facts: Any) -> Desk:
+    return Desk(Allowance(tokens=tokens, usd=None if usd is None else Decimal(usd), calls=calls), **facts)
+
+
+def said(read: int | None, written: int = 0, text: str = "said", **metadata: Any) -> LLMResult:
+    usage = {"input_tokens": read, "output_tokens": written, "total_tokens": (read or 0) + written, **metadata}
+    return LLMResult(generations=[[ChatGeneration(message=AIMessage(text, usage_metadata=usage if read else None))]])
+
+
+def call(tab: Tab, answer: LLMResult, *, counted: int = 80, facts: dict[str, Any] = FREE) -> Refusal | None:
+    """Make one call; return why it was refused."""
+    run_id = uuid4()
+    refusal = tab.begin(run_id, counted, facts)
+    if refusal is None:
+        tab.end(run_id, answer)
+    return refusal
+
+
+def test_a_call_is_booked_adopted_and_settled_once() -> None:
+    at = desk()
+    run_id = uuid4()
+
+    assert at.tab.book(80, 20, FREE) == 20
+    assert at.held == 100
+    assert at.tab.begin(run_id, 500, FREE) is None
+    assert at.tab.begin(run_id, 500, FREE) is None, "the meter behind the asynchronous one asks again"
+    assert at.held == 100
+    at.tab.waive()
+    assert at.held == 100, "what a call has adopted is not given back"
+    at.tab.end(run_id, said(70, 10))
+    at.tab.end(run_id, said(70, 10))
+
+    assert (at.held, at.spent.tokens, at.spent.calls) == (0, 80, 1)
+    assert at.tab.said == "said"
+
+
+def test_what_is_booked_for_a_call_that_never_came_is_given_back() -> None:
+    at = desk()
+    at.tab.book(80, 20, FREE)
+
+    at.tab.waive()
+    at.tab.waive()
+
+    assert (at.held, at.spent) == (0, Usage())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted", "bound"),
+    [(None, None, None), (None, 20, 20), (9_000, None, 4_096), (9_000, 20, 20), (90, 20, 10)],
+)
+def test_a_call_may_write_what_it_wants_and_never_more_than_is_left(
+    tokens: int | None, wanted: int | None, bound: int | None
+) -> None:
+    assert desk(tokens).tab.book(80, wanted, FREE) == bound
+
+
+def test_those_under_way_share_what_is_left_but_each_gets_what_it_expects() -> None:
+    unknown, known = desk(), desk(expected=Amount(tokens=600))
+    for at in (unknown, known):
+        at.another("b")
+
+    assert unknown.tab.book(80, None, FREE) == 1_000 // 2 - 80
+    assert known.tab.book(80, None, FREE) == 600 - 80
+
+
+def test_a_call_whose_output_is_cut_by_the_budget_leaves_a_partial_result() -> None:
+    at = desk(100)
+    at.tab.book(80, 50, FREE)
+    run_id = uuid4()
+    at.tab.begin(run_id, 80, FREE)
+
+    at.tab.end(run_id, said(80, 20))
+
+    assert at.tab.stopped == Refusal(MINE, "tokens", 50, 20)
+
+
+def test_a_later_call_that_is_not_cut_makes_up_for_one_that_was() -> None:
+    at = desk(1_000)
+    at.another("b")
+    for written in (420, 10):
+        at.tab.book(80, None, FREE)
+        assert call(at.tab, said(80, written)) is None
+
+    assert at.tab.stopped is None
+
+
+def test_a_call_that_ends_by_itself_or_at_its_own_limit_is_not_cut() -> None:
+    for tokens, wanted, written in ((100, 50, 19), (1_000, 20, 20)):
+        at = desk(tokens)
+        at.tab.book(80, wanted, FREE)
+        call(at.tab, said(80, written))
+
+        assert at.tab.stopped is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "held"),
+    [
+        pytest.param({"max_tokens": 20}, 100, id="its own bound"),
+        pytest.param({"max_completion_tokens": 30}, 110, id="by another name"),
+        pytest.param({"ls_max_tokens": 40}, 120, id="as traces name it"),
+        pytest.param({}, 1_000, id="unknown: all that is left"),
+        pytest.param({"max_tokens": 20, "tools": ["x" * 396]}, 200, id="tools are read too"),
+    ],
+)
+def test_a_call_of_a_foreign_agent_reserves_what_it_may_write(facts: dict[str, Any], held: int) -> None:
+    at = desk()
+
+    assert at.tab.begin(uuid4(), 80, FREE | facts) is None
+    assert at.held == held
+
+
+def test_a_call_without_a_bound_reserves_the_most_that_any_wrote_or_what_the_attempt_still_expects() -> None:
+    at = desk(expected=Amount(tokens=300))
+
+    reserved: list[int] = []
+    for written in (20, 120, 20):
+        run_id = uuid4()
+        at.tab.begin(run_id, 80, FREE)
+        reserved.append(at.held)
+        at.tab.end(run_id, said(80, written))
+
+    assert reserved == [300, 200, 200]
+
+
+def test_calls_of_one_attempt_at_the_same_time_reserve_together_what_it_expects() -> None:
+    at = desk(expected=Amount(tokens=300))
+    call(at.tab, said(80, 20))
+
+    for _ in range(2):
+        assert at.tab.begin(uuid4(), 80, FREE) is None
+
+    assert at.held == 200 + 100
+
+
+@pytest.mark.parametrize(("tokens", "fits"), [(99, False), (100, True)])
+def test_a_call_whose_bound_cannot_be_changed_is_refused_where_less_is_left(tokens: int, fits: bool) -> None:
+    refusal = desk(tokens).tab.begin(uuid4(), 80, FREE | {"max_tokens": 20})
+
+    assert refusal == (None if fits else Refusal(TEAM, "tokens", 100, 99))
+
+
+def test_a_refusal_is_sticky() -> None:
+    at = desk(50)
+    first = at.tab.begin(uuid4(), 80, FREE)
+
+    assert first is not None
+    assert not first.waits
+    assert at.tab.begin(uuid4(), 1, FREE) == first
+    assert at.tab.book(1, 1, FREE) == first
+    assert at.tab.stopped == first
+
+
+def test_a_refusal_that_waits_is_none_until_nobody_waits_any_more() -> None:
+    at = desk()
+    at.another("b").begin(uuid4(), 480, FREE | {"max_tokens": 500})
+    refusal = at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20})
+    assert refusal is not None
+    assert refusal.waits
+    assert at.tab.stopped is None
+
+    at.tab.stop(refusal)
+
+    assert at.tab.stopped is not None
+    assert not at.tab.stopped.waits, "or those who ask again would wait for ever"
+
+
+@pytest.mark.parametrize("answer", [said(None), LLMResult(generations=[[Generation(text="said")]])])
+def test_a_call_that_reports_nothing_is_settled_in_full(answer: LLMResult) -> None:
+    at = desk()
+
+    call(at.tab, answer, facts=FREE | {"max_tokens": 20})
+
+    assert (at.held, at.spent.tokens, at.spent.calls) == (0, 100, 1)
+
+
+def test_an_answer_out_of_a_cache_costs_nothing() -> None:
+    at = desk()
+
+    call(at.tab, said(80, 20, total_cost=0))
+
+    assert at.spent == Usage(calls=1)
+
+
+class Refused(Exception):
+    status_code = 429
+
+
+@pytest.mark.parametrize(("error", "spent"), [(Refused(), 0), (OSError("cut"), 100)])
+def test_a_call_that_fails_costs_all_of_it_unless_the_server_refused_it(error: Exception, spent: int) -> None:
+    at = desk()
+    run_id = uuid4()
+    at.tab.begin(run_id, 80, FREE | {"max_tokens": 20})
+
+    at.tab.fail(run_id, error)
+    at.tab.fail(run_id, error)
+
+    assert (at.held, at.spent.tokens, at.spent.calls) == (0, spent, 1)
+
+
+def test_once_the_attempt_is_over_its_calls_are_refused_and_what_is_open_counts_in_full() -> None:
+    at = desk()
+    late = uuid4()
+    at.tab.begin(late, 80, FREE | {"max_tokens": 20})
+
+    at.services.ledger.close(MINE, at.tab.epoch)
+    at.tab.end(late, said(1, 1))
+
+    assert at.spent.tokens == 100
+    assert at.tab.begin(uuid4(), 1, FREE) == Refusal(MINE, "closed")
+
+
+def test_the_number_of_calls_is_limited_too() -> None:
+    at = desk(None, calls=1)
+
+    assert call(at.tab, said(80, 20)) is None
+    assert call(at.tab, said(80, 20)) == Refusal(TEAM, "calls", 1, 0)
+
+
+def test_money_is_reserved_and_spent_at_the_price_of_the_model() -> None:
+    at, price = desk(None, usd="0.01"), price_of("openai", "gpt-5-mini")
+    assert price is not None
+
+    bound = at.tab.book(1_000, None, MINI)
+    assert bound == 4_096
+    assert at.services.ledger.balances(TEAM)[-1].reserved.usd == price.usd(1_000, 4_096)
+    call(at.tab, said(900, 100), facts=MINI)
+
+    assert at.spent.usd == price.usd(900, 100)
+
+
+def test_money_bounds_what_a_call_may_write() -> None:
+    price = price_of("openai", "gpt-5-mini")
+    assert price is not None
+    at = desk(None, usd=str(price.usd(1_000, 333)))
+
+    assert at.tab.book(1_000, None, MINI) == 333
+
+
+def test_a_model_of_unknown_price_is_not_called_where_money_is_limited() -> None:
+    at = desk(None, usd="1")
+
+    assert at.tab.begin(uuid4(), 80, {}) == Refusal(TEAM, "price")
+
+
+@dataclass
+class Broken(MemoryLedger):
+    """Books that are out of reach for one kind of entry."""
+
+    method: str
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def _fail(self, method: str) -> None:
+        if method == self.method:
+            raise StorageBusy("the books are out of reach; try again")
+
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+        self._fail("reserve")
+        return super().reserve(entry, account, epoch, amount)
+
+    def settle(self, entry: str, usage: Usage | None) -> None:
+        self._fail("settle")
+        super().settle(entry, usage)
+
+
+@pytest.mark.parametrize("method", ["reserve", "settle"])
+def test_a_fault_of_the_books_is_remembered_even_where_it_is_swallowed(method: str) -> None:
+    at = desk(services=Services(ledger=Broken(method)))
+
+    with pytest.raises(StorageBusy, match="out of reach"):
+        call(at.tab, said(80, 20))
+
+    assert str(at.tab.fault) == "the books are out of reach; try again"
+
+
+@dataclass
+class Crowded(MemoryLedger):
+    """Books in which somebody else reserves between every look and the reservation."""
+
+    others: list[UUID] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+        if not self.others:
+            self.others.append(uuid4())
+            super().reserve(self.others[0].hex, TEAM, 1, Amount(tokens=950))
+        return super().reserve(entry, account, epoch, amount)
+
+
+def test_who_was_too_slow_asks_again() -> None:
+    books = Crowded()
+    at = desk(services=Services(ledger=books))
+
+    refusal = at.tab.book(80, 20, FREE)
+    assert isinstance(refusal, Refusal)
+    assert refusal.waits
+    books.settle(books.others[0].hex, Usage(input_tokens=905))
+
+    assert at.tab.book(80, 20, FREE) == 15
