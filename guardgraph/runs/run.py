@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from guardgraph.state import Outcome, Result, Usage
+from guardgraph.state import Gap, Outcome, Result, Usage
 
 __all__ = ("Run", "RunStatus", "Waiting")
 
@@ -45,7 +45,7 @@ class Run:
     """The state of the outermost team."""
 
     def __str__(self) -> str:
-        """Say it in a few lines."""
+        """Say it in a few lines: how it stands, what it cost, its value, what is missing and why, what it waits for."""
         return "\n".join([self._head(), self._spent(), *self._said()])
 
     def _head(self) -> str:
@@ -53,24 +53,45 @@ class Run:
         return f"{self.status}{by} · {self.graph} · thread {self.thread_id}"
 
     def _spent(self) -> str:
-        usage = self.usage
-        usd = "price unknown" if usage.usd is None else f"${usage.usd.normalize():f}"
+        usage, said = self.usage, "no model calls"
+        if usage.calls:
+            usd = "price unknown" if usage.usd is None else f"${usage.usd.normalize():f}"
+            said = f"{usage.tokens:,} tokens in {_counted(usage.calls, 'model call')}, {usd}"
+        if self.outcome is not None:  # before, nobody has added up the time
+            said += f", {usage.seconds:.1f} s"
         worked = sum(1 for result in self.results if result.has_value)
-        return (
-            f"{usage.tokens} tokens in {usage.calls} model calls, {usd}, {usage.seconds:.1f} s; "
-            f"{worked} of {len(self.results)} attempts gave a result"
-        )
+        tried = _counted(len(self.results), "attempt")
+        return f"{said}; {worked} of {tried} gave a result" if self.results else said
 
     def _said(self) -> list[str]:
         lines: list[str] = []
         if self.outcome is not None:
-            lines.append(f"value: {_short(self.outcome.value)}")
-            if self.outcome.gaps:
-                gaps = "; ".join(f"{gap.subtask}: {gap.reason}" for gap in self.outcome.gaps[:3])
-                more = f" (+{len(self.outcome.gaps) - 3} more)" if len(self.outcome.gaps) > 3 else ""
-                lines.append(f"missing: {_short(gaps, 300)}{more}")
+            lines.append("no value" if self.outcome.value is None else f"value: {_short(self.outcome.value)}")
+            ending = self.state.get("ending")
+            if ending is not None and ending.reason:
+                lines.append(f"stopped: {_short(ending.reason)}")
+            lines.extend(_missing(self.outcome.gaps))
         lines.extend(f"waits for an answer to {wait.id}: {_short(wait.value)}" for wait in self.waiting)
         return lines
+
+
+def _missing(gaps: Sequence[Gap]) -> list[str]:
+    """Return one line per reason, at most three; what is missing in a nested team is named by its way."""
+    by_reason: dict[str, list[str]] = {}
+    for gap in gaps:
+        by_reason.setdefault(gap.reason, []).append("/".join((*gap.path, gap.subtask)))
+    lines = [f"missing: {_listed(names)}: {_short(reason)}" for reason, names in list(by_reason.items())[:3]]
+    rest = sum(map(len, list(by_reason.values())[3:]))
+    return [*lines, f"missing: {rest} more"] if rest else lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _short(value: Any, limit: int = 160) -> str:

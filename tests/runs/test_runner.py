@@ -237,9 +237,27 @@ def test_the_summary_is_what_a_person_wants_to_read(runner: Runner, worked: Path
 
     first, second, third = str(run).splitlines()
     assert first == "completed · flat · thread mine"
-    assert second.startswith("0 tokens in 0 model calls, $0, ")
+    assert second.startswith("no model calls, ")
     assert second.endswith("3 of 3 attempts gave a result")
     assert third == f"value: {VALUE}"
+
+
+def test_the_history_of_a_thread_is_told_newest_first(runner: Runner, worked: Path) -> None:
+    run = runner.run("flat", "t")
+
+    history = runner.history(run.thread_id)
+
+    assert {frozenset(one) for one in history} == {frozenset({"id", "at", "step", "source", "channels"})}
+    assert [one["step"] for one in history] == list(range(len(history) - 2, -2, -1))
+    assert [one["source"] for one in history] == ["loop"] * (len(history) - 1) + ["input"]
+    assert [one["at"] for one in history] == sorted((one["at"] for one in history), reverse=True)
+    assert len({one["id"] for one in history}) == len(history)
+    assert history[0]["channels"] == ["outcome"]
+    assert "branch:to:conclude" in history[1]["channels"]
+    assert all(one["channels"] == sorted(one["channels"]) for one in history)
+    assert runner.history(run.thread_id, limit=2) == history[:2]
+    with pytest.raises(UnknownThread):
+        runner.history("nowhere")
 
 
 def test_runs_at_once_do_not_meet(runner: Runner, worked: Path) -> None:

@@ -74,7 +74,7 @@ class Crew:
         if request.round > 1:
             return Plan()
         goals = ["a", "b", "c"]
-        return Plan(subtasks=tuple(Subtask(id=g, goal=g, depends_on=goals[:n]) for n, g in enumerate(goals)))
+        return Plan(subtasks=tuple(Subtask(id=g, goal=g, depends_on=tuple(goals[:n])) for n, g in enumerate(goals)))
 
     def work(self, request: Request) -> str:
         self.worked[request.goal] += 1
