@@ -23,20 +23,21 @@ def new_database() -> Generator[str]:
     The server is that of `GUARDGRAPH_TEST_POSTGRES_URL`. Raises `Missing` where it does not answer within 10 seconds.
     """
     psycopg = peer("psycopg", distribution="psycopg")
-    sql = peer("psycopg.sql", distribution="psycopg")
     address = make_url(os.environ.get("GUARDGRAPH_TEST_POSTGRES_URL", _SERVER)).set(drivername="postgresql")
     server = address.set(database=address.database or "postgres").render_as_string(hide_password=False)
     name = f"guardgraph_bench_{uuid4().hex}"
 
-    def administer(statement: str) -> None:
+    def administer(query: str) -> None:
+        """Run the statement that `query` returns; a name cannot be a parameter of it, so the server quotes it."""
         with psycopg.connect(server, autocommit=True, connect_timeout=10) as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+            (statement,) = connection.execute(query, [name]).fetchone()
+            connection.execute(statement)
 
     try:
-        administer("CREATE DATABASE {}")
+        administer("SELECT format('CREATE DATABASE %%I', %s::text)")
     except psycopg.OperationalError as error:
         raise Missing(f"PostgreSQL does not answer: {str(error).strip().splitlines()[0]}") from error
     try:
         yield address.set(database=name).render_as_string(hide_password=False)
     finally:
-        administer("DROP DATABASE {} WITH (FORCE)")
+        administer("SELECT format('DROP DATABASE %%I WITH (FORCE)', %s::text)")
