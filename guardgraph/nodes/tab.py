@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 from uuid import UUID, uuid4
 
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langgraph.errors import GraphBubbleUp
 
@@ -22,6 +23,8 @@ __all__ = ("AllowanceSpent", "Tab")
 
 _DEFAULT_OUTPUT = 4_096
 _BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "ls_max_tokens")
+_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
 
 
 class AllowanceSpent(GraphBubbleUp):
@@ -132,7 +135,7 @@ class Tab:
             return
         usage = self._usage(call, response)
         self._settle(call, usage)
-        self._cut = call.short if usage is not None and _is_cut(call, usage) else None
+        self._cut = call.short if any(map(_is_cut, _messages(response))) else None
         if usage is not None:
             self.services.costs.learn_call(
                 self.agent, counted=call.counted, read=usage.input_tokens, written=usage.output_tokens
@@ -186,7 +189,7 @@ class Tab:
         return rooms_of(balances, price, sharers=lambda name: self.services.sharers(name, self.position.account))
 
     def _usage(self, call: _Call, response: LLMResult) -> Usage | None:
-        messages = [g.message for row in response.generations for g in row if isinstance(g, ChatGeneration)]
+        messages = _messages(response)
         for message in messages:
             self.said = message.text or self.said
         told = [u for u in (getattr(m, "usage_metadata", None) for m in messages) if u]
@@ -234,8 +237,15 @@ class Tab:
         return f"{self.position.account}@{self.epoch}:{call_id.hex}"
 
 
-def _is_cut(call: _Call, usage: Usage) -> bool:
-    return call.short is not None and usage.output_tokens >= (call.short.left or 0)
+def _messages(response: LLMResult) -> list[BaseMessage]:
+    return [one.message for row in response.generations for one in row if isinstance(one, ChatGeneration)]
+
+
+def _is_cut(message: BaseMessage) -> bool:
+    """Tell whether a provider says that it ended an answer at the bound."""
+    told: dict[str, Any] = message.response_metadata
+    reasons = [told.get(name) for name in _REASONS] + [(told.get("incomplete_details") or {}).get("reason")]
+    return any(str(reason).lower() in _CUT for reason in reasons)
 
 
 def _names(facts: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from guardgraph.nodes import Costs, Flight, may_start
@@ -36,6 +38,21 @@ def test_an_attempt_of_unknown_cost_starts_alone_and_waits_beside_others() -> No
     assert refusal.waits
 
 
+@pytest.mark.parametrize(("cap", "starts"), [(15_999, False), (16_000, True)])
+def test_attempts_of_unknown_cost_are_each_presumed_to_need_8000_tokens(cap: int, starts: bool) -> None:
+    flights = {"r/b": Flight("r/b", None, Amount())}
+
+    assert (may_start("r/a", None, above=[balance(cap)], flights=flights) is None) is starts
+
+
+@pytest.mark.parametrize(("usd", "starts"), [("0.19", False), ("0.20", True)])
+def test_attempts_of_unknown_cost_are_each_presumed_to_need_ten_cents(usd: str, starts: bool) -> None:
+    limited = Balance("r", Allowance(usd=Decimal(usd)), Amount(), Amount())
+    flights = {"r/b": Flight("r/b", None, Amount())}
+
+    assert (may_start("r/a", None, above=[limited], flights=flights) is None) is starts
+
+
 def test_code_starts_when_all_is_spent_for_it_can_take_from_nobody() -> None:
     assert may_start("r/a", None, above=[balance(100, 100)], flights={}, may_be_free=True) is None
     assert may_start("r/a", None, above=[balance(100, 100)], flights={}) is not None
@@ -68,3 +85,13 @@ def test_the_input_of_a_call_is_estimated_by_calls_of_its_size(counted: int, rea
     costs.learn_call("a", counted=40, read=90, written=10)
 
     assert costs.input_of("a", counted) == read
+
+
+def test_the_largest_output_of_any_call_is_remembered() -> None:
+    costs = Costs()
+    assert costs.largest_output("a") == 0
+
+    for written in (20, 30, 10):
+        costs.learn_call("a", counted=10, read=80, written=written)
+
+    assert costs.largest_output("a") == 30

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -50,9 +50,16 @@ def desk(tokens: int | None = 1_000, *, usd: str | None = None, calls: int | Non
     return Desk(Allowance(tokens=tokens, usd=None if usd is None else Decimal(usd), calls=calls), **facts)
 
 
-def said(read: int | None, written: int = 0, text: str = "said", **metadata: Any) -> LLMResult:
-    usage = {"input_tokens": read, "output_tokens": written, "total_tokens": (read or 0) + written, **metadata}
-    return LLMResult(generations=[[ChatGeneration(message=AIMessage(text, usage_metadata=usage if read else None))]])
+def said(read: int | None, written: int = 0, *, extra: dict[str, Any] | None = None, **facts: Any) -> LLMResult:
+    """Return an answer with its usage (and what is `extra` in it), and other facts about it."""
+    usage: Any = {
+        "input_tokens": read,
+        "output_tokens": written,
+        "total_tokens": (read or 0) + written,
+        **(extra or {}),
+    }
+    message = AIMessage("said", usage_metadata=usage if read else None, response_metadata=facts)
+    return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
 def call(tab: Tab, answer: LLMResult, *, counted: int = 80, facts: dict[str, Any] = FREE) -> Refusal | None:
@@ -111,34 +118,52 @@ def test_those_under_way_share_what_is_left_but_each_gets_what_it_expects() -> N
     assert known.tab.book(80, None, FREE) == 600 - 80
 
 
-def test_a_call_whose_output_is_cut_by_the_budget_leaves_a_partial_result() -> None:
+REASONS = [
+    {"finish_reason": "length"},
+    {"finish_reason": "MAX_TOKENS"},
+    {"stop_reason": "max_tokens"},
+    {"stopReason": "max_tokens"},
+    {"done_reason": "length"},
+    {"incomplete_details": {"reason": "max_output_tokens"}},
+]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_call_that_the_budget_cuts_short_leaves_a_partial_result(reason: dict[str, Any]) -> None:
     at = desk(100)
     at.tab.book(80, 50, FREE)
-    run_id = uuid4()
-    at.tab.begin(run_id, 80, FREE)
 
-    at.tab.end(run_id, said(80, 20))
+    call(at.tab, said(80, 20, **reason))
 
     assert at.tab.stopped == Refusal(MINE, "tokens", 50, 20)
 
 
 def test_a_later_call_that_is_not_cut_makes_up_for_one_that_was() -> None:
-    at = desk(1_000)
+    at = desk()
     at.another("b")
-    for written in (420, 10):
+    for reason in ("length", "stop"):
         at.tab.book(80, None, FREE)
-        assert call(at.tab, said(80, written)) is None
+        assert call(at.tab, said(80, 10, finish_reason=reason)) is None
 
     assert at.tab.stopped is None
 
 
-def test_a_call_that_ends_by_itself_or_at_its_own_limit_is_not_cut() -> None:
-    for tokens, wanted, written in ((100, 50, 19), (1_000, 20, 20)):
-        at = desk(tokens)
-        at.tab.book(80, wanted, FREE)
-        call(at.tab, said(80, written))
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (50, {"finish_reason": "stop"}),
+        (50, {"stop_reason": None, "incomplete_details": None}),
+        (50, {}),
+        (20, {"finish_reason": "length"}),
+    ],
+)
+def test_a_call_that_ends_by_itself_or_at_its_own_limit_is_not_cut(wanted: int, reason: dict[str, Any]) -> None:
+    at = desk(100)
+    at.tab.book(80, wanted, FREE)
 
-        assert at.tab.stopped is None
+    call(at.tab, said(80, 20, **reason))
+
+    assert at.tab.stopped is None
 
 
 @pytest.mark.parametrize(
@@ -213,6 +238,14 @@ def test_a_refusal_that_waits_is_none_until_nobody_waits_any_more() -> None:
     assert not at.tab.stopped.waits, "or those who ask again would wait for ever"
 
 
+def test_an_unbounded_call_must_have_what_the_largest_one_wrote() -> None:
+    at = desk(1_000, expected=Amount(tokens=900))
+    call(at.tab, said(80, 400))
+    call(at.tab, said(80, 20))
+
+    assert at.tab.begin(uuid4(), 80, FREE) == Refusal(TEAM, "tokens", 480, 420)
+
+
 @pytest.mark.parametrize("answer", [said(None), LLMResult(generations=[[Generation(text="said")]])])
 def test_a_call_that_reports_nothing_is_settled_in_full(answer: LLMResult) -> None:
     at = desk()
@@ -225,7 +258,7 @@ def test_a_call_that_reports_nothing_is_settled_in_full(answer: LLMResult) -> No
 def test_an_answer_out_of_a_cache_costs_nothing() -> None:
     at = desk()
 
-    call(at.tab, said(80, 20, total_cost=0))
+    call(at.tab, said(80, 20, extra={"total_cost": 0}))
 
     assert at.spent == Usage(calls=1)
 
@@ -323,29 +356,32 @@ def test_a_fault_of_the_books_is_remembered_even_where_it_is_swallowed(method: s
     assert str(at.tab.fault) == "the books are out of reach; try again"
 
 
-@dataclass
 class Crowded(MemoryLedger):
-    """Books in which somebody else reserves between every look and the reservation."""
-
-    others: list[UUID] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
+    """Books in which somebody else has spent 905 tokens between the first look and the first reservation."""
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
-        if not self.others:
-            self.others.append(uuid4())
-            super().reserve(self.others[0].hex, TEAM, 1, Amount(tokens=950))
+        if super().reserve("theirs", TEAM, 1, Amount(tokens=905)) is None:
+            self.settle("theirs", None)
         return super().reserve(entry, account, epoch, amount)
 
 
 def test_who_was_too_slow_asks_again() -> None:
-    books = Crowded()
-    at = desk(services=Services(ledger=books))
+    at = desk(services=Services(ledger=Crowded()))
 
     refusal = at.tab.book(80, 20, FREE)
+
     assert isinstance(refusal, Refusal)
     assert refusal.waits
-    books.settle(books.others[0].hex, Usage(input_tokens=905))
-
+    assert at.tab.stopped is None
     assert at.tab.book(80, 20, FREE) == 15
+
+
+def test_those_who_wait_are_told_what_was_settled() -> None:
+    at = desk()
+    turns = [at.services.changed.turn()]
+    call(at.tab, said(80, 20))
+    turns.append(at.services.changed.turn())
+    at.tab.book(80, 20, FREE)
+    at.tab.waive()
+
+    assert all(turn.done() for turn in turns)
