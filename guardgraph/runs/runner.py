@@ -185,7 +185,7 @@ class Runner:
         on, if that is later, and moves every deadline below by as much. What is unlimited stays so. A run that has
         ended is returned as it is; one that waits and gets no answers goes on waiting. Raises `UnknownThread`,
         `UnknownGraph` where its graph is not registered, and `BadInput` for answers that nothing waits for, and for
-        an `add` that can do nothing: the run has ended, or never reached its first node.
+        an `add` that can do nothing: the run has ended or never reached its first node, or it is a depth.
         """
         begun = self._again(thread_id, answers, add)
         return begun if isinstance(begun, Run) else self._go(begun, context)
@@ -275,6 +275,8 @@ class Runner:
 
     def _add(self, row: RunRow, position: Position | None, add: Allowance) -> None:
         """Add to the run's books; a deadline is kept there in the run's own time."""
+        if add.depth is not None:
+            raise BadInput("`add` holds a depth; how deep a run may delegate is a limit of its graph: raise it there")
         if position is None:
             raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to add to; resume it")
         until = None if add.deadline is None else add.deadline - self._paused(row)

@@ -296,6 +296,16 @@ def test_nothing_can_be_added_before_the_first_node(runner_of: Callable[..., Run
     assert runner.resume("thread").status == "waiting"
 
 
+def test_depth_cannot_be_added(runner_of: Callable[..., Runner], world: World) -> None:
+    runner = runner_of(world.team)
+    run = runner.run("graph", "t")
+
+    with pytest.raises(BadInput, match="`add` holds a depth; how deep a run may delegate is a limit of its graph"):
+        runner.resume(run.thread_id, answers=answers(run), add=Allowance(depth=1))
+
+    assert runner.status(run.thread_id).status == "waiting"
+
+
 def test_what_comes_with_a_wrong_answer_is_not_added(
     runner_of: Callable[..., Runner], world: World, database_url: str
 ) -> None:
