@@ -253,8 +253,7 @@ def _names(facts: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _schema_tokens(facts: Mapping[str, Any]) -> int:
-    tools = facts.get("tools")
-    return len(str(tools)) // 4 if tools else 0
+    return sum(len(str(facts[name])) // 4 for name in ("tools", "response_format") if facts.get(name))
 
 
 def _text(value: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,13 +10,15 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
 
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth
-from guardgraph.nodes import Agent
+from guardgraph.nodes import Agent, price_of
 from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Outcome
-from tests.graphs.teams import WAYS, plan_of, speaker, team
+from guardgraph.state import Amount, Outcome
+from tests import loopback
+from tests.graphs.teams import WAYS, gather, plan_of, speaker, team
 
 IDS = tuple(f"s{number:02}" for number in range(20))
 COST = 100
@@ -90,6 +93,49 @@ def test_twenty_different_agents_of_unknown_cost(way: str) -> None:
     check(outcome, finished=8, spent=8 * COST)
 
 
+def mini(server: loopback.OpenAIServer) -> ChatOpenAI:
+    return ChatOpenAI(model="gpt-5-mini", base_url=server.url, api_key="none", max_retries=0)  # type: ignore[arg-type]
+
+
+def plans_once(messages: Any) -> str:
+    """Plan two subtasks, and nothing more once there are results."""
+    return plan_of().model_dump_json() if "Accepted results" in str(messages) else plan_of("a", "b").model_dump_json()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("budget", [2_000, 3_000, 5_000])
+def test_a_small_budget_pays_for_a_model_that_plans(way: str, budget: int) -> None:
+    def answer(body: dict[str, Any]) -> loopback.Response:
+        if "response_format" in body:
+            return loopback.text(plans_once(body["messages"]), input_tokens=600, output_tokens=60)
+        return loopback.text("said", input_tokens=80, output_tokens=20)
+
+    with loopback.OpenAIServer(answer) as server:
+        real = supervisor(
+            planner=Agent("planner", model=mini(server)),
+            workers=[Agent("worker", model=mini(server))],
+            synthesizer=Agent("writer", run=gather),
+            guards=[Budget(tokens=budget)],
+        )
+        outcome = WAYS[way](real.compile(), "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", ["said", "said"]), outcome.gaps
+    assert outcome.usage.tokens == 2 * 660 + 2 * 100
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("budget", [1_000, 5_000])
+def test_a_small_budget_pays_for_a_scripted_model_that_plans(way: str, budget: int) -> None:
+    planner = Agent("planner", model=ScriptedModel(replies=plans_once))
+    workers = [Agent("worker", model=ScriptedModel(replies=lambda _: "said"))]
+    writer = Agent("writer", run=gather)
+    graph = supervisor(planner=planner, workers=workers, synthesizer=writer, guards=[Budget(tokens=budget)]).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", ["said", "said"]), outcome.gaps
+
+
 @tool
 def look_up(word: str) -> str:
     """Look a word up."""
@@ -140,18 +186,14 @@ def test_three_tiers_share_one_budget(way: str, expects: int | None) -> None:
     leaf = speaker("leaf", read=80, written=20, delay=0.002, expects=expects, max_tokens=20)
     low = team(plan_of("a", "b", "c", "d", "e"), workers=[leaf], guards=[], name="low").compile()
     mid = team(plan_of("m", "n"), workers=[Agent("low", run=low)], guards=[], name="mid").compile()
-    budget = 10 * COST
-    top = team(plan_of("x", "y"), workers=[Agent("mid", run=mid)], guards=[Budget(tokens=budget)]).compile()
+    top = team(plan_of("x", "y"), workers=[Agent("mid", run=mid)], guards=[Budget(tokens=10 * COST)]).compile()
 
     outcome = WAYS[way](top, "the task", None)
 
-    assert outcome.usage.tokens <= budget
-    assert outcome.status == "degraded"
-    leaves = str(outcome.value).count("said")
-    assert leaves >= 8 - 1
-    missing = {(gap.path, gap.subtask) for gap in outcome.gaps}
-    assert leaves + len(missing) >= 12
-    assert any(len(gap.path) == 2 for gap in outcome.gaps)
+    leaves = {(gap.path, gap.subtask) for gap in outcome.gaps if len(gap.path) == 2}
+    assert (outcome.status, outcome.stopped_by) == ("degraded", "Budget")
+    assert outcome.usage.tokens == 8 * COST
+    assert (str(outcome.value).count("said"), len(leaves)) == (8, 20 - 8)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -167,7 +209,36 @@ def test_with_a_paid_planner_and_a_paid_writer_the_reserve_pays_for_the_report(w
 
     outcome = WAYS[way](graph, "the task", None)
 
-    assert outcome.usage.tokens <= 10_000
+    assert outcome.usage.tokens == (1 + 7 + 1) * 1_000
     assert outcome.value == "said"
-    assert outcome.status == "degraded"
-    assert len({gap.subtask for gap in outcome.gaps}) <= 20 - (8 - 1 - 1)
+    assert (outcome.status, outcome.stopped_by) == ("degraded", "Budget")
+    assert [gap.subtask for gap in outcome.gaps] == [*IDS[7:], "plan"], "nothing is left to plan a second time"
+
+
+def answering(read: int, written: int) -> Callable[[dict[str, Any]], loopback.Response]:
+    """Answer every request with these tokens, or as many as it allows."""
+
+    def answer(body: dict[str, Any]) -> loopback.Response:
+        return loopback.text("said", input_tokens=read, output_tokens=min(written, body["max_completion_tokens"]))
+
+    return answer
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("max_tokens", [None, 600])
+@pytest.mark.parametrize("declares", [True, False])
+def test_ten_workers_with_half_the_money_they_want(way: str, max_tokens: int | None, declares: bool) -> None:
+    price = price_of("openai", "gpt-5-mini")
+    assert price is not None
+    cost = price.usd(400, 600)
+    with loopback.OpenAIServer(answering(400, 600)) as server:
+        expects = Amount(tokens=1_000, usd=cost, calls=1) if declares else None
+        agent = Agent("worker", model=mini(server), max_tokens=max_tokens, expects=expects)
+        guards = [Budget(usd=cost * 5, reserve=0)]
+        graph = team(plan_of(*IDS[:10]), workers=[agent], guards=guards, concurrency=10).compile()
+
+        outcome = WAYS[way](graph, "the task", None)
+
+    assert outcome.usage.usd is not None
+    check(outcome, finished=5, spent=5_000, subtasks=10)
+    assert outcome.usage.usd == 5 * cost

@@ -3,7 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardgraph.nodes import Price, Room, fit, price_of, rooms_of
@@ -65,6 +65,7 @@ def test_what_is_asked_for_in_full_is_cut_only_where_not_so_much_is_left(
         assert any(cost(one, read, read + wanted) > one.rest for one in around)
 
 
+@example(MINI, 1_000, MINI.usd(1_000, 0))
 @given(st.sampled_from(PRICES), tokens, money)
 def test_money_buys_as_many_tokens_as_it_pays_for_and_not_one_more(price: Price, read: int, usd: Decimal) -> None:
     bought = Room("r", usd, usd, 1, price).tokens(usd, read)

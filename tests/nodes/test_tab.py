@@ -174,6 +174,7 @@ def test_a_call_that_ends_by_itself_or_at_its_own_limit_is_not_cut(wanted: int, 
         pytest.param({"ls_max_tokens": 40}, 120, id="as traces name it"),
         pytest.param({}, 1_000, id="unknown: all that is left"),
         pytest.param({"max_tokens": 20, "tools": ["x" * 396]}, 200, id="tools are read too"),
+        pytest.param({"max_tokens": 20, "response_format": "x" * 400}, 200, id="and schemas"),
     ],
 )
 def test_a_call_of_a_foreign_agent_reserves_what_it_may_write(facts: dict[str, Any], held: int) -> None:
