@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth
 from guardgraph.nodes import Agent, price_of
 from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Amount, Outcome
+from guardgraph.state import Amount, Outcome, Request
 from tests import loopback
 from tests.graphs.teams import WAYS, gather, plan_of, speaker, team
 
@@ -69,6 +71,32 @@ def test_twenty_workers_whose_output_nobody_bounds(way: str, concurrency: int, e
     outcome = WAYS[way](graph, "the task", None)
 
     check(outcome, finished=8, spent=8 * COST)
+
+
+def by_threads(model: ScriptedModel) -> Callable[[Request], Any]:
+    """Return a worker that makes ten calls in threads of its own."""
+
+    def work(request: Request) -> str:
+        with ThreadPoolExecutor(10) as pool:
+            said = [pool.submit(copy_context().run, model.invoke, request.goal) for _ in range(10)]
+        return said[0].result().text
+
+    return work
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("expects", [None, 10 * COST])
+@pytest.mark.parametrize("work", [by_threads])
+def test_workers_that_make_ten_calls_at_once(
+    way: str, expects: int | None, work: Callable[[ScriptedModel], Callable[[Request], Any]]
+) -> None:
+    model = ScriptedModel(replies=lambda _: "said", input_tokens=80, output_tokens=20, delay=0.002)
+    agent = Agent("worker", run=work(model), expects=expects)
+    graph = team(plan_of(*IDS), workers=[agent], guards=[Budget(tokens=100 * COST)], concurrency=20).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    check(outcome, finished=8, spent=80 * COST)
 
 
 @pytest.mark.parametrize("way", WAYS)
