@@ -13,9 +13,10 @@ from guardgraph.runs.research import Library, check_citations, read_documents
 from tests.house.sources import ROOT
 
 TEAM = """
+import time
 from langgraph.types import interrupt
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Budget, Depth, guard, Refuse
+from guardgraph.guards import Deadline, Refuse, guard
 from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Subtask
 
@@ -32,6 +33,13 @@ def failing():
     def work(request):
         raise OSError("out of order")
     return build(work)
+
+def slow():
+    def work(request):
+        answer = interrupt("may I?")
+        time.sleep(2.5)
+        return answer
+    return build(work, guards=[Deadline(2)])
 
 def asking():
     return build(lambda request: interrupt("may I?"))
@@ -136,6 +144,18 @@ def test_a_run_that_waits_is_answered_from_another_folder(
     assert question["value"] == "may I?"
     assert main(["resume", "t", "--db", url, "--answer", f'{question["id"]}={{"yes": true}}', "--json"]) == 0
     assert told(capsys)["outcome"]["value"][0]["value"] == {"yes": True}
+
+
+@pytest.mark.parametrize(("more", "status"), [([], "failed"), (["--deadline", "60"], "completed")])
+def test_a_run_that_has_too_little_time_left_is_given_more(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], status: str
+) -> None:
+    assert main(["run", "some_teams:slow", "--input", '"x"', "--thread", "t", "--json"]) == 4
+    (question,) = told(capsys)["waiting"]
+
+    main(["resume", "t", "--answer", f"{question['id']}=yes", *more, "--json"])
+
+    assert told(capsys)["status"] == status
 
 
 def test_resuming_a_finished_run_tells_it_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

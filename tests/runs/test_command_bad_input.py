@@ -393,7 +393,10 @@ def test_a_run_whose_documents_or_graph_are_gone_waits_for_them(
     assert "What is left is a report. [1]" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("options", [("--add-usd", "much"), ("--add-usd", "0"), ("--answer", "yes")])
+@pytest.mark.parametrize(
+    "options",
+    [("--add-usd", "much"), ("--add-usd", "0"), ("--deadline", "0"), ("--deadline", "nan"), ("--answer", "yes")],
+)
 def test_a_resume_that_makes_no_sense(capsys: pytest.CaptureFixture[str], options: tuple[str, str]) -> None:
     assert options[0] in refused(capsys, "resume", "t", *options)
 

@@ -11,7 +11,7 @@ import click
 
 from guardgraph.state import BadInput, StorageUnavailable, new_id
 
-__all__ = ("DEFAULT_URL", "database", "json_option", "thread_of", "url_of")
+__all__ = ("DEFAULT_URL", "database", "json_option", "seconds_of", "thread_of", "url_of")
 
 DEFAULT_URL = "sqlite:///.guardgraph/runs.db"
 """Where runs are kept if nothing else is said: a file in the working directory."""
@@ -34,6 +34,13 @@ def database(command: _Command) -> _Command:
 def json_option(command: _Command) -> _Command:
     """Let a command take `--json`, as `as_json`."""
     return _json(command)
+
+
+def seconds_of(deadline: float | None) -> float | None:
+    """Return the seconds of `--deadline`. Raises `BadInput` for what is no time to work in."""
+    if deadline is not None and not 0 < deadline <= 1_000_000_000:
+        raise BadInput(f"--deadline must be more than 0 seconds and at most 1,000,000,000, got {deadline:g}")
+    return deadline
 
 
 def thread_of(name: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from guardgraph.runs.command.driving import drive
-from guardgraph.runs.command.options import database, json_option, thread_of, url_of
+from guardgraph.runs.command.options import database, json_option, seconds_of, thread_of, url_of
 from guardgraph.runs.research import OFFLINE, Skipped, research
 from guardgraph.state import BadInput
 
@@ -52,8 +52,6 @@ def research_command(
     if not question.strip():
         raise BadInput("the question is empty; ask something, in quotes")
     money = _money(usd)
-    if deadline is not None and not 0 < deadline <= 1_000_000_000:
-        raise BadInput(f"--deadline must be more than 0 seconds and at most 1,000,000,000, got {deadline:g}")
     here = Path.cwd()
     arguments: dict[str, Any] = {
         "paths": [path and str(here / path) for path in paths],
@@ -61,7 +59,7 @@ def research_command(
         "model": _lasting(model),
         "usd": None if money is None else str(money),
         "tokens": tokens,
-        "deadline": deadline,
+        "deadline": seconds_of(deadline),
         "concurrency": concurrency,
     }
     name = thread_of(thread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from guardgraph.runs.command.driving import drive
-from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.command.options import database, json_option, seconds_of, url_of
 from guardgraph.runs.command.targets import builder_of
 from guardgraph.runs.runner import Runner
 from guardgraph.state import Allowance, BadInput
@@ -23,6 +24,7 @@ __all__ = ("resume_command",)
 @click.option("--answer", "answers", multiple=True, metavar="ID=JSON", help="An answer to an open question.")
 @click.option("--add-tokens", type=click.IntRange(min=1), metavar="N", help="Add tokens to what the run may spend.")
 @click.option("--add-usd", metavar="USD", help="Add US dollars to what the run may spend.")
+@click.option("--deadline", type=float, metavar="SECONDS", help="Let the run work so long from now, if it had less.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
 @database
 @json_option
@@ -32,16 +34,17 @@ def resume_command(
     answers: tuple[str, ...],
     add_tokens: int | None,
     add_usd: str | None,
+    deadline: float | None,
     out: Path | None,
     db: str | None,
     as_json: bool,
 ) -> int:
     """Go on with the last run of THREAD; agents that have finished do not work again.
 
-    A run that has ended already is told again.
+    A run that has ended already is told again; nothing can be added to it.
     """
     given = dict(map(_answer, answers))
-    add = _added(add_tokens, add_usd)
+    add = _added(add_tokens, add_usd, seconds_of(deadline))
     url = url_of(db)
     with Runner(url) as reader:
         run = reader.status(thread)
@@ -66,8 +69,8 @@ def _answer(text: str) -> tuple[str, Any]:
         return name, value  # a plain word needs no quotes
 
 
-def _added(tokens: int | None, usd: str | None) -> Allowance | None:
-    if tokens is None and usd is None:
+def _added(tokens: int | None, usd: str | None, seconds: float | None) -> Allowance | None:
+    if tokens is None and usd is None and seconds is None:
         return None
     try:
         money = None if usd is None else Decimal(usd.removeprefix("$"))
@@ -75,4 +78,5 @@ def _added(tokens: int | None, usd: str | None) -> Allowance | None:
         raise BadInput(f"--add-usd must be an amount of US dollars such as 2.00, got {usd!r}") from None
     if money is not None and not (money.is_finite() and money > 0):
         raise BadInput(f"--add-usd must be more than 0 US dollars, got {usd!r}")
-    return Allowance(tokens=tokens, usd=money)
+    until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
+    return Allowance(tokens=tokens, usd=money, deadline=until)
