@@ -70,9 +70,8 @@ from guardgraph.nodes.gate import (
     new_results,
 )
 from guardgraph.nodes.inherited import (
-    aunder,
+    context_of,
     inherited,
-    under,
 )
 from guardgraph.nodes.meter import (
     AsyncMeter,
@@ -182,9 +181,9 @@ __all__ = (
     "applied",
     "arun",
     "asks_again",
-    "aunder",
     "body_of",
     "conclude",
+    "context_of",
     "dispatch_gate",
     "enter",
     "exit_gate",
@@ -223,7 +222,6 @@ __all__ = (
     "stage_gate",
     "task_of",
     "titles_of",
-    "under",
     "unsettled",
     "until_of",
     "work_until",

@@ -16,7 +16,7 @@ from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid, answered, failed
 from guardgraph.nodes.body import body_of
 from guardgraph.nodes.flights import may_start
-from guardgraph.nodes.inherited import aunder, inherited, under
+from guardgraph.nodes.inherited import context_of, inherited
 from guardgraph.nodes.pieces import pieces_of
 from guardgraph.nodes.place import place_of, until_of
 from guardgraph.nodes.services import Here, Services, here_of, services_of
@@ -216,26 +216,28 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _work(self, attempt: _Attempt) -> Result:
         config, request = attempt.config_of(on_a_loop=False), attempt.request
+        context = context_of(config)
         call: Any = self.body.call
         acall: Any = self.body.acall
         try:
             if call is not None:
-                raw = apart.run(lambda: under(config, lambda: call(request, config)), timeout=attempt.time)
+                raw = apart.run(lambda: context.run(call, request, config), timeout=attempt.time)
             else:
-                raw = apart.run_coroutine(aunder(config, lambda: acall(request, config)), timeout=attempt.time)
+                raw = apart.run_coroutine(acall(request, config), timeout=attempt.time, context=context)
         except BaseException as error:
             return self._failed(attempt, error)
         return self._answered(attempt, raw)
 
     async def _awork(self, attempt: _Attempt) -> Result:
         config, request = attempt.config_of(on_a_loop=True), attempt.request
+        context = context_of(config)
         call: Any = self.body.call
         acall: Any = self.body.acall
         try:
             if acall is not None:
-                raw = await apart.aawait(aunder(config, lambda: acall(request, config)), timeout=attempt.time)
+                raw = await apart.aawait(acall(request, config), timeout=attempt.time, context=context)
             else:
-                raw = await apart.arun(lambda: under(config, lambda: call(request, config)), timeout=attempt.time)
+                raw = await apart.arun(lambda: context.run(call, request, config), timeout=attempt.time)
         except BaseException as error:
             return self._failed(attempt, error)
         return self._answered(attempt, raw)

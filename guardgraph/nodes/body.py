@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ class Body:
     """An agent's work, sync and async; one of both may be missing."""
 
     call: Callable[[Request, RunnableConfig], Any] | None
-    acall: Callable[[Request, RunnableConfig], Awaitable[Any]] | None
+    acall: Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]] | None
 
 
 def body_of(agent: Agent, *, evidence: bool) -> Body:

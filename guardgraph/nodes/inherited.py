@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -13,7 +12,7 @@ from langchain_core.runnables.config import set_config_context
 from guardgraph.nodes.meter import AsyncMeter, Meter
 from guardgraph.nodes.services import KEY, Here, enter
 
-__all__ = ("aunder", "inherited", "under")
+__all__ = ("context_of", "inherited")
 
 
 def inherited(config: RunnableConfig, here: Here, *, on_a_loop: bool) -> RunnableConfig:
@@ -27,22 +26,11 @@ def inherited(config: RunnableConfig, here: Here, *, on_a_loop: bool) -> Runnabl
     }
 
 
-def under(config: RunnableConfig, work: Callable[[], Any]) -> Any:
-    """Do sync work with `config` as the one that everything called inherits."""
+def context_of(config: RunnableConfig) -> Context:
+    """Return a context for the agent's code, in which everything called inherits `config`."""
     with set_config_context(config) as context:
         context.run(enter, _here_of(config))
-        return context.run(work)
-
-
-async def aunder(config: RunnableConfig, work: Callable[[], Awaitable[Any]]) -> Any:
-    """Do the same for async work, which needs a task of its own to have a context of its own."""
-
-    async def working() -> Any:
-        return await work()
-
-    with set_config_context(config) as context:
-        context.run(enter, _here_of(config))
-        return await asyncio.get_running_loop().create_task(working(), context=context)
+        return context.copy()  # the first one is reset at the end of the block
 
 
 def _here_of(config: RunnableConfig) -> Here:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -27,7 +27,7 @@ from guardgraph.state import Evidence, MissingExtra, Reply, Request
 __all__ = ("last_text", "model_body")
 
 _Call = Callable[[Request, RunnableConfig], Any]
-_ACall = Callable[[Request, RunnableConfig], Awaitable[Any]]
+_ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
 def model_body(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
