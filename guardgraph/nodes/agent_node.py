@@ -199,15 +199,17 @@ class _AgentNode(RunnableLambda[Any, Any]):
         expects = self.agent.expected or services.costs.expected(self.agent.name)
         asks_inside = expects is None and self.agent.kind == "team"  # then its own agents are asked one by one
         with services.starting:
-            above = services.ledger.balances(me.account.rpartition("/")[0])
-            if any(balance.cap.is_metered for balance in above):
+            team = me.account.rpartition("/")[0]
+            if any(balance.cap.is_metered for balance in services.ledger.balances(team)):
+                flights = services.flights()
+                above = services.ledger.balances(team)  # read last: what ends meanwhile counts twice, and not never
                 asked = Amount() if asks_inside else expects
                 is_code = self.agent.kind not in ("model", "messages")
-                refusal = may_start(me.account, asked, above=above, flights=services.flights(), may_be_free=is_code)
+                refusal = may_start(me.account, asked, above=above, flights=flights, may_be_free=is_code)
                 if refusal is not None:
                     return refusal
             if not asks_inside:
-                services.take_off(me.account, expects or Amount())
+                services.take_off(me.account, expects)
         epoch = services.ledger.open(me.account, me.allowance)
         attempt.tab = Tab(services, me, epoch, self.agent.name, expected=expects)
         attempt.began = monotonic()
@@ -215,7 +217,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return None
 
     def _work(self, attempt: _Attempt) -> Result:
-        config, request = attempt.config_of(on_a_loop=False), attempt.request
+        config, request = attempt.config_of(on_a_loop=self.body.call is None), attempt.request
         context = context_of(config)
         call: Any = self.body.call
         acall: Any = self.body.acall

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -73,6 +74,26 @@ def test_twenty_workers_whose_output_nobody_bounds(way: str, concurrency: int, e
     check(outcome, finished=8, spent=8 * COST)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_workers_of_unknown_cost_do_not_start_together_where_they_would_starve_each_other(way: str) -> None:
+    workers = [speaker("worker", read=400, written=600, delay=0.005)]
+    graph = team(plan_of(*IDS), workers=workers, guards=[Budget(tokens=12_500)], concurrency=20).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    check(outcome, finished=10, spent=10_000)
+
+
+def by_gathering(model: ScriptedModel) -> Callable[[Request], Any]:
+    """Return a worker that awaits ten calls at once."""
+
+    async def work(request: Request) -> str:
+        said = await asyncio.gather(*(model.ainvoke(request.goal) for _ in range(10)))
+        return said[0].text
+
+    return work
+
+
 def by_threads(model: ScriptedModel) -> Callable[[Request], Any]:
     """Return a worker that makes ten calls in threads of its own."""
 
@@ -85,8 +106,8 @@ def by_threads(model: ScriptedModel) -> Callable[[Request], Any]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("expects", [10 * COST])
-@pytest.mark.parametrize("work", [by_threads])
+@pytest.mark.parametrize("expects", [None, 10 * COST])
+@pytest.mark.parametrize("work", [by_gathering, by_threads])
 def test_workers_that_make_ten_calls_at_once(
     way: str, expects: int | None, work: Callable[[ScriptedModel], Callable[[Request], Any]]
 ) -> None:
