@@ -36,6 +36,7 @@ from guardgraph.nodes.attempt import (
 from guardgraph.nodes.body import (
     Body,
     body_of,
+    model_body,
 )
 from guardgraph.nodes.bounds import (
     Room,
@@ -78,10 +79,6 @@ from guardgraph.nodes.meter import (
     Booking,
     Meter,
 )
-from guardgraph.nodes.model_agent import (
-    last_text,
-    model_body,
-)
 from guardgraph.nodes.notice import (
     Notice,
 )
@@ -114,6 +111,9 @@ from guardgraph.nodes.rounds import (
     PlanRead,
     read_plan,
     round_gate,
+)
+from guardgraph.nodes.said import (
+    last_text,
 )
 from guardgraph.nodes.scene import (
     Scene,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import TIMEOUT_MAX
 from typing import Any, Literal, cast
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable, RunnableWithFallbacks
+from langchain_core import language_models
+from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -33,7 +34,7 @@ class Agent:
     """Unique in its team; may not contain `:`, `|` or `/`."""
     run: Any = None
     """A sync or async function of a `Request`, a Runnable of one, or a compiled graph."""
-    model: BaseChatModel | str | None = None
+    model: language_models.BaseChatModel | str | None = None
     """A chat model, or a string such as `openai:gpt-5-mini` or `offline:extractive`."""
     instructions: str = ""
     """The system message of a model agent."""
@@ -99,9 +100,15 @@ class Agent:
 
 def _bare(run: Any) -> Any:
     """Return what is inside `with_retry`, `with_fallbacks` and the like."""
-    while isinstance(run, RunnableBindingBase | RunnableWithFallbacks):
-        run = run.bound if isinstance(run, RunnableBindingBase) else run.runnable
-    return run
+    if isinstance(run, RunnableBindingBase):
+        return _bare(run.bound)
+    return _bare(run.runnable) if _is(run, "RunnableWithFallbacks", "runnables.fallbacks") else run
+
+
+def _is(value: object, kind: str, module: str) -> bool:
+    """Tell whether `value` is a `kind` of LangChain's `module`. It is not loaded for that: without it, none exists."""
+    known = getattr(sys.modules.get(f"langchain_core.{module}"), kind, None)
+    return known is not None and isinstance(value, known)
 
 
 def _check_name(name: str) -> None:
@@ -118,7 +125,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield "give exactly one of `run` and `model`"
     if isinstance(run, StateGraph):
         yield "`run` is a graph that is not compiled; pass `graph.compile()`"
-    if isinstance(run, BaseChatModel):
+    if _is(run, "BaseChatModel", "language_models.chat_models"):
         yield "`run` is a chat model; pass it as `model=`"
     if run is not None and not (callable(run) or isinstance(run, Runnable)):
         yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"

@@ -12,19 +12,22 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.model_agent import last_text, model_body
 from guardgraph.nodes.render import render
+from guardgraph.nodes.said import last_text
 from guardgraph.state import Outcome, Request, Task
 
-__all__ = ("Body", "body_of")
+__all__ = ("Body", "body_of", "model_body")
+
+_Call = Callable[[Request, RunnableConfig], Any]
+_ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """An agent's work, sync and async; one of both may be missing."""
 
-    call: Callable[[Request, RunnableConfig], Any] | None
-    acall: Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]] | None
+    call: _Call | None
+    acall: _ACall | None
 
 
 def body_of(agent: Agent, *, evidence: bool) -> Body:
@@ -43,6 +46,13 @@ def body_of(agent: Agent, *, evidence: bool) -> Body:
         return tell(await run.ainvoke(ask(request), config))
 
     return Body(call, acall)
+
+
+def model_body(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
+    """Return how to ask the agent's model, sync and async. The model is made once, when the graph is built."""
+    from guardgraph.nodes.model_agent import calls_of
+
+    return calls_of(agent, evidence=evidence)
 
 
 def _function(run: Callable[..., Any]) -> Body:

@@ -1,4 +1,7 @@
-"""A chat model as an agent: alone, or with tools."""
+"""A chat model as an agent: alone, or with tools.
+
+LangChain's chat models are loaded here, so nothing but `body` imports this module, and only for an agent with a model.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +24,21 @@ from guardgraph.nodes.attempt import Invalid
 from guardgraph.nodes.meter import Booking
 from guardgraph.nodes.models import model_of, origin_of
 from guardgraph.nodes.render import render
+from guardgraph.nodes.said import last_text
 from guardgraph.nodes.services import here_of
 from guardgraph.state import Evidence, MissingExtra, Reply, Request
 
-__all__ = ("last_text", "model_body")
+__all__ = ("calls_of",)
 
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
-def model_body(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
-    """Return how to ask the agent's model, sync and async. The model is made once, when the graph is built."""
+def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
+    """Return how to ask the agent's model, sync and async; `model_body` says more."""
     model = model_of(agent.model)  # type: ignore[arg-type] - the kind of the agent says that it has one
     schema = _schema(agent, evidence=evidence)
     return _with_tools(agent, model, schema) if agent.tools else _alone(agent, model, schema)
-
-
-def last_text(messages: Sequence[Any]) -> str:
-    """Return what an agent said last. Raises `Invalid` where that is a tool call whose arguments are broken."""
-    last = messages[-1]
-    if isinstance(last, AIMessage) and last.invalid_tool_calls and not last.text:
-        broken = last.invalid_tool_calls[0]
-        raise Invalid(f"the model's tool call cannot be read: {broken.get('name')}({str(broken.get('args'))[:200]})")
-    return last.text
 
 
 def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -> tuple[_Call, _ACall]:

@@ -1,0 +1,21 @@
+"""What an agent said last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from guardgraph.nodes.attempt import Invalid
+
+__all__ = ("last_text",)
+
+
+def last_text(messages: Sequence[Any]) -> str:
+    """Return what an agent said last. Raises `Invalid` where that is a tool call whose arguments are broken."""
+    last = messages[-1]
+    if isinstance(last, AIMessage) and last.invalid_tool_calls and not last.text:
+        broken = last.invalid_tool_calls[0]
+        raise Invalid(f"the model's tool call cannot be read: {broken.get('name')}({str(broken.get('args'))[:200]})")
+    return last.text
