@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 TESTS ?= tests
-QUESTION ?= How do I keep a team of agents inside its budget?
+QUESTION ?= How do I keep a team of agents inside its budget, and what happens when a worker fails?
 DOCUMENTS ?= docs README.md
 
 BIN := $(VENV)/bin

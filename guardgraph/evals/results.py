@@ -26,7 +26,8 @@ class UnknownRun(BadInput, LookupError):
 
     def __init__(self, run_name: str, *, url: str) -> None:
         self.run_name, self.url = run_name, url
-        super().__init__(f"no eval run is called {run_name!r} in {url}; list them with `guardgraph eval show` or run_names()")
+        where = "list them with `guardgraph eval show` or run_names()"
+        super().__init__(f"no eval run is called {run_name!r} in {url}; {where}")
 
 
 class RunHead(NamedTuple):

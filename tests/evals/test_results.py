@@ -77,7 +77,8 @@ def test_runs_are_listed_newest_first(database_url: str) -> None:
 
 
 def test_a_run_that_never_was_is_unknown(sqlite_url: str) -> None:
-    with pytest.raises(UnknownRun, match=r"no eval run is called 'x' in sqlite:///.*; list them with .guardgraph eval show. or run_names\(\)"):
+    told = r"no eval run is called 'x' in sqlite:///.*; list them with `guardgraph eval show` or run_names\(\)"
+    with pytest.raises(UnknownRun, match=told):
         load_report(sqlite_url, "x")
 
 

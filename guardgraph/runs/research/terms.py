@@ -9,14 +9,14 @@ __all__ = ("WORD", "content_words", "stem", "terms_of")
 WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 """One word: letters and digits, with an inner apostrophe."""
 _EMPTY_WORDS = """
-    a about after all also am an and any are as at be because been before being between both but by can cannot
-    compare could describe did do does doing done each either else every explain for from get gets give given gives
-    had happen happens has have having he her here him his how i if in into is it its itself just kind let like list
-    made make makes many may me mean means might more most much must my name no nor not of off on one only or other
-    our out over own per please rather say says she should show so some such take tell than that the their them then
-    there these they thing things this those through to too under up upon us use used uses using very was way we
-    were what when where whether which while who whom whose why will with within without work works would yet you
-    your
+    a about across after all along also am among an and any are around as at be because been before being beside
+    besides between beyond both but by can cannot compare could describe did do does doing done during each either
+    else every explain for from get gets give given gives had happen happens has have having he her here him his how
+    i if in inside into is it its itself just kind let like list made make makes many may me mean means might more
+    most much must my name no nor not of off on one only onto or other our out outside over own per please rather
+    say says she should show since so some such take tell than that the their them then there these they thing
+    things this those through to too toward towards under until up upon us use used uses using very was way we were
+    what when where whether which while who whom whose why will with within without work works would yet you your
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 _ENDINGS = ("ations", "ation", "ings", "ing", "edly", "ies", "ied", "ers", "ed", "es", "ly", "er", "s")
