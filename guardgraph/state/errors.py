@@ -13,6 +13,7 @@ __all__ = (
     "MigrationNeeded",
     "MissingExtra",
     "MissingKey",
+    "RunEnded",
     "StorageBusy",
     "StorageCorrupt",
     "StorageError",
@@ -39,6 +40,18 @@ class BadGraph(GuardgraphError, ValueError):
 
 class BadInput(GuardgraphError, ValueError):
     """What a run was asked does not fit; the input must change. Nothing was started or stored."""
+
+
+class RunEnded(BadInput):
+    """A run has ended: it takes no answers and no more allowance. Its thread can be given another run."""
+
+    def __init__(self, run_id: str, *, thread_id: str, status: str, stopped_by: str | None = None) -> None:
+        self.run_id, self.thread_id, self.status, self.stopped_by = run_id, thread_id, status, stopped_by
+        by = f", stopped by {stopped_by}" if stopped_by else ""
+        super().__init__(
+            f"run {run_id!r} has ended ({status}{by}), so it takes no answers and no more allowance; "
+            f"begin another on its thread, with larger limits where it was stopped: run(…, thread_id={thread_id!r})"
+        )
 
 
 class AgentFailed(GuardgraphError, RuntimeError):

@@ -16,7 +16,9 @@ from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, View,
 from guardgraph.nodes import Agent, Event
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Run, Runner
+from guardgraph.runs.command.exit_code import ExitCode, code_of_error
 from guardgraph.state import Allowance, BadInput, Plan, Request, Subtask
+from guardgraph.state.errors import RunEnded
 from guardgraph.state.sql import SQLLedger
 
 MODEL = ScriptedModel(replies=lambda messages: "said", input_tokens=300, output_tokens=100)
@@ -251,33 +253,40 @@ def test_events_tell_the_time_of_the_wall(runner_of: Callable[..., Runner], worl
     assert all(event.at >= since for event in events[before:])
 
 
-def test_nothing_can_be_added_to_a_run_that_has_ended(runner_of: Callable[..., Runner], world: World) -> None:
+@pytest.mark.parametrize("how", ["sync", "async"])
+async def test_a_run_that_has_ended_takes_no_answers_and_no_more_allowance(
+    runner_of: Callable[..., Runner], world: World, how: str
+) -> None:
     runner = runner_of(lambda: world.team(Budget(tokens=1000, reserve=0)))
-    run = runner.run("graph", "t", thread_id="mine")
-    done = runner.resume("mine", answers=answers(run))
+    run = await begun(runner, how)
+    done = await resumed(runner, run, how)
     assert done.status == "degraded"
 
-    with pytest.raises(BadInput, match=r"has ended \(degraded, stopped by Budget\), so nothing can be added to it"):
-        runner.resume("mine", add=Allowance(tokens=1000))
-    with pytest.raises(BadInput, match="open questions: none"):
-        runner.resume("mine", answers=answers(run))
+    with pytest.raises(RunEnded, match=r"has ended \(degraded, stopped by Budget\), so it takes no answers") as caught:
+        await asyncio.to_thread(runner.resume, run.thread_id, add=Allowance(tokens=1000))
+    with pytest.raises(RunEnded, match="and no more allowance"):
+        await resumed(runner, run, how)
 
-    assert runner.resume("mine") == done
+    assert (caught.value.run_id, caught.value.thread_id) == (run.run_id, run.thread_id)
+    assert code_of_error(caught.value) == ExitCode.BAD_INPUT
+    assert await runner.aresume(run.thread_id) == done
 
 
-def test_nor_to_one_whose_process_died_before_its_end_was_noted(
+def test_nor_does_one_whose_process_died_before_its_end_was_noted(
     runner_of: Callable[..., Runner], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = runner_of(world.team)
     run = runner.run("graph", "t")
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_finish", _die)
+        patched.setattr(runner, "_end", _die)
         with pytest.raises(KeyboardInterrupt):
             runner.resume(run.thread_id, answers=answers(run))
     assert runner.status(run.thread_id).status == "running"
 
-    with pytest.raises(BadInput, match=r"has ended \(completed\)"):
+    with pytest.raises(RunEnded, match=r"has ended \(completed\)"):
         runner.resume(run.thread_id, add=Allowance(tokens=1000))
+    with pytest.raises(RunEnded, match=r"has ended \(completed\)"):
+        runner.resume(run.thread_id, answers=answers(run))
 
     assert runner.resume(run.thread_id).status == "completed"
 
@@ -294,6 +303,28 @@ def test_nothing_can_be_added_before_the_first_node(runner_of: Callable[..., Run
         runner.resume("thread", add=Allowance(tokens=1000))
 
     assert runner.resume("thread").status == "waiting"
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_question_that_was_answered_is_not_open_any_more(runner_of: Callable[..., Runner], is_nested: bool) -> None:
+    def team(name: str, work: Any, *goals: str) -> Any:
+        plan = Plan(subtasks=tuple(Subtask(id=goal, goal=goal) for goal in goals))
+        planner = Agent("planner", run=lambda request: plan if request.round == 1 else Plan())
+        return supervisor(planner=planner, workers=[Agent("worker", run=work)], name=name)
+
+    def build() -> Any:
+        low = team("low", lambda request: interrupt(f"may I {request.goal}?"), "a", "b")
+        return team("top", low.compile(), "all") if is_nested else low
+
+    runner = runner_of(build)
+    run = runner.run("graph", "t")
+    assert {wait.value for wait in run.waiting} == {"may I a?", "may I b?"}
+    first, second = run.waiting
+
+    waits = runner.resume(run.thread_id, answers={first.id: "yes"})
+
+    assert waits.waiting == runner.status(run.thread_id).waiting == (second,)
+    assert runner.resume(run.thread_id, answers={second.id: "yes"}).status == "completed"
 
 
 def test_depth_cannot_be_added(runner_of: Callable[..., Runner], world: World) -> None:

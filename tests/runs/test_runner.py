@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,33 @@ def test_a_stopped_run_goes_on_where_it_was(runner: Runner, worked: Path) -> Non
 
     assert done.status == "completed"
     assert counts(worked) == {"t.0": 1, "t.1": 1, "t.2": 1}
+
+
+def test_a_run_that_is_stopped_before_its_first_node_does_not_tell_the_outcome_of_the_run_before(
+    runner: Runner, worked: Path
+) -> None:
+    runner.run("flat", "t", thread_id="thread")
+    attempt = runner._begin("flat", "other", "thread", None)  # pyright: ignore[reportPrivateUsage] - the first moment
+    runner.stop()
+    [stopped] = runner._work(attempt, None)  # pyright: ignore[reportPrivateUsage] - what `run` does with it
+
+    assert stopped.status == "running"
+    assert stopped.outcome is None
+    assert runner.status("thread") == stopped
+    done = runner.resume("thread")
+    assert done.run_id == stopped.run_id
+    assert done.outcome is not None
+    assert done.outcome.value == "done other.0, done other.1, done other.2"
+
+
+async def test_a_stream_that_is_left_can_be_resumed(runner: Runner, worked: Path) -> None:
+    parts = runner.astream("flat", "t", thread_id="thread")
+    assert isinstance(parts, AsyncGenerator)
+    assert "guard_admission" in (await anext(parts))["data"]
+    await parts.aclose()
+
+    assert (await runner.astatus("thread")).status == "running"
+    assert (await runner.aresume("thread")).status == "completed"
 
 
 def test_what_was_spent_counts_over_resumes(database_url: str, worked: Path) -> None:

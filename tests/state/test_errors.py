@@ -28,10 +28,12 @@ from guardgraph.state import (
     Unserializable,
     errors,
 )
+from guardgraph.state.errors import RunEnded
 
 ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (BadGraph("no agents; pass at least one"), ValueError),
     (BadInput("the goal is empty; say what is to be done"), ValueError),
+    (RunEnded("r-1", thread_id="t-1", status="completed"), BadInput),
     (AgentFailed("writer", "it answered nothing"), RuntimeError),
     (UnknownGraph("vendors", registered=["b", "a"]), LookupError),
     (UnknownThread("t-1", url="sqlite:///runs.db"), LookupError),
@@ -105,6 +107,16 @@ def test_notes_are_copied_too() -> None:
             MissingExtra("scipy", extra="evals", needed_for="comparing"),
             "comparing needs 'scipy'; install it with `pip install 'guardgraph[evals]'`",
         ),
+        (
+            RunEnded("r-1", thread_id="t-1", status="completed"),
+            "run 'r-1' has ended (completed), so it takes no answers and no more allowance; "
+            "begin another on its thread, with larger limits where it was stopped: run(…, thread_id='t-1')",
+        ),
+        (
+            RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget"),
+            "run 'r-1' has ended (degraded, stopped by Budget), so it takes no answers and no more allowance; "
+            "begin another on its thread, with larger limits where it was stopped: run(…, thread_id='t-1')",
+        ),
         (UnknownModel("acme:x", "no such provider"), "cannot make a model of 'acme:x': no such provider"),
         (
             MissingKey("openai:gpt-5", variable="OPENAI_API_KEY"),
@@ -124,6 +136,7 @@ def test_the_message_says_what_happened_and_what_to_do(error: GuardgraphError, m
 
 def test_the_facts_are_attributes() -> None:
     failed = AgentFailed("writer", "it answered nothing")
+    ended = RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget")
     graph = UnknownGraph("vendors", registered=["b", "a"])
     thread = UnknownThread("t-1", url="sqlite:///runs.db")
     extra = MissingExtra("scipy", extra="evals", needed_for="comparing")
@@ -132,6 +145,7 @@ def test_the_facts_are_attributes() -> None:
     migration = MigrationNeeded(url="sqlite:///runs.db", found="0009", known="0003")
 
     assert (failed.agent, failed.reason) == ("writer", "it answered nothing")
+    assert (ended.run_id, ended.thread_id, ended.status, ended.stopped_by) == ("r-1", "t-1", "degraded", "Budget")
     assert (graph.name, graph.registered) == ("vendors", ("a", "b"))
     assert (thread.thread_id, thread.url) == ("t-1", "sqlite:///runs.db")
     assert (extra.package, extra.extra, extra.needed_for) == ("scipy", "evals", "comparing")

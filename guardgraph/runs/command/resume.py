@@ -41,7 +41,7 @@ def resume_command(
 ) -> int:
     """Go on with the last run of THREAD; agents that have finished do not work again.
 
-    A run that has ended already is told again; nothing can be added to it.
+    A run that has ended is told again; it takes no answers and no more allowance.
     """
     given = dict(map(_answer, answers))
     add = _added(add_tokens, add_usd, seconds_of(deadline))

@@ -1,0 +1,85 @@
+"""One attempt at a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
+from langgraph.types import StateSnapshot, StreamMode
+
+from guardgraph.nodes import KEY, Event, Here, Services
+from guardgraph.runs.dead_end import dead_end
+from guardgraph.runs.records import PAUSED
+from guardgraph.runs.run_time import RunTime
+from guardgraph.state import Outcome
+from guardgraph.state.sql import RunLedger, RunRow
+
+__all__ = ("Attempt", "services_of")
+
+_RECURSION = 1_000_000_000
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a run: it lasts until the run ends, waits or is stopped, or until storage or its process fails."""
+
+    row: RunRow
+    graph: CompiledStateGraph[Any, Any, Any, Any]
+    given: Any
+    """The task, answers, or `None` to go on."""
+    time: RunTime
+    services: Services
+    control: RunControl = field(default_factory=RunControl)
+
+    @property
+    def config(self) -> RunnableConfig:
+        """LangGraph's config; what is in its metadata stands in every checkpoint."""
+        row = self.row
+        return {
+            "configurable": {"thread_id": row.thread_id, KEY: Here(services=self.services, run_id=row.run_id)},
+            "metadata": {"run_id": row.run_id, "graph": row.graph, PAUSED: self.time.paused.total_seconds()},
+            "recursion_limit": _RECURSION,
+            "max_concurrency": _AT_ONCE,
+        }
+
+    def call(self, context: Any, modes: Sequence[StreamMode]) -> dict[str, Any]:
+        """Return what the graph's `stream` or `astream` is called with; without `modes` it yields nothing."""
+        return {
+            "input": self.given,
+            "config": self.config,
+            "context": context,
+            "stream_mode": list(modes),
+            "subgraphs": bool(modes),
+            "durability": "sync",
+            "control": self.control,
+            "version": "v2",
+        }
+
+    def outcome(self, last: StateSnapshot, now: datetime) -> Outcome | None:
+        """Return how the run has ended by its `last` state, or `None` where it waits or was stopped."""
+        if last.next or last.interrupts:
+            return None
+        outcome: Outcome | None = last.values.get("outcome")
+        if outcome is None:
+            usage = self.services.ledger.usage(self.row.run_id)
+            outcome = Outcome(status="failed", gaps=(dead_end(self.graph, last),), usage=usage)
+        return self.time.timed(outcome, last.values.get("position"), now)
+
+
+def services_of(
+    ledger: RunLedger, time: RunTime, clock: Callable[[], datetime], listen: Callable[[Event], None] | None
+) -> Services:
+    """Return the services of an attempt: its clock tells the run's own time, `listen` is told that of the wall."""
+    if listen is not None and time != RunTime():
+        listen = _on_the_wall(listen, time)
+    return Services(ledger=ledger, clock=lambda: time.own(clock()), listen=listen)
+
+
+def _on_the_wall(listen: Callable[[Event], None], time: RunTime) -> Callable[[Event], None]:
+    return lambda event: listen(event.model_copy(update={"at": time.wall(event.at)}))

@@ -1,0 +1,47 @@
+"""The graph that a run is to work with, and its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from guardgraph.state import BadGraph, BadInput, Told, UnknownGraph
+
+__all__ = ("named_graph",)
+
+
+def named_graph(
+    graph: Any, arguments: Mapping[str, Any], builders: Mapping[str, Callable[..., Any]]
+) -> tuple[str, StateGraph[Any, Any, Any, Any]]:
+    """Return the name of a graph and the graph itself, which is built with `arguments` where it is given by its name.
+
+    A graph that is given itself is called `unregistered`, unless it is one of the `builders`.
+
+    Raises:
+        UnknownGraph: no builder has this name.
+        BadInput: the builder does not take these arguments.
+        BadGraph: it is compiled, is no `StateGraph`, or tells no outcome.
+    """
+    if not isinstance(graph, str):
+        name = next((name for name, build in builders.items() if build is graph), "unregistered")
+        return name, _checked(graph, name)
+    build = builders.get(graph)
+    if build is None:
+        raise UnknownGraph(graph, registered=builders)
+    try:
+        return graph, _checked(build(**arguments), graph)
+    except TypeError as error:
+        raise BadInput(f"graph {graph!r} cannot be built with {sorted(arguments)}: {error}") from error
+
+
+def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
+    if isinstance(graph, CompiledStateGraph):
+        raise BadGraph(f"graph {name!r} is compiled; give the runner the graph itself, it brings its own checkpointer")
+    if not isinstance(graph, StateGraph):
+        raise BadGraph(f"graph {name!r} is a {type(graph).__name__}; a builder must return a StateGraph")
+    if graph.output_schema is not Told:
+        raise BadGraph(f"graph {name!r} tells no outcome; make it with a pattern or with `guardgraph.graphs.frame`")
+    return graph

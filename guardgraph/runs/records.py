@@ -1,0 +1,138 @@
+"""What a database keeps of runs: their rows, their books and their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from langgraph.types import Interrupt
+
+from guardgraph.runs.run import Run, Waiting
+from guardgraph.runs.run_time import RunTime
+from guardgraph.state import Allowance, BadInput, Outcome, Position, Task, UnknownThread, new_id
+from guardgraph.state.sql import RunLedger, RunRow, RunStore, SQLLedger, SQLSaver
+
+__all__ = ("PAUSED", "Records")
+
+PAUSED = "guardgraph_clock"
+"""Where the metadata of a checkpoint say for how many seconds nobody had worked on the run."""
+_UNFINISHED = frozenset((ERROR, INTERRUPT, RESUME))
+"""The channels that a task which has not finished may have written."""
+
+
+class Records:
+    """The runs of one database. Every method blocks."""
+
+    def __init__(self, saver: SQLSaver) -> None:
+        """Use the database of a saver."""
+        self.saver = saver
+        self.url = saver.engine.url.render_as_string(hide_password=True)
+        self.rows = RunStore(saver.engine)
+        self._ledger = SQLLedger(saver.engine)
+
+    def accept(self, thread_id: str, graph: str, arguments: Mapping[str, Any], task: Task, now: datetime) -> RunRow:
+        """Store a new run on a thread, and return its row."""
+        head, run_id = self._latest(thread_id), new_id()
+        self.rows.create(run_id, thread_id, graph, arguments, task, head and head.checkpoint["id"], now)
+        row = self.rows.get(run_id)
+        if row is None:
+            raise BadInput(f"run {run_id!r} was taken out of the database while it began")
+        return row
+
+    def last(self, thread_id: str) -> RunRow:
+        """Return the newest run of a thread; raises `UnknownThread` where it has none."""
+        row = self.rows.latest(thread_id)
+        if row is None:
+            raise UnknownThread(thread_id, url=self.url)
+        return row
+
+    def head(self, row: RunRow) -> CheckpointTuple | None:
+        """Return the latest checkpoint of a run's outermost team; `None` where it has died before its first one."""
+        found = self._latest(row.thread_id)
+        return None if found is None or found.checkpoint["id"] == row.base_checkpoint else found
+
+    def stored(self, row: RunRow, head: CheckpointTuple | None) -> Run:
+        """Return a run as its row and its latest checkpoint tell it."""
+        values: Mapping[str, Any] = head.checkpoint["channel_values"] if head else {}
+        state = {key: value for key, value in values.items() if ":" not in key and not key.startswith("__")}
+        return self.run(row, state, _open_questions(head))
+
+    def run(self, row: RunRow, state: Mapping[str, Any], asked: Iterable[Interrupt]) -> Run:
+        """Return a run with the state of its thread, if that is the run's own, and with what is `asked`."""
+        waiting = () if row.status else tuple(Waiting(one.id, one.value) for one in asked)
+        mine = getattr(state.get("position"), "run_id", None) == row.run_id
+        return Run(
+            thread_id=row.thread_id,
+            run_id=row.run_id,
+            graph=row.graph,
+            status=row.status or ("waiting" if waiting else "running"),
+            outcome=row.outcome,
+            usage=row.outcome.usage if row.outcome else self._ledger.usage(row.run_id),
+            results=tuple(state.get("results") or ()) if mine else (),
+            waiting=waiting,
+            state=state if mine else {},
+        )
+
+    def add(self, row: RunRow, add: Allowance, now: datetime) -> None:
+        """Add to what a run may spend; a deadline is kept in the run's own time."""
+        until = None if add.deadline is None else add.deadline - self._paused(row, now)
+        self._ledger.top_up(row.run_id, add.model_copy(update={"deadline": until}))
+
+    def begin_attempt(self, row: RunRow, position: Position | None, now: datetime) -> tuple[RunLedger, RunTime]:
+        """Note that a run works, and return its books and its time.
+
+        Both go on from what it has done; `position` is that of its outermost team, `None` before its first node.
+        """
+        admitted = raised = Allowance()
+        time = RunTime()
+        if position is not None:
+            balances, admitted = self._ledger.balances(row.run_id), position.allowance
+            raised = balances[0].cap if balances else raised
+            time = RunTime.of(self._paused(row, now), admitted.deadline, raised.deadline)
+        self.rows.begin_attempt(row.run_id, now)
+        return RunLedger(self._ledger, row.run_id, admitted, raised), time
+
+    def finish(self, row: RunRow, outcome: Outcome, now: datetime) -> RunRow:
+        """Store how a run ended, and return its row as it is stored."""
+        self.rows.finish(row.run_id, outcome, now)
+        return self.rows.get(row.run_id) or row
+
+    def history(self, thread_id: str, limit: int) -> list[dict[str, Any]]:
+        """See `Runner.history`."""
+        self.last(thread_id)
+        return [
+            {
+                "id": item.checkpoint["id"],
+                "at": item.checkpoint["ts"],
+                "step": item.metadata.get("step"),
+                "source": item.metadata.get("source"),
+                "channels": sorted(item.checkpoint.get("updated_channels") or ()),
+            }
+            for item in self.saver.list(_outermost(thread_id), limit=limit)
+        ]
+
+    def _latest(self, thread_id: str) -> CheckpointTuple | None:
+        return self.saver.get_tuple(_outermost(thread_id))
+
+    def _paused(self, row: RunRow, now: datetime) -> timedelta:
+        """Return how long nobody has worked on a run: before its last checkpoint, at any level, and since."""
+        last = next(self.saver.list({"configurable": {"thread_id": row.thread_id}}, limit=1))
+        metadata: Mapping[str, Any] = last.metadata
+        since = now - datetime.fromisoformat(last.checkpoint["ts"])
+        return timedelta(seconds=float(metadata.get(PAUSED) or 0)) + max(since, timedelta(0))
+
+
+def _outermost(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+
+
+def _open_questions(head: CheckpointTuple | None) -> list[Interrupt]:
+    """Return what tasks have asked, also those of nested teams, and have not finished since."""
+    writes: Sequence[tuple[str, str, Any]] = (head.pending_writes if head else None) or ()
+    finished = {task for task, channel, _ in writes if channel not in _UNFINISHED}
+    asked = [found for task, channel, found in writes if channel == INTERRUPT and task not in finished]
+    return [question for questions in asked for question in questions]
