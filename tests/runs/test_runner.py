@@ -163,6 +163,18 @@ def test_a_run_that_never_reached_its_first_node_is_begun_by_resume(runner: Runn
     assert run.status == "completed"
 
 
+def test_so_is_one_on_a_thread_that_has_served_another_task(runner: Runner, worked: Path) -> None:
+    runner.run("asking", "t", thread_id="thread")  # it waits
+    begun = runner._begin("flat", "other", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+    status = runner.status("thread")
+    assert (status.run_id, status.status, status.waiting, status.results) == (begun.row.run_id, "running", (), ())
+
+    run = runner.resume("thread")
+
+    assert run.outcome is not None
+    assert run.outcome.value == "done other.0, done other.1, done other.2"
+
+
 def test_a_stopped_run_goes_on_where_it_was(runner: Runner, worked: Path) -> None:
     def stop(event: Event) -> None:
         if event.kind == "agent_started" and event.path[-1] == "worker":
