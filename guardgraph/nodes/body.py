@@ -12,6 +12,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.attempt import Invalid
 from guardgraph.nodes.render import render
 from guardgraph.nodes.said import last_text
 from guardgraph.state import Outcome, Request, Task
@@ -108,7 +109,9 @@ def _ask_team(request: Request) -> dict[str, Any]:
 
 
 def _tell_team(output: dict[str, Any]) -> Outcome:
-    outcome: Any = output["outcome"]
+    outcome: Any = output.get("outcome")
+    if outcome is None:
+        raise Invalid("the team ended before its `conclude`: a node leads nowhere, or to one that does not exist")
     return outcome if isinstance(outcome, Outcome) else Outcome.model_validate(outcome)
 
 

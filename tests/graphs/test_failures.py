@@ -18,7 +18,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import frame, supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Retry, View, guard
 from guardgraph.nodes import Agent, Here, Services
 from guardgraph.nodes.models import ScriptedModel
@@ -45,13 +45,11 @@ async def hangs_async(request: Request) -> str:
 
 
 async def swallows_cancellation(request: Request) -> str:
-    until = time.monotonic() + 3  # a loop cannot be closed before its last task ends
-    while time.monotonic() < until:
+    while True:
         try:
             await asyncio.sleep(0.1)
         except asyncio.CancelledError:
             continue
-    return "too late"
 
 
 def raises(request: Request) -> str:
@@ -75,7 +73,7 @@ def plan() -> Plan:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("hung", [hangs, hangs_async])
+@pytest.mark.parametrize("hung", [hangs, hangs_async, swallows_cancellation])
 def test_one_hangs_one_raises_one_answers_garbage(way: str, hung: Any) -> None:
     graph = team(plan(), workers=staff(hung), guards=[Deadline(1.0)]).compile()
 
@@ -102,7 +100,7 @@ print(sorted(gap.subtask for gap in outcome.gaps), flush=True)
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("hung", ["hangs", "hangs_async"])
+@pytest.mark.parametrize("hung", ["hangs", "hangs_async", "swallows_cancellation"])
 def test_the_process_ends_too(hung: str, way: str) -> None:
     began = time.monotonic()
     done = subprocess.run(
@@ -346,14 +344,18 @@ def test_a_function_that_calls_a_team_level_after_level_is_stopped_by_depth(way:
     assert "Depth" in str(outcome)
 
 
-async def test_work_that_swallows_its_cancellation_does_not_hold_the_team() -> None:
-    graph = team(plan(), workers=staff(swallows_cancellation), guards=[Deadline(1.0)]).compile()
+@pytest.mark.parametrize("way", WAYS)
+def test_a_nested_team_that_leads_nowhere_is_a_gap_that_says_so(way: str) -> None:
+    lost = frame("lost", guards=[], begin=lambda state: "lead", begins_at=["lead"])
+    lost.add_node("lead", lambda state: Command(goto="nowhere"))
+    graph = team(plan_of("a", "b"), workers=[Agent("lost", run=lost.compile()), worker()], guards=[]).compile()
 
-    began = time.monotonic()
-    outcome = (await graph.ainvoke({"task": "the task"}))["outcome"]
+    outcome = WAYS[way](graph, "the task", None)
 
-    assert time.monotonic() - began < 2
-    assert {gap.subtask for gap in outcome.gaps} == {"hangs", "raises", "garbage"}
+    assert (outcome.status, outcome.value) == ("degraded", ["done: do b"])
+    (gap,) = outcome.gaps
+    assert gap.subtask == "a"
+    assert "ended before its `conclude`: a node leads nowhere" in gap.reason
 
 
 def test_an_account_that_was_opened_before_keeps_a_cap_that_was_raised() -> None:
