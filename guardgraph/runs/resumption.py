@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardgraph.runs.run import Run
-from guardgraph.state import Allowance, BadInput, Outcome
-from guardgraph.state.errors import RunEnded
+from guardgraph.state import Allowance, BadInput, Outcome, RunEnded
 
 __all__ = ("check_resumption",)
 

@@ -17,8 +17,7 @@ from guardgraph.nodes import Agent, Event
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.runs.command.exit_code import ExitCode, code_of_error
-from guardgraph.state import Allowance, BadInput, Plan, Request, Subtask
-from guardgraph.state.errors import RunEnded
+from guardgraph.state import Allowance, BadInput, Plan, Request, RunEnded, Subtask
 from guardgraph.state.sql import SQLLedger
 
 MODEL = ScriptedModel(replies=lambda messages: "said", input_tokens=300, output_tokens=100)

@@ -16,6 +16,7 @@ from guardgraph.state import (
     MigrationNeeded,
     MissingExtra,
     MissingKey,
+    RunEnded,
     StorageBusy,
     StorageCorrupt,
     StorageError,
@@ -28,7 +29,6 @@ from guardgraph.state import (
     Unserializable,
     errors,
 )
-from guardgraph.state.errors import RunEnded
 
 ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (BadGraph("no agents; pass at least one"), ValueError),
