@@ -82,8 +82,9 @@ def test_a_second_task_on_a_thread_gets_its_own_answer() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_two_hundred_subtasks_need_no_more_than_25_supersteps(way: str) -> None:
-    graph = team(plan_of(*(f"s{number}" for number in range(200))), concurrency=None).compile()
+@pytest.mark.parametrize("concurrency", [None, 4])
+def test_two_hundred_subtasks_need_no_more_than_25_supersteps(way: str, concurrency: int | None) -> None:
+    graph = team(plan_of(*(f"s{number}" for number in range(200))), concurrency=concurrency).compile()
 
     outcome = WAYS[way](graph, "the task", {"recursion_limit": 25})
 
