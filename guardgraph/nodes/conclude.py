@@ -63,7 +63,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     gaps = _open_gaps(state, accepted)
     written = draft is not None and draft.has_value
     if draft is not None and draft.status != "ok" and not any(gap.agent == draft.agent for gap in gaps):
-        gaps.append(gap_of(draft))
+        gaps.extend(draft.gaps or [gap_of(draft)])
     value: Any = draft.value if draft is not None and written else _results(accepted)
     sure = [r.confidence for r in ([draft] if draft and written else accepted) if r.confidence is not None]
     missing = bool(gaps) or ending is not None or (bool(accepted) and not written and state.get("draft") is not None)

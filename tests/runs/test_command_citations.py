@@ -46,6 +46,7 @@ class Cited(NamedTuple):
     number: int
     source: str
     line: int
+    last_line: int
     quote: str
 
 
@@ -79,10 +80,10 @@ def plain(words: str) -> str:
 def cited_in(report: str) -> list[Cited]:
     """Return the sources that the text of a report lists."""
     listed = report.partition("\n## Sources\n")[2].strip().splitlines()
-    found = [re.fullmatch(r'\[(\d+)\] (.+):(\d+) "(.*)" *', line) for line in listed if line]
+    found = [re.fullmatch(r'\[(\d+)\] (.+):(\d+)(?:-(\d+))? "(.*)" *', line) for line in listed if line]
     assert found
     assert all(found)
-    return [Cited(int(hit[1]), hit[2], int(hit[3]), hit[4]) for hit in found if hit]
+    return [Cited(int(hit[1]), hit[2], int(hit[3]), int(hit[4] or hit[3]), hit[5]) for hit in found if hit]
 
 
 def researched(capsys: pytest.CaptureFixture[str], papers: str, *options: str) -> tuple[str, Any]:
@@ -98,13 +99,14 @@ def check(report: str, value: Any, *, is_copy: Callable[[str, str], bool]) -> No
     cited = [Cited(**citation) for citation in value["citations"]]
     listed = cited_in(report)
     assert report.strip() == value["report"].strip()
-    assert [one[:3] for one in listed] == [one[:3] for one in cited]
+    assert [one[:4] for one in listed] == [one[:4] for one in cited]
     body = report.partition("\n## Sources\n")[0]
     assert {int(mark) for mark in re.findall(r"\[(\d+)\]", body)} == {one.number for one in cited}
     assert {Path(one.source).name for one in cited} == set(FILES)
     for shown, one in zip(listed, cited, strict=True):
         lines = opened(one.source)
-        assert is_copy(one.quote, "\n".join(lines[one.line - 1 :]))
+        assert is_copy(one.quote, "\n".join(lines[one.line - 1 : one.last_line]))
+        assert plain(lines[one.last_line - 1]).endswith(plain(one.quote)[-10:]), f"{one} does not end in its last line"
         begins = plain(lines[one.line - 1]).find(plain(one.quote)[:30])
         assert begins >= 0, f"{one} does not begin in its line"
         assert plain(one.quote).startswith(shown.quote.removesuffix("…"))

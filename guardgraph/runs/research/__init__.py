@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from guardgraph.runs.research.citation import (
+    citation_of,
+    first_line,
+    source_line,
+)
 from guardgraph.runs.research.compose import (
     MADE_BY,
     Composed,
@@ -58,8 +63,10 @@ __all__ = (
     "PassageKind",
     "Skipped",
     "check_citations",
+    "citation_of",
     "claims_of",
     "compose",
+    "first_line",
     "make_model_worker",
     "make_model_writer",
     "make_worker",
@@ -68,6 +75,7 @@ __all__ = (
     "question_weights",
     "read_documents",
     "research",
+    "source_line",
     "team_of",
     "write",
 )

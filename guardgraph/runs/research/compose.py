@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from guardgraph.runs.research.citation import citation_of, first_line, source_line
 from guardgraph.state import Evidence, Piece
 
 __all__ = ("MADE_BY", "Composed", "compose")
 
-MADE_BY = "Made by `offline:extractive`: sentences taken from the documents as they stand; no model wrote this report."
+MADE_BY = (
+    "Made by `offline:extractive`: sentences and table rows taken from the documents as they stand; "
+    "no model wrote this report."
+)
 """The line that tells how a report came about."""
-_QUOTE_LENGTH = 160
 _BRACKETS = re.compile(r"`[^`]*`|\[(?=\d+\])")
-_FIRST_LINE = re.compile(r"^(?:L|lines? )?(\d+)", re.IGNORECASE)
 
 
 class Composed(NamedTuple):
     """A report and what it rests on."""
 
     value: dict[str, JsonValue]
-    """`report` (Markdown) and `citations`, each with `number`, `source`, `line` (`None` if unknown) and `quote`."""
+    """`report` (Markdown) and `citations`; see `citation_of`."""
     evidence: tuple[Evidence, ...]
     """What is cited, in the order of the numbers."""
+    open: dict[str, str]
+    """The questions to which nothing was found, by the ids of their subtasks."""
 
 
 class _Said(NamedTuple):
@@ -33,43 +37,53 @@ class _Said(NamedTuple):
     evidence: tuple[Evidence, ...]
 
 
-def compose(question: str, results: Sequence[Piece], gaps: Sequence[Piece]) -> Composed:
+def compose(question: str, results: Sequence[Piece], gaps: Sequence[Piece], *, made_by: str = MADE_BY) -> Composed:
     """Return the report on `question`: a section for each result, its claims with citations, the gaps, the sources.
 
-    A claim that stands in several results is told once, where it stands first; equal evidence has one number. Results
-    are told in their order, the one for the question as a whole first.
+    A claim that stands in several results is told once, in the one where it stands highest; equal evidence has one
+    number. Results are told in their order, the one for the question as a whole first. `made_by` tells how the report
+    came about.
     """
     numbers: dict[Evidence, int] = {}
-    told: set[str] = set()
-    ordered = sorted(results, key=lambda piece: _line(piece.title) != _line(question))
-    sections = [_section(piece, question, numbers, told) for piece in ordered if _has_something(piece)]
-    missing = _missing([piece for piece in results if not _has_something(piece)], gaps)
-    lines = [f"# {_bare(_line(question))}", "", MADE_BY, ""]
+    ordered = [p for p in sorted(results, key=lambda p: _line(p.title) != _line(question)) if _has_something(p)]
+    homes = _homes(ordered)
+    sections = [_section(piece, question, numbers, at, homes) for at, piece in enumerate(ordered)]
+    empty = [piece for piece in results if not _has_something(piece)]
+    left = {piece.subtask or "question": _line(piece.title) for piece in empty}
+    if not (sections or left):
+        left = {"question": _line(question)}
+    missing = _missing(left.values(), gaps)
+    lines = [f"# {_bare(_line(question))}", "", made_by, ""]
     if not sections:
-        lines += ["Nothing was found in the documents.", ""]
+        lines += ["Nothing was found in the documents that answers the question.", ""]
     for section in sections:
         lines += [*section, ""]
     if missing:
         lines += ["## Not found", "", *missing, ""]
     if numbers:
-        lines += ["## Sources", "", *(f"{_source(number, one)}  " for one, number in numbers.items()), ""]
-    citations: list[JsonValue] = [_citation(number, one) for one, number in numbers.items()]
-    return Composed({"report": "\n".join(lines).rstrip() + "\n", "citations": citations}, tuple(numbers))
+        lines += ["## Sources", "", *(f"{source_line(number, one)}  " for one, number in numbers.items()), ""]
+    citations: list[JsonValue] = [citation_of(number, one) for one, number in numbers.items()]
+    return Composed({"report": "\n".join(lines).rstrip() + "\n", "citations": citations}, tuple(numbers), left)
 
 
-def _section(piece: Piece, question: str, numbers: dict[Evidence, int], told: set[str]) -> list[str]:
-    title = "In short" if _line(piece.title) == _line(question) else _capitalized(_line(piece.title))
-    bullets: list[str] = []
-    repeated: list[str] = []
+def _homes(pieces: Sequence[Piece]) -> dict[str, int]:
+    """Return for each claim the place of the piece in which it is told: where it stands highest, or else first."""
+    ranked = [(rank, at, said.text) for at, piece in enumerate(pieces) for rank, said in enumerate(_said(piece))]
+    return {text: at for _, at, text in sorted(ranked, reverse=True)}
+
+
+def _section(piece: Piece, question: str, numbers: dict[Evidence, int], at: int, homes: Mapping[str, int]) -> list[str]:
+    title = "What the documents say" if _line(piece.title) == _line(question) else _capitalized(_line(piece.title))
+    bullets: dict[str, str] = {}
+    elsewhere: list[str] = []
     for said in _said(piece):
         marks = "".join(f"[{numbers.setdefault(one, len(numbers) + 1)}]" for one in said.evidence)
-        if said.text in told:
-            repeated += [marks] if marks else []
+        if homes[said.text] != at:
+            elsewhere += [marks] if marks else []
         else:
-            told.add(said.text)
-            bullets.append(f"- {_bare(said.text)} {marks}".rstrip())
-    also = [f"- See also {' '.join(sorted(set(repeated), key=_number_in))} above."] if repeated else []
-    return [f"## {_bare(title)}", "", *bullets, *also]
+            bullets[said.text] = bullets.get(said.text, "") + marks
+    also = [f"- See also {' '.join(sorted(set(elsewhere), key=_number_in))}."] if elsewhere else []
+    return [f"## {_bare(title)}", "", *(f"- {_bare(text)} {marks}".rstrip() for text, marks in bullets.items()), *also]
 
 
 def _said(piece: Piece) -> Iterator[_Said]:
@@ -85,23 +99,18 @@ def _said(piece: Piece) -> Iterator[_Said]:
 
 def _evidence_of(claim: Mapping[str, JsonValue], at: int, piece: Piece, *, count: int) -> tuple[Evidence, ...]:
     """Return the evidence of one claim: by its source and line, or else by its place in the list."""
-    fits = [
-        one
-        for one in piece.evidence
-        if one.source == claim.get("source") and _first_line(one.locator) == claim.get("line")
-    ]
+    fits = [one for one in piece.evidence if one.source == claim.get("source") and first_line(one) == claim.get("line")]
     by_place = piece.evidence[at] if len(piece.evidence) == count else None
     if by_place is not None and (by_place in fits or not fits):
         return (by_place,)
     return tuple(fits[:1])
 
 
-def _missing(empty: Sequence[Piece], gaps: Sequence[Piece]) -> list[str]:
-    lines = [f"- {_bare(_line(piece.title))}: the documents say nothing on it." for piece in empty]
-    for gap in gaps:
-        reason = _line(_text(gap.value)) or "it was not answered"
-        lines.append(_bare(f"- {_line(gap.title)}: {reason}"))
-    return list(dict.fromkeys(lines))
+def _missing(left: Iterable[str], gaps: Sequence[Piece]) -> list[str]:
+    """Return one line for each question that has no answer."""
+    reasons = {_line(gap.title): _line(_text(gap.value)) or "it was not answered" for gap in gaps}
+    reasons |= dict.fromkeys(left, "nothing was found that answers it")
+    return [_bare(f"- {title}: {reason}") for title, reason in reasons.items()]
 
 
 def _has_something(piece: Piece) -> bool:
@@ -116,24 +125,6 @@ def _text(value: JsonValue) -> str:
     if isinstance(value, list):
         return "; ".join(map(_text, value))
     return "" if value is None else str(value)
-
-
-def _source(number: int, evidence: Evidence) -> str:
-    quote = _line(evidence.quote)
-    shown = quote if len(quote) <= _QUOTE_LENGTH else quote[:_QUOTE_LENGTH].rsplit(" ", 1)[0] + "…"
-    line = _first_line(evidence.locator)
-    place = evidence.source if line is None else f"{evidence.source}:{line}"
-    return f'[{number}] {_line(place)} "{shown}"'
-
-
-def _citation(number: int, evidence: Evidence) -> JsonValue:
-    line = _first_line(evidence.locator)
-    return {"number": number, "source": evidence.source, "line": line, "quote": evidence.quote}
-
-
-def _first_line(locator: str) -> int | None:
-    match = _FIRST_LINE.match(locator.strip())
-    return int(match[1]) if match else None
 
 
 def _number_in(mark: str) -> int:

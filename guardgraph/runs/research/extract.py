@@ -27,6 +27,14 @@ _IN_CODE = 0.4
 """What a term counts that stands in code only: a path or a name that has the word in it."""
 _ABOUT = 0.5
 """What a term counts on top where the sentence begins with it: it is what the sentence is about."""
+_ENOUGH = 0.3
+"""These cover so much of the question; words that stand nowhere in the documents weigh the most."""
+_POINTER = 0.5
+"""What an entry of a table of contents scores, compared with the prose that it points to."""
+_ROW = 0.8
+"""What the row of a table scores, compared with a sentence: it lists what a sentence says."""
+_BASE = 0.5
+"""What any word weighs before its rarity counts; in a few short pages rarity alone says little."""
 _CODE = re.compile(r"`([^`]*)`")
 _ASIDE = 0.3
 """What a term of the wider question weighs, compared with one of the question itself."""
@@ -42,7 +50,7 @@ class Claim(NamedTuple):
     evidence: Evidence
     """The document, the verbatim sentence, and its lines as `12` or `12-13`."""
     coverage: float
-    """Which part (0 to 1) of the question's weight it shares."""
+    """Which part (0 to 1) of the question's weight it shares; what only the headings above share counts half."""
 
     @property
     def line(self) -> int:
@@ -69,7 +77,7 @@ def question_weights(
     rare = rarity(words)
     weights: dict[str, float] = {}
     for word, share in words.items():
-        weights[stem(word)] = max(weights.get(stem(word), 0.0), share * max(rare[word], 0.1))
+        weights[stem(word)] = max(weights.get(stem(word), 0.0), share * (_BASE + rare[word]))
     return weights
 
 
@@ -82,7 +90,8 @@ def claims_of(passages: Sequence[Passage], weights: Mapping[str, float], *, limi
         raise ValueError(f"`limit` must be at least 1, got {limit!r}")
     every = [_candidate(passage, sentence, weights) for passage in passages for sentence in sentences_of(passage)]
     fitting = [one for one in every if one.shared >= min(_SHARED, len(weights))]
-    return _best(fitting, limit) or _best(every, min(limit, _FALLBACK))
+    near = [one for one in every if one.claim.coverage >= _ENOUGH]
+    return _best(fitting, limit) or _best(near, min(limit, _FALLBACK))
 
 
 def _best(candidates: Sequence[_Candidate], limit: int) -> list[Claim]:
@@ -98,19 +107,22 @@ def _best(candidates: Sequence[_Candidate], limit: int) -> list[Claim]:
 
 
 def _candidate(passage: Passage, sentence: Sentence, weights: Mapping[str, float]) -> _Candidate:
-    terms = terms_of(sentence.text)
-    prose = _CODE.sub(_word_or_nothing, sentence.text)
+    own_text = sentence.cells or sentence.text
+    terms = terms_of(own_text)
+    lending = f"{passage.heading} {sentence.heads}".strip()
+    above = terms_of(lending) - terms if lending else frozenset[str]()
+    prose = _CODE.sub(_word_or_nothing, own_text)
     told = terms_of(prose)
-    above = terms_of(passage.heading) - terms if passage.heading else frozenset[str]()
     total = sum(weights.values())
     own = sum(weight * (1.0 if term in told else _IN_CODE) for term, weight in weights.items() if term in terms)
     lent = sum(weight for term, weight in weights.items() if term in above)
     subject = WORD.search(prose)
     about = _ABOUT * weights.get(stem(subject[0]), 0.0) if subject else 0.0
     length = min(1.0, len(terms) / 8) * min(1.0, 40 / max(len(terms), 1))
-    score = (own + _HEADING * lent + about) / total * (0.7 + 0.3 * length) if own else 0.0
+    kind = _POINTER if sentence.is_pointer else _ROW if sentence.cells else 1.0
+    score = (own + _HEADING * lent + about) / total * (0.7 + 0.3 * length) * kind if own else 0.0
     evidence = Evidence(source=passage.source, quote=sentence.quote, locator=sentence.locator)
-    coverage = min(1.0, own / total) if own else 0.0
+    coverage = min(1.0, (own + _HEADING * lent) / total) if own else 0.0
     return _Candidate(Claim(sentence.text, evidence, coverage), score, terms, len(weights.keys() & (terms | above)))
 
 

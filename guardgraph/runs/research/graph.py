@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ __all__ = ("OFFLINE", "research", "team_of")
 
 OFFLINE = "offline:extractive"
 """The model that is none: plan, claims and report are made by rules, the same each time."""
+_COMPILED = "Composed of the claims that a model extracted and whose quotes were checked; no model wrote this report."
 _ROUNDS = 2
 _SUBTASKS = 20
 _PLANNER = (
@@ -121,7 +123,7 @@ def _offline(library: Library) -> tuple[Agent, Agent, Agent]:
 def _online(library: Library, model: str | BaseChatModel) -> tuple[Agent, Agent, Agent]:
     planner = Agent("planner", model=model, instructions=_PLANNER, attempts=2, max_tokens=2_000)
     worker = Agent("researcher", run=make_model_worker(library, model), attempts=2)
-    compiler = Agent("compiler", run=write)
+    compiler = Agent("compiler", run=partial(write, made_by=_COMPILED))
     writer = Agent("writer", run=make_model_writer(model), attempts=2, fallback=compiler)
     return planner, worker, writer
 

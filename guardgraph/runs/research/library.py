@@ -6,11 +6,12 @@ and the index is a file of its own that no migration ever touches (it can always
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = ("Library",)
 
 _WORDS_LIMIT = 64
 """So many different words of a query are looked for; SQLite bounds the depth of an expression."""
+_KINDS: tuple[PassageKind, ...] = ("prose", "table", "code")
 _DROP = ("DROP TABLE IF EXISTS passages", "DROP TABLE IF EXISTS documents")
 _CREATE = (
     "CREATE TABLE documents (name TEXT PRIMARY KEY, text TEXT NOT NULL)",
@@ -39,7 +41,7 @@ _ADD_DOCUMENT = "INSERT INTO documents (name, text) VALUES (?, ?)"
 _ADD_PASSAGE = "INSERT INTO passages (source, first, last, text, heading, kind) VALUES (?, ?, ?, ?, ?, ?)"
 _SEARCH = """
     SELECT source, first, last, text, heading, kind FROM passages
-    WHERE passages MATCH ? AND (? = '' OR kind = ?)
+    WHERE passages MATCH ? AND kind IN (SELECT value FROM json_each(?))
     ORDER BY bm25(passages, 1.0, 0.6), rowid LIMIT ?
 """
 _COUNT = "SELECT count(*) FROM passages"
@@ -102,11 +104,11 @@ class Library:
             raise
         return library
 
-    def search(self, query: str, limit: int = 10, *, kind: PassageKind | None = None) -> list[Passage]:
+    def search(self, query: str, limit: int = 10, *, kinds: Sequence[PassageKind] = _KINDS) -> list[Passage]:
         """Return at most `limit` passages that share a word with `query`, best first; ties in order of the documents.
 
         `query` is plain words, never a search expression; its first 64 different words that carry meaning count.
-        `kind` narrows the search to one kind of passage.
+        `kinds` narrows the search to some kinds of passages.
         """
         if limit < 1:
             raise ValueError(f"`limit` must be at least 1, got {limit!r}")
@@ -114,7 +116,7 @@ class Library:
         if not words:
             return []
         match = " OR ".join(map(_quoted, words))
-        return [Passage(*row) for row in self._rows(_SEARCH, (match, kind or "", kind or "", limit))]
+        return [Passage(*row) for row in self._rows(_SEARCH, (match, json.dumps(kinds), limit))]
 
     def weights(self, words: Iterable[str]) -> dict[str, float]:
         """Return how rare each word is: the logarithm of all passages over those with the word, at least 0."""

@@ -8,61 +8,68 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from guardgraph.runs.research.compose import compose
+from guardgraph.runs.research.compose import MADE_BY, compose
 from guardgraph.runs.research.extract import Claim, claims_of, question_weights
 from guardgraph.runs.research.library import Library
-from guardgraph.runs.research.terms import WORD, content_words, terms_of
-from guardgraph.state import Plan, Reply, Request, Subtask
+from guardgraph.runs.research.terms import content_words, terms_of
+from guardgraph.state import Gap, Outcome, Plan, Reply, Request, Subtask
 
 __all__ = ("make_worker", "plan", "write")
 
-_MOST_PARTS = 3
-_CLAUSE = re.compile(
-    r"[?!.;:]+(?=\s|$)|,\s+(?:and|or|but)?\b|\s+(?:and|or|but|versus|vs\.?|as well as)\s+|\s+[-\u2013\u2014]+\s+|\n+",
-    re.IGNORECASE,
+_MOST_PARTS = 5
+_ASKS = r"(?:how|what|when|where|which|who|whose|whom|why)\b"
+_PART = re.compile(
+    rf"[?!.;:]+(?=\s|$)|\s+[-\u2013\u2014]+\s+|\n+|,?\s+(?:and|or|but)\s+(?={_ASKS})|,\s+(?={_ASKS})", re.IGNORECASE
 )
+"""Between the parts of a question: where a sentence ends, or where something else is asked."""
 
 
 def plan(request: Request) -> Plan:
-    """Split the question into itself and up to three of its clauses; later rounds add nothing."""
+    """Split the question into what it asks, at most five parts; later rounds add nothing."""
     question = request.task.goal
     if request.round > 1:
         return Plan(reasoning="the documents do not change between rounds")
     parts = _parts(question)
-    whole = Subtask(id="question", goal=question, priority=len(parts) + 1)
-    rest = [
-        Subtask(id=f"part-{number}", goal=part, priority=len(parts) + 1 - number)
-        for number, part in enumerate(parts, 1)
-    ]
-    return Plan(subtasks=(whole, *rest), reasoning="the question as a whole, and each of its parts")
+    if len(parts) < 2:
+        return Plan(subtasks=(Subtask(id="question", goal=question),), reasoning="the question asks one thing")
+    subtasks = [Subtask(id=f"part-{number}", goal=part, priority=-number) for number, part in enumerate(parts, 1)]
+    return Plan(subtasks=tuple(subtasks), reasoning="one subtask for each thing that the question asks")
 
 
 def make_worker(library: Library, *, limit: int = 5, passages: int = 30) -> Callable[[Request], Reply]:
     """Return a worker that answers a subtask with at most `limit` claims out of the `passages` that fit it best.
 
     The reply's value is `{"claims": [{"text", "source", "line"}]}`, claim by claim with its evidence; it is `None`
-    where the documents say nothing on the subtask.
+    where nothing was found.
     """
 
     def work(request: Request) -> Reply:
         """Search the library and extract claims."""
         aside = request.task.goal if request.subtask else ""
-        hits = library.search(request.goal, passages, kind="prose")
+        hits = library.search(request.goal, passages, kinds=["prose", "table"])
         weights = question_weights(request.goal, aside, rarity=library.weights)
         return _reply(claims_of(hits, weights, limit=limit) if hits else [])
 
     return work
 
 
-def write(request: Request) -> Reply:
-    """Compose the report out of the accepted results and the gaps; see `compose`."""
-    report = compose(request.task.goal, request.results, request.gaps)
-    return Reply(value=report.value, evidence=report.evidence)
+def write(request: Request, *, made_by: str = MADE_BY) -> Reply | Outcome:
+    """Compose the report out of the accepted results and the gaps; see `compose`.
+
+    A report that leaves a question open is degraded, and has a gap for each.
+    """
+    report = compose(request.task.goal, request.results, request.gaps, made_by=made_by)
+    if not report.open:
+        return Reply(value=report.value, evidence=report.evidence)
+    gaps = tuple(
+        Gap(subtask=key, reason=f"nothing was found that answers {title!r}") for key, title in report.open.items()
+    )
+    return Outcome(status="degraded", value=report.value, evidence=report.evidence, gaps=gaps)
 
 
 def _reply(claims: list[Claim]) -> Reply:
     if not claims:
-        return Reply(confidence=0.0, reasoning="no sentence of the documents shares enough with the question")
+        return Reply(confidence=0.0, reasoning="no sentence and no table row shares enough with the question")
     rows = [{"text": claim.text, "source": claim.evidence.source, "line": claim.line} for claim in claims]
     return Reply(
         value={"claims": rows},
@@ -73,31 +80,20 @@ def _reply(claims: list[Claim]) -> Reply:
 
 
 def _parts(question: str) -> list[str]:
-    """Return up to three clauses of `question`, or phrases of it if it has one clause only."""
-    clauses = _distinct([clause.strip(" \t,.?!;:\"'") for clause in _CLAUSE.split(question)], question)
-    return (clauses if len(clauses) > 1 else _distinct(_phrases(question), question))[:_MOST_PARTS]
-
-
-def _phrases(question: str) -> list[str]:
-    """Return the longest runs of two words or more that carry meaning, in the order of the question."""
-    meaning = set(content_words(question))
-    runs: list[list[str]] = [[]]
-    for word in WORD.findall(question):
-        if word.lower() in meaning:
-            runs[-1].append(word)
-        elif runs[-1]:
-            runs.append([])
-    longest = sorted(filter(None, runs), key=len, reverse=True)[:_MOST_PARTS]
-    return [" ".join(run) for run in runs if run in longest and len(run) > 1]
+    """Return what `question` asks, part by part; the last one holds all that is too much."""
+    parts = _distinct([part.strip(" \t,.?!;:\"'") for part in _PART.split(question)], question)
+    most = _MOST_PARTS - 1
+    return parts if len(parts) <= _MOST_PARTS else [*parts[:most], "; ".join(parts[most:])]
 
 
 def _distinct(parts: list[str], question: str) -> list[str]:
     """Return the parts that say something, and neither the same as one before nor as the whole question."""
+    meaning = set(content_words(question))
     seen = {terms_of(question)}
     kept: list[str] = []
     for part in parts:
         terms = terms_of(part)
-        if terms and terms not in seen and any(map(str.isalnum, part)):
+        if terms not in seen and meaning.intersection(content_words(part)):
             seen.add(terms)
             kept.append(part)
     return kept

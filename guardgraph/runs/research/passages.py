@@ -33,7 +33,7 @@ class Passage(NamedTuple):
     heading: str = ""
     """The headings that it stands below, outermost first."""
     kind: PassageKind = "prose"
-    """`prose`, or a `table` or `code`, which hold no sentences."""
+    """`prose`; a `table`, whose rows stand for sentences; or `code`, which says nothing."""
 
 
 class _Row(NamedTuple):

@@ -17,8 +17,8 @@ def check_citations(report_value: object, read: Callable[[str], str | None]) -> 
     """Return what is wrong with the citations of a report, in plain words; an empty list if every one of them holds.
 
     `report_value` is what the writer answers (`report` and `citations`); `read` returns the text of a source or None,
-    as `Library.text_of` does. Every citation must open at its line, every number in the text must be a citation, and
-    every citation must be used.
+    as `Library.text_of` does. Every citation must open at its line and end by its last one if it names one, every
+    number in the text must be a citation, and every citation must be used.
     """
     citations: object = report_value.get("citations") if isinstance(report_value, Mapping) else None
     if not isinstance(report_value, Mapping) or not isinstance(citations, list | tuple):
@@ -41,24 +41,28 @@ def check_citations(report_value: object, read: Callable[[str], str | None]) -> 
 
 def _problem(citation: object, read: Callable[[str], str | None]) -> str | None:
     match citation:
-        case {"number": int(number), "source": str(source), "line": int(line), "quote": str(quote)} if quote.strip():
+        case {"number": int(number), "source": str(source), "line": int(line), "quote": str(quote), **rest} if (
+            quote.strip()
+        ):
             text = read(source)
             if text is None:
                 return f"[{number}] {source!r} cannot be opened"
-            if not _opens_at(text.split("\n"), line, " ".join(quote.split())):
-                return f"[{number}] line {line} of {source!r} does not begin {quote[:80]!r}"
+            last = rest.get("last_line")
+            if not _opens_at(text.split("\n"), line, last if isinstance(last, int) else None, " ".join(quote.split())):
+                upto = f", or does not end by line {last}" if isinstance(last, int) else ""
+                return f"[{number}] line {line} of {source!r} does not begin {quote[:80]!r}{upto}"
             return None
         case _:
             return f"a citation needs number, source, line and quote, got {citation!r}"
 
 
-def _opens_at(lines: list[str], line: int, quote: str) -> bool:
-    """Tell whether `quote` (on one line) begins in line number `line`."""
-    if not 1 <= line <= len(lines):
+def _opens_at(lines: list[str], line: int, last: int | None, quote: str) -> bool:
+    """Tell whether `quote` (on one line) begins in line number `line`, and ends by line number `last`."""
+    if not 1 <= line <= (last or line) <= len(lines):
         return False
     opening = " ".join(lines[line - 1].split())
     window, length = [opening], len(opening)
-    for following in lines[line:]:
+    for following in lines[line:last]:
         if length > len(opening) + len(quote) + 1:
             break
         window.append(" ".join(following.split()))

@@ -1,9 +1,10 @@
-"""Passages cut into sentences that can stand as claims, each with its lines."""
+"""Passages cut into sentences and table rows that can stand as claims, each with its lines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import NamedTuple
 
 from guardgraph.runs.research.passages import Passage
@@ -21,36 +22,80 @@ _OPENING = r"[\"'\u201c\u2018(\[*_`]{0,3}"
 _STOP = re.compile(rf"[.!?\u2026]{_CLOSING}(?=\s+(?:{_OPENING}[A-Z0-9\u00c0-\u00de]|`|\*\*))|[\u3002\uff01\uff1f]")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:approx|ca|cf|co|dr|ed|eds|e\.g|etc|fig|figs|i\.e|inc|jr|ltd|mr|mrs|ms|no|nos|p|pp|prof|resp|sec|st|vol|vs)"
-    r"|(?:^|[\s(])[A-Za-z])\.$",
+    r"|(?:^|[\s(])[A-Za-z]|\[\d{1,3})\.$",
     re.IGNORECASE,
 )
 _LINK = re.compile(r"!?\[([^\]\[]*)\](?:\([^()\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]]*\])")
 _ADDRESS = re.compile(r"<?\bhttps?://\S+")
 _SYMBOLS = re.compile(r"[{}=;<>|\\/_$#@~^\[\]]")
+_POINTER = re.compile(r"\[[^\]\[]*\]\([^()\s]*\)\s*(?:[:\u2013\u2014-]|$)")
+_CELL_END = re.compile(r"(?<!\\)\|")
+_RULE = re.compile(r"^[\s|:+=-]+$")
 
 
 class Sentence(NamedTuple):
-    """One sentence of a passage."""
+    """One sentence of a passage, or one row of a table."""
 
     text: str
-    """For a reader: on one line, without list marks and link targets."""
+    """For a reader: on one line, without list marks and link targets; cells behind the heads of their columns."""
     quote: str
     """Verbatim, with its line breaks."""
     first: int
     """The number of the line where it begins."""
     last: int
     """The number of the line where it ends."""
+    heads: str = ""
+    """Words of `text` that it shares with every row of its table: the heads of the columns."""
+    cells: str = ""
+    """What a row says of its own; empty for a sentence."""
 
     @property
     def locator(self) -> str:
         """Its lines as `12` or `12-13`."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
+    @property
+    def is_pointer(self) -> bool:
+        """Whether it begins with a link and tells what stands there, as an entry of a table of contents does."""
+        return bool(_POINTER.match(self.quote))
+
 
 def sentences_of(passage: Passage) -> list[Sentence]:
-    """Return the sentences of `passage` that say something: no code, tables, headings, lists of links or fragments."""
-    if passage.kind != "prose":
-        return []
+    """Return the sentences and table rows of `passage` that say something; no code, headings or fragments."""
+    match passage.kind:
+        case "prose":
+            return _in_prose(passage)
+        case "table":
+            return list(_in_table(passage))
+        case "code":
+            return []
+
+
+def _in_table(passage: Passage) -> Iterator[Sentence]:
+    """Yield the rows of a table that have a word in them; the row above a rule names the columns."""
+    lines = passage.text.split("\n")
+    heads: list[str] = []
+    for number, line in enumerate(lines):
+        if number + 1 < len(lines) and _RULE.match(lines[number + 1]) and not _RULE.match(line):
+            heads = _cells(line)
+        elif any(map(str.isalpha, line)):
+            text = _told(_cells(line), heads)
+            if len(WORD.findall(text)) >= _FEWEST_WORDS and len(line) <= _LONGEST:
+                at = passage.first + number
+                yield Sentence(text, line.strip(), at, at, " ".join(heads), "; ".join(_cells(line)))
+
+
+def _cells(line: str) -> list[str]:
+    return [_plain(cell) for cell in _CELL_END.split(line.strip().strip("|"))]
+
+
+def _told(cells: list[str], heads: list[str]) -> str:
+    """Return the cells of a row for a reader, each behind the head of its column if there is one."""
+    named = [(head, cell) for head, cell in zip_longest(heads[: len(cells)], cells, fillvalue="") if cell]
+    return "; ".join(f"{head.rstrip(':?')}: {cell}" if head else cell for head, cell in named)
+
+
+def _in_prose(passage: Passage) -> list[Sentence]:
     found: list[Sentence] = []
     for start, end in _spans(passage.text):
         quote = passage.text[start:end]

@@ -29,14 +29,14 @@ def test_a_report_has_sections_citations_gaps_and_sources() -> None:
 
 {MADE_BY}
 
-## In short
+## What the documents say
 
 - Budgets stop runs. [1]
 
 ## Deadlines
 
 - Deadlines stop runs too. [2]
-- See also [1] above.
+- See also [1].
 
 ## Not found
 
@@ -45,12 +45,12 @@ def test_a_report_has_sections_citations_gaps_and_sources() -> None:
 ## Sources
 
 [1] docs/a.md:3 "Budgets stop runs."{"  "}
-[2] docs/b.md:7 "Deadlines stop runs too."
+[2] docs/b.md:7-8 "Deadlines stop runs too."
 """
     )
     assert composed.value["citations"] == [
-        {"number": 1, "source": "docs/a.md", "line": 3, "quote": "Budgets stop runs."},
-        {"number": 2, "source": "docs/b.md", "line": 7, "quote": "Deadlines stop\nruns too."},
+        {"number": 1, "source": "docs/a.md", "line": 3, "last_line": 3, "quote": "Budgets stop runs."},
+        {"number": 2, "source": "docs/b.md", "line": 7, "last_line": 8, "quote": "Deadlines stop\nruns too."},
     ]
     assert composed.evidence == (ONE, TWO)
     assert check_citations(composed.value, TEXTS.get) == []
@@ -65,9 +65,24 @@ def test_a_report_on_nothing_says_so() -> None:
     composed = compose("Why?", [Piece(kind="result", title="Why?")], [])
 
     assert composed.evidence == ()
-    assert "Nothing was found in the documents." in str(composed.value["report"])
-    assert "- Why?: the documents say nothing on it." in str(composed.value["report"])
+    assert "Nothing was found in the documents that answers the question." in str(composed.value["report"])
+    assert "- Why?: nothing was found that answers it" in str(composed.value["report"])
     assert composed.value["citations"] == []
+    assert composed.open == {"question": "Why?"}
+
+
+def test_a_claim_of_two_results_is_told_where_it_stands_highest() -> None:
+    report = str(compose("Q", [result("runs", ONE, TWO), result("deadlines", TWO)], []).value["report"])
+
+    assert report.count("- Deadlines stop runs too.") == 1
+    assert "## Runs\n\n- Budgets stop runs. [1]\n- See also [2].\n" in report
+    assert "## Deadlines\n\n- Deadlines stop runs too. [2]\n" in report
+
+
+def test_a_question_without_an_answer_is_listed_once() -> None:
+    composed = compose("Q", [Piece(kind="result", title="costs")], [Piece(kind="gap", title="costs", value="too late")])
+
+    assert str(composed.value["report"]).count("- costs:") == 1
 
 
 @pytest.mark.parametrize(

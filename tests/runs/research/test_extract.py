@@ -85,6 +85,21 @@ def test_a_sentence_that_begins_with_the_subject_comes_first() -> None:
     assert claims("What is the ledger?", text=text)[0].line == 3
 
 
+def test_an_entry_of_a_table_of_contents_comes_after_the_prose_it_points_to() -> None:
+    text = (
+        "- [Ledger accounts](a.md): the tree of ledger accounts.\n\nAccounts of a run make up a tree, as in a ledger.\n"
+    )
+
+    found = claims("What is the tree of ledger accounts?", text=text)
+
+    assert found[0].line == 3
+    assert [one.line for one in claims("What is the tree of ledger accounts?", text=text.split("\n")[0])] == [1]
+
+
+def test_what_shares_one_term_of_many_is_no_answer() -> None:
+    assert claims("How many litres does the budget of the harbour hold in winter?") == []
+
+
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="`limit` must be at least 1, got 0"):
         claims("budget", limit=0)

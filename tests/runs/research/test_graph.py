@@ -57,6 +57,30 @@ def test_a_report_without_a_model_cites_what_stands_in_the_documents() -> None:
     assert outcome.usage.calls == 0
 
 
+@pytest.mark.parametrize(
+    ("question", "open_"),
+    [
+        ("Who won the cup?", {"question": "Who won the cup?"}),
+        ("When are brake pads replaced, and who won the cup?", {"part-2": "who won the cup"}),
+    ],
+)
+def test_what_is_not_found_degrades_the_outcome_and_the_report_says_so(question: str, open_: dict[str, str]) -> None:
+    outcome = outcome_of(team_of(Library.build(PAGES)), question)
+
+    assert outcome.status == "degraded"
+    assert {gap.subtask: gap.reason for gap in outcome.gaps} == {
+        key: f"nothing was found that answers {title!r}" for key, title in open_.items()
+    }
+    assert all(str(outcome.value).count(f"- {title}: nothing was found") == 1 for title in open_.values())
+
+
+def test_a_model_is_not_asked_to_write_where_it_has_found_nothing() -> None:
+    outcome = outcome_of(team_of(Library.build(PAGES), model=model_of(claims=[{"claims": []}], report=[])))
+
+    assert outcome.status == "degraded"
+    assert "Nothing was found in the documents that answers the question." in str(outcome.value)
+
+
 def test_the_same_question_gets_the_same_report_sync_and_async_with_and_without_a_checkpointer() -> None:
     library = Library.build(PAGES)
     config: Any = {"configurable": {"thread_id": "1"}}

@@ -36,9 +36,9 @@ def test_headings_are_searched_too(library: Library) -> None:
     assert {one.first for one in library.search("money")} == {3, 5}
 
 
-def test_a_search_can_be_narrowed_to_one_kind(library: Library) -> None:
-    assert [one.source for one in library.search("budget", kind="code")] == ["depth.md"]
-    assert [one.source for one in library.search("budget", kind="prose")] == ["budget.md"]
+def test_a_search_can_be_narrowed_to_some_kinds(library: Library) -> None:
+    assert [one.source for one in library.search("budget", kinds=["code"])] == ["depth.md"]
+    assert [one.source for one in library.search("budget", kinds=["prose"])] == ["budget.md"]
 
 
 def test_ties_come_in_the_order_of_the_documents(library: Library) -> None:

@@ -41,6 +41,14 @@ def test_a_quote_that_begins_elsewhere_or_nowhere_is_a_problem(line: int, quote:
     assert problems(citation(line=line, quote=quote)) == [f"[1] line {line} of 'a.md' does not begin {quote!r}"]
 
 
+@pytest.mark.parametrize(("last", "holds"), [(1, False), (2, False), (3, True), (5, True), (6, False)])
+def test_a_quote_has_to_end_by_its_last_line(last: int, holds: bool) -> None:
+    found = problems({**citation(quote="line goes on here."), "last_line": last})
+
+    assert (found == []) == holds
+    assert holds or f"or does not end by line {last}" in found[0]
+
+
 def test_a_source_that_is_not_there_is_a_problem() -> None:
     assert problems(citation(source="b.md")) == ["[1] 'b.md' cannot be opened"]
 

@@ -89,14 +89,44 @@ def test_what_says_nothing_on_its_own_is_left_out(text: str) -> None:
     assert texts(text) == []
 
 
-@pytest.mark.parametrize("kind", ["code", "table"])
-def test_code_and_tables_hold_no_sentences(kind: str) -> None:
-    (passage,) = passages_of(
-        "a.md", {"code": "```\nThis is no claim at all.\n```", "table": "| No claim at all. |"}[kind]
-    )
+def test_code_holds_no_sentences() -> None:
+    (passage,) = passages_of("a.md", "```\nThis is no claim at all.\n```")
 
-    assert passage.kind == kind
+    assert passage.kind == "code"
     assert sentences_of(passage) == []
+
+
+def test_each_row_of_a_table_is_told_behind_the_heads_of_its_columns() -> None:
+    (table,) = passages_of("a.md", "| part | torque? |\n|:--|--:|\n| [pedal](p.md) | 40 Nm |\n| a \\| b | |\n| 1 | 2 |")
+
+    found = sentences_of(table)
+
+    assert [(one.text, one.quote, one.locator) for one in found] == [
+        ("part: pedal; torque: 40 Nm", "| [pedal](p.md) | 40 Nm |", "3"),
+    ]
+
+
+def test_a_row_without_heads_is_told_as_it_is() -> None:
+    assert [
+        one.text for one in sentences_of(Passage("a.md", 1, 1, "| The pedal | goes on with 40 Nm |", kind="table"))
+    ] == ["The pedal; goes on with 40 Nm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("- [Quick start](quick-start.md): a guarded team, and what it costs", True),
+        ("- [Quick start](quick-start.md) \u2014 a guarded team, and what it costs", True),
+        ("The [quick start](quick-start.md) shows a guarded team.", False),
+        ("[Guards](guards.md) stop what goes on too long.", False),
+    ],
+)
+def test_an_entry_of_a_table_of_contents_points_elsewhere(text: str, points: bool) -> None:
+    assert [one.is_pointer for one in sentences_of(Passage("a.md", 1, 1, text))] == [points]
+
+
+def test_a_numbered_link_is_not_cut() -> None:
+    assert texts("- [2. Guards judge, gates are nodes](a.md)") == []
 
 
 def assert_stand_there(text: str) -> int:
