@@ -8,13 +8,34 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.nodes.agent import Agent
-from guardgraph.state import AgentError, Gap, Outcome, Refusal, Reply, Request, Result, Usage, to_json
+from guardgraph.state import (
+    AgentError,
+    ErrorKind,
+    Gap,
+    Outcome,
+    Refusal,
+    Reply,
+    Request,
+    Result,
+    ResultStatus,
+    Usage,
+    to_json,
+)
 
 __all__ = ("Invalid", "answered", "failed", "gap_of", "result_id")
 
+_NOTHING = "it returned None: did you forget `return`? `Reply(value=None)` says that there is nothing to tell"
+_ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
+    "timeout": ("timeout", None),
+    "deadline": ("timeout", "Deadline"),
+    "stopped": ("failed", "Budget"),
+    "skipped": ("skipped", "Budget"),
+}
+"""The status of what went wrong, and the guard that stopped it; a timeout of its own is no guard."""
+
 
 class Invalid(ValueError):
-    """What a model answered cannot be read as what its agent declares."""
+    """What an agent answered cannot be read as what it declares."""
 
 
 def result_id(agent: str, request: Request) -> str:
@@ -24,15 +45,21 @@ def result_id(agent: str, request: Request) -> str:
 
 
 def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: Refusal | None) -> Result:
-    """Return the result of an attempt that has answered `raw`; after a stop it is only partial."""
+    """Return the result of an attempt that has answered `raw`; after a stop it is only partial.
+
+    A bare `None` is no answer, unless the declared `output` takes it.
+    """
     if isinstance(raw, Outcome):
         return _of_team(agent, request, raw, usage)
     reply = raw if isinstance(raw, Reply) else Reply(value=raw)
-    try:
-        value = _fitting(agent.output, reply.value)
-    except Exception as error:  # a validator of the user's may raise anything
-        return failed(agent, request, AgentError(kind="invalid", message=_short(error)), usage=usage)
     error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
+    try:
+        if raw is None and agent.output is None:
+            raise Invalid(_NOTHING)
+        value = _fitting(agent.output, reply.value)
+    except Exception as unfit:  # a validator of the user's may raise anything
+        why = _NOTHING if raw is None else _short(unfit)
+        return failed(agent, request, error or AgentError(kind="invalid", message=why), usage=usage)
     return _result(agent, request, usage).model_copy(
         update={
             "status": "ok" if stopped is None else "partial",
@@ -49,8 +76,7 @@ def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopp
 
 def failed(agent: Agent, request: Request, error: AgentError, *, usage: Usage) -> Result:
     """Return the result of an attempt that gave no answer."""
-    status = {"timeout": "timeout", "skipped": "skipped"}.get(error.kind, "failed")
-    by = "Budget" if error.kind in ("stopped", "skipped") else "Deadline" if error.kind == "timeout" else None
+    status, by = _ENDS.get(error.kind, ("failed", None))
     return _result(agent, request, usage).model_copy(update={"status": status, "error": error, "stopped_by": by})
 
 

@@ -63,7 +63,9 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     gaps = _open_gaps(state, accepted)
     written = draft is not None and draft.has_value
     if draft is not None and draft.status != "ok" and not any(gap.agent == draft.agent for gap in gaps):
-        gaps.extend(draft.gaps or [gap_of(draft)])
+        gaps.append(gap_of(draft))
+    if draft is None and ending is None and not accepted and not gaps:
+        gaps.append(_nothing(state.get("plans") or ()))
     value: Any = draft.value if draft is not None and written else _results(accepted)
     sure = [r.confidence for r in ([draft] if draft and written else accepted) if r.confidence is not None]
     missing = bool(gaps) or ending is not None or (bool(accepted) and not written and state.get("draft") is not None)
@@ -81,6 +83,13 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         stopped_by=ending.stopped_by if ending else _stopper(gaps),
         usage=usage,
     )
+
+
+def _nothing(plans: Sequence[Result]) -> Gap:
+    """Return the gap of a run in which nobody has answered anything."""
+    if not plans:
+        return Gap(subtask="result", reason="nobody has answered")
+    return Gap(subtask="plan", agent=plans[-1].agent, reason="the plan is empty, so nobody has worked")
 
 
 def _results(accepted: Sequence[Result]) -> Any:

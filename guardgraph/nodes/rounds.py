@@ -86,7 +86,7 @@ def _parsed(result: Result) -> tuple[str | None, Plan | None]:
     if isinstance(value, list):  # a bare list of subtasks will do
         value = {"subtasks": value}
     try:
-        return None, Plan.model_validate(value or {})
+        return None, Plan.model_validate({} if value is None else value)
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'plan'}: {e['msg']}" for e in error.errors()[:5])
         return f"this is no plan: {told}", None

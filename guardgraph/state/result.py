@@ -14,7 +14,7 @@ from guardgraph.state.word import Word
 __all__ = ("AgentError", "ErrorKind", "Gap", "Result", "ResultStatus")
 
 ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
-ErrorKind = Literal["raised", "timeout", "invalid", "stopped", "skipped", "team"]
+ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team"]
 
 
 class Gap(Word):
@@ -36,7 +36,7 @@ class AgentError(Word):
     """Why an attempt gave no full answer."""
 
     kind: ErrorKind
-    """`raised`, `timeout`, `invalid` (unfit for its model), `stopped` (allowance), `skipped` (never begun), `team`."""
+    """`raised`, `timeout` (its own), `deadline` (the team's), `invalid` (unfit), `stopped` (allowance), `skipped` or `team`."""
     message: str
     """What happened."""
     type: str = ""

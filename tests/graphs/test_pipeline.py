@@ -183,7 +183,8 @@ def test_a_stage_that_takes_too_long_fails() -> None:
     outcome = told(Agent("a", run=run, timeout=0.1))
 
     assert outcome.status == "failed"
-    assert "no answer after 0.1 s" in outcome.gaps[0].reason
+    assert outcome.gaps[0].reason == "no answer after 0.1 s (timeout)"
+    assert (outcome.gaps[0].guard, outcome.stopped_by) == (None, None)  # its own timeout is no guard
 
 
 def test_the_second_task_on_a_thread_starts_afresh() -> None:

@@ -109,9 +109,33 @@ def test_a_value_is_stored_as_json_data(value: object, stored: object) -> None:
     assert result_of(value).value == stored
 
 
+@pytest.mark.parametrize("output", [None, str, Report])
+def test_a_bare_none_is_no_answer(output: Any) -> None:
+    result = result_of(None, output)
+
+    assert (result.status, result.value) == ("failed", None)
+    assert result.error is not None
+    assert result.error.kind == "invalid"
+    assert result.error.message.startswith("it returned None: did you forget `return`? `Reply(value=None)` says")
+
+
+@pytest.mark.parametrize(("value", "output"), [(Reply(value=None), None), (None, str | None), (None, type(None))])
+def test_who_means_that_there_is_nothing_to_tell_can_say_so(value: object, output: Any) -> None:
+    result = result_of(value, output)
+
+    assert (result.status, result.value) == ("ok", None)
+
+
+def test_nothing_after_a_stop_is_the_stop() -> None:
+    result = result_of(None, stopped=STOP)
+
+    assert (result.status, result.stopped_by) == ("failed", "Budget")
+    assert result.error == AgentError(kind="stopped", message="10 tokens wanted, 5 left")
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5))
 def test_a_result_that_is_ok_can_always_be_written_as_json(value: object) -> None:
-    result = result_of(value)
+    result = result_of(Reply(value=value))
 
     assert Result.model_validate_json(result.model_dump_json()) == result
     assert result.status == "failed" or result.value == value
@@ -190,7 +214,8 @@ def test_an_answer_after_a_stop_is_partial() -> None:
     [
         ("raised", "failed", None),
         ("invalid", "failed", None),
-        ("timeout", "timeout", "Deadline"),
+        ("timeout", "timeout", None),
+        ("deadline", "timeout", "Deadline"),
         ("stopped", "failed", "Budget"),
         ("skipped", "skipped", "Budget"),
     ],
@@ -260,7 +285,7 @@ def test_the_value_of_a_team_fits_its_declared_output_too() -> None:
 
 
 def test_a_gap_names_what_a_result_leaves_open() -> None:
-    late = failed(agent(), REQUEST, AgentError(kind="timeout", message="no answer after 1 s"), usage=USAGE)
+    late = failed(agent(), REQUEST, AgentError(kind="deadline", message="no answer after 1 s"), usage=USAGE)
     fine = answered(agent(), Request(task=TASK), "v", usage=USAGE, stopped=None)
 
     assert gap_of(late) == Gap(subtask="s-1", agent="analyst", reason="no answer after 1 s", guard="Deadline")

@@ -61,7 +61,7 @@ def test_a_fresh_result_cost_nothing_and_has_no_error() -> None:
         (Result, {"id": "r", "agent": "a", "confidence": 2}, r"confidence\n  Input should be less than or equal to 1"),
         (Result, {"agent": "a"}, r"id\n  Field required"),
         (Result, {"id": "r"}, r"agent\n  Field required"),
-        (AgentError, {"kind": "bad", "message": "m"}, "Input should be 'raised', 'timeout', 'invalid', 'stopped'"),
+        (AgentError, {"kind": "bad", "message": "m"}, "Input should be 'raised', 'timeout', 'deadline', 'invalid'"),
         (Gap, {"subtask": "a"}, r"reason\n  Field required"),
     ],
 )

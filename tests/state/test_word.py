@@ -98,7 +98,7 @@ USAGES = st.builds(Usage, input_tokens=COUNT, output_tokens=COUNT, usd=MONEY, ca
 GAPS = st.builds(Gap, subtask=TEXT, agent=MAYBE, reason=TEXT, guard=MAYBE, path=NAMES)
 FAULTS = st.builds(
     AgentError,
-    kind=st.sampled_from(["raised", "timeout", "invalid", "stopped", "skipped", "team"]),
+    kind=st.sampled_from(["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team"]),
     message=TEXT,
     type=TEXT,
 )
