@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphDrained
+from langgraph.runtime import get_runtime
 
 from guardgraph.nodes import apart
 from guardgraph.nodes.agent import Agent
@@ -50,7 +51,8 @@ def agent_node(
     The node is given an `Assignment` by a gate (or the team's whole state), never raises for what the agent does, and
     writes its `Result` where `writes` says. At most `concurrency` agents of the team work at a time (`None` sets no
     limit). With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and may
-    work until the deadline itself.
+    work until the deadline itself. Once LangGraph was asked to drain the run, what has not begun ends without a word
+    (`GraphDrained`), and runs when the thread is resumed.
     """
     return _AgentNode(agent, writes, concurrency, evidence=evidence, concluding=concluding)
 
@@ -87,12 +89,6 @@ class _Attempt:
         limits = [limit for limit in (self.agent.timeout, self.rest) if limit is not None]
         return min(limits) if limits else None
 
-    @property
-    def limit(self) -> Literal["timeout", "deadline"]:
-        """Which of both limits its time is: its own timeout, or the deadline."""
-        own = self.agent.timeout
-        return "deadline" if own is None or (self.until is not None and self.until <= self.began + own) else "timeout"
-
     def config_of(self, *, on_a_loop: bool) -> RunnableConfig:
         """Return the config that the agent's own work inherits."""
         slots, ticket = self.ticket.slots, self.ticket
@@ -126,7 +122,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Work on one assignment."""
         attempt = self._begin(input, config or {})
         if not attempt.ticket.take(attempt.rest):
-            return self._told(attempt, self._unbegun(attempt, "deadline", "it waited for a slot until the deadline"))
+            return self._told(attempt, self._unbegun(attempt, "timeout", "it waited for a slot until the deadline"))
         try:
             refusal = self._wait_for_money(attempt)
             if refusal is not None:
@@ -139,7 +135,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Work on one assignment without blocking the event loop."""
         attempt = self._begin(input, config or {})
         if not await attempt.ticket.atake(attempt.rest):
-            return self._told(attempt, self._unbegun(attempt, "deadline", "it waited for a slot until the deadline"))
+            return self._told(attempt, self._unbegun(attempt, "timeout", "it waited for a slot until the deadline"))
         try:
             refusal = await self._await_money(attempt)
             if refusal is not None:
@@ -183,6 +179,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             status=result.status,
             goal=attempt.request.goal,
             subtask=result.subtask,
+            round=attempt.request.round,
             attempt=result.attempt,
             tokens=result.usage.tokens,
             usd=None if result.usage.usd is None else str(result.usage.usd),
@@ -201,6 +198,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _start(self, attempt: _Attempt) -> Refusal | None:
         """Open the account of the attempt, unless it cannot be paid for beside what is under way."""
+        control = get_runtime().control
+        if control is not None and control.drain_requested:  # LangGraph looks at that between supersteps only
+            raise GraphDrained(control.drain_reason or "drained")
         services, me = attempt.services, attempt.me
         expects = self.agent.expected or services.costs.expected(self.agent.name)
         asks_inside = expects is None and self.agent.kind == "team"  # then its own agents are asked one by one
@@ -219,7 +219,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         epoch = services.ledger.open(me.account, me.allowance)
         attempt.tab = Tab(services, me, epoch, self.agent.name, expected=expects)
         attempt.began = monotonic()
-        services.tell("agent_started", me, goal=attempt.request.goal, attempt=attempt.request.attempt)
+        request = attempt.request
+        services.tell("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
         return None
 
     def _work(self, attempt: _Attempt) -> Result:
@@ -268,8 +269,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             raise tab.fault from error
         usage = self._usage(attempt)
         if isinstance(error, apart.TimedOut):
-            why = f"no answer after {monotonic() - attempt.began:.1f} s ({attempt.limit})"
-            return failed(self.agent, attempt.request, AgentError(kind=attempt.limit, message=why), usage=usage)
+            why = f"no answer after {monotonic() - attempt.began:.1f} s"
+            return failed(self.agent, attempt.request, AgentError(kind="timeout", message=why), usage=usage)
         if isinstance(error, AllowanceSpent) or (tab is not None and tab.stopped is not None):
             stopped = tab.stopped if tab and tab.stopped else getattr(error, "refusal", None)
             if tab is not None and tab.said and self.agent.output is None and stopped is not None:

@@ -116,6 +116,11 @@ def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: 
             event("agent_finished", "team", "worker", status="failed", attempt=2, error="a\nb"),
             "[   1.5 s] worker failed (attempt 2): a b",
         ),
+        (event("agent_started", "team", "planner", goal="look", round=1, attempt=1), "[   1.5 s] planner starts: look"),
+        (
+            event("agent_started", "team", "planner", goal="look", round=2, attempt=3),
+            "[   1.5 s] planner starts (round 2, attempt 3): look",
+        ),
         (
             event("verdict", "team", guard="Budget", gate="round", action="alert", reason="80% of it is spent"),
             "[   1.5 s] guard Budget alerts at round: 80% of it is spent",

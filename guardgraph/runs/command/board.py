@@ -77,7 +77,8 @@ def line_of(event: Event, seconds: float) -> str | None:
     """Return an event as one line for a log, or `None` for one that says too little."""
     data = event.data
     who = "/".join(event.path[1:]) or "team"
-    again = f" (attempt {data['attempt']})" if _whole(data.get("attempt")) > 1 else ""
+    counts = [f"{what} {data[what]}" for what in ("round", "attempt") if _whole(data.get(what)) > 1]
+    again = f" ({', '.join(counts)})" if counts else ""
     match event.kind:
         case "agent_started":
             said = f"{who} starts{again}: {_short(data.get('goal'))}"

@@ -1,0 +1,120 @@
+"""What begins, and what does not, once a run was asked to stop or was left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from guardgraph.graphs import supervisor
+from guardgraph.nodes import Agent
+from guardgraph.runs import Runner
+from guardgraph.state import Plan, Request, Subtask
+
+_PARTS = 4
+
+
+class Team:
+    """Two workers at a time; as soon as the first two are at work, `when_two` is called."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.ended: list[str] = []
+        self.when_two: Callable[[], Any] = int
+        self.takes = 0.001
+
+    def work(self, request: Request) -> str:
+        """Work once another one is at work too."""
+        self._begin(request)
+        time.sleep(self.takes)
+        while len(self.began) < 2:
+            time.sleep(0.001)
+        return self._end(request)
+
+    async def awork(self, request: Request) -> str:
+        """Do as `work` on an event loop."""
+        self._begin(request)
+        while len(self.began) < 2:
+            await asyncio.sleep(0.001)
+        return self._end(request)
+
+    def _begin(self, request: Request) -> None:
+        self.began.append(request.goal)
+        if len(self.began) == 2:
+            self.when_two()
+
+    def _end(self, request: Request) -> str:
+        self.ended.append(request.goal)
+        return request.goal
+
+
+def plan(request: Request) -> Plan:
+    goals = [f"{request.goal}.{number}" for number in range(_PARTS)]
+    return Plan() if request.round > 1 else Plan(subtasks=tuple(Subtask(id=goal, goal=goal) for goal in goals))
+
+
+def flat(work: Callable[[Request], Any], name: str = "team") -> Any:
+    return supervisor(planner=Agent("planner", run=plan), workers=[Agent("worker", run=work)], concurrency=2, name=name)
+
+
+def nested(work: Callable[[Request], Any]) -> Any:
+    low = Agent("low", run=flat(work, "low").compile())
+    return supervisor(planner=Agent("planner", run=plan), workers=[low], concurrency=2, name="top")
+
+
+@pytest.fixture
+def team() -> Team:
+    return Team()
+
+
+@pytest.fixture
+def runner(database_url: str, team: Team) -> Iterator[Runner]:
+    graphs = {
+        "flat": lambda: flat(team.work),
+        "nested": lambda: nested(team.work),
+        "async flat": lambda: flat(team.awork),
+        "async nested": lambda: nested(team.awork),
+    }
+    with Runner(database_url, graphs=graphs) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("graph", "parts"), [("flat", _PARTS), ("nested", _PARTS**2)])
+@pytest.mark.parametrize("kind", ["", "async "])
+def test_what_has_not_begun_when_a_run_is_stopped_begins_when_it_is_resumed(
+    runner: Runner, team: Team, kind: str, graph: str, parts: int
+) -> None:
+    team.when_two = runner.stop
+    if kind:
+        stopped = asyncio.run(runner.arun(kind + graph, "t", thread_id="thread"))
+    else:
+        stopped = runner.run(graph, "t", thread_id="thread")
+    assert (stopped.status, len(team.began), len(team.ended)) == ("running", 2, 2)
+
+    done = runner.resume("thread")
+
+    assert done.status == "completed"
+    assert len(team.began) == len(set(team.began)) == len(team.ended) == parts
+
+
+def test_what_has_not_begun_when_a_stream_is_left_never_does(runner: Runner, team: Team) -> None:
+    team.takes = 0.1
+    parts: Any = runner.stream("nested", "t", thread_id="thread", stream_mode=["tasks"])
+    for part in parts:
+        if part["data"]["name"] == "worker" and "result" in part["data"]:
+            break
+    parts.close()
+
+    assert len(team.ended) == len(team.began) < _PARTS**2
+
+
+def test_to_stop_tells_whether_anything_was_under_way(runner: Runner, team: Team) -> None:
+    told: list[bool] = []
+    team.when_two = lambda: told.append(runner.stop())
+    runner.run("flat", "t")
+
+    assert told == [True]
+    assert not runner.stop()
