@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardgraph.runs.run import (
+    Listed,
     Run,
     RunStatus,
     Waiting,
@@ -12,6 +13,7 @@ from guardgraph.runs.runner import (
 )
 
 __all__ = (
+    "Listed",
     "Run",
     "RunStatus",
     "Runner",

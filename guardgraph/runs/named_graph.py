@@ -14,9 +14,11 @@ __all__ = ("named_graph",)
 
 
 def named_graph(
-    graph: Any, arguments: Mapping[str, Any], builders: Mapping[str, Callable[..., Any]]
+    graph: Any,
+    arguments: Mapping[str, Any],
+    builders: Mapping[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]],
 ) -> tuple[str, StateGraph[Any, Any, Any, Any]]:
-    """Return the name of a graph and the graph itself, which is built with `arguments` where it is given by its name.
+    """Return the name of a graph and the graph itself; one of the `builders` is called with `arguments`.
 
     A graph that is given itself is called `unregistered`, unless it is one of the `builders`.
 
@@ -26,11 +28,15 @@ def named_graph(
         BadGraph: it is compiled, is no `StateGraph`, or tells no outcome.
     """
     if not isinstance(graph, str):
-        name = next((name for name, build in builders.items() if build is graph), "unregistered")
-        return name, _checked(graph, name)
+        name = next((name for name, build in builders.items() if build is graph), None)
+        if name is None:
+            return "unregistered", _checked(graph, "unregistered")
+        graph = name
     build = builders.get(graph)
     if build is None:
         raise UnknownGraph(graph, registered=builders)
+    if isinstance(build, StateGraph):
+        return graph, _checked(build, graph)
     try:
         return graph, _checked(build(**arguments), graph)
     except TypeError as error:
@@ -41,7 +47,8 @@ def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
     if isinstance(graph, CompiledStateGraph):
         raise BadGraph(f"graph {name!r} is compiled; give the runner the graph itself, it brings its own checkpointer")
     if not isinstance(graph, StateGraph):
-        raise BadGraph(f"graph {name!r} is a {type(graph).__name__}; a builder must return a StateGraph")
+        hint = "call it, or register it under a name" if callable(graph) else "a builder must return a StateGraph"
+        raise BadGraph(f"graph {name!r} is no StateGraph but of type {type(graph).__name__}; {hint}")
     if graph.output_schema is not Told:
         raise BadGraph(f"graph {name!r} tells no outcome; make it with a pattern or with `guardgraph.graphs.frame`")
     return graph

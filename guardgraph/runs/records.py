@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, get_args
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from langgraph.types import Interrupt
 
-from guardgraph.runs.run import Run, Waiting
+from guardgraph.runs.run import Listed, Run, RunStatus, Waiting
 from guardgraph.runs.run_time import RunTime
 from guardgraph.state import Allowance, BadInput, Outcome, Position, Task, UnknownThread, new_id
 from guardgraph.state.sql import RunLedger, RunRow, RunStore, SQLLedger, SQLSaver
@@ -54,6 +55,22 @@ class Records:
         """Return the latest checkpoint of a run's outermost team; `None` where it has died before its first one."""
         found = self._latest(row.thread_id)
         return None if found is None or found.checkpoint["id"] == row.base_checkpoint else found
+
+    def listed(self, limit: int, status: RunStatus | None) -> list[Listed]:
+        """Return up to `limit` runs, newest first: all, or those that stand as `status` says."""
+        if status not in (None, *get_args(RunStatus)):
+            raise BadInput(f"`status` is one of {', '.join(get_args(RunStatus))}; got {status!r}")
+        if status != "running" and status != "waiting":
+            return [Listed(row, self._standing(row)) for row in self.rows.list(limit, status)]
+        found = (Listed(row, self._standing(row)) for row in self.rows.unfinished())
+        return [*islice((one for one in found if one.status == status), limit)]
+
+    def _standing(self, row: RunRow) -> RunStatus:
+        """Return how a run stands; one that its thread has left behind waits for nobody."""
+        if row.status is not None:
+            return row.status
+        newest = self.last(row.thread_id)
+        return "waiting" if newest.run_id == row.run_id and _open_questions(self.head(row)) else "running"
 
     def stored(self, row: RunRow, head: CheckpointTuple | None) -> Run:
         """Return a run as its row and its latest checkpoint tell it."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from guardgraph.state import Gap, Outcome, Result, Usage
+from guardgraph.state.sql import RunRow
 
-__all__ = ("Run", "RunStatus", "Waiting")
+__all__ = ("Listed", "Run", "RunStatus", "Waiting")
 
 RunStatus = Literal["running", "waiting", "completed", "degraded", "escalated", "refused", "failed"]
+
+
+class Listed(NamedTuple):
+    """One run in a list of runs."""
+
+    row: RunRow
+    """What is stored of it."""
+    status: RunStatus
+    """How it stands; see `Run.status`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def test_a_run_tells_its_outcome_and_is_stored(runner: Runner, worked: Path) -> 
     assert run.outcome is not None
     assert run.outcome.value == VALUE
     assert runner.status(run.thread_id) == run
-    assert [row.run_id for row in runner.threads()] == [run.run_id]
+    assert [one.row.run_id for one in runner.threads()] == [run.run_id]
 
 
 async def test_an_async_run_tells_the_same(runner: Runner, worked: Path) -> None:
@@ -268,7 +268,7 @@ def test_arguments_build_the_graph_again(runner: Runner, worked: Path) -> None:
     run = runner.run("tiers", "t", arguments={"attempts": 2})
 
     assert run.status == "completed"
-    assert runner.threads()[0].arguments == {"attempts": 2}
+    assert runner.threads()[0].row.arguments == {"attempts": 2}
 
 
 def test_the_summary_is_what_a_person_wants_to_read(runner: Runner, worked: Path) -> None:

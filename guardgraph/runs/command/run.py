@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from guardgraph.nodes import task_of
+from guardgraph.runs.asked import asked_task
 from guardgraph.runs.command.driving import drive
 from guardgraph.runs.command.options import database, json_option, thread_of, url_of
 from guardgraph.runs.command.targets import builder_of, graph_at
@@ -53,12 +53,7 @@ def _task(given: str) -> Task:
     except (ValueError, RecursionError) as error:
         hint = 'write {"task": "what is to be done"}'
         raise BadInput(f"{place} is not JSON: {error}; {hint}") from error
-    if isinstance(asked, dict) and "task" in asked:
-        unknown = sorted(set(asked) - {"task"})
-        if unknown:
-            raise BadInput(f"{place} has the unknown fields {', '.join(map(repr, unknown))} beside `task`")
-        asked = asked["task"]
-    return task_of(asked)
+    return asked_task(asked)
 
 
 def _read(name: str) -> str:

@@ -12,8 +12,9 @@ from rich.text import Text
 from guardgraph.runs.command.driving import tell
 from guardgraph.runs.command.options import database, json_option, url_of
 from guardgraph.runs.command.written import write_json
+from guardgraph.runs.run import Listed, RunStatus
 from guardgraph.runs.runner import Runner
-from guardgraph.state import OutcomeStatus, to_json
+from guardgraph.state import to_json
 from guardgraph.state.sql import RunRow
 
 __all__ = ("threads_group",)
@@ -28,22 +29,22 @@ def threads_group() -> None:
 
 @threads_group.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
-@click.option("--status", type=click.Choice(get_args(OutcomeStatus)), help="Only runs that ended so.")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs that stand so.")
 @database
 @json_option
-def _list(*, limit: int, status: str | None, db: str | None, as_json: bool) -> None:
+def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool) -> None:
     """List the latest runs, newest first."""
     with Runner(url_of(db)) as runner:
-        rows = runner.threads(limit, status=status)
+        found = runner.threads(limit, status=status)
     if as_json:
-        write_json([_facts(row) for row in rows])
+        write_json([_facts(one) for one in found])
         return
-    if not rows:
-        click.echo("no runs are stored here", err=True)
+    if not found:
+        click.echo(f"no runs are {status}" if status else "no runs are stored here", err=True)
         return
     _print_table(
         ("thread", "graph", "status", "begun (UTC)", "task"),
-        [(r.thread_id, r.graph, r.status or "unfinished", f"{r.created:%Y-%m-%d %H:%M}", _goal(r)) for r in rows],
+        [(r.thread_id, r.graph, status, f"{r.created:%Y-%m-%d %H:%M}", _goal(r)) for r, status in found],
     )
 
 
@@ -79,8 +80,9 @@ def _written(checkpoint: dict[str, Any]) -> list[str]:
     return [name for name in checkpoint.get("channels") or () if not name.startswith(("__", "branch:"))]
 
 
-def _facts(row: RunRow) -> dict[str, Any]:
-    return {**row._asdict(), "task": to_json(row.task), "outcome": to_json(row.outcome)}
+def _facts(found: Listed) -> dict[str, Any]:
+    row, status = found
+    return {**row._asdict(), "status": status, "task": to_json(row.task), "outcome": to_json(row.outcome)}
 
 
 def _goal(row: RunRow) -> str:

@@ -150,6 +150,10 @@ class RunStore:
         found = select(runs).order_by(runs.c.number.desc(), runs.c.run_id.desc()).limit(limit)
         return self._rows(found if status is None else found.where(runs.c.status == status))
 
+    def unfinished(self) -> _RunRows:
+        """Return the runs that have not ended, newest first."""
+        return self._rows(select(runs).where(runs.c.status.is_(None)).order_by(runs.c.number.desc()))
+
     def _rows(self, found: Select[Any], *, thread_id: str | None = None) -> _RunRows:
         migrate(self.engine)
         with reading(self.engine, thread_id=thread_id) as connection:

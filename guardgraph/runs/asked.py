@@ -1,0 +1,70 @@
+"""What a caller has asked of a runner, made sure of before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from pydantic import ValidationError
+
+from guardgraph.nodes import task_of
+from guardgraph.state import Allowance, BadGraph, BadInput, Task
+
+__all__ = ("asked_allowance", "asked_answers", "asked_task", "registered")
+
+
+def asked_task(asked: object) -> Task:
+    """Return the task in a text, a `Task`, the fields of one, or `{"task": …}`. Raises `BadInput` for anything else."""
+    if isinstance(asked, Mapping) and "task" in asked:
+        fields = cast(Mapping[str, Any], asked)
+        unknown = sorted(map(repr, set(fields) - {"task"}))
+        if unknown:
+            raise BadInput(f"unknown fields {', '.join(unknown)} beside `task`")
+        return task_of(fields["task"])
+    return task_of(asked)
+
+
+def asked_answers(answers: object) -> dict[str, Any]:
+    """Return answers by the ids of their questions. Raises `BadInput` for what is no mapping."""
+    if answers is None:
+        return {}
+    if not isinstance(answers, Mapping):
+        raise BadInput(
+            f"`answers` maps the id of each question of `run.waiting` to its answer, as {{'id': 1}}; got {answers!r}"
+        )
+    return dict(cast(Mapping[str, Any], answers))
+
+
+def asked_allowance(add: object) -> Allowance | None:
+    """Return what is to be added, given as an `Allowance` or its fields. Raises `BadInput` for what is neither."""
+    if add is None or isinstance(add, Allowance):
+        return add
+    if not isinstance(add, Mapping):
+        raise BadInput(f"`add` is an Allowance, as Allowance(usd='1.00') or {{'usd': '1.00'}}; got {add!r}")
+    try:
+        return Allowance.model_validate(dict(cast(Mapping[str, Any], add)))
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+        raise BadInput(f"`add` is no Allowance: {told}; its fields are {', '.join(Allowance.model_fields)}") from error
+
+
+def registered(graphs: object) -> dict[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]:
+    """Return builders and graphs by their names.
+
+    Raises:
+        BadInput: it is no mapping, or a name is no text or empty.
+        BadGraph: what is registered is compiled, or neither a graph nor a function that could return one.
+    """
+    if not isinstance(graphs, Mapping):
+        raise BadInput(f"`graphs` maps names to builders, as {{'vendors': build}}; got {graphs!r}")
+    found = dict(cast(Mapping[Any, Any], graphs))
+    for name, build in found.items():
+        if not isinstance(name, str) or not name.strip():
+            raise BadInput(f"the name of a graph is a text, as in {{'vendors': build}}; got {name!r}")
+        if isinstance(build, CompiledStateGraph):
+            raise BadGraph(f"graph {name!r} is compiled; register the StateGraph itself, or a function that returns it")
+        if not (callable(build) or isinstance(build, StateGraph)):
+            raise BadGraph(f"graph {name!r} must be a StateGraph or a function that returns one, got {build!r}")
+    return found
