@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.errors import GraphBubbleUp, GraphDrained
@@ -89,6 +89,12 @@ class _Attempt:
         limits = [limit for limit in (self.agent.timeout, self.rest) if limit is not None]
         return min(limits) if limits else None
 
+    @property
+    def limit(self) -> Literal["timeout", "deadline"]:
+        """Which of both limits its time is: its own timeout, or the deadline."""
+        own = self.agent.timeout
+        return "deadline" if own is None or (self.until is not None and self.until <= self.began + own) else "timeout"
+
     def config_of(self, *, on_a_loop: bool) -> RunnableConfig:
         """Return the config that the agent's own work inherits."""
         slots, ticket = self.ticket.slots, self.ticket
@@ -122,7 +128,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Work on one assignment."""
         attempt = self._begin(input, config or {})
         if not attempt.ticket.take(attempt.rest):
-            return self._told(attempt, self._unbegun(attempt, "timeout", "it waited for a slot until the deadline"))
+            return self._told(attempt, self._unbegun(attempt, "deadline", "it waited for a slot until the deadline"))
         try:
             refusal = self._wait_for_money(attempt)
             if refusal is not None:
@@ -135,7 +141,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Work on one assignment without blocking the event loop."""
         attempt = self._begin(input, config or {})
         if not await attempt.ticket.atake(attempt.rest):
-            return self._told(attempt, self._unbegun(attempt, "timeout", "it waited for a slot until the deadline"))
+            return self._told(attempt, self._unbegun(attempt, "deadline", "it waited for a slot until the deadline"))
         try:
             refusal = await self._await_money(attempt)
             if refusal is not None:
@@ -269,8 +275,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             raise tab.fault from error
         usage = self._usage(attempt)
         if isinstance(error, apart.TimedOut):
-            why = f"no answer after {monotonic() - attempt.began:.1f} s"
-            return failed(self.agent, attempt.request, AgentError(kind="timeout", message=why), usage=usage)
+            why = f"no answer after {monotonic() - attempt.began:.1f} s ({attempt.limit})"
+            return failed(self.agent, attempt.request, AgentError(kind=attempt.limit, message=why), usage=usage)
         if isinstance(error, AllowanceSpent) or (tab is not None and tab.stopped is not None):
             stopped = tab.stopped if tab and tab.stopped else getattr(error, "refusal", None)
             if tab is not None and tab.said and self.agent.output is None and stopped is not None:
