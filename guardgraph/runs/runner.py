@@ -14,12 +14,13 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StreamMode
 
-from guardgraph.nodes import Event, task_of
+from guardgraph.nodes import Event
+from guardgraph.runs.asked import asked_allowance, asked_answers, asked_task, registered
 from guardgraph.runs.attempt import Attempt, services_of
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
 from guardgraph.runs.resumption import check_resumption
-from guardgraph.runs.run import Run
+from guardgraph.runs.run import Listed, Run, RunStatus
 from guardgraph.state import Allowance, Position, Task, new_id
 from guardgraph.state.sql import RunRow, SQLSaver, types_of_graph
 
@@ -32,21 +33,21 @@ _MODES: tuple[StreamMode, ...] = ("updates",)
 class Runner:
     """Runs teams and keeps their threads, books and outcomes in one SQL database.
 
-    `graphs` names the builders of the graphs that may be resumed here: functions that return an uncompiled
-    `StateGraph`. `listen` is told every event as it happens, from any thread. `clock` tells the time, in UTC.
+    `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `listen` is told every
+    event as it happens, from any thread. `clock` tells the time, in UTC.
     """
 
     def __init__(
         self,
         url: str = "sqlite:///guardgraph.db",
         *,
-        graphs: Mapping[str, _Build] | None = None,
+        graphs: Mapping[str, _Build | StateGraph[Any, Any, Any, Any]] | None = None,
         listen: Callable[[Event], None] | None = None,
         types: Sequence[type[Any]] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Open the database; its tables are made at the first use. `types` are stored besides those of the graphs."""
-        self.graphs = dict(graphs or {})
+        self.graphs = registered(graphs or {})
         self.listen = listen
         self.clock = clock
         self.saver = SQLSaver.from_url(url, types=tuple(types))
@@ -62,8 +63,16 @@ class Runner:
         """Close the database."""
         self.close()
 
-    def close(self) -> None:
+    async def __aenter__(self) -> Runner:
+        """Return itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Close the database."""
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Close the database; what is called later opens it again."""
         self.saver.close()
 
     def run(
@@ -135,7 +144,7 @@ class Runner:
         thread_id: str,
         *,
         answers: Mapping[str, Any] | None = None,
-        add: Allowance | None = None,
+        add: Allowance | Mapping[str, Any] | None = None,
         context: Any = None,
     ) -> Run:
         """Go on with the thread's last run: after a crash, with `answers` by id, or with `add`ed allowance.
@@ -150,7 +159,7 @@ class Runner:
             RunEnded: there are `answers`, or there is something to `add`, and the run has ended.
             BadInput: nothing waits for an answer; `add` holds a depth; or the run never reached its first node.
         """
-        [run] = self._work(self._again(thread_id, answers or {}, add), context)
+        [run] = self._work(self._again(thread_id, answers, add), context)
         return run
 
     async def aresume(
@@ -158,11 +167,11 @@ class Runner:
         thread_id: str,
         *,
         answers: Mapping[str, Any] | None = None,
-        add: Allowance | None = None,
+        add: Allowance | Mapping[str, Any] | None = None,
         context: Any = None,
     ) -> Run:
         """Do as `resume` without blocking the event loop."""
-        attempt = await asyncio.to_thread(self._again, thread_id, answers or {}, add)
+        attempt = await asyncio.to_thread(self._again, thread_id, answers, add)
         [run] = [run async for run in self._awork(attempt, context)]
         return run
 
@@ -175,9 +184,9 @@ class Runner:
         """Do as `status` without blocking the event loop."""
         return await asyncio.to_thread(self.status, thread_id)
 
-    def threads(self, limit: int = 50, *, status: Any = None) -> list[RunRow]:
-        """Return the latest runs, newest first; `status` is one of an outcome's."""
-        return self._records.rows.list(limit, status)
+    def threads(self, limit: int = 50, *, status: RunStatus | None = None) -> list[Listed]:
+        """Return the latest runs, newest first, with how they stand; only those with `status` if one is named."""
+        return self._records.listed(limit, status)
 
     def history(self, thread_id: str, limit: int = 50) -> list[dict[str, Any]]:
         """Return the latest `limit` checkpoints of the outermost team of a thread, newest first.
@@ -200,13 +209,16 @@ class Runner:
 
     def _begin(self, graph: Any, task: Any, thread_id: str | None, arguments: Mapping[str, Any] | None) -> Attempt:
         """Accept a new run, and make it ready to work."""
-        asked, given = task_of(task), dict(arguments or {})
+        asked, given = asked_task(task), dict(arguments or {})
         name, compiled = self._compiled(graph, given)
         row = self._records.accept(thread_id or new_id(), name, given, asked, self.clock())
         return self._attempt(row, compiled, {"task": asked}, None)
 
-    def _again(self, thread_id: str, answers: Mapping[str, Any], add: Allowance | None) -> Attempt | Run:
+    def _again(
+        self, thread_id: str, answered: Mapping[str, Any] | None, added: Allowance | Mapping[str, Any] | None
+    ) -> Attempt | Run:
         """Make a thread's last run ready to go on; return it as it is stored where there is nothing to do."""
+        answers, add = asked_answers(answered), asked_allowance(added)
         row = self._records.last(thread_id)
         head = self._records.head(row)
         stored = self._records.stored(row, head)
@@ -218,7 +230,7 @@ class Runner:
             self._records.add(row, add, self.clock())
         if stored.waiting and not answers:
             return stored
-        given: Command[Any] | None = Command(resume=dict(answers)) if answers else None
+        given: Command[Any] | None = Command(resume=answers) if answers else None
         return self._attempt(row, compiled, given if head else {"task": row.task}, stored.state.get("position"))
 
     def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
