@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 from langgraph.graph import END, START, StateGraph
 
-from guardgraph.guards import Guard, OnTrip, name_of
+from guardgraph.guards import Guard, Narrows, OnTrip, must_be, name_of
 from guardgraph.nodes import Agent, Route, admission, agent_node, conclude, exit_gate, retried
 from guardgraph.state import Ask, BadGraph, Gate, RunState, Told
 
@@ -30,10 +30,13 @@ def frame(
     agent whose draft is the team's value; it is added with a `guard_exit` behind it where a guard judges the exit or
     where it may try again. Send to it with `assign.send`. A body without an author goes to `conclude`.
     """
-    _check(guards)
+    _check(name, guards)
+    must_be(name, "begins_at", begins_at, Sequence[str])
+    must_be(name, "author", author, Agent | None)
     graph: Any = StateGraph(state, input_schema=Ask, output_schema=Told)
     way_in = admission(guards, team=name, begin=begin)
-    ways = (*begins_at, "conclude") if any("admission" in guard.gates for guard in guards) else begins_at
+    may_stop = any("admission" in guard.gates or isinstance(guard, Narrows) for guard in guards)
+    ways = (*begins_at, "conclude") if may_stop else begins_at
     graph.add_node("guard_admission", way_in, destinations=tuple(dict.fromkeys(ways)))
     graph.add_edge(START, "guard_admission")
     graph.add_node("conclude", conclude)
@@ -43,8 +46,10 @@ def frame(
     return graph
 
 
-def _check(guards: Sequence[Guard]) -> None:
+def _check(name: str, guards: Sequence[Guard]) -> None:
     """Raise `BadGraph` for what is no guard; a class such as `Depth` in place of `Depth()` is a common slip."""
+    must_be("a pattern", "name", name, str)
+    must_be(name, "guards", guards, Sequence[Any])
     for given in cast("Sequence[object]", guards):
         if isinstance(given, type):
             raise BadGraph(f"`guards` holds the class {given.__name__}; make a guard of it: {given.__name__}(…)")

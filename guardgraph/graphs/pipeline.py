@@ -9,7 +9,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.graphs.frame import frame
-from guardgraph.guards import Depth, Escalate, Grounding, Guard, Schema
+from guardgraph.guards import Depth, Escalate, Grounding, Guard, Schema, must_be
 from guardgraph.nodes import Agent, Stage, agent_node, asks_again, exit_gate, retried, send, stage_gate
 from guardgraph.state import BadGraph
 
@@ -29,6 +29,8 @@ def pipeline(
     bare `Agent` is critical). A crash is resumed at the stage under way. `guards=None` stands for `Depth()` and
     `Schema()`; `[]` for none. Raises `BadGraph` for no stages, and for names that are not unique or are reserved.
     """
+    must_be("pipeline", "stages", stages, Sequence[Stage | Agent])
+    must_be("pipeline", "guards", guards, Sequence[Any] | None)
     placed = tuple((Depth(), Schema()) if guards is None else guards)
     line = [stage if isinstance(stage, Stage) else Stage(stage) for stage in stages]
     _check(line)

@@ -11,7 +11,7 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command
 
 from guardgraph.graphs.frame import frame
-from guardgraph.guards import Convergence, Depth, Grounding, Guard, Limits, Schema
+from guardgraph.guards import Convergence, Depth, Grounding, Guard, Limits, Schema, must_be
 from guardgraph.nodes import (
     Agent,
     Scene,
@@ -57,10 +57,10 @@ def supervisor(
     subtasks that can start are sent at once; `concurrency` caps how many agents work at a time. `guards=None` stands
     for `Depth()`, `Convergence()`, `Limits()` and `Schema()`; `[]` for none. Without a synthesizer the value is the
     list of accepted results. Raises `BadGraph` for names that are empty, reserved or not unique, and for what is no
-    guard.
+    agent or no guard.
     """
+    _check(planner, workers, synthesizer, guards, concurrency)
     placed = tuple((Depth(), Convergence(), Limits(), Schema()) if guards is None else guards)
-    _check(planner, workers, synthesizer, concurrency)
     planner = _planning(planner)
     staff = worker_pieces(workers)
 
@@ -130,7 +130,12 @@ def _ways(*names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _check(planner: Agent, workers: Sequence[Agent], synthesizer: Agent | None, concurrency: int | None) -> None:
+def _check(planner: Agent, workers: Sequence[Agent], synthesizer: Agent | None, guards: Any, concurrency: Any) -> None:
+    must_be("supervisor", "planner", planner, Agent)
+    must_be("supervisor", "workers", workers, Sequence[Agent])
+    must_be("supervisor", "synthesizer", synthesizer, Agent | None)
+    must_be("supervisor", "guards", guards, Sequence[Any] | None)
+    must_be("supervisor", "concurrency", concurrency, int | None)
     if not workers:
         raise BadGraph("a supervisor needs at least one worker")
     if concurrency is not None and concurrency < 1:

@@ -11,6 +11,10 @@ from guardgraph.guards.convergence import (
 from guardgraph.guards.deadline import (
     Deadline,
 )
+from guardgraph.guards.declared import (
+    check_fields,
+    must_be,
+)
 from guardgraph.guards.depth import (
     Depth,
 )
@@ -28,6 +32,7 @@ from guardgraph.guards.guard import (
 from guardgraph.guards.judge import (
     Judgement,
     judge,
+    narrowed,
 )
 from guardgraph.guards.limits import (
     Limits,
@@ -67,7 +72,10 @@ __all__ = (
     "Schema",
     "Subject",
     "View",
+    "check_fields",
     "guard",
     "judge",
+    "must_be",
     "name_of",
+    "narrowed",
 )

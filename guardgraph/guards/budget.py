@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 
+from guardgraph.guards.declared import check_fields
 from guardgraph.guards.trip import Finish, OnTrip
 from guardgraph.guards.view import View
-from guardgraph.state import Allowance, Amount, Gate, Usage, Verdict
+from guardgraph.state import Allowance, Amount, BadGraph, Gate, Usage, Verdict
 
 __all__ = ("Budget",)
 
@@ -34,10 +35,11 @@ class Budget:
     marks: ClassVar[tuple[float, ...]] = (1.0, 0.8, 0.5)
 
     def __post_init__(self) -> None:
-        if isinstance(self.usd, float):
-            raise TypeError(f"`usd` must be a Decimal or a text such as '2.00', not the float {self.usd!r}")
+        check_fields(self)
+        if self.usd is None and self.tokens is None and self.calls is None:
+            raise BadGraph("a Budget caps something: give `usd`, `tokens` or `calls`")
         if not 0 <= self.reserve < 1:
-            raise ValueError(f"`reserve` must be from 0 to below 1, got {self.reserve!r}")
+            raise BadGraph(f"`reserve` must be from 0 to below 1, got {self.reserve!r}")
         for name, limit in (("usd", self.usd), ("tokens", self.tokens), ("calls", self.calls)):
             if limit is not None:
                 _check(name, limit)
@@ -71,17 +73,17 @@ class Budget:
 
 
 def _check(name: str, limit: Decimal | str | int) -> None:
-    """Raise `ValueError` for what is no cap."""
+    """Raise `BadGraph` for what is no cap."""
     try:
         number = Decimal(limit)
     except InvalidOperation:
-        raise ValueError(f"`{name}` must be a number, got {limit!r}") from None
+        raise BadGraph(f"`{name}` must be a number, got {limit!r}") from None
     if not number.is_finite():
-        raise ValueError(f"`{name}` must be finite, got {limit!r}; `None` sets no cap")
+        raise BadGraph(f"`{name}` must be finite, got {limit!r}; `None` sets no cap")
     if number < 0:
-        raise ValueError(f"`{name}` must not be negative, got {limit!r}")
+        raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
     if name != "usd" and number % 1:
-        raise ValueError(f"`{name}` must be a whole number, got {limit!r}")
+        raise BadGraph(f"`{name}` must be a whole number, got {limit!r}")
 
 
 def _lacking(left: Allowance, wanted: Amount) -> tuple[str, int | Decimal, int | Decimal] | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from guardgraph.guards.declared import check_fields
 from guardgraph.guards.trip import Finish, OnTrip
 from guardgraph.guards.view import View
-from guardgraph.state import Gate, Plan, Result, Verdict
+from guardgraph.state import BadGraph, Gate, Plan, Result, Verdict
 
 __all__ = ("Convergence",)
 
@@ -31,8 +32,9 @@ class Convergence:
     gates = frozenset[Gate]({"round"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.rounds < 1:
-            raise ValueError(f"`rounds` must be at least 1, got {self.rounds!r}")
+            raise BadGraph(f"`rounds` must be at least 1, got {self.rounds!r}")
 
     def __call__(self, view: View) -> Verdict:
         """Trip on one round too many, and on a plan that was there before."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from guardgraph.guards.declared import check_fields
 from guardgraph.guards.trip import Finish, OnTrip
 from guardgraph.guards.view import View
-from guardgraph.state import Allowance, Gate, Verdict
+from guardgraph.state import Allowance, BadGraph, Gate, Verdict
 
 __all__ = ("Deadline",)
 
@@ -27,8 +28,9 @@ class Deadline:
     gates = frozenset[Gate]({"admission", "dispatch", "round"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.seconds <= _LONGEST:
-            raise ValueError(f"`seconds` must be more than 0 and at most {_LONGEST:_}, got {self.seconds!r}")
+            raise BadGraph(f"`seconds` must be more than 0 and at most {_LONGEST:_}, got {self.seconds!r}")
 
     def narrow(self, view: View) -> Allowance:
         """Return an allowance that ends `seconds` from now."""

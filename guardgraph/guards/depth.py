@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guardgraph.guards.declared import check_fields
 from guardgraph.guards.trip import Finish, OnTrip
 from guardgraph.guards.view import View
-from guardgraph.state import Allowance, Gate, Verdict
+from guardgraph.state import Allowance, BadGraph, Gate, Verdict
 
 __all__ = ("Depth",)
 
@@ -20,8 +21,9 @@ class Depth:
     gates = frozenset[Gate]({"admission", "dispatch"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.limit < 0:
-            raise ValueError(f"`limit` must not be negative, got {self.limit!r}")
+            raise BadGraph(f"`limit` must not be negative, got {self.limit!r}")
 
     def narrow(self, view: View) -> Allowance:
         """Return an allowance that ends at this depth."""

@@ -11,9 +11,10 @@ from unicodedata import normalize
 
 from pydantic import JsonValue
 
+from guardgraph.guards.declared import check_fields
 from guardgraph.guards.trip import OnTrip, Retry
 from guardgraph.guards.view import View
-from guardgraph.state import Evidence, Gate, Result, Verdict
+from guardgraph.state import BadGraph, Evidence, Gate, Result, Verdict
 
 __all__ = ("Grounding",)
 
@@ -39,13 +40,11 @@ class Grounding:
     gates = frozenset[Gate]({"handoff"})
 
     def __post_init__(self) -> None:
-        sources: object = self.sources
-        if not isinstance(sources, str | Path | Mapping) and not callable(sources):
-            raise TypeError(f"`sources` must be a folder, a mapping or a function, got {type(sources).__name__}")
-        if sources == "":
-            raise ValueError("`sources` is an empty path; name a folder")
+        check_fields(self)
+        if self.sources == "":
+            raise BadGraph("`sources` is an empty path; name a folder")
         if self.minimum < 1:
-            raise ValueError(f"`minimum` must be at least 1, got {self.minimum!r}")
+            raise BadGraph(f"`minimum` must be at least 1, got {self.minimum!r}")
 
     def read(self, evidence: Evidence) -> str | None:
         """Return the text of the evidence's source; the gate calls it, since a guard reads nothing.

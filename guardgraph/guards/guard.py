@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Protocol, cast, get_args, runtime_checkable
+from typing import Never, Protocol, cast, get_args, runtime_checkable
 
+from guardgraph.guards.declared import must_be
 from guardgraph.guards.trip import Finish, OnTrip
 from guardgraph.guards.view import View
 from guardgraph.state import Allowance, BadGraph, Evidence, Gate, Verdict
@@ -76,19 +77,20 @@ class FunctionGuard:
 
 
 def guard(
-    *, at: Gate | tuple[Gate, ...], on_trip: OnTrip | None = None
+    *bare: Never, at: Gate | tuple[Gate, ...] = (), on_trip: OnTrip | None = None
 ) -> Callable[[Callable[[View], str | Verdict | None]], FunctionGuard]:
     """Make a guard of a function that returns `None` (pass) or the reason why its subject must not go on.
 
-    Raises `BadGraph` for a gate that does not exist, for an `on_trip` that is none, and for an async function.
+    Raises `BadGraph` where it stands without its parentheses, for a gate that does not exist, for an `on_trip` that is
+    none, and for an async function.
     """
     gates: tuple[Gate, ...] = (at,) if isinstance(at, str) else tuple(at)
+    if bare:
+        raise BadGraph('`@guard` needs to know where it judges: write `@guard(at="handoff")`')
     unknown = [gate for gate in gates if gate not in _GATES]
     if unknown or not gates:
         raise BadGraph(f"`at` must name gates out of {', '.join(sorted(_GATES))}; got {at!r}")
-
-    if not isinstance(cast("object", on_trip), OnTrip | None):
-        raise BadGraph(f"`on_trip` must be Finish(), Retry(n), Escalate() or Refuse(); got {on_trip!r}")
+    must_be("guard", "on_trip", on_trip, OnTrip | None)
 
     def decorate(function: Callable[[View], str | Verdict | None]) -> FunctionGuard:
         name = str(getattr(function, "__name__", type(function).__name__))

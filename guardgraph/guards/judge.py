@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from traceback import format_exception_only
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar
 
-from guardgraph.guards.guard import Guard, name_of
+from guardgraph.guards.guard import FunctionGuard, Guard, Narrows, name_of
 from guardgraph.guards.trip import OnTrip
 from guardgraph.guards.view import View
-from guardgraph.state import Verdict
+from guardgraph.state import Allowance, Verdict
 
-__all__ = ("Judgement", "judge")
+__all__ = ("Judgement", "judge", "narrowed")
+
+_Said = TypeVar("_Said", Verdict, Allowance)
 
 
 class Judgement(NamedTuple):
@@ -42,13 +44,25 @@ def judge(guards: Sequence[Guard], view: View) -> Judgement:
     return Judgement(None, None, tuple(alerts))
 
 
+def narrowed(guard: Guard, view: View) -> Allowance | Guard:
+    """Return the allowance that `guard` leaves; where it cannot say, a guard in its place that trips at the gate."""
+    said = _answer(guard, guard.narrow, view, Allowance) if isinstance(guard, Narrows) else Allowance()
+    if isinstance(said, Allowance):
+        return said
+    return FunctionGuard(name_of(guard), lambda _: said, frozenset({view.gate}), guard.on_trip)
+
+
 def _ask(guard: Guard, view: View) -> Verdict:
+    verdict = _answer(guard, guard, view, Verdict)
+    return view.verdict(guard, trips=True, reason=verdict) if isinstance(verdict, str) else verdict
+
+
+def _answer(guard: Guard, ask: Callable[[View], object], view: View, kind: type[_Said]) -> _Said | str:
+    """Return what a guard answers, or the reason why that is none: what cannot judge must not let pass."""
     try:
-        verdict = cast("object", guard(view))
-    except Exception as error:  # a guard that cannot judge must not let pass
-        raised = "".join(format_exception_only(error)).strip()
-        return view.verdict(guard, trips=True, reason=f"guard {name_of(guard)!r} raised {raised}")
-    if isinstance(verdict, Verdict):
-        return verdict
-    reason = f"guard {name_of(guard)!r} must answer with a Verdict, got {type(verdict).__name__}"
-    return view.verdict(guard, trips=True, reason=reason)
+        said = ask(view)
+    except Exception as error:
+        return f"guard {name_of(guard)!r} raised {''.join(format_exception_only(error)).strip()}"
+    if isinstance(said, kind):
+        return said
+    return f"guard {name_of(guard)!r} must answer with {kind.__name__}, got {type(said).__name__}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guardgraph.guards.declared import check_fields
 from guardgraph.guards.trip import Finish, OnTrip
 from guardgraph.guards.view import View
-from guardgraph.state import Allowance, Gate, Verdict
+from guardgraph.state import Allowance, BadGraph, Gate, Verdict
 
 __all__ = ("Limits",)
 
@@ -22,10 +23,11 @@ class Limits:
     gates = frozenset[Gate]({"dispatch"})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("subtasks", "messages", "calls"):
             limit = getattr(self, name)
             if limit is not None and limit < 0:
-                raise ValueError(f"`{name}` must not be negative, got {limit!r}")
+                raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
 
     def narrow(self, view: View) -> Allowance:
         """Return an allowance with these caps."""

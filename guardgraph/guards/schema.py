@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from guardgraph.guards.declared import check_fields
 from guardgraph.guards.trip import OnTrip, Retry
 from guardgraph.guards.view import View
 from guardgraph.state import BadGraph, Gate, Result, Verdict
@@ -36,6 +37,7 @@ class Schema:
     judges_failures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_fields(self)
         try:
             TypeAdapter[Any](self.model)
         except PydanticSchemaGenerationError as error:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guardgraph.guards.declared import check_fields
+from guardgraph.state import BadGraph
+
 __all__ = ("Escalate", "Finish", "OnTrip", "Refuse", "Retry")
 
 
@@ -19,8 +22,9 @@ class Retry:
     times: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.times < 0:
-            raise ValueError(f"`times` must not be negative, got {self.times!r}")
+            raise BadGraph(f"`times` must not be negative, got {self.times!r}")
 
 
 @dataclass(frozen=True, slots=True)

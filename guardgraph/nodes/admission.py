@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite, Send
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Escalate, Guard, Narrows, Refuse, View
+from guardgraph.guards import Escalate, Guard, Refuse, View, narrowed
 from guardgraph.nodes.scene import scene_of
 from guardgraph.nodes.services import Here, here_of
 from guardgraph.state import Allowance, BadInput, Ending, Piece, Position, Task, new_id
@@ -53,10 +53,10 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, stop: str = "
         task, here = task_of(state.get("task")), here_of(config)
         now = here.services.clock() if here else datetime.now(UTC)
         background = _background(state.get("background"))
-        position = _position(team, guards, here, now, task)
+        position, unable = _position(team, guards, here, now, task)
         fresh: dict[str, Any] = {"task": task, "position": position, "background": background, "round": 1}
         scene = scene_of(fresh, config)
-        judgement = scene.judge(guards, "admission", task)
+        judgement = scene.judge([*unable, *guards], "admission", task)
         verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
         update = {
             **dict.fromkeys(_LISTS, Overwrite([])),
@@ -91,23 +91,28 @@ def _status(on_trip: object) -> Any:
     return "escalated" if isinstance(on_trip, Escalate) else "refused" if isinstance(on_trip, Refuse) else "failed"
 
 
-def _position(team: str, guards: Sequence[Guard], here: Here | None, now: datetime, task: Task) -> Position:
+def _position(
+    team: str, guards: Sequence[Guard], here: Here | None, now: datetime, task: Task
+) -> tuple[Position, list[Guard]]:
+    """Return where the team stands, and guards that trip in place of those that could not narrow its allowance."""
     above = here.position if here else None
     inherited = above.allowance if above else Allowance()
     depth = above.depth if above else 0
     view = View(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
-    allowance, reserve = inherited, 0.0
+    allowance, reserve, unable = inherited, 0.0, list[Guard]()
     for guard in guards:
-        if not isinstance(guard, Narrows):
+        limits = narrowed(guard, view)
+        if not isinstance(limits, Allowance):
+            unable.append(limits)
             continue
-        narrowed = allowance.narrow(guard.narrow(view))
+        narrower = allowance.narrow(limits)
         # The reserve belongs to the account that is made narrower; what is merely inherited keeps one already.
-        if getattr(guard, _RESERVE, 0) and narrowed.is_metered and not allowance.within(narrowed):
+        if getattr(guard, _RESERVE, 0) and narrower.is_metered and not allowance.within(narrower):
             reserve = float(getattr(guard, _RESERVE))
-        allowance = narrowed
+        allowance = narrower
     run_id = above.run_id if above else (here.run_id if here and here.run_id else new_id())
     account = f"{above.account}/{quote(team, safe='')}-{new_id()[:8]}" if above else run_id
-    return Position(
+    position = Position(
         run_id=run_id,
         account=account,
         work=f"{account}/work" if reserve else account,
@@ -117,3 +122,4 @@ def _position(team: str, guards: Sequence[Guard], here: Here | None, now: dateti
         reserve=reserve,
         started=now,
     )
+    return position, unable

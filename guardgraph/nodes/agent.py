@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from threading import TIMEOUT_MAX
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core import language_models
 from langchain_core.runnables import Runnable
@@ -15,9 +15,26 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
 
+from guardgraph.guards import check_fields
 from guardgraph.state import Amount, BadGraph, Request, Told
 
 __all__ = ("Agent", "AgentKind")
+
+_CHECKED = (
+    "instructions",
+    "tools",
+    "skills",
+    "version",
+    "timeout",
+    "attempts",
+    "fallback",
+    "expects",
+    "max_tokens",
+    "share",
+    "ask",
+    "tell",
+)
+"""What is checked against its annotation; the rest has checks of its own."""
 
 AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"]
 
@@ -38,9 +55,9 @@ class Agent:
     """A chat model, or a string such as `openai:gpt-5-mini` or `offline:extractive`."""
     instructions: str = ""
     """The system message of a model agent."""
-    tools: tuple[Any, ...] | list[Any] = ()
+    tools: Sequence[Any] = ()
     """Tools of a model agent (needs the extra `agents`)."""
-    skills: Iterable[str] = frozenset()
+    skills: Collection[str] = frozenset()
     """What it can do; a subtask that needs a skill goes to an agent that has it."""
     version: str = "1"
     """Told in every result."""
@@ -65,8 +82,7 @@ class Agent:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if isinstance(self.skills, str):
-            raise BadGraph(f"agent {self.name!r}: `skills` is a set of names: write skills={{{self.skills!r}}}")
+        check_fields(self, *_CHECKED, owner=f"agent {self.name!r}")
         object.__setattr__(self, "skills", frozenset(self.skills))
         object.__setattr__(self, "tools", tuple(self.tools))
         problem = next(filter(None, _problems(self)), None)
@@ -127,17 +143,24 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield "`run` is a graph that is not compiled; pass `graph.compile()`"
     if _is(run, "BaseChatModel", "language_models.chat_models"):
         yield "`run` is a chat model; pass it as `model=`"
+    yield _bad_model(agent.model)
     if run is not None and not (callable(run) or isinstance(run, Runnable)):
         yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"
     if agent.tools and agent.model is None:
         yield "`tools` go with `model`; a function brings its own"
     if agent.kind == "graph" and (agent.ask is None or agent.tell is None):
         yield "this graph has no `messages` channel: say with `ask=` and `tell=` what goes in and what comes out"
-    if not isinstance(cast("object", agent.fallback), Agent | None):
-        yield f"`fallback` must be an Agent, got {type(agent.fallback).__name__}"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_limits(agent)
+
+
+def _bad_model(model: Any) -> str | None:
+    if model is None or isinstance(model, str) or _is(model, "BaseChatModel", "language_models.chat_models"):
+        return None
+    runs = callable(model) or isinstance(model, Runnable)
+    hint = "; what works by itself is passed as `run=`" if runs else ""
+    return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
 
 
 def _is_type(output: Any) -> bool:

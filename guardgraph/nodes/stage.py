@@ -8,7 +8,7 @@ from typing import Any
 
 from langgraph.types import Command
 
-from guardgraph.guards import Guard
+from guardgraph.guards import Guard, check_fields
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.assign import send
 from guardgraph.nodes.gate import gate
@@ -27,6 +27,9 @@ class Stage:
     """Who does it; its `timeout` is the stage's."""
     critical: bool = True
     """Whether the run fails with it; an optional stage that fails is skipped, and is a gap."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def stage_gate(guards: Sequence[Guard], *, stage: Stage, following: Stage | None, end: str) -> Callable[..., Any]:

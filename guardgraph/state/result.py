@@ -36,7 +36,7 @@ class AgentError(Word):
     """Why an attempt gave no full answer."""
 
     kind: ErrorKind
-    """`raised`, `timeout` (its own), `deadline` (the team's), `invalid` (unfit), `stopped` (allowance), `skipped` or `team`."""
+    """`timeout` is its own, `deadline` the team's; `invalid` is unfit, `stopped` by allowance, `skipped` not begun."""
     message: str
     """What happened."""
     type: str = ""

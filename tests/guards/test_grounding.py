@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardgraph.guards import Grounding, Retry
-from guardgraph.state import Evidence, Verdict
+from guardgraph.state import BadGraph, Evidence, Verdict
 from tests.guards.views import view_of_result
 
 TEXT = "# Prices\n\nThe basic plan costs ten\neuros a month.\nThe large plan costs forty euros.\n|---|---|---|\n"
@@ -288,7 +288,7 @@ def test_sources_may_be_a_mapping_or_a_function() -> None:
 
 @pytest.mark.parametrize("sources", [None, 3, ["a.md"], b"docs"])
 def test_what_holds_no_sources_is_refused(sources: Any) -> None:
-    with pytest.raises(TypeError, match="`sources` must be a folder, a mapping or a function, got"):
+    with pytest.raises(BadGraph, match=r"`sources` must be a text, Path\(…\), a mapping or a function, got"):
         Grounding(sources)
 
 

@@ -114,7 +114,7 @@ def test_a_guard_that_answers_no_verdict_trips(answer: object) -> None:
     told = judge([Answers(answer)], view_of_subtask())
 
     assert told.trip is not None
-    assert told.trip.reason == f"guard 'Answers' must answer with a Verdict, got {type(answer).__name__}"
+    assert told.trip.reason == f"guard 'Answers' must answer with Verdict, got {type(answer).__name__}"
     assert told.on_trip == Refuse()
 
 

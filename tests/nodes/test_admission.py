@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from langgraph.types import Overwrite, Send
 
 from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, OnTrip, Refuse, View, guard
 from guardgraph.nodes import KEY, Event, Here, Services, admission, task_of
-from guardgraph.state import Allowance, BadInput, Ending, Piece, Position, Task
+from guardgraph.state import Allowance, BadInput, Ending, Gate, Piece, Position, Task, Verdict
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PIECE = Piece(kind="background", title="house rules", value="be brief")
@@ -165,11 +166,9 @@ def test_guards_narrow_the_allowance_and_never_widen_it() -> None:
 
 @pytest.mark.parametrize(
     ("own", "inherited", "reserve"),
-    [(100, None, 0.2), (100, 200, 0.2), (100, 100, 0), (100, 50, 0), (None, 50, 0), (None, None, 0)],
+    [(100, None, 0.2), (100, 200, 0.2), (100, 100, 0), (100, 50, 0)],
 )
-def test_the_reserve_is_kept_where_the_budget_is_made_narrower(
-    own: int | None, inherited: int | None, reserve: float
-) -> None:
+def test_the_reserve_is_kept_where_the_budget_is_made_narrower(own: int, inherited: int | None, reserve: float) -> None:
     position = position_of(Budget(tokens=own, reserve=0.2), above=above(tokens=inherited))
 
     assert position.reserve == reserve
@@ -213,3 +212,43 @@ def test_only_guards_of_the_admission_are_asked() -> None:
 @pytest.mark.parametrize(("limit", "goes"), [(0, "conclude"), (1, "planner")])
 def test_a_nested_team_that_stands_too_deep_is_stopped(limit: int, goes: str) -> None:
     assert admit(guards=[Depth(9)], here=Here(Services(), position=above(depth=limit))).goto == goes
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """Lets everything pass, and answers `says` where it is asked to narrow."""
+
+    says: Any
+    on_trip: OnTrip = field(default=Finish())
+    gates = frozenset[Gate]({"dispatch"})
+
+    def narrow(self, view: View) -> Any:
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says
+
+    def __call__(self, view: View) -> Verdict:
+        return view.verdict(self, trips=False)
+
+
+@pytest.mark.parametrize(
+    ("on_trip", "status"), [(Finish(), "failed"), (Refuse(), "refused"), (Escalate(), "escalated")]
+)
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [
+        (KeyError("limit"), "guard 'Narrowing' raised KeyError: 'limit'"),
+        (None, "guard 'Narrowing' must answer with Allowance, got NoneType"),
+    ],
+)
+def test_a_guard_that_cannot_narrow_lets_nobody_in(says: object, reason: str, on_trip: OnTrip, status: str) -> None:
+    events: list[Event] = []
+    told = admit(guards=[Narrowing(says, on_trip)], here=Here(Services(clock=lambda: NOW, listen=events.append)))
+
+    assert told.goto == "conclude"
+    assert told.update["ending"] == Ending(status=status, stopped_by="Narrowing", reason=reason)  # type: ignore[arg-type]
+    assert [event.data["guard"] for event in events if event.kind == "verdict"] == ["Narrowing"]
+
+
+def test_a_guard_that_narrows_keeps_its_limits_beside_one_that_cannot() -> None:
+    assert position_of(Narrowing(None), Narrowing(Allowance(calls=3))).allowance.calls == 3

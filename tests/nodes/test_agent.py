@@ -77,8 +77,13 @@ def test_an_agent_knows_what_it_is_made_of(agent: Agent, kind: str) -> None:
         (lambda: Agent("a", run=sums(), ask=work), "no `messages` channel"),
         (lambda: Agent("a", run=sums(), tell=work), "no `messages` channel"),
         (lambda: Agent("a", run=sums().with_retry()), "no `messages` channel"),
-        (lambda: Agent("a", run=work, skills="research"), r"`skills` is a set of names: write skills=\{'research'\}"),
-        (lambda: Agent("a", run=work, fallback=work), "`fallback` must be an Agent, got function"),  # type: ignore[arg-type]
+        (lambda: Agent("a", run=work, skills="research"), r"`skills` must be a list, got one str: write skills=\[…\]"),
+        (lambda: Agent("a", run=work, fallback=work), r"`fallback` must be Agent\(…\) or None, got function"),  # type: ignore[arg-type]
+        (lambda: Agent("a", model=3), "`model` must be a chat model or its name, got int$"),  # type: ignore[arg-type]
+        (lambda: Agent("a", model=chat()), "got CompiledStateGraph; what works by itself is passed as `run=`"),
+        (lambda: Agent("a", model=work), "got function; what works by itself is passed as `run=`"),  # type: ignore[arg-type]
+        (lambda: Agent("a", model=MODEL, tools=work), r"`tools` must be a list, got one function: write tools=\[…\]"),  # type: ignore[arg-type]
+        (lambda: Agent("a", run=work, skills=[1]), "each of `skills` must be a text, got 1"),  # type: ignore[list-item]
         (lambda: Agent("a", run=work, output="Report"), "`output` must be a type that pydantic can check"),
         (lambda: Agent("a", run=work, output=object()), "`output` must be a type that pydantic can check"),
     ],
@@ -123,6 +128,26 @@ def test_limits_have_a_highest_value(field: str, highest: Any, above: Any) -> No
     assert getattr(Agent("a", run=work, **{field: highest}), field) == highest
     with pytest.raises(BadGraph, match=rf"agent 'a': `{field}` must .*got {re.escape(str(above))}"):
         Agent("a", run=work, **{field: above})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("expects", "1000"),
+        ("expects", 1e3),
+        ("expects", {"tokens": 1000}),
+        ("timeout", "30"),
+        ("attempts", True),
+        ("attempts", 1.5),
+        ("max_tokens", "9"),
+        ("share", "0.5"),
+        ("instructions", None),
+        ("ask", "it"),
+    ],
+)
+def test_a_field_is_of_the_kind_that_it_is_declared_as(field: str, value: Any) -> None:
+    with pytest.raises(BadGraph, match=rf"^agent 'a': `{field}` must be .*, got "):
+        Agent("a", run=work, **{field: value})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""A team that is declared wrongly says so when it is built, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from guardgraph.graphs import frame, pipeline, supervisor
+from guardgraph.guards import Budget, Depth
+from guardgraph.nodes import Agent, Stage, send
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.state import BadGraph
+from tests.graphs.teams import echo, planner, team, worker
+
+MODEL: Any = ScriptedModel(replies=["said"])
+NONE: Any = None
+
+
+def built(**facts: Any) -> Any:
+    known: Any = {"planner": planner(), "workers": [worker()]}
+    return supervisor(**{**known, **facts})
+
+
+def framed(**facts: Any) -> Any:
+    writer = worker("writer")
+    known: Any = {"guards": [], "begin": lambda state: [send(writer, state)], "begins_at": ["writer"], "author": writer}
+    return frame("own", **{**known, **facts})
+
+
+@pytest.mark.parametrize("wrong", [echo, "openai:gpt-5", MODEL, team().compile(), Agent, None])
+@pytest.mark.parametrize("role", ["planner", "workers", "synthesizer"])
+def test_who_is_no_agent_is_refused(role: str, wrong: Any) -> None:
+    if (role, wrong) != ("synthesizer", None):
+        with pytest.raises(BadGraph, match=rf"^supervisor: (each of )?`{role}` must be "):
+            built(**{role: [wrong] if role == "workers" else wrong})
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: built(workers=worker()), r"supervisor: `workers` must be a list, got one Agent: write workers=\[…\]"),
+        (lambda: built(guards=Budget(calls=1)), "supervisor: `guards` must be a list, got one Budget: write guards"),
+        (lambda: built(concurrency="4"), "supervisor: `concurrency` must be a whole number or None, got '4'"),
+        (lambda: built(concurrency=0), "`concurrency` must be at least 1, got 0"),
+        (lambda: built(name=3), "a pattern: `name` must be a text, got 3"),
+        (lambda: pipeline(NONE), "pipeline: `stages` must be a list, got None"),
+        (lambda: pipeline(worker()), "pipeline: `stages` must be a list, got one Agent"),  # type: ignore[arg-type]
+        (lambda: pipeline([echo]), r"each of `stages` must be Stage\(…\) or Agent\(…\), got function"),  # type: ignore[list-item]
+        (lambda: pipeline([worker()], guards=Depth()), "pipeline: `guards` must be a list"),  # type: ignore[arg-type]
+        (lambda: Stage(echo), r"Stage: `agent` must be Agent\(…\), got function"),  # type: ignore[arg-type]
+        (lambda: framed(guards=Depth()), "own: `guards` must be a list, got one Depth"),
+        (lambda: framed(begins_at="writer"), "own: `begins_at` must be a list, got one str"),
+        (lambda: framed(author=echo), r"own: `author` must be Agent\(…\) or None, got function"),
+    ],
+)
+def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: str) -> None:
+    with pytest.raises(BadGraph, match=says):
+        build()
