@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,14 @@ def test_an_example_runs_and_says_something(example: Path, tmp_path: Path) -> No
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
+
+
+def test_the_picture_is_what_the_graph_draws() -> None:
+    example = runpy.run_path(str(ROOT / "examples" / "topology.py"))
+    drawn = example["picture"](example["edges"]())
+
+    committed = (ROOT / "docs" / "supervisor.svg").read_text(encoding="utf-8")
+    assert committed == drawn, "draw it anew: python examples/topology.py docs/supervisor.svg"
 
 
 @pytest.mark.parametrize(
