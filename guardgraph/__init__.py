@@ -8,3 +8,5 @@ on?), `guardgraph.nodes` (what happens at one place), `guardgraph.state` (what a
 from __future__ import annotations
 
 __all__ = ()
+
+__version__ = "0.1.0"

@@ -89,7 +89,7 @@ def _name_of(entry: Any, number: int) -> str:
 
 def _problem(error: Mapping[str, Any]) -> str:
     field = ".".join(map(str, error["loc"]))
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
     got = f", got {error['input']!r:.80}" if isinstance(error["input"], str | int | float | None) else ""
     return f"field `{field}`: {message}{got}" if field else f"{message}{got}"
 

@@ -36,7 +36,8 @@ def mapping_in(place: Path) -> Mapping[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{place}: is not YAML: {_what_is_wrong(error)}") from error
     if not isinstance(described, dict):
-        raise BadInput(f"{place}: must hold `name` and `cases`, got {type(described).__name__}")
+        held = "nothing" if described is None else f"a {type(described).__name__}"
+        raise BadInput(f"{place}: must hold `cases`, a list of questions; it holds {held}")
     return cast(dict[str, Any], described)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from guardgraph.state import Gap, Outcome, Result, Usage
+from guardgraph.state import Outcome, Result, Usage
 from guardgraph.state.sql import RunRow
 
 __all__ = ("Listed", "Run", "RunStatus", "Waiting")
@@ -76,28 +76,12 @@ class Run:
     def _said(self) -> list[str]:
         lines: list[str] = []
         if self.outcome is not None:
-            lines.append("no value" if self.outcome.value is None else f"value: {_short(self.outcome.value)}")
+            _, value, *missing = str(self.outcome).splitlines()
             ending = self.state.get("ending")
-            if ending is not None and ending.reason:
-                lines.append(f"stopped: {_short(ending.reason)}")
-            lines.extend(_missing(self.outcome.gaps))
+            stopped = [f"stopped: {_short(ending.reason)}"] if ending is not None and ending.reason else []
+            lines = [value, *stopped, *missing]
         lines.extend(f"waits for an answer to {wait.id}: {_short(wait.value)}" for wait in self.waiting)
         return lines
-
-
-def _missing(gaps: Sequence[Gap]) -> list[str]:
-    """Return one line per reason, at most three; what is missing in a nested team is named by its way."""
-    by_reason: dict[str, list[str]] = {}
-    for gap in gaps:
-        by_reason.setdefault(gap.reason, []).append("/".join((*gap.path, gap.subtask)))
-    lines = [f"missing: {_listed(names)}: {_short(reason)}" for reason, names in list(by_reason.items())[:3]]
-    rest = sum(map(len, list(by_reason.values())[3:]))
-    return [*lines, f"missing: {rest} more"] if rest else lines
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 def _counted(number: int, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, JsonValue
@@ -35,3 +36,29 @@ class Outcome(Word):
     """Answers of those who did not agree."""
     usage: Usage = Usage()
     """What the run cost, over all attempts and resumes."""
+
+    def __str__(self) -> str:
+        """Say it in a few lines: how it ended, the value, what is missing and why; the data itself is in the fields."""
+        by = f", stopped by {self.stopped_by}" if self.stopped_by else ""
+        value = "no value" if self.value is None else f"value: {_short(self.value)}"
+        return "\n".join([f"{self.status}{by}", value, *_missing(self.gaps)])
+
+
+def _missing(gaps: Sequence[Gap]) -> list[str]:
+    """Return one line per reason, at most three; what is missing in a nested team is named by its way."""
+    by_reason: dict[str, list[str]] = {}
+    for gap in gaps:
+        by_reason.setdefault(gap.reason, []).append("/".join((*gap.path, gap.subtask)))
+    lines = [f"missing: {_listed(names)}: {_short(reason)}" for reason, names in list(by_reason.items())[:3]]
+    rest = sum(map(len, list(by_reason.values())[3:]))
+    return [*lines, f"missing: {rest} more"] if rest else lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _short(value: JsonValue, limit: int = 160) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -55,7 +55,10 @@ def test_a_suite_without_a_name_is_named_after_its_file(tmp_path: Path) -> None:
             "cases: [{id: a, task: b, expected_status: done}]",
             r"case 'a', field `expected_status`: .*'completed'.*'done'",
         ),
-        ("cases: [{id: a, task: b, expected_facts: c}]", r"case 'a', field `expected_facts`: .* tuple, got 'c'"),
+        (
+            "cases: [{id: a, task: b, expected_facts: c}]",
+            r"case 'a', field `expected_facts`: Input should be a list, got 'c'",
+        ),
         (
             "cases: [{id: a, task: b, expected_facts: [0.2]}]",
             r"case 'a', field `expected_facts\.0`: .* string, got 0\.2",

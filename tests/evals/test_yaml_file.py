@@ -31,8 +31,8 @@ def test_a_mapping_is_read(tmp_path: Path) -> None:
         ("cases: 2026-99-99", r"is not YAML: month must be in 1\.\.12"),
         ("[" * 1500, r"is not YAML: "),
         ("a: \x07", r"is not YAML: unacceptable character"),
-        ("- a", r"must hold `name` and `cases`, got list"),
-        ("", r"must hold `name` and `cases`, got NoneType"),
+        ("- a", r"must hold `cases`, a list of questions; it holds a list"),
+        ("", r"must hold `cases`, a list of questions; it holds nothing"),
     ],
 )
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

@@ -47,13 +47,13 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 def foreign_statements(tree: ast.Module) -> list[str]:
-    """Name what stands in a package's `__init__` beside docstring, imports and `__all__`."""
+    """Name what stands in a package's `__init__` beside docstring, imports, `__all__` and the version."""
     body = tree.body[1:] if ast.get_docstring(tree) else tree.body
     return [
         ast.unparse(node)
         for node in body
         if not isinstance(node, ast.Import | ast.ImportFrom)
-        and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"__all__", "__version__"})
     ]
 
 

@@ -43,6 +43,8 @@ def folder_of(module: str) -> str | None:
 def wrong_way(module: str, found: list[Import]) -> list[str]:
     """Name the imports of `module` that go against the one direction."""
     home = folder_of(module)
+    if home == "__main__":  # the way into the command
+        home = FOLDERS[-1]
     below = FOLDERS[: FOLDERS.index(home) + 1] if home in FOLDERS else ()
     return [
         f"{module}:{one.line} imports {one.name}"
@@ -105,7 +107,7 @@ def test_the_package_has_its_six_folders_and_nothing_else() -> None:
     found = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
 
     assert found == set(FOLDERS)
-    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py"}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
 @pytest.mark.parametrize("path", package_files(), ids=module_of)

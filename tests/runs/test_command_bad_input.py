@@ -192,7 +192,11 @@ def test_a_thread_that_is_not_there(capsys: pytest.CaptureFixture[str], command:
         ("raising_module:graph", "cannot import 'raising_module': OSError: out of order (raising_module.py, line 2)"),
         ("needing_module:graph", "it needs the module 'not_installed_at_all'"),
         ("json:graph", "'json' has no 'graph'"),
-        ("json:__name__", "is a str, no graph"),
+        ("json:__name__", "is no graph, but of type str; name a graph, or a function that returns one"),
+        ("./teams.py:team", "not by its file; write teams:team"),
+        ("teams/ill.py:team", "not by its file; write ill:team in the folder 'teams'"),
+        ("near_module:taem", "'near_module' has no 'taem'; is near_module:team meant?"),
+        ("near_module:x", "'near_module' has no 'x'; it has team"),
         ("json:dumps", "cannot be called without arguments"),
     ],
 )
@@ -202,6 +206,7 @@ def test_a_graph_that_is_not_there(
 ) -> None:
     (folder / "broken_module.py").write_text("def (")
     (folder / "needing_module.py").write_text("import not_installed_at_all")
+    (folder / "near_module.py").write_text("from json import dumps\ndef team(): pass\ndef helper(what): pass\n")
     (folder / "raising_module.py").write_text("\nraise OSError('out of order')")
 
     assert why in refused(capsys, *command, graph)
@@ -331,7 +336,7 @@ def invented():
         ("raising", "BadGraph: 'ill_teams:raising' cannot be built: RuntimeError: first; second (ill_teams.py, line 1"),
         ("fussy", "BadGraph: 'ill_teams:fussy' cannot be built: TypeError: of its own (ill_teams.py, line 1"),
         ("asking", "BadInput: 'ill_teams:asking' cannot be called without arguments: missing a required argument"),
-        ("nothing", "BadInput: 'ill_teams:nothing' is a NoneType, no graph"),
+        ("nothing", "BadInput: 'ill_teams:nothing' is no graph, but of type NoneType"),
         ("edge", "BadGraph: 'ill_teams:edge' is wired wrongly: Found edge ending at unknown node `nowhere`"),
         ("choice", "BadGraph: 'ill_teams:choice' is wired wrongly: At 'body' node, 'condition' branch found unknown"),
         ("declared", "BadGraph: 'ill_teams:declared' is wired wrongly: Found edge ending at unknown node `nowhere`"),

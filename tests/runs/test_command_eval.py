@@ -53,6 +53,19 @@ def test_what_failed_before_and_fails_still_is_no_regression(capsys: pytest.Capt
     assert main(["eval", "run", "bad.yaml", "--documents", "pads.md", "--baseline", "before"]) == 0
 
 
+def test_runs_of_all_suites_are_listed_or_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "show"]) == 0
+    assert capsys.readouterr().out == "no eval run is stored here\n"
+    main(["eval", "run", "good.yaml", "--documents", "pads.md", "--name", "one"])
+    main(["eval", "run", "--tag", "smoke", "--name", "two"])
+    capsys.readouterr()
+
+    assert main(["eval", "show"]) == 0
+    assert main(["eval", "show", "--suite", "pads"]) == 0
+    assert main(["eval", "show", "--suite", "other"]) == 0
+    assert capsys.readouterr().out == "two\none\none\nno run of suite 'other' is stored here\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from guardgraph.state import Outcome, OutcomeStatus, Usage
+from guardgraph.state import Gap, Outcome, OutcomeStatus, Usage
 
 
 @pytest.mark.parametrize("status", get_args(OutcomeStatus))
@@ -35,3 +35,20 @@ def test_a_status_is_enough(status: OutcomeStatus) -> None:
 def test_what_does_not_fit_is_refused_by_name(fields: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         Outcome.model_validate(fields)
+
+
+def test_it_prints_what_a_person_wants_to_read() -> None:
+    gaps = [Gap(subtask="a", reason="no money"), Gap(subtask="b", path=("low",), reason="no money")]
+    gaps += [Gap(subtask=str(number), reason=f"reason {number}") for number in range(4)]
+
+    outcome = Outcome(status="degraded", value="word " * 100, gaps=tuple(gaps), stopped_by="Budget")
+
+    assert str(outcome).splitlines() == [
+        "degraded, stopped by Budget",
+        f"value: {'word ' * 31}word…",
+        "missing: a, low/b: no money",
+        "missing: 0: reason 0",
+        "missing: 1: reason 1",
+        "missing: 2 more",
+    ]
+    assert str(Outcome(status="completed")) == "completed\nno value"

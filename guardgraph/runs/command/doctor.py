@@ -43,7 +43,11 @@ _EXTRAS = {
 _KEYS = ("ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY", "OPENAI_API_KEY")
 
 
-@click.command("doctor")
+@click.command(
+    "doctor",
+    short_help="Check the installation, the database and the keys.",
+    epilog="\b\nExample:\n  guardgraph doctor --db postgresql://user@host/runs",
+)
 @database
 @json_option
 def doctor_command(*, db: str | None, as_json: bool) -> int:

@@ -26,7 +26,12 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, commands_at=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_at=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog='\b\nExample:\n  guardgraph research "How do I limit what a team spends?" docs README.md',
+)
 @click.version_option(package_name="guardgraph")
 def cli() -> None:
     """Run guarded teams of agents, and look at what they did.

@@ -25,12 +25,16 @@ _SUITES = {"research": ("research.yaml", "workshop")}
 """The suites that are packaged, each with its file and the folder of its documents."""
 
 
-@click.group("eval")
+@click.group("eval", epilog="\b\nExample:\n  guardgraph eval run research --name before")
 def eval_group() -> None:
     """Score graphs end to end."""
 
 
-@eval_group.command("run")
+@eval_group.command(
+    "run",
+    short_help="Run a suite of cases, and print the scores.",
+    epilog="\b\nExample:\n  guardgraph eval run cases.yaml --graph my_teams:vendors --baseline before",
+)
 @click.argument("suite", metavar="research|FILE", default="research")
 @click.option("--graph", metavar="MODULE:GRAPH", help="The graph to score; else the research graph.")
 @click.option("--documents", multiple=True, metavar="PATH", help="What the research graph reads; may be repeated.")
@@ -85,17 +89,22 @@ def _run(
     return ExitCode.WORSE if worse or (before is None and not report.passed) else ExitCode.WRITTEN
 
 
-@eval_group.command("show")
+@eval_group.command(
+    "show",
+    short_help="Print the scores of a run, or list the runs.",
+    epilog="\b\nExample:\n  guardgraph eval show before",
+)
 @click.argument("run", required=False)
-@click.option("--suite", default="research", show_default=True, help="Whose runs to list where RUN is left out.")
+@click.option("--suite", metavar="NAME", help="List only runs of this suite, where RUN is left out.")
 @database
 @json_option
-def _show(run: str | None, *, suite: str, db: str | None, as_json: bool) -> None:
-    """Print the scores of RUN, or list the runs of a suite, newest first."""
+def _show(run: str | None, *, suite: str | None, db: str | None, as_json: bool) -> None:
+    """Print the scores of RUN, or list the runs of all suites, newest first."""
     evals, url = _evals(), url_of(db)
     if run is None:
         names = list(evals.run_names(url, suite))
-        write_json(names) if as_json else click.echo("\n".join(names) or f"no run of suite {suite!r} is stored here")
+        nothing = f"no run of suite {suite!r} is stored here" if suite else "no eval run is stored here"
+        write_json(names) if as_json else click.echo("\n".join(names) or nothing)
         return
     report = evals.load_report(url, run)
     write_json(report.to_json()) if as_json else click.echo(str(report))

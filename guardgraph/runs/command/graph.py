@@ -15,17 +15,20 @@ from guardgraph.runs.research import Library, team_of
 
 __all__ = ("graph_group",)
 
+_EXAMPLE = "\b\nExample:\n  guardgraph graph show my_teams:vendors --format mermaid --xray"
 _Format = Literal["mermaid", "text", "json"]
 
 
-@click.group("graph")
+@click.group("graph", epilog=_EXAMPLE)
 def graph_group() -> None:
     """Look at graphs."""
 
 
-@graph_group.command("show")
+@graph_group.command("show", epilog=_EXAMPLE)
 @click.argument("graph", metavar="MODULE:GRAPH|research")
-@click.option("--format", "form", type=click.Choice(["mermaid", "text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["mermaid", "text", "json"]), default="text", show_default=True, help="How."
+)
 @click.option("--xray", is_flag=True, help="Show the inside of nested teams.")
 @json_option
 def _show(graph: str, *, form: _Format, xray: bool, as_json: bool) -> None:

@@ -19,7 +19,11 @@ __all__ = ("research_command",)
 _NAMED = 3
 
 
-@click.command("research")
+@click.command(
+    "research",
+    short_help="Answer a question from documents, with citations.",
+    epilog='\b\nExample:\n  guardgraph research "How do I limit what a team spends?" docs README.md',
+)
 @click.argument("question")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("--model", default=OFFLINE, show_default=True, metavar="MODEL", help="As openai:gpt-5-mini.")

@@ -19,7 +19,11 @@ from guardgraph.state import Allowance, BadInput
 __all__ = ("resume_command",)
 
 
-@click.command("resume")
+@click.command(
+    "resume",
+    short_help="Go on after a crash, with an answer, or with more.",
+    epilog="\b\nExample:\n  guardgraph resume monday --answer 3f2a=yes --add-usd 1.50",
+)
 @click.argument("thread")
 @click.option("--answer", "answers", multiple=True, metavar="ID=JSON", help="An answer to an open question.")
 @click.option("--add-tokens", type=click.IntRange(min=1), metavar="N", help="Add tokens to what the run may spend.")

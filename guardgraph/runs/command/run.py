@@ -19,7 +19,11 @@ __all__ = ("run_command",)
 _LARGEST = 16 * 1024 * 1024
 
 
-@click.command("run")
+@click.command(
+    "run",
+    short_help="Run a task through a graph of your own.",
+    epilog="\b\nExample:\n  guardgraph run my_teams:vendors --input '\"Compare the three vendors\"'",
+)
 @click.argument("graph", metavar="MODULE:GRAPH")
 @click.option("--input", "given", required=True, metavar="JSON|@FILE", help="The task, or a file that holds it.")
 @click.option("--thread", metavar="ID", help="Name of the thread; a random one if none is given.")

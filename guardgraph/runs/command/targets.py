@@ -6,6 +6,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -43,11 +44,13 @@ def graph_at(name: str, folder: str | None = None) -> StateGraph[Any, Any, Any, 
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         raise BadInput(f"a graph is named as MODULE:GRAPH (as in my_teams:vendors), got {name!r}")
+    if module_name.endswith(".py") or "/" in module_name:
+        raise BadInput(_by_file(Path(module_name), attribute))
     module = _imported(module_name, folder or str(Path.cwd()))
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise BadInput(f"{module_name!r} has no {attribute!r}; it has {_graphs_in(module)}")
+            raise BadInput(f"{module_name!r} has no {attribute!r}; {_hint(attribute, module)}")
         found = getattr(found, part)
     return _checked(_graph_of(found, name), name)
 
@@ -78,7 +81,7 @@ def _graph_of(found: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
         found = found.builder
     if not isinstance(found, StateGraph):
         raise BadInput(
-            f"{name!r} is a {type(found).__name__}, no graph; name a StateGraph, or a function that returns one"
+            f"{name!r} is no graph, but of type {type(found).__name__}; name a graph, or a function that returns one"
         )
     return found
 
@@ -113,7 +116,31 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{'' if isinstance(error, SyntaxError) else place}"
 
 
-def _graphs_in(module: Any) -> str:
+def _by_file(path: Path, attribute: str) -> str:
+    """Return what to write in place of a file's path."""
+    folder = "" if path.parent == Path() else f" in the folder {str(path.parent)!r}"
+    return f"a graph is named by its module, not by its file; write {path.stem}:{attribute}{folder}"
+
+
+def _hint(wanted: str, module: Any) -> str:
+    """Return the names that are meant perhaps: graphs of a module, and its functions that may build one."""
     kinds = (StateGraph, CompiledStateGraph)
-    names = [name for name, value in vars(module).items() if isinstance(value, kinds) and not name.startswith("_")]
-    return f"the graphs {', '.join(names)}" if names else "no graph of its own; a function that returns one will do"
+    names = [name for name, value in vars(module).items() if isinstance(value, kinds) or _is_builder(value, module)]
+    names = [name for name in names if not name.startswith("_")]
+    near = get_close_matches(wanted, names, n=1)
+    if near:
+        return f"is {module.__name__}:{near[0]} meant?"
+    return (
+        f"it has {', '.join(names)}" if names else "it has no graph, and no function without arguments that returns one"
+    )
+
+
+def _is_builder(value: Any, module: Any) -> bool:
+    """Tell whether `value` is a function of the module that can be called without arguments."""
+    if not inspect.isfunction(value) or value.__module__ != module.__name__:
+        return False
+    try:
+        inspect.signature(value).bind()
+    except TypeError:
+        return False
+    return True

@@ -22,13 +22,15 @@ __all__ = ("threads_group",)
 _GOAL = 60
 
 
-@click.group("threads")
+@click.group("threads", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
 def threads_group() -> None:
     """Look at stored threads and their runs."""
 
 
-@threads_group.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
+@threads_group.command("list", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="At most so many."
+)
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs that stand so.")
 @database
 @json_option
@@ -48,7 +50,11 @@ def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool
     )
 
 
-@threads_group.command("show")
+@threads_group.command(
+    "show",
+    short_help="Tell how the last run of a thread stands.",
+    epilog="\b\nExample:\n  guardgraph threads show monday",
+)
 @click.argument("thread")
 @database
 @json_option
@@ -59,9 +65,11 @@ def _show(thread: str, *, db: str | None, as_json: bool) -> None:
     tell(run, db=db, as_json=as_json)
 
 
-@threads_group.command("history")
+@threads_group.command("history", epilog="\b\nExample:\n  guardgraph threads history monday --limit 5")
 @click.argument("thread")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
+)
 @database
 @json_option
 def _history(thread: str, *, limit: int, db: str | None, as_json: bool) -> None:
