@@ -8,34 +8,29 @@ from hashlib import sha256
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.tool import tool_call
 from langchain_core.outputs import ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
 from guardgraph.nodes.models.filling import fill
 from guardgraph.nodes.models.matter import Matter, matter_of
 from guardgraph.nodes.models.offline import (
+    OfflineModel,
     answer,
     chosen_tool,
     count_input,
     count_output,
     is_tool_forced,
     result_of,
-    trace_params,
 )
 
 __all__ = ("ExtractiveModel",)
 
-_NAME = "extractive"
 _QUESTIONS = frozenset({"query", "question", "goal", "q"})
 
 
-class ExtractiveModel(BaseChatModel):
+class ExtractiveModel(OfflineModel):
     """A deterministic chat model that needs no key: it understands nothing and invents nothing.
 
     It reads the goal (after `Goal:`) and the documents out of the messages, ranks their sentences by the words they
@@ -48,19 +43,12 @@ class ExtractiveModel(BaseChatModel):
     """At most this many sentences make a text, and this many items a list."""
     max_tokens: int | None = Field(default=None, ge=1)
     """At most this many output tokens a call; a bound `max_tokens` comes first."""
+    model_name: str = "extractive"
+    """What it calls itself."""
 
     @property
     def _llm_type(self) -> str:
         return "offline-extractive"
-
-    def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return this model with `tools` to call."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return trace_params(_NAME)
 
     def _generate(
         self,
@@ -77,7 +65,9 @@ class ExtractiveModel(BaseChatModel):
             if limit is None or count_output(message) <= limit:
                 break
             message = _draft(replace(matter, most=most), function)
-        return result_of(answer(message, model_name=_NAME, input_tokens=count_input(messages), max_tokens=limit))
+        return result_of(
+            answer(message, model_name=self.model_name, input_tokens=count_input(messages), max_tokens=limit)
+        )
 
 
 def _function(

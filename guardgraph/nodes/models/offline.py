@@ -7,15 +7,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 __all__ = (
     "PROVIDER",
+    "OfflineModel",
     "answer",
     "chosen_tool",
     "chunks_of",
@@ -23,7 +27,6 @@ __all__ = (
     "count_output",
     "is_tool_forced",
     "result_of",
-    "trace_params",
 )
 
 PROVIDER = "offline"
@@ -32,9 +35,20 @@ _CHARACTERS_PER_TOKEN = 4
 _FORCING = frozenset({"any", "required", "tool"})
 
 
-def trace_params(model_name: str) -> LangSmithParams:
-    """Return what a trace and a meter read about an offline model."""
-    return LangSmithParams(ls_provider=PROVIDER, ls_model_name=model_name, ls_model_type="chat")
+class OfflineModel(BaseChatModel):
+    """A chat model that needs no key: tools are bound in OpenAI's form, traces and meters read `offline`."""
+
+    model_name: str
+    """What it calls itself."""
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with `tools` to call; a script is shared."""
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return LangSmithParams(ls_provider=PROVIDER, ls_model_name=self.model_name, ls_model_type="chat")
 
 
 def count_input(messages: Sequence[BaseMessage]) -> int:

@@ -18,7 +18,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
-from guardgraph.nodes.models.offline import PROVIDER, result_of, trace_params
+from guardgraph.nodes.models.offline import PROVIDER, OfflineModel, result_of
 from guardgraph.nodes.models.origin import origin_of
 from guardgraph.state import BadInput
 
@@ -39,7 +39,7 @@ def digest_of(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]
     return sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
-class ReplayModel(BaseChatModel):
+class ReplayModel(OfflineModel):
     """A chat model that answers from a file of recorded answers; a question that is not in it raises `BadInput`.
 
     The file is read once, at the first call. Of two answers to one question the later one counts.
@@ -47,6 +47,8 @@ class ReplayModel(BaseChatModel):
 
     file: Path
     """JSON lines, as `record` writes them."""
+    model_name: str = "replay"
+    """What it calls itself."""
 
     _answers: dict[str, AIMessage] | None = PrivateAttr(default=None)
     _lock: Lock = PrivateAttr(default_factory=Lock)
@@ -54,15 +56,6 @@ class ReplayModel(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "offline-replay"
-
-    def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return this model with `tools` to call."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return trace_params("replay")
 
     def _generate(
         self,

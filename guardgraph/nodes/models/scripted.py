@@ -11,23 +11,19 @@ from typing import Any, TypeAlias
 from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.tool import tool_call
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 from guardgraph.nodes.models.offline import (
+    OfflineModel,
     answer,
     chosen_tool,
     chunks_of,
     count_input,
     is_tool_forced,
     result_of,
-    trace_params,
 )
 from guardgraph.state import BadInput
 
@@ -38,7 +34,7 @@ Spoken: TypeAlias = str | AIMessage | BaseException
 _Line: TypeAlias = Spoken | Callable[[list[BaseMessage]], Spoken]
 
 
-class ScriptedModel(BaseChatModel):
+class ScriptedModel(OfflineModel):
     """A chat model for tests: it gives its replies one after the other, to whoever calls, from any thread.
 
     A reply may be a function of the messages; a single function in place of the list answers every call. Where a tool
@@ -70,15 +66,6 @@ class ScriptedModel(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "offline-scripted"
-
-    def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return this model with `tools` to call; it shares the script."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return trace_params(self.model_name)
 
     def _generate(
         self,
