@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +33,22 @@ def work(request):
 
 def team():
     return supervisor(planner=Agent("planner", run=plan), workers=[Agent("worker", run=work)])
+
+def plan_many(request):
+    return Plan(subtasks=tuple(Subtask(id=f"s{n}", goal=f"g{n}") for n in range(6)))
+
+def hang(request):
+    with Path(__file__).with_name("worked").open("a") as file:
+        file.write(request.goal + "\\n")
+    time.sleep(60)
+
+def hanging():
+    return supervisor(planner=Agent("planner", run=plan_many), workers=[Agent("worker", run=hang)], concurrency=2)
+
+def slow_to_build():
+    with Path(__file__).with_name("worked").open("a") as file:
+        file.write("built\\n")
+    time.sleep(60)
 """
 
 
@@ -86,3 +103,32 @@ def test_a_run_that_was_stopped_or_killed_goes_on_where_it_was(folder: Path, sig
     in_flight = before[-1:] if signal_number == signal.SIGKILL else []
     assert set(worked(folder)) == {"g0", "g1", "g2", "g3"}
     assert not set(again) & set(before) - set(in_flight)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_second_ctrl_c_ends_a_queue_of_agents_at_once_and_tells_how_to_go_on(
+    folder: Path, options: tuple[str, ...]
+) -> None:
+    process = command(folder, "run", "slow_team:hanging", "--input", '"x"', "--thread", "t", *options)
+    until_worked(folder, 2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # two signals at once would be one
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert len(worked(folder)) == 2
+    last_words = f"stopped by Ctrl-C; go on with: guardgraph resume t --db sqlite:///{folder}/runs.db"
+    if options:
+        assert (json.loads(out), err) == ({"error": "Interrupted", "message": last_words}, "")
+    else:
+        assert (out, err.splitlines()[-1]) == ("", f"guardgraph: {last_words}")
+
+
+def test_ctrl_c_before_any_agent_has_begun_is_one_line(folder: Path) -> None:
+    process = command(folder, "run", "slow_team:slow_to_build", "--input", '"x"', "--thread", "t")
+    until_worked(folder, 1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out, err.strip()) == (130, "", "guardgraph: stopped by Ctrl-C")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import shlex
 import signal
 import threading
@@ -10,13 +12,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Never
 
 import click
 from rich.console import Console
+from rich.control import Control
 from sqlalchemy import make_url
 
-from guardgraph.runs.command.exit_code import code_of_run
+from guardgraph.runs.command.exit_code import ExitCode, code_of_run
 from guardgraph.runs.command.progress import watching
 from guardgraph.runs.command.written import check_file, run_as_json, value_as_text, write_file, write_json
 from guardgraph.runs.run import Run
@@ -38,7 +41,7 @@ def drive(
 ) -> int:
     """Do `work` on `thread` with a runner on `url`, show what happens, write what came of it, return the exit code.
 
-    The first Ctrl-C lets the superstep under way end; a second one ends the command at once.
+    The first Ctrl-C lets the agents at work finish; a second one ends the process at once, as a crash would.
     """
     if out is not None:
         check_file(out)
@@ -48,7 +51,7 @@ def drive(
         watching(
             SQLLedger(runner.saver.engine).balances, thread=thread, quiet=as_json, console=screen
         ) as runner.listen,
-        _draining(runner, screen),
+        _draining(runner, screen, f"stopped by Ctrl-C; go on with: {resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
     ):
         run = work(runner)
@@ -80,23 +83,39 @@ def resume_line(thread_id: str, db: str | None) -> str:
 
 
 @contextmanager
-def _draining(runner: Runner, screen: Console) -> Generator[None]:
-    """Let Ctrl-C stop the runner after the superstep under way; the second one raises as ever."""
+def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool) -> Generator[None]:
+    """Let Ctrl-C stop the runner once the agents at work are done, and the next one end the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def drain(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        runner.stop()
+        if not runner.stop():
+            raise KeyboardInterrupt  # no agent has begun
+        signal.signal(signal.SIGINT, end)
         screen.print("stopping when the agents at work are done; Ctrl-C again stops at once", soft_wrap=True)
 
-    signal.signal(signal.SIGINT, drain)
+    def end(_number: int, _frame: FrameType | None) -> None:
+        _end(last_words, as_json=as_json, is_terminal=screen.is_terminal)
+
+    before = signal.signal(signal.SIGINT, drain)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _end(last_words: str, *, as_json: bool, is_terminal: bool) -> Never:
+    """End the process: nothing else ends agents at work, and what is stored is kept.
+
+    It is written past Python's streams, which the interrupted code may be just writing to.
+    """
+    if as_json:
+        os.write(1, f"{json.dumps({'error': 'Interrupted', 'message': last_words}, indent=2)}\n".encode())
+    else:
+        display_ends = f"\n{Control.show_cursor(show=True)}" if is_terminal else ""
+        os.write(2, f"{display_ends}guardgraph: {last_words}\n".encode())
+    os._exit(ExitCode.INTERRUPTED)
 
 
 @contextmanager
