@@ -3,12 +3,14 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from guardgraph.nodes import Event, EventKind
+from guardgraph.runs.command import main
 from guardgraph.runs.command.board import Board, Standing, line_of
 from guardgraph.runs.command.progress import budget_bar, shown, watching
 from guardgraph.state import Allowance, Amount, Balance
@@ -199,3 +201,30 @@ def test_nothing_is_shown_when_it_is_to_be_quiet() -> None:
         assert listen is None
 
     assert console.file.getvalue() == ""  # type: ignore[attr-defined] - it is the StringIO above
+
+
+@pytest.mark.parametrize(
+    ("pictures", "note"),
+    [
+        (1, "1 file skipped: docs/0.svg is no document (a .svg file)"),
+        (4, " is no document (a .svg file) (and 1 more)"),
+    ],
+)
+def test_files_that_are_no_documents_are_noted_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pictures: int,
+    note: str,
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("Goats eat grass.")
+    for number in range(pictures):
+        (tmp_path / "docs" / f"{number}.svg").write_text("<svg/>")
+    monkeypatch.chdir(tmp_path)
+
+    main(["research", "What do goats eat?", "docs", "--thread", "t"])
+
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith(f"{pictures} file")
+    assert first.endswith(note)

@@ -97,4 +97,5 @@ def _lasting(model: str) -> str:
 def _tell_skipped(skipped: list[Skipped]) -> None:
     told = "; ".join(f"{one.name} {one.reason}" for one in skipped[:_NAMED])
     more = f" (and {len(skipped) - _NAMED} more)" if len(skipped) > _NAMED else ""
-    click.echo(f"not read: {told}{more}", err=True)
+    count = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
+    click.secho(f"{count} skipped: {told}{more}", err=True, dim=True)
