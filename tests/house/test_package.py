@@ -76,7 +76,7 @@ def test_the_wheel_installs_the_command(wheel: Path) -> None:
         (name,) = [name for name in archive.namelist() if name.endswith("/entry_points.txt")]
         text = archive.read(name).decode()
 
-    assert text.split() == ["[console_scripts]", "guardgraph", "=", "guardgraph.runs.command:main"]
+    assert text.split() == ["[console_scripts]", "guardgraph", "=", "guardgraph.__main__:main"]
 
 
 def test_the_wheel_names_every_extra_its_license_and_its_oldest_python(wheel: Path) -> None:

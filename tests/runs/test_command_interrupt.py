@@ -132,3 +132,19 @@ def test_ctrl_c_before_any_agent_has_begun_is_one_line(folder: Path) -> None:
     out, err = process.communicate(timeout=20)
 
     assert (process.returncode, out, err.strip()) == (130, "", "guardgraph: stopped by Ctrl-C")
+
+
+def test_ctrl_c_while_the_command_is_being_imported_is_one_line(folder: Path) -> None:
+    (folder / "click.py").write_text("import time\nopen('worked', 'w').write('imported')\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "guardgraph", "--version"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    until_worked(folder, 1)
+    process.send_signal(signal.SIGINT)
+
+    assert process.communicate(timeout=20)[1] == "guardgraph: stopped by Ctrl-C\n"
+    assert process.returncode == 130
