@@ -17,6 +17,7 @@ from guardgraph.state import Gap, Outcome, Plan, Reply, Request, Subtask
 __all__ = ("make_worker", "plan", "write")
 
 _MOST_PARTS = 5
+_REFERS_BACK = re.compile(r"\b(?:it|them|they)\b", re.IGNORECASE)
 _ASKS = r"(?:how|what|when|where|which|who|whose|whom|why)\b"
 _PART = re.compile(
     rf"[?!.;:]+(?=\s|$)|\s+[-\u2013\u2014]+\s+|\n+|,?\s+(?:and|or|but)\s+(?={_ASKS})|,\s+(?={_ASKS})", re.IGNORECASE
@@ -80,8 +81,16 @@ def _reply(claims: list[Claim]) -> Reply:
 
 
 def _parts(question: str) -> list[str]:
-    """Return what `question` asks, part by part; the last one holds all that is too much."""
-    parts = _distinct([part.strip(" \t,.?!;:\"'") for part in _PART.split(question)], question)
+    """Return what `question` asks, part by part; the last one holds all that is too much.
+
+    A part that refers back ("who pays for it?") says too little alone: it stays with the one before.
+    """
+    parts: list[str] = []
+    for part in _distinct([part.strip(" \t,.?!;:\"'") for part in _PART.split(question)], question):
+        if parts and _REFERS_BACK.search(part):
+            parts[-1] += f", {part}"
+        else:
+            parts.append(part)
     most = _MOST_PARTS - 1
     return parts if len(parts) <= _MOST_PARTS else [*parts[:most], "; ".join(parts[most:])]
 
