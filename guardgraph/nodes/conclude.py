@@ -63,7 +63,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     gaps = _open_gaps(state, accepted)
     written = draft is not None and draft.has_value
     if draft is not None and draft.status != "ok" and not any(gap.agent == draft.agent for gap in gaps):
-        gaps.append(gap_of(draft))
+        gaps.extend(draft.gaps or [gap_of(draft)])
     if draft is None and ending is None and not accepted and not gaps:
         gaps.append(_nothing(state.get("plans") or ()))
     value: Any = draft.value if draft is not None and written else _results(accepted)
