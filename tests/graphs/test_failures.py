@@ -341,7 +341,7 @@ def test_a_function_that_calls_a_team_level_after_level_is_stopped_by_depth(way:
     outcome = WAYS[way](graph, "the task", None)
 
     assert len(levels) == 3
-    assert "Depth" in str(outcome)
+    assert "Depth" in repr(outcome)
 
 
 @pytest.mark.parametrize("way", WAYS)

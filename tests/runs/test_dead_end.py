@@ -11,7 +11,7 @@ from langgraph.types import Command, Send
 
 from guardgraph.graphs import frame
 from guardgraph.runs import Run, Runner
-from guardgraph.state import Gap
+from guardgraph.state import Gap, Result
 
 GOES: dict[str, Any] = {
     "a name": Command(goto="nowhere"),
@@ -71,7 +71,8 @@ def test_a_way_that_ends_before_conclude_fails_the_run_too(runner: Runner) -> No
 def test_the_next_task_on_the_thread_is_a_run_like_any_other(runner: Runner) -> None:
     first = runner.run(build(GOES["a name"]), "t", thread_id="thread")
     second = runner.run(build({}), "t", thread_id="thread")
-    third = runner.run(build(Command(goto="conclude")), "t", thread_id="thread")
+    answer = Command(goto="conclude", update={"draft": Result(id="r", agent="mine", value="done")})
+    third = runner.run(build(answer), "t", thread_id="thread")
 
     assert (first.status, second.status, third.status) == ("failed", "failed", "completed")
     assert "nowhere" in str(first)

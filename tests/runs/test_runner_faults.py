@@ -149,4 +149,4 @@ async def test_a_fault_of_the_database_ends_the_run_with_its_typed_error_and_res
 
     assert run.status == "completed"
     assert crew.worked == {"a": 1, "b": 2, "c": 1}
-    assert "never mind" not in str(run.outcome)
+    assert "never mind" not in repr(run.outcome)
