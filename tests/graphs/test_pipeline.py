@@ -8,7 +8,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
 from guardgraph.graphs import pipeline
-from guardgraph.guards import Guard, Retry, View, guard
+from guardgraph.guards import Deadline, Guard, Retry, View, guard
 from guardgraph.nodes import Agent, Stage
 from guardgraph.state import BadGraph, Outcome, Request
 
@@ -175,16 +175,26 @@ def test_nothing_is_drawn_that_never_happens() -> None:
     }
 
 
-def test_a_stage_that_takes_too_long_fails() -> None:
+@pytest.mark.parametrize(
+    ("timeout", "guards", "why", "by"),
+    [
+        (0.1, [], "timeout", None),  # its own timeout is no guard
+        (0.1, [Deadline(4)], "timeout", None),
+        (4, [Deadline(0.2)], "deadline", "Deadline"),
+        (None, [Deadline(0.2)], "deadline", "Deadline"),
+    ],
+)
+def test_a_stage_that_takes_too_long_fails(timeout: float | None, guards: Any, why: str, by: str | None) -> None:
     def run(request: Request) -> str:
         time.sleep(5)
         return "late"
 
-    outcome = told(Agent("a", run=run, timeout=0.1))
+    outcome = told(Agent("a", run=run, timeout=timeout), guards=guards)
 
     assert outcome.status == "failed"
-    assert outcome.gaps[0].reason == "no answer after 0.1 s (timeout)"
-    assert (outcome.gaps[0].guard, outcome.stopped_by) == (None, None)  # its own timeout is no guard
+    assert outcome.gaps[0].reason.startswith("no answer after 0.")
+    assert outcome.gaps[0].reason.endswith(f" s ({why})")
+    assert (outcome.gaps[0].guard, outcome.stopped_by) == (by, by)
 
 
 def test_the_second_task_on_a_thread_starts_afresh() -> None:
