@@ -8,7 +8,7 @@ from typing import cast
 from guardgraph.evals.case import Case
 from guardgraph.evals.metrics import Metric
 from guardgraph.evals.score import Score
-from guardgraph.state import Outcome
+from guardgraph.state import Outcome, error_text
 
 __all__ = ("scores_of",)
 
@@ -26,7 +26,7 @@ def _score_of(metric: Metric, case: Case, outcome: Outcome | None, *, error: str
     try:
         score = cast(object, metric(case, outcome or Outcome(status="failed")))
     except Exception as raised:
-        return _failed(name, f"the metric raised {type(raised).__name__}: {raised}")
+        return _failed(name, f"the metric raised {error_text(raised)}")
     if score is None:
         return None
     if outcome is None:

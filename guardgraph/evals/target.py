@@ -12,7 +12,7 @@ from langsmith import tracing_context
 from pydantic import ValidationError
 
 from guardgraph.evals.case import Case
-from guardgraph.state import BadInput, Outcome, Task, new_id
+from guardgraph.state import BadInput, Outcome, Task, error_text, new_id
 
 __all__ = ("AskedGraph", "Attempt", "Target", "aattempt", "attempt", "config_for", "require_target")
 
@@ -74,7 +74,7 @@ def attempt(target: Target, case: Case, config: RunnableConfig) -> Attempt:
             told = target.invoke({"task": case.task}, config) if isinstance(target, AskedGraph) else target(case.task)
         return Attempt(_outcome_in(told), None, time.perf_counter() - began)
     except Exception as error:
-        return Attempt(None, f"{type(error).__name__}: {error}", time.perf_counter() - began)
+        return Attempt(None, error_text(error), time.perf_counter() - began)
 
 
 async def aattempt(target: Target, case: Case, config: RunnableConfig) -> Attempt:
@@ -89,7 +89,7 @@ async def aattempt(target: Target, case: Case, config: RunnableConfig) -> Attemp
                 told = await told if inspect.isawaitable(told) else told
         return Attempt(_outcome_in(told), None, time.perf_counter() - began)
     except Exception as error:
-        return Attempt(None, f"{type(error).__name__}: {error}", time.perf_counter() - began)
+        return Attempt(None, error_text(error), time.perf_counter() - began)
 
 
 def _outcome_in(told: object) -> Outcome:

@@ -16,6 +16,9 @@ __all__ = ("Budget",)
 _UNKNOWN = "the price of what it needs is unknown, so money cannot be limited; limit tokens instead"
 
 
+_LARGEST = Decimal("1e18")
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Cap tokens, US dollars and model calls of the team and all teams below it.
@@ -80,6 +83,8 @@ def _check(name: str, limit: Decimal | str | int) -> None:
         raise BadGraph(f"`{name}` must be a number, got {limit!r}") from None
     if not number.is_finite():
         raise BadGraph(f"`{name}` must be finite, got {limit!r}; `None` sets no cap")
+    if number > _LARGEST:
+        raise BadGraph(f"`{name}` must be at most {_LARGEST:e}, got {limit!r}; `None` sets no cap")
     if number < 0:
         raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
     if name != "usd" and number % 1:

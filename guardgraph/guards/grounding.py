@@ -19,6 +19,8 @@ from guardgraph.state import BadGraph, Evidence, Gate, Result, Verdict
 __all__ = ("Grounding",)
 
 _LINES = re.compile(r"(?:#?L|lines?\s*)?(\d{1,9})(?:\s*[-\u2013\u2014]\s*(?:#?L)?(\d{1,9}))?", re.IGNORECASE)
+_SIGNS = frozenset("+-\u2212")
+_MARKS = _SIGNS | frozenset(".,:/'\u2019\u2013")
 _LARGEST = 100_000_000
 """Bytes; a larger file is no source."""
 
@@ -120,16 +122,27 @@ def _holds(text: str, quote: str) -> bool:
     """Tell whether `quote` stands in `text` and cuts no word there: "able to pay" does not stand in "unable to pay"."""
     at = text.find(quote)
     while at >= 0:
-        end = at + len(quote)
-        if not _cuts(text[max(at - 1, 0) : at], quote[:1]) and not _cuts(quote[-1:], text[end : end + 1]):
+        if not _cuts(text, at) and not _cuts(text, at + len(quote)):
             return True
         at = text.find(quote, at + 1)
     return False
 
 
-def _cuts(left: str, right: str) -> bool:
-    """Tell whether a word or a number goes on from `left` to `right`; scripts without blanks have no such words."""
-    return all(char.isdecimal() or char.lower() != char.upper() for char in (left, right)) if left and right else False
+def _cuts(text: str, at: int) -> bool:
+    """Tell whether a word or a number of `text` goes on over the place `at`; scripts without blanks have no such words.
+
+    A number may have a sign, and marks within it: -20, 1,500.00, 12:30, 2024-01-05.
+    """
+    before, left, right, after = (text[i : i + 1] if i >= 0 else "" for i in range(at - 2, at + 2))
+    if _is_of_a_word(left) and _is_of_a_word(right):
+        return True
+    if right.isdecimal() and left in _MARKS:
+        return before.isdecimal() or (left in _SIGNS and not _is_of_a_word(before))
+    return left.isdecimal() and right in _MARKS and after.isdecimal()
+
+
+def _is_of_a_word(char: str) -> bool:
+    return char.isdecimal() or char.lower() != char.upper()
 
 
 def _says_something(value: JsonValue) -> bool:

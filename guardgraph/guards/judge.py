@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from traceback import format_exception_only
 from typing import NamedTuple, TypeVar
 
 from guardgraph.guards.guard import FunctionGuard, Guard, Narrows, name_of
 from guardgraph.guards.trip import OnTrip
 from guardgraph.guards.view import View
-from guardgraph.state import Allowance, Verdict
+from guardgraph.state import Allowance, Verdict, error_text
 
 __all__ = ("Judgement", "judge", "narrowed")
 
@@ -62,7 +61,7 @@ def _answer(guard: Guard, ask: Callable[[View], object], view: View, kind: type[
     try:
         said = ask(view)
     except Exception as error:
-        return f"guard {name_of(guard)!r} raised {''.join(format_exception_only(error)).strip()}"
+        return f"guard {name_of(guard)!r} raised {error_text(error)}"
     if isinstance(said, kind):
         return said
     return f"guard {name_of(guard)!r} must answer with {kind.__name__}, got {type(said).__name__}"

@@ -71,7 +71,6 @@ from guardgraph.nodes.gate import (
     new_results,
 )
 from guardgraph.nodes.inherited import (
-    context_of,
     inherited,
 )
 from guardgraph.nodes.meter import (
@@ -141,6 +140,9 @@ from guardgraph.nodes.tab import (
     AllowanceSpent,
     Tab,
 )
+from guardgraph.nodes.work import (
+    Work,
+)
 
 __all__ = (
     "KEY",
@@ -173,6 +175,7 @@ __all__ = (
     "Then",
     "Ticket",
     "TimedOut",
+    "Work",
     "aawait",
     "accepted_of",
     "admission",
@@ -183,7 +186,6 @@ __all__ = (
     "asks_again",
     "body_of",
     "conclude",
-    "context_of",
     "dispatch_gate",
     "enter",
     "exit_gate",

@@ -1,38 +1,34 @@
-"""The node in which an agent works: one execution is one attempt."""
+"""The node in which an agent works: one execution is one work."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig, RunnableLambda
-from langgraph.errors import GraphBubbleUp, GraphDrained
-from langgraph.runtime import get_runtime
+from langgraph.errors import GraphBubbleUp
 
 from guardgraph.nodes import apart
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid, answered, failed
 from guardgraph.nodes.body import body_of
-from guardgraph.nodes.flights import may_start
-from guardgraph.nodes.inherited import context_of, inherited
 from guardgraph.nodes.pieces import pieces_of
 from guardgraph.nodes.place import place_of, until_of
-from guardgraph.nodes.services import Here, Services, here_of, services_of
+from guardgraph.nodes.services import here_of, services_of
 from guardgraph.nodes.slots import Ticket
-from guardgraph.nodes.tab import AllowanceSpent, Tab
+from guardgraph.nodes.tab import AllowanceSpent
+from guardgraph.nodes.work import Work
 from guardgraph.state import (
     AgentError,
-    Amount,
     ErrorKind,
     Position,
-    Refusal,
     Request,
     Result,
     StorageError,
     Usage,
+    error_text,
 )
 
 __all__ = ("agent_node",)
@@ -55,51 +51,6 @@ def agent_node(
     (`GraphDrained`), and runs when the thread is resumed.
     """
     return _AgentNode(agent, writes, concurrency, evidence=evidence, concluding=concluding)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One attempt, from the request to the result."""
-
-    agent: Agent
-    request: Request
-    services: Services
-    here: Here | None
-    team: Position
-    me: Position
-    ticket: Ticket
-    until: float | None
-    """When it has to be over, on the monotonic clock."""
-    config: RunnableConfig
-    tab: Tab | None = None
-    began: float = 0
-
-    @property
-    def rest(self) -> float | None:
-        """Seconds that it may still take."""
-        return None if self.until is None else max(self.until - monotonic(), 0)
-
-    def is_settled(self, refusal: Refusal | None) -> bool:
-        """Whether there is nothing to wait for."""
-        return refusal is None or not refusal.waits or self.rest == 0
-
-    @property
-    def time(self) -> float | None:
-        """Seconds that its work may take from now on."""
-        limits = [limit for limit in (self.agent.timeout, self.rest) if limit is not None]
-        return min(limits) if limits else None
-
-    @property
-    def limit(self) -> Literal["timeout", "deadline"]:
-        """Which of both limits its time is: its own timeout, or the deadline."""
-        own = self.agent.timeout
-        return "deadline" if own is None or (self.until is not None and self.until <= self.began + own) else "timeout"
-
-    def config_of(self, *, on_a_loop: bool) -> RunnableConfig:
-        """Return the config that the agent's own work inherits."""
-        slots, ticket = self.ticket.slots, self.ticket
-        here = Here(services=self.services, position=self.me, slots=slots, ticket=ticket, tab=self.tab)
-        return inherited(self.config, here, on_a_loop=on_a_loop)
 
 
 class _AgentNode(RunnableLambda[Any, Any]):
@@ -126,31 +77,23 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Work on one assignment."""
-        attempt = self._begin(input, config or {})
-        if not attempt.ticket.take(attempt.rest):
-            return self._told(attempt, self._unbegun(attempt, "deadline", "it waited for a slot until the deadline"))
+        work = self._prepared(input, config or {})
         try:
-            refusal = self._wait_for_money(attempt)
-            if refusal is not None:
-                return self._told(attempt, self._unbegun(attempt, "skipped", f"not begun: {refusal}"))
-            return self._told(attempt, self._work(attempt))
+            unbegun = work.wait()
+            return self._told(work, self._unbegun(work, unbegun) if unbegun else self._work(work))
         finally:
-            self._end(attempt)
+            work.end()
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Work on one assignment without blocking the event loop."""
-        attempt = self._begin(input, config or {})
-        if not await attempt.ticket.atake(attempt.rest):
-            return self._told(attempt, self._unbegun(attempt, "deadline", "it waited for a slot until the deadline"))
+        work = self._prepared(input, config or {})
         try:
-            refusal = await self._await_money(attempt)
-            if refusal is not None:
-                return self._told(attempt, self._unbegun(attempt, "skipped", f"not begun: {refusal}"))
-            return self._told(attempt, await self._awork(attempt))
+            unbegun = await work.await_()
+            return self._told(work, self._unbegun(work, unbegun) if unbegun else await self._awork(work))
         finally:
-            self._end(attempt)
+            work.end()
 
-    def _begin(self, given: Mapping[str, Any], config: RunnableConfig) -> _Attempt:
+    def _prepared(self, given: Mapping[str, Any], config: RunnableConfig) -> Work:
         team = _as(Position, given["position"])
         here = here_of(config)
         services = services_of(here, team.run_id)
@@ -158,34 +101,29 @@ class _AgentNode(RunnableLambda[Any, Any]):
         request = _as(Request, given["request"]) if "request" in given else _composed(given)
         me = place_of(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(here.slots if here else ()))
-        return _Attempt(
+        return Work(
             agent=self.agent,
             request=request.model_copy(update={"allowance": me.allowance, "path": me.path, "key": me.account}),
             services=services,
-            here=here,
-            team=team,
             me=me,
             ticket=Ticket(slots, here.ticket if here else None),
             until=until_of(me, services),
             config=config,
         )
 
-    def _end(self, attempt: _Attempt) -> None:
-        if attempt.tab is not None:
-            attempt.services.ledger.close(attempt.me.account, attempt.tab.epoch)
-        attempt.services.land(attempt.me.account)
-        attempt.ticket.give()
+    def _unbegun(self, work: Work, why: AgentError) -> Result:
+        return failed(self.agent, work.request, why, usage=Usage())
 
-    def _told(self, attempt: _Attempt, result: Result) -> dict[str, Any]:
-        if result.status == "ok" and attempt.agent.kind != "team":  # a team makes do with what there is
-            attempt.services.costs.learn(attempt.agent.name, result.usage)
-        attempt.services.tell(
+    def _told(self, work: Work, result: Result) -> dict[str, Any]:
+        if result.status == "ok" and work.agent.kind != "team":  # a team makes do with what there is
+            work.services.costs.learn(work.agent.name, result.usage)
+        work.services.tell(
             "agent_finished",
-            attempt.me,
+            work.me,
             status=result.status,
-            goal=attempt.request.goal,
+            goal=work.request.goal,
             subtask=result.subtask,
-            round=attempt.request.round,
+            round=work.request.round,
             attempt=result.attempt,
             tokens=result.usage.tokens,
             usd=None if result.usage.usd is None else str(result.usage.usd),
@@ -193,107 +131,62 @@ class _AgentNode(RunnableLambda[Any, Any]):
         )
         return self.writes(result)
 
-    def _unbegun(self, attempt: _Attempt, kind: ErrorKind, why: str) -> Result:
-        return failed(attempt.agent, attempt.request, AgentError(kind=kind, message=why), usage=Usage())
-
-    def _wait_for_money(self, attempt: _Attempt) -> Refusal | None:
-        return attempt.services.changed.until(lambda: self._start(attempt), attempt.is_settled)
-
-    async def _await_money(self, attempt: _Attempt) -> Refusal | None:
-        return await attempt.services.changed.auntil(lambda: self._start(attempt), attempt.is_settled)
-
-    def _start(self, attempt: _Attempt) -> Refusal | None:
-        """Open the account of the attempt, unless it cannot be paid for beside what is under way."""
-        control = get_runtime().control
-        if control is not None and control.drain_requested:  # LangGraph looks at that between supersteps only
-            raise GraphDrained(control.drain_reason or "drained")
-        services, me = attempt.services, attempt.me
-        expects = self.agent.expected or services.costs.expected(self.agent.name)
-        asks_inside = expects is None and self.agent.kind == "team"  # then its own agents are asked one by one
-        with services.starting:
-            team = me.account.rpartition("/")[0]
-            if any(balance.cap.is_metered for balance in services.ledger.balances(team)):
-                flights = services.flights()
-                above = services.ledger.balances(team)  # read last: what ends meanwhile counts twice, and not never
-                asked = Amount() if asks_inside else expects
-                is_code = self.agent.kind not in ("model", "messages")
-                refusal = may_start(me.account, asked, above=above, flights=flights, may_be_free=is_code)
-                if refusal is not None:
-                    return refusal
-            if not asks_inside:
-                services.take_off(me.account, expects)
-        epoch = services.ledger.open(me.account, me.allowance)
-        attempt.tab = Tab(services, me, epoch, self.agent.name, expected=expects)
-        attempt.began = monotonic()
-        request = attempt.request
-        services.tell("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
-        return None
-
-    def _work(self, attempt: _Attempt) -> Result:
-        config, request = attempt.config_of(on_a_loop=self.body.call is None), attempt.request
-        context = context_of(config)
+    def _work(self, work: Work) -> Result:
+        request = work.request
+        config, context = work.inherited(on_a_loop=self.body.call is None)
         call: Any = self.body.call
         acall: Any = self.body.acall
         try:
             if call is not None:
-                raw = apart.run(lambda: context.run(call, request, config), timeout=attempt.time)
+                raw = apart.run(lambda: context.run(call, request, config), timeout=work.time)
             else:
-                raw = apart.run_coroutine(acall(request, config), timeout=attempt.time, context=context)
+                raw = apart.run_coroutine(acall(request, config), timeout=work.time, context=context)
         except BaseException as error:
-            return self._failed(attempt, error)
-        return self._answered(attempt, raw)
+            return self._failed(work, error)
+        return self._answered(work, raw)
 
-    async def _awork(self, attempt: _Attempt) -> Result:
-        config, request = attempt.config_of(on_a_loop=True), attempt.request
-        context = context_of(config)
+    async def _awork(self, work: Work) -> Result:
+        request = work.request
+        config, context = work.inherited(on_a_loop=True)
         call: Any = self.body.call
         acall: Any = self.body.acall
         try:
             if acall is not None:
-                raw = await apart.aawait(acall(request, config), timeout=attempt.time, context=context)
+                raw = await apart.aawait(acall(request, config), timeout=work.time, context=context)
             else:
-                raw = await apart.arun(lambda: context.run(call, request, config), timeout=attempt.time)
+                raw = await apart.arun(lambda: context.run(call, request, config), timeout=work.time)
         except BaseException as error:
-            return self._failed(attempt, error)
-        return self._answered(attempt, raw)
+            return self._failed(work, error)
+        return self._answered(work, raw)
 
-    def _answered(self, attempt: _Attempt, raw: object) -> Result:
-        tab = attempt.tab
+    def _answered(self, work: Work, raw: object) -> Result:
+        tab = work.tab
         if tab is not None and tab.fault is not None:
             raise tab.fault
         stopped = tab.stopped if tab else None
-        return answered(self.agent, attempt.request, raw, usage=self._usage(attempt), stopped=stopped)
+        return answered(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
 
-    def _failed(self, attempt: _Attempt, error: BaseException) -> Result:
+    def _failed(self, work: Work, error: BaseException) -> Result:
         """Return the error as a result; raise it again where it is not the agent's."""
         if isinstance(error, GraphBubbleUp) and not isinstance(error, AllowanceSpent):
             raise error  # an interrupt, or a command to a parent graph
-        if isinstance(error, StorageError | KeyboardInterrupt | GeneratorExit | asyncio.CancelledError):
+        if isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError):
             raise error
-        tab = attempt.tab
+        tab = work.tab
         if tab is not None and tab.fault is not None:
             raise tab.fault from error
-        usage = self._usage(attempt)
+        usage = work.usage()
         if isinstance(error, apart.TimedOut):
-            why = f"no answer after {monotonic() - attempt.began:.1f} s ({attempt.limit})"
-            return failed(self.agent, attempt.request, AgentError(kind=attempt.limit, message=why), usage=usage)
+            why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
+            return failed(self.agent, work.request, AgentError(kind=work.limit, message=why), usage=usage)
         if isinstance(error, AllowanceSpent) or (tab is not None and tab.stopped is not None):
             stopped = tab.stopped if tab and tab.stopped else getattr(error, "refusal", None)
             if tab is not None and tab.said and self.agent.output is None and stopped is not None:
-                return answered(self.agent, attempt.request, tab.said, usage=usage, stopped=stopped)
-            return failed(self.agent, attempt.request, AgentError(kind="stopped", message=str(stopped)), usage=usage)
+                return answered(self.agent, work.request, tab.said, usage=usage, stopped=stopped)
+            return failed(self.agent, work.request, AgentError(kind="stopped", message=str(stopped)), usage=usage)
         kind: ErrorKind = "invalid" if isinstance(error, Invalid) else "raised"
-        told = str(error) if kind == "invalid" else f"{type(error).__name__}: {error}"
-        found = AgentError(kind=kind, message=told[:2_000], type=type(error).__name__)
-        return failed(self.agent, attempt.request, found, usage=usage)
-
-    def _usage(self, attempt: _Attempt) -> Usage:
-        """Close the account, so that what is still open counts in full, and return what was spent."""
-        services = attempt.services
-        if attempt.tab is not None:
-            services.ledger.close(attempt.me.account, attempt.tab.epoch)
-        took = int((monotonic() - attempt.began) * 1_000_000)
-        return services.ledger.usage(attempt.me.account).model_copy(update={"microseconds": took})
+        found = AgentError(kind=kind, message=error_text(error, named=kind == "raised"), type=type(error).__name__)
+        return failed(self.agent, work.request, found, usage=usage)
 
 
 def _as(word: Any, given: Any) -> Any:

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from contextvars import Context, copy_context
-from functools import cache
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 __all__ = ("TimedOut", "aawait", "arun", "run", "run_coroutine")
 
 _GRACE = 0.4
-_ENDING = (SystemExit, StopIteration, CancelledError, asyncio.CancelledError)
+_ENDING = (SystemExit, StopIteration, GeneratorExit, CancelledError, asyncio.CancelledError)
+_loop: asyncio.AbstractEventLoop | None = None
+_LOOP_LOCK = Lock()
 
 
 class TimedOut(Exception):
@@ -33,20 +35,12 @@ async def arun(work: Callable[[], Any], *, timeout: float | None) -> Any:
 
 def run_coroutine(work: Coroutine[Any, Any, Any], *, timeout: float | None, context: Context | None = None) -> Any:
     """Do async `work` for a sync caller, on one event loop that all such callers share in a daemon thread."""
-    loop, within = _shared_loop(), context or copy_context()
     done: Future[Any] = Future()
-    leashes: list[_Leash] = []
-
-    def begin() -> None:
-        leash = _Leash(work, within)
-        leashes.append(leash)
-        leash.task.add_done_callback(lambda task: _copy(task, done))
-
-    loop.call_soon_threadsafe(begin)
+    leash = _begun(work, context or copy_context(), done)
     try:
         return _wait(done, timeout)
     except BaseException:  # the time is over, or the one who waits was interrupted
-        loop.call_soon_threadsafe(lambda: [leash.let_go() for leash in leashes])
+        leash.task.get_loop().call_soon_threadsafe(leash.let_go)
         raise
 
 
@@ -87,8 +81,13 @@ class _Leash:
                 awaited = turn(given)
             except StopIteration as end:
                 return end.value
+            except GeneratorExit as error:
+                raise _ended(error) from error
             try:
                 turn, given = self._work.send, (yield awaited)
+            except GeneratorExit:  # its loop ends
+                self._end()
+                raise
             except BaseException as error:
                 if self._is_cut:
                     raise
@@ -109,8 +108,12 @@ class _Leash:
         except SystemExit as error:  # would end the event loop
             raise _ended(error) from error
 
+    def _end(self) -> None:
+        with suppress(RuntimeError):  # it swallows that as well
+            self._work.close()
+
     def _close(self, task: asyncio.Task[Any]) -> None:
-        self._work.close()  # where it was cut, or never begun
+        self._end()  # where it was cut, or never begun
         if not task.cancelled():
             task.exception()  # nobody may be left to look at it
 
@@ -161,8 +164,31 @@ def _copy(task: asyncio.Task[Any], done: Future[Any]) -> None:
         done.set_result(task.result())
 
 
-@cache
-def _shared_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    Thread(target=loop.run_forever, daemon=True, name="guardgraph-loop").start()
-    return loop
+def _begun(work: Coroutine[Any, Any, Any], context: Context, done: Future[Any]) -> _Leash:
+    """Begin `work` on the shared loop; on another one, from now on the shared one, where that loop is blocked."""
+    loop = _shared_loop()
+    while True:
+        begun: Future[_Leash] = Future()
+        loop.call_soon_threadsafe(_begin, work, context, begun, done)
+        try:
+            return begun.result(_GRACE)
+        except FutureTimeout:
+            if not begun.cancel():
+                return begun.result()
+        loop = _shared_loop(instead_of=loop)
+
+
+def _begin(work: Coroutine[Any, Any, Any], context: Context, begun: Future[_Leash], done: Future[Any]) -> None:
+    if begun.set_running_or_notify_cancel():  # else it has begun on another loop
+        leash = _Leash(work, context)
+        leash.task.add_done_callback(lambda task: _copy(task, done))
+        begun.set_result(leash)
+
+
+def _shared_loop(*, instead_of: asyncio.AbstractEventLoop | None = None) -> asyncio.AbstractEventLoop:
+    global _loop
+    with _LOOP_LOCK:
+        if _loop is None or _loop is instead_of:
+            _loop = asyncio.new_event_loop()
+            Thread(target=_loop.run_forever, daemon=True, name="guardgraph-loop").start()
+        return _loop

@@ -19,6 +19,7 @@ from guardgraph.state import (
     Result,
     ResultStatus,
     Usage,
+    error_text,
     to_json,
 )
 
@@ -136,8 +137,8 @@ def _short(error: Exception) -> str:
         told = [f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()[:5]]
         return f"the value does not fit {error.title}: {'; '.join(told)}"
     if isinstance(error, ValueError):
-        return f"the value cannot be stored as JSON: {error}"
-    return f"the value could not be checked: {type(error).__name__}: {error}"
+        return f"the value cannot be stored as JSON: {error_text(error, named=False)}"
+    return f"the value could not be checked: {error_text(error)}"
 
 
 def gap_of(result: Result, *, guard: str | None = None, reason: str | None = None) -> Gap:

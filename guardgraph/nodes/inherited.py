@@ -1,8 +1,9 @@
-"""What the code of an agent inherits: the config with its position, and with its meter as the only one."""
+"""What the code of an agent inherits: its position, and its meter as the only one, by config and by context."""
 
 from __future__ import annotations
 
-from contextvars import Context
+from contextvars import Context, ContextVar
+from functools import cache
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -12,29 +13,43 @@ from langchain_core.runnables.config import set_config_context
 from guardgraph.nodes.meter import AsyncMeter, Meter
 from guardgraph.nodes.services import KEY, Here, enter
 
-__all__ = ("context_of", "inherited")
+__all__ = ("inherited",)
+
+_FIRST: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_meter", default=None)
+_SECOND: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_second_meter", default=None)
 
 
-def inherited(config: RunnableConfig, here: Here, *, on_a_loop: bool) -> RunnableConfig:
-    """Return `config` for the work of the agent that is `here`: its own meter replaces that of the level above."""
+def inherited(config: RunnableConfig, here: Here, *, on_a_loop: bool) -> tuple[RunnableConfig, Context]:
+    """Return `config`, and a context in which all that is called inherits it, for the work of the agent that is `here`.
+
+    Its own meter replaces that of the level above.
+    """
+    _hook_in()
     tab = here.tab
     meters: list[BaseCallbackHandler] = [AsyncMeter(tab), Meter(tab, run_inline=False)] if on_a_loop else [Meter(tab)]
-    return {
+    mine: RunnableConfig = {
         **config,
         "callbacks": _metered(config.get("callbacks"), meters),
         "configurable": {**(config.get("configurable") or {}), KEY: here},
     }
+    with set_config_context(mine) as context:
+        context.run(_enter, here, meters)
+        return mine, context.copy()  # the first one is reset at the end of the block
 
 
-def context_of(config: RunnableConfig) -> Context:
-    """Return a context for the agent's code, in which everything called inherits `config`."""
-    with set_config_context(config) as context:
-        context.run(enter, _here_of(config))
-        return context.copy()  # the first one is reset at the end of the block
+@cache
+def _hook_in() -> None:
+    """Have the meters added to every call: callbacks that a user gives to a call replace those that it inherits."""
+    from langchain_core.tracers.context import register_configure_hook
+
+    register_configure_hook(_FIRST, inheritable=True)
+    register_configure_hook(_SECOND, inheritable=True)
 
 
-def _here_of(config: RunnableConfig) -> Here:
-    return config["configurable"][KEY]  # pyright: ignore[reportTypedDictNotRequiredAccess] - set just before
+def _enter(here: Here, meters: list[BaseCallbackHandler]) -> None:
+    enter(here)
+    _FIRST.set(meters[0])
+    _SECOND.set(meters[1] if len(meters) > 1 else None)
 
 
 def _metered(inherited: Any, meters: list[BaseCallbackHandler]) -> Any:

@@ -26,7 +26,7 @@ from guardgraph.nodes.models import model_of, origin_of
 from guardgraph.nodes.render import render
 from guardgraph.nodes.said import last_text
 from guardgraph.nodes.services import here_of
-from guardgraph.state import Evidence, MissingExtra, Reply, Request
+from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text
 
 __all__ = ("calls_of",)
 
@@ -161,7 +161,7 @@ def _reading() -> Generator[None]:
     try:
         yield
     except (OutputParserException, ValidationError) as error:
-        raise Invalid(f"the model's answer cannot be read: {error}") from error
+        raise Invalid(f"the model's answer cannot be read: {error_text(error, named=False)}") from error
 
 
 def _read(said: Any, schema: type[BaseModel] | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from traceback import format_exception_only
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -21,6 +21,7 @@ from guardgraph.state import (
     Result,
     Usage,
     Verdict,
+    error_text,
     left_of,
 )
 
@@ -67,7 +68,7 @@ class Scene:
             gate=gate,
             subject=subject,
             now=self.now,
-            state=self.state if state is None else state,
+            state=MappingProxyType(self.state if state is None else dict(state)),
             allowance=self.allowance,
             left=self.left if left is None else left,
             spent=self.spent,
@@ -129,8 +130,7 @@ def _judged(guards: Sequence[Guard], view: View) -> Judgement:
             try:
                 said = judge([guard], replace(view, sources=_sources(guard, view.subject)))
             except Exception as error:  # what cannot be read must not let pass
-                raised = "".join(format_exception_only(error)).strip()
-                reason = f"guard {name_of(guard)!r} could not read its sources: {raised}"[:2_000]
+                reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
                 said = Judgement(view.verdict(guard, trips=True, reason=reason), guard.on_trip)
         else:
             said = judge([guard], view)

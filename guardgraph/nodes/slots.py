@@ -82,6 +82,7 @@ class Ticket:
         self.slots, self.above = slots, above
         self._held: tuple[Slots, ...] = ()
         self._lent = 0
+        self._has_borrowed = False
         self._over = False
         self._lock = Lock()
 
@@ -111,14 +112,21 @@ class Ticket:
             raise
         return True
 
+    def pause(self) -> None:
+        """Hand the slots to whoever waits for one, and take them anew later."""
+        with self._lock:
+            held, self._held = self._held, ()
+        for slots in held:
+            slots.give()
+
     def give(self) -> None:
-        """Hand back what is held: what an agent above lent goes back to it, the rest to whoever waits."""
+        """Hand back what is held for good: what an agent above lent goes back to it, the rest to whoever waits."""
         with self._lock:
             if self._over:
                 return
             self._over = True
             held, self._held = self._held, ()
-        kept = self.above.reclaim(held) if self.above else ()
+        kept = self.above.reclaim(held) if self.above and self._has_borrowed else ()
         for slots in held:
             if slots not in kept:
                 slots.give()
@@ -127,9 +135,7 @@ class Ticket:
         """Hand the slots back while an agent further down works."""
         with self._lock:
             self._lent += 1
-            held, self._held = self._held, ()
-        for slots in held:
-            slots.give()
+        self.pause()
 
     def reclaim(self, offered: tuple[Slots, ...]) -> tuple[Slots, ...]:
         """Take back, from the last agent further down, what was lent to it; return what was taken."""
@@ -141,7 +147,8 @@ class Ticket:
             return self._held
 
     def _lend_above(self) -> None:
-        if self.above is not None:
+        if self.above is not None and not self._has_borrowed:
+            self._has_borrowed = True
             self.above.lend()
 
 

@@ -197,7 +197,10 @@ class Tab:
             return None
         if all(u.get("total_cost") == 0 for u in told):  # a cache hit repeats the usage of the call it repeats
             return Usage(calls=1)
-        read, written = (sum(int(u.get(k) or 0) for u in told) for k in ("input_tokens", "output_tokens"))
+        counts = [_count(usage, name) for usage in told for name in ("input_tokens", "output_tokens")]
+        if None in counts or not any(counts):
+            return None
+        read, written = (sum(_count(usage, name) or 0 for usage in told) for name in ("input_tokens", "output_tokens"))
         name = next((m.response_metadata.get("model_name") for m in messages if m.response_metadata), None)
         price = price_of(call.provider, _text(name) or call.model) or price_of(call.provider, call.model)
         usd: Decimal | None = price.usd(read, written) if price else None
@@ -239,6 +242,12 @@ class Tab:
 
 def _messages(response: LLMResult) -> list[BaseMessage]:
     return [one.message for row in response.generations for one in row if isinstance(one, ChatGeneration)]
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int | None:
+    """Return how many tokens a model reports; `None` for what is no number of tokens."""
+    count = usage.get(name)
+    return count if isinstance(count, int) and count >= 0 else None
 
 
 def _is_cut(message: BaseMessage) -> bool:

@@ -79,6 +79,9 @@ from guardgraph.state.task import (
     Stakes,
     Task,
 )
+from guardgraph.state.told import (
+    error_text,
+)
 from guardgraph.state.usage import (
     Usage,
 )
@@ -149,6 +152,7 @@ __all__ = (
     "add_distinct",
     "add_new",
     "chain_of",
+    "error_text",
     "in_full",
     "left_of",
     "new_id",

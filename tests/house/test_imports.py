@@ -25,6 +25,7 @@ LAZY = {
     "genai_prices": "a table of half a megabyte, needed once a model was called",
     "guardgraph.nodes.model_agent": "loads LangChain's chat models, needed once an agent has a model",
     "langchain": "extra `agents`",
+    "langchain_core.tracers": "loads the chat models; LangChain itself loads it once something is called",
     "opentelemetry": "extra `otel`",
     "psycopg": "extra `postgres`",
     "pymysql": "extra `mysql`",

@@ -66,3 +66,20 @@ def test_a_slot_is_given_back_once_only() -> None:
     ticket.give()
 
     assert [slots.take(0), slots.take(0)] == [True, False]
+
+
+def test_an_agent_that_pauses_lets_others_work_and_keeps_what_an_agent_above_has_lent() -> None:
+    slots = Slots(1)
+    above = Ticket((slots,))
+    assert above.take(0)
+    below = Ticket((slots,), above)
+    assert below.take(0)
+
+    below.pause()
+
+    assert slots.take(0), "anybody may have it meanwhile"
+    assert not slots.take(0)
+    slots.give()
+    assert below.take(0)
+    below.give()
+    assert not slots.take(0), "the agent above holds it again"

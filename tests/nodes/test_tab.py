@@ -58,7 +58,8 @@ def said(read: int | None, written: int = 0, *, extra: dict[str, Any] | None = N
         "total_tokens": (read or 0) + written,
         **(extra or {}),
     }
-    message = AIMessage("said", usage_metadata=usage if read else None, response_metadata=facts)
+    message = AIMessage("said", response_metadata=facts)
+    message.usage_metadata = usage if read else None  # as some clients do, past LangChain's own check
     return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
@@ -247,8 +248,19 @@ def test_an_unbounded_call_must_have_what_the_largest_one_wrote() -> None:
     assert at.tab.begin(uuid4(), 80, FREE) == Refusal(TEAM, "tokens", 480, 420)
 
 
-@pytest.mark.parametrize("answer", [said(None), LLMResult(generations=[[Generation(text="said")]])])
-def test_a_call_that_reports_nothing_is_settled_in_full(answer: LLMResult) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said(None),
+        LLMResult(generations=[[Generation(text="said")]]),
+        said(80, extra={"input_tokens": 0, "output_tokens": 0}),
+        said(80, extra={"input_tokens": None, "output_tokens": None}),
+        said(80, extra={"input_tokens": -5_000}),
+        said(80, extra={"output_tokens": -5_000}),
+        said(80, extra={"output_tokens": "many"}),
+    ],
+)
+def test_a_call_that_reports_no_usage_or_none_that_can_be_is_settled_in_full(answer: LLMResult) -> None:
     at = desk()
 
     call(at.tab, answer, facts=FREE | {"max_tokens": 20})

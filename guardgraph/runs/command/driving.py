@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 
 from guardgraph.runs.command.exit_code import ExitCode, code_of_run
 from guardgraph.runs.command.progress import watching
-from guardgraph.runs.command.written import check_file, run_as_json, value_as_text, write_file, write_json
+from guardgraph.runs.command.written import check_file, prints_apart, run_as_json, value_as_text, write_file, write_json
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
 from guardgraph.state.sql import SQLLedger
@@ -53,6 +53,7 @@ def drive(
         ) as runner.listen,
         _draining(runner, screen, f"stopped by Ctrl-C; go on with: {resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
+        prints_apart(),
     ):
         run = work(runner)
     return tell(run, db=db, as_json=as_json, out=out)

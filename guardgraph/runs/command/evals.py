@@ -15,7 +15,7 @@ import click
 from guardgraph.runs.command.exit_code import ExitCode
 from guardgraph.runs.command.options import database, json_option, url_of
 from guardgraph.runs.command.targets import graph_at
-from guardgraph.runs.command.written import write_json
+from guardgraph.runs.command.written import prints_apart, write_json
 from guardgraph.runs.research import OFFLINE, Library, read_documents, team_of
 from guardgraph.state import BadInput, to_json
 
@@ -70,15 +70,16 @@ def _run(
     found = import_module("guardgraph.evals.metrics")
     metrics = [found.StatusAsExpected(), found.FactsFound()]
     metrics += [found.CitationsValid(sources)] if sources is not None else []
-    report = evals.evaluate(
-        cases,
-        target,
-        store=url,
-        metrics=metrics,
-        concurrency=concurrency,
-        run_name=name,
-        progress=None if as_json else _tell_progress,
-    )
+    with prints_apart():
+        report = evals.evaluate(
+            cases,
+            target,
+            store=url,
+            metrics=metrics,
+            concurrency=concurrency,
+            run_name=name,
+            progress=None if as_json else _tell_progress,
+        )
     worse = report.regressions(before) if before else ()
     if as_json:
         write_json({**report.to_json(), "regressions": [to_json(one) for one in worse]})

@@ -15,6 +15,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from guardgraph.runs.command.written import prints_apart
 from guardgraph.runs.research import research
 from guardgraph.state import BadGraph, BadInput, GuardgraphError
 
@@ -31,6 +32,7 @@ def builder_of(name: str) -> dict[str, Callable[..., Any]]:
     return {name: partial(graph_at, name)} if ":" in name else {}
 
 
+@prints_apart()
 def graph_at(name: str, folder: str | None = None) -> StateGraph[Any, Any, Any, Any]:
     """Import `MODULE:GRAPH`, with `folder` (the working directory) importable, and return the graph.
 
@@ -68,7 +70,7 @@ def _imported(name: str, folder: str) -> Any:
                 f"there is no module {name!r}; it is looked for in {folder!r} and in Python's path"
             ) from error
         raise BadInput(f"cannot import {name!r}: it needs the module {error.name!r}, which is not there") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"cannot import {name!r}: {_told(error)}") from error
 
 
@@ -97,7 +99,7 @@ def _called(build: Callable[..., Any], name: str) -> Any:
         return build()
     except GuardgraphError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadGraph(f"{name!r} cannot be built: {_told(error)}") from error
 
 
@@ -109,7 +111,7 @@ def _checked(graph: StateGraph[Any, Any, Any, Any], name: str) -> StateGraph[Any
     return graph
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """Return an error with the line of code that raised it."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

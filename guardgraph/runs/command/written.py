@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,14 @@ from pydantic import JsonValue
 from guardgraph.runs.run import Run
 from guardgraph.state import BadInput, to_json
 
-__all__ = ("check_file", "run_as_json", "value_as_text", "write_file", "write_json")
+__all__ = ("check_file", "prints_apart", "run_as_json", "value_as_text", "write_file", "write_json")
+
+
+@contextmanager
+def prints_apart() -> Generator[None]:
+    """Send what the user's own code prints to stderr: on stdout stands the answer alone."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def write_json(data: Any) -> None:

@@ -1,0 +1,149 @@
+"""One attempt under way: its turn, its time, its books."""
+
+from __future__ import annotations
+
+from contextvars import Context
+from dataclasses import dataclass
+from time import monotonic
+from typing import Literal
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.runtime import get_runtime
+
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.flights import may_start
+from guardgraph.nodes.inherited import inherited
+from guardgraph.nodes.services import Here, Services
+from guardgraph.nodes.slots import Ticket
+from guardgraph.nodes.tab import Tab
+from guardgraph.state import AgentError, Amount, Position, Refusal, Request, Usage
+
+__all__ = ("Work",)
+
+
+@dataclass(slots=True)
+class Work:
+    """One attempt of an agent, from the wait for its turn to the closing of its account."""
+
+    agent: Agent
+    request: Request
+    services: Services
+    me: Position
+    ticket: Ticket
+    until: float | None
+    """When it has to be over, on the monotonic clock."""
+    config: RunnableConfig
+    tab: Tab | None = None
+    """Where its model calls are booked, once it has begun."""
+    began: float = 0
+
+    @property
+    def time(self) -> float | None:
+        """Seconds that it may take from now on."""
+        limits = [limit for limit in (self.agent.timeout, self._rest) if limit is not None]
+        return min(limits) if limits else None
+
+    @property
+    def limit(self) -> Literal["timeout", "deadline"]:
+        """Which of both limits its time is: its own timeout, or the deadline."""
+        own = self.agent.timeout
+        return "deadline" if own is None or (self.until is not None and self.until <= self.began + own) else "timeout"
+
+    def wait(self) -> AgentError | None:
+        """Wait for a slot, and for money without holding one; begin, or say why that cannot be."""
+        while self._rest != 0 and self.ticket.take(self._rest):
+            refusal = self._begin()
+            if self._is_settled(refusal):
+                return _skipped(refusal)
+            self.ticket.pause()
+            self.services.changed.until(self._refusal, self._is_settled)
+        return _late()
+
+    async def await_(self) -> AgentError | None:
+        """Do as `wait` without blocking the event loop."""
+        while self._rest != 0 and await self.ticket.atake(self._rest):
+            refusal = self._begin()
+            if self._is_settled(refusal):
+                return _skipped(refusal)
+            self.ticket.pause()
+            await self.services.changed.auntil(self._refusal, self._is_settled)
+        return _late()
+
+    def inherited(self, *, on_a_loop: bool) -> tuple[RunnableConfig, Context]:
+        """Return the config and the context that the agent's own code inherits."""
+        here = Here(services=self.services, position=self.me, slots=self.ticket.slots, ticket=self.ticket, tab=self.tab)
+        return inherited(self.config, here, on_a_loop=on_a_loop)
+
+    def usage(self) -> Usage:
+        """Close the account, so that what is still open counts in full, and return what was spent."""
+        self._close()
+        took = int((monotonic() - self.began) * 1_000_000)
+        return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
+
+    def end(self) -> None:
+        """Make room for others, whether it has begun or not."""
+        self._close()
+        self.services.land(self.me.account)
+        self.ticket.give()
+
+    @property
+    def _rest(self) -> float | None:
+        """Seconds until it has to be over."""
+        return None if self.until is None else max(self.until - monotonic(), 0)
+
+    def _is_settled(self, refusal: Refusal | None) -> bool:
+        """Whether there is nothing to wait for."""
+        return refusal is None or not refusal.waits or self._rest == 0
+
+    def _begin(self) -> Refusal | None:
+        """Open the account, unless it cannot be paid for beside what is under way."""
+        services, me, expects = self.services, self.me, self._expects
+        with services.starting:
+            refusal = self._refusal()
+            if refusal is not None:
+                return refusal
+            if not self._asks_inside:
+                services.take_off(me.account, expects)
+        epoch = services.ledger.open(me.account, me.allowance)
+        self.tab = Tab(services, me, epoch, self.agent.name, expected=expects)
+        self.began = monotonic()
+        request = self.request
+        services.tell("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
+        return None
+
+    def _refusal(self) -> Refusal | None:
+        """Say why it cannot be paid for beside what is under way."""
+        control = get_runtime().control
+        if control is not None and control.drain_requested:  # LangGraph looks at that between supersteps only
+            raise GraphDrained(control.drain_reason or "drained")
+        services, account = self.services, self.me.account
+        team = account.rpartition("/")[0]
+        if not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
+            return None
+        flights = services.flights()
+        above = services.ledger.balances(team)  # read last: what ends meanwhile counts twice, and not never
+        asked = Amount() if self._asks_inside else self._expects
+        is_code = self.agent.kind not in ("model", "messages")
+        return may_start(account, asked, above=above, flights=flights, may_be_free=is_code)
+
+    @property
+    def _expects(self) -> Amount | None:
+        return self.agent.expected or self.services.costs.expected(self.agent.name)
+
+    @property
+    def _asks_inside(self) -> bool:
+        """Whether its own agents are asked one by one: those of a team that nobody knows the cost of."""
+        return self.agent.kind == "team" and self._expects is None
+
+    def _close(self) -> None:
+        if self.tab is not None:
+            self.services.ledger.close(self.me.account, self.tab.epoch)
+
+
+def _skipped(refusal: Refusal | None) -> AgentError | None:
+    return None if refusal is None else AgentError(kind="skipped", message=f"not begun: {refusal}")
+
+
+def _late() -> AgentError:
+    return AgentError(kind="deadline", message="it waited for its turn until the deadline")

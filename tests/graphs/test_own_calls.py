@@ -1,0 +1,89 @@
+"""What an agent's own code calls: teams under a cap on workers and money, and models with callbacks of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.runnables import RunnableConfig
+
+from guardgraph.guards import Budget
+from guardgraph.nodes import Agent
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.state import Request
+from tests.graphs.teams import WAYS, plan_of, speaker, team
+
+IDS = ("a", "b", "c", "d", "e", "f")
+COST = 100
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_functions_that_call_a_team_do_not_wait_for_money_with_a_slot_in_their_hands(
+    way: str, concurrency: int, is_async: bool
+) -> None:
+    inner = team(plan_of("x", "y"), workers=[speaker("leaf", read=80, written=20, delay=0.005)]).compile()
+
+    def calls(request: Request) -> str:
+        return str(inner.invoke({"task": request.goal})["outcome"].value)
+
+    async def acalls(request: Request) -> str:
+        return str((await inner.ainvoke({"task": request.goal}))["outcome"].value)
+
+    graph = team(
+        plan_of(*IDS),
+        workers=[Agent("worker", run=acalls if is_async else calls)],
+        guards=[Budget(tokens=100 * COST)],
+        concurrency=concurrency,
+    ).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", ["['said', 'said']"] * 6), outcome.gaps
+    assert outcome.usage.tokens == 12 * COST
+
+
+class Listens(BaseCallbackHandler):
+    """A user's own callback."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+        self.heard += 1
+
+
+OWN: dict[str, Callable[[Listens], RunnableConfig]] = {
+    "a list": lambda mine: {"callbacks": [mine]},
+    "a manager": lambda mine: {"callbacks": CallbackManager([mine])},
+    "with other config": lambda mine: {"callbacks": [mine], "run_name": "mine", "configurable": {"thread_id": "own"}},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("own", OWN)
+def test_callbacks_that_a_call_is_given_are_heard_and_leave_the_meter_in_force(
+    way: str, is_async: bool, own: str
+) -> None:
+    mine = Listens()
+    model = ScriptedModel(replies=lambda _: "said", input_tokens=80, output_tokens=20, max_tokens=20)
+
+    def calls(request: Request) -> str:
+        return [model.invoke(request.goal, OWN[own](mine)) for _ in range(10)][-1].text
+
+    async def acalls(request: Request) -> str:
+        said = await asyncio.gather(*(model.ainvoke(request.goal, OWN[own](mine)) for _ in range(10)))
+        return said[-1].text
+
+    workers = [Agent("worker", run=acalls if is_async else calls, expects=10 * COST)]
+    graph = team(plan_of(*IDS), workers=workers, guards=[Budget(tokens=40 * COST, reserve=0.25)]).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert (outcome.status, outcome.stopped_by, outcome.value) == ("degraded", "Budget", ["said"] * 3)
+    assert (outcome.usage.tokens, mine.heard) == (30 * COST, 30)
