@@ -204,6 +204,36 @@ def test_a_ledger_that_fails_ends_the_run_with_its_own_error(way: str, swallows:
         WAYS[way](graph, "the task", config)
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Mute(), "Mute: (it cannot be printed)"),
+        (ValueError("half a pair \ud83d"), r"ValueError: half a pair \ud83d"),
+        (GeneratorExit(), "RuntimeError: the work raised GeneratorExit()"),
+        (SystemExit(7), "RuntimeError: the work raised SystemExit(7)"),
+    ],
+)
+def test_whatever_a_worker_raises_is_a_gap_that_can_be_printed(way: str, error: BaseException, reason: str) -> None:
+    def fails(request: Request) -> str:
+        raise error
+
+    staff = [worker("good", skills={"good"}), worker("fails", fails, skills={"fails"})]
+    plans = Plan(subtasks=tuple(plan_of(name, skill=name).subtasks[0] for name in ("good", "fails")))
+
+    outcome = WAYS[way](team(plans, workers=staff).compile(), "the task", None)
+
+    assert (outcome.status, outcome.value) == ("degraded", ["done: do good"])
+    assert [gap.reason for gap in outcome.gaps] == [reason]
+    assert reason in str(outcome)
+    assert outcome.model_dump_json()
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_planner_that_raises_fails_the_run_with_its_reason(way: str) -> None:
     graph = supervisor(planner=Agent("planner", run=raises), workers=[worker()]).compile()

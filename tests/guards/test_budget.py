@@ -145,6 +145,7 @@ def test_narrows_the_allowance_to_its_caps() -> None:
         ({"tokens": "400k"}, "`tokens` must be a whole number or None, got '400k'"),
         ({"usd": "two"}, "`usd` must be a number, got 'two'"),
         ({"usd": ""}, "`usd` must be a number, got ''"),
+        ({"usd": "1e40"}, "`usd` must be at most 1e\\+18, got '1e40'; `None` sets no cap"),
         ({"usd": "-0.01"}, "`usd` must not be negative, got '-0.01'"),
         ({"usd": Decimal("NaN")}, "`usd` must be finite, got Decimal"),
         ({"usd": "Infinity"}, "`usd` must be finite, got 'Infinity'; `None` sets no cap"),

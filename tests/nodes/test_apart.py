@@ -92,7 +92,7 @@ def test_the_error_of_the_work_comes_back_as_it_is(way: Any, error: BaseExceptio
 
 
 @every_way
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(3), StopIteration("empty")])
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(3), StopIteration("empty"), GeneratorExit()])
 def test_what_would_end_more_than_the_work_is_an_ordinary_error(way: Any, error: BaseException) -> None:
     with pytest.raises(RuntimeError, match=rf" raised {type(error).__name__}"):
         way(raising(error))

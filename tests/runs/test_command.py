@@ -54,6 +54,16 @@ def refusing():
 graph = team()
 compiled = graph.compile()
 number = 7
+
+def talking():
+    print("building")
+    def work(request):
+        print("working")
+        return "said"
+    return build(work)
+
+def leaving():
+    raise SystemExit(7)
 """
 
 
@@ -99,6 +109,24 @@ def test_json_is_all_that_is_written(folder: Path, capsys: pytest.CaptureFixture
     assert run["usage"]["tokens"] == 0
     library = Library.build(read_documents([folder], root=folder).documents)
     assert check_citations(run["outcome"]["value"], library.text_of) == []
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_the_users_own_code_prints_goes_to_stderr(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    assert main(["run", "some_teams:talking", "--input", '"x"', *options]) == 0
+
+    out, err = capsys.readouterr()
+    said = json.loads(out)["outcome"]["value"] if options else json.loads(out)
+    assert said == [{"subtask": "one", "agent": "worker", "value": "said"}]
+    assert [line for line in err.splitlines() if line in ("building", "working")][-2:] == ["building", "working"]
+
+
+def test_a_builder_that_ends_the_program_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "some_teams:leaving", "--input", '"x"']) == 2
+
+    assert "'some_teams:leaving' cannot be built: SystemExit: 7" in capsys.readouterr().err
 
 
 def test_a_report_can_go_to_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,6 +137,8 @@ def test_an_empty_question(capsys: pytest.CaptureFixture[str], question: str) ->
         (("--budget", "much"), "--budget must be an amount of US dollars"),
         (("--budget", "0"), "--budget must be more than 0"),
         (("--budget", "nan"), "--budget must be more than 0"),
+        (("--budget", "1e40"), "--budget must be more than 0 and at most 1,000,000,000 US dollars"),
+        (("--budget", "1e400"), "--budget must be more than 0 and at most 1,000,000,000 US dollars"),
         (("--deadline", "0"), "--deadline must be more than 0"),
         (("--deadline", "nan"), "--deadline must be more than 0"),
         (("--tokens", "0"), "Invalid value for '--tokens'"),
@@ -400,7 +402,14 @@ def test_a_run_whose_documents_or_graph_are_gone_waits_for_them(
 
 @pytest.mark.parametrize(
     "options",
-    [("--add-usd", "much"), ("--add-usd", "0"), ("--deadline", "0"), ("--deadline", "nan"), ("--answer", "yes")],
+    [
+        ("--add-usd", "much"),
+        ("--add-usd", "0"),
+        ("--add-usd", "1e999"),
+        ("--deadline", "0"),
+        ("--deadline", "nan"),
+        ("--answer", "yes"),
+    ],
 )
 def test_a_resume_that_makes_no_sense(capsys: pytest.CaptureFixture[str], options: tuple[str, str]) -> None:
     assert options[0] in refused(capsys, "resume", "t", *options)

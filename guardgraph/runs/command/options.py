@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ import click
 
 from guardgraph.state import BadInput, StorageUnavailable, new_id
 
-__all__ = ("DEFAULT_URL", "database", "json_option", "seconds_of", "thread_of", "url_of")
+__all__ = ("DEFAULT_URL", "database", "json_option", "seconds_of", "thread_of", "url_of", "usd_of")
 
 DEFAULT_URL = "sqlite:///.guardgraph/runs.db"
 """Where runs are kept if nothing else is said: a file in the working directory."""
@@ -48,6 +49,17 @@ def thread_of(name: str | None) -> str:
     if name is not None and not name.strip():
         raise BadInput("the name of the thread is empty; leave --thread out, or name it")
     return name or new_id()
+
+
+def usd_of(option: str, text: str | None) -> Decimal | None:
+    """Return the US dollars that an option names. Raises `BadInput` for what is no amount to spend."""
+    try:
+        usd = None if text is None else Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        raise BadInput(f"{option} must be an amount of US dollars such as 2.00, got {text!r}") from None
+    if usd is not None and not (usd.is_finite() and 0 < usd <= 1_000_000_000):
+        raise BadInput(f"{option} must be more than 0 and at most 1,000,000,000 US dollars, got {text!r}")
+    return usd
 
 
 def url_of(db: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from guardgraph.runs.command.driving import drive
-from guardgraph.runs.command.options import database, json_option, seconds_of, thread_of, url_of
+from guardgraph.runs.command.options import database, json_option, seconds_of, thread_of, url_of, usd_of
 from guardgraph.runs.research import OFFLINE, Skipped, research
 from guardgraph.state import BadInput
 
@@ -55,7 +54,7 @@ def research_command(
     """
     if not question.strip():
         raise BadInput("the question is empty; ask something, in quotes")
-    money = _money(usd)
+    money = usd_of("--budget", usd)
     here = Path.cwd()
     arguments: dict[str, Any] = {
         "paths": [path and str(here / path) for path in paths],
@@ -76,16 +75,6 @@ def research_command(
         as_json=as_json,
         out=out,
     )
-
-
-def _money(usd: str | None) -> Decimal | None:
-    try:
-        money = None if usd is None else Decimal(usd.removeprefix("$"))
-    except InvalidOperation:
-        raise BadInput(f"--budget must be an amount of US dollars such as 2.00, got {usd!r}") from None
-    if money is not None and not (money.is_finite() and money > 0):
-        raise BadInput(f"--budget must be more than 0 US dollars, got {usd!r}")
-    return money
 
 
 def _lasting(model: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import click
 
 from guardgraph.runs.command.driving import drive
-from guardgraph.runs.command.options import database, json_option, seconds_of, url_of
+from guardgraph.runs.command.options import database, json_option, seconds_of, url_of, usd_of
 from guardgraph.runs.command.targets import builder_of
 from guardgraph.runs.runner import Runner
 from guardgraph.state import Allowance, BadInput
@@ -76,11 +75,6 @@ def _answer(text: str) -> tuple[str, Any]:
 def _added(tokens: int | None, usd: str | None, seconds: float | None) -> Allowance | None:
     if tokens is None and usd is None and seconds is None:
         return None
-    try:
-        money = None if usd is None else Decimal(usd.removeprefix("$"))
-    except InvalidOperation:
-        raise BadInput(f"--add-usd must be an amount of US dollars such as 2.00, got {usd!r}") from None
-    if money is not None and not (money.is_finite() and money > 0):
-        raise BadInput(f"--add-usd must be more than 0 US dollars, got {usd!r}")
+    money = usd_of("--add-usd", usd)
     until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
     return Allowance(tokens=tokens, usd=money, deadline=until)
