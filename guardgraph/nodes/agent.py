@@ -158,8 +158,11 @@ def _problems(agent: Agent) -> Iterable[str | None]:
 def _bad_model(model: Any) -> str | None:
     if model is None or isinstance(model, str) or _is(model, "BaseChatModel", "language_models.chat_models"):
         return None
-    runs = callable(model) or isinstance(model, Runnable)
-    hint = "; what works by itself is passed as `run=`" if runs else ""
+    hint = "; what works by itself is passed as `run=`" if callable(model) or isinstance(model, Runnable) else ""
+    if isinstance(model, RunnableBindingBase):
+        hint = (
+            "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
+        )
     return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
 
 

@@ -21,6 +21,9 @@ class Numbers(TypedDict):
     number: int
 
 
+SPOKEN = ScriptedModel(replies=lambda _: "said")
+
+
 def work(request: Request) -> str:
     return request.goal
 
@@ -81,6 +84,8 @@ def test_an_agent_knows_what_it_is_made_of(agent: Agent, kind: str) -> None:
         (lambda: Agent("a", run=work, fallback=work), r"`fallback` must be Agent\(…\) or None, got function"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=3), "`model` must be a chat model or its name, got int$"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=chat()), "got CompiledStateGraph; what works by itself is passed as `run=`"),
+        (lambda: Agent("a", model=SPOKEN.bind(stop=["."])), "give the model itself: settings go to its constructor"),  # type: ignore[arg-type]
+        (lambda: Agent("a", model=SPOKEN.with_retry()), "give the model itself: .* retries to `attempts=`"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=work), "got function; what works by itself is passed as `run=`"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=MODEL, tools=work), r"`tools` must be a list, got one function: write tools=\[…\]"),  # type: ignore[arg-type]
         (lambda: Agent("a", run=work, skills=[1]), "each of `skills` must be a text, got 1"),  # type: ignore[list-item]
