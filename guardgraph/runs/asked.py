@@ -9,10 +9,10 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import ValidationError
 
-from guardgraph.nodes import task_of
+from guardgraph.nodes import Event, task_of
 from guardgraph.state import Allowance, BadGraph, BadInput, Task
 
-__all__ = ("asked_allowance", "asked_answers", "asked_task", "registered")
+__all__ = ("asked_allowance", "asked_answers", "asked_arguments", "asked_listener", "asked_task", "registered")
 
 
 def asked_task(asked: object) -> Task:
@@ -35,6 +35,22 @@ def asked_answers(answers: object) -> dict[str, Any]:
             f"`answers` maps the id of each question of `run.waiting` to its answer, as {{'id': 1}}; got {answers!r}"
         )
     return dict(cast(Mapping[str, Any], answers))
+
+
+def asked_arguments(arguments: object) -> dict[str, Any]:
+    """Return what a graph is built with, by name. Raises `BadInput` for what is no mapping."""
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, Mapping):
+        raise BadInput(f"`arguments` maps the names of a builder's arguments, as {{'workers': 3}}; got {arguments!r}")
+    return dict(cast(Mapping[str, Any], arguments))
+
+
+def asked_listener(listen: object) -> Callable[[Event], None] | None:
+    """Return the function that is to be told every event, if any. Raises `BadInput` for what cannot be called."""
+    if listen is not None and not callable(listen):
+        raise BadInput(f"`listen` is a function that is told every event, as events.append; got {listen!r}")
+    return cast("Callable[[Event], None] | None", listen)
 
 
 def asked_allowance(add: object) -> Allowance | None:

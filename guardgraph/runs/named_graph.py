@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from langgraph.graph import StateGraph
@@ -24,7 +25,7 @@ def named_graph(
 
     Raises:
         UnknownGraph: no builder has this name.
-        BadInput: the builder does not take these arguments.
+        BadInput: the builder does not take these arguments. What it raises itself is raised as it is.
         BadGraph: it is compiled, is no `StateGraph`, or tells no outcome.
     """
     if not isinstance(graph, str):
@@ -37,10 +38,17 @@ def named_graph(
         raise UnknownGraph(graph, registered=builders)
     if isinstance(build, StateGraph):
         return graph, _checked(build, graph)
+    _check_arguments(build, arguments, graph)
+    return graph, _checked(build(**arguments), graph)
+
+
+def _check_arguments(build: Callable[..., Any], arguments: Mapping[str, Any], name: str) -> None:
     try:
-        return graph, _checked(build(**arguments), graph)
+        signature(build).bind(**arguments)
     except TypeError as error:
-        raise BadInput(f"graph {graph!r} cannot be built with {sorted(arguments)}: {error}") from error
+        raise BadInput(f"graph {name!r} cannot be built with {sorted(map(str, arguments))}: {error}") from error
+    except ValueError:  # some builtins tell no signature
+        pass
 
 
 def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:

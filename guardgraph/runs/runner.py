@@ -15,7 +15,14 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StreamMode
 
 from guardgraph.nodes import Event
-from guardgraph.runs.asked import asked_allowance, asked_answers, asked_task, registered
+from guardgraph.runs.asked import (
+    asked_allowance,
+    asked_answers,
+    asked_arguments,
+    asked_listener,
+    asked_task,
+    registered,
+)
 from guardgraph.runs.attempt import Attempt, services_of
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
@@ -48,12 +55,12 @@ class Runner:
     ) -> None:
         """Open the database; its tables are made at the first use. `types` are stored besides those of the graphs."""
         self.graphs = registered(graphs or {})
-        self.listen = listen
+        self.listen = asked_listener(listen)
         self.clock = clock
         self.saver = SQLSaver.from_url(url, types=tuple(types))
         self._records = Records(self.saver)
         self.url = self._records.url
-        self._controls: dict[str, RunControl] = {}
+        self._controls: set[RunControl] = set()
 
     def __enter__(self) -> Runner:
         """Return itself."""
@@ -118,8 +125,9 @@ class Runner:
     ) -> Iterator[Any]:
         """Run a task and yield LangGraph's stream parts (`type`, `ns`, `data`), and at last the `Run`.
 
-        A part is told while what it tells is being stored; the `Run` is told when all is stored. An iteration that is
-        left early leaves the run where it was: it can be resumed.
+        Nothing is checked, stored or begun before the first part is asked for. A part is told while what it tells is
+        being stored; the `Run` is told when all is stored. An iteration that is left early leaves the run where it was:
+        it can be resumed.
         """
         yield from self._work(self._begin(graph, task, thread_id, arguments), context, stream_mode)
 
@@ -133,7 +141,7 @@ class Runner:
         context: Any = None,
         stream_mode: Sequence[StreamMode] = _MODES,
     ) -> AsyncIterator[Any]:
-        """Do as `stream` without blocking the event loop."""
+        """Do as `stream` without blocking the event loop: nothing begins before the first part is awaited."""
         attempt = await asyncio.to_thread(self._begin, graph, task, thread_id, arguments)
         async with aclosing(self._awork(attempt, context, stream_mode)) as parts:
             async for part in parts:
@@ -202,14 +210,14 @@ class Runner:
 
         Agents at work finish, and what they did is stored; no other begins.
         """
-        controls = list(self._controls.values())
+        controls = list(self._controls)
         for control in controls:
             control.request_drain("stop")
         return bool(controls)
 
     def _begin(self, graph: Any, task: Any, thread_id: str | None, arguments: Mapping[str, Any] | None) -> Attempt:
         """Accept a new run, and make it ready to work."""
-        asked, given = asked_task(task), dict(arguments or {})
+        asked, given = asked_task(task), asked_arguments(arguments)
         name, compiled = self._compiled(graph, given)
         row = self._records.accept(thread_id or new_id(), name, given, asked, self.clock())
         return self._attempt(row, compiled, {"task": asked}, None)
@@ -242,9 +250,7 @@ class Runner:
     ) -> Attempt:
         ledger, time = self._records.begin_attempt(row, position, self.clock())
         services = services_of(ledger, time, lambda: self.clock(), self.listen)
-        attempt = Attempt(row, graph, given, time, services)
-        self._controls[row.run_id] = attempt.control
-        return attempt
+        return Attempt(row, graph, given, time, services)
 
     def _work(self, attempt: Attempt | Run, context: Any, modes: Sequence[StreamMode] = ()) -> Iterator[Any]:
         """Yield the stream parts of these modes, and at last the run; one that has nothing to do is yielded at once."""
@@ -252,6 +258,7 @@ class Runner:
             yield attempt
             return
         parts = attempt.graph.stream(**attempt.call(context, modes))  # held: it is closed after `_leave`
+        self._controls.add(attempt.control)
         try:
             with suppress(GraphDrained):
                 for part in parts:  # noqa: UP028 - `yield from` would close it first, and wait for all its agents
@@ -268,6 +275,7 @@ class Runner:
             yield attempt
             return
         parts: Any = attempt.graph.astream(**attempt.call(context, modes))
+        self._controls.add(attempt.control)
         try:
             async with aclosing(parts):
                 with suppress(GraphDrained):
@@ -280,7 +288,7 @@ class Runner:
     def _leave(self, attempt: Attempt) -> None:
         """Forget an attempt; where its caller left it, agents that have not begun never do."""
         attempt.control.request_drain("left")
-        self._controls.pop(attempt.row.run_id, None)
+        self._controls.discard(attempt.control)
 
     def _end(self, attempt: Attempt) -> Run:
         """Store the outcome, if there is one, and return the run."""

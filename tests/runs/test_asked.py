@@ -46,6 +46,13 @@ def test_graphs_that_cannot_be_built_are_refused_at_once(graphs: Any, error: typ
         Runner(URL, graphs=graphs)
 
 
+def test_a_listener_and_arguments_of_another_kind_are_named() -> None:
+    with pytest.raises(BadInput, match=r"`listen` is a function that is told every event, as events.append; got 3"):
+        Runner(URL, listen=3)  # type: ignore[arg-type]
+    with Runner(URL, graphs=team.GRAPHS) as runner, pytest.raises(BadInput, match=r"`arguments` maps .*; got 'x'"):
+        runner.run("flat", "x", arguments="x")  # type: ignore[arg-type]
+
+
 def test_a_function_that_is_not_registered_says_what_to_do() -> None:
     with Runner(URL) as runner, pytest.raises(BadGraph, match="of type function; call it, or register it"):
         runner.run(team.flat, "x")  # type: ignore[arg-type]

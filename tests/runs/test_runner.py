@@ -197,7 +197,7 @@ def test_a_run_that_is_stopped_before_its_first_node_does_not_tell_the_outcome_o
 ) -> None:
     runner.run("flat", "t", thread_id="thread")
     attempt = runner._begin("flat", "other", "thread", None)  # pyright: ignore[reportPrivateUsage] - the first moment
-    runner.stop()
+    attempt.control.request_drain("stop")
     [stopped] = runner._work(attempt, None)  # pyright: ignore[reportPrivateUsage] - what `run` does with it
 
     assert stopped.status == "running"
@@ -308,3 +308,15 @@ def test_runs_at_once_do_not_meet(runner: Runner, worked: Path) -> None:
     assert [run.outcome and run.outcome.value for run in runs] == [
         f"done t{n}.0, done t{n}.1, done t{n}.2" for n in range(5)
     ]
+
+
+async def test_a_stream_begins_nothing_before_its_first_part_is_asked_for(runner: Runner, worked: Path) -> None:
+    parts, later = runner.stream("flat", "t"), runner.astream("flat", "t")
+    assert runner.threads() == []
+
+    next(parts)
+    assert len(runner.threads()) == 1
+    await anext(aiter(later))
+    assert len(runner.threads()) == 2
+    parts.close()  # type: ignore[attr-defined]
+    await later.aclose()  # type: ignore[attr-defined]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from langgraph.types import interrupt
 
 from guardgraph.graphs import supervisor
 from guardgraph.nodes import Agent
@@ -118,3 +120,33 @@ def test_to_stop_tells_whether_anything_was_under_way(runner: Runner, team: Team
 
     assert told == [True]
     assert not runner.stop()
+
+
+@pytest.mark.parametrize("how", ["arun", "astream", "aresume"])
+async def test_a_run_that_was_cancelled_while_it_was_prepared_is_not_under_way(database_url: str, how: str) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    go_on.set()
+
+    def build() -> Any:
+        entered.set()
+        assert go_on.wait(60)
+        return flat(lambda request: interrupt("?"))
+
+    with Runner(database_url, graphs={"team": build}) as runner:
+        waiting = runner.run("team", "t", thread_id="thread").waiting
+        calls = {
+            "arun": lambda: runner.arun("team", "t", thread_id="thread"),
+            "astream": lambda: anext(aiter(runner.astream("team", "t", thread_id="thread"))),
+            "aresume": lambda: runner.aresume("thread", answers={one.id: "!" for one in waiting}),
+        }
+        entered.clear()
+        go_on.clear()
+        call = asyncio.ensure_future(calls[how]())
+        await asyncio.to_thread(entered.wait, 60)
+        call.cancel()
+        go_on.set()
+        await asyncio.gather(call, return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_default_executor()  # what prepares it has ended
+
+        assert call.cancelled()
+        assert not runner.stop()

@@ -148,7 +148,7 @@ def _essence(message: BaseMessage) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, AIMessage]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")  # `splitlines` would also cut at U+2028 in an answer
     except (OSError, UnicodeDecodeError) as fault:
         raise BadInput(f"cannot read the recorded answers in {str(file)!r}: {fault}") from fault
     return dict(_row(file, number, line) for number, line in enumerate(lines, start=1) if line.strip())

@@ -30,12 +30,13 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "answers.jsonl"
 
 
-def test_what_was_recorded_is_said_again(file: Path) -> None:
-    said = record(ScriptedModel(replies=["Zürich"], output_tokens=9), file).invoke("where?")
+@pytest.mark.parametrize("answer", ["Zürich", "a\u2028b\u2029c\x85d\x1ce\r\nf"])
+def test_what_was_recorded_is_said_again(file: Path, answer: str) -> None:
+    said = record(ScriptedModel(replies=[answer], output_tokens=9), file).invoke("where?")
 
     again = model_of(f"offline:replay:{file}").invoke("where?")
 
-    assert again.text == said.text == "Zürich"
+    assert again.text == said.text == answer
     assert again.usage_metadata == said.usage_metadata
     assert again.response_metadata["provider"] == "offline"
 
