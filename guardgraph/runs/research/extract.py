@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from guardgraph.runs.research.passages import Passage
@@ -65,30 +66,35 @@ class _Candidate(NamedTuple):
     shared: int
 
 
-def question_weights(
-    question: str, aside: str = "", *, rarity: Callable[[Iterable[str]], Mapping[str, float]]
-) -> dict[str, float]:
-    """Return what each term of `question` weighs; a term that only `aside`, the wider question, has weighs less.
+def question_weights(question: str, *, rarity: Callable[[Iterable[str]], Mapping[str, float]]) -> dict[str, float]:
+    """Return what each term of `question` weighs; terms are stems.
 
-    `rarity` tells how rare words are, as `Library.weights` does. Terms are stems.
+    `rarity` tells how rare words are, as `Library.weights` does.
     """
-    words = dict.fromkeys(content_words(question), 1.0)
-    words = {**dict.fromkeys(content_words(aside), _ASIDE), **words}
-    rare = rarity(words)
     weights: dict[str, float] = {}
-    for word, share in words.items():
-        weights[stem(word)] = max(weights.get(stem(word), 0.0), share * (_BASE + rare[word]))
+    for word, rare in rarity(dict.fromkeys(content_words(question))).items():
+        weights[stem(word)] = max(weights.get(stem(word), 0.0), _BASE + rare)
     return weights
 
 
-def claims_of(passages: Sequence[Passage], weights: Mapping[str, float], *, limit: int = 5) -> list[Claim]:
+def claims_of(
+    passages: Sequence[Passage],
+    weights: Mapping[str, float],
+    *,
+    aside: Mapping[str, float] = MappingProxyType({}),
+    limit: int = 5,
+) -> list[Claim]:
     """Return at most `limit` different claims, the best first, scored by the weight of the terms they share.
 
-    Equal scores keep the order of `passages`. A claim that shares too little of the question is left out.
+    Equal scores keep the order of `passages`. A claim that shares too little of the question is left out. The terms of
+    `aside`, the wider question, move a claim up or down; they make none.
     """
     if limit < 1:
         raise ValueError(f"`limit` must be at least 1, got {limit!r}")
-    every = [_candidate(passage, sentence, weights) for passage in passages for sentence in sentences_of(passage)]
+    beside = {term: _ASIDE * weight for term, weight in aside.items() if term not in weights}
+    every = [
+        _candidate(passage, sentence, weights, beside) for passage in passages for sentence in sentences_of(passage)
+    ]
     fitting = [one for one in every if one.shared >= min(_SHARED, len(weights))]
     near = [one for one in every if one.claim.coverage >= _ENOUGH]
     return _best(fitting, limit) or _best(near, min(limit, _FALLBACK))
@@ -106,24 +112,34 @@ def _best(candidates: Sequence[_Candidate], limit: int) -> list[Claim]:
     return [candidate.claim for candidate in picked]
 
 
-def _candidate(passage: Passage, sentence: Sentence, weights: Mapping[str, float]) -> _Candidate:
+def _candidate(
+    passage: Passage, sentence: Sentence, weights: Mapping[str, float], beside: Mapping[str, float]
+) -> _Candidate:
     own_text = sentence.cells or sentence.text
     terms = terms_of(own_text)
     lending = f"{passage.heading} {sentence.heads}".strip()
     above = terms_of(lending) - terms if lending else frozenset[str]()
     prose = _CODE.sub(_word_or_nothing, own_text)
     told = terms_of(prose)
-    total = sum(weights.values())
-    own = sum(weight * (1.0 if term in told else _IN_CODE) for term, weight in weights.items() if term in terms)
-    lent = sum(weight for term, weight in weights.items() if term in above)
+    own, further = (_shared_weight(some, terms, told, above) for some in (weights, beside))
     subject = WORD.search(prose)
     about = _ABOUT * weights.get(stem(subject[0]), 0.0) if subject else 0.0
     length = min(1.0, len(terms) / 8) * min(1.0, 40 / max(len(terms), 1))
     kind = _POINTER if sentence.is_pointer else _ROW if sentence.cells else 1.0
-    score = (own + _HEADING * lent + about) / total * (0.7 + 0.3 * length) * kind if own else 0.0
+    total, wider = sum(weights.values()), sum(beside.values())
+    score = (own + further + about) / (total + wider) * (0.7 + 0.3 * length) * kind if own else 0.0
+    coverage = min(1.0, own / total) if own else 0.0
     evidence = Evidence(source=passage.source, quote=sentence.quote, locator=sentence.locator)
-    coverage = min(1.0, (own + _HEADING * lent) / total) if own else 0.0
     return _Candidate(Claim(sentence.text, evidence, coverage), score, terms, len(weights.keys() & (terms | above)))
+
+
+def _shared_weight(
+    weights: Mapping[str, float], terms: frozenset[str], told: frozenset[str], above: frozenset[str]
+) -> float:
+    """Return what a sentence with `terms` (`told` outside code) shares of `weights`, if it shares any, with `above`."""
+    own = sum(weight * (1.0 if term in told else _IN_CODE) for term, weight in weights.items() if term in terms)
+    lent = sum(weight for term, weight in weights.items() if term in above)
+    return own + _HEADING * lent if own else 0.0
 
 
 def _word_or_nothing(code: re.Match[str]) -> str:

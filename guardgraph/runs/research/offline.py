@@ -48,8 +48,8 @@ def make_worker(library: Library, *, limit: int = 5, passages: int = 30) -> Call
         """Search the library and extract claims."""
         aside = request.task.goal if request.subtask else ""
         hits = library.search(request.goal, passages, kinds=["prose", "table"])
-        weights = question_weights(request.goal, aside, rarity=library.weights)
-        return _reply(claims_of(hits, weights, limit=limit) if hits else [])
+        weights, wider = (question_weights(text, rarity=library.weights) for text in (request.goal, aside))
+        return _reply(claims_of(hits, weights, aside=wider, limit=limit) if hits else [])
 
     return work
 

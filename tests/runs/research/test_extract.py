@@ -20,8 +20,8 @@ Every call reserves first and settles after it.
 
 def claims(question: str, *, limit: int = 5, aside: str = "", text: str = TEXT) -> list[Claim]:
     library = Library.build([Document("a.md", text)])
-    weights = question_weights(question, aside, rarity=library.weights)
-    return claims_of(passages_of("a.md", text), weights, limit=limit)
+    weights, wider = (question_weights(one, rarity=library.weights) for one in (question, aside))
+    return claims_of(passages_of("a.md", text), weights, aside=wider, limit=limit)
 
 
 def test_the_claim_that_shares_most_of_the_question_comes_first() -> None:
@@ -57,6 +57,22 @@ def test_the_wider_question_weighs_less() -> None:
     found = claims("stop a run", aside="stop a run by a deadline")
 
     assert found[0].line == 6
+
+
+@pytest.mark.parametrize(
+    ("part", "lines"),
+    [
+        ("What happens on Friday", [1]),
+        ("why are old columns dropped", [3]),
+        ("What happens on Saturday", []),
+    ],
+)
+def test_what_answers_the_rest_of_the_question_does_not_answer_its_part(part: str, lines: list[int]) -> None:
+    text = "- Friday deployments need an approval.\n- Tables are kept.\n- Old columns are dropped one release later.\n"
+
+    found = claims(part, aside=f"{part}, and why are old columns dropped on Friday?", text=text)
+
+    assert [one.line for one in found] == lines
 
 
 def test_no_more_claims_than_the_limit() -> None:
