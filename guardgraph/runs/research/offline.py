@@ -5,24 +5,15 @@ They are plain functions of a `Request`, made for `Agent(run=…)`. The same req
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from guardgraph.runs.research.compose import MADE_BY, compose
 from guardgraph.runs.research.extract import Claim, claims_of, question_weights
 from guardgraph.runs.research.library import Library
-from guardgraph.runs.research.terms import content_words, terms_of
+from guardgraph.runs.research.parts import parts_of
 from guardgraph.state import Gap, Outcome, Plan, Reply, Request, Subtask
 
 __all__ = ("make_worker", "plan", "write")
-
-_MOST_PARTS = 5
-_REFERS_BACK = re.compile(r"\b(?:it|them|they)\b", re.IGNORECASE)
-_ASKS = r"(?:how|what|when|where|which|who|whose|whom|why)\b"
-_PART = re.compile(
-    rf"[?!.;:]+(?=\s|$)|\s+[-\u2013\u2014]+\s+|\n+|,?\s+(?:and|or|but)\s+(?={_ASKS})|,\s+(?={_ASKS})", re.IGNORECASE
-)
-"""Between the parts of a question: where a sentence ends, or where something else is asked."""
 
 
 def plan(request: Request) -> Plan:
@@ -30,7 +21,7 @@ def plan(request: Request) -> Plan:
     question = request.task.goal
     if request.round > 1:
         return Plan(reasoning="the documents do not change between rounds")
-    parts = _parts(question)
+    parts = parts_of(question)
     if len(parts) < 2:
         return Plan(subtasks=(Subtask(id="question", goal=question),), reasoning="the question asks one thing")
     subtasks = [Subtask(id=f"part-{number}", goal=part, priority=-number) for number, part in enumerate(parts, 1)]
@@ -78,31 +69,3 @@ def _reply(claims: list[Claim]) -> Reply:
         confidence=round(max(claim.coverage for claim in claims), 3),
         reasoning="sentences of the documents that share the most words with the question, rare words counting more",
     )
-
-
-def _parts(question: str) -> list[str]:
-    """Return what `question` asks, part by part; the last one holds all that is too much.
-
-    A part that refers back ("who pays for it?") says too little alone: it stays with the one before.
-    """
-    parts: list[str] = []
-    for part in _distinct([part.strip(" \t,.?!;:\"'") for part in _PART.split(question)], question):
-        if parts and _REFERS_BACK.search(part):
-            parts[-1] += f", {part}"
-        else:
-            parts.append(part)
-    most = _MOST_PARTS - 1
-    return parts if len(parts) <= _MOST_PARTS else [*parts[:most], "; ".join(parts[most:])]
-
-
-def _distinct(parts: list[str], question: str) -> list[str]:
-    """Return the parts that say something, and neither the same as one before nor as the whole question."""
-    meaning = set(content_words(question))
-    seen = {terms_of(question)}
-    kept: list[str] = []
-    for part in parts:
-        terms = terms_of(part)
-        if terms not in seen and meaning.intersection(content_words(part)):
-            seen.add(terms)
-            kept.append(part)
-    return kept
