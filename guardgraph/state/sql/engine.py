@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Generator
@@ -17,9 +18,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from guardgraph.state.errors import BadInput, MissingExtra, StorageUnavailable
-from guardgraph.state.sql.faults import storage_faults
+from guardgraph.state.sql.faults import place_of, storage_faults
 
-__all__ = ("Synchronous", "engine_of", "is_sqlite", "reading", "writing")
+__all__ = ("Synchronous", "check_process", "engine_of", "is_forked", "is_sqlite", "reading", "writing")
 
 Synchronous = Literal["FULL", "NORMAL"]
 """How surely SQLite has written a commit to disk before it returns."""
@@ -38,6 +39,8 @@ _WRITES = "guardgraph_writes"
 # One lock for an engine: SQLite has one writer anyway, and its own busy wait sleeps where a lock wakes at once.
 _locks: WeakKeyDictionary[Engine, RLock] = WeakKeyDictionary()
 _locks_guard = RLock()
+_homes: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
+"""The process in which each engine was first used; neither connections nor worker threads survive a fork."""
 
 
 def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Synchronous = "FULL") -> Engine:
@@ -61,11 +64,11 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
     if isinstance(url, Engine):
         if is_sqlite(url):
             _listen(url, busy_timeout=busy_timeout, synchronous=synchronous)
-        return url
+        return _at_home(url)
     address = _address_of(url)
     if address.get_backend_name() != "sqlite":
         patience = {} if "connect_timeout" in address.query else {"connect_timeout": _CONNECT_TIMEOUT}
-        return create_engine(address, pool_pre_ping=True, hide_parameters=True, connect_args=patience)
+        return _at_home(create_engine(address, pool_pre_ping=True, hide_parameters=True, connect_args=patience))
     _require_folder(address)
     options: dict[str, Any] = {
         "hide_parameters": True,
@@ -75,7 +78,21 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
         options["poolclass"] = StaticPool
     engine = create_engine(address, **options)
     _listen(engine, busy_timeout=busy_timeout, synchronous=synchronous)
-    return engine
+    return _at_home(engine)
+
+
+def is_forked(engine: Engine) -> bool:
+    """Tell whether `engine` was first used in another process, of which this one is a fork."""
+    return _homes.get(engine, os.getpid()) != os.getpid()
+
+
+def check_process(engine: Engine) -> None:
+    """Raise `StorageUnavailable` in a forked process, where the connections of `engine` are those of its parent."""
+    if is_forked(engine):
+        raise StorageUnavailable(
+            f"{place_of(engine)} was opened before this process was forked, and connections do not survive that; "
+            "open it anew here, as by SQLSaver.from_url(…) or Runner(…)"
+        )
 
 
 def is_sqlite(engine: Engine) -> bool:
@@ -86,6 +103,7 @@ def is_sqlite(engine: Engine) -> bool:
 @contextmanager
 def reading(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
     """Give a connection in a transaction that only reads, and sees one state of the database; faults become typed."""
+    check_process(engine)
     with storage_faults(thread_id, engine=engine), _alone(engine, only_memory=True), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")
@@ -98,6 +116,7 @@ def writing(engine: Engine, *, thread_id: str | None = None) -> Generator[Connec
 
     On SQLite the transaction takes the write lock at once (`BEGIN IMMEDIATE`), so it never fails half-way for a lock.
     """
+    check_process(engine)
     with (
         storage_faults(thread_id, engine=engine),
         _alone(engine),
@@ -116,6 +135,11 @@ def _alone(engine: Engine, *, only_memory: bool = False) -> Generator[None]:
         lock = _locks.setdefault(engine, RLock())
     with lock:
         yield
+
+
+def _at_home(engine: Engine) -> Engine:
+    _homes.setdefault(engine, os.getpid())
+    return engine
 
 
 def _address_of(url: str) -> URL:

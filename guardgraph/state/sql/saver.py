@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine
 
 from guardgraph.state.errors import BadInput
 from guardgraph.state.sql.codec import Codec
-from guardgraph.state.sql.engine import Synchronous, engine_of, reading, writing
+from guardgraph.state.sql.engine import Synchronous, check_process, engine_of, is_forked, reading, writing
 from guardgraph.state.sql.faults import storage_faults
 from guardgraph.state.sql.history import load_history
 from guardgraph.state.sql.lanes import Lanes
@@ -47,7 +47,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
     Every method has its `a` twin, which runs in a worker thread and never blocks the event loop. The writes of one
     thread id happen one after the other, in the order in which they were handed over; each `put` is one transaction.
-    The tables are created or upgraded at the first use.
+    The tables are created or upgraded at the first use. A saver does not survive a fork: open one in each process.
 
     Values are stored by `Codec`: what is not plain data, guardgraph's, LangChain's or LangGraph's must be registered
     with `types`. Thread, checkpoint, task and run ids are texts of at most 255 characters.
@@ -91,7 +91,12 @@ class SQLSaver(BaseCheckpointSaver[int]):
         return saver
 
     def close(self) -> None:
-        """Give up the worker threads, and the connections when this saver made its engine. It can still be used."""
+        """Give up the worker threads, and the connections when this saver made its engine. It can still be used.
+
+        In a forked process nothing is done: both belong to the parent.
+        """
+        if is_forked(self.engine):
+            return
         self._lanes.close()
         if self._owns_engine:
             self.engine.dispose()
@@ -106,7 +111,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._lanes.drain()
+        if not is_forked(self.engine):
+            await self._lanes.drain()
         self.close()
 
     def with_types(self, *types: type[Any]) -> Self:
@@ -268,21 +274,21 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
     async def adelete_thread(self, thread_id: str) -> None:
         """See `delete_thread`."""
-        await self._lanes.run(str(thread_id), lambda: self.delete_thread(thread_id))
+        await self._in_lane(str(thread_id), lambda: self.delete_thread(thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """See `delete_for_runs`."""
-        await self._lanes.run("", lambda: self.delete_for_runs(run_ids))
+        await self._in_lane("", lambda: self.delete_for_runs(run_ids))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """See `copy_thread`."""
-        await self._lanes.run(str(source_thread_id), lambda: self.copy_thread(source_thread_id, target_thread_id))
+        await self._in_lane(str(source_thread_id), lambda: self.copy_thread(source_thread_id, target_thread_id))
 
     async def aprune(
         self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest"
     ) -> None:
         """See `prune`."""
-        await self._lanes.run("", lambda: self.prune(thread_ids, strategy=strategy))
+        await self._in_lane("", lambda: self.prune(thread_ids, strategy=strategy))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -305,7 +311,11 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
     async def _run(self, config: RunnableConfig | None, call: Callable[[], T]) -> T:
         thread_id = (config or {}).get("configurable", {}).get("thread_id", "")
-        return await self._lanes.run(str(thread_id), call)
+        return await self._in_lane(str(thread_id), call)
+
+    async def _in_lane(self, key: str, call: Callable[[], T]) -> T:
+        check_process(self.engine)
+        return await self._lanes.run(key, call)
 
     @contextmanager
     def _reading(self, thread_id: str | None) -> Generator[Connection]:
@@ -315,6 +325,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
     @contextmanager
     def _writing(self, thread_id: str | None) -> Generator[Connection]:
+        check_process(self.engine)  # before a lock that another thread held when the process was forked
         migrate(self.engine)
         lock = self._locks[hash(thread_id) % _STRIPES]
         with lock, writing(self.engine, thread_id=thread_id) as connection:
