@@ -114,9 +114,10 @@ runs = Table(
     Column("base_checkpoint", _identifier()),
     Column("version", String(ID_LENGTH), nullable=False),
     Index("guardgraph_run_thread", "thread_id", "number"),
-    Index("guardgraph_run_number", "number"),
+    Index("guardgraph_run_number", "number", unique=True),
 )
-"""`number` grows from run to run, whatever the clock does. Times are microseconds since 1970, UTC."""
+"""`number` grows from run to run, whatever the clock does; no two runs share one. Times are microseconds since 1970,
+UTC."""
 
 
 def inserted(connection: Connection, table: Table, row: dict[str, Any]) -> bool:

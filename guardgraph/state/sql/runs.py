@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pydantic import JsonValue
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
-from guardgraph.state.errors import BadInput, Unserializable
+from guardgraph.state.errors import BadInput, StorageBusy, Unserializable
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.sql.engine import engine_of, reading, writing
 from guardgraph.state.sql.migrate import migrate
@@ -25,6 +25,7 @@ __all__ = ("RunRow", "RunStore")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_TRIES = 100
 
 
 class RunRow(NamedTuple):
@@ -79,6 +80,7 @@ class RunStore:
         Raises:
             BadInput: there is a run of this id, or an id cannot be stored.
             Unserializable: an argument has no JSON form.
+            StorageBusy: others stored runs at the same moment, a hundred times.
         """
         row: dict[str, Any] = {
             "run_id": checked_id("run_id", run_id),
@@ -92,10 +94,14 @@ class RunStore:
             "version": _version(),
         }
         migrate(self.engine)
-        with writing(self.engine, thread_id=thread_id) as connection:
-            last = connection.execute(select(func.max(runs.c.number))).scalar()
-            if not inserted(connection, runs, {**row, "number": (last or 0) + 1}):
+        for _ in range(_TRIES):
+            with writing(self.engine, thread_id=thread_id) as connection:
+                last = connection.execute(select(func.max(runs.c.number))).scalar()
+                if inserted(connection, runs, {**row, "number": (last or 0) + 1}):
+                    return
+            if self.get(run_id) is not None:
                 raise BadInput(f"there is a run {run_id!r} already; give a new run a new id")
+        raise StorageBusy(f"others took the next number {_TRIES} times while run {run_id!r} was stored; try again")
 
     def begin_attempt(self, run_id: str, now: datetime) -> int:
         """Note that a run works, for the first time or again, and return the number of this attempt, from 1.
@@ -136,18 +142,15 @@ class RunStore:
 
     def latest(self, thread_id: str) -> RunRow | None:
         """Return the newest run of a thread, or `None` when it has none."""
-        found = self._rows(_newest_of(thread_id).limit(1), thread_id=thread_id)
+        mine = runs.c.thread_id == checked_id("thread_id", thread_id)
+        found = self._rows(select(runs).where(mine).order_by(runs.c.number.desc()).limit(1), thread_id=thread_id)
         return found[0] if found else None
-
-    def of_thread(self, thread_id: str) -> _RunRows:
-        """Return all runs of a thread, newest first."""
-        return self._rows(_newest_of(thread_id), thread_id=thread_id)
 
     def list(self, limit: int, status: OutcomeStatus | None = None) -> _RunRows:
         """Return up to `limit` runs, newest first: of every kind, or those that ended with `status`."""
         if limit < 0:
             raise BadInput(f"`limit` must not be negative, got {limit!r}")
-        found = select(runs).order_by(runs.c.number.desc(), runs.c.run_id.desc()).limit(limit)
+        found = select(runs).order_by(runs.c.number.desc()).limit(limit)
         return self._rows(found if status is None else found.where(runs.c.status == status))
 
     def unfinished(self) -> _RunRows:
@@ -158,11 +161,6 @@ class RunStore:
         migrate(self.engine)
         with reading(self.engine, thread_id=thread_id) as connection:
             return [_run_of(row) for row in connection.execute(found).all()]
-
-
-def _newest_of(thread_id: str) -> Select[Any]:
-    mine = runs.c.thread_id == checked_id("thread_id", thread_id)
-    return select(runs).where(mine).order_by(runs.c.number.desc(), runs.c.created.desc(), runs.c.run_id.desc())
 
 
 def _change(connection: Connection, run_id: str, columns: dict[str, Any]) -> None:

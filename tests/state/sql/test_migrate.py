@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 import guardgraph.state.sql
 import guardgraph.state.sql.migrations
@@ -40,6 +40,13 @@ def declared() -> MetaData:
     for module in pkgutil.iter_modules(guardgraph.state.sql.__path__, "guardgraph.state.sql."):
         importlib.import_module(module.name)
     return metadata
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", guardgraph.state.sql.migrations.__path__[0])
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_an_empty_database_gets_exactly_the_declared_tables(database_url: str) -> None:
@@ -134,11 +141,8 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(database_url: s
 
 def test_a_database_of_an_older_version_is_upgraded_and_keeps_what_it_holds(database_url: str) -> None:
     engine, old = engine_of(database_url), engine_of(database_url)
-    config = Config()
-    config.set_main_option("script_location", guardgraph.state.sql.migrations.__path__[0])
     with writing(old) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        upgrade(connection, "0001")
         connection.execute(text("INSERT INTO guardgraph_line VALUES (:key, 't', '')"), {"key": b"k" * 16})
     assert revision_of(old) == "0001"
 
@@ -150,6 +154,25 @@ def test_a_database_of_an_older_version_is_upgraded_and_keeps_what_it_holds(data
         assert connection.execute(text("SELECT count(*) FROM guardgraph_run")).scalar_one() == 0
     engine.dispose()
     old.dispose()
+
+
+def test_runs_that_shared_a_number_keep_their_order(database_url: str) -> None:
+    engine = engine_of(database_url)
+    shared = [("b", 1, 20), ("a", 1, 10), ("c", 2, 30), ("d", 7, 40), ("f", 9, 50), ("e", 9, 50), ("g", 10, 60)]
+    row = "(:id, :number, 't', :packed, :packed, :packed, 0, :created, 'v')"
+    columns = "(run_id, number, thread_id, graph, arguments, task, attempt, created, version)"
+    with writing(engine) as connection:
+        upgrade(connection, "0003")
+        for run_id, number, created in shared:
+            values = {"id": run_id, "number": number, "created": created, "packed": b"{}"}
+            connection.execute(text(f"INSERT INTO guardgraph_run {columns} VALUES {row}"), values)
+
+    migrate(engine)
+
+    with reading(engine) as connection:
+        found = connection.execute(text("SELECT run_id, number FROM guardgraph_run ORDER BY number")).all()
+    assert found == [("a", 1), ("b", 2), ("c", 3), ("d", 7), ("e", 9), ("f", 10), ("g", 11)]
+    engine.dispose()
 
 
 def test_tables_of_others_are_left_alone(database_url: str) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from threading import Barrier
 
 import pytest
 from pydantic import JsonValue
+from sqlalchemy import select
 
 from guardgraph.state.errors import BadInput, Unserializable
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.result import Gap
-from guardgraph.state.sql import RunRow, RunStore
+from guardgraph.state.sql import RunRow, RunStore, migrate, reading
+from guardgraph.state.sql.run_tables import runs
 from guardgraph.state.task import Task
 from guardgraph.state.usage import Usage
 
@@ -98,9 +102,8 @@ def test_the_newest_run_of_a_thread_is_the_last_that_was_created_whatever_the_cl
 
     assert latest is not None
     assert latest.run_id == "m"
-    assert [row.run_id for row in store.of_thread("t")] == ["m", "a", "z"]
+    assert [row.run_id for row in store.list(9)] == ["other", "m", "a", "z"]
     assert store.latest("unknown") is None
-    assert store.of_thread("unknown") == []
     assert store.get("unknown") is None
 
 
@@ -160,6 +163,24 @@ def test_a_run_id_is_used_once(store: RunStore) -> None:
         create(store, "r", thread_id="t2")
 
     assert [row.thread_id for row in store.list(9)] == ["t"]
+
+
+def test_runs_that_are_accepted_at_once_have_numbers_of_their_own(store: RunStore) -> None:
+    migrate(store.engine)
+    all_at_once = Barrier(6)
+
+    def accept(thread: int) -> None:
+        all_at_once.wait(60)
+        for number in range(10):
+            create(store, f"{thread}-{number}", thread_id=str(thread))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(accept, range(6)))
+
+    with reading(store.engine) as connection:
+        numbers = connection.execute(select(runs.c.number)).scalars().all()
+    assert sorted(numbers) == list(range(1, 61))
+    assert [row and row.run_id for row in map(store.latest, map(str, range(6)))] == [f"{n}-9" for n in range(6)]
 
 
 def test_a_run_that_was_never_created_cannot_begin_or_end(store: RunStore) -> None:
