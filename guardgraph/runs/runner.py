@@ -24,6 +24,7 @@ from guardgraph.runs.asked import (
     registered,
 )
 from guardgraph.runs.attempt import Attempt, services_of
+from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
 from guardgraph.runs.resumption import check_resumption
@@ -41,12 +42,13 @@ class Runner:
     """Runs teams and keeps their threads, books and outcomes in one SQL database.
 
     `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `listen` is told every
-    event as it happens, from any thread. `clock` tells the time, in UTC.
+    event as it happens, from any thread. `clock` tells the time, in UTC. Without a `url` runs are kept where the
+    command `guardgraph` keeps and finds them.
     """
 
     def __init__(
         self,
-        url: str = "sqlite:///guardgraph.db",
+        url: str = DEFAULT_URL,
         *,
         graphs: Mapping[str, _Build | StateGraph[Any, Any, Any, Any]] | None = None,
         listen: Callable[[Event], None] | None = None,
@@ -57,7 +59,7 @@ class Runner:
         self.graphs = registered(graphs or {})
         self.listen = asked_listener(listen)
         self.clock = clock
-        self.saver = SQLSaver.from_url(url, types=tuple(types))
+        self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types))
         self._records = Records(self.saver)
         self.url = self._records.url
         self._controls: set[RunControl] = set()

@@ -6,13 +6,13 @@ from guardgraph.state.allowance import (
     Allowance,
 )
 from guardgraph.state.errors import (
-    AgentFailed,
     BadGraph,
     BadInput,
     GuardgraphError,
     MigrationNeeded,
     MissingExtra,
     MissingKey,
+    NotADatabase,
     RunEnded,
     StorageBusy,
     StorageCorrupt,
@@ -99,7 +99,6 @@ from guardgraph.state.word import (
 __all__ = (
     "Action",
     "AgentError",
-    "AgentFailed",
     "Allowance",
     "Amount",
     "Ask",
@@ -119,6 +118,7 @@ __all__ = (
     "MigrationNeeded",
     "MissingExtra",
     "MissingKey",
+    "NotADatabase",
     "Outcome",
     "OutcomeStatus",
     "Piece",

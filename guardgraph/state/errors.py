@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = (
-    "AgentFailed",
     "BadGraph",
     "BadInput",
     "GuardgraphError",
     "MigrationNeeded",
     "MissingExtra",
     "MissingKey",
+    "NotADatabase",
     "RunEnded",
     "StorageBusy",
     "StorageCorrupt",
@@ -52,14 +52,6 @@ class RunEnded(BadInput):
             f"run {run_id!r} has ended ({status}{by}), so it takes no answers and no more allowance; "
             f"begin another on its thread, with larger limits where it was stopped: run(…, thread_id={thread_id!r})"
         )
-
-
-class AgentFailed(GuardgraphError, RuntimeError):
-    """An agent could not answer. Inside a graph it becomes a failed `Result`, it never ends the run."""
-
-    def __init__(self, agent: str, reason: str) -> None:
-        self.agent, self.reason = agent, reason
-        super().__init__(f"agent {agent!r} failed: {reason}")
 
 
 class UnknownGraph(GuardgraphError, LookupError):
@@ -133,6 +125,10 @@ class StorageReadOnly(StorageError, PermissionError):
 
 class StorageCorrupt(StorageError, ValueError):
     """Stored data cannot be read back as what was stored."""
+
+
+class NotADatabase(StorageCorrupt):
+    """The file that is named as a database is none; name another one."""
 
 
 class Unserializable(StorageError, TypeError):

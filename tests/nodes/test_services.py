@@ -134,7 +134,7 @@ def test_a_listener_that_raises_is_told_no_more_and_the_log_says_why(caplog: pyt
 
     services = Services(listen=listen)
     for _ in range(2):
-        services.tell("run_started", position())
+        services.tell("run_finished", position())
 
     assert len(told) == 1
     assert "the listener of run r raised" in caplog.text

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from guardgraph.graphs import supervisor
+from guardgraph.nodes import Agent
+from guardgraph.runs import Runner
 from guardgraph.runs.command import main
 from guardgraph.runs.research import Library, check_citations, read_documents
+from guardgraph.state import Plan
 from tests.house.sources import ROOT
 
 TEAM = """
@@ -95,6 +99,18 @@ def test_a_report_goes_to_stdout_and_what_happened_to_stderr(folder: Path, capsy
     assert "researcher ok" in err
     assert "completed · research · thread t" in err
     assert (folder / ".guardgraph" / "runs.db").is_file()
+
+
+def test_the_command_finds_what_a_runner_stores_where_nothing_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    team = supervisor(planner=Agent("planner", run=lambda request: Plan()), workers=[Agent("worker", run=str)])
+    with Runner(graphs={"team": lambda: team}) as runner:
+        runner.run("team", "t", thread_id="mine")
+
+    assert main(["threads", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("mine\tteam\t")
+    assert (folder / ".guardgraph" / ".gitignore").read_text(encoding="utf-8") == "*\n"
 
 
 def test_json_is_all_that_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

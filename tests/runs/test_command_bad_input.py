@@ -244,6 +244,15 @@ def test_a_database_that_cannot_be_written(capsys: pytest.CaptureFixture[str], f
     assert "StorageUnavailable: cannot make the folder" in refused(capsys, "research", QUESTION, "pads.md")
 
 
+@pytest.mark.parametrize("command", [["research", QUESTION, "pads.md"], ["threads", "list"], ["eval", "show"]])
+def test_a_file_that_is_no_database(capsys: pytest.CaptureFixture[str], folder: Path, command: list[str]) -> None:
+    (folder / "letter.txt").write_text("This is a letter, not a database. " * 100, encoding="utf-8")
+
+    said = refused(capsys, *command, "--db", "sqlite:///letter.txt")
+
+    assert said.startswith("NotADatabase: sqlite:///letter.txt is no SQLite database; name another file")
+
+
 def test_a_database_that_may_only_be_read(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     main(["research", QUESTION, "pads.md", "--thread", "t", "--json", "--db", "sqlite:///runs.db"])
     run = json.loads(capsys.readouterr().out)
@@ -263,7 +272,7 @@ def test_a_working_directory_that_may_not_be_written(folder: Path) -> None:
     said = refused_by_permissions("research", QUESTION, "pads.md")
 
     assert said.startswith("cannot make the folder ")
-    assert said.endswith(": Permission denied; name a database with --db")
+    assert said.endswith(": Permission denied; name another database, as by --db or Runner(url)")
 
 
 def test_a_database_that_is_none(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from guardgraph.state import (
-    AgentFailed,
     BadGraph,
     BadInput,
     GuardgraphError,
     MigrationNeeded,
     MissingExtra,
     MissingKey,
+    NotADatabase,
     RunEnded,
     StorageBusy,
     StorageCorrupt,
@@ -34,7 +34,6 @@ ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (BadGraph("no agents; pass at least one"), ValueError),
     (BadInput("the goal is empty; say what is to be done"), ValueError),
     (RunEnded("r-1", thread_id="t-1", status="completed"), BadInput),
-    (AgentFailed("writer", "it answered nothing"), RuntimeError),
     (UnknownGraph("vendors", registered=["b", "a"]), LookupError),
     (UnknownThread("t-1", url="sqlite:///runs.db"), LookupError),
     (MissingExtra("scipy", extra="evals", needed_for="comparing"), ImportError),
@@ -46,6 +45,7 @@ ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (StorageFull("the disk is full; make room", thread_id="t-1"), OSError),
     (StorageReadOnly("it cannot be written; mend the permissions"), PermissionError),
     (StorageCorrupt("it cannot be read back", thread_id="t-1"), ValueError),
+    (NotADatabase("letter.txt is no SQLite database"), StorageCorrupt),
     (Unserializable("cannot store value.x: a lock is not a type that is stored"), TypeError),
     (MigrationNeeded(url="sqlite:///runs.db", found="0009", known="0003"), RuntimeError),
 ]
@@ -88,7 +88,6 @@ def test_notes_are_copied_too() -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (AgentFailed("writer", "it answered nothing"), "agent 'writer' failed: it answered nothing"),
         (
             UnknownGraph("vendors", registered=["b", "a"]),
             "no graph is registered as 'vendors' (registered: 'a', 'b'); "
@@ -135,7 +134,6 @@ def test_the_message_says_what_happened_and_what_to_do(error: GuardgraphError, m
 
 
 def test_the_facts_are_attributes() -> None:
-    failed = AgentFailed("writer", "it answered nothing")
     ended = RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget")
     graph = UnknownGraph("vendors", registered=["b", "a"])
     thread = UnknownThread("t-1", url="sqlite:///runs.db")
@@ -144,7 +142,6 @@ def test_the_facts_are_attributes() -> None:
     key = MissingKey("openai:gpt-5", variable="OPENAI_API_KEY")
     migration = MigrationNeeded(url="sqlite:///runs.db", found="0009", known="0003")
 
-    assert (failed.agent, failed.reason) == ("writer", "it answered nothing")
     assert (ended.run_id, ended.thread_id, ended.status, ended.stopped_by) == ("r-1", "t-1", "degraded", "Budget")
     assert (graph.name, graph.registered) == ("vendors", ("a", "b"))
     assert (thread.thread_id, thread.url) == ("t-1", "sqlite:///runs.db")

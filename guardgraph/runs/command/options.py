@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from guardgraph.state import BadInput, StorageUnavailable, new_id
+from guardgraph.runs.default_database import DEFAULT_URL, with_folder
+from guardgraph.state import BadInput, new_id
 
-__all__ = ("DEFAULT_URL", "database", "json_option", "seconds_of", "thread_of", "url_of", "usd_of")
+__all__ = ("database", "json_option", "seconds_of", "thread_of", "url_of", "usd_of")
 
-DEFAULT_URL = "sqlite:///.guardgraph/runs.db"
-"""Where runs are kept if nothing else is said: a file in the working directory."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _database = click.option(
@@ -73,14 +70,4 @@ def url_of(db: str | None) -> str:
         if not db.strip():
             raise BadInput(f"--db is empty; leave it out for {DEFAULT_URL}, or name a database")
         return db
-    folder = Path(".guardgraph")
-    try:
-        folder.mkdir(exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
-    except OSError as error:
-        place = os.fspath(folder.absolute())
-        reason = error.strerror or str(error)
-        raise StorageUnavailable(f"cannot make the folder {place!r}: {reason}; name a database with --db") from error
-    return DEFAULT_URL
+    return with_folder(DEFAULT_URL)

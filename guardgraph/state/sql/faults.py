@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from guardgraph.state.errors import (
+    NotADatabase,
     StorageBusy,
     StorageCorrupt,
     StorageError,
@@ -31,7 +32,7 @@ _SQLITE: dict[int, type[StorageError]] = {
     sqlite3.SQLITE_IOERR: StorageUnavailable,
     sqlite3.SQLITE_CANTOPEN: StorageUnavailable,
     sqlite3.SQLITE_CORRUPT: StorageCorrupt,
-    sqlite3.SQLITE_NOTADB: StorageCorrupt,
+    sqlite3.SQLITE_NOTADB: NotADatabase,
 }
 # SQLSTATE codes, or their two-character classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SQLSTATE: dict[str, type[StorageError]] = {
@@ -55,7 +56,8 @@ _ADVICE: dict[type[StorageError], str] = {
     StorageReadOnly: "cannot be written; mend its permissions",
     StorageFull: "is full; make room",
     StorageUnavailable: "cannot be reached or opened; check that it exists and runs",
-    StorageCorrupt: "is damaged or is not a database",
+    StorageCorrupt: "is damaged; restore it from a copy",
+    NotADatabase: "is no SQLite database; name another file, or one that does not exist yet",
     StorageError: "refused a statement",
 }
 

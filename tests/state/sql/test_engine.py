@@ -14,8 +14,8 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, 
 from guardgraph.state.errors import (
     BadInput,
     MissingExtra,
+    NotADatabase,
     StorageBusy,
-    StorageCorrupt,
     StorageError,
     StorageFull,
     StorageReadOnly,
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_database_is_named(sqlite_url: str) -> None:
 
     with (
         SQLSaver.from_url(sqlite_url) as saver,
-        pytest.raises(StorageCorrupt, match=r"guardgraph\.db is damaged or is not a database .*file is not a database"),
+        pytest.raises(NotADatabase, match=r"guardgraph\.db is no SQLite database; name another file, or one that does"),
     ):
         store(saver, "t")
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from guardgraph.state.errors import (
+    NotADatabase,
     StorageBusy,
     StorageCorrupt,
     StorageError,
@@ -51,7 +52,7 @@ def wrapped(error: BaseException, *, kind: type[DBAPIError] = OperationalError, 
         (sqlite3.SQLITE_IOERR_WRITE, StorageUnavailable),
         (sqlite3.SQLITE_CANTOPEN, StorageUnavailable),
         (sqlite3.SQLITE_CORRUPT, StorageCorrupt),
-        (sqlite3.SQLITE_NOTADB, StorageCorrupt),
+        (sqlite3.SQLITE_NOTADB, NotADatabase),
         (sqlite3.SQLITE_ERROR, StorageError),
     ],
 )
