@@ -449,3 +449,20 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -
     assert main([*arguments, "--json"]) == 2
     out, err = capsys.readouterr()
     assert (json.loads(out)["error"], err) == ("UsageError", "")
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "doctor", "doctor --json", "threads list --json", "threads show x --json"]
+)
+def test_an_output_that_takes_nothing(folder: Path, command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "guardgraph", *command.split()],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stderr) == (1, "guardgraph: cannot write to stdout: No space left on device\n")

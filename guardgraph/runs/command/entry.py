@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -45,10 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (those of the process by default) and return its exit code.
 
     An error of guardgraph's is one line on stderr, or one JSON object on stdout where `--json` is given; any other
-    exception is raised.
+    exception is raised. Where stdout cannot be written, that is one line on stderr, too.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = "--json" in given
+    try:
+        return _done(given, as_json="--json" in given)
+    except OSError as error:
+        if not _is_lost(sys.stdout):
+            raise
+        return _failed("", f"cannot write to stdout: {error.strerror}", ExitCode.ERROR, as_json=False)
+
+
+def _done(given: list[str], *, as_json: bool) -> int:
     try:
         done = cli.main(given, prog_name="guardgraph", standalone_mode=False)
         return int(done) if isinstance(done, int) else 0
@@ -66,6 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has gone
         sys.stderr.close()
         return ExitCode.ERROR
+
+
+def _is_lost(stream: TextIO) -> bool:
+    """Tell whether a stream cannot be written; such a one is closed, or Python would fail at its end once more."""
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError):
+            stream.close()
+        return True
+    return False
 
 
 def _failed(kind: str, message: str, code: ExitCode, *, as_json: bool) -> int:
