@@ -81,6 +81,7 @@ from guardgraph.state.task import (
 )
 from guardgraph.state.told import (
     error_text,
+    printable,
 )
 from guardgraph.state.usage import (
     Usage,
@@ -156,6 +157,7 @@ __all__ = (
     "in_full",
     "left_of",
     "new_id",
+    "printable",
     "shortage",
     "to_json",
 )

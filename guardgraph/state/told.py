@@ -1,13 +1,19 @@
-"""Errors of others as text."""
+"""Texts of others, made fit to print."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ("error_text",)
+__all__ = ("error_text", "printable")
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST = 2_000
+
+
+def printable(text: str) -> str:
+    """Return `text` with what could take over a terminal escaped: control characters but line ends and tabs, characters
+    that turn the direction of what follows, lone surrogates."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def error_text(error: BaseException, *, named: bool = True) -> str:
@@ -20,4 +26,4 @@ def error_text(error: BaseException, *, named: bool = True) -> str:
     except Exception:  # whatever the error's class does
         said = "(it cannot be printed)"
     text = f"{type(error).__name__}: {said}" if named else said
-    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)[:_LONGEST]
+    return printable(text)[:_LONGEST]

@@ -127,6 +127,16 @@ def test_json_is_all_that_is_written(folder: Path, capsys: pytest.CaptureFixture
     assert check_citations(run["outcome"]["value"], library.text_of) == []
 
 
+def test_a_document_cannot_take_over_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "hostile.md").write_text("The quokka was \x1b[31mpainted red\x1b[2J in the year 2019.\n")
+
+    assert main(["research", "Which year was the quokka painted?", "hostile.md"]) == 0
+
+    out, err = capsys.readouterr()
+    assert r"was \x1b[31mpainted red\x1b[2J in the year" in out
+    assert "\x1b" not in out + err
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_what_the_users_own_code_prints_goes_to_stderr(
     folder: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardgraph.state import error_text
+from guardgraph.state import error_text, printable
 
 
 class Mute(Exception):
@@ -24,6 +24,12 @@ class Mute(Exception):
 def test_an_error_is_told_in_printable_text(error: Exception, text: str) -> None:
     assert error_text(error) == text
     assert error_text(error, named=False) == text.partition(": ")[2]
+
+
+def test_a_text_cannot_take_over_a_terminal() -> None:
+    assert printable("red \x1b[31m, clear \x1b[2J, gnp\u202eexe, 1\n\t2") == (
+        "red \\x1b[31m, clear \\x1b[2J, gnp\\u202eexe, 1\n\t2"
+    )
 
 
 def test_no_error_is_told_at_length() -> None:

@@ -24,6 +24,7 @@ from guardgraph.runs.command.progress import watching
 from guardgraph.runs.command.written import check_file, prints_apart, run_as_json, value_as_text, write_file, write_json
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
+from guardgraph.state import printable
 from guardgraph.state.sql import SQLLedger
 
 __all__ = ("drive", "resume_line", "tell")
@@ -68,8 +69,8 @@ def tell(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) ->
         write_json(run_as_json(run))
         return code_of_run(run)
     if value is not None and out is None:
-        click.echo(_encodable(value_as_text(value)))
-    click.echo(_encodable(_summary(run)), err=True)
+        click.echo(printable(value_as_text(value)))
+    click.echo(printable(_summary(run)), err=True)
     for wait in run.waiting:
         click.echo(f"answer with: {resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
     if run.status == "running":
@@ -135,7 +136,3 @@ def _summary(run: Run) -> str:
     """Return what the run says of itself, without the answer, which has been written."""
     lines = str(run).splitlines()
     return "\n".join(line for line in lines if not line.startswith("value: "))
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", errors="replace").decode("utf-8")
