@@ -30,7 +30,8 @@ _DROP = ("DROP TABLE IF EXISTS passages", "DROP TABLE IF EXISTS documents")
 _CREATE = (
     "CREATE TABLE documents (name TEXT PRIMARY KEY, text TEXT NOT NULL)",
     "CREATE VIRTUAL TABLE passages USING fts5("
-    "text, heading, source UNINDEXED, first UNINDEXED, last UNINDEXED, kind UNINDEXED, tokenize='porter unicode61')",
+    "text, heading, heads, source UNINDEXED, first UNINDEXED, last UNINDEXED, kind UNINDEXED, "
+    "tokenize='porter unicode61')",
 )
 _MARK = "PRAGMA application_id = 1735882604"
 """Tells an index of ours from any other SQLite database; the number is arbitrary."""
@@ -38,11 +39,11 @@ _IS_FOREIGN = """
     SELECT (SELECT count(*) FROM sqlite_master) > 0 AND (SELECT application_id FROM pragma_application_id) <> 1735882604
 """
 _ADD_DOCUMENT = "INSERT INTO documents (name, text) VALUES (?, ?)"
-_ADD_PASSAGE = "INSERT INTO passages (source, first, last, text, heading, kind) VALUES (?, ?, ?, ?, ?, ?)"
+_ADD_PASSAGE = "INSERT INTO passages (source, first, last, text, heading, kind, heads) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SEARCH = """
-    SELECT source, first, last, text, heading, kind FROM passages
+    SELECT source, first, last, text, heading, kind, heads FROM passages
     WHERE passages MATCH ? AND kind IN (SELECT value FROM json_each(?))
-    ORDER BY bm25(passages, 1.0, 0.6), rowid LIMIT ?
+    ORDER BY bm25(passages, 1.0, 0.6, 0.6), rowid LIMIT ?
 """
 _COUNT = "SELECT count(*) FROM passages"
 _COUNT_HITS = "SELECT count(*) FROM passages WHERE passages MATCH ?"

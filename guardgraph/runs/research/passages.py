@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Literal, NamedTuple
+
+from guardgraph.runs.research.tables import BESIDE, heads_of
 
 __all__ = ("Passage", "PassageKind", "passages_of")
 
@@ -34,6 +37,8 @@ class Passage(NamedTuple):
     """The headings that it stands below, outermost first."""
     kind: PassageKind = "prose"
     """`prose`; a `table`, whose rows stand for sentences; or `code`, which says nothing."""
+    heads: str = ""
+    """The row that names the columns of a table, where it stands above the passage."""
 
 
 class _Row(NamedTuple):
@@ -45,7 +50,18 @@ class _Row(NamedTuple):
 
 def passages_of(source: str, text: str) -> list[Passage]:
     """Cut `text`, the document named `source`, into passages; headings go with what stands below them."""
-    return [part for passage in _paragraphs(source, text.split("\n")) for part in _cut(passage)]
+    return list(_with_heads(part for passage in _paragraphs(source, text.split("\n")) for part in _cut(passage)))
+
+
+def _with_heads(passages: Iterable[Passage]) -> Iterator[Passage]:
+    """Tell each part of a table what names its columns; blank lines do not end a table."""
+    heads = heading = ""
+    for passage in passages:
+        if passage.kind != "table" or passage.heading != heading:
+            heads, heading = "", passage.heading
+        yield passage._replace(heads=heads)
+        if passage.kind == "table":
+            heads = heads_of(passage.text) or heads
 
 
 def _paragraphs(source: str, lines: list[str]) -> Iterator[Passage]:
@@ -76,13 +92,14 @@ def _rows(lines: list[str]) -> Iterator[_Row]:
             yield _Row(number, line, "code")
             fence = _fence_after(fence, line, mark)
             continue
-        level, title = _heading(lines, number)
-        if level:
-            yield _Row(number, title, "heading", level)
-        elif not line.strip() or _is_underline(line):
-            yield _Row(number, "", "blank")
-        else:
-            yield _Row(number, line, "table" if _TABLE.match(line) else "prose")
+        for block in BESIDE.split(line):
+            level, title = _heading(block, lines, number)
+            if level:
+                yield _Row(number, title, "heading", level)
+            elif not block.strip() or _is_underline(block):
+                yield _Row(number, "", "blank")
+            else:
+                yield _Row(number, block, "table" if _TABLE.match(block) else "prose")
 
 
 def _fence_after(fence: str, line: str, mark: re.Match[str] | None) -> str:
@@ -100,9 +117,8 @@ def _front_matter(lines: list[str]) -> int:
     return next((number for number, line in enumerate(lines[1:60], 2) if line.strip() == "---"), 0)
 
 
-def _heading(lines: list[str], number: int) -> tuple[int, str]:
-    """Return level and title of line `number` if it is a heading, marked by hashes or underlined; else level 0."""
-    line = lines[number - 1]
+def _heading(line: str, lines: list[str], number: int) -> tuple[int, str]:
+    """Return level and title of `line`, a block of line `number`, if it is marked by hashes or underlined; else 0."""
     hashes = _HEADING.match(line)
     if hashes and "\t" not in line.strip():  # a tab parts blocks that share a line of HTML
         return len(hashes[1]), hashes[2]
@@ -120,7 +136,9 @@ def _is_underline(line: str) -> bool:
 
 def _passage(source: str, rows: list[_Row], trail: dict[int, str]) -> Passage:
     kind: PassageKind = "table" if rows[0].kind == "table" else "code" if rows[0].kind == "code" else "prose"
-    text = "\n".join(row.text for row in rows)
+    text = rows[0].text
+    for above, row in pairwise(rows):
+        text += ("\t" if row.number == above.number else "\n") + row.text
     heading = " / ".join(trail[level] for level in sorted(trail) if trail[level])
     return Passage(source, rows[0].number, rows[-1].number, text, heading, kind)
 

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from guardgraph.runs.research.passages import Passage
+from guardgraph.runs.research.tables import cells_of, is_rule, rows_of
 from guardgraph.runs.research.terms import WORD
 
 __all__ = ("Sentence", "sentences_of")
@@ -29,8 +30,6 @@ _LINK = re.compile(r"!?\[([^\]\[]*)\](?:\([^()\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]]*\
 _ADDRESS = re.compile(r"<?\bhttps?://\S+")
 _SYMBOLS = re.compile(r"[{}=;<>|\\/_$#@~^\[\]]")
 _POINTER = re.compile(r"\[[^\]\[]*\]\([^()\s]*\)\s*(?:[:\u2013\u2014-]|$)")
-_CELL_END = re.compile(r"(?<!\\)\|")
-_RULE = re.compile(r"^[\s|:+=-]+$")
 
 
 class Sentence(NamedTuple):
@@ -73,20 +72,20 @@ def sentences_of(passage: Passage) -> list[Sentence]:
 
 def _in_table(passage: Passage) -> Iterator[Sentence]:
     """Yield the rows of a table that have a word in them; the row above a rule names the columns."""
-    lines = passage.text.split("\n")
-    heads: list[str] = []
-    for number, line in enumerate(lines):
-        if number + 1 < len(lines) and _RULE.match(lines[number + 1]) and not _RULE.match(line):
-            heads = _cells(line)
-        elif any(map(str.isalpha, line)):
-            text = _told(_cells(line), heads)
-            if len(WORD.findall(text)) >= _FEWEST_WORDS and len(line) <= _LONGEST:
+    rows = rows_of(passage.text)
+    heads = _cells(passage.heads)
+    for (number, row), (_, below) in zip(rows, [*rows[1:], (0, "")], strict=True):
+        if is_rule(below) and not is_rule(row):
+            heads = _cells(row)
+        elif any(map(str.isalpha, row)):
+            text = _told(_cells(row), heads)
+            if len(WORD.findall(text)) >= _FEWEST_WORDS and len(row) <= _LONGEST:
                 at = passage.first + number
-                yield Sentence(text, line.strip(), at, at, " ".join(heads), "; ".join(_cells(line)))
+                yield Sentence(text, row.strip(), at, at, " ".join(heads), "; ".join(_cells(row)))
 
 
-def _cells(line: str) -> list[str]:
-    return [_plain(cell) for cell in _CELL_END.split(line.strip().strip("|"))]
+def _cells(row: str) -> list[str]:
+    return list(map(_plain, cells_of(row)))
 
 
 def _told(cells: list[str], heads: list[str]) -> str:

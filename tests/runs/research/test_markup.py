@@ -28,7 +28,7 @@ def test_each_line_keeps_its_number() -> None:
     assert lines[4] == "A run stops before"
     assert lines[5] == "it spends more."
     assert lines[9] == "- First\t- Second"
-    assert lines[10] == "| a | b"
+    assert lines[10] == "| |\t|---|\t| a | b |"
     assert lines[11] == "Café A &unknown"
     assert "".join(lines[:3] + lines[6:9]) == ""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,4 +88,27 @@ def test_every_passage_of_the_projects_own_pages_stands_at_its_lines() -> None:
 @given(st.text(alphabet="ab#|`~-=> .\n\t:", max_size=200))
 def test_every_passage_of_any_text_stands_at_its_lines(text: str) -> None:
     for one in passages_of("a.md", text):
-        assert one.text == "\n".join(text.split("\n")[one.first - 1 : one.last])
+        lines = text.split("\n")[one.first - 1 : one.last]
+        assert one.text in "\n".join(lines)
+        assert all(part in line for part, line in zip(one.text.split("\n"), lines, strict=True))
+
+
+def test_blocks_beside_a_table_on_its_line_are_told_apart() -> None:
+    found = passages_of("a.html", "# Travel\t| a | b |\t|---|---|\t| c | d |\tAfter the table.")
+
+    assert [(one.kind, one.text, one.heading, one.first) for one in found] == [
+        ("table", "| a | b |\t|---|---|\t| c | d |", "Travel", 1),
+        ("prose", "After the table.", "Travel", 1),
+    ]
+
+
+@pytest.mark.parametrize("gap", ["", "\n\n"])
+def test_each_part_of_a_table_knows_what_names_its_columns(gap: str) -> None:
+    rows = [f"| {'word ' * 100}| {number} |{gap}" for number in range(8)]
+
+    found = passages_of("a.md", "\n".join(["| text | number |", "|---|---|", *rows, "", "Words.", "", "| a | b |"]))
+
+    tables = [one for one in found if one.kind == "table"]
+    assert len(tables) > 2
+    assert {one.heads for one in tables[1:-1]} == {"| text | number |"}
+    assert tables[0].heads == tables[-1].heads == ""
