@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
 
 import click
 
@@ -16,6 +16,7 @@ from guardgraph.state import GuardgraphError
 
 __all__ = ("cli", "main")
 
+_UNWRITABLE = frozenset((errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC))
 _HERE = "guardgraph.runs.command"
 _COMMANDS = {
     "research": f"{_HERE}.research:research_command",
@@ -53,8 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _done(given, as_json="--json" in given)
     except OSError as error:
-        if not _is_lost(sys.stdout):
+        if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
+        with suppress(OSError):
+            sys.stdout.close()  # or Python would fail at its end once more
         return _failed("", f"cannot write to stdout: {error.strerror}", ExitCode.ERROR, as_json=False)
 
 
@@ -76,17 +79,6 @@ def _done(given: list[str], *, as_json: bool) -> int:
     except BrokenPipeError:  # whoever read our output has gone
         sys.stderr.close()
         return ExitCode.ERROR
-
-
-def _is_lost(stream: TextIO) -> bool:
-    """Tell whether a stream cannot be written; such a one is closed, or Python would fail at its end once more."""
-    try:
-        stream.flush()
-    except OSError:
-        with suppress(OSError):
-            stream.close()
-        return True
-    return False
 
 
 def _failed(kind: str, message: str, code: ExitCode, *, as_json: bool) -> int:
