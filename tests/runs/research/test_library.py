@@ -154,3 +154,9 @@ def test_an_index_that_is_not_there_is_not_made_by_opening_it(tmp_path: Path) ->
     with pytest.raises(StorageUnavailable, match=r"there is no index of documents in '.*index.db'; build one first"):
         Library.open(tmp_path / "index.db")
     assert not (tmp_path / "index.db").exists()
+
+
+def test_a_row_is_found_by_what_names_its_columns_further_up() -> None:
+    library = Library.build([Document("a.md", "| ride | receipt |\n|---|---|\n\n| taxi | yes |\n")])
+
+    assert [(one.first, one.heads) for one in library.search("receipt")] == [(1, ""), (4, "| ride | receipt |")]
