@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from guardgraph.runs import Runner
 from guardgraph.runs.command import main
 from guardgraph.runs.research import BYTE_LIMIT
 from guardgraph.state import Task
-from guardgraph.state.sql import RunStore
+from guardgraph.state.sql import RunStore, engine_of
 from tests.house.sources import ROOT
 
 QUESTION = "When are brake pads replaced?"
@@ -392,13 +393,15 @@ def test_a_run_whose_documents_or_graph_are_gone_waits_for_them(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
     now = datetime.now(UTC)
-    store = RunStore("sqlite:///runs.db")
+    engine = engine_of("sqlite:///runs.db")
+    store = RunStore(engine)
     for thread, graph, arguments in (
         ("papers", "research", {"paths": [str(folder / "gone.md")]}),
         ("module", "gone_teams:team", {"folder": str(folder)}),
         ("python", "vendors", {}),
     ):
         store.create(thread, thread, graph, arguments, Task(goal="What is left?"), None, now)
+    engine.dispose()
     options = ("--db", "sqlite:///runs.db")
 
     assert "gone.md' does not exist" in refused(capsys, "resume", "papers", *options)
@@ -429,7 +432,8 @@ def test_nothing_is_stored_of_what_is_refused(capsys: pytest.CaptureFixture[str]
     for arguments in (["research", QUESTION, "nowhere"], ["research", QUESTION, "pads.md", "--model", "gpt"]):
         assert main([*arguments, "--db", url]) == 2
 
-    assert RunStore(url).list(10) == []
+    with Runner(url) as runner:
+        assert runner.threads() == []
 
 
 def test_a_thread_keeps_its_answer_when_the_next_task_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

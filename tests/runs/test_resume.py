@@ -18,7 +18,7 @@ from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.runs.command.exit_code import ExitCode, code_of_error
 from guardgraph.state import Allowance, BadInput, Plan, Request, RunEnded, Subtask
-from guardgraph.state.sql import SQLLedger
+from guardgraph.state.sql import SQLLedger, engine_of
 
 MODEL = ScriptedModel(replies=lambda messages: "said", input_tokens=300, output_tokens=100)
 HOUR = timedelta(hours=1)
@@ -345,6 +345,6 @@ def test_what_comes_with_a_wrong_answer_is_not_added(
     with pytest.raises(BadInput, match="nothing waits for nobody"):
         runner.resume(run.thread_id, answers={"nobody": 1}, add=Allowance(tokens=1000))
 
-    ledger = SQLLedger(database_url)
+    ledger = SQLLedger(engine_of(database_url))
     assert ledger.balances(run.run_id)[0].cap.tokens == 1000
     ledger.engine.dispose()

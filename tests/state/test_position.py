@@ -7,18 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from guardgraph.state import Allowance, Position
+from guardgraph.state import Position
 
 KNOWN = {"run_id": "r", "account": "r", "work": "r/work", "started": "2030-01-01T00:00:00Z"}
-
-
-def test_the_first_team_stands_at_level_0_and_is_not_limited() -> None:
-    position = Position.model_validate(KNOWN)
-
-    assert position.depth == 0
-    assert position.path == ()
-    assert position.allowance == Allowance()
-    assert position.reserve == 0
 
 
 @pytest.mark.parametrize("reserve", [0, 0.2, 1])

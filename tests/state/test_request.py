@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from guardgraph.state import Allowance, Piece, Request, Subtask, Task
+from guardgraph.state import Piece, Request, Subtask, Task
 
 TASK = Task(goal="Compare the vendors")
 
@@ -30,10 +30,6 @@ def test_results_and_gaps_are_picked_from_the_context_in_order() -> None:
 
     assert request.results == (pieces[1], pieces[4])
     assert request.gaps == (pieces[0], pieces[5])
-
-
-def test_nothing_is_limited_unless_somebody_limits_it() -> None:
-    assert Request(task=TASK).allowance == Allowance()
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ _RunRows: TypeAlias = list[RunRow]  # the class below has a method named `list`
 class RunStore:
     """Keeps the rows of runs in SQLite or PostgreSQL. Every method blocks for one transaction."""
 
-    def __init__(self, engine: Engine | str) -> None:
-        """Use an engine, or make one for a database URL; the tables are created at the first use."""
+    def __init__(self, engine: Engine) -> None:
+        """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
         self.engine = engine_of(engine)
 
     def create(

@@ -83,6 +83,24 @@ def test_a_copy_never_mixes_two_threads(saver: SQLSaver) -> None:
         saver.copy_thread("a", "a")
 
 
+async def test_the_async_twins_do_the_same(saver: SQLSaver) -> None:
+    made = thread_with(saver, "t", 3)
+    store(saver, "gone", {"a": 1})
+
+    await saver.adelete_thread("gone")
+    await saver.acopy_thread("t", "copy")
+    await saver.adelete_for_runs(["run0"])
+    assert ids_in(saver, config_of("t")) == ids_in(saver, config_of("copy")) == [id_of(made[2]), id_of(made[1])]
+    assert ids_in(saver, config_of("gone")) == []
+
+    await saver.aprune(["copy"])
+    assert ids_in(saver, config_of("copy")) == [id_of(made[2])]
+    await saver.aprune(["copy"], strategy="delete")
+    assert ids_in(saver, None) == [id_of(made[2]), id_of(made[1])]
+    with pytest.raises(BadInput, match="cannot copy thread 't' to 't'"):
+        await saver.acopy_thread("t", "t")
+
+
 def test_copying_what_is_not_there_copies_nothing(saver: SQLSaver) -> None:
     saver.copy_thread("unknown", "t")
 

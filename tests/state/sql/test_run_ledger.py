@@ -9,7 +9,7 @@ import pytest
 
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.ledger import Amount, Ledger
-from guardgraph.state.sql import RunLedger, SQLLedger
+from guardgraph.state.sql import RunLedger, SQLLedger, engine_of
 from guardgraph.state.usage import Usage
 
 ADMITTED = Allowance(tokens=100, usd=Decimal(1), depth=2)
@@ -18,7 +18,7 @@ RAISED = Allowance(tokens=150, usd=Decimal(1), depth=2)
 
 @pytest.fixture
 def books(database_url: str) -> Iterator[SQLLedger]:
-    opened = SQLLedger(database_url)
+    opened = SQLLedger(engine_of(database_url))
     yield opened
     opened.engine.dispose()
 

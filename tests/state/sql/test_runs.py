@@ -16,7 +16,7 @@ from sqlalchemy import select
 from guardgraph.state.errors import BadInput, Unserializable
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.result import Gap
-from guardgraph.state.sql import RunRow, RunStore, migrate, reading
+from guardgraph.state.sql import RunRow, RunStore, engine_of, migrate, reading
 from guardgraph.state.sql.run_tables import runs
 from guardgraph.state.task import Task
 from guardgraph.state.usage import Usage
@@ -28,9 +28,9 @@ TASK = Task(goal="compare", inputs={"n": [1, 2.5, None]}, categories=frozenset({
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[RunStore]:
-    opened = RunStore(database_url)
-    yield opened
-    opened.engine.dispose()
+    engine = engine_of(database_url)
+    yield RunStore(engine)
+    engine.dispose()
 
 
 def create(store: RunStore, run_id: str, *, thread_id: str = "t", now: datetime = NOON) -> None:
