@@ -150,15 +150,21 @@ def test_a_report_with_an_unknown_number_is_written_again_and_then_composed_from
     assert "Pads go at 1.5 mm. [1]" in value["report"]
 
 
-def test_a_budget_stops_the_model_and_what_was_found_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "status", "missing", "found"), [(50, "failed", "plan", False), (800, "degraded", "writer", True)]
+)
+def test_a_budget_stops_the_model_and_what_was_found_is_told(
+    tmp_path: Path, tokens: int, status: str, missing: str, found: bool
+) -> None:
     (tmp_path / "pads.md").write_text(PAGES[0].text)
     model = model_of(claims=[GOOD], report=["Pads [1]."])
 
-    outcome = outcome_of(research([tmp_path], model=model, tokens=50, root=tmp_path))
+    outcome = outcome_of(research([tmp_path], model=model, tokens=tokens, root=tmp_path))
 
-    assert outcome.status in ("degraded", "failed")
-    assert outcome.usage.tokens <= 50
-    assert outcome.gaps
+    assert (outcome.status, outcome.stopped_by) == (status, "Budget")
+    assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == [(missing, "Budget")]
+    assert (0 < outcome.usage.tokens <= tokens) is found
+    assert ("Pads go at 1.5 mm." in str(outcome.value)) is found
 
 
 def test_what_was_not_read_is_told(tmp_path: Path) -> None:
