@@ -16,7 +16,7 @@ from guardgraph.nodes.attempt import Invalid, answered, failed
 from guardgraph.nodes.body import body_of
 from guardgraph.nodes.pieces import pieces_of
 from guardgraph.nodes.place import place_of, until_of
-from guardgraph.nodes.services import here_of, services_of
+from guardgraph.nodes.services import Services, here_of, services_of
 from guardgraph.nodes.slots import Ticket
 from guardgraph.nodes.tab import AllowanceSpent
 from guardgraph.nodes.work import Work
@@ -86,28 +86,33 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Work on one assignment without blocking the event loop."""
-        work = self._prepared(input, config or {})
+        services = self._services(input, config or {})
+        work = await services.off_loop(lambda: self._prepared(input, config or {}))
         try:
             unbegun = await work.await_()
             return self._told(work, self._unbegun(work, unbegun) if unbegun else await self._awork(work))
         finally:
-            work.end()
+            await work.aend()
+
+    @staticmethod
+    def _services(given: Mapping[str, Any], config: RunnableConfig) -> Services:
+        return services_of(here_of(config), _as(Position, given["position"]).run_id)
 
     def _prepared(self, given: Mapping[str, Any], config: RunnableConfig) -> Work:
         team = _as(Position, given["position"])
-        here = here_of(config)
-        services = services_of(here, team.run_id)
+        here, services = here_of(config), self._services(given, config)
         services.ensure_open(team)
         request = _as(Request, given["request"]) if "request" in given else _composed(given)
         me = place_of(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(here.slots if here else ()))
+        until = until_of(me, services)
         return Work(
             agent=self.agent,
             request=request.model_copy(update={"allowance": me.allowance, "path": me.path, "key": me.account}),
             services=services,
             me=me,
-            ticket=Ticket(slots, here.ticket if here else None),
-            until=until_of(me, services),
+            ticket=Ticket(slots, here.ticket if here else None, until),
+            until=until,
             config=config,
         )
 
@@ -142,6 +147,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             else:
                 raw = apart.run_coroutine(acall(request, config), timeout=work.time, context=context)
         except BaseException as error:
+            if not _is_the_agents(error):
+                raise
             return self._failed(work, error)
         return self._answered(work, raw)
 
@@ -156,8 +163,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
             else:
                 raw = await apart.arun(lambda: context.run(call, request, config), timeout=work.time)
         except BaseException as error:
-            return self._failed(work, error)
-        return self._answered(work, raw)
+            if not _is_the_agents(error):
+                raise
+            failure = error
+            return await work.services.off_loop(lambda: self._failed(work, failure))
+        return await work.services.off_loop(lambda: self._answered(work, raw))
 
     def _answered(self, work: Work, raw: object) -> Result:
         tab = work.tab
@@ -167,11 +177,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return answered(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
 
     def _failed(self, work: Work, error: BaseException) -> Result:
-        """Return the error as a result; raise it again where it is not the agent's."""
-        if isinstance(error, GraphBubbleUp) and not isinstance(error, AllowanceSpent):
-            raise error  # an interrupt, or a command to a parent graph
-        if isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError):
-            raise error
+        """Return an error of the agent as a result."""
         tab = work.tab
         if tab is not None and tab.fault is not None:
             raise tab.fault from error
@@ -187,6 +193,13 @@ class _AgentNode(RunnableLambda[Any, Any]):
         kind: ErrorKind = "invalid" if isinstance(error, Invalid) else "raised"
         found = AgentError(kind=kind, message=error_text(error, named=kind == "raised"), type=type(error).__name__)
         return failed(self.agent, work.request, found, usage=usage)
+
+
+def _is_the_agents(error: BaseException) -> bool:
+    """Tell whether an error becomes a result; all others leave the node."""
+    if isinstance(error, GraphBubbleUp):  # an interrupt, or a command to a parent graph
+        return isinstance(error, AllowanceSpent)
+    return not isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError)
 
 
 def _as(word: Any, given: Any) -> Any:

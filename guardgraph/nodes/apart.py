@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from threading import Lock, Thread
 from typing import Any
 
-__all__ = ("TimedOut", "aawait", "arun", "run", "run_coroutine")
+__all__ = ("TimedOut", "aawait", "arun", "outlast", "run", "run_coroutine")
 
 _GRACE = 0.4
 _ENDING = (SystemExit, StopIteration, GeneratorExit, CancelledError, asyncio.CancelledError)
@@ -31,6 +31,21 @@ def run(work: Callable[[], Any], *, timeout: float | None) -> Any:
 async def arun(work: Callable[[], Any], *, timeout: float | None) -> Any:
     """Do sync `work` in a daemon thread without blocking the event loop."""
     return await aawait(_wrapped(_start(work)), timeout=timeout)
+
+
+async def outlast(work: Callable[[], Any]) -> Any:
+    """Do brief sync `work` in a thread, to its end also where the one who waits is cancelled meanwhile."""
+    done = asyncio.wrap_future(_start(work))
+    cancelled: asyncio.CancelledError | None = None
+    while not done.done():
+        try:
+            await asyncio.wait([done])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        done.exception()  # nobody looks at it any more
+        raise cancelled
+    return done.result()
 
 
 def run_coroutine(work: Coroutine[Any, Any, Any], *, timeout: float | None, context: Context | None = None) -> Any:

@@ -39,14 +39,20 @@ class Booking:
     async def __aenter__(self) -> int | None:
         if self._tab is None:
             return self._wanted
-        return self._bound(await self._tab.services.changed.auntil(self._ask, _is_settled))
+        services = self._tab.services
+        try:
+            return self._bound(await services.changed.auntil(lambda: services.off_loop(self._ask), _is_settled))
+        except asyncio.CancelledError:
+            await self.__aexit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
         if self._tab is not None:
             self._tab.waive()
 
     async def __aexit__(self, *_: object) -> None:
-        self.__exit__()
+        if self._tab is not None:
+            await self._tab.services.off_loop(self._tab.waive)
 
     def _ask(self) -> int | Refusal | None:
         return None if self._tab is None else self._tab.book(self._counted, self._wanted, self._facts)
@@ -124,8 +130,10 @@ class AsyncMeter(AsyncCallbackHandler):
         await self._begin(run_id, _counted_text(prompts), kwargs)
 
     async def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any]) -> None:
-        facts = _facts(kwargs)
-        await self.tab.services.changed.auntil(lambda: self.tab.begin(run_id, counted, facts), _is_settled)
+        facts, services = _facts(kwargs), self.tab.services
+        await services.changed.auntil(
+            lambda: services.off_loop(lambda: self.tab.begin(run_id, counted, facts)), _is_settled
+        )
 
 
 def _is_settled(said: int | Refusal | None) -> bool:

@@ -3,16 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from threading import Event as Flag
 from threading import Lock
 from typing import TypeVar
 
-__all__ = ("Notice",)
+__all__ = ("Notice", "Turn")
 
 _AT_MOST = 0.5
 _T = TypeVar("_T")
+
+
+class Turn:
+    """Something that happens once; whoever waits for it, in a thread or on an event loop, is woken."""
+
+    def __init__(self) -> None:
+        self._happened = Flag()
+        self._wakes: set[Callable[[], None]] = set()
+        self._lock = Lock()
+
+    def done(self) -> bool:
+        """Tell whether it has happened."""
+        return self._happened.is_set()
+
+    def happen(self) -> None:
+        """Wake all who wait; a second time does nothing."""
+        with self._lock:
+            self._happened.set()
+            wakes, self._wakes = self._wakes, set()
+        for wake in wakes:
+            wake()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait at most `timeout` seconds (`None` sets no limit); tell whether it has happened."""
+        return self._happened.wait(timeout)
+
+    async def await_(self, timeout: float | None) -> bool:
+        """Do as `wait` without blocking the event loop."""
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(woken.set)
+
+        with self._lock:
+            if self._happened.is_set():
+                return True
+            self._wakes.add(wake)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), timeout)
+        finally:
+            with self._lock:
+                self._wakes.discard(wake)
+        return self._happened.is_set()
 
 
 class Notice:
@@ -22,19 +67,19 @@ class Notice:
     """
 
     def __init__(self) -> None:
-        self._next: Future[None] = Future()
+        self._next = Turn()
         self._lock = Lock()
 
-    def turn(self) -> Future[None]:
-        """Return what is done at the next change."""
+    def turn(self) -> Turn:
+        """Return what happens at the next change."""
         with self._lock:
             return self._next
 
     def tell(self) -> None:
         """Say that something has changed."""
         with self._lock:
-            turn, self._next = self._next, Future()
-        turn.set_result(None)
+            turn, self._next = self._next, Turn()
+        turn.happen()
 
     def until(self, look: Callable[[], _T], is_settled: Callable[[_T], bool]) -> _T:
         """Look now and after every change, until what is seen is settled; return it."""
@@ -43,32 +88,13 @@ class Notice:
             seen = look()
             if is_settled(seen):
                 return seen
-            self.wait(turn, _AT_MOST)
+            turn.wait(_AT_MOST)
 
-    async def auntil(self, look: Callable[[], _T], is_settled: Callable[[_T], bool]) -> _T:
+    async def auntil(self, look: Callable[[], Awaitable[_T]], is_settled: Callable[[_T], bool]) -> _T:
         """Do as `until` without blocking the event loop."""
         while True:
             turn = self.turn()
-            seen = look()
+            seen = await look()
             if is_settled(seen):
                 return seen
-            await self.await_(turn, _AT_MOST)
-
-    @staticmethod
-    def wait(turn: Future[None], timeout: float) -> None:
-        """Wait for a change, at most `timeout` seconds."""
-        try:
-            turn.result(timeout)
-        except FutureTimeout:
-            return
-
-    @staticmethod
-    async def await_(turn: Future[None], timeout: float) -> None:
-        """Do as `wait` without blocking the event loop."""
-        done = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        turn.add_done_callback(lambda _: None if loop.is_closed() else loop.call_soon_threadsafe(done.set))
-        try:
-            await asyncio.wait_for(done.wait(), timeout)
-        except TimeoutError:
-            return
+            await turn.await_(_AT_MOST)

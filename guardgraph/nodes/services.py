@@ -8,10 +8,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 
+from guardgraph.nodes.apart import outlast
 from guardgraph.nodes.event import Event, EventKind
 from guardgraph.nodes.flights import Costs, Flight, rivals_of
 from guardgraph.nodes.notice import Notice
@@ -24,6 +25,7 @@ KEY = "guardgraph"
 """The key under `config["configurable"]` by which position and services travel; nested graphs inherit it."""
 
 _KEPT_RUNS = 256
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
 
@@ -86,6 +88,13 @@ class Services:
     def epoch_of(self, account: str) -> int:
         """Return the epoch under which this process has opened a team's account."""
         return self._epochs[account]
+
+    async def off_loop(self, work: Callable[[], _T]) -> _T:
+        """Do `work`, which asks the ledger, without blocking the event loop; it is done even if its task is cancelled.
+
+        It has the caller's context.
+        """
+        return await outlast(work) if self.ledger.blocks else work()
 
     def tell(self, kind: EventKind, position: Position, **data: Any) -> None:
         """Tell the listener, if there is one. One that raises does not disturb the run; it is told no more."""

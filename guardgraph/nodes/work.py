@@ -63,11 +63,11 @@ class Work:
     async def await_(self) -> AgentError | None:
         """Do as `wait` without blocking the event loop."""
         while self._rest != 0 and await self.ticket.atake(self._rest):
-            refusal = self._begin()
+            refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
                 return _skipped(refusal)
             self.ticket.pause()
-            await self.services.changed.auntil(self._refusal, self._is_settled)
+            await self.services.changed.auntil(lambda: self.services.off_loop(self._refusal), self._is_settled)
         return _late()
 
     def inherited(self, *, on_a_loop: bool) -> tuple[RunnableConfig, Context]:
@@ -82,10 +82,20 @@ class Work:
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
 
     def end(self) -> None:
-        """Make room for others, whether it has begun or not."""
-        self._close()
-        self.services.land(self.me.account)
-        self.ticket.give()
+        """Make room for others, whether it has begun or not; wait until the code that called its team may go on."""
+        try:
+            self._close()
+        finally:
+            self.services.land(self.me.account)
+            self.ticket.give()
+
+    async def aend(self) -> None:
+        """Do as `end` without blocking the event loop."""
+        try:
+            await self.services.off_loop(self._close)
+        finally:
+            self.services.land(self.me.account)
+            await self.ticket.agive()
 
     @property
     def _rest(self) -> float | None:

@@ -77,6 +77,11 @@ class Ledger(Protocol):
     What is booked in an account counts in every account above it, also in one that is opened only later.
     """
 
+    @property
+    def blocks(self) -> bool:
+        """Whether a call may take long, so that it must not be made on an event loop."""
+        ...
+
     def open(self, account: str, cap: Allowance) -> int:
         """Open or reopen `account` and return its epoch; what an earlier epoch left reserved is settled in full."""
         ...
@@ -192,6 +197,8 @@ class _Account:
 
 class MemoryLedger:
     """A ledger in the memory of this process; it is gone when the process ends."""
+
+    blocks = False
 
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}

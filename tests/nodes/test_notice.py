@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
@@ -27,14 +28,14 @@ async def test_everybody_who_waits_is_woken_by_one_change() -> None:
     notice = Notice()
     turn = notice.turn()
     with ThreadPoolExecutor() as threads:
-        waiting = [threads.submit(notice.wait, turn, LONG) for _ in range(3)]
-        on_the_loop = [asyncio.create_task(notice.await_(turn, LONG)) for _ in range(3)]
+        waiting = [threads.submit(turn.wait, LONG) for _ in range(3)]
+        on_the_loop = [asyncio.create_task(turn.await_(LONG)) for _ in range(3)]
         await asyncio.sleep(0)
 
         Thread(target=notice.tell).start()
 
-        await asyncio.gather(*on_the_loop, *map(asyncio.wrap_future, waiting))
-    assert turn.done()
+        woken = await asyncio.gather(*on_the_loop, *map(asyncio.wrap_future, waiting))
+    assert woken == [True] * 6
 
 
 async def test_a_change_between_looking_and_waiting_is_not_missed() -> None:
@@ -42,37 +43,48 @@ async def test_a_change_between_looking_and_waiting_is_not_missed() -> None:
     turn = notice.turn()
     notice.tell()
 
-    notice.wait(turn, LONG)
-    await notice.await_(turn, LONG)
+    assert turn.wait(0)
+    assert await turn.await_(0)
 
 
 async def test_waiting_ends_without_a_change_too() -> None:
-    notice = Notice()
+    turn = Notice().turn()
 
-    notice.wait(notice.turn(), 0.01)
-    await notice.await_(notice.turn(), 0.01)
+    assert not turn.wait(0.01)
+    assert not await turn.await_(0.01)
 
-    assert not notice.turn().done()
+    assert not turn.done()
+
+
+async def test_who_waits_no_longer_is_kept_no_longer() -> None:
+    turn, loop = Notice().turn(), asyncio.get_running_loop()
+    before = len(gc.get_referrers(loop))
+
+    for _ in range(100):
+        await turn.await_(0)
+
+    assert len(gc.get_referrers(loop)) < before + 10
 
 
 async def test_a_wait_that_is_cancelled_leaves_the_others_waiting() -> None:
     notice = Notice()
     turn = notice.turn()
-    waiting, other = (asyncio.create_task(notice.await_(turn, LONG)) for _ in range(2))
+    waiting, other = (asyncio.create_task(turn.await_(LONG)) for _ in range(2))
     await asyncio.sleep(0)
 
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert not turn.cancelled()
+    assert not turn.done()
     notice.tell()
 
-    await other
+    assert await other
 
 
 def test_a_change_after_a_loop_was_closed_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
     notice = Notice()
-    asyncio.run(notice.await_(notice.turn(), 0.01))
+    turn = notice.turn()
+    asyncio.run(turn.await_(0.01))
 
     notice.tell()
 
@@ -85,6 +97,9 @@ async def test_looking_goes_on_until_what_is_seen_is_settled(changes: int, monke
     monkeypatch.setattr("guardgraph.nodes.notice._AT_MOST", LONG)  # a change that is missed is waited for
     notice, seen = Notice(), list[int]()
 
+    async def alook() -> int:
+        return look()
+
     def look() -> int:
         seen.append(len(seen))
         if len(seen) <= changes:
@@ -94,12 +109,15 @@ async def test_looking_goes_on_until_what_is_seen_is_settled(changes: int, monke
     assert notice.until(look, lambda number: number == changes) == changes
     assert seen == list(range(changes + 1))
     seen.clear()
-    assert await notice.auntil(look, lambda number: number == changes) == changes
+    assert await notice.auntil(alook, lambda number: number == changes) == changes
     assert seen == list(range(changes + 1))
 
 
 async def test_looking_again_waits_for_a_change() -> None:
     notice, there = Notice(), Event()
+
+    async def look() -> bool:
+        return there.is_set()
 
     async def changes() -> None:
         there.set()
@@ -107,5 +125,5 @@ async def test_looking_again_waits_for_a_change() -> None:
 
     changing = asyncio.create_task(changes())
 
-    assert await notice.auntil(there.is_set, bool)
+    assert await notice.auntil(look, bool)
     await changing

@@ -42,12 +42,15 @@ _TRIES = 100
 class SQLLedger:
     """Keeps the books in SQLite or PostgreSQL; they outlive the process, and no two processes overspend a cap.
 
-    It implements `Ledger`. Every method blocks for one transaction: call it from a thread, not from an event loop.
+    It implements `Ledger`. Every method blocks for one transaction: call it from a thread, not from an event
+    loop; agents on a loop do.
     Money is kept in nano-dollars; an entry's is rounded up. One entry books at most 2^53 of anything.
 
     Every transaction that changes accounts begins with the run's outermost one, so none can wait for another in a
     circle; spendings of one run happen one after the other, those of different runs do not wait for each other.
     """
+
+    blocks = True
 
     def __init__(self, engine: Engine | str) -> None:
         """Use an engine, or make one for a database URL; the tables are created at the first use."""

@@ -37,6 +37,11 @@ class RunLedger:
         changed = {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
         object.__setattr__(self, "_more", changed)
 
+    @property
+    def blocks(self) -> bool:
+        """See `Ledger.blocks`."""
+        return self.books.blocks
+
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`; the accounts that `SQLLedger.top_up` raises are never opened with less than they have."""
         if account in (self.run_id, f"{self.run_id}/work"):
