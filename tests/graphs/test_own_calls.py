@@ -10,10 +10,11 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.runnables import RunnableConfig
 
+from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget
 from guardgraph.nodes import Agent
 from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Request
+from guardgraph.state import Plan, Request
 from tests.graphs.teams import WAYS, plan_of, speaker, team
 
 IDS = ("a", "b", "c", "d", "e", "f")
@@ -87,3 +88,33 @@ def test_callbacks_that_a_call_is_given_are_heard_and_leave_the_meter_in_force(
 
     assert (outcome.status, outcome.stopped_by, outcome.value) == ("degraded", "Budget", ["said"] * 3)
     assert (outcome.usage.tokens, mine.heard) == (30 * COST, 30)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["function", "team"])
+@pytest.mark.parametrize(("budget", "expects"), [(20_000, None), (16_000, None), (2_000, 500), (2_000, 50)])
+def test_agents_within_two_attempts_do_not_wait_for_each_others_ends(
+    way: str, kind: str, budget: int, expects: int | None
+) -> None:
+    model = ScriptedModel(replies=lambda _: "thought", input_tokens=10, output_tokens=10, delay=0.02)
+
+    def plan(request: Request) -> Plan:
+        model.invoke("what is to do?")
+        return Plan() if request.results or request.gaps else plan_of("x")
+
+    inner = supervisor(
+        planner=Agent("planner", run=plan), workers=[speaker("leaf", read=10, written=10)], guards=[]
+    ).compile()
+
+    def calls(request: Request) -> Any:
+        return inner.invoke({"task": request.goal})["outcome"].value
+
+    run = calls if kind == "function" else inner
+    graph = team(
+        plan_of("a", "b"), workers=[Agent("worker", run=run, expects=expects)], guards=[Budget(tokens=budget)]
+    ).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert outcome.status == "completed", outcome.gaps
+    assert outcome.usage.tokens == 2 * 3 * 20
