@@ -18,6 +18,7 @@ from guardgraph.nodes.apart import (
     TimedOut,
     aawait,
     arun,
+    outlast,
     run,
     run_coroutine,
 )
@@ -80,6 +81,7 @@ from guardgraph.nodes.meter import (
 )
 from guardgraph.nodes.notice import (
     Notice,
+    Turn,
 )
 from guardgraph.nodes.pieces import (
     accepted_of,
@@ -175,6 +177,7 @@ __all__ = (
     "Then",
     "Ticket",
     "TimedOut",
+    "Turn",
     "Work",
     "aawait",
     "accepted_of",
@@ -202,6 +205,7 @@ __all__ = (
     "model_body",
     "new_results",
     "outcome_of",
+    "outlast",
     "pieces_of",
     "place_of",
     "price_of",
