@@ -7,11 +7,14 @@ from typing import Any, cast, get_args
 
 from langgraph.graph import END, START, StateGraph
 
-from guardgraph.guards import Guard, Narrows, OnTrip, must_be, name_of
+from guardgraph.guards import Guard, Narrows, OnTrip, Retry, must_be, name_of
 from guardgraph.nodes import Agent, Route, admission, agent_node, conclude, exit_gate, retried
 from guardgraph.state import Ask, BadGraph, Gate, RunState, Told
 
 __all__ = ("frame",)
+
+_ANSWERED = frozenset[Gate]({"handoff", "round", "exit"})
+"""The gates at which somebody has answered, who can be asked again."""
 
 
 def frame(
@@ -61,6 +64,12 @@ def _check(name: str, guards: Sequence[Guard]) -> None:
         unknown = sorted(set(given.gates).difference(get_args(Gate)))
         if unknown:
             raise BadGraph(f"guard {name_of(given)!r} names gates that do not exist: {', '.join(map(repr, unknown))}")
+        if isinstance(given.on_trip, Retry) and _ANSWERED.isdisjoint(given.gates):
+            gates = ", ".join(sorted(given.gates))
+            raise BadGraph(
+                f"guard {name_of(given)!r} has `on_trip=Retry(…)`, but judges only at {gates}, "
+                "where nobody has answered yet; say `Finish()`, `Escalate()` or `Refuse()`"
+            )
 
 
 def _add_author(graph: Any, author: Agent, guards: Sequence[Guard], concurrency: int | None) -> None:

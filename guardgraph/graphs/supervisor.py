@@ -94,7 +94,7 @@ def supervisor(
     dispatch = "guard_dispatch" if any("dispatch" in guard.gates for guard in placed) else "dispatch"
     collect = "guard_handoff" if any("handoff" in guard.gates for guard in placed) else "collect"
     ends = (synthesizer.name,) if synthesizer else ()
-    planners = retried([planner], (), gate="handoff")
+    planners = retried([planner], placed, gate="round")
     for agent in planner.line:
         graph.add_node(agent.name, agent_node(agent, writes=lambda r: {"plans": [r]}, concurrency=concurrency))
         graph.add_edge(agent.name, "guard_round" if has_round else dispatch)

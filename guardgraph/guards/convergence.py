@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -60,13 +59,13 @@ def _work(plan: Plan) -> _Work:
 def _earlier(view: View) -> list[tuple[int, _Work]]:
     """Return the work of the plans of earlier rounds, as the state keeps the planner's results."""
     attempts: list[Result] = [plan for plan in view.state.get("plans") or () if plan.round < view.round]
-    return [(attempt.round, _work(plan)) for attempt in attempts if (plan := _plan(attempt)) is not None]
+    last = {attempt.round: attempt for attempt in attempts}  # on what was sent back before, nobody worked
+    return [(number, _work(plan)) for number, attempt in last.items() if (plan := _plan(attempt)) is not None]
 
 
 def _plan(attempt: Result) -> Plan | None:
     """Return the plan of an attempt; `None` for one that gave none, on which nobody worked."""
-    value: Any = {"subtasks": attempt.value} if isinstance(attempt.value, list) else attempt.value
     try:
-        return Plan.model_validate(value) if attempt.has_value else None
+        return Plan.of(attempt.value) if attempt.has_value else None
     except ValidationError:
         return None

@@ -17,7 +17,11 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Give the subject back to its agent with the reason, at most `times` times; then do as `Finish`."""
+    """Give the subject back to its agent with the reason, at most `times` times; then do as `Finish`.
+
+    A plan at `round` goes back to its planner. At `admission` and `dispatch` nobody has answered yet, and it is as
+    `Finish`; a team refuses (`BadGraph`) a guard with `Retry` that judges nowhere else.
+    """
 
     times: int = 1
 

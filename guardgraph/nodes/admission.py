@@ -18,7 +18,7 @@ from guardgraph.state import Allowance, BadInput, Ending, Piece, Position, Task,
 
 __all__ = ("Route", "admission", "task_of")
 
-_LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans")
+_LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks")
 _RESERVE = "reserve"
 
 Route = Callable[[Mapping[str, Any]], str | list[Send]]

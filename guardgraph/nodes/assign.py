@@ -24,7 +24,7 @@ def send(
     extra: Iterable[Piece] = (),
 ) -> Send:
     """Send the task as a whole: to a planner, a synthesizer or a stage, with all that is accepted so far."""
-    context = (*pieces_of(state, goals=titles_of(state.get("plans") or ())), *extra)
+    context = (*pieces_of(state), *extra)
     request = Request(
         task=state["task"],
         context=context,
@@ -40,9 +40,10 @@ def send_subtask(
 ) -> Send:
     """Send one subtask with the accepted results that it depends on, and nothing of the others'."""
     needed = set(subtask.depends_on)
-    goals = titles_of(state.get("plans") or ()) if needed else {}
+    goals = titles_of(state) if needed else {}
     results = (result_piece(r, goals) for r in accepted_of(state) if r.subtask in needed) if needed else ()
-    gaps = (gap_piece(g, goals) for g in state.get("gaps") or () if g.subtask in needed) if needed else ()
+    own_gaps = (gap for gap in state.get("gaps") or () if not gap.path)
+    gaps = (gap_piece(gap, goals) for gap in own_gaps if gap.subtask in needed)
     request = Request(
         task=state["task"],
         subtask=subtask,

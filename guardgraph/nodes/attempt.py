@@ -97,7 +97,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     """Return a nested team's outcome as a result: a degraded team never looks complete from above."""
     team = f"{agent.name}:{request.subtask.id}" if request.subtask else agent.name
     gaps = tuple(gap.model_copy(update={"path": (team, *gap.path)}) for gap in outcome.gaps)
-    has_value = outcome.status in ("completed", "degraded") and outcome.value is not None
+    has_value = outcome.status in ("completed", "degraded")
     value, error = outcome.value, None
     try:
         value = _fitting(agent.output, value) if has_value else value

@@ -15,7 +15,7 @@ from guardgraph.nodes.attempt import gap_of
 from guardgraph.nodes.pieces import accepted_of, titles_of
 from guardgraph.nodes.review import review
 from guardgraph.nodes.scene import applied, scene_of
-from guardgraph.state import Gap, Outcome, OutcomeStatus, Result, Usage
+from guardgraph.state import Ending, Gap, Outcome, OutcomeStatus, Result, Usage
 
 __all__ = ("conclude", "exit_gate", "outcome_of")
 
@@ -72,7 +72,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     status: OutcomeStatus = "completed" if not missing else "degraded"
     if ending is not None and ending.status != "degraded":
         status = ending.status
-    elif value is None and missing:
+    elif missing and not written and not accepted:
         status = "failed"
     return Outcome(
         status=status,
@@ -104,17 +104,16 @@ def _evidence(draft: Result | None, accepted: Sequence[Result]) -> tuple[Any, ..
 
 
 def _open_gaps(state: Mapping[str, Any], accepted: Sequence[Result]) -> list[Gap]:
-    """Return the gaps that no accepted result has closed in a later round."""
-    goals = titles_of(state.get("plans") or ())
-    plan = state.get("plan")
-    for subtask in plan.subtasks if plan else ():
-        goals[subtask.id] = subtask
+    """Return the gaps that no accepted result has closed in a later round, and all that an early end left undone."""
+    goals = titles_of(state)
+    gaps: list[Gap] = list(state.get("gaps") or ())
+    ending: Ending | None = state.get("ending")
+    if ending is not None:
+        told = {gap.subtask for gap in gaps if not gap.path} | {result.subtask for result in accepted}
+        reason = f"not done, since the run was stopped: {ending.reason}"
+        gaps.extend(Gap(subtask=id_, reason=reason, guard=ending.stopped_by) for id_ in goals if id_ not in told)
     closed = {_same(goals[r.subtask].goal) for r in accepted if r.subtask in goals and r.status == "ok"}
-    return [
-        gap
-        for gap in state.get("gaps") or ()
-        if gap.path or gap.subtask not in goals or _same(goals[gap.subtask].goal) not in closed
-    ]
+    return [gap for gap in gaps if gap.path or gap.subtask not in goals or _same(goals[gap.subtask].goal) not in closed]
 
 
 def _same(goal: str) -> str:
@@ -122,4 +121,5 @@ def _same(goal: str) -> str:
 
 
 def _stopper(gaps: Sequence[Gap]) -> str | None:
-    return next((gap.guard for gap in gaps if gap.guard in ("Budget", "Deadline", "Limits", "Depth")), None)
+    """Return the guard that stopped the first of what is missing; `None` where no guard stopped anything."""
+    return next((gap.guard for gap in gaps if gap.guard), None)

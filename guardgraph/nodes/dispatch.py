@@ -24,6 +24,7 @@ __all__ = ("Selection", "dispatch_gate", "select", "unsettled")
 class Selection:
     """What one pass of the dispatch gate decides."""
 
+    picked: list[tuple[Agent, Subtask]] = field(default_factory=list[tuple[Agent, Subtask]])
     sent: list[Send] = field(default_factory=list[Send])
     gaps: list[Gap] = field(default_factory=list[Gap])
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
@@ -50,14 +51,14 @@ def dispatch_gate(
         update: dict[str, Any] = {}
         plan: Plan | None = state.get("plan")
         if reads_plan and not unsettled(state, plan):
-            read = read_plan(scene, planner, workers)
+            read = read_plan(scene, (), planner, workers)
             update, plan = read.update, read.plan
             if read.again is not None:
                 return Command(update=update, goto=[read.again])
-            if plan is None or not plan.subtasks:
+            if plan is None:
                 return Command(update=update, goto=finish(applied(state, update)))
         chosen = select(scene, guards, workers, plan or Plan())
-        update = {**update, "verdicts": chosen.verdicts, "gaps": [*update.get("gaps", []), *chosen.gaps]}
+        update = {**update, "verdicts": chosen.verdicts, "gaps": chosen.gaps}
         if chosen.ending is not None:
             update["ending"] = chosen.ending
             return Command(update=update, goto=finish(applied(state, update)))
@@ -72,7 +73,8 @@ def unsettled(state: Mapping[str, Any], plan: Plan | None) -> list[Subtask]:
     """Return the subtasks of a plan that were neither tried nor given up."""
     if plan is None:
         return []
-    settled = {r.subtask for r in state.get("results") or ()} | {g.subtask for g in state.get("gaps") or ()}
+    tried = {result.subtask for result in state.get("results") or ()}
+    settled = tried | {gap.subtask for gap in state.get("gaps") or () if not gap.path}
     return [subtask for subtask in plan.subtasks if subtask.id not in settled]
 
 
@@ -94,6 +96,12 @@ def select(scene: Scene, guards: Sequence[Guard], workers: Sequence[Agent], plan
             left = _offer(chosen, scene, guards, workers, subtask, left, turns)
             if chosen.ending is not None:
                 return chosen
+    for worker, subtask in chosen.picked:  # counted only now: a guard that ends the run sends nobody
+        refusal = _count(scene, subtask)
+        if refusal is None:
+            chosen.sent.append(send_subtask(worker, subtask, scene.state))
+        else:
+            chosen.gaps.append(Gap(subtask=subtask.id, agent=worker.name, reason=refusal, guard="Limits"))
     if not chosen.sent:  # what still waits now waits for a gap
         open_ = [s for s in waiting if s.id not in {gap.subtask for gap in chosen.gaps}]
         chosen.gaps.extend(Gap(subtask=s.id, reason="what it depends on is missing") for s in open_)
@@ -109,7 +117,7 @@ def _offer(
     left: Allowance,
     turns: dict[frozenset[str], int],
 ) -> Allowance:
-    """Send one subtask or note why not; return what is left after it."""
+    """Pick one subtask or note why not; return what is left after it."""
     worker = _worker(workers, subtask, turns)
     if worker is None:
         skills = sorted({skill for agent in workers for skill in (*agent.skills, agent.name)})
@@ -127,11 +135,7 @@ def _offer(
         if isinstance(judgement.on_trip, Escalate):
             chosen.ending = Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason)
         return left
-    refusal = _count(scene, subtask)
-    if refusal is not None:
-        chosen.gaps.append(Gap(subtask=subtask.id, agent=worker.name, reason=refusal, guard="Limits"))
-        return left
-    chosen.sent.append(send_subtask(worker, subtask, scene.state))
+    chosen.picked.append((worker, subtask))
     return _after(left, expects)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from langchain_core.exceptions import OutputParserException
@@ -201,7 +200,6 @@ def _schema(agent: Agent, *, evidence: bool) -> type[BaseModel] | None:
     return _answer(agent.output or str)
 
 
-@cache
 def _answer(value: Any) -> type[BaseModel]:
     return create_model(
         f"Answer_{getattr(value, '__name__', 'value')}",
@@ -211,7 +209,6 @@ def _answer(value: Any) -> type[BaseModel]:
     )
 
 
-@cache
 def _object(output: Any) -> type[BaseModel]:
     if isinstance(output, type) and issubclass(output, BaseModel):
         return output

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from pydantic import ValidationError
 
 from guardgraph.state import Gap, Piece, Result, Subtask
 
@@ -21,9 +19,9 @@ def accepted_of(state: Mapping[str, Any]) -> list[Result]:
     return [result for result in state.get("results") or () if result.id in accepted]
 
 
-def pieces_of(state: Mapping[str, Any], *, goals: Mapping[str, Subtask] | None = None) -> tuple[Piece, ...]:
+def pieces_of(state: Mapping[str, Any]) -> tuple[Piece, ...]:
     """Return background, accepted results and gaps as context for an agent."""
-    known = goals or {}
+    known = titles_of(state)
     return (
         *(state.get("background") or ()),
         *(result_piece(result, known) for result in accepted_of(state)),
@@ -46,21 +44,11 @@ def result_piece(result: Result, goals: Mapping[str, Subtask]) -> Piece:
 
 def gap_piece(gap: Gap, goals: Mapping[str, Subtask]) -> Piece:
     """Return a gap as context."""
-    subtask = goals.get(gap.subtask)
+    subtask = None if gap.path else goals.get(gap.subtask)
     title = subtask.goal if subtask else gap.subtask
     return Piece(kind="gap", title=title, sender=gap.agent or "", value=gap.reason, subtask=gap.subtask)
 
 
-def titles_of(plans: Iterable[Result]) -> dict[str, Subtask]:
-    """Return all subtasks that were planned so far, by id."""
-    found: dict[str, Subtask] = {}
-    for plan in plans:
-        value: Any = plan.value
-        listed = value.get("subtasks") if isinstance(value, Mapping) else value
-        for subtask in listed if isinstance(listed, list) else ():
-            try:
-                read = Subtask.model_validate(subtask)
-            except ValidationError:  # the planner was asked again
-                continue
-            found[read.id] = read
-    return found
+def titles_of(state: Mapping[str, Any]) -> dict[str, Subtask]:
+    """Return all subtasks that were planned so far, by the id by which results and gaps name them."""
+    return {subtask.id: subtask for subtask in state.get("subtasks") or ()}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from guardgraph.guards import Escalate, Guard, Refuse, Retry
+from guardgraph.guards import Escalate, Guard, OnTrip, Refuse, Retry
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import gap_of
 from guardgraph.nodes.scene import Scene
@@ -24,6 +24,26 @@ class Again(NamedTuple):
     """Who tries now."""
     reason: str
     """Why the attempt before was refused; goes to the agent."""
+    gaps: tuple[Gap, ...] = ()
+    """What is missing if the run ends before."""
+
+    @classmethod
+    def after(
+        cls,
+        result: Result,
+        scene: Scene,
+        agents: Mapping[str, Agent],
+        *,
+        reason: str,
+        on_trip: OnTrip | None,
+        gaps: tuple[Gap, ...] = (),
+    ) -> Again | None:
+        """Return the attempt that follows a refused `result`, if its agent, its fallback and the time allow one.
+
+        `on_trip` is what the guard that refused it wants done; `None` where no guard did.
+        """
+        agent = _next(scene, agents, result, on_trip)
+        return None if agent is None else cls(result, agent, reason, gaps)
 
 
 @dataclass(slots=True)
@@ -41,10 +61,16 @@ class Review:
 def review(
     scene: Scene, guards: Sequence[Guard], agents: Mapping[str, Agent], results: Sequence[Result], *, gate: Gate
 ) -> Review:
-    """Judge `results`, the best paid first; `agents` are the declared agents by name, fallbacks included."""
+    """Judge `results` in their order; `agents` are the declared agents by name, fallbacks included.
+
+    Where a guard ends the run nobody tries again: all that was refused is a gap.
+    """
     found = Review()
     for result in results:
         _review_one(found, scene, guards, agents, result, gate)
+    if found.ending is not None:
+        found.gaps.extend(gap for again in found.again for gap in again.gaps)
+        found.again.clear()
     return found
 
 
@@ -75,12 +101,13 @@ def _review_one(
     if judgement.trip is not None:
         found.verdicts.append(judgement.trip)
     reason = judgement.trip.reason if judgement.trip else result.error.message if result.error else "no answer"
-    agent = _next(scene, agents, result, judgement.on_trip if judgement.trip else None)
-    if agent is not None and found.ending is None:
-        found.again.append(Again(result, agent, reason))
-        return
     guard = judgement.trip.guard if judgement.trip else result.stopped_by
-    found.gaps.extend([*result.gaps, gap_of(result, guard=guard, reason=reason)])
+    gaps = (*result.gaps, gap_of(result, guard=guard, reason=reason))
+    again = Again.after(result, scene, agents, reason=reason, on_trip=judgement.on_trip, gaps=gaps)
+    if again is not None:
+        found.again.append(again)
+        return
+    found.gaps.extend(gaps)
     if isinstance(judgement.on_trip, Escalate):
         found.ending = Ending(status="escalated", stopped_by=guard, reason=reason)
     elif isinstance(judgement.on_trip, Refuse) and gate == "exit":

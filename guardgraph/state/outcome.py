@@ -31,7 +31,7 @@ class Outcome(Word):
     gaps: tuple[Gap, ...] = ()
     """What is missing, and why."""
     stopped_by: str | None = None
-    """The guard that ended the run early."""
+    """The guard that ended the run early, or else that of the first gap that is due to a guard."""
     dissent: tuple[JsonValue, ...] = ()
     """Answers of those who did not agree."""
     usage: Usage = Usage()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from itertools import count
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
@@ -11,11 +12,14 @@ from guardgraph.state.word import Word
 
 __all__ = ("Plan", "Subtask")
 
+_LONGEST = 100
+"""Characters of an id."""
+
 
 class Subtask(Word):
     """One piece of work that a planner delegates."""
 
-    id: str = Field(min_length=1, max_length=100)
+    id: str = Field(min_length=1, max_length=_LONGEST)
     """Its name, unique in the run."""
     goal: str = Field(min_length=1, max_length=200_000)
     """What is to be done."""
@@ -46,6 +50,30 @@ class Plan(Word):
     reasoning: str = ""
     """Why it is split like this."""
 
+    @classmethod
+    def of(cls, answer: object) -> Plan:
+        """Read a planner's answer: a plan, or a bare list of subtasks; `None` is the empty plan.
+
+        Raises `ValidationError` for what is no plan.
+        """
+        given = {"subtasks": answer} if isinstance(answer, list) else answer
+        return cls.model_validate({} if given is None else given)
+
+    def apart_from(self, used: Set[str], number: int) -> Plan:
+        """Return the plan with new ids in place of those in `used`: with `number` 2, `s1` becomes `s1~2`."""
+        taken = {*used, *(name for subtask in self.subtasks for name in (subtask.id, *subtask.depends_on))}
+        new: dict[str, str] = {}
+        for subtask in self.subtasks:
+            if subtask.id in used:
+                new[subtask.id] = _free(subtask.id, taken, number)
+                taken.add(new[subtask.id])
+        renamed = (
+            {"id": new.get(s.id, s.id), "depends_on": tuple(new.get(need, need) for need in s.depends_on)}
+            for s in self.subtasks
+        )
+        subtasks = tuple(s.model_copy(update=ids) for s, ids in zip(self.subtasks, renamed, strict=True))
+        return self.model_copy(update={"subtasks": subtasks})
+
     @model_validator(mode="after")
     def _hangs_together(self) -> Plan:
         counts = Counter(subtask.id for subtask in self.subtasks)
@@ -56,6 +84,12 @@ class Plan(Word):
         if circle:
             raise ValueError(f"subtasks depend on each other in a circle: {' -> '.join(circle)}")
         return self
+
+
+def _free(id_: str, taken: Set[str], number: int) -> str:
+    """Return `id_` with the first free number from `number` on, cut where it would be too long."""
+    suffixes = (f"~{n}" for n in count(number))
+    return next(new for end in suffixes if (new := f"{id_[: _LONGEST - len(end)]}{end}") not in taken)
 
 
 def _circle(needs: Mapping[str, tuple[str, ...]]) -> list[str]:

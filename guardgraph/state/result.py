@@ -61,7 +61,7 @@ class Result(Word):
     status: ResultStatus = "ok"
     """How it ended; `ok` and `partial` carry a value."""
     value: JsonValue = None
-    """JSON data; the agent's declared `output` model re-creates it where it is read."""
+    """JSON data, also where the agent declares a model; `Model.model_validate(result.value)` makes it again."""
     evidence: tuple[Evidence, ...] = ()
     """What the value rests on."""
     confidence: float | None = Field(default=None, ge=0, le=1)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from guardgraph.state.outcome import Outcome, OutcomeStatus
-from guardgraph.state.plan import Plan
+from guardgraph.state.plan import Plan, Subtask
 from guardgraph.state.position import Position
 from guardgraph.state.reducers import add_distinct, add_new
 from guardgraph.state.request import Piece, Request
@@ -61,6 +61,8 @@ class RunState(TypedDict, total=False):
     """Where the team stands in the tree, and what it may spend."""
     plan: Plan
     """The plan of this round."""
+    subtasks: Annotated[list[Subtask], add_new]
+    """Every subtask that was planned, each under the id by which results and gaps name it."""
     round: int
     """1 for the first plan."""
     results: Annotated[list[Result], add_new]

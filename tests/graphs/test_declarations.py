@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from guardgraph.graphs import frame, pipeline, supervisor
-from guardgraph.guards import Budget, Depth
+from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, OnTrip, Retry, Schema, View, guard
 from guardgraph.nodes import Agent, Stage, send
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import BadGraph
@@ -21,6 +22,11 @@ NONE: Any = None
 def built(**facts: Any) -> Any:
     known: Any = {"planner": planner(), "workers": [worker()]}
     return supervisor(**{**known, **facts})
+
+
+@guard(at=("admission", "dispatch"), on_trip=Retry(2))
+def sends_back(view: View) -> str | None:
+    """Want something sent back where nobody is there yet."""
 
 
 def framed(**facts: Any) -> Any:
@@ -58,3 +64,17 @@ def test_who_is_no_agent_is_refused(role: str, wrong: Any) -> None:
 def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: str) -> None:
     with pytest.raises(BadGraph, match=says):
         build()
+
+
+@pytest.mark.parametrize("judge", [Depth(2, on_trip=Retry(1)), Limits(on_trip=Retry(0)), sends_back])
+@pytest.mark.parametrize("build", [built, framed, lambda guards: pipeline([worker()], guards=guards)])
+def test_a_retry_where_nobody_can_try_again_is_refused(build: Callable[..., object], judge: Guard) -> None:
+    says = r"guard '.*' has `on_trip=Retry\(…\)`, but judges only at (admission, )?dispatch, where nobody has answered"
+    with pytest.raises(BadGraph, match=says):
+        build(guards=[judge])
+
+
+@pytest.mark.parametrize("on_trip", [Retry(1), Retry(0)])
+@pytest.mark.parametrize("kind", [Schema, partial(Budget, calls=1), partial(Deadline, 9)])
+def test_a_retry_of_a_guard_that_also_judges_what_agents_answer_is_taken(kind: Any, on_trip: OnTrip) -> None:
+    built(guards=[kind(on_trip=on_trip)])

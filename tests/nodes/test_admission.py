@@ -14,7 +14,7 @@ from guardgraph.state import Allowance, BadInput, Ending, Gate, Piece, Position,
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PIECE = Piece(kind="background", title="house rules", value="be brief")
-LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans"}
+LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks"}
 
 
 def admit(

@@ -17,7 +17,7 @@ STATE: dict[str, Any] = {
     "position": POSITION,
     "background": [BACKGROUND],
     "round": 2,
-    "plans": [Result(id="p", agent="planner", value=PLAN.model_dump(mode="json"))],
+    "subtasks": list(PLAN.subtasks),
     "results": [Result(id=f"w/{id_}#1", agent="w", subtask=id_, value=id_) for id_ in ("a", "b", "c")],
     "accepted": ["w/a#1", "w/b#1"],
     "refused": ["w/c#1"],

@@ -236,7 +236,7 @@ GAP = Gap(subtask="leaf", agent="worker", reason="no data", path=("inner:x",))
         ("completed", "all", "ok"),
         ("completed", None, "ok"),
         ("degraded", "some", "partial"),
-        ("degraded", None, "failed"),
+        ("degraded", None, "partial"),
         ("escalated", "draft", "failed"),
         ("refused", None, "failed"),
         ("failed", None, "failed"),

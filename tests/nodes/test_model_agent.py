@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import weakref
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -96,6 +98,7 @@ def test_a_model_hears_its_instructions_and_the_rendered_request(way: str, instr
         (int | None, '{"value": null}', None),
         (Literal["yes", "no"], '{"value": "yes"}', "yes"),
         (Annotated[int, Field(gt=0)], '{"value": 1}', 1),
+        (Annotated[list[str], ["no hash"]], '{"value": ["a"]}', ["a"]),
         (dict[str, Report], '{"value": {"a": {"title": "t"}}}', {"a": Report(title="t")}),
     ],
 )
@@ -108,7 +111,12 @@ def test_a_declared_output_is_what_the_model_fills(way: str, output: Any, said: 
 @both_ways
 @pytest.mark.parametrize(
     ("output", "said", "value"),
-    [(None, '"42"', "42"), (int, "42", 42), (Report, '{"title": "t"}', Report(title="t"))],
+    [
+        (None, '"42"', "42"),
+        (int, "42", 42),
+        (Report, '{"title": "t"}', Report(title="t")),
+        (Annotated[list[str], ["no hash"]], '["a"]', ["a"]),
+    ],
 )
 def test_with_evidence_it_answers_with_its_quotes(way: str, output: Any, said: str, value: Any) -> None:
     quotes = '[{"source": "a.txt", "quote": "it is 42", "locator": "7"}]'
@@ -249,3 +257,15 @@ def test_the_last_text_is_what_an_agent_said_last(messages: list[BaseMessage], t
 def test_a_tool_call_that_cannot_be_read_is_told_in_short() -> None:
     with pytest.raises(Invalid, match=r"tool call cannot be read: find\(\{{200}\)$"):
         last_text([BROKEN])
+
+
+def test_a_type_that_is_made_at_run_time_is_not_kept_when_its_agent_is_gone() -> None:
+    made = type("Made", (BaseModel,), {"__annotations__": {"title": str}})
+    agent = scripted('{"value": [{"title": "t"}]}', output=list[made])
+    ask(agent, "sync")
+    seen = weakref.ref(made)
+
+    del made, agent
+    gc.collect()
+
+    assert seen() is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from guardgraph.nodes import accepted_of, gap_piece, pieces_of, result_piece, titles_of
-from guardgraph.state import Evidence, Gap, Piece, Plan, Result, Subtask
+from guardgraph.state import Evidence, Gap, Piece, Result, Subtask
 
 SEARCH = Subtask(id="s-1", goal="search the prices")
 COUNT = Subtask(id="s-2", goal="count them")
@@ -14,10 +14,6 @@ QUOTE = Evidence(source="a.txt", quote="two")
 
 def result(id_: str, *, subtask: str | None = None, value: Any = None) -> Result:
     return Result(id=id_, agent="analyst", subtask=subtask, value=value, evidence=(QUOTE,))
-
-
-def plan(value: Any) -> Result:
-    return Result(id="p", agent="planner", value=value)
 
 
 def test_accepted_results_come_in_the_order_in_which_they_were_made() -> None:
@@ -52,9 +48,10 @@ def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -
         "results": [result("a", subtask="s-1"), result("refused", subtask="s-1")],
         "accepted": ["a"],
         "background": [background],
+        "subtasks": [SEARCH],
     }
 
-    pieces = pieces_of(state, goals={"s-1": SEARCH})
+    pieces = pieces_of(state)
 
     assert [(piece.kind, piece.title) for piece in pieces] == [
         ("background", "house rules"),
@@ -64,17 +61,12 @@ def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -
     assert pieces_of({}) == ()
 
 
-def test_titles_are_those_of_all_plans_and_a_later_plan_comes_first() -> None:
-    again = COUNT.model_copy(update={"goal": "count them again"})
-    plans = [plan(Plan(subtasks=(SEARCH, COUNT)).model_dump(mode="json")), plan([again.model_dump(mode="json")])]
+def test_a_gap_within_a_nested_team_is_not_about_a_subtask_of_the_team_itself() -> None:
+    within = Gap(subtask="s-1", reason="no data", path=("team:x",))
 
-    assert titles_of(plans) == {"s-1": SEARCH, "s-2": again}
-
-
-@pytest.mark.parametrize("value", [None, "no plan", 7, {}, {"subtasks": None}, {"subtasks": "x"}, [{"id": "x"}, 7]])
-def test_what_is_no_plan_has_no_titles(value: Any) -> None:
-    assert titles_of([plan(value)]) == {}
+    assert gap_piece(within, {"s-1": SEARCH}).title == "s-1"
 
 
-def test_one_bad_subtask_does_not_hide_the_others() -> None:
-    assert titles_of([plan([{"id": "bad"}, SEARCH.model_dump(mode="json")])]) == {"s-1": SEARCH}
+def test_what_was_planned_is_known_by_its_id_and_a_thread_of_before_has_planned_nothing() -> None:
+    assert titles_of({"subtasks": [SEARCH, COUNT]}) == {"s-1": SEARCH, "s-2": COUNT}
+    assert titles_of({}) == {}

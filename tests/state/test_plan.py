@@ -94,6 +94,52 @@ def test_ids_that_stand_twice_are_refused_and_named() -> None:
         Plan(subtasks=tuple(map(subtask, "babca")))
 
 
+@pytest.mark.parametrize(
+    ("answer", "ids"),
+    [
+        (None, []),
+        ({}, []),
+        ([], []),
+        ([{"id": "a", "goal": "g"}], ["a"]),
+        ({"subtasks": [{"id": "a", "goal": "g"}], "reasoning": "so"}, ["a"]),
+        (Plan(subtasks=(subtask("a"),)), ["a"]),
+    ],
+)
+def test_a_plan_or_a_bare_list_of_subtasks_is_read_as_a_plan(answer: object, ids: list[str]) -> None:
+    assert [one.id for one in Plan.of(answer).subtasks] == ids
+
+
+@pytest.mark.parametrize("answer", ["", "text", 7, ["text"], {"subtasks": "x"}, [{"id": "a"}], {"plan": []}])
+def test_what_is_no_plan_is_not_read_as_one(answer: object) -> None:
+    with pytest.raises(ValidationError):
+        Plan.of(answer)
+
+
+def test_ids_that_are_used_get_the_number_and_what_depends_on_them_follows() -> None:
+    plan = Plan(subtasks=(subtask("a"), subtask("b", "a", "before"), subtask("c", "b")))
+
+    apart = plan.apart_from({"a", "c", "before"}, 2)
+
+    assert [(one.id, one.depends_on) for one in apart.subtasks] == [
+        ("a~2", ()),
+        ("b", ("a~2", "before")),
+        ("c~2", ("b",)),
+    ]
+    assert plan.apart_from(set(), 2) == plan
+
+
+NAMES = st.sampled_from(["a", "a~2", "a~3", "x" * 100, "x" * 98 + "~2", "y" * 99])
+
+
+@given(st.lists(NAMES, unique=True), st.sets(NAMES), st.integers(1, 12))
+def test_a_plan_set_apart_is_a_plan_that_repeats_no_id(names: list[str], used: set[str], number: int) -> None:
+    apart = Plan(subtasks=tuple(map(subtask, names))).apart_from(used, number)
+
+    assert Plan.model_validate(apart.model_dump()) == apart
+    assert used.isdisjoint(one.id for one in apart.subtasks)
+    assert [one.goal for one in apart.subtasks] == [f"do {name}" for name in names]
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_long_chain_is_taken(backwards: bool) -> None:
     links = chain(LONG)[:: -1 if backwards else 1]

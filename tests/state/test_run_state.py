@@ -34,6 +34,7 @@ FULL: RunState = {
     "task": Task(goal="g", id="t"),
     "position": Position(run_id="r", account="r", work="r/work", started=datetime(2030, 1, 1, tzinfo=UTC)),
     "plan": Plan(subtasks=(Subtask(id="a", goal="g"),)),
+    "subtasks": [Subtask(id="a", goal="g")],
     "round": 1,
     "results": [Result(id="r1", agent="w", value={"x": [1]})],
     "accepted": ["r1"],
@@ -64,6 +65,7 @@ def test_only_lists_of_parallel_work_are_reduced() -> None:
         "accepted": add_distinct,
         "refused": add_distinct,
         "plans": add_new,
+        "subtasks": add_new,
         "gaps": add_distinct,
         "verdicts": add_distinct,
     }

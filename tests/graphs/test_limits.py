@@ -1,0 +1,66 @@
+"""What is counted is counted over the whole tree of teams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardgraph.guards import Limits
+from guardgraph.nodes import Agent
+from guardgraph.state import Request
+from tests.graphs.teams import WAYS, plan_of, team, worker
+
+
+def three_tiers(*, top: int | None, mid: int | None = None, worked: list[str]) -> Any:
+    """Return a team of two teams, each of which has two teams of two workers: 2 + 4 + 8 subtasks."""
+
+    def works(request: Request) -> str:
+        worked.append(request.key)
+        return "done"
+
+    def limits(cap: int | None) -> list[Limits]:
+        return [] if cap is None else [Limits(subtasks=cap)]
+
+    low = team(plan_of("a", "b"), workers=[worker("leaf", works)], guards=[], name="low", concurrency=1).compile()
+    staff = [Agent("low", run=low)]
+    middle = team(plan_of("m", "n"), workers=staff, guards=limits(mid), name="mid", concurrency=1).compile()
+    staff = [Agent("mid", run=middle)]
+    return team(plan_of("x", "y"), workers=staff, guards=limits(top), concurrency=1).compile()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cap", [0, 1, 2, 5, 13])
+def test_a_cap_on_subtasks_counts_those_of_every_team_below(way: str, cap: int) -> None:
+    worked: list[str] = []
+
+    outcome = WAYS[way](three_tiers(top=cap, worked=worked), "the task", None)
+
+    assert outcome.stopped_by == "Limits"
+    assert outcome.status == ("degraded" if worked else "failed")
+    assert {gap.guard for gap in outcome.gaps} == {"Limits"}
+    assert len(worked) <= max(cap - 2, 0)
+    if cap == 13:
+        assert len(worked) == 7
+        assert [len(gap.path) for gap in outcome.gaps] == [2]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cap", [14, None])
+def test_a_cap_that_is_just_enough_stops_nothing(way: str, cap: int | None) -> None:
+    worked: list[str] = []
+
+    outcome = WAYS[way](three_tiers(top=cap, worked=worked), "the task", None)
+
+    assert (outcome.status, outcome.gaps, len(worked)) == ("completed", (), 8)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cap_of_one_branch_leaves_the_others_theirs(way: str) -> None:
+    worked: list[str] = []
+
+    outcome = WAYS[way](three_tiers(top=14, mid=5, worked=worked), "the task", None)
+
+    assert (outcome.status, outcome.stopped_by) == ("degraded", "Limits")
+    assert len(worked) == 6
+    assert [gap.path[0] for gap in outcome.gaps] == ["mid:x", "mid:y"]
