@@ -7,6 +7,7 @@ blocks of one page run in order, in one namespace, in an empty folder that has l
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_every_link_of_a_page_leads_to_a_file_of_the_project(page: Path) -> None
 
 def test_there_are_pages_to_check() -> None:
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/README.md"} <= {name_of(page) for page in PAGES}
+
+
+def test_the_requirements_are_counted_as_they_are_told() -> None:
+    page = (ROOT / "docs" / "requirements.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| R\d+ \|[^|]*\| (?:\*\*)?(met|partly|not yet)", page, re.MULTILINE)
+    met, partly, not_yet = (told.count(status) for status in ("met", "partly", "not yet"))
+
+    assert f"\n{met} are met, {partly} partly, {not_yet} not yet.\n" in page
+    assert len(told) == 104
 
 
 def test_blocks_share_one_namespace_and_keep_their_line() -> None:

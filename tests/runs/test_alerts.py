@@ -1,0 +1,43 @@
+"""What a run tells of its budget while it is spent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guardgraph.graphs import supervisor
+from guardgraph.guards import Budget
+from guardgraph.nodes import Agent, Event
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.runs import Runner
+from guardgraph.state import Plan, Request, Subtask
+
+MARKS = [
+    ("alert", "50% of the budget is spent"),
+    ("alert", "80% of the budget is spent"),
+    ("trip", "0 tokens left, 100 needed"),
+]
+
+
+def plan(request: Request) -> Plan:
+    """Eleven subtasks, one after the other, once."""
+    ids = [str(number) for number in range(11)]
+    tasks = (Subtask(id=one, goal=one, depends_on=tuple(ids[:place])) for place, one in enumerate(ids))
+    return Plan() if request.round > 1 else Plan(subtasks=tuple(tasks))
+
+
+def team() -> Any:
+    model = ScriptedModel(replies=lambda messages: "said", input_tokens=90, output_tokens=10)
+    worker = Agent("worker", run=lambda request: model.invoke("go", max_tokens=10).text)
+    return supervisor(
+        planner=Agent("planner", run=plan), workers=[worker], guards=[Budget(tokens=1000, reserve=0)], synthesizer=None
+    )
+
+
+def test_at_each_mark_of_its_budget_a_run_tells_so_once(database_url: str) -> None:
+    told: list[Event] = []
+    with Runner(database_url, graphs={"team": team}, listen=told.append) as runner:
+        run = runner.run("team", "t")
+
+    assert (run.status, run.usage.tokens) == ("degraded", 1000)
+    assert [(one.action, one.reason) for one in run.state["verdicts"]] == MARKS
+    assert [(one.data["action"], one.data["reason"]) for one in told if one.kind == "verdict"] == MARKS
