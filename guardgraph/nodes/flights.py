@@ -98,9 +98,9 @@ def may_start(
     """Say whether an attempt can be paid for beside those under way; `None` lets it start.
 
     A refusal that `waits` may turn out otherwise once an attempt under way has ended. What works inside an attempt that
-    was let through waits only for others inside it: those who wait for each other's ends would wait for ever. An
-    attempt whose cost nobody knows is presumed to be dear, but the only one under way is always let through: it shows what the others cost.
-    What costs nothing always starts, and so does what `may_be_free` once all is spent: it can take from nobody.
+    was let through waits only for others inside it, or two attempts could wait for each other's ends. An attempt whose
+    cost nobody knows is presumed to be dear, but the only one under way is always let through: it shows what the others
+    cost. What costs nothing always starts, and so does what `may_be_free` once all is spent: it can take from nobody.
     """
     inside = next((name for name in reversed(chain_of(account)[:-1]) if name in flights), None)
     for balance in above:

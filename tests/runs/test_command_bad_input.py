@@ -407,6 +407,12 @@ def test_a_run_whose_documents_or_graph_are_gone_waits_for_them(
     assert "gone.md' does not exist" in refused(capsys, "resume", "papers", *options)
     assert "there is no module 'gone_teams'" in refused(capsys, "resume", "module", *options)
     assert "UnknownGraph: no graph is registered as 'vendors'" in refused(capsys, "resume", "python", *options)
+    for thread, how in (
+        ("papers", "guardgraph resume papers --db"),
+        ("python", "the Runner that has the graph 'vendor"),
+    ):
+        main(["threads", "show", thread, *options])
+        assert f"not finished; go on with: {how}" in capsys.readouterr().err
     (folder / "gone.md").write_text("What is left is a report.")
     assert main(["resume", "papers", *options]) == 0
     assert "What is left is a report. [1]" in capsys.readouterr().out

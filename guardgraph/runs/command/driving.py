@@ -21,6 +21,7 @@ from sqlalchemy import make_url
 
 from guardgraph.runs.command.exit_code import ExitCode, code_of_run
 from guardgraph.runs.command.progress import watching
+from guardgraph.runs.command.targets import builder_of
 from guardgraph.runs.command.written import check_file, prints_apart, run_as_json, value_as_text, write_file, write_json
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
@@ -74,7 +75,9 @@ def tell(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) ->
     for wait in run.waiting:
         click.echo(f"answer with: {resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
     if run.status == "running":
-        click.echo(f"not finished; go on with: {resume_line(run.thread_id, db)}", err=True)
+        by_command = bool(builder_of(run.graph))
+        how = resume_line(run.thread_id, db) if by_command else f"the Runner that has the graph {run.graph!r}"
+        click.echo(f"not finished; go on with: {how}", err=True)
     return code_of_run(run)
 
 
