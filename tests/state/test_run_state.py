@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
@@ -25,8 +25,6 @@ from guardgraph.state import (
     Task,
     Told,
     Verdict,
-    add_distinct,
-    add_new,
 )
 from guardgraph.state.sql import SQLSaver
 
@@ -54,23 +52,6 @@ def told() -> StateGraph[RunState, None, Ask, Told]:
     return graph
 
 
-def reducers() -> dict[str, Any]:
-    hints = get_type_hints(RunState, include_extras=True)
-    return {name: get_args(hint)[1] for name, hint in hints.items() if get_origin(hint) is Annotated}
-
-
-def test_only_lists_of_parallel_work_are_reduced() -> None:
-    assert reducers() == {
-        "results": add_new,
-        "accepted": add_distinct,
-        "refused": add_distinct,
-        "plans": add_new,
-        "subtasks": add_new,
-        "gaps": add_distinct,
-        "verdicts": add_distinct,
-    }
-
-
 @pytest.mark.parametrize("schema", [Ask, Told, Assignment, RunState])
 def test_a_schema_has_a_json_schema(schema: type[Any]) -> None:
     assert is_typeddict(schema)
@@ -90,10 +71,6 @@ def test_every_word_of_the_state_comes_back_from_the_database() -> None:
         values = graph.get_state(config).values
 
     assert {name: values[name] for name in FULL} == FULL
-
-
-def test_an_assignment_is_a_request_and_a_position() -> None:
-    assert set(Assignment.__annotations__) == {"request", "position"}
 
 
 def test_an_ending_has_a_known_status() -> None:
