@@ -20,7 +20,9 @@ _LONGEST = 1_000_000_000
 class Deadline:
     """End the work of the team `seconds` after it was admitted; what is back by then is used, the rest is a gap.
 
-    A gate that is reached at the deadline itself is reached too late.
+    Agents have to be back a tenth of the time (at most 10 s) before it, the one that concludes half a second after it:
+    so the outcome is there a second after the deadline at the latest. A gate that is reached at the deadline itself
+    is reached too late.
     """
 
     seconds: float

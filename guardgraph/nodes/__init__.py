@@ -127,6 +127,7 @@ from guardgraph.nodes.services import (
     Here,
     Services,
     enter,
+    forget_run,
     here_of,
     services_of,
 )
@@ -194,6 +195,7 @@ __all__ = (
     "exit_gate",
     "failed",
     "fit",
+    "forget_run",
     "gap_of",
     "gap_piece",
     "gate",

@@ -42,7 +42,7 @@ def _counts(allowance: Allowance) -> Allowance:
 
 
 def _work_until(team: Position, *, concluding: bool) -> datetime | None:
-    """Return when an agent has to be back; one that concludes may use the margin that the others leave."""
+    """Return when an agent has to be back; one that concludes has the margin that the others leave, and 0.5 s."""
     if concluding and team.allowance.deadline is not None:
         return team.allowance.deadline + timedelta(seconds=_CONCLUDING)
     return work_until(team)

@@ -17,14 +17,13 @@ from guardgraph.nodes.event import Event, EventKind
 from guardgraph.nodes.flights import Costs, Flight, rivals_of
 from guardgraph.nodes.notice import Notice
 from guardgraph.nodes.slots import Slots, Ticket
-from guardgraph.state import Allowance, Amount, Ledger, MemoryLedger, Position
+from guardgraph.state import Amount, Ledger, MemoryLedger, Position
 
-__all__ = ("KEY", "Here", "Services", "enter", "here_of", "services_of")
+__all__ = ("KEY", "Here", "Services", "enter", "forget_run", "here_of", "services_of")
 
 KEY = "guardgraph"
 """The key under `config["configurable"]` by which position and services travel; nested graphs inherit it."""
 
-_KEPT_RUNS = 256
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
@@ -79,11 +78,10 @@ class Services:
         with self._lock:
             if position.work in self._epochs:
                 return
-            self._epochs[position.account] = self._opened(position.account, position.allowance)
-            if position.work != position.account:
-                self._epochs[position.work] = self._opened(
-                    position.work, position.allowance.share(1 - position.reserve)
-                )
+            account, work, allowance = position.account, position.work, position.allowance
+            self._epochs[account] = self.ledger.reopen(account, allowance)
+            if work != account:
+                self._epochs[work] = self.ledger.reopen(work, allowance.share(1 - position.reserve))
 
     def epoch_of(self, account: str) -> int:
         """Return the epoch under which this process has opened a team's account."""
@@ -105,13 +103,6 @@ class Services:
             except Exception:  # the listener's own trouble; the run goes on
                 self.listen = None
                 _LOG.warning("the listener of run %s raised and is told no more", position.run_id, exc_info=True)
-
-    def _opened(self, account: str, cap: Allowance) -> int:
-        """Open an account; one that was opened before keeps a limit that was raised since."""
-        known = self.ledger.balances(account)
-        if known and known[-1].account == account:
-            cap = _wider(known[-1].cap, cap)
-        return self.ledger.open(account, cap)
 
     def _spent(self, account: str) -> Amount:
         balances = self.ledger.balances(account)
@@ -140,12 +131,6 @@ _DEFAULTS: dict[str, Services] = {}
 _DEFAULTS_LOCK = Lock()
 
 
-def _wider(one: Allowance, other: Allowance) -> Allowance:
-    """Return the wider of two limits, field by field; `None` is the widest."""
-    pairs = {what: (getattr(one, what), getattr(other, what)) for what in Allowance.model_fields}
-    return Allowance.model_construct(**{what: None if None in pair else max(pair) for what, pair in pairs.items()})
-
-
 def here_of(config: Mapping[str, Any] | RunnableConfig | None) -> Here | None:
     """Return where the caller stands: from its config, or else from its context.
 
@@ -163,13 +148,15 @@ def enter(here: Here) -> None:
 def services_of(here: Here | None, run_id: str) -> Services:
     """Return the services of a run: those that came with the config, else this process's own for that run.
 
-    Those of the last 256 runs are kept.
+    Its own are kept until the run has ended (`forget_run`), or else as long as the process lives: it may be resumed.
     """
     if here is not None:
         return here.services
     with _DEFAULTS_LOCK:
-        services = _DEFAULTS.pop(run_id, None) or Services()
-        _DEFAULTS[run_id] = services
-        while len(_DEFAULTS) > _KEPT_RUNS:
-            del _DEFAULTS[next(iter(_DEFAULTS))]
-        return services
+        return _DEFAULTS.setdefault(run_id, Services())
+
+
+def forget_run(run_id: str) -> None:
+    """Drop this process's own services of a run that has ended."""
+    with _DEFAULTS_LOCK:
+        _DEFAULTS.pop(run_id, None)

@@ -43,6 +43,10 @@ class Allowance(Word):
             **{name: _least(getattr(self, name), getattr(other, name)) for name in _LIMITS}
         )
 
+    def widen(self, other: Allowance) -> Allowance:
+        """Return the wider of both, field by field; `None` is the widest."""
+        return Allowance.model_construct(**{name: _most(getattr(self, name), getattr(other, name)) for name in _LIMITS})
+
     def share(self, fraction: float) -> Allowance:
         """Return `fraction` (0 to 1) of everything that is counted, rounded down; depth and deadline stay.
 
@@ -78,6 +82,10 @@ def _least(first: Any, second: Any) -> Any:
     if first is None or second is None:
         return second if first is None else first
     return min(first, second)
+
+
+def _most(first: Any, second: Any) -> Any:
+    return None if first is None or second is None else max(first, second)
 
 
 def _part(value: Any, part: Decimal) -> Any:

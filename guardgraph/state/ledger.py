@@ -86,6 +86,10 @@ class Ledger(Protocol):
         """Open or reopen `account` and return its epoch; what an earlier epoch left reserved is settled in full."""
         ...
 
+    def reopen(self, account: str, at_least: Allowance) -> int:
+        """Do as `open`, but keep every limit of the account that is wider, such as one that was raised since."""
+        ...
+
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
         """Book `amount` as reserved under the id `entry`, or say why not. Repeating an entry books nothing."""
         ...
@@ -208,12 +212,13 @@ class MemoryLedger:
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`."""
         with self._lock:
-            for name in chain_of(account):
-                self._accounts.setdefault(name, _Account())
-            held = self._accounts[account]
-            self._settle_all(account)
-            held.cap, held.closed, held.epoch = cap, False, held.epoch + 1
-            return held.epoch
+            return self._open(account, cap)
+
+    def reopen(self, account: str, at_least: Allowance) -> int:
+        """See `Ledger.reopen`."""
+        with self._lock:
+            known = self._accounts.get(account)
+            return self._open(account, at_least.widen(known.cap) if known and known.epoch else at_least)
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
         """See `Ledger.reserve`."""
@@ -257,12 +262,13 @@ class MemoryLedger:
             held = self._accounts.get(account)
             return held.usage if held and held.epoch else Usage()
 
-    def forget(self, run_id: str) -> None:
-        """Drop all accounts of a finished run."""
-        with self._lock:
-            names = {name for name in self._accounts if name == run_id or name.startswith(f"{run_id}/")}
-            self._accounts = {name: held for name, held in self._accounts.items() if name not in names}
-            self._entries = {entry: account for entry, account in self._entries.items() if account not in names}
+    def _open(self, account: str, cap: Allowance) -> int:
+        for name in chain_of(account):
+            self._accounts.setdefault(name, _Account())
+        held = self._accounts[account]
+        self._settle_all(account)
+        held.cap, held.closed, held.epoch = cap, False, held.epoch + 1
+        return held.epoch
 
     def _balances(self, account: str) -> tuple[Balance, ...]:
         found = ((name, self._accounts.get(name)) for name in chain_of(account))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardgraph.nodes import KEY, Event, Here, Services, enter, here_of, services_of
+from guardgraph.nodes import KEY, Event, Here, Services, enter, forget_run, here_of, services_of
 from guardgraph.state import Allowance, Amount, MemoryLedger, Position, Refusal, StorageBusy, Usage, new_id
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -65,11 +65,11 @@ def test_an_account_that_could_not_be_opened_is_opened_at_the_next_call() -> Non
     class Failing(MemoryLedger):
         faults = 1
 
-        def open(self, account: str, cap: Allowance) -> int:
+        def reopen(self, account: str, at_least: Allowance) -> int:
             if account == "r/work" and self.faults:
                 self.faults -= 1
                 raise StorageBusy("locked")
-            return super().open(account, cap)
+            return super().reopen(account, at_least)
 
     services = Services(ledger=Failing())
     with pytest.raises(StorageBusy, match="locked"):
@@ -180,16 +180,16 @@ def test_services_come_with_the_config_and_else_belong_to_the_run() -> None:
     assert services_of(None, new_id()) is not own
 
 
-def test_services_of_the_last_256_runs_are_kept_and_use_counts() -> None:
-    used, unused = new_id(), new_id()
-    first, second = services_of(None, used), services_of(None, unused)
-    for number in range(300):
-        services_of(None, f"{used}-{number}")
-        if number % 100 == 0:
-            services_of(None, used)
+def test_services_of_a_run_are_kept_until_it_is_forgotten_whatever_runs_beside_it() -> None:
+    run_id = new_id()
+    services = services_of(None, run_id)
+    for _ in range(300):
+        services_of(None, new_id())
 
-    assert services_of(None, used) is first
-    assert services_of(None, unused) is not second
+    assert services_of(None, run_id) is services
+    forget_run(run_id)
+    forget_run("never-begun")
+    assert services_of(None, run_id) is not services
 
 
 def test_a_process_that_took_over_refuses_the_one_before() -> None:

@@ -284,19 +284,27 @@ def test_threads_cannot_overspend(ledger: Ledger) -> None:
     assert len(refused) == 15
 
 
-def test_a_forgotten_run_leaves_the_others_alone() -> None:
-    ledger = MemoryLedger()
-    for name in ("r", "r/work", "r2", "r2/work"):
-        ledger.open(name, Allowance())
-        ledger.reserve(f"{name}#1", name, 1, CALL)
+@pytest.mark.parametrize(
+    ("before", "at_least", "now"), [(100, 50, 100), (50, 100, 100), (None, 50, None), (50, None, None)]
+)
+def test_reopened_an_account_keeps_the_wider_limit(
+    ledger: Ledger, before: int | None, at_least: int | None, now: int | None
+) -> None:
+    assert ledger.reopen("r", Allowance(tokens=before)) == 1
+    ledger.reserve("left", "r", 1, CALL)
 
-    ledger.forget("r")
+    assert ledger.reopen("r", Allowance(tokens=at_least)) == 2
 
-    assert ledger.balances("r/work") == ()
-    assert balance_of(ledger, "r2").reserved.tokens == 200
-    ledger.settle("r/work#1", None)
-    ledger.settle("r2/work#1", None)
-    assert ledger.usage("r2").tokens == 100
+    assert balance_of(ledger, "r").cap == Allowance(tokens=now)
+    assert balance_of(ledger, "r").reserved == Amount()
+
+
+def test_an_account_that_only_stands_above_another_has_no_limit_to_keep(ledger: Ledger) -> None:
+    ledger.open("r/below", Allowance())
+
+    ledger.reopen("r", Allowance(tokens=50))
+
+    assert balance_of(ledger, "r").cap == Allowance(tokens=50)
 
 
 def test_a_chain_runs_from_the_outermost_account_down() -> None:

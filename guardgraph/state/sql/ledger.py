@@ -62,10 +62,10 @@ class SQLLedger:
             return _open(connection, account, cap)
 
     def reopen(self, account: str, at_least: Allowance) -> int:
-        """Do as `open`, but keep every limit of the account that is wider, such as one that was topped up since."""
+        """See `Ledger.reopen`."""
         with self._opening(account) as connection:
             known = [balance_of(name, row).cap for name, row in _opened(connection, account) if name == account]
-            return _open(connection, account, _wider(at_least, *known))
+            return _open(connection, account, at_least.widen(*known) if known else at_least)
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
         """See `Ledger.reserve`."""
@@ -214,12 +214,6 @@ def _settle_all(connection: Connection, account: str) -> None:
         total = {name: total.get(name, 0) + value for name, value in changes.items()}
     if total:
         connection.execute(changed(keys_of(account), total))
-
-
-def _wider(*caps: Allowance) -> Allowance:
-    """Return the widest limit of each field; `None` is the widest of all."""
-    limits = {what: [getattr(cap, what) for cap in caps] for what in Allowance.model_fields}
-    return Allowance.model_construct(**{what: None if None in found else max(found) for what, found in limits.items()})
 
 
 def _raised(cap: Allowance, add: Allowance) -> Allowance:

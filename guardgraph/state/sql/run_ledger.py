@@ -21,7 +21,8 @@ class RunLedger:
     """A `Ledger` for one run, over a ledger that many runs share.
 
     A run's agents and teams are given its own limits wherever nothing narrows them, and what is on its way keeps the
-    limits of the day it was sent. So a limit that equals the one the run was `admitted` with is opened as `raised`.
+    limits of the day it was sent: that is what `Request.allowance` and a position still show. So a limit that equals
+    the one the run was `admitted` with is opened as `raised`, and the accounts say what may be spent.
     """
 
     books: SQLLedger
@@ -43,11 +44,12 @@ class RunLedger:
         return self.books.blocks
 
     def open(self, account: str, cap: Allowance) -> int:
-        """See `Ledger.open`; the accounts that `SQLLedger.top_up` raises are never opened with less than they have."""
-        if account in (self.run_id, f"{self.run_id}/work"):
-            return self.books.reopen(account, cap)
-        inherited = {what: now for what, (before, now) in self._more.items() if getattr(cap, what) == before}
-        return self.books.open(account, cap.model_copy(update=inherited))
+        """See `Ledger.open`."""
+        return self.books.open(account, self._raised(cap))
+
+    def reopen(self, account: str, at_least: Allowance) -> int:
+        """See `Ledger.reopen`."""
+        return self.books.reopen(account, self._raised(at_least))
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
         """See `Ledger.reserve`."""
@@ -68,3 +70,7 @@ class RunLedger:
     def usage(self, account: str) -> Usage:
         """See `Ledger.usage`."""
         return self.books.usage(account)
+
+    def _raised(self, cap: Allowance) -> Allowance:
+        inherited = {what: now for what, (before, now) in self._more.items() if getattr(cap, what) == before}
+        return cap.model_copy(update=inherited)

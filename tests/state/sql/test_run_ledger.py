@@ -49,8 +49,8 @@ def test_a_limit_that_is_the_runs_own_is_raised_with_it_and_no_other(
 
 
 def test_the_runs_own_accounts_keep_what_was_added(ledger: Ledger) -> None:
-    assert ledger.open("r", ADMITTED) == 2
-    assert ledger.open("r/work", Allowance(tokens=80)) == 2
+    assert ledger.reopen("r", ADMITTED) == 2
+    assert ledger.reopen("r/work", Allowance(tokens=80)) == 2
 
     assert [balance.cap.tokens for balance in ledger.balances("r/work")] == [150, 130]
 
