@@ -40,6 +40,12 @@ from guardgraph.guards.limits import (
 from guardgraph.guards.schema import (
     Schema,
 )
+from guardgraph.guards.source_text import (
+    Lines,
+    SourceText,
+    flat,
+    named_lines,
+)
 from guardgraph.guards.trip import (
     Escalate,
     Finish,
@@ -64,18 +70,22 @@ __all__ = (
     "Guard",
     "Judgement",
     "Limits",
+    "Lines",
     "Narrows",
     "OnTrip",
     "Reads",
     "Refuse",
     "Retry",
     "Schema",
+    "SourceText",
     "Subject",
     "View",
     "check_fields",
+    "flat",
     "guard",
     "judge",
     "must_be",
     "name_of",
+    "named_lines",
     "narrowed",
 )

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-from unicodedata import normalize
 
 from pydantic import JsonValue
 
 from guardgraph.guards.declared import check_fields
+from guardgraph.guards.source_text import SourceText, flat, named_lines
 from guardgraph.guards.trip import OnTrip, Retry
 from guardgraph.guards.view import View
 from guardgraph.state import BadGraph, Evidence, Gate, Result, Verdict
 
 __all__ = ("Grounding",)
 
-_LINES = re.compile(r"(?:#?L|lines?\s*)?(\d{1,9})(?:\s*[-\u2013\u2014]\s*(?:#?L)?(\d{1,9}))?", re.IGNORECASE)
-_SIGNS = frozenset("+-\u2212")
-_MARKS = _SIGNS | frozenset(".,:/'\u2019\u2013")
 _LARGEST = 100_000_000
 """Bytes; a larger file is no source."""
 
@@ -69,80 +64,22 @@ class Grounding:
             reason = "the answer names no evidence: quote its sources verbatim"
             return view.verdict(self, trips=_says_something(result.value), reason=reason)
         named = {evidence.source for evidence in result.evidence}
-        passages = {name: _passage(view.sources[name]) for name in named if name in view.sources}
-        wrong = next(filter(None, (self._objection(e, passages.get(e.source)) for e in result.evidence)), None)
+        texts = {name: SourceText.of(view.sources[name]) for name in named if name in view.sources}
+        wrong = next(filter(None, (self._objection(e, texts.get(e.source)) for e in result.evidence)), None)
         return view.verdict(self, trips=wrong is not None, reason=wrong or "", measured=len(result.evidence))
 
-    def _objection(self, evidence: Evidence, passage: _Passage | None) -> str | None:
-        shown = f"{_flat(evidence.quote)[:200]!r}"
-        if passage is None:
+    def _objection(self, evidence: Evidence, text: SourceText | None) -> str | None:
+        shown = f"{flat(evidence.quote)[:200]!r}"
+        if text is None:
             return f"{evidence.source!r} is not one of the sources, or cannot be read"
         if sum(map(str.isalnum, evidence.quote)) < self.minimum:
             return f"the quote {shown} is too short to prove anything"
-        if not _holds(passage.text, _flat(evidence.quote)):
+        if not text.holds(evidence.quote):
             return f"the quote {shown} does not stand in {evidence.source!r}"
-        if not _stands_there(evidence, passage):
+        lines = named_lines(evidence.locator)
+        if lines is not None and not text.holds(evidence.quote, lines):
             return f"the quote {shown} does not stand in lines {evidence.locator} of {evidence.source!r}"
         return None
-
-
-class _Passage(NamedTuple):
-    """A source with every run of white space made one blank."""
-
-    text: str
-    lines: list[str]
-
-
-def _passage(text: str) -> _Passage:
-    lines = [_flat(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-    return _Passage(_join(lines), lines)
-
-
-def _stands_there(evidence: Evidence, passage: _Passage) -> bool:
-    """Tell whether the quote stands in the lines of its locator, if it names lines."""
-    named = _LINES.fullmatch(evidence.locator.strip())
-    if named is None:
-        return True
-    first, last = int(named[1]), int(named[2] or named[1])
-    if not 1 <= first <= last <= len(passage.lines):
-        return False
-    return _holds(_join(passage.lines[first - 1 : last]), _flat(evidence.quote))
-
-
-def _join(lines: list[str]) -> str:
-    return " ".join(filter(None, lines))
-
-
-def _flat(text: str) -> str:
-    """Return `text` with every run of white space made one blank, and each letter with its accents as one character."""
-    return " ".join(normalize("NFC", text).split())
-
-
-def _holds(text: str, quote: str) -> bool:
-    """Tell whether `quote` stands in `text` and cuts no word there: "able to pay" does not stand in "unable to pay"."""
-    at = text.find(quote)
-    while at >= 0:
-        if not _cuts(text, at) and not _cuts(text, at + len(quote)):
-            return True
-        at = text.find(quote, at + 1)
-    return False
-
-
-def _cuts(text: str, at: int) -> bool:
-    """Tell whether a word or a number of `text` goes on over the place `at`; scripts without blanks have no such words.
-
-    A number may have a sign, and marks within it: -20, 1,500.00, 12:30, 2024-01-05.
-    """
-    before, left, right, after = (text[i : i + 1] if i >= 0 else "" for i in range(at - 2, at + 2))
-    if _is_of_a_word(left) and _is_of_a_word(right):
-        return True
-    if right.isdecimal() and left in _MARKS:
-        return before.isdecimal() or (left in _SIGNS and not _is_of_a_word(before))
-    return left.isdecimal() and right in _MARKS and after.isdecimal()
-
-
-def _is_of_a_word(char: str) -> bool:
-    return char.isdecimal() or char.lower() != char.upper()
 
 
 def _says_something(value: JsonValue) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any, cast
 
 from guardgraph.evals.case import Case
 from guardgraph.evals.score import Score
-from guardgraph.guards import Grounding
+from guardgraph.guards import Grounding, Lines, SourceText, named_lines
 from guardgraph.state import Evidence, Outcome
 
 __all__ = ("CitationsValid",)
 
-_LINES = re.compile(r"\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*", re.ASCII)
 _SHOWN = 3
 
 
@@ -24,10 +22,10 @@ class CitationsValid:
     """Pass an answer whose every citation opens at the quoted line; the score is the share of those that do.
 
     The citations are the list `value["citations"]`; each has `source`, `line` (a number, or a range as `12-14`) and
-    `quote`. The quote must begin in that line of the source and go on verbatim, but for white space. `sources` is a
-    folder, a mapping from source names to texts, or a function from a name to a text (or `None`). An answer
-    without citations fails. A case that expects an end without an answer (`refused`, `failed`, `escalated`) is not
-    counted.
+    `quote`. The quote must begin in that line of the source and go on verbatim, as `Grounding` reads it: in whole
+    words, whatever its white space and the encoding of its accents. `sources` is a folder, a mapping from source names
+    to texts, or a function from a name to a text (or `None`). An answer without citations fails. A case that expects
+    an end without an answer (`refused`, `failed`, `escalated`) is not counted.
     """
 
     sources: str | Path | Mapping[str, str] | Callable[[str], str | None]
@@ -55,25 +53,20 @@ class CitationsValid:
         if not isinstance(citation, dict):
             return f"is no object with source, line and quote: {citation!r:.80}"
         fields = cast(dict[str, Any], citation)
-        source, quote, lines = fields.get("source"), fields.get("quote"), _LINES.fullmatch(str(fields.get("line")))
+        source, quote, lines = fields.get("source"), fields.get("quote"), named_lines(str(fields.get("line")))
         if not (isinstance(source, str) and source and isinstance(quote, str) and quote.strip() and lines):
             return f"needs source, line and quote: {citation!r:.200}"
         text = Grounding(self.sources).read(Evidence(source=source, quote=quote))
         if text is None:
             return f"{source!r} is not one of the sources"
-        return _misplaced(quote, text, source=source, first=int(lines[1]), last=int(lines[2] or lines[1]))
+        return _misplaced(quote, text, source=source, lines=lines)
 
 
-def _misplaced(quote: str, text: str, *, source: str, first: int, last: int) -> str | None:
-    rows = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")  # as an editor counts them
-    if not 1 <= first <= last <= len(rows):
-        return f"{source!r} has {len(rows)} lines, not {first if first == last else f'{first}-{last}'}"
-    words, named = _flat(quote), _flat(" ".join(rows[first - 1 : last]))
-    at = _flat(" ".join(rows[first - 1 :])).find(words)
-    if not 0 <= at < len(named):
-        return f"{quote[:80]!r} does not stand in {source!r} at line {first}"
+def _misplaced(quote: str, text: str, *, source: str, lines: Lines) -> str | None:
+    read = SourceText.of(text)
+    if not read.has(lines):
+        shown = lines.first if lines.first == lines.last else f"{lines.first}-{lines.last}"
+        return f"{source!r} has {len(read.lines)} lines, not {shown}"
+    if not read.opens(quote, lines):
+        return f"{quote[:80]!r} does not stand in {source!r} at line {lines.first}"
     return None
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())

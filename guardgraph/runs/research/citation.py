@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from pydantic import JsonValue
 
+from guardgraph.guards import named_lines
 from guardgraph.state import Evidence
 
 __all__ = ("citation_of", "first_line", "source_line")
 
 _QUOTE_LENGTH = 160
-_LINES = re.compile(r"^(?:L|lines? )?(\d+)(?:\s*[-\u2013]\s*L?(\d+))?", re.IGNORECASE)
 
 
 def citation_of(number: int, evidence: Evidence) -> dict[str, JsonValue]:
@@ -34,8 +32,7 @@ def first_line(evidence: Evidence) -> int | None:
 
 
 def _lines(evidence: Evidence) -> tuple[int | None, int | None]:
-    found = _LINES.match(evidence.locator.strip())
-    return (int(found[1]), int(found[2] or found[1])) if found else (None, None)
+    return named_lines(evidence.locator) or (None, None)
 
 
 def _told(first: int | None, last: int | None) -> list[str]:

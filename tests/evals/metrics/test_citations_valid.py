@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -79,6 +80,16 @@ def test_the_score_is_the_share_of_valid_ones_and_a_few_wrong_ones_are_named() -
     assert score.value == 0.2
     assert score.reason.startswith("citation 2: ")
     assert score.reason.endswith("; and 1 more")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_an_accent_counts_as_the_same_in_both_encodings(form: Literal["NFC", "NFD"]) -> None:
+    assert score_of(cite(normalize(form, "Das Caf\u00e9"), 1), text="Das Caf\u00e9 ist offen.").passed
+
+
+def test_a_quote_that_cuts_a_word_is_no_citation() -> None:
+    assert not score_of(cite("able to pay", 1), text="They are unable to pay.").passed
+    assert score_of(cite("able to pay", 2), text="They are unable to pay,\nor able to pay.").passed
 
 
 @pytest.mark.parametrize("line_end", ["\r\n", "\r", "\n"])
