@@ -39,6 +39,7 @@ class Scene:
     services: Services
     now: datetime
     allowance: Allowance
+    """All that the team may spend, with what was added since; a `Request.allowance` shows what admission has given."""
     left: Allowance
     """What the team's workers may still spend."""
     spent: Usage
