@@ -15,7 +15,7 @@ from guardgraph.guards import Budget
 from guardgraph.nodes import KEY, Agent, Here, Services
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import Amount, MemoryLedger, Refusal, Request
-from guardgraph.state.sql import SQLLedger
+from guardgraph.state.sql import SQLLedger, engine_of
 from tests.graphs.teams import plan_of, speaker, team
 
 
@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def books(file: Path) -> Generator[SQLLedger]:
-    ledger = SQLLedger(f"sqlite:///{file}")
+    ledger = SQLLedger(engine_of(f"sqlite:///{file}"))
     yield ledger
     ledger.engine.dispose()
 

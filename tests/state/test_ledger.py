@@ -375,7 +375,7 @@ STEPS = st.lists(
     max_size=12,
 )
 _runs = count()
-_sql = SQLLedger("sqlite://")
+_sql = SQLLedger(engine_of("sqlite://"))
 
 
 @settings(max_examples=100)
