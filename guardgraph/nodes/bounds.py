@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from guardgraph.nodes.prices import Price
-from guardgraph.state import Balance, Refusal
+from guardgraph.state import Balance, Refusal, exactly
 
 __all__ = ("Room", "fit", "rooms_of")
 
@@ -39,6 +39,7 @@ class Room:
         return Refusal(self.account, "usd", self.price.usd(read, total - read), max(Decimal(left), Decimal(0)), waits)
 
 
+@exactly
 def rooms_of(balances: Iterable[Balance], price: Price | None, *, sharers: Callable[[str], int]) -> list[Room]:
     """Return the rooms of all accounts that limit tokens, or money where the price is known."""
     found: list[Room] = []
@@ -53,6 +54,7 @@ def rooms_of(balances: Iterable[Balance], price: Price | None, *, sharers: Calla
     return found
 
 
+@exactly
 def fit(rooms: Sequence[Room], *, read: int, wanted: int, least: int, must: int = 1) -> int | Refusal:
     """Return how many tokens a call may take in all, reading included, or why it cannot be made.
 

@@ -36,6 +36,9 @@ from guardgraph.state.ledger import (
     left_of,
     shortage,
 )
+from guardgraph.state.money import (
+    exactly,
+)
 from guardgraph.state.outcome import (
     Outcome,
     OutcomeStatus,
@@ -154,6 +157,7 @@ __all__ = (
     "add_new",
     "chain_of",
     "error_text",
+    "exactly",
     "in_full",
     "left_of",
     "new_id",

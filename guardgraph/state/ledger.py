@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Literal, Protocol
 
 from guardgraph.state.allowance import Allowance
+from guardgraph.state.money import exactly
 from guardgraph.state.usage import Usage
 
 __all__ = ("Amount", "Balance", "Ledger", "MemoryLedger", "Refusal", "chain_of", "in_full", "left_of", "shortage")
@@ -28,6 +29,7 @@ class Amount:
     subtasks: int = 0
     messages: int = 0
 
+    @exactly
     def __add__(self, other: Amount) -> Amount:
         """Return the sum; unknown money stays unknown."""
         return Amount(
@@ -126,6 +128,7 @@ def in_full(amount: Amount) -> Usage:
     return Usage(input_tokens=amount.tokens, usd=amount.usd, calls=amount.calls)
 
 
+@exactly
 def left_of(balances: tuple[Balance, ...], *, reserved: bool = True) -> Allowance:
     """Return what is left under every account of the chain, less what is spent and (by default) reserved."""
     left = Allowance()
@@ -134,6 +137,7 @@ def left_of(balances: tuple[Balance, ...], *, reserved: bool = True) -> Allowanc
     return left
 
 
+@exactly
 def shortage(balances: tuple[Balance, ...], amount: Amount) -> Refusal | None:
     """Say why `amount` does not fit under these balances; `None` if it fits.
 
@@ -187,6 +191,7 @@ class _Account:
     def reserved(self) -> Amount:
         return replace(self.priced, usd=None) if self.unpriced else self.priced
 
+    @exactly
     def hold(self, amount: Amount, *, times: Literal[1, -1]) -> None:
         """Add a reservation, or take it back."""
         self.unpriced += times if amount.usd is None else 0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Context, Decimal
+from decimal import Decimal
 
 from pydantic import Field
 
+from guardgraph.state.money import exactly
 from guardgraph.state.word import Word
 
 __all__ = ("Usage",)
-
-_EXACT = Context(prec=120)  # the usual 28 digits would round, and sums would depend on their order
 
 
 class Usage(Word):
@@ -41,12 +40,13 @@ class Usage(Word):
         """Time spent working, in seconds."""
         return self.microseconds / 1_000_000
 
+    @exactly
     def __add__(self, other: Usage) -> Usage:
         """Return the sum; unknown money stays unknown."""
         return Usage.model_construct(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
-            usd=None if self.usd is None or other.usd is None else _EXACT.add(self.usd, other.usd),
+            usd=None if self.usd is None or other.usd is None else self.usd + other.usd,
             calls=self.calls + other.calls,
             microseconds=self.microseconds + other.microseconds,
         )

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Update, and_, or_, true, update
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.errors import BadInput
 from guardgraph.state.ledger import Amount, Balance, chain_of, in_full
+from guardgraph.state.money import exactly
 from guardgraph.state.sql.places import checked_id
 from guardgraph.state.sql.run_tables import accounts
 from guardgraph.state.usage import Usage
@@ -71,6 +72,7 @@ def account_row(account: str) -> dict[str, Any]:
     return {**facts, **cap_row(Allowance()), **dict.fromkeys(_NUMBERS, 0)}
 
 
+@exactly
 def cap_row(cap: Allowance) -> dict[str, Any]:
     """Return the columns of an account's limits: all of them as JSON, and the counted ones as numbers."""
     numbers = {f"cap_{what}": getattr(cap, what) for what in ("tokens", "calls", "subtasks", "messages")}
@@ -208,10 +210,12 @@ def _packed(name: str) -> bytes:
     return name.encode("utf-8", "surrogatepass")
 
 
+@exactly
 def _nanos(usd: Decimal | None) -> int | None:
     return None if usd is None else _checked("usd", int(usd.scaleb(9).to_integral_value(ROUND_CEILING)))
 
 
+@exactly
 def _usd(nanos: int | None) -> Decimal | None:
     return None if nanos is None else Decimal(nanos) / 10**9
 
