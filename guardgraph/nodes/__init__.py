@@ -92,6 +92,7 @@ from guardgraph.nodes.pieces import (
 )
 from guardgraph.nodes.place import (
     place_of,
+    role_of,
     until_of,
 )
 from guardgraph.nodes.prices import (
@@ -218,6 +219,7 @@ __all__ = (
     "retried",
     "review",
     "rivals_of",
+    "role_of",
     "rooms_of",
     "round_gate",
     "run",

@@ -15,7 +15,7 @@ from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid, answered, failed
 from guardgraph.nodes.body import body_of
 from guardgraph.nodes.pieces import pieces_of
-from guardgraph.nodes.place import place_of, until_of
+from guardgraph.nodes.place import place_of, role_of, until_of
 from guardgraph.nodes.services import Services, here_of, services_of
 from guardgraph.nodes.slots import Ticket
 from guardgraph.nodes.tab import AllowanceSpent
@@ -111,6 +111,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             request=request.model_copy(update={"allowance": me.allowance, "path": me.path, "key": me.account}),
             services=services,
             me=me,
+            role=role_of(team, self.agent.name),
             ticket=Ticket(slots, here.ticket if here else None, until),
             until=until,
             config=config,
@@ -121,7 +122,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _told(self, work: Work, result: Result) -> dict[str, Any]:
         if result.status == "ok" and work.agent.kind != "team":  # a team makes do with what there is
-            work.services.costs.learn(work.agent.name, result.usage)
+            work.services.costs.learn(work.role, result.usage)
         work.services.tell(
             "agent_finished",
             work.me,

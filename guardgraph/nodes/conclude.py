@@ -15,6 +15,7 @@ from guardgraph.nodes.attempt import gap_of
 from guardgraph.nodes.pieces import accepted_of, titles_of
 from guardgraph.nodes.review import review
 from guardgraph.nodes.scene import applied, scene_of
+from guardgraph.nodes.services import forget_run
 from guardgraph.state import Ending, Gap, Outcome, OutcomeStatus, Result, Usage
 
 __all__ = ("conclude", "exit_gate", "outcome_of")
@@ -53,6 +54,8 @@ def conclude(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]
     took = int((scene.now - scene.position.started).total_seconds() * 1_000_000)
     outcome = outcome_of(state, scene.spent.model_copy(update={"microseconds": max(took, 0)}))
     scene.services.tell("run_finished", scene.position, status=outcome.status, gaps=len(outcome.gaps))
+    if scene.position.account == scene.position.run_id:  # the outermost team: the run has ended
+        forget_run(scene.position.run_id)
     return {"outcome": outcome}
 
 

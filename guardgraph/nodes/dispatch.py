@@ -13,6 +13,7 @@ from guardgraph.guards import Escalate, Guard
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.assign import send_subtask
 from guardgraph.nodes.gate import Then, go_on
+from guardgraph.nodes.place import role_of
 from guardgraph.nodes.rounds import read_plan
 from guardgraph.nodes.scene import Scene, applied, scene_of
 from guardgraph.state import Allowance, Amount, Ending, Gap, Plan, Subtask, Usage, Verdict
@@ -124,7 +125,7 @@ def _offer(
         reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(skills)}"
         chosen.gaps.append(Gap(subtask=subtask.id, reason=reason))
         return left
-    expects = worker.expected or scene.services.costs.expected(worker.name)
+    expects = worker.expected or scene.services.costs.expected(role_of(scene.position, worker.name))
     known = {**scene.state, "verdicts": [*(scene.state.get("verdicts") or ()), *chosen.verdicts]}
     judgement = scene.judge(guards, "dispatch", subtask, left=left, expects=expects, deeper=1, state=known)
     chosen.verdicts.extend(judgement.alerts)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 from threading import Lock
 from typing import NamedTuple
 
-from guardgraph.state import Amount, Balance, Refusal, Usage, chain_of
+from guardgraph.state import Amount, Balance, Refusal, Usage, chain_of, exactly
 
 __all__ = ("Costs", "Flight", "may_start", "rivals_of")
 
+_MEAN = Context(prec=28, rounding=ROUND_CEILING)
 _PRESUMED = Amount(tokens=8_000, usd=Decimal("0.10"), calls=2)
 
 
@@ -34,50 +35,50 @@ class _Input(NamedTuple):
 
 @dataclass(slots=True)
 class Costs:
-    """What attempts of an agent have cost so far in this process: the mean, and the most that one model call wrote."""
+    """What attempts have cost so far in this process, by the agent's role: the mean, and the most that a call wrote."""
 
     _sums: dict[str, tuple[int, Usage]] = field(default_factory=dict[str, tuple[int, Usage]])
     _written: dict[str, int] = field(default_factory=dict[str, int])
     _inputs: dict[str, dict[int, _Input]] = field(default_factory=dict[str, "dict[int, _Input]"])
     _lock: Lock = field(default_factory=Lock)
 
-    def learn(self, agent: str, usage: Usage) -> None:
+    def learn(self, role: str, usage: Usage) -> None:
         """Take note of what a finished attempt has cost."""
         with self._lock:
-            count, total = self._sums.get(agent, (0, Usage()))
-            self._sums[agent] = (count + 1, total + usage)
+            count, total = self._sums.get(role, (0, Usage()))
+            self._sums[role] = (count + 1, total + usage)
 
-    def learn_call(self, agent: str, *, counted: int, read: int, written: int) -> None:
+    def learn_call(self, role: str, *, counted: int, read: int, written: int) -> None:
         """Take note of one model call: tokens counted before, input and output tokens reported after."""
         with self._lock:
-            self._written[agent] = max(self._written.get(agent, 0), written)
+            self._written[role] = max(self._written.get(role, 0), written)
             if counted > 0 and read:
-                sizes = self._inputs.setdefault(agent, {})
+                sizes = self._inputs.setdefault(role, {})
                 known = sizes.get(counted.bit_length(), _Input(0, 0, 0.0))
                 sizes[counted.bit_length()] = _Input(
                     max(known.counted, counted), max(known.read, read), max(known.ratio, read / counted)
                 )
 
-    def expected(self, agent: str) -> Amount | None:
+    def expected(self, role: str) -> Amount | None:
         """Return the mean cost of an attempt, rounded up; `None` before the first has finished."""
-        count, total = self._sums.get(agent, (0, Usage()))
+        count, total = self._sums.get(role, (0, Usage()))
         if not count:
             return None
-        usd = None if total.usd is None else total.usd / count
+        usd = None if total.usd is None else _MEAN.divide(total.usd, Decimal(count))
         return Amount(tokens=-(-total.tokens // count), usd=usd, calls=-(-total.calls // count))
 
-    def largest_output(self, agent: str) -> int:
+    def largest_output(self, role: str) -> int:
         """Return the most output tokens of any model call so far; 0 if there was none."""
-        return self._written.get(agent, 0)
+        return self._written.get(role, 0)
 
-    def input_of(self, agent: str, counted: int) -> int:
+    def input_of(self, role: str, counted: int) -> int:
         """Return how many input tokens a call will be reported to have read, from what calls of its size have read.
 
         A size is a power of two. For a size that was not seen yet the nearest one tells; before the first call it is
         what was counted.
         """
         with self._lock:
-            sizes = dict(self._inputs.get(agent) or {})
+            sizes = dict(self._inputs.get(role) or {})
         if not sizes:
             return counted
         nearest = min(sizes, key=lambda size: abs(size - counted.bit_length()))
@@ -87,6 +88,7 @@ class Costs:
         return known.read + int(max(counted - known.counted, 0) * known.ratio)
 
 
+@exactly
 def may_start(
     account: str,
     expects: Amount | None,

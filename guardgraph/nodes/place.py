@@ -11,7 +11,7 @@ from guardgraph.nodes.scene import work_until
 from guardgraph.nodes.services import Services
 from guardgraph.state import Allowance, Position, Request, left_of
 
-__all__ = ("place_of", "until_of")
+__all__ = ("place_of", "role_of", "until_of")
 
 _CONCLUDING = 0.5
 
@@ -35,6 +35,16 @@ def place_of(agent: Agent, request: Request, team: Position, services: Services,
             "reserve": 0,
         }
     )
+
+
+def role_of(team: Position, agent: str) -> str:
+    """Return the name under which the costs of `agent` are learned: the names of all above it, and its own.
+
+    It is the same in every round, attempt and run; only agents that one agent calls under the same names share it.
+    """
+    parts = [part for part in team.account.split("/")[1:] if part != "work"]
+    above = [part.partition(":")[0] if ":" in part else part.rpartition("-")[0] for part in parts]
+    return "/".join([*team.path[:1], *above, quote(agent, safe="")])
 
 
 def _counts(allowance: Allowance) -> Allowance:

@@ -58,7 +58,8 @@ class Tab:
     services: Services
     position: Position
     epoch: int
-    agent: str
+    role: str
+    """Under which name its costs are learned."""
     expected: Amount | None = None
     """What the attempt is expected to cost in all; `None` if nobody knows."""
     said: str = ""
@@ -138,7 +139,7 @@ class Tab:
         self._cut = call.short if any(map(_is_cut, _messages(response))) else None
         if usage is not None:
             self.services.costs.learn_call(
-                self.agent, counted=call.counted, read=usage.input_tokens, written=usage.output_tokens
+                self.role, counted=call.counted, read=usage.input_tokens, written=usage.output_tokens
             )
         self.services.tell(
             "model_called",
@@ -161,7 +162,7 @@ class Tab:
 
     def _call(self, call_id: UUID, counted: int, facts: Mapping[str, Any]) -> _Call:
         provider, model = _names(facts)
-        read = self.services.costs.input_of(self.agent, counted)
+        read = self.services.costs.input_of(self.role, counted)
         return _Call(self._entry(call_id), counted, read, provider, model, price_of(provider, model))
 
     def _needed(self, call: _Call, facts: Mapping[str, Any]) -> int | Refusal:
@@ -171,7 +172,7 @@ class Tab:
         bound = next((int(facts[name]) for name in _BOUNDS if isinstance(facts.get(name), int)), None)
         if bound is not None:
             return fit(rooms, read=read, wanted=bound, least=bound, must=bound)
-        largest, known = self.services.costs.largest_output(self.agent), self._known(balances, read)
+        largest, known = self.services.costs.largest_output(self.role), self._known(balances, read)
         return fit(rooms, read=read, wanted=known or _DEFAULT_OUTPUT, least=known or 1, must=max(largest, 1))
 
     def _known(self, balances: Sequence[Balance], read: int) -> int:
@@ -179,7 +180,7 @@ class Tab:
         mine = balances[-1] if balances and balances[-1].account == self.position.account else None
         taken = mine.spent.tokens + mine.reserved.tokens if mine else 0
         expected = self.expected.tokens if self.expected else 0
-        return max(self.services.costs.largest_output(self.agent), expected - taken - read)
+        return max(self.services.costs.largest_output(self.role), expected - taken - read)
 
     def _balances(self) -> tuple[Balance, ...]:
         with self._noting_faults():

@@ -30,6 +30,8 @@ class Work:
     request: Request
     services: Services
     me: Position
+    role: str
+    """Under which name its costs are learned."""
     ticket: Ticket
     until: float | None
     """When it has to be over, on the monotonic clock."""
@@ -116,7 +118,7 @@ class Work:
             if not self._asks_inside:
                 services.take_off(me.account, expects)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.tab = Tab(services, me, epoch, self.agent.name, expected=expects)
+        self.tab = Tab(services, me, epoch, self.role, expected=expects)
         self.began = monotonic()
         request = self.request
         services.tell("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
@@ -139,7 +141,7 @@ class Work:
 
     @property
     def _expects(self) -> Amount | None:
-        return self.agent.expected or self.services.costs.expected(self.agent.name)
+        return self.agent.expected or self.services.costs.expected(self.role)
 
     @property
     def _asks_inside(self) -> bool:
