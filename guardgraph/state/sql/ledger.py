@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, and_, or_, select, update
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.errors import BadInput, StorageBusy
 from guardgraph.state.ledger import Amount, Balance, Refusal, chain_of, shortage
+from guardgraph.state.money import exactly
 from guardgraph.state.sql.engine import engine_of, reading, writing
 from guardgraph.state.sql.ledger_rows import (
     Changes,
@@ -216,6 +217,7 @@ def _settle_all(connection: Connection, account: str) -> None:
         connection.execute(changed(keys_of(account), total))
 
 
+@exactly
 def _raised(cap: Allowance, add: Allowance) -> Allowance:
     """Return `cap` with what `add` names added to it."""
 
