@@ -160,9 +160,7 @@ def _bad_model(model: Any) -> str | None:
         return None
     hint = "; what works by itself is passed as `run=`" if callable(model) or isinstance(model, Runnable) else ""
     if isinstance(model, RunnableBindingBase):
-        hint = (
-            "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
-        )
+        hint = "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
     return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
 
 

@@ -172,16 +172,16 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _answered(self, work: Work, raw: object) -> Result:
         tab = work.tab
-        if tab is not None and tab.fault is not None:
-            raise tab.fault
+        if tab is not None and tab.ending is not None:
+            raise tab.ending
         stopped = tab.stopped if tab else None
         return answered(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
 
     def _failed(self, work: Work, error: BaseException) -> Result:
         """Return an error of the agent as a result."""
         tab = work.tab
-        if tab is not None and tab.fault is not None:
-            raise tab.fault from error
+        if tab is not None and tab.ending is not None:
+            raise tab.ending from error
         usage = work.usage()
         if isinstance(error, apart.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"

@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from contextvars import Context, copy_context
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any
 
 __all__ = ("TimedOut", "aawait", "arun", "outlast", "run", "run_coroutine")
@@ -51,7 +52,9 @@ async def outlast(work: Callable[[], Any]) -> Any:
 def run_coroutine(work: Coroutine[Any, Any, Any], *, timeout: float | None, context: Context | None = None) -> Any:
     """Do async `work` for a sync caller, on one event loop that all such callers share in a daemon thread."""
     done: Future[Any] = Future()
-    leash = _begun(work, context or copy_context(), done)
+    until = None if timeout is None else monotonic() + timeout
+    leash = _begun(work, context or copy_context(), done, until)
+    timeout = None if until is None else max(until - monotonic(), 0)
     try:
         return _wait(done, timeout)
     except BaseException:  # the time is over, or the one who waits was interrupted
@@ -179,18 +182,22 @@ def _copy(task: asyncio.Task[Any], done: Future[Any]) -> None:
         done.set_result(task.result())
 
 
-def _begun(work: Coroutine[Any, Any, Any], context: Context, done: Future[Any]) -> _Leash:
+def _begun(work: Coroutine[Any, Any, Any], context: Context, done: Future[Any], until: float | None) -> _Leash:
     """Begin `work` on the shared loop; on another one, from now on the shared one, where that loop is blocked."""
     loop = _shared_loop()
-    while True:
+    while until is None or monotonic() < until:
         begun: Future[_Leash] = Future()
-        loop.call_soon_threadsafe(_begin, work, context, begun, done)
         try:
+            loop.call_soon_threadsafe(_begin, work, context, begun, done)
             return begun.result(_GRACE)
+        except RuntimeError:  # it was closed just now
+            pass
         except FutureTimeout:
             if not begun.cancel():
                 return begun.result()
         loop = _shared_loop(instead_of=loop)
+    work.close()
+    raise TimedOut
 
 
 def _begin(work: Coroutine[Any, Any, Any], context: Context, begun: Future[_Leash], done: Future[Any]) -> None:
@@ -204,6 +211,22 @@ def _shared_loop(*, instead_of: asyncio.AbstractEventLoop | None = None) -> asyn
     global _loop
     with _LOOP_LOCK:
         if _loop is None or _loop is instead_of:
+            if _loop is not None:
+                _loop.call_soon_threadsafe(_retire, _loop)
             _loop = asyncio.new_event_loop()
-            Thread(target=_loop.run_forever, daemon=True, name="guardgraph-loop").start()
+            Thread(target=_serve, args=(_loop,), daemon=True, name="guardgraph-loop").start()
         return _loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+def _retire(loop: asyncio.AbstractEventLoop) -> None:
+    """Stop a loop that is shared no more once all that has begun on it has ended."""
+    under_way = asyncio.all_tasks(loop)
+    if under_way:
+        next(iter(under_way)).add_done_callback(lambda _: _retire(loop))
+    else:
+        loop.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,16 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import LLMResult
+from langgraph.errors import GraphDrained
 
 from guardgraph.nodes.services import Here
 from guardgraph.nodes.tab import AllowanceSpent, Tab
 from guardgraph.state import Refusal
 
 __all__ = ("AsyncMeter", "Booking", "Meter")
+
+_AROUND: ContextVar[tuple[tuple[Tab, UUID], ...]] = ContextVar("guardgraph_calls_around", default=())
+"""The calls within which the present code runs, as far as they are still open: they cannot end while it waits."""
 
 
 class Booking:
@@ -94,14 +99,20 @@ class Meter(BaseCallbackHandler):
         """Settle the failed call."""
         self.tab.fail(run_id, error)
 
+    def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Take note where a graph inside was told to stop, whatever becomes of that error."""
+        if isinstance(error, GraphDrained):
+            self.tab.drained = error
+
     def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any]) -> None:
-        facts, may_wait = _facts(kwargs), not _on_a_loop()
+        facts, may_wait = _facts(kwargs), not (_on_a_loop() or _within_a_call())
         refusal = self.tab.services.changed.until(
             lambda: self.tab.begin(run_id, counted, facts), lambda said: _is_settled(said) or not may_wait
         )
         if refusal is not None:
             self.tab.stop(refusal)
             raise AllowanceSpent(refusal)
+        _enter_call(self.tab, run_id)
 
 
 class AsyncMeter(AsyncCallbackHandler):
@@ -130,14 +141,30 @@ class AsyncMeter(AsyncCallbackHandler):
         await self._begin(run_id, _counted_text(prompts), kwargs)
 
     async def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any]) -> None:
-        facts, services = _facts(kwargs), self.tab.services
-        await services.changed.auntil(
-            lambda: services.off_loop(lambda: self.tab.begin(run_id, counted, facts)), _is_settled
+        facts, services, may_wait = _facts(kwargs), self.tab.services, not _within_a_call()
+        refusal = await services.changed.auntil(
+            lambda: services.off_loop(lambda: self.tab.begin(run_id, counted, facts)),
+            lambda said: _is_settled(said) or not may_wait,
         )
+        if refusal is None:
+            _enter_call(self.tab, run_id)
+        elif not may_wait:
+            self.tab.stop(refusal)
 
 
 def _is_settled(said: int | Refusal | None) -> bool:
     return not (isinstance(said, Refusal) and said.waits)
+
+
+def _within_a_call() -> bool:
+    """Whether a call of this attempt, or of one above, waits for what this code does: a model that calls another one,
+    or the reader of a stream."""
+    return any(tab.is_open(run_id) for tab, run_id in _AROUND.get())
+
+
+def _enter_call(tab: Tab, run_id: UUID) -> None:
+    still_open = [(other, one) for other, one in _AROUND.get() if other.is_open(one)]
+    _AROUND.set((*still_open, (tab, run_id)))
 
 
 def _counted(messages: Sequence[Sequence[BaseMessage]]) -> int:

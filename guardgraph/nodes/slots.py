@@ -120,6 +120,11 @@ class Ticket:
         self._is_over = False
         self._lock = Lock()
 
+    @property
+    def is_orphan(self) -> bool:
+        """Whether an agent above is over, so that nobody waits for this one."""
+        return self.above is not None and (self.above._is_over or self.above.is_orphan)
+
     def take(self, timeout: float | None = None) -> bool:
         """Wait for all slots; tell whether they were had within `timeout` seconds."""
         claim = self._claimed()

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphDrained
 
 from guardgraph.nodes.bounds import Room, fit, rooms_of
 from guardgraph.nodes.prices import Price, price_of
@@ -66,11 +66,18 @@ class Tab:
     """The last text that a model said."""
     fault: StorageError | None = None
     """What the ledger raised: it ends the run, even where the agent's code swallows it."""
+    drained: GraphDrained | None = None
+    """What a graph inside raised when it was told to stop: the attempt has not ended, even where its code says so."""
     _stop: Refusal | None = None
     _cut: Refusal | None = None
     _open: dict[UUID, _Call] = field(default_factory=dict[UUID, _Call])
     _booked: _Call | None = None
     _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def ending(self) -> Exception | None:
+        """What ends the node without a result, whatever the agent's code makes of it."""
+        return self.fault or self.drained
 
     @property
     def stopped(self) -> Refusal | None:
@@ -124,6 +131,11 @@ class Tab:
         with self._lock:
             self._open[run_id] = call
         return None
+
+    def is_open(self, run_id: UUID) -> bool:
+        """Whether this call has not been settled yet."""
+        with self._lock:
+            return run_id in self._open
 
     def stop(self, refusal: Refusal) -> None:
         """Make a refusal final: nobody waits for it to turn out otherwise, and every later call is refused too."""

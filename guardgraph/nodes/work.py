@@ -54,23 +54,27 @@ class Work:
 
     def wait(self) -> AgentError | None:
         """Wait for a slot, and for money without holding one; begin, or say why that cannot be."""
-        while self._rest != 0 and self.ticket.take(self._rest):
+        refusal: Refusal | None = None
+        while self._rest != 0 and self.ticket.take(self._rest) and not self.ticket.is_orphan:
             refusal = self._begin()
             if self._is_settled(refusal):
                 return _skipped(refusal)
             self.ticket.pause()
-            self.services.changed.until(self._refusal, self._is_settled)
-        return _late()
+            refusal = self.services.changed.until(self._refusal, self._is_settled)
+        return self._late(refusal)
 
     async def await_(self) -> AgentError | None:
         """Do as `wait` without blocking the event loop."""
-        while self._rest != 0 and await self.ticket.atake(self._rest):
+        refusal: Refusal | None = None
+        while self._rest != 0 and await self.ticket.atake(self._rest) and not self.ticket.is_orphan:
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
                 return _skipped(refusal)
             self.ticket.pause()
-            await self.services.changed.auntil(lambda: self.services.off_loop(self._refusal), self._is_settled)
-        return _late()
+            refusal = await self.services.changed.auntil(
+                lambda: self.services.off_loop(self._refusal), self._is_settled
+            )
+        return self._late(refusal)
 
     def inherited(self, *, on_a_loop: bool) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
@@ -148,6 +152,12 @@ class Work:
         """Whether its own agents are asked one by one: those of a team that nobody knows the cost of."""
         return self.agent.kind == "team" and self._expects is None
 
+    def _late(self, refusal: Refusal | None) -> AgentError:
+        why = "it waited for its turn until the deadline"
+        if refusal is not None and self._expects is None:
+            why += f": {refusal} beside those at work; what it costs is presumed, `expects=` says it"
+        return AgentError(kind="deadline", message=why)
+
     def _close(self) -> None:
         if self.tab is not None:
             self.services.ledger.close(self.me.account, self.tab.epoch)
@@ -155,7 +165,3 @@ class Work:
 
 def _skipped(refusal: Refusal | None) -> AgentError | None:
     return None if refusal is None else AgentError(kind="skipped", message=f"not begun: {refusal}")
-
-
-def _late() -> AgentError:
-    return AgentError(kind="deadline", message="it waited for its turn until the deadline")

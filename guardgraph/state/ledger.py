@@ -231,7 +231,7 @@ class MemoryLedger:
             if entry in self._entries:
                 return None
             held = self._accounts.get(account)
-            if held is None or held.closed or held.epoch != epoch:
+            if held is None or not epoch or held.epoch != epoch or any(map(self._is_closed, chain_of(account))):
                 return Refusal(account, "closed")
             refusal = shortage(self._balances(account), amount)
             if refusal is None:
@@ -278,6 +278,10 @@ class MemoryLedger:
     def _balances(self, account: str) -> tuple[Balance, ...]:
         found = ((name, self._accounts.get(name)) for name in chain_of(account))
         return tuple(Balance(name, held.cap, held.spent, held.reserved) for name, held in found if held and held.epoch)
+
+    def _is_closed(self, account: str) -> bool:
+        held = self._accounts[account]
+        return held.closed and held.epoch > 0
 
     def _settle_all(self, account: str) -> None:
         for entry in list(self._accounts[account].entries):

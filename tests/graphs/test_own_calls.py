@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import sleep
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.graphs import supervisor
@@ -118,3 +122,84 @@ def test_agents_within_two_attempts_do_not_wait_for_each_others_ends(
 
     assert outcome.status == "completed", outcome.gaps
     assert outcome.usage.tokens == 2 * 3 * 20
+
+
+class Wraps(BaseChatModel):
+    """A chat model that asks another one."""
+
+    inner: ScriptedModel
+
+    @property
+    def _llm_type(self) -> str:
+        return "wraps"
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        said = self.inner.invoke(messages)
+        return ChatResult(
+            generations=[ChatGeneration(message=AIMessage(said.text, usage_metadata=said.usage_metadata))]
+        )
+
+
+def model(**facts: Any) -> ScriptedModel:
+    return ScriptedModel(replies=lambda _: "said", input_tokens=10, output_tokens=10, **facts)
+
+
+def reads(request: Request) -> str:
+    """Ask something else while an answer is being read."""
+    speaks = model()
+    return "".join(f"{part.text}{speaks.invoke('and?').text}" for part in speaks.stream("hello"))
+
+
+async def areads(request: Request) -> str:
+    speaks = model()
+    said = [f"{part.text}{(await speaks.ainvoke('and?')).text}" async for part in speaks.astream("hello")]
+    return "".join(said)
+
+
+WITHIN = {
+    "a model within a model": Agent("worker", model=Wraps(inner=model())),
+    "a call while a stream is read": Agent("worker", run=reads),
+    "a call while an asynchronous stream is read": Agent("worker", run=areads),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("agent", WITHIN)
+@pytest.mark.parametrize(("budget", "status"), [(3_000, "failed"), (8_000, "failed"), (100_000, "completed")])
+def test_a_call_within_a_call_does_not_wait_for_the_one_around_it(
+    way: str, agent: str, budget: int, status: str
+) -> None:
+    graph = team(plan_of("a"), workers=[WITHIN[agent]], guards=[Budget(tokens=budget)], synthesizer=None).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert outcome.status == status, outcome.gaps
+    assert outcome.usage.tokens <= budget
+    assert status == "completed" or "tokens wanted" in outcome.gaps[0].reason
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["function", "team"])
+def test_below_an_agent_whose_time_was_over_nobody_begins_and_nothing_is_spent(way: str, kind: str) -> None:
+    began, speaks = list[str](), model()
+
+    def leaf(request: Request) -> str:
+        began.append(request.goal)
+        sleep(0.1)
+        return speaks.invoke("a word").text
+
+    inner = team(plan_of(*IDS), workers=[Agent("leaf", run=leaf)], concurrency=1, guards=[]).compile()
+
+    def calls(request: Request) -> Any:
+        return inner.invoke({"task": request.goal})["outcome"].value
+
+    worker = Agent("worker", run=calls if kind == "function" else inner, timeout=0.25)
+    graph = team(plan_of("a"), workers=[worker], guards=[Budget(tokens=100_000)]).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+    at_the_end, spoken = len(began), speaks.calls
+    sleep(0.5)
+
+    assert outcome.status == "failed"
+    assert (len(began), speaks.calls) == (at_the_end, spoken)
+    assert outcome.usage.calls == spoken

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
 from threading import Event, Thread
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -299,6 +300,10 @@ def test_work_of_a_sync_caller_that_swallowed_its_cancellation_is_ended() -> Non
     assert hung.ended.wait(LONG)
 
 
+def loops() -> list[Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "guardgraph-loop"]
+
+
 def test_a_coroutine_that_blocks_its_loop_holds_no_other_up() -> None:
     free, blocked = Event(), Event()
 
@@ -312,8 +317,13 @@ def test_a_coroutine_that_blocks_its_loop_holds_no_other_up() -> None:
 
     assert [coroutine_on_a_thread(lambda: "free") for _ in range(3)] == ["free"] * 3
     assert blocker.is_alive()
+    assert len(loops()) >= 2
     free.set()
     blocker.join(LONG)
+    until = monotonic() + LONG
+    while len(loops()) > 1 and monotonic() < until:
+        sleep(0.01)
+    assert len(loops()) == 1, "the blocked one is closed when it is free"
 
 
 async def test_work_gets_what_it_awaits_and_the_errors_of_that() -> None:

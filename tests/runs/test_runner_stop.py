@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
 from guardgraph.graphs import supervisor
@@ -150,3 +152,45 @@ async def test_a_run_that_was_cancelled_while_it_was_prepared_is_not_under_way(d
 
         assert call.cancelled()
         assert not runner.stop()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_agent_that_hides_that_its_graph_was_stopped_has_not_ended(database_url: str, is_async: bool) -> None:
+    steps: list[str] = []
+
+    def step(name: str) -> Any:
+        def takes(state: MessagesState) -> dict[str, Any]:
+            steps.append(name)
+            if steps == ["first"]:
+                runner.stop()
+            return {"messages": [AIMessage(name)]}
+
+        return takes
+
+    graph: Any = StateGraph(MessagesState).add_sequence([("first", step("first")), ("second", step("second"))])
+    two_steps = graph.add_edge(START, "first").compile()
+
+    def hides(request: Request) -> str:
+        try:
+            return two_steps.invoke({"messages": []})["messages"][-1].text
+        except Exception as error:
+            return f"sorry: {type(error).__name__}"
+
+    async def ahides(request: Request) -> str:
+        try:
+            return (await two_steps.ainvoke({"messages": []}))["messages"][-1].text
+        except Exception as error:
+            return f"sorry: {type(error).__name__}"
+
+    def build() -> Any:
+        one = Agent("planner", run=lambda request: [] if request.round > 1 else [Subtask(id="a", goal="a")])
+        return supervisor(planner=one, workers=[Agent("worker", run=ahides if is_async else hides)])
+
+    with Runner(database_url, graphs={"hides": build}) as runner:
+        run = asyncio.run(runner.arun("hides", "t")) if is_async else runner.run("hides", "t")
+        assert (run.status, steps) == ("running", ["first"])
+
+        outcome = runner.resume(run.thread_id).outcome
+
+    assert outcome is not None
+    assert outcome.value == [{"subtask": "a", "agent": "worker", "value": "second"}]

@@ -167,6 +167,18 @@ def test_closing_settles_in_full_and_refuses_what_comes_later(ledger: Ledger) ->
     assert ledger.usage("r").tokens == 100
 
 
+def test_what_stands_below_a_closed_account_books_nothing_until_that_is_opened_again(ledger: Ledger) -> None:
+    for name in ("r", "r/a", "r/a/team/leaf"):
+        ledger.open(name, Allowance())
+
+    ledger.close("r/a", 1)
+
+    assert ledger.reserve("late", "r/a/team/leaf", 1, CALL) == Refusal("r/a/team/leaf", "closed")
+    assert ledger.balances("r")[0].reserved == Amount(usd=ledger.balances("r")[0].reserved.usd)
+    ledger.open("r/a", Allowance())
+    assert ledger.reserve("again", "r/a/team/leaf", 1, CALL) is None
+
+
 def test_reopening_settles_what_an_earlier_epoch_left_and_shuts_it_out(ledger: Ledger) -> None:
     ledger.open("r", Allowance(tokens=500))
     ledger.reserve("left", "r", 1, CALL)

@@ -134,8 +134,9 @@ class SQLLedger:
     def _book(self, row: dict[str, Any], account: str, epoch: int, amount: Amount) -> bool:
         """Book a reservation in every account of the chain, or in none."""
         keys, changes = keys_of(account), held_by(amount)
-        is_open = and_(accounts.c.epoch == epoch, accounts.c.closed.is_(False))
-        allowed = and_(fits(amount), or_(accounts.c.account != keys[-1], is_open))
+        mine = and_(accounts.c.epoch == epoch, accounts.c.epoch > 0)
+        is_open = or_(accounts.c.closed.is_(False), accounts.c.epoch == 0)
+        allowed = and_(fits(amount), is_open, or_(accounts.c.account != keys[-1], mine))
         with self._writing() as connection:
             for some in (keys[:1], keys[1:]):  # the outermost first: whoever has it is alone in this run
                 if some and connection.execute(changed(some, changes).where(allowed)).rowcount != len(some):
@@ -153,7 +154,7 @@ class SQLLedger:
                 return None, True
             opened = _opened(connection, account)
         last = opened[-1] if opened and opened[-1][0] == account else None
-        if last is None or last[1].closed or last[1].epoch != epoch:
+        if last is None or last[1].epoch != epoch or any(row.closed for _, row in opened):
             return Refusal(account, "closed"), False
         return shortage(tuple(balance_of(name, found) for name, found in opened), amount), False
 
