@@ -15,6 +15,7 @@ from typing import Any
 __all__ = ("TimedOut", "aawait", "arun", "outlast", "run", "run_coroutine")
 
 _GRACE = 0.4
+_PATIENCE = 5.0
 _ENDING = (SystemExit, StopIteration, GeneratorExit, CancelledError, asyncio.CancelledError)
 _loop: asyncio.AbstractEventLoop | None = None
 _LOOP_LOCK = Lock()
@@ -183,13 +184,17 @@ def _copy(task: asyncio.Task[Any], done: Future[Any]) -> None:
 
 
 def _begun(work: Coroutine[Any, Any, Any], context: Context, done: Future[Any], until: float | None) -> _Leash:
-    """Begin `work` on the shared loop; on another one, from now on the shared one, where that loop is blocked."""
+    """Begin `work` on the shared loop; on another one, from now on the shared one, where that loop stays blocked.
+
+    Half of the time is spent on waiting for it, at most 5 s: clients keep connections on the loop that they know.
+    """
     loop = _shared_loop()
     while until is None or monotonic() < until:
+        patience = _PATIENCE if until is None else min(_PATIENCE, (until - monotonic()) / 2)
         begun: Future[_Leash] = Future()
         try:
             loop.call_soon_threadsafe(_begin, work, context, begun, done)
-            return begun.result(_GRACE)
+            return begun.result(patience)
         except RuntimeError:  # it was closed just now
             pass
         except FutureTimeout:

@@ -315,7 +315,7 @@ def test_a_coroutine_that_blocks_its_loop_holds_no_other_up() -> None:
     blocker.start()
     blocked.wait(LONG)
 
-    assert [coroutine_on_a_thread(lambda: "free") for _ in range(3)] == ["free"] * 3
+    assert [coroutine_on_a_thread(lambda: "free", 1.0) for _ in range(3)] == ["free"] * 3
     assert blocker.is_alive()
     assert len(loops()) >= 2
     free.set()
