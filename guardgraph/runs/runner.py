@@ -238,7 +238,7 @@ class Runner:
         _, compiled = self._compiled(row.graph, row.arguments)
         if add is not None:
             self._records.add(row, add, self.clock())
-        if stored.waiting and not answers:
+        if stored.waiting and not answers and not _may_go_on(compiled, row.thread_id):
             return stored
         given: Command[Any] | None = Command(resume=answers) if answers else None
         return self._attempt(row, compiled, given if head else {"task": row.task}, stored.state.get("position"))
@@ -299,3 +299,9 @@ class Runner:
         if outcome is not None:
             row = self._records.finish(row, outcome, now)
         return self._records.run(row, last.values, last.interrupts)
+
+
+def _may_go_on(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> bool:
+    """Whether something waits for nobody: it was stopped beside what asked a human."""
+    tasks = graph.get_state({"configurable": {"thread_id": thread_id}}).tasks
+    return any(task.result is None and not task.interrupts for task in tasks)

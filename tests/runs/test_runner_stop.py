@@ -194,3 +194,46 @@ def test_an_agent_that_hides_that_its_graph_was_stopped_has_not_ended(database_u
 
     assert outcome is not None
     assert outcome.value == [{"subtask": "a", "agent": "worker", "value": "second"}]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_was_stopped_beside_a_question_goes_on_before_its_answer(database_url: str, is_async: bool) -> None:
+    worked, asked = list[str](), list[str]()
+
+    def asks(request: Request) -> str:
+        asked.append(request.goal)
+        if len(asked) == 1:
+            runner.stop()
+        return interrupt("may I?")
+
+    def works(request: Request) -> str:
+        worked.append(request.goal)
+        return request.goal
+
+    def build() -> Any:
+        goals = [
+            Subtask(id="ask", goal="ask", skill="asks"),
+            *(Subtask(id=f"s{n}", goal=f"g{n}", skill="works") for n in range(3)),
+        ]
+        return supervisor(
+            planner=Agent("planner", run=lambda request: [] if request.round > 1 else goals),
+            workers=[Agent("works", run=works), Agent("asks", run=asks, skills={"asks"})],
+            concurrency=1,
+        )
+
+    def resume(**given: Any) -> Any:
+        return asyncio.run(runner.aresume("t", **given)) if is_async else runner.resume("t", **given)
+
+    with Runner(database_url, graphs={"asks": build}) as runner:
+        stopped = runner.run("asks", "x", thread_id="t")
+        before = list(worked)
+
+        waiting = resume()
+
+        assert (stopped.status, waiting.status) == ("waiting", "waiting")
+        assert len(before) < len(worked) == 3
+        assert resume().status == "waiting"
+        done = resume(answers={waiting.waiting[0].id: "yes"})
+
+    assert done.status == "completed"
+    assert sorted(worked) == ["g0", "g1", "g2"]
