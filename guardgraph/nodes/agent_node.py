@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
@@ -28,10 +29,13 @@ from guardgraph.state import (
     Result,
     StorageError,
     Usage,
+    error_place,
     error_text,
 )
 
 __all__ = ("agent_node",)
+
+_LOG = logging.getLogger(__name__)
 
 
 def agent_node(
@@ -192,7 +196,13 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 return answered(self.agent, work.request, tab.said, usage=usage, stopped=stopped)
             return failed(self.agent, work.request, AgentError(kind="stopped", message=str(stopped)), usage=usage)
         kind: ErrorKind = "invalid" if isinstance(error, Invalid) else "raised"
-        found = AgentError(kind=kind, message=error_text(error, named=kind == "raised"), type=type(error).__name__)
+        _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
+        found = AgentError(
+            kind=kind,
+            message=error_text(error, named=kind == "raised"),
+            type=type(error).__name__,
+            where=error_place(error) if kind == "raised" else "",
+        )
         return failed(self.agent, work.request, found, usage=usage)
 
 

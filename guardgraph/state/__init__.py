@@ -83,6 +83,7 @@ from guardgraph.state.task import (
     Task,
 )
 from guardgraph.state.told import (
+    error_place,
     error_text,
     printable,
 )
@@ -156,6 +157,7 @@ __all__ = (
     "add_distinct",
     "add_new",
     "chain_of",
+    "error_place",
     "error_text",
     "exactly",
     "in_full",

@@ -41,6 +41,8 @@ class AgentError(Word):
     """What happened."""
     type: str = ""
     """The class name of the exception, if there was one."""
+    where: str = ""
+    """The line that raised it, as in `report.py:12 in fetch`, if there was one."""
 
 
 class Result(Word):

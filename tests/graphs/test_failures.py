@@ -204,6 +204,18 @@ def test_a_ledger_that_fails_ends_the_run_with_its_own_error(way: str, swallows:
         WAYS[way](graph, "the task", config)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_the_line_that_raised_is_in_the_result(way: str) -> None:
+    graph = team(plan_of("a"), workers=[worker(run=raises)]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    WAYS[way](graph, "the task", config)
+
+    error = graph.get_state(config).values["results"][0].error
+
+    line = raises.__code__.co_firstlineno + 1
+    assert (error.type, error.where) == ("LookupError", f"test_failures.py:{line} in raises")
+
+
 class Mute(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")

@@ -261,7 +261,7 @@ def test_a_team_that_fails_without_gaps_says_what_stopped_it(by: str | None, why
 
     result = answered(agent(), request, Outcome(status="failed", stopped_by=by), usage=USAGE, stopped=None)
 
-    assert str(result.error).endswith(f"ended as failed: {why}' type=''")
+    assert result.error == AgentError(kind="team", message=f"the team ended as failed: {why}")
 
 
 def test_a_gap_of_a_team_without_a_subtask_leads_through_its_name() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardgraph.state import error_text, printable
+from guardgraph.state import error_place, error_text, printable
 
 
 class Mute(Exception):
@@ -30,6 +30,18 @@ def test_a_text_cannot_take_over_a_terminal() -> None:
     assert printable("red \x1b[31m, clear \x1b[2J, gnp\u202eexe, 1\n\t2") == (
         "red \\x1b[31m, clear \\x1b[2J, gnp\\u202eexe, 1\n\t2"
     )
+
+
+def test_an_error_tells_which_line_raised_it() -> None:
+    def fetch() -> None:
+        raise LookupError("no such thing")
+
+    with pytest.raises(LookupError) as raised:
+        fetch()
+
+    line = fetch.__code__.co_firstlineno + 1
+    assert error_place(raised.value) == f"test_told.py:{line} in fetch"
+    assert error_place(LookupError("never raised")) == ""
 
 
 def test_no_error_is_told_at_length() -> None:
