@@ -127,7 +127,7 @@ def _judged(guards: Sequence[Guard], view: View) -> Judgement:
     """Ask the guards one after the other, each with the sources that it reads itself; the first trip ends it."""
     alerts: list[Verdict] = []
     for guard in guards:
-        if isinstance(guard, Reads) and isinstance(view.subject, Result):
+        if isinstance(view.subject, Result) and isinstance(guard, Reads):
             try:
                 said = judge([guard], replace(view, sources=_sources(guard, view.subject)))
             except Exception as error:  # what cannot be read must not let pass

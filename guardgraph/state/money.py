@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Context, localcontext
+from decimal import Context, getcontext, setcontext
 from functools import wraps
+from threading import local
 from typing import ParamSpec, TypeVar
 
 __all__ = ("exactly",)
 
-_EXACT = Context(prec=120)  # the usual 28 digits would round, and sums would depend on their order
+
+class _Exact(local):
+    """A context for each thread: the usual 28 digits would round, and sums would depend on their order."""
+
+    def __init__(self) -> None:
+        self.context = Context(prec=120)
+
+
+_exact = _Exact()
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -19,7 +28,13 @@ def exactly(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @wraps(function)
     def counted(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with localcontext(_EXACT):
+        before = getcontext()
+        if before is _exact.context:  # within another such function
             return function(*args, **kwargs)
+        setcontext(_exact.context)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            setcontext(before)
 
     return counted
