@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from guardgraph.guards.guard import FunctionGuard, Guard, Narrows, name_of
-from guardgraph.guards.trip import OnTrip
+from guardgraph.guards.trip import Escalate, OnTrip, Refuse
 from guardgraph.guards.view import View
-from guardgraph.state import Allowance, Verdict, error_text
+from guardgraph.state import Allowance, Ending, OutcomeStatus, Verdict, error_text
 
 __all__ = ("Judgement", "judge", "narrowed")
 
@@ -24,6 +24,14 @@ class Judgement(NamedTuple):
     """What the guard that tripped wants done."""
     alerts: tuple[Verdict, ...] = ()
     """Verdicts that let it pass, but that somebody should know."""
+
+    def ending(self, *, otherwise: OutcomeStatus) -> Ending | None:
+        """Return how the trip ends the run: as `Escalate` and `Refuse` say, and as `otherwise` for all else."""
+        if self.trip is None:
+            return None
+        wanted = self.on_trip
+        status = "escalated" if isinstance(wanted, Escalate) else "refused" if isinstance(wanted, Refuse) else otherwise
+        return Ending(status=status, stopped_by=self.trip.guard, reason=self.trip.reason)
 
 
 def judge(guards: Sequence[Guard], view: View) -> Judgement:

@@ -11,10 +11,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite, Send
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Escalate, Guard, Refuse, View, narrowed
+from guardgraph.guards import Guard, View, narrowed
 from guardgraph.nodes.scene import scene_of
 from guardgraph.nodes.services import Here, here_of
-from guardgraph.state import Allowance, BadInput, Ending, Piece, Position, Task, new_id
+from guardgraph.state import Allowance, BadInput, Piece, Position, Task, new_id
 
 __all__ = ("Route", "admission", "task_of")
 
@@ -66,9 +66,7 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, stop: str = "
         }
         if judgement.trip is None:
             return Command(update=update, goto=begin(fresh))
-        status = _status(judgement.on_trip)
-        ending = Ending(status=status, stopped_by=judgement.trip.guard, reason=judgement.trip.reason)
-        return Command(update={**update, "ending": ending}, goto=stop)
+        return Command(update={**update, "ending": judgement.ending(otherwise="failed")}, goto=stop)
 
     return guard_admission
 
@@ -85,10 +83,6 @@ def _background(given: Any) -> list[Piece]:
 
 def _told(error: ValidationError, whole: str) -> str:
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors())
-
-
-def _status(on_trip: object) -> Any:
-    return "escalated" if isinstance(on_trip, Escalate) else "refused" if isinstance(on_trip, Refuse) else "failed"
 
 
 def _position(

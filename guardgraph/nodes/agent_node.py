@@ -1,4 +1,4 @@
-"""The node in which an agent works: one execution is one work."""
+"""The node in which an agent works: one execution is one attempt."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Work on one assignment."""
-        work = self._prepared(input, config or {})
+        work = self._prepared(input, config or {}, self._services(input, config or {}))
         try:
             unbegun = work.wait()
             return self._told(work, self._unbegun(work, unbegun) if unbegun else self._work(work))
@@ -91,7 +91,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Work on one assignment without blocking the event loop."""
         services = self._services(input, config or {})
-        work = await services.off_loop(lambda: self._prepared(input, config or {}))
+        work = await services.off_loop(lambda: self._prepared(input, config or {}, services))
         try:
             unbegun = await work.await_()
             return self._told(work, self._unbegun(work, unbegun) if unbegun else await self._awork(work))
@@ -102,9 +102,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
     def _services(given: Mapping[str, Any], config: RunnableConfig) -> Services:
         return services_of(here_of(config), _as(Position, given["position"]).run_id)
 
-    def _prepared(self, given: Mapping[str, Any], config: RunnableConfig) -> Work:
-        team = _as(Position, given["position"])
-        here, services = here_of(config), self._services(given, config)
+    def _prepared(self, given: Mapping[str, Any], config: RunnableConfig, services: Services) -> Work:
+        team, here = _as(Position, given["position"]), here_of(config)
         services.ensure_open(team)
         request = _as(Request, given["request"]) if "request" in given else _composed(given)
         me = place_of(self.agent, request, team, services, concluding=self.concluding)

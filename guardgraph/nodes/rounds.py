@@ -9,12 +9,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
 from pydantic import ValidationError
 
-from guardgraph.guards import Escalate, Guard, Refuse
+from guardgraph.guards import Guard
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.assign import send, worker_pieces
 from guardgraph.nodes.review import Again, review
 from guardgraph.nodes.scene import Scene, applied, scene_of
-from guardgraph.state import Ending, Gap, OutcomeStatus, Plan, Result
+from guardgraph.state import Gap, Plan, Result
 
 __all__ = ("PlanRead", "read_plan", "round_gate")
 
@@ -57,8 +57,7 @@ def read_plan(scene: Scene, guards: Sequence[Guard], planner: Agent, workers: Se
     again = Again.after(last, scene, agents, reason=judgement.trip.reason, on_trip=judgement.on_trip)
     if again is not None:
         return PlanRead(None, sent_back(again.agent, again.reason), update)
-    ending = Ending(status=_status(judgement.on_trip), stopped_by=judgement.trip.guard, reason=judgement.trip.reason)
-    return PlanRead(None, None, {**update, "ending": ending})
+    return PlanRead(None, None, {**update, "ending": judgement.ending(otherwise="degraded")})
 
 
 def round_gate(
@@ -92,10 +91,6 @@ def _without_plan(
     reason = problem or (last.error.message if last.error else "no plan")
     gap = Gap(subtask="plan", agent=last.agent, reason=reason, guard=last.stopped_by)
     return PlanRead(None, None, {"gaps": [gap]})
-
-
-def _status(on_trip: object) -> OutcomeStatus:
-    return "escalated" if isinstance(on_trip, Escalate) else "refused" if isinstance(on_trip, Refuse) else "degraded"
 
 
 def _parsed(result: Result) -> tuple[str | None, Plan | None]:

@@ -17,7 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from guardgraph.runs.command.written import prints_apart
 from guardgraph.runs.research import research
-from guardgraph.state import BadGraph, BadInput, GuardgraphError
+from guardgraph.state import BadGraph, BadInput, GuardgraphError, error_text
 
 __all__ = ("builder_of", "graph_at")
 
@@ -115,7 +115,7 @@ def _told(error: BaseException) -> str:
     """Return an error with the line of code that raised it."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{'' if isinstance(error, SyntaxError) else place}"
+    return error_text(error) + ("" if isinstance(error, SyntaxError) else place)
 
 
 def _by_file(path: Path, attribute: str) -> str:
