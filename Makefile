@@ -11,13 +11,13 @@ DOCUMENTS ?= docs README.md
 
 BIN := $(VENV)/bin
 SOURCES := guardgraph tests examples bench
-EXTRAS := agents,dev,evals,mysql,otel,postgres
+EXTRAS := agents,dev,mysql,postgres
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types tests bench format clean
+.PHONY: help demo test lint types tests conformance bench format clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)$$/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ types: $(VENV)/.dev  ## Check types
 
 tests: $(VENV)/.dev  ## Run the tests, or those of TESTS=tests/…
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(TESTS)
+
+conformance: $(VENV)/.dev  ## Run every graph in every way: the whole product, not only its pairs
+	GUARDGRAPH_CONFORMANCE=all $(BIN)/python -m pytest --numprocesses $(WORKERS) tests/conformance
 
 bench: $(VENV)/.bench  ## Run the side-by-side benchmarks
 	@for file in bench/*.py; do echo "$$file"; $(BIN)/python -m "bench.$$(basename "$$file" .py)" || exit 1; done

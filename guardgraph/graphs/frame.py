@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, cast, get_args
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.managed import RemainingSteps
 
-from guardgraph.guards import Guard, Narrows, OnTrip, Retry, must_be, name_of
-from guardgraph.nodes import Agent, Route, admission, agent_node, conclude, exit_gate, retried
+from guardgraph.guards import Guard, OnTrip, Retry, must_be, name_of
+from guardgraph.nodes import Agent, FinishRoute, Route, Ways, admission, agent_node, conclude, exit_gate, retried
 from guardgraph.state import Ask, BadGraph, Gate, RunState, Told
 
 __all__ = ("frame",)
@@ -24,6 +25,7 @@ def frame(
     begin: Route,
     begins_at: Sequence[str],
     author: Agent | None = None,
+    finish: FinishRoute | None = None,
     concurrency: int | None = None,
     state: type[Any] = RunState,
 ) -> StateGraph[Any, Any, Any, Any]:
@@ -31,22 +33,31 @@ def frame(
 
     `begin` says where a task that was admitted goes: a node of `begins_at`, or `Send`s to such nodes. `author` is the
     agent whose draft is the team's value; it is added with a `guard_exit` behind it where a guard judges the exit or
-    where it may try again. Send to it with `assign.send`. A body without an author goes to `conclude`.
+    where it may try again. Send to it with `assign.send`. A body without an author goes to `conclude`, where the guards
+    of `exit` judge what becomes the value. `finish` says where a run goes that is stopped at its admission.
     """
     _check(name, guards)
     must_be(name, "begins_at", begins_at, Sequence[str])
     must_be(name, "author", author, Agent | None)
-    graph: Any = StateGraph(state, input_schema=Ask, output_schema=Told)
-    way_in = admission(guards, team=name, begin=begin)
-    may_stop = any("admission" in guard.gates or isinstance(guard, Narrows) for guard in guards)
-    ways = (*begins_at, "conclude") if may_stop else begins_at
-    graph.add_node("guard_admission", way_in, destinations=tuple(dict.fromkeys(ways)))
+    graph: Any = StateGraph(_counting_steps(state), input_schema=Ask, output_schema=Told)
+    way_in = admission(guards, team=name, begin=begin, ways=Ways(guards, frozenset(begins_at), author, finish))
+    graph.add_node("guard_admission", way_in, destinations=tuple(dict.fromkeys((*begins_at, "conclude"))))
     graph.add_edge(START, "guard_admission")
-    graph.add_node("conclude", conclude)
+    graph.add_node("conclude", conclude(guards))
     graph.add_edge("conclude", END)
     if author is not None:
         _add_author(graph, author, guards, concurrency)
     return graph
+
+
+def _counting_steps(state: type[Any]) -> type[Any]:
+    """Return the state with what LangGraph counts: `state` itself is data that needs no LangGraph."""
+
+    class Counting(state):
+        remaining_steps: RemainingSteps
+
+    Counting.__name__ = Counting.__qualname__ = state.__name__
+    return Counting
 
 
 def _check(name: str, guards: Sequence[Guard]) -> None:
@@ -68,7 +79,7 @@ def _check(name: str, guards: Sequence[Guard]) -> None:
             gates = ", ".join(sorted(given.gates))
             raise BadGraph(
                 f"guard {name_of(given)!r} has `on_trip=Retry(…)`, but judges only at {gates}, "
-                "where nobody has answered yet; say `Finish()`, `Escalate()` or `Refuse()`"
+                "where nobody has answered yet; say `FinishRoute()`, `Escalate()` or `Refuse()`"
             )
 
 

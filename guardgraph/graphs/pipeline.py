@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langgraph.graph import StateGraph
 
 from guardgraph.graphs.frame import frame
-from guardgraph.guards import Depth, Escalate, Grounding, Guard, Schema, must_be
-from guardgraph.nodes import Agent, Stage, agent_node, asks_again, exit_gate, retried, send, stage_gate
+from guardgraph.guards import Depth, Grounding, Guard, Schema, must_be
+from guardgraph.nodes import Agent, Stage, agent_node, asks_again, exit_gate, retried, send, stage_gate, unreached
 from guardgraph.state import BadGraph
 
 __all__ = ("pipeline",)
@@ -35,21 +35,25 @@ def pipeline(
     line = [stage if isinstance(stage, Stage) else Stage(stage) for stage in stages]
     _check(line)
     first, last = line[0].agent, line[-1].agent
-    graph: Any = frame(name, guards=placed, begin=lambda state: [send(first, state)], begins_at=[first.name])
+    graph: Any = frame(
+        name,
+        guards=placed,
+        begin=lambda state: [send(first, state)],
+        begins_at=[first.name],
+        finish=unreached(line),
+    )
     judged_at_exit = any("exit" in guard.gates for guard in placed)
-    end = "guard_exit" if judged_at_exit else "conclude"
+    end: Literal["guard_exit", "conclude"] = "guard_exit" if judged_at_exit else "conclude"
     handoff = "guard_handoff" if any("handoff" in guard.gates for guard in placed) else "collect"
-    stops = any("handoff" in guard.gates and isinstance(guard.on_trip, Escalate) for guard in placed)
     grounded = any(isinstance(guard, Grounding) for guard in placed)
-    for stage, following in zip(line, [*line[1:], None], strict=True):
+    for number, stage in enumerate(line, 1):
         gate = f"{handoff}_{stage.agent.name}"
         for agent in stage.agent.line:
             graph.add_node(agent.name, agent_node(agent, evidence=grounded))
             graph.add_edge(agent.name, gate)
-        ways = [*retried([stage.agent], placed, gate="handoff"), following.agent.name if following else end]
-        if stage.critical or stops:
-            ways.append("conclude")
-        node = stage_gate(placed, stage=stage, following=following, end=end)
+        on = line[number].agent.name if line[number:] else end
+        ways = (*retried([stage.agent], placed, gate="handoff"), on, "conclude")
+        node = stage_gate(placed, stage=stage, following=line[number:], end=end)
         graph.add_node(gate, node, destinations=tuple(dict.fromkeys(ways)))
     if judged_at_exit:
         again = [agent.name for agent in last.line] if asks_again(placed, gate="exit") else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,16 +15,22 @@ from guardgraph.guards import Convergence, Depth, Grounding, Guard, Limits, Sche
 from guardgraph.nodes import (
     Agent,
     Scene,
+    Ways,
     agent_node,
     dispatch_gate,
+    early_stop,
     gate,
+    note_stop,
+    nothing_to_send,
+    open_gaps,
     retried,
     round_gate,
     send,
+    to_the_end,
     unsettled,
     worker_pieces,
 )
-from guardgraph.state import BadGraph, Ending, Plan
+from guardgraph.state import BadGraph, Plan
 
 __all__ = ("supervisor",)
 
@@ -64,23 +70,21 @@ def supervisor(
     planner = _planning(planner)
     staff = worker_pieces(workers)
 
+    names = frozenset(agent.name for head in (planner, *([synthesizer] if synthesizer else [])) for agent in head.line)
+
     def next_round(scene: Scene) -> Command[Any]:
-        if scene.is_late:
-            ending = Ending(status="degraded", stopped_by="Deadline", reason="the time for work is over")
-            known = {"ending": ending} if scene.state.get("gaps") else {}
-            return Command(update=known, goto=finish({**scene.state, **known}))
         coming = {"round": (scene.state.get("round") or 1) + 1}
-        return Command(update=coming, goto=[send(planner, {**scene.state, **coming}, extra=staff)])
+        later = replace(scene, state={**scene.state, **coming})
+        stop = early_stop(later, placed, steps=ways.steps_of_work) or nothing_to_send(later)
+        if stop is None:
+            return Command(update=coming, goto=[send(planner, later.state, extra=staff)])
+        if not open_gaps(scene.state):  # with nothing missing, nobody needs another round
+            return Command(goto=to_the_end(scene.state, synthesizer))
+        known = {"ending": stop, "verdicts": [note_stop(scene, stop)]}
+        return Command(update=known, goto=to_the_end({**scene.state, **known}, synthesizer))
 
     def after_work(scene: Scene) -> Any:
         return dispatch if unsettled(scene.state, scene.state.get("plan")) else next_round(scene)
-
-    def finish(state: Mapping[str, Any]) -> Any:
-        ending = state.get("ending")
-        idle = not state.get("accepted") and (state.get("gaps") or ending is not None)
-        if synthesizer is None or idle or (ending is not None and ending.status != "degraded"):
-            return "conclude"
-        return [send(synthesizer, state)]
 
     graph: Any = frame(
         name,
@@ -93,19 +97,26 @@ def supervisor(
     has_round = any("round" in guard.gates for guard in placed)
     dispatch = "guard_dispatch" if any("dispatch" in guard.gates for guard in placed) else "dispatch"
     collect = "guard_handoff" if any("handoff" in guard.gates for guard in placed) else "collect"
-    ends = (synthesizer.name,) if synthesizer else ()
-    planners = retried([planner], placed, gate="round")
+    hands, planners = [worker.name for worker in workers], [agent.name for agent in planner.line]
+    ways = Ways(placed, frozenset([dispatch, *hands, *planners]), synthesizer)
+    ends = (synthesizer.name, "conclude") if synthesizer else ("conclude",)
+    again = retried([planner], placed, gate="round")
     for agent in planner.line:
         graph.add_node(agent.name, agent_node(agent, writes=lambda r: {"plans": [r]}, concurrency=concurrency))
         graph.add_edge(agent.name, "guard_round" if has_round else dispatch)
     if has_round:
-        rounds = round_gate(placed, planner=planner, workers=workers, go=dispatch, finish=finish)
-        graph.add_node("guard_round", rounds, destinations=_ways(dispatch, *planners, *ends, "conclude"))
+        rounds = round_gate(placed, planner=planner, names=names, go=dispatch, ways=ways)
+        graph.add_node("guard_round", rounds, destinations=_ways(dispatch, *again, *ends))
     sender = dispatch_gate(
-        placed, planner=planner, workers=workers, next_round=next_round, finish=finish, reads_plan=not has_round
+        placed,
+        planner=planner,
+        workers=workers,
+        names=names,
+        next_round=next_round,
+        ways=ways,
+        reads_plan=not has_round,
     )
-    hands = [worker.name for worker in workers]
-    graph.add_node(dispatch, sender, destinations=_ways(*hands, *planners, planner.name, *ends, "conclude"))
+    graph.add_node(dispatch, sender, destinations=_ways(*hands, *again, planner.name, *ends))
     grounded = any(isinstance(guard, Grounding) for guard in placed)
     for worker in workers:
         for agent in worker.line:
@@ -113,8 +124,8 @@ def supervisor(
             graph.add_edge(agent.name, collect)
     graph.add_node(
         collect,
-        gate(placed, agents=workers, then=after_work),
-        destinations=_ways(*retried(workers, placed, gate="handoff"), dispatch, planner.name, *ends, "conclude"),
+        gate(placed, agents=workers, then=after_work, goes=[dispatch, planner.name], author=synthesizer),
+        destinations=_ways(*retried(workers, placed, gate="handoff"), dispatch, planner.name, *ends),
     )
     return graph
 

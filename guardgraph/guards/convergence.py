@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -22,8 +21,8 @@ class Convergence:
     """Stop a planner that wants more than `rounds` rounds, or that proposes again what it has proposed before.
 
     A plan is the same when it asks for the same work (goal and inputs) of the same skills, whatever its ids, its order
-    and its white space. A planner that is content after `rounds` rounds ends the run as completed; one that wants
-    another is stopped, and that shows.
+    and its white space. After `rounds` rounds the planner is not asked again: where something is missing then, the
+    outcome is degraded and says so.
     """
 
     rounds: int = 2
@@ -50,10 +49,7 @@ class Convergence:
 
 def _work(plan: Plan) -> _Work:
     """Return what a plan asks for: goal, skill and inputs of each subtask."""
-    return frozenset(
-        (" ".join(subtask.goal.casefold().split()), subtask.skill or "", json.dumps(subtask.inputs, sort_keys=True))
-        for subtask in plan.subtasks
-    )
+    return frozenset(subtask.work for subtask in plan.subtasks)
 
 
 def _earlier(view: View) -> list[tuple[int, _Work]]:

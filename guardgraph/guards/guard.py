@@ -82,21 +82,20 @@ def guard(
     """Make a guard of a function that returns `None` (pass) or the reason why its subject must not go on.
 
     Raises `BadGraph` where it stands without its parentheses, for a gate that does not exist, for an `on_trip` that is
-    none, and for an async function.
+    none, for what is no function, and for an async function.
     """
-    gates: tuple[Gate, ...] = (at,) if isinstance(at, str) else tuple(at)
     if bare:
         raise BadGraph('`@guard` needs to know where it judges: write `@guard(at="handoff")`')
-    unknown = [gate for gate in gates if gate not in _GATES]
-    if unknown or not gates:
-        raise BadGraph(f"`at` must name gates out of {', '.join(sorted(_GATES))}; got {at!r}")
+    gates = _gates(at)
     must_be("guard", "on_trip", on_trip, OnTrip | None)
 
     def decorate(function: Callable[[View], str | Verdict | None]) -> FunctionGuard:
+        if isinstance(function, type) or not callable(function):
+            raise BadGraph(f"`@guard` stands before a function that judges a view, got {function!r}")
         name = str(getattr(function, "__name__", type(function).__name__))
         if iscoroutinefunction(function):
             raise BadGraph(f"guard {name!r} is async; a guard is pure, what waits or asks a model is an agent")
-        return FunctionGuard(name, function, frozenset(gates), on_trip or Finish())
+        return FunctionGuard(name, function, gates, on_trip or Finish())
 
     return decorate
 
@@ -104,3 +103,11 @@ def guard(
 def name_of(guard: object) -> str:
     """Return the name by which verdicts and gaps speak of `guard`."""
     return str(getattr(guard, "name", None) or type(guard).__name__)
+
+
+def _gates(at: object) -> frozenset[Gate]:
+    """Return the gates that `at` names, one or several. Raises `BadGraph` for anything else."""
+    named = [at] if isinstance(at, str) else list[object](at) if isinstance(at, tuple | list | set | frozenset) else []
+    if not named or not all(isinstance(gate, str) and gate in _GATES for gate in named):
+        raise BadGraph(f"`at` must name gates out of {', '.join(sorted(_GATES))}; got {at!r}")
+    return frozenset(cast("list[Gate]", named))

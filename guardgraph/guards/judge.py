@@ -37,7 +37,7 @@ class Judgement(NamedTuple):
 def judge(guards: Sequence[Guard], view: View) -> Judgement:
     """Ask the guards of `view.gate` one after the other; the first trip ends it.
 
-    A guard that raises trips, and so does one that answers anything but a `Verdict`.
+    A guard that raises trips, also with a `SystemExit`, and so does one that answers anything but a `Verdict`.
     """
     alerts: list[Verdict] = []
     for guard in guards:
@@ -61,14 +61,17 @@ def narrowed(guard: Guard, view: View) -> Allowance | Guard:
 
 def _ask(guard: Guard, view: View) -> Verdict:
     verdict = _answer(guard, guard, view, Verdict)
-    return view.verdict(guard, trips=True, reason=verdict) if isinstance(verdict, str) else verdict
+    if isinstance(verdict, str):
+        return view.verdict(guard, trips=True, reason=verdict)
+    unsaid = verdict.action == "trip" and not verdict.reason.strip()
+    return verdict.model_copy(update={"reason": "no reason given"}) if unsaid else verdict
 
 
 def _answer(guard: Guard, ask: Callable[[View], object], view: View, kind: type[_Said]) -> _Said | str:
     """Return what a guard answers, or the reason why that is none: what cannot judge must not let pass."""
     try:
         said = ask(view)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"guard {name_of(guard)!r} raised {error_text(error)}"
     if isinstance(said, kind):
         return said

@@ -14,11 +14,16 @@ __all__ = ("Limits",)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Cap the subtasks, messages and model calls of the team and all teams below it; `None` sets no cap."""
+    """Cap the subtasks, messages and model calls of the team and all teams below it; `None` sets no cap.
+
+    `visits` is how often each gate of the team may be reached in one run before the run is concluded, not counting the
+    attempts at planned subtasks, which the plan bounds; it holds also without this guard.
+    """
 
     subtasks: int | None = 1_000
     messages: int | None = None
     calls: int | None = None
+    visits: int = 100
     on_trip: OnTrip = Finish()
     gates = frozenset[Gate]({"dispatch"})
 
@@ -28,6 +33,8 @@ class Limits:
             limit = getattr(self, name)
             if limit is not None and limit < 0:
                 raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
+        if self.visits < 1:
+            raise BadGraph(f"`visits` must be at least 1, got {self.visits!r}")
 
     def narrow(self, view: View) -> Allowance:
         """Return an allowance with these caps."""

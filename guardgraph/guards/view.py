@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import JsonValue
 
+from guardgraph.guards.read_only import ReadOnlyMapping
 from guardgraph.state import Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
 __all__ = ("Subject", "View")
@@ -27,7 +29,7 @@ class View:
     now: datetime
     """The time, in UTC."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The team's state; see `RunState`."""
+    """The team's state; see `RunState`. It can be read only, as deep as lists, dicts and sets lie in it."""
     allowance: Allowance = Allowance()
     """All that the team may spend."""
     left: Allowance = Allowance()
@@ -42,6 +44,12 @@ class View:
     """The teams above, outermost first."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.state, ReadOnlyMapping):
+            object.__setattr__(self, "state", ReadOnlyMapping(self.state))
+        if not isinstance(self.sources, MappingProxyType):
+            object.__setattr__(self, "sources", MappingProxyType(self.sources))
 
     @property
     def subject_id(self) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from guardgraph.nodes.abandoned import (
+    AbandonScope,
+    redirect_calls,
+)
 from guardgraph.nodes.admission import (
     Route,
     admission,
@@ -10,12 +14,15 @@ from guardgraph.nodes.admission import (
 from guardgraph.nodes.agent import (
     Agent,
     AgentKind,
+    input_keys,
 )
 from guardgraph.nodes.agent_node import (
     agent_node,
 )
 from guardgraph.nodes.apart import (
+    CancelToken,
     TimedOut,
+    WorkCancelled,
     aawait,
     arun,
     outlast,
@@ -32,6 +39,7 @@ from guardgraph.nodes.attempt import (
     answered,
     failed,
     gap_of,
+    handed_over,
     result_id,
 )
 from guardgraph.nodes.body import (
@@ -44,14 +52,25 @@ from guardgraph.nodes.bounds import (
     fit,
     rooms_of,
 )
+from guardgraph.nodes.call import (
+    Call,
+    bound_of,
+    cost_of,
+    generations_of,
+    names_of,
+    risk_of,
+    schema_tokens,
+)
 from guardgraph.nodes.conclude import (
     conclude,
     exit_gate,
+    open_gaps,
     outcome_of,
 )
 from guardgraph.nodes.dispatch import (
     Selection,
     dispatch_gate,
+    nothing_to_send,
     select,
     unsettled,
 )
@@ -66,13 +85,21 @@ from guardgraph.nodes.flights import (
     rivals_of,
 )
 from guardgraph.nodes.gate import (
-    Then,
     gate,
-    go_on,
     new_results,
+)
+from guardgraph.nodes.in_flight import (
+    InFlight,
+    Risk,
+    held_back,
 )
 from guardgraph.nodes.inherited import (
     inherited,
+)
+from guardgraph.nodes.messages import (
+    Asked,
+    asked_in,
+    final_update,
 )
 from guardgraph.nodes.meter import (
     AsyncMeter,
@@ -102,10 +129,19 @@ from guardgraph.nodes.prices import (
 from guardgraph.nodes.render import (
     render,
 )
+from guardgraph.nodes.reported import (
+    CACHED,
+    UsageReport,
+    messages_of,
+    report_of,
+    was_cut,
+)
 from guardgraph.nodes.review import (
     Again,
     Review,
     asks_again,
+    gaps_within,
+    request_of,
     retried,
     review,
 )
@@ -113,6 +149,11 @@ from guardgraph.nodes.rounds import (
     PlanRead,
     read_plan,
     round_gate,
+    take_read,
+)
+from guardgraph.nodes.route_answer import (
+    RouteAnswer,
+    read_answer,
 )
 from guardgraph.nodes.said import (
     last_text,
@@ -124,6 +165,7 @@ from guardgraph.nodes.scene import (
     work_until,
 )
 from guardgraph.nodes.services import (
+    IDLE_RUNS,
     KEY,
     Here,
     Services,
@@ -139,37 +181,62 @@ from guardgraph.nodes.slots import (
 from guardgraph.nodes.stage import (
     Stage,
     stage_gate,
+    unreached,
 )
 from guardgraph.nodes.tab import (
     AllowanceSpent,
     Tab,
+)
+from guardgraph.nodes.trace_run import (
+    TraceRun,
+)
+from guardgraph.nodes.ways import (
+    FinishRoute,
+    Then,
+    Ways,
+    early_stop,
+    last_round,
+    note_stop,
+    to_the_end,
+    too_few_steps,
+    too_many_visits,
 )
 from guardgraph.nodes.work import (
     Work,
 )
 
 __all__ = (
+    "CACHED",
+    "IDLE_RUNS",
     "KEY",
+    "AbandonScope",
     "Again",
     "Agent",
     "AgentKind",
     "AllowanceSpent",
+    "Asked",
     "AsyncMeter",
     "Body",
     "Booking",
+    "Call",
+    "CancelToken",
     "Costs",
     "Event",
     "EventKind",
+    "FinishRoute",
     "Flight",
     "Here",
+    "InFlight",
     "Invalid",
     "Meter",
     "Notice",
     "PlanRead",
     "Price",
     "Review",
+    "Risk",
     "Room",
     "Route",
+    "RouteAnswer",
     "Scene",
     "Selection",
     "Services",
@@ -179,8 +246,12 @@ __all__ = (
     "Then",
     "Ticket",
     "TimedOut",
+    "TraceRun",
     "Turn",
+    "UsageReport",
+    "Ways",
     "Work",
+    "WorkCancelled",
     "aawait",
     "accepted_of",
     "admission",
@@ -188,36 +259,56 @@ __all__ = (
     "answered",
     "applied",
     "arun",
+    "asked_in",
     "asks_again",
     "body_of",
+    "bound_of",
     "conclude",
+    "cost_of",
     "dispatch_gate",
+    "early_stop",
     "enter",
     "exit_gate",
     "failed",
+    "final_update",
     "fit",
     "forget_run",
     "gap_of",
     "gap_piece",
+    "gaps_within",
     "gate",
-    "go_on",
+    "generations_of",
+    "handed_over",
+    "held_back",
     "here_of",
     "inherited",
+    "input_keys",
+    "last_round",
     "last_text",
     "may_start",
+    "messages_of",
     "model_body",
+    "names_of",
     "new_results",
+    "note_stop",
+    "nothing_to_send",
+    "open_gaps",
     "outcome_of",
     "outlast",
     "pieces_of",
     "place_of",
     "price_of",
+    "read_answer",
     "read_plan",
+    "redirect_calls",
     "render",
+    "report_of",
+    "request_of",
     "result_id",
     "result_piece",
     "retried",
     "review",
+    "risk_of",
     "rivals_of",
     "role_of",
     "rooms_of",
@@ -225,15 +316,22 @@ __all__ = (
     "run",
     "run_coroutine",
     "scene_of",
+    "schema_tokens",
     "select",
     "send",
     "send_subtask",
     "services_of",
     "stage_gate",
+    "take_read",
     "task_of",
     "titles_of",
+    "to_the_end",
+    "too_few_steps",
+    "too_many_visits",
+    "unreached",
     "unsettled",
     "until_of",
+    "was_cut",
     "work_until",
     "worker_pieces",
 )

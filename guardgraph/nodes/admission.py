@@ -12,13 +12,16 @@ from langgraph.types import Command, Overwrite, Send
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards import Guard, View, narrowed
+from guardgraph.nodes.messages import asked_in
 from guardgraph.nodes.scene import scene_of
 from guardgraph.nodes.services import Here, here_of
+from guardgraph.nodes.ways import Ways
 from guardgraph.state import Allowance, BadInput, Piece, Position, Task, new_id
 
 __all__ = ("Route", "admission", "task_of")
 
-_LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks")
+_LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed")
+_MAPPINGS = ("requests", "visits")
 _RESERVE = "reserve"
 
 Route = Callable[[Mapping[str, Any]], str | list[Send]]
@@ -31,7 +34,7 @@ def task_of(asked: object) -> Task:
     if isinstance(asked, str):
         asked = {"goal": asked}
     if asked is None:
-        raise BadInput('no task: pass {"task": "what is to be done"} or {"task": {"goal": "…"}}')
+        raise BadInput('no task: pass {"task": "what is to be done"}, {"task": {"goal": "…"}} or {"messages": […]}')
     if not isinstance(asked, Mapping):
         raise BadInput(f"a task is a text, a Task or a mapping of its fields, got {type(asked).__name__}")
     try:
@@ -42,33 +45,53 @@ def task_of(asked: object) -> Task:
         ) from error
 
 
-def admission(guards: Sequence[Guard], *, team: str, begin: Route, stop: str = "conclude") -> Callable[..., Any]:
+def admission(guards: Sequence[Guard], *, team: str, begin: Route, ways: Ways) -> Callable[..., Any]:
     """Return the node `guard_admission` of a team.
 
     It validates the task, mints the run id, narrows the allowance, resets all that belongs to one run, and asks the
-    guards of `admission`. Then it goes where `begin` says, or to `stop`.
+    guards of `admission`. Then it goes where `begin` says, by the `ways` that there are, or to the end.
     """
 
     def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-        task, here = task_of(state.get("task")), here_of(config)
+        here = here_of(config)
+        try:
+            asked = asked_in(state)
+            task = task_of(asked.task)
+            given = [piece for piece in _background(state.get("background")) if piece not in asked.background]
+        except BadInput as error:  # raised in `conclude`, so that the thread forgets what does not fit
+            return Command(update=_unfit(state, error), goto="conclude")
         now = here.services.clock() if here else datetime.now(UTC)
-        background = _background(state.get("background"))
+        background = [*given, *asked.background]
         position, unable = _position(team, guards, here, now, task)
         fresh: dict[str, Any] = {"task": task, "position": position, "background": background, "round": 1}
+        if state.get("remaining_steps") is not None:
+            fresh["remaining_steps"] = state["remaining_steps"]
+        fresh["seen"] = [task.id, *asked.seen]
         scene = scene_of(fresh, config)
         judgement = scene.judge([*unable, *guards], "admission", task)
         verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
-        update = {
-            **dict.fromkeys(_LISTS, Overwrite([])),
-            **fresh,
-            **dict.fromkeys(("plan", "draft", "ending", "outcome")),
-            "verdicts": Overwrite(verdicts),
-        }
-        if judgement.trip is None:
-            return Command(update=update, goto=begin(fresh))
-        return Command(update={**update, "ending": judgement.ending(otherwise="failed")}, goto=stop)
+        ending = judgement.ending(otherwise="failed")
+        known = {"verdicts": verdicts}
+        way = ways.end(scene, known, ending) if ending else ways.take(scene, known, lambda after: begin(after.state))
+        return Command(update=_afresh(fresh, way.update), goto=way.goto)
 
     return guard_admission
+
+
+def _unfit(state: Mapping[str, Any], error: BadInput) -> dict[str, Any]:
+    """Return the update that takes an input which does not fit out of the thread."""
+    messages = state.get("messages") or ()
+    seen = [str(message.id) for message in messages[-1:] if getattr(message, "id", None)]
+    gone = dict.fromkeys(("task", "plan", "draft", "ending", "outcome"))
+    return {**gone, "background": [], "seen": ["", *seen], "unfit": str(error)}
+
+
+def _afresh(fresh: Mapping[str, Any], update: Any) -> dict[str, Any]:
+    """Return the first update of a run: what an earlier run on the thread has left is gone."""
+    written = {**fresh, **dict.fromkeys(("plan", "draft", "ending", "outcome", "unfit")), **update}
+    written.pop("remaining_steps", None)
+    lists = {name: Overwrite(written.get(name) or []) for name in _LISTS}
+    return {**written, **lists, **{name: Overwrite(written.get(name) or {}) for name in _MAPPINGS}}
 
 
 def _background(given: Any) -> list[Piece]:

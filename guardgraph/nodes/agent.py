@@ -16,9 +16,9 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
 
 from guardgraph.guards import check_fields
-from guardgraph.state import Amount, BadGraph, Request, Told
+from guardgraph.state import Amount, BadGraph, Outcome, Request
 
-__all__ = ("Agent", "AgentKind")
+__all__ = ("Agent", "AgentKind", "input_keys")
 
 _CHECKED = (
     "instructions",
@@ -35,6 +35,9 @@ _CHECKED = (
     "tell",
 )
 """What is checked against its annotation; the rest has checks of its own."""
+
+_ASKED = ("task", "messages")
+"""By which of its inputs a team is asked."""
 
 AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"]
 
@@ -91,12 +94,12 @@ class Agent:
 
     @property
     def kind(self) -> AgentKind:
-        """What it is made of; a `team` is one of our own graphs."""
+        """What it is made of; a `team` is a graph that tells an `Outcome`, as our own do."""
         if self.model is not None:
             return "model"
         graph = _bare(self.run)
         if isinstance(graph, CompiledStateGraph):
-            if graph.builder.output_schema is Told and self.ask is None:
+            if self.ask is None and _tells_outcome(graph):
                 return "team"
             return "messages" if "messages" in graph.channels and self.ask is None else "graph"
         return "runnable" if isinstance(self.run, Runnable) else "function"
@@ -112,6 +115,18 @@ class Agent:
     def line(self) -> tuple[Agent, ...]:
         """The agent, its fallback, the fallback of that, and so on."""
         return (self, *(self.fallback.line if self.fallback else ()))
+
+
+def _tells_outcome(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
+    """Tell whether a graph takes a task or messages, and tells an `Outcome` at its end."""
+    told = getattr(graph.channels.get("outcome"), "ValueType", None)
+    return told is Outcome and "outcome" in graph.output_channels and not input_keys(graph).isdisjoint(_ASKED)
+
+
+def input_keys(run: Any) -> frozenset[str]:
+    """Return the names of what a compiled graph takes as its input."""
+    builder = _bare(run).builder
+    return frozenset(builder.schemas[builder.input_schema])
 
 
 def _bare(run: Any) -> Any:

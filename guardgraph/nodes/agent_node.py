@@ -5,32 +5,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 from typing import Any
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
-from langgraph.errors import GraphBubbleUp
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.runtime import get_runtime
 
 from guardgraph.nodes import apart
 from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.attempt import Invalid, answered, failed
+from guardgraph.nodes.attempt import Invalid, answered, failed, handed_over, result_id
 from guardgraph.nodes.body import body_of
 from guardgraph.nodes.pieces import pieces_of
 from guardgraph.nodes.place import place_of, role_of, until_of
 from guardgraph.nodes.services import Services, here_of, services_of
 from guardgraph.nodes.slots import Ticket
 from guardgraph.nodes.tab import AllowanceSpent
+from guardgraph.nodes.trace_run import TraceRun
 from guardgraph.nodes.work import Work
 from guardgraph.state import (
     AgentError,
     ErrorKind,
+    PatternError,
     Position,
     Request,
     Result,
     StorageError,
+    Unserializable,
     Usage,
     error_place,
     error_text,
+    new_id,
 )
 
 __all__ = ("agent_node",)
@@ -59,7 +65,12 @@ def agent_node(
 
 class _AgentNode(RunnableLambda[Any, Any]):
     """Serves `invoke` and `ainvoke` itself: that costs no more than a plain function, and LangGraph still finds the
-    graph that an agent runs, since the function given to `RunnableLambda` names it."""
+    graph that an agent runs, since the function given to `RunnableLambda` names it.
+
+    Under `astream_events` and `astream_log` LangGraph calls `astream` instead: all ways to stream go through both."""
+
+    stream, astream = Runnable[Any, Any].stream, Runnable[Any, Any].astream
+    transform, atransform = Runnable[Any, Any].transform, Runnable[Any, Any].atransform
 
     def __init__(
         self,
@@ -98,19 +109,23 @@ class _AgentNode(RunnableLambda[Any, Any]):
         finally:
             await work.aend()
 
-    @staticmethod
-    def _services(given: Mapping[str, Any], config: RunnableConfig) -> Services:
+    def _services(self, given: Any, config: RunnableConfig) -> Services:
+        if not isinstance(given, Mapping) or "position" not in given or not ("request" in given or "task" in given):
+            what = f"agent {self.agent.name!r} was sent what is no request (`send` and `send_subtask` make one)"
+            raise PatternError(what, node=self.agent.name)
         return services_of(here_of(config), _as(Position, given["position"]).run_id)
 
     def _prepared(self, given: Mapping[str, Any], config: RunnableConfig, services: Services) -> Work:
         team, here = _as(Position, given["position"]), here_of(config)
         services.ensure_open(team)
-        request = _as(Request, given["request"]) if "request" in given else _composed(given)
+        asked = _as(Request, given["request"]) if "request" in given else _composed(given)
+        request = asked.model_copy(update={"id": result_id(self.agent.name, asked, _execution())})
         me = place_of(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(here.slots if here else ()))
         until = until_of(me, services)
         return Work(
             agent=self.agent,
+            asked=asked,
             request=request.model_copy(update={"allowance": me.allowance, "path": me.path, "key": me.account}),
             services=services,
             me=me,
@@ -138,45 +153,51 @@ class _AgentNode(RunnableLambda[Any, Any]):
             usd=None if result.usage.usd is None else str(result.usage.usd),
             error=result.error.message if result.error else None,
         )
-        return self.writes(result)
+        return {**self.writes(result), "requests": {result.id: work.asked}}
 
     def _work(self, work: Work) -> Result:
-        request = work.request
-        config, context = work.inherited(on_a_loop=self.body.call is None)
         call: Any = self.body.call
         acall: Any = self.body.acall
-        try:
-            if call is not None:
-                raw = apart.run(lambda: context.run(call, request, config), timeout=work.time)
-            else:
-                raw = apart.run_coroutine(acall(request, config), timeout=work.time, context=context)
-        except BaseException as error:
-            if not _is_the_agents(error):
-                raise
-            return self._failed(work, error)
-        return self._answered(work, raw)
+        with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
+            work.config = trace.config
+            config, context = work.inherited()
+            done, token = partial(call or acall, work.request, config), work.token
+            try:
+                if call is not None:
+                    raw = apart.run(done, timeout=work.time, context=context, token=token)
+                else:
+                    raw = apart.run_coroutine(done(), timeout=work.time, context=context, token=token)
+            except BaseException as raised:
+                error = work.services.unstorable(raised) or raised
+                if not _is_the_agents(error):
+                    raise
+                return trace.tell(self._failed(work, error), error)
+            return trace.tell(self._answered(work, raw))
 
     async def _awork(self, work: Work) -> Result:
-        request = work.request
-        config, context = work.inherited(on_a_loop=True)
         call: Any = self.body.call
         acall: Any = self.body.acall
-        try:
-            if acall is not None:
-                raw = await apart.aawait(acall(request, config), timeout=work.time, context=context)
-            else:
-                raw = await apart.arun(lambda: context.run(call, request, config), timeout=work.time)
-        except BaseException as error:
-            if not _is_the_agents(error):
-                raise
-            failure = error
-            return await work.services.off_loop(lambda: self._failed(work, failure))
-        return await work.services.off_loop(lambda: self._answered(work, raw))
+        async with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
+            work.config = trace.config
+            config, context = work.inherited()
+            done, token = partial(acall or call, work.request, config), work.token
+            try:
+                if acall is not None:
+                    raw = await apart.aawait(done(), timeout=work.time, context=context, token=token)
+                else:
+                    raw = await apart.arun(done, timeout=work.time, context=context, token=token)
+            except BaseException as raised:
+                failure = work.services.unstorable(raised) or raised
+                if not _is_the_agents(failure):
+                    raise
+                return trace.tell(await work.services.off_loop(lambda: self._failed(work, failure)), failure)
+            return trace.tell(await work.services.off_loop(lambda: self._answered(work, raw)))
 
     def _answered(self, work: Work, raw: object) -> Result:
         tab = work.tab
         if tab is not None and tab.ending is not None:
             raise tab.ending
+        work.add(raw)
         stopped = tab.stopped if tab else None
         return answered(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
 
@@ -186,6 +207,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         if tab is not None and tab.ending is not None:
             raise tab.ending from error
         usage = work.usage()
+        if isinstance(error, ParentCommand):
+            return handed_over(self.agent, work.request, error.args[0], usage=usage)
         if isinstance(error, apart.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
             return failed(self.agent, work.request, AgentError(kind=work.limit, message=why), usage=usage)
@@ -207,14 +230,22 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
 def _is_the_agents(error: BaseException) -> bool:
     """Tell whether an error becomes a result; all others leave the node."""
-    if isinstance(error, GraphBubbleUp):  # an interrupt, or a command to a parent graph
-        return isinstance(error, AllowanceSpent)
+    if isinstance(error, GraphBubbleUp):  # an interrupt, or a run that is told to stop
+        return isinstance(error, AllowanceSpent | ParentCommand)
+    if isinstance(error, Unserializable):  # what a graph of its own would have stored; the team's state holds JSON
+        return True
     return not isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError)
 
 
 def _as(word: Any, given: Any) -> Any:
     """Return what the state holds as a word; some checkpointers give dicts back."""
     return given if isinstance(given, word) else word.model_validate(given)
+
+
+def _execution() -> str:
+    """Return what tells one execution of a node from all others; the same when it runs again after a crash."""
+    info = get_runtime().execution_info
+    return (info.task_id.replace("-", "") if info is not None and info.task_id else new_id())[-12:]
 
 
 def _composed(state: Mapping[str, Any]) -> Request:

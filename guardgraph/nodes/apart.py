@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -12,7 +12,11 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
-__all__ = ("TimedOut", "aawait", "arun", "outlast", "run", "run_coroutine")
+from langgraph.errors import GraphDrained
+
+from guardgraph.nodes.abandoned import AbandonScope, redirect_calls
+
+__all__ = ("CancelToken", "TimedOut", "WorkCancelled", "aawait", "arun", "outlast", "run", "run_coroutine")
 
 _GRACE = 0.4
 _PATIENCE = 5.0
@@ -25,19 +29,72 @@ class TimedOut(Exception):
     """The work took longer than it may; it was left behind."""
 
 
-def run(work: Callable[[], Any], *, timeout: float | None) -> Any:
-    """Do sync `work` in a daemon thread and wait for it, at most `timeout` seconds."""
-    return _wait(_start(work), timeout)
+class WorkCancelled(GraphDrained):
+    """The work was cancelled by its `CancelToken`: it has no result, and runs again when its thread is resumed."""
 
 
-async def arun(work: Callable[[], Any], *, timeout: float | None) -> Any:
-    """Do sync `work` in a daemon thread without blocking the event loop."""
-    return await aawait(_wrapped(_start(work)), timeout=timeout)
+class CancelToken:
+    """Cancels the work that it was given to, from any thread. What has ended by then keeps its result."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._cancel: Callable[[], None] | None = None
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        """Cancel the work, now or as soon as it begins."""
+        with self._lock:
+            self._is_cancelled, cancel = True, self._cancel
+        if cancel is not None:
+            cancel()
+
+    def bind(self, cancel: Callable[[], None]) -> None:
+        """Say what cancels the work; it may be called more than once."""
+        with self._lock:
+            self._cancel, is_cancelled = cancel, self._is_cancelled
+        if is_cancelled:
+            cancel()
+
+
+def run(
+    work: Callable[[], Any],
+    *,
+    timeout: float | None,
+    context: Context | None = None,
+    token: CancelToken | None = None,
+) -> Any:
+    """Do sync `work` (in `context`) in a daemon thread and wait for it, at most `timeout` seconds."""
+    context = context or copy_context()
+    scope = AbandonScope.begin(context)
+    done = _start(work, context)
+    try:
+        return _wait(_or_cancelled(done, token), timeout)
+    finally:
+        if not done.done():
+            scope.abandon()
+
+
+async def arun(
+    work: Callable[[], Any],
+    *,
+    timeout: float | None,
+    context: Context | None = None,
+    token: CancelToken | None = None,
+) -> Any:
+    """Do sync `work` (in `context`) in a daemon thread without blocking the event loop."""
+    context = context or copy_context()
+    scope = AbandonScope.begin(context)
+    done = _start(work, context)
+    try:
+        return await aawait(_wrapped(_or_cancelled(done, token)), timeout=timeout)
+    finally:
+        if not done.done():
+            scope.abandon()
 
 
 async def outlast(work: Callable[[], Any]) -> Any:
     """Do brief sync `work` in a thread, to its end also where the one who waits is cancelled meanwhile."""
-    done = asyncio.wrap_future(_start(work))
+    done = asyncio.wrap_future(_start(work, copy_context()))
     cancelled: asyncio.CancelledError | None = None
     while not done.done():
         try:
@@ -50,20 +107,35 @@ async def outlast(work: Callable[[], Any]) -> Any:
     return done.result()
 
 
-def run_coroutine(work: Coroutine[Any, Any, Any], *, timeout: float | None, context: Context | None = None) -> Any:
+def run_coroutine(
+    work: Coroutine[Any, Any, Any],
+    *,
+    timeout: float | None,
+    context: Context | None = None,
+    token: CancelToken | None = None,
+) -> Any:
     """Do async `work` for a sync caller, on one event loop that all such callers share in a daemon thread."""
     done: Future[Any] = Future()
     until = None if timeout is None else monotonic() + timeout
     leash = _begun(work, context or copy_context(), done, until)
+    leash.bind(token)
     timeout = None if until is None else max(until - monotonic(), 0)
     try:
         return _wait(done, timeout)
     except BaseException:  # the time is over, or the one who waits was interrupted
+        if not done.done():
+            leash.scope.abandon()  # from here, since its loop may be blocked
         leash.task.get_loop().call_soon_threadsafe(leash.let_go)
         raise
 
 
-async def aawait(work: Coroutine[Any, Any, Any], *, timeout: float | None, context: Context | None = None) -> Any:
+async def aawait(
+    work: Coroutine[Any, Any, Any],
+    *,
+    timeout: float | None,
+    context: Context | None = None,
+    token: CancelToken | None = None,
+) -> Any:
     """Do async `work` (in `context`) and wait at most `timeout` seconds, even when it swallows its cancellation.
 
     Work that still goes on 0.4 s after it was cancelled is ended where it stands, so that its loop can be closed. That
@@ -71,6 +143,7 @@ async def aawait(work: Coroutine[Any, Any, Any], *, timeout: float | None, conte
     waits for it.
     """
     leash = _Leash(work, context or copy_context())
+    leash.bind(token)
     try:
         finished, _ = await asyncio.wait({leash.task}, timeout=timeout)
     except asyncio.CancelledError:
@@ -79,6 +152,8 @@ async def aawait(work: Coroutine[Any, Any, Any], *, timeout: float | None, conte
     if not finished:
         leash.let_go()
         raise TimedOut
+    if leash.is_cancelled:
+        raise WorkCancelled("cancelled")
     if leash.task.cancelled():
         raise _ended(asyncio.CancelledError())
     return leash.task.result()
@@ -88,9 +163,12 @@ class _Leash:
     """A task that gives `work` its turns until it is cut; then the work gets no more, whatever it catches."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], context: Context) -> None:
-        self._work, self._is_cut = work, False
-        self.task = asyncio.get_running_loop().create_task(self._hold(), context=context)
-        self.task.add_done_callback(self._close)
+        self._work, self._is_cut, self.is_cancelled = work, False, False
+        self.scope = AbandonScope.begin(context)
+        loop = asyncio.get_running_loop()
+        redirect_calls(loop)
+        self.task = loop.create_task(self._hold(), context=context)
+        self.task.add_done_callback(self._close, context=context)  # where it is closed, its code runs once more
 
     def __await__(self) -> Generator[Any, Any, Any]:
         turn: Callable[[Any], Any] = self._work.send
@@ -105,6 +183,7 @@ class _Leash:
             try:
                 turn, given = self._work.send, (yield awaited)
             except GeneratorExit:  # its loop ends
+                self.scope.abandon()
                 self._end()
                 raise
             except BaseException as error:
@@ -112,8 +191,25 @@ class _Leash:
                     raise
                 turn, given = self._work.throw, error
 
+    def bind(self, token: CancelToken | None) -> None:
+        """Let a token cancel the work."""
+        loop = self.task.get_loop()
+
+        def cancel() -> None:
+            with suppress(RuntimeError):  # its loop is closed
+                loop.call_soon_threadsafe(self._cancel)
+
+        if token is not None:
+            token.bind(cancel)
+
+    def _cancel(self) -> None:
+        if not self.task.done():
+            self.is_cancelled = True
+            self.let_go()
+
     def let_go(self) -> None:
         """Cancel the work, and cut it off if that does not end it soon."""
+        self.scope.abandon()
         self.task.cancel()
         self.task.get_loop().call_later(_GRACE, self._cut)
 
@@ -137,9 +233,8 @@ class _Leash:
             task.exception()  # nobody may be left to look at it
 
 
-def _start(work: Callable[[], Any]) -> Future[Any]:
+def _start(work: Callable[[], Any], context: Context) -> Future[Any]:
     done: Future[Any] = Future()
-    context = copy_context()
     done.set_running_or_notify_cancel()  # it cannot be cancelled: a thread has no way to be
 
     def body() -> None:
@@ -154,6 +249,22 @@ def _start(work: Callable[[], Any]) -> Future[Any]:
 
     Thread(target=body, daemon=True, name="guardgraph-agent").start()
     return done
+
+
+def _or_cancelled(done: Future[Any], token: CancelToken | None) -> Future[Any]:
+    """Return a future that ends as `done`, or with `WorkCancelled` where the token is used before that."""
+    if token is None:
+        return done
+    first: Future[Any] = Future()
+    first.set_running_or_notify_cancel()
+
+    def end(error: BaseException | None, result: Any = None) -> None:
+        with suppress(InvalidStateError):  # the other one was first
+            first.set_result(result) if error is None else first.set_exception(error)
+
+    done.add_done_callback(lambda _: end(error) if (error := done.exception()) else end(None, done.result()))
+    token.bind(lambda: end(WorkCancelled("cancelled")))
+    return first
 
 
 def _ended(error: BaseException) -> RuntimeError:
@@ -174,8 +285,12 @@ async def _wrapped(done: Future[Any]) -> Any:
     return await asyncio.wrap_future(done)
 
 
-def _copy(task: asyncio.Task[Any], done: Future[Any]) -> None:
-    if task.cancelled():
+def _copy(leash: _Leash, task: asyncio.Task[Any], done: Future[Any]) -> None:
+    if leash.is_cancelled:
+        if not task.cancelled():
+            task.exception()  # nobody looks at it any more
+        done.set_exception(WorkCancelled("cancelled"))
+    elif task.cancelled():
         done.set_exception(_ended(asyncio.CancelledError()))
     elif (error := task.exception()) is not None:
         done.set_exception(error)
@@ -208,7 +323,7 @@ def _begun(work: Coroutine[Any, Any, Any], context: Context, done: Future[Any], 
 def _begin(work: Coroutine[Any, Any, Any], context: Context, begun: Future[_Leash], done: Future[Any]) -> None:
     if begun.set_running_or_notify_cancel():  # else it has begun on another loop
         leash = _Leash(work, context)
-        leash.task.add_done_callback(lambda task: _copy(task, done))
+        leash.task.add_done_callback(lambda task: _copy(leash, task, done))
         begun.set_result(leash)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from langgraph.types import Command
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.nodes.agent import Agent
@@ -23,7 +24,7 @@ from guardgraph.state import (
     to_json,
 )
 
-__all__ = ("Invalid", "answered", "failed", "gap_of", "result_id")
+__all__ = ("Invalid", "answered", "failed", "gap_of", "handed_over", "result_id")
 
 _NOTHING = "it returned None: did you forget `return`? `Reply(value=None)` says that there is nothing to tell"
 _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
@@ -39,17 +40,19 @@ class Invalid(ValueError):
     """What an agent answered cannot be read as what it declares."""
 
 
-def result_id(agent: str, request: Request) -> str:
-    """Return the id of the result of one attempt; the same when a crashed attempt runs again."""
+def result_id(agent: str, request: Request, execution: str = "") -> str:
+    """Return the id of the result of one attempt: no other `execution` of a node has it."""
     subject = request.subtask.id if request.subtask else f"r{request.round}"
-    return f"{agent}/{subject}#{request.attempt}"
+    return f"{agent}/{subject}#{request.attempt}" + (f".{execution}" if execution else "")
 
 
 def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: Refusal | None) -> Result:
     """Return the result of an attempt that has answered `raw`; after a stop it is only partial.
 
-    A bare `None` is no answer, unless the declared `output` takes it.
+    A bare `None` is no answer, unless the declared `output` takes it. A `Command` is a wish to hand over.
     """
+    if isinstance(raw, Command):
+        return handed_over(agent, request, raw, usage=usage)
     if isinstance(raw, Outcome):
         return _of_team(agent, request, raw, usage)
     reply = raw if isinstance(raw, Reply) else Reply(value=raw)
@@ -81,9 +84,20 @@ def failed(agent: Agent, request: Request, error: AgentError, *, usage: Usage) -
     return _result(agent, request, usage).model_copy(update={"status": status, "error": error, "stopped_by": by})
 
 
+def handed_over(agent: Agent, request: Request, command: Command[Any], *, usage: Usage) -> Result:
+    """Return the result of an attempt that wants others to go on: its gate decides, it is no answer."""
+    goto: Any = command.goto
+    ways = goto if isinstance(goto, list | tuple) else [goto] if goto else []
+    names = tuple(str(getattr(way, "node", way)) for way in ways)
+    told = " and ".join(map(repr, names)) or "nobody"
+    why = f"it wants to hand over to {told}; here nobody takes over: answer, or say what is missing"
+    found = failed(agent, request, AgentError(kind="handoff", message=why), usage=usage)
+    return found.model_copy(update={"handoff": names})
+
+
 def _result(agent: Agent, request: Request, usage: Usage) -> Result:
     return Result(
-        id=result_id(agent.name, request),
+        id=request.id or result_id(agent.name, request),
         agent=agent.name,
         version=agent.version,
         subtask=request.subtask.id if request.subtask else None,
@@ -97,6 +111,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     """Return a nested team's outcome as a result: a degraded team never looks complete from above."""
     team = f"{agent.name}:{request.subtask.id}" if request.subtask else agent.name
     gaps = tuple(gap.model_copy(update={"path": (team, *gap.path)}) for gap in outcome.gaps)
+    is_whole = outcome.status == "completed" and not outcome.gaps
     has_value = outcome.status in ("completed", "degraded")
     value, error = outcome.value, None
     try:
@@ -104,10 +119,10 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     except Exception as unfit:
         found = failed(agent, request, AgentError(kind="invalid", message=_short(unfit)), usage=usage)
         return found.model_copy(update={"gaps": gaps, "stopped_by": outcome.stopped_by})
-    if outcome.status != "completed":
+    if not is_whole:
         why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"
         error = AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}")
-    status = "ok" if outcome.status == "completed" else "partial" if has_value else "failed"
+    status = "ok" if is_whole else "partial" if has_value else "failed"
     return _result(agent, request, usage).model_copy(
         update={
             "status": status,
@@ -144,4 +159,10 @@ def _short(error: Exception) -> str:
 def gap_of(result: Result, *, guard: str | None = None, reason: str | None = None) -> Gap:
     """Return what a result that is not used leaves open."""
     why = reason or (result.error.message if result.error else "no answer")
-    return Gap(subtask=result.subtask or result.agent, agent=result.agent, reason=why, guard=guard or result.stopped_by)
+    return Gap(
+        subtask=result.subtask or result.agent,
+        agent=result.agent,
+        reason=why,
+        guard=guard or result.stopped_by,
+        round=result.round,
+    )

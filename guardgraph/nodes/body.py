@@ -11,11 +11,11 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.agent import Agent, input_keys
 from guardgraph.nodes.attempt import Invalid
 from guardgraph.nodes.render import render
 from guardgraph.nodes.said import last_text
-from guardgraph.state import Outcome, Request, Task
+from guardgraph.state import Outcome, Piece, Request, Task
 
 __all__ = ("Body", "body_of", "model_body")
 
@@ -84,7 +84,7 @@ def _is_async(run: Any) -> bool:
 def _translation(agent: Agent) -> tuple[Callable[[Request], Any], Callable[[Any], Any]]:
     """Return what goes into a graph or Runnable, and what is taken from its output."""
     if agent.kind == "team":
-        return agent.ask or _ask_team, agent.tell or _tell_team
+        return _ask_team if "task" in input_keys(agent.run) else _ask_messages, agent.tell or _tell_team
     if agent.kind == "messages":
         return _ask_messages, agent.tell or _tell_messages
     return agent.ask or _as_it_is, agent.tell or _as_it_is
@@ -95,8 +95,9 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _ask_team(request: Request) -> dict[str, Any]:
+    context = [*request.context, *_refusal(request)]
     if request.subtask is None:
-        return {"task": request.task, "background": list(request.context)}
+        return {"task": request.task, "background": context}
     task = Task(
         id=request.subtask.id,
         goal=request.subtask.goal,
@@ -105,7 +106,14 @@ def _ask_team(request: Request) -> dict[str, Any]:
         categories=request.task.categories,
         origin=request.task.origin or request.task.goal,
     )
-    return {"task": task, "background": [piece for piece in request.context if piece.kind != "worker"]}
+    return {"task": task, "background": [piece for piece in context if piece.kind != "worker"]}
+
+
+def _refusal(request: Request) -> list[Piece]:
+    """Return why the attempt before was refused, as context of a team."""
+    if request.feedback is None:
+        return []
+    return [Piece(kind="background", title="why the attempt before was refused", value=request.feedback, sender="gate")]
 
 
 def _tell_team(output: dict[str, Any]) -> Outcome:

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command, Send
+from langgraph.types import Send
 
 from guardgraph.guards import Escalate, Guard
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.assign import send_subtask
-from guardgraph.nodes.gate import Then, go_on
 from guardgraph.nodes.place import role_of
-from guardgraph.nodes.rounds import read_plan
-from guardgraph.nodes.scene import Scene, applied, scene_of
+from guardgraph.nodes.rounds import read_plan, take_read
+from guardgraph.nodes.scene import Scene, scene_of
+from guardgraph.nodes.ways import Then, Ways, early_stop
 from guardgraph.state import Allowance, Amount, Ending, Gap, Plan, Subtask, Usage, Verdict
 
-__all__ = ("Selection", "dispatch_gate", "select", "unsettled")
+__all__ = ("Selection", "dispatch_gate", "nothing_to_send", "select", "unsettled")
 
 
 @dataclass(slots=True)
@@ -37,8 +37,9 @@ def dispatch_gate(
     *,
     planner: Agent,
     workers: Sequence[Agent],
+    names: frozenset[str],
     next_round: Then,
-    finish: Callable[..., Any],
+    ways: Ways,
     reads_plan: bool,
 ) -> Callable[..., Any]:
     """Return the node that sends subtasks; where no `guard_round` stands before it, it reads the plan itself.
@@ -52,22 +53,34 @@ def dispatch_gate(
         update: dict[str, Any] = {}
         plan: Plan | None = state.get("plan")
         if reads_plan and not unsettled(state, plan):
-            read = read_plan(scene, (), planner, workers)
+            read = read_plan(scene, (), planner, names=names)
+            if read.plan is None:
+                return take_read(scene, read, ways, next_round)
             update, plan = read.update, read.plan
-            if read.again is not None:
-                return Command(update=update, goto=[read.again])
-            if plan is None:
-                return Command(update=update, goto=finish(applied(state, update)))
+        stop = early_stop(scene, guards, steps=ways.steps_of_work)
+        if stop is not None:
+            return ways.stop(scene, update, stop)
         chosen = select(scene, guards, workers, plan or Plan())
-        update = {**update, "verdicts": chosen.verdicts, "gaps": chosen.gaps}
+        update = {
+            **update,
+            "verdicts": [*update.get("verdicts", ()), *chosen.verdicts],
+            "gaps": [*update.get("gaps", ()), *chosen.gaps],
+        }
         if chosen.ending is not None:
-            update["ending"] = chosen.ending
-            return Command(update=update, goto=finish(applied(state, update)))
-        if chosen.sent:
-            return Command(update=update, goto=chosen.sent)
-        return go_on(scene, update, next_round)
+            return ways.end(scene, update, chosen.ending)
+        return ways.take(scene, update, (lambda _: chosen.sent) if chosen.sent else next_round)
 
     return dispatch
+
+
+def nothing_to_send(scene: Scene) -> Ending | None:
+    """Return what ends a run whose planner could plan what it liked: no subtask may be sent any more."""
+    left, depth = scene.left.subtasks, scene.allowance.depth
+    if left is not None and left <= 0:
+        return Ending(status="degraded", stopped_by="Limits", reason="no subtasks left")
+    if depth is not None and scene.position.depth + 1 > depth:
+        return Ending(status="degraded", stopped_by="Depth", reason=f"nobody may work below level {depth}")
+    return None
 
 
 def unsettled(state: Mapping[str, Any], plan: Plan | None) -> list[Subtask]:

@@ -10,7 +10,7 @@ from guardgraph.state.word import Word
 
 __all__ = ("Event", "EventKind")
 
-EventKind = Literal["agent_started", "agent_finished", "model_called", "verdict", "run_finished"]
+EventKind = Literal["agent_started", "agent_finished", "model_called", "verdict", "run_waiting", "run_finished"]
 
 
 class Event(Word):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context, Decimal
+from fractions import Fraction
 from threading import Lock
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from guardgraph.state import Amount, Balance, Refusal, Usage, chain_of, exactly
 __all__ = ("Costs", "Flight", "may_start", "rivals_of")
 
 _MEAN = Context(prec=28, rounding=ROUND_CEILING)
+_ONE = Decimal(1)
+_DOUBT = 7
 _PRESUMED = Amount(tokens=8_000, usd=Decimal("0.10"), calls=2)
 
 
@@ -40,6 +43,8 @@ class Costs:
     _sums: dict[str, tuple[int, Usage]] = field(default_factory=dict[str, tuple[int, Usage]])
     _written: dict[str, int] = field(default_factory=dict[str, int])
     _inputs: dict[str, dict[int, _Input]] = field(default_factory=dict[str, "dict[int, _Input]"])
+    _measured: dict[str, dict[int, int]] = field(default_factory=dict[str, "dict[int, int]"])
+    _dearer: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
     _lock: Lock = field(default_factory=Lock)
 
     def learn(self, role: str, usage: Usage) -> None:
@@ -48,9 +53,14 @@ class Costs:
             count, total = self._sums.get(role, (0, Usage()))
             self._sums[role] = (count + 1, total + usage)
 
-    def learn_call(self, role: str, *, counted: int, read: int, written: int) -> None:
-        """Take note of one model call: tokens counted before, input and output tokens reported after."""
+    def learn_call(self, role: str, *, counted: int, read: int, written: int, dearer: Decimal = _ONE) -> None:
+        """Take note of one model call: tokens counted before, input and output tokens reported after.
+
+        `dearer` is how many times the plain price of these tokens it has cost.
+        """
         with self._lock:
+            self._measure(role, counted)
+            self._dearer[role] = max(self._dearer.get(role, _ONE), dearer)
             self._written[role] = max(self._written.get(role, 0), written)
             if counted > 0 and read:
                 sizes = self._inputs.setdefault(role, {})
@@ -58,6 +68,31 @@ class Costs:
                 sizes[counted.bit_length()] = _Input(
                     max(known.counted, counted), max(known.read, read), max(known.ratio, read / counted)
                 )
+
+    def learn_silent_call(self, role: str, counted: int) -> None:
+        """Take note of a model call that reported nothing: it costs what is reserved for it."""
+        with self._lock:
+            self._measure(role, counted)
+
+    def doubt(self, role: str, counted: int, *, is_declared: bool = False) -> Fraction | None:
+        """Return by which part of its reservation a call may exceed it at worst; `None` if nobody can tell.
+
+        That is 7 times at the first one after one that was measured, a seventh after 49: the more calls of its size
+        were seen, the less likely is one that exceeds them all. One whose size was not seen yet, while others were or
+        its cost `is_declared`, is taken as the first one.
+        """
+        with self._lock:
+            sizes = self._measured.get(role) or {}
+        count = sizes.get(counted.bit_length(), 1 if sizes or is_declared else 0)
+        return Fraction(_DOUBT, count) if count else None
+
+    def has_measured(self, role: str, counted: int) -> bool:
+        """Return whether a call of this size has ended."""
+        return counted.bit_length() in (self._measured.get(role) or {})
+
+    def dearer(self, role: str) -> Decimal:
+        """Return the most that a call has cost, as a multiple of the plain price of its tokens; at least 1."""
+        return self._dearer.get(role, _ONE)
 
     def expected(self, role: str) -> Amount | None:
         """Return the mean cost of an attempt, rounded up; `None` before the first has finished."""
@@ -87,6 +122,10 @@ class Costs:
             return int(counted * known.ratio)
         return known.read + int(max(counted - known.counted, 0) * known.ratio)
 
+    def _measure(self, role: str, counted: int) -> None:
+        sizes = self._measured.setdefault(role, {})
+        sizes[counted.bit_length()] = sizes.get(counted.bit_length(), 0) + 1
+
 
 @exactly
 def may_start(
@@ -106,6 +145,8 @@ def may_start(
     """
     inside = next((name for name in reversed(chain_of(account)[:-1]) if name in flights), None)
     for balance in above:
+        if balance.cap.usd is not None and expects is not None and expects.usd is None:
+            return Refusal(balance.account, "price")
         known = rivals_of(balance.account, account, flights)
         rivals = [flights[name] for name in known if inside is None or name.startswith(f"{inside}/")]
         for what in ("tokens", "usd", "calls"):

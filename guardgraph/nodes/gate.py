@@ -2,63 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command, Send
 
 from guardgraph.guards import Guard
 from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.assign import send, send_subtask
-from guardgraph.nodes.review import Again, review
-from guardgraph.nodes.scene import Scene, applied, scene_of
-from guardgraph.state import Result
+from guardgraph.nodes.review import Review, request_of, review
+from guardgraph.nodes.scene import scene_of
+from guardgraph.nodes.ways import FinishRoute, Then, Ways
+from guardgraph.state import Ending, Result
 
-__all__ = ("Then", "gate", "go_on", "new_results")
-
-Then: TypeAlias = "Callable[[Scene], str | list[Send] | Command[Any]]"
-"""Where to go from a gate: a node, what to send, or a `Command` that also updates the state."""
+__all__ = ("gate", "new_results")
 
 
-def gate(guards: Sequence[Guard], *, agents: Sequence[Agent], then: Then, stop: str = "conclude") -> Callable[..., Any]:
+def gate(
+    guards: Sequence[Guard],
+    *,
+    agents: Sequence[Agent],
+    then: Then,
+    goes: Collection[str],
+    author: Agent | None = None,
+    finish: FinishRoute | None = None,
+    drafts: bool = False,
+) -> Callable[..., Any]:
     """Return a node that reviews the new results of `agents` (and of their fallbacks) by the guards of `handoff`.
 
     A refused result is tried again with the reason, as often as its agent and the guard allow, then by its fallback;
     then it is a gap. Once nothing is left to try, `then` is asked where to go; the state it sees in `Scene.state` is
-    as the review leaves it. A guard that ends the run leads to `stop`. Name all these nodes, and the agents, as
-    `destinations` of the gate.
+    as the review leaves it. It may go to the nodes that `goes` names, to the `author` of the team and to `conclude`;
+    anything else ends the run as failed.
+
+    Before anything goes on it is checked what ends a run: deadline, budget, rounds, visits of this gate (`Limits`), and
+    LangGraph's `recursion_limit`. A run that is stopped goes to the author, or where `finish` says. Name all these
+    nodes, the agents, and `conclude` as `destinations` of the gate. Where what is accepted are `drafts`, a gate behind
+    this one may have them written again. Raises `PatternError` where `then` raises.
     """
     known = {member.name: member for agent in agents for member in agent.line}
+    ways = Ways(guards, frozenset([*goes, *known]), author, finish, agents=frozenset(known))
 
     def reviewing(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         scene = scene_of(state, config)
-        found = review(scene, guards, known, new_results(state), gate="handoff")
-        update: dict[str, Any] = {
-            "accepted": [result.id for result in found.accepted],
-            "refused": [result.id for result in found.refused],
-            "gaps": found.gaps,
-            "verdicts": found.verdicts,
-        }
+        results = [result for result in new_results(state) if result.agent in known]
+        found = review(scene, guards, known, results, gate="handoff")
+        update = _update(found, drafts=drafts)
         if found.ending is not None:
-            return Command(update={**update, "ending": found.ending}, goto=stop)
+            return ways.end(scene, update, found.ending)
         if found.again:
-            after = applied(state, update)
-            return Command(update=update, goto=[_send_again(again, after) for again in found.again])
-        return go_on(scene, update, then)
+            lost = [gap for again in found.again for gap in again.gaps]
+            free = all(again.agent.kind == "function" for again in found.again)
+            sends = [again.send(state) for again in found.again]
+            return ways.take(scene, update, lambda _: sends, lost=lost, free=free)
+        tasks = (result for result in found.refused if result.subtask is None)  # a subtask is not done by who follows
+        handoffs = {result.agent: result.handoff for result in tasks if result.handoff}
+        return ways.take(scene, update, then, stop=_spent(state, results, known), handoffs=handoffs)
 
     return reviewing
-
-
-def go_on(scene: Scene, update: Mapping[str, Any], then: Then) -> Command[Any]:
-    """Return a gate's update, and where `then` says to go from the state as the update leaves it."""
-    way = then(replace(scene, state=applied(scene.state, update)))
-    if not isinstance(way, Command):
-        return Command(update=update, goto=way)
-    more: dict[str, Any] = dict(way.update or {})
-    both = {key: [*update[key], *more[key]] for key in more.keys() & update.keys() if isinstance(more[key], list)}
-    return Command(update={**update, **more, **both}, goto=way.goto)
 
 
 def new_results(state: Mapping[str, Any]) -> list[Result]:
@@ -67,10 +67,27 @@ def new_results(state: Mapping[str, Any]) -> list[Result]:
     return [result for result in state.get("results") or () if result.id not in seen]
 
 
-def _send_again(again: Again, state: Mapping[str, Any]) -> Send:
-    attempt = again.result.attempt + 1
-    planned = state["plan"].subtasks if state.get("plan") else ()
-    subtask = next((subtask for subtask in planned if subtask.id == again.result.subtask), None)
-    if subtask is None:
-        return send(again.agent, state, attempt=attempt, feedback=again.reason)
-    return send_subtask(again.agent, subtask, state, attempt=attempt, feedback=again.reason)
+def _spent(state: Mapping[str, Any], results: Sequence[Result], agents: Mapping[str, Agent]) -> Ending | None:
+    """Return what ends a run whose allowance has stopped all that came back, where none of that had a smaller share."""
+
+    def is_short(result: Result) -> bool:
+        agent, asked = agents.get(result.agent), request_of(state, result)
+        share = asked.subtask.share if asked is not None and asked.subtask is not None else None
+        alone = agent is not None and agent.kind != "team" and agent.share is None and share is None
+        return alone and result.stopped_by == "Budget" and result.error is not None
+
+    if not results or not all(is_short(result) for result in results):
+        return None
+    last = results[-1].error
+    return Ending(status="degraded", stopped_by="Budget", reason=last.message if last else "the allowance is spent")
+
+
+def _update(found: Review, *, drafts: bool) -> dict[str, Any]:
+    answered = found.refused if drafts else (*found.accepted, *found.refused)
+    return {
+        "accepted": [result.id for result in found.accepted],
+        "refused": [result.id for result in found.refused],
+        "gaps": found.gaps,
+        "verdicts": found.verdicts,
+        "requests": dict.fromkeys(result.id for result in answered),
+    }

@@ -19,14 +19,14 @@ _FIRST: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_meter", 
 _SECOND: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_second_meter", default=None)
 
 
-def inherited(config: RunnableConfig, here: Here, *, on_a_loop: bool) -> tuple[RunnableConfig, Context]:
+def inherited(config: RunnableConfig, here: Here) -> tuple[RunnableConfig, Context]:
     """Return `config`, and a context in which all that is called inherits it, for the work of the agent that is `here`.
 
     Its own meter replaces that of the level above.
     """
     _hook_in()
     tab = here.tab
-    meters: list[BaseCallbackHandler] = [AsyncMeter(tab), Meter(tab, run_inline=False)] if on_a_loop else [Meter(tab)]
+    meters: list[BaseCallbackHandler] = [AsyncMeter(tab), Meter(tab, is_paired=True)]
     mine: RunnableConfig = {
         **config,
         "callbacks": _metered(config.get("callbacks"), meters),
@@ -49,7 +49,7 @@ def _hook_in() -> None:
 def _enter(here: Here, meters: list[BaseCallbackHandler]) -> None:
     enter(here)
     _FIRST.set(meters[0])
-    _SECOND.set(meters[1] if len(meters) > 1 else None)
+    _SECOND.set(meters[1])
 
 
 def _metered(inherited: Any, meters: list[BaseCallbackHandler]) -> Any:

@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from inspect import CO_COROUTINE, currentframe
+from types import FrameType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
@@ -25,6 +27,19 @@ _AROUND: ContextVar[tuple[tuple[Tab, UUID], ...]] = ContextVar("guardgraph_calls
 """The calls within which the present code runs, as far as they are still open: they cannot end while it waits."""
 
 
+class _Batch(NamedTuple):
+    """The prompts of one `generate`: all of them begin before the first is sent."""
+
+    params: Any
+    """What they have in common."""
+    calls: tuple[UUID, ...]
+
+
+_BATCH: ContextVar[_Batch | None] = ContextVar("guardgraph_batch", default=None)
+_TASK: ContextVar[asyncio.Task[Any] | None] = ContextVar("guardgraph_task", default=None)
+"""The task that makes the present call: a call that was cancelled is told to nobody."""
+
+
 class Booking:
     """A model call whose output can be bounded: reserved on entering, sync or async, and given back if it never came.
 
@@ -39,14 +54,19 @@ class Booking:
     def __enter__(self) -> int | None:
         if self._tab is None:
             return self._wanted
-        return self._bound(self._tab.services.changed.until(self._ask, _is_settled))
+        tab = self._tab
+        return self._bound(tab.services.changed.until(lambda: self._ask(tab, on_a_loop=_on_a_loop()), _is_settled))
 
     async def __aenter__(self) -> int | None:
         if self._tab is None:
             return self._wanted
-        services = self._tab.services
+        tab, services, task = self._tab, self._tab.services, asyncio.current_task()
         try:
-            return self._bound(await services.changed.auntil(lambda: services.off_loop(self._ask), _is_settled))
+            return self._bound(
+                await services.changed.auntil(
+                    lambda: services.off_loop(lambda: self._ask(tab, on_a_loop=False, task=task)), _is_settled
+                )
+            )
         except asyncio.CancelledError:
             await self.__aexit__()
             raise
@@ -59,112 +79,173 @@ class Booking:
         if self._tab is not None:
             await self._tab.services.off_loop(self._tab.waive)
 
-    def _ask(self) -> int | Refusal | None:
-        return None if self._tab is None else self._tab.book(self._counted, self._wanted, self._facts)
+    def _ask(self, tab: Tab, *, on_a_loop: bool, task: asyncio.Task[Any] | None = None) -> _Said:
+        may_wait, is_over = not (on_a_loop or _within_a_call()), task.done if task is not None else None
+        said = tab.book(self._counted, self._wanted, self._facts, may_wait=may_wait, is_over=is_over)
+        return _Said(said, may_wait)
 
-    @staticmethod
-    def _bound(said: int | Refusal | None) -> int | None:
-        if isinstance(said, Refusal):
-            raise AllowanceSpent(said)
-        return said
+    def _bound(self, said: _Said) -> int | None:
+        if isinstance(said.refusal, Refusal):
+            if self._tab is not None:
+                self._tab.stop(said.refusal)
+            raise AllowanceSpent(said.refusal)
+        return said.refusal
 
 
 class Meter(BaseCallbackHandler):
     """Reserves before each model call and settles after it; exactly one is active, the innermost.
 
     Where an open reservation of somebody else stands in the way it waits, unless that would block an event loop.
-    With `run_inline=False` it comes after the `AsyncMeter`, which is inline, wherever the handlers are awaited.
+    One that `is_paired` leaves what is awaited to the `AsyncMeter` beside it.
     """
 
     raise_error = True
+    run_inline = True
 
-    def __init__(self, tab: Tab, *, run_inline: bool = True) -> None:
-        self.tab, self.run_inline = tab, run_inline
+    def __init__(self, tab: Tab, *, is_paired: bool = False) -> None:
+        self.tab, self.is_paired = tab, is_paired
 
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
     ) -> None:
         """Reserve for a chat model's call, or stop it."""
-        self._begin(run_id, _counted(messages), kwargs)
+        self._begin(run_id, _counted(messages), kwargs, is_left=self._leaves(currentframe()))
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
         """Reserve for a text model's call, or stop it."""
-        self._begin(run_id, _counted_text(prompts), kwargs)
+        self._begin(run_id, _counted_text(prompts), kwargs, is_left=self._leaves(currentframe()))
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
-        self.tab.end(run_id, response)
+        if not self._leaves(currentframe()):
+            self.tab.end(run_id, response)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
-        self.tab.fail(run_id, error)
+        if not self._leaves(currentframe()):
+            self.tab.fail(run_id, error)
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Take note where a graph inside was told to stop, whatever becomes of that error."""
         if isinstance(error, GraphDrained):
             self.tab.drained = error
 
-    def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any]) -> None:
-        facts, may_wait = _facts(kwargs), not (_on_a_loop() or _within_a_call())
-        refusal = self.tab.services.changed.until(
-            lambda: self.tab.begin(run_id, counted, facts), lambda said: _is_settled(said) or not may_wait
-        )
-        if refusal is not None:
-            self.tab.stop(refusal)
-            raise AllowanceSpent(refusal)
-        _enter_call(self.tab, run_id)
+    def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any], *, is_left: bool) -> None:
+        _enter_call(self.tab, run_id, kwargs)
+        if is_left:
+            return
+        facts = _facts(kwargs)
+
+        def ask() -> _Said:
+            may_wait = not (_on_a_loop() or _within_a_call())
+            return _Said(self.tab.begin(run_id, counted, facts, may_wait=may_wait), may_wait)
+
+        _passed(self.tab, self.tab.services.changed.until(ask, _is_settled).refusal)
+
+    def _leaves(self, called: FrameType | None) -> bool:
+        """Tell whether langchain-core awaits its handlers: then it is a coroutine that calls this one.
+
+        Were it to call from elsewhere, a call that is awaited would be metered like any other, but could not wait.
+        """
+        return self.is_paired and _is_coroutine(called)
 
 
 class AsyncMeter(AsyncCallbackHandler):
-    """Stands before a `Meter` where agents run asynchronously, and does its waiting without blocking the loop.
+    """Does the work of the `Meter` beside it for calls that are awaited, and blocks neither the loop nor its threads.
 
-    It leaves the stop to the `Meter`: langchain-core mixes the order of handlers, and would leave those after one that
-    raises inline unawaited.
+    It is not inline, so that neither its stop nor a cancellation while it waits leaves other handlers unawaited.
     """
 
     raise_error = True
-    run_inline = True
 
     def __init__(self, tab: Tab) -> None:
         self.tab = tab
 
+    @property
+    def ignore_llm(self) -> bool:
+        """Whether it is a synchronous call that asks: the `Meter` serves it."""
+        return not _is_coroutine(currentframe())
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        """Whether it is a synchronous call that asks: the `Meter` serves it."""
+        return not _is_coroutine(currentframe())
+
     async def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
     ) -> None:
-        """Wait until the meter behind this one can reserve, or has to stop the call."""
+        """Reserve for a chat model's call, or stop it."""
         await self._begin(run_id, _counted(messages), kwargs)
 
     async def on_llm_start(
         self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any
     ) -> None:
-        """Do the same for a text model."""
+        """Reserve for a text model's call, or stop it."""
         await self._begin(run_id, _counted_text(prompts), kwargs)
 
+    async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle the call."""
+        await self.tab.services.off_loop(lambda: self.tab.end(run_id, response))
+
+    async def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle the failed call."""
+        await self.tab.services.off_loop(lambda: self.tab.fail(run_id, error))
+
     async def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any]) -> None:
-        facts, services, may_wait = _facts(kwargs), self.tab.services, not _within_a_call()
-        refusal = await services.changed.auntil(
-            lambda: services.off_loop(lambda: self.tab.begin(run_id, counted, facts)),
-            lambda said: _is_settled(said) or not may_wait,
-        )
-        if refusal is None:
-            _enter_call(self.tab, run_id)
-        elif not may_wait:
-            self.tab.stop(refusal)
+        facts, services, task = _facts(kwargs), self.tab.services, _TASK.get()
+
+        def look() -> _Said:
+            may_wait, is_over = not _within_a_call(), task.done if task is not None else None
+            said = self.tab.begin(run_id, counted, facts, may_wait=may_wait, is_over=is_over)
+            return _Said(said, may_wait)
+
+        said = await services.changed.auntil(lambda: services.off_loop(look), _is_settled)
+        await services.off_loop(lambda: _passed(self.tab, said.refusal))
 
 
-def _is_settled(said: int | Refusal | None) -> bool:
-    return not (isinstance(said, Refusal) and said.waits)
+class _Said(NamedTuple):
+    """What was said to a call, and whether it may wait for something better."""
+
+    refusal: int | Refusal | None
+    """Why it may not be made; else how much it may write, where that is bounded."""
+    may_wait: bool
+
+
+def _is_settled(said: _Said) -> bool:
+    return not (said.may_wait and isinstance(said.refusal, Refusal) and said.refusal.waits)
+
+
+def _passed(tab: Tab, said: int | Refusal | None) -> None:
+    """Raise the stop where a call is refused for good: then no prompt of its `generate` will be sent."""
+    if not isinstance(said, Refusal):
+        return
+    tab.stop(said)
+    begun = _BATCH.get()
+    for run_id in begun.calls if begun is not None else ():
+        tab.give_up(run_id)
+    raise AllowanceSpent(said)
+
+
+def _is_coroutine(called: FrameType | None) -> bool:
+    """Tell whether it is a coroutine that has called."""
+    caller = called.f_back if called is not None else None
+    return caller is not None and bool(caller.f_code.co_flags & CO_COROUTINE)
 
 
 def _within_a_call() -> bool:
     """Whether a call of this attempt, or of one above, waits for what this code does: a model that calls another one,
-    or the reader of a stream."""
+    the reader of a stream, or another prompt of one `generate`."""
     return any(tab.is_open(run_id) for tab, run_id in _AROUND.get())
 
 
-def _enter_call(tab: Tab, run_id: UUID) -> None:
-    still_open = [(other, one) for other, one in _AROUND.get() if other.is_open(one)]
+def _enter_call(tab: Tab, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+    """Make a call that is about to begin known to the code that runs within it."""
+    params, begun = kwargs.get("invocation_params"), _BATCH.get()
+    mates = begun.calls if begun is not None and params is not None and begun.params is params else ()
+    still_open = [(other, one) for other, one in _AROUND.get() if other.is_open(one) or one in mates]
     _AROUND.set((*still_open, (tab, run_id)))
+    _BATCH.set(_Batch(params, (*mates, run_id)))
+    _TASK.set(asyncio.current_task() if _on_a_loop() else None)
 
 
 def _counted(messages: Sequence[Sequence[BaseMessage]]) -> int:

@@ -165,7 +165,7 @@ def _reading() -> Generator[None]:
 
 def _read(said: Any, schema: type[BaseModel] | None) -> Any:
     if schema is None:
-        return said.text if isinstance(said, AIMessage) else said
+        return last_text([said]) if isinstance(said, AIMessage) else said
     with _reading():
         return _reply(said if isinstance(said, schema) else schema.model_validate(said))
 

@@ -17,10 +17,13 @@ _CONCLUDING = 0.5
 
 
 def place_of(agent: Agent, request: Request, team: Position, services: Services, *, concluding: bool) -> Position:
-    """Return the position of one attempt of `agent` in `team`; its allowance is at most the share that it may take."""
-    subject = request.subtask.id if request.subtask else f"r{request.round}"
+    """Return the position of one attempt of `agent` in `team`; its allowance is at most the share that it may take.
+
+    `request.id` names the attempt, and so its account.
+    """
     drawn = team.account if concluding else team.work
-    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(subject, safe='')}#{request.attempt}"
+    _, _, attempt = request.id.partition("/")
+    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(attempt, safe='#')}"
     allowance = team.allowance.model_copy(update={"deadline": _work_until(team, concluding=concluding)})
     share = min([part for part in (agent.share, request.subtask.share if request.subtask else None) if part] or [1])
     if share < 1:

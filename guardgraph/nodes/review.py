@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from langgraph.types import Send
 
 from guardgraph.guards import Escalate, Guard, OnTrip, Refuse, Retry
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import gap_of
 from guardgraph.nodes.scene import Scene
-from guardgraph.state import Ending, Gap, Gate, Result, Verdict
+from guardgraph.state import Ending, Gap, Gate, Request, Result, Verdict
 
-__all__ = ("Again", "Review", "asks_again", "retried", "review")
+__all__ = ("Again", "Review", "asks_again", "gaps_within", "request_of", "retried", "review")
 
 
 class Again(NamedTuple):
     """One more attempt."""
 
-    result: Result
-    """The attempt that is not used."""
     agent: Agent
     """Who tries now."""
-    reason: str
-    """Why the attempt before was refused; goes to the agent."""
+    request: Request
+    """What was asked before, and why the answer was refused."""
     gaps: tuple[Gap, ...] = ()
     """What is missing if the run ends before."""
 
@@ -40,10 +40,20 @@ class Again(NamedTuple):
     ) -> Again | None:
         """Return the attempt that follows a refused `result`, if its agent, its fallback and the time allow one.
 
-        `on_trip` is what the guard that refused it wants done; `None` where no guard did.
+        `on_trip` is what the guard that refused it wants done; `None` where no guard did. What an `agent_node` has not
+        written is not tried again: nobody knows what was asked.
         """
-        agent = _next(scene, agents, result, on_trip)
-        return None if agent is None else cls(result, agent, reason, gaps)
+        asked = request_of(scene.state, result)
+        agent = None if asked is None else _next(scene, agents, result, asked, on_trip)
+        if asked is None or agent is None:
+            return None
+        tries = asked.tries + 1 if agent.name == result.agent else 1
+        request = asked.model_copy(update={"attempt": result.attempt + 1, "tries": tries, "feedback": reason})
+        return cls(agent, request, gaps)
+
+    def send(self, state: Mapping[str, Any]) -> Send:
+        """Return what makes the agent try."""
+        return Send(self.agent.name, {"request": self.request, "position": state["position"]})
 
 
 @dataclass(slots=True)
@@ -95,7 +105,7 @@ def _review_one(
     found.verdicts.extend(judgement.alerts)
     if judgement.trip is None and result.has_value:
         found.accepted.append(result)
-        found.gaps.extend(_gaps_within(result))
+        found.gaps.extend(gaps_within(result))
         return
     found.refused.append(result)
     if judgement.trip is not None:
@@ -114,35 +124,33 @@ def _review_one(
         found.ending = Ending(status="refused", stopped_by=guard, reason=reason)
 
 
-def _gaps_within(result: Result) -> list[Gap]:
+def gaps_within(result: Result) -> list[Gap]:
     """Return what an accepted result leaves open: a partial one is never taken for a whole one."""
     if result.status == "ok":
         return []
     return list(result.gaps) or [gap_of(result)]
 
 
-def _next(scene: Scene, agents: Mapping[str, Agent], result: Result, on_trip: object) -> Agent | None:
+def _next(
+    scene: Scene, agents: Mapping[str, Agent], result: Result, asked: Request, on_trip: OnTrip | None
+) -> Agent | None:
     """Return who tries again: the same agent, its fallback, or nobody."""
     agent = agents.get(result.agent)
     hopeless = result.error is not None and result.error.kind in ("skipped", "stopped")
     until = scene.allowance.deadline
-    if agent is None or hopeless or (until is not None and scene.now >= until):
+    if agent is None or (until is not None and scene.now >= until):
         return None
-    tried = [r for r in _attempts(scene, result) if r.agent == agent.name]
+    if hopeless:  # nothing is left to pay for a model, but code may do without
+        return next((other for other in agent.line[1:] if other.kind == "function"), None)
     allowed = agent.attempts
     if isinstance(on_trip, Retry):
         allowed = max(allowed, 1 + on_trip.times)
     elif on_trip is not None:  # refused for good
         return None
-    if len(tried) < allowed:
-        return agent
-    return agent.fallback
+    return agent if asked.tries < allowed else agent.fallback
 
 
-def _attempts(scene: Scene, result: Result) -> list[Result]:
-    """Return all attempts at the same work."""
-    every: list[Result] = [*(scene.state.get("results") or ()), *(scene.state.get("plans") or ())]
-    draft = scene.state.get("draft")
-    if draft is not None and draft.id == result.id:  # a draft's earlier attempts are known by their number
-        return [result] * result.attempt
-    return [r for r in every if r.subtask == result.subtask and (r.subtask is not None or r.round == result.round)]
+def request_of(state: Mapping[str, Any], result: Result) -> Request | None:
+    """Return what was asked of whom has given a `result` that no gate has reviewed yet."""
+    asked = (state.get("requests") or {}).get(result.id)
+    return asked if asked is None or isinstance(asked, Request) else Request.model_validate(asked)

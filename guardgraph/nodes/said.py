@@ -13,9 +13,11 @@ __all__ = ("last_text",)
 
 
 def last_text(messages: Sequence[Any]) -> str:
-    """Return what an agent said last. Raises `Invalid` where that is a tool call whose arguments are broken."""
+    """Return what an agent said last. Raises `Invalid` for no text, and for a broken tool call."""
     last = messages[-1]
     if isinstance(last, AIMessage) and last.invalid_tool_calls and not last.text:
         broken = last.invalid_tool_calls[0]
         raise Invalid(f"the model's tool call cannot be read: {broken.get('name')}({str(broken.get('args'))[:200]})")
+    if not last.text.strip():
+        raise Invalid("the model has answered without a word")
     return last.text

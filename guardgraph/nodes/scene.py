@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -21,12 +20,15 @@ from guardgraph.state import (
     Result,
     Usage,
     Verdict,
+    add_counts,
     error_text,
     left_of,
+    merge_open,
 )
 
 __all__ = ("Scene", "applied", "scene_of", "work_until")
 
+_MAPPINGS = {"requests": merge_open, "visits": add_counts}
 _COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
 
 
@@ -35,6 +37,8 @@ class Scene:
     """A gate's view of its team at one moment; read once per gate."""
 
     state: Mapping[str, Any]
+    gate: str
+    """The name of the gate's node."""
     position: Position
     services: Services
     now: datetime
@@ -69,7 +73,7 @@ class Scene:
             gate=gate,
             subject=subject,
             now=self.now,
-            state=MappingProxyType(self.state if state is None else dict(state)),
+            state=self.state if state is None else state,
             allowance=self.allowance,
             left=self.left if left is None else left,
             spent=self.spent,
@@ -93,11 +97,15 @@ def scene_of(state: Mapping[str, Any], config: RunnableConfig | None) -> Scene:
     """Return what a gate of the team sees now."""
     given = state["position"]
     position = given if isinstance(given, Position) else Position.model_validate(given)
-    services = services_of(here_of(config), position.run_id)
+    here = here_of(config)
+    services = services_of(here, position.run_id)
     services.ensure_open(position)
+    if here is None:
+        services.recall(position, (*(state.get("results") or ()), *(state.get("plans") or ()), *_drafts(state)))
     balances = services.ledger.balances(position.work)
     return Scene(
         state=state,
+        gate=str(((config or {}).get("metadata") or {}).get("langgraph_node", "gate")),
         position=position,
         services=services,
         now=services.clock(),
@@ -108,11 +116,15 @@ def scene_of(state: Mapping[str, Any], config: RunnableConfig | None) -> Scene:
 
 
 def applied(state: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state as it will be once a gate's update is written: lists are appended to."""
-    return {
-        **state,
-        **{key: [*(state.get(key) or ()), *new] if isinstance(new, list) else new for key, new in update.items()},
-    }
+    """Return the state as it will be once a gate's update is written: lists are appended to, mappings joined."""
+    merged = {key: _MAPPINGS[key](state.get(key), new) for key, new in update.items() if key in _MAPPINGS}
+    lists = {key: [*(state.get(key) or ()), *new] for key, new in update.items() if isinstance(new, list)}
+    return {**state, **update, **lists, **merged}
+
+
+def _drafts(state: Mapping[str, Any]) -> tuple[Result, ...]:
+    draft: Result | None = state.get("draft")
+    return () if draft is None else (draft,)
 
 
 def _allowance(position: Position, balances: tuple[Balance, ...]) -> Allowance:
@@ -130,7 +142,7 @@ def _judged(guards: Sequence[Guard], view: View) -> Judgement:
         if isinstance(view.subject, Result) and isinstance(guard, Reads):
             try:
                 said = judge([guard], replace(view, sources=_sources(guard, view.subject)))
-            except Exception as error:  # what cannot be read must not let pass
+            except (Exception, SystemExit) as error:  # what cannot be read must not let pass
                 reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
                 said = Judgement(view.verdict(guard, trips=True, reason=reason), guard.on_trip)
         else:

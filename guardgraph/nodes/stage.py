@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from langgraph.types import Command
 
@@ -14,9 +14,10 @@ from guardgraph.nodes.assign import send
 from guardgraph.nodes.gate import gate
 from guardgraph.nodes.pieces import accepted_of
 from guardgraph.nodes.scene import Scene
-from guardgraph.state import Ending
+from guardgraph.nodes.ways import FinishRoute
+from guardgraph.state import Ending, Gap
 
-__all__ = ("Stage", "stage_gate")
+__all__ = ("Stage", "stage_gate", "unreached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,10 @@ class Stage:
         check_fields(self)
 
 
-def stage_gate(guards: Sequence[Guard], *, stage: Stage, following: Stage | None, end: str) -> Callable[..., Any]:
-    """Return the node that reviews what `stage` has answered and sends the task on to the `following` one.
+def stage_gate(
+    guards: Sequence[Guard], *, stage: Stage, following: Sequence[Stage], end: Literal["guard_exit", "conclude"]
+) -> Callable[..., Any]:
+    """Return the node that reviews what `stage` has answered and sends the task on to the first of those `following`.
 
     Behind the last stage, what was accepted last is the draft, and `end` is next.
     """
@@ -46,8 +49,28 @@ def stage_gate(guards: Sequence[Guard], *, stage: Stage, following: Stage | None
             reason = f"stage {stage.agent.name!r} is critical and failed: {gap.reason}"
             ending = Ending(status="failed", stopped_by=gap.guard, reason=reason)
             return Command(update={"ending": ending}, goto="conclude")
-        if following is not None:
-            return [send(following.agent, scene.state)]
+        if following:
+            return [send(following[0].agent, scene.state)]
         return Command(update={"draft": accepted[-1] if accepted else None}, goto=end)
 
-    return gate(guards, agents=[stage.agent], then=then)
+    return gate(
+        guards,
+        agents=[stage.agent],
+        then=then,
+        goes=[following[0].agent.name] if following else [end],
+        finish=unreached(following),
+        drafts=not following and end == "guard_exit",
+    )
+
+
+def unreached(stages: Sequence[Stage]) -> FinishRoute:
+    """Return the way to the end of a pipeline that is stopped before `stages`: each of them is a gap."""
+
+    def finish(state: Mapping[str, Any]) -> Any:
+        ending = state.get("ending")
+        reason = f"not reached, since the run was stopped: {ending.reason}" if ending else "not reached"
+        by = ending.stopped_by if ending else None
+        gaps = [Gap(subtask=stage.agent.name, agent=stage.agent.name, reason=reason, guard=by) for stage in stages]
+        return Command(update={"gaps": gaps}, goto="conclude")
+
+    return finish

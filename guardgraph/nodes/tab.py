@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 from uuid import UUID, uuid4
 
-from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphBubbleUp, GraphDrained
 
 from guardgraph.nodes.bounds import Room, fit, rooms_of
+from guardgraph.nodes.call import Call, bound_of, cost_of, generations_of, names_of, risk_of, schema_tokens
+from guardgraph.nodes.in_flight import held_back
 from guardgraph.nodes.prices import Price, price_of
+from guardgraph.nodes.reported import messages_of, report_of, was_cut
 from guardgraph.nodes.services import Services
 from guardgraph.state import Amount, Balance, Position, Refusal, StorageError, Usage
 
 __all__ = ("AllowanceSpent", "Tab")
 
 _DEFAULT_OUTPUT = 4_096
-_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "ls_max_tokens")
-_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
-_CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
 
 
 class AllowanceSpent(GraphBubbleUp):
@@ -33,22 +32,6 @@ class AllowanceSpent(GraphBubbleUp):
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
         super().__init__(f"the allowance is spent: {refusal}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A model call that is reserved for."""
-
-    entry: str
-    counted: int
-    """Tokens that were counted before it."""
-    read: int
-    """Tokens that it will be reported to have read, as far as one can tell."""
-    provider: str | None
-    model: str | None
-    price: Price | None
-    short: Refusal | None = None
-    """How many output tokens it wanted and how many it may write, where that is less."""
 
 
 @dataclass(slots=True)
@@ -70,8 +53,8 @@ class Tab:
     """What a graph inside raised when it was told to stop: the attempt has not ended, even where its code says so."""
     _stop: Refusal | None = None
     _cut: Refusal | None = None
-    _open: dict[UUID, _Call] = field(default_factory=dict[UUID, _Call])
-    _booked: _Call | None = None
+    _open: dict[UUID, Call] = field(default_factory=dict[UUID, Call])
+    _booked: Call | None = None
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -84,26 +67,37 @@ class Tab:
         """Why the attempt got less than it wanted: a call was refused for good, or the last one was cut short."""
         return self._stop or self._cut
 
-    def book(self, counted: int, wanted: int | None, facts: Mapping[str, Any]) -> int | Refusal | None:
+    def book(
+        self,
+        counted: int,
+        wanted: int | None,
+        facts: Mapping[str, Any],
+        *,
+        may_wait: bool = True,
+        is_over: Callable[[], bool] | None = None,
+    ) -> int | Refusal | None:
         """Reserve for the call that comes next; return how many tokens it may write, or why it may not be made.
 
         That is what is `wanted` (`None` stands for 4,096), and never more than is left; where several share what is
-        left it may be a part. `None` means that nothing limits it.
+        left it may be a part. `None` means that nothing limits it. A call that may not wait is not held back for what
+        others in flight may take; nobody waits for one that `is_over`, though its end was not told.
         """
         if self._stop is not None:
             return self._stop
-        call, balances = self._call(uuid4(), counted, facts), self._balances()
+        balances, times = self._balances(), generations_of(facts)
+        call = self._call(uuid4(), counted, facts, is_bounded=True)
         rooms = self._rooms(balances, call.price)
         if not rooms:
             return wanted
-        output = wanted or _DEFAULT_OUTPUT
-        least = wanted or max(self._known(balances, call.read), 1)
-        total = self._reserved(call, fit(rooms, read=call.read, wanted=output, least=least))
+        output = (wanted or _DEFAULT_OUTPUT) * times
+        least = wanted * times if wanted else max(self._known(balances, call.read), times)
+        total = fit(rooms, read=call.read, wanted=output, least=least, must=times)
+        total = self._reserved(call, total, may_wait=may_wait, is_over=is_over)
         if isinstance(total, Refusal):
             return total
-        bound = total - call.read
-        short = Refusal(self.position.account, "tokens", output, bound)
-        self._booked = replace(call, short=short) if bound < output else call
+        bound = (total - call.read) // times
+        short = Refusal(self.position.account, "tokens", output // times, bound)
+        self._booked = replace(call, short=short) if bound < output // times else call
         return bound
 
     def waive(self) -> None:
@@ -113,8 +107,20 @@ class Tab:
         if call is not None:
             self._settle(call, Usage())
 
-    def begin(self, run_id: UUID, counted: int, facts: Mapping[str, Any]) -> Refusal | None:
-        """Reserve for one model call, unless that is done already, or say why it may not be made."""
+    def begin(
+        self,
+        run_id: UUID,
+        counted: int,
+        facts: Mapping[str, Any],
+        *,
+        may_wait: bool = True,
+        is_over: Callable[[], bool] | None = None,
+    ) -> Refusal | None:
+        """Reserve for one model call, unless that is done already, or say why it may not be made.
+
+        A call that may not wait is not held back for what others in flight may take; nobody waits for one that
+        `is_over`, though its end was not told.
+        """
         with self._lock:
             if run_id in self._open:
                 return None
@@ -124,13 +130,28 @@ class Tab:
             if call is not None:
                 self._open[run_id] = call
                 return None
-        call = self._call(run_id, counted + _schema_tokens(facts), facts)
-        total = self._reserved(call, self._needed(call, facts))
+        bound = bound_of(facts)
+        call = self._call(run_id, counted + schema_tokens(facts), facts, is_bounded=bound is not None)
+        total = self._reserved(call, self._needed(call, bound), may_wait=may_wait, is_over=is_over)
         if isinstance(total, Refusal):
             return total
         with self._lock:
             self._open[run_id] = call
         return None
+
+    def give_up(self, run_id: UUID) -> None:
+        """Give back what is reserved for a call that will not be made after all."""
+        call = self._taken(run_id)
+        if call is not None:
+            self._settle(call, Usage())
+
+    def add(self, usage: Usage) -> None:
+        """Book what was spent where no meter stands, even if it is more than there was. It is done once."""
+        entry = f"{self.position.account}@{self.epoch}:told"
+        with self._noting_faults():
+            self.services.ledger.reserve(entry, self.position.account, self.epoch, Amount())
+            self.services.ledger.settle(entry, usage)
+        self.services.changed.tell()
 
     def is_open(self, run_id: UUID) -> bool:
         """Whether this call has not been settled yet."""
@@ -146,13 +167,13 @@ class Tab:
         call = self._taken(run_id)
         if call is None:
             return
-        usage = self._usage(call, response)
+        messages = messages_of(response)
+        for message in messages:
+            self.said = message.text or self.said
+        report = report_of(response, run_id)
+        usage = cost_of(call, report, costs=self.services.costs)
         self._settle(call, usage)
-        self._cut = call.short if any(map(_is_cut, _messages(response))) else None
-        if usage is not None:
-            self.services.costs.learn_call(
-                self.role, counted=call.counted, read=usage.input_tokens, written=usage.output_tokens
-            )
+        self._cut = call.short if any(map(was_cut, messages)) else None
         self.services.tell(
             "model_called",
             self.position,
@@ -162,26 +183,42 @@ class Tab:
         )
 
     def fail(self, run_id: UUID, error: BaseException) -> None:
-        """Settle one failed model call: an answer with an error status costs nothing, anything else all of it."""
+        """Settle one failed model call: an answer with an error status costs nothing, anything else all of it.
+
+        A stream that nobody reads to its end may be closed by the garbage collector, in the middle of whatever this
+        thread does, also while it holds a lock of the books: it is settled in a thread of its own.
+        """
         call = self._taken(run_id)
-        if call is not None:
-            refused = isinstance(getattr(error, "status_code", None), int)
-            self._settle(call, Usage(calls=1) if refused else None)
+        if call is None:
+            return
+        if isinstance(error, GeneratorExit):
+            Thread(target=self._settle, args=(call, None), daemon=True, name="guardgraph-settle").start()
+            return
+        refused = isinstance(getattr(error, "status_code", None), int)
+        self._settle(call, Usage(calls=1) if refused else None)
 
-    def _taken(self, run_id: UUID) -> _Call | None:
-        with self._lock:
-            return self._open.pop(run_id, None)
+    def _taken(self, run_id: UUID) -> Call | None:
+        return self._open.pop(run_id, None)  # in one step, without the lock
 
-    def _call(self, call_id: UUID, counted: int, facts: Mapping[str, Any]) -> _Call:
-        provider, model = _names(facts)
+    def _call(self, call_id: UUID, counted: int, facts: Mapping[str, Any], *, is_bounded: bool) -> Call:
         read = self.services.costs.input_of(self.role, counted)
-        return _Call(self._entry(call_id), counted, read, provider, model, price_of(provider, model))
+        provider, model = names_of(facts)
+        return Call(
+            account=self.position.account,
+            role=self.role,
+            entry=f"{self.position.account}@{self.epoch}:{call_id.hex}",
+            counted=counted,
+            read=read,
+            provider=provider,
+            model=model,
+            price=price_of(provider, model),
+            is_bounded=is_bounded,
+        )
 
-    def _needed(self, call: _Call, facts: Mapping[str, Any]) -> int | Refusal:
+    def _needed(self, call: Call, bound: int | None) -> int | Refusal:
         """Return what a call takes that was not booked: it cannot be told how much it may write."""
         balances, read = self._balances(), call.read
         rooms = self._rooms(balances, call.price)
-        bound = next((int(facts[name]) for name in _BOUNDS if isinstance(facts.get(name), int)), None)
         if bound is not None:
             return fit(rooms, read=read, wanted=bound, least=bound, must=bound)
         largest, known = self.services.costs.largest_output(self.role), self._known(balances, read)
@@ -201,27 +238,13 @@ class Tab:
     def _rooms(self, balances: Sequence[Balance], price: Price | None) -> list[Room]:
         return rooms_of(balances, price, sharers=lambda name: self.services.sharers(name, self.position.account))
 
-    def _usage(self, call: _Call, response: LLMResult) -> Usage | None:
-        messages = _messages(response)
-        for message in messages:
-            self.said = message.text or self.said
-        told = [u for u in (getattr(m, "usage_metadata", None) for m in messages) if u]
-        if not told:
-            return None
-        if all(u.get("total_cost") == 0 for u in told):  # a cache hit repeats the usage of the call it repeats
-            return Usage(calls=1)
-        counts = [_count(usage, name) for usage in told for name in ("input_tokens", "output_tokens")]
-        if None in counts or not any(counts):
-            return None
-        read, written = (sum(_count(usage, name) or 0 for usage in told) for name in ("input_tokens", "output_tokens"))
-        name = next((m.response_metadata.get("model_name") for m in messages if m.response_metadata), None)
-        price = price_of(call.provider, _text(name) or call.model) or price_of(call.provider, call.model)
-        usd: Decimal | None = price.usd(read, written) if price else None
-        return Usage(input_tokens=read, output_tokens=written, usd=usd, calls=1)
-
-    def _reserved(self, call: _Call, total: int | Refusal) -> int | Refusal:
+    def _reserved(
+        self, call: Call, total: int | Refusal, *, may_wait: bool, is_over: Callable[[], bool] | None
+    ) -> int | Refusal:
         """Reserve a call of `total` tokens and return them, or why not."""
-        refusal = total if isinstance(total, Refusal) else self._reserve(call, total)
+        refusal = (
+            total if isinstance(total, Refusal) else self._reserve(call, total, may_wait=may_wait, is_over=is_over)
+        )
         if refusal is None:
             return total
         if not isinstance(total, Refusal) and refusal.what in ("tokens", "usd"):
@@ -230,16 +253,31 @@ class Tab:
             self.stop(refusal)
         return refusal
 
-    def _reserve(self, call: _Call, total: int) -> Refusal | None:
+    def _reserve(self, call: Call, total: int, *, may_wait: bool, is_over: Callable[[], bool] | None) -> Refusal | None:
         usd = call.price.usd(call.read, total - call.read) if call.price else None
-        with self._noting_faults():
-            amount = Amount(tokens=total, usd=usd, calls=1)
-            return self.services.ledger.reserve(call.entry, self.position.account, self.epoch, amount)
+        amount, risk, in_flight = (
+            Amount(tokens=total, usd=usd, calls=1),
+            risk_of(call, total, costs=self.services.costs, declared=self.expected),
+            self.services.in_flight,
+        )
+        with in_flight.lock, self._noting_faults():
+            others = in_flight.risks() if may_wait else []
+            if others:
+                refusal = held_back(risk, others, self._balances(), tokens=total, usd=usd or Decimal(0))
+                if refusal is not None:
+                    return refusal
+            refusal = self.services.ledger.reserve(call.entry, self.position.account, self.epoch, amount)
+            if refusal is None:
+                in_flight.note(call.entry, risk, is_over)
+            return refusal
 
-    def _settle(self, call: _Call, usage: Usage | None) -> None:
-        with self._noting_faults():
-            self.services.ledger.settle(call.entry, usage)
-        self.services.changed.tell()
+    def _settle(self, call: Call, usage: Usage | None) -> None:
+        try:
+            with self._noting_faults():
+                self.services.ledger.settle(call.entry, usage)
+        finally:
+            self.services.in_flight.drop(call.entry)
+            self.services.changed.tell()
 
     @contextmanager
     def _noting_faults(self) -> Generator[None]:
@@ -248,35 +286,3 @@ class Tab:
         except StorageError as error:
             self.fault = error
             raise
-
-    def _entry(self, call_id: UUID) -> str:
-        return f"{self.position.account}@{self.epoch}:{call_id.hex}"
-
-
-def _messages(response: LLMResult) -> list[BaseMessage]:
-    return [one.message for row in response.generations for one in row if isinstance(one, ChatGeneration)]
-
-
-def _count(usage: Mapping[str, Any], name: str) -> int | None:
-    """Return how many tokens a model reports; `None` for what is no number of tokens."""
-    count = usage.get(name)
-    return count if isinstance(count, int) and count >= 0 else None
-
-
-def _is_cut(message: BaseMessage) -> bool:
-    """Tell whether a provider says that it ended an answer at the bound."""
-    told: dict[str, Any] = message.response_metadata
-    reasons = [told.get(name) for name in _REASONS] + [(told.get("incomplete_details") or {}).get("reason")]
-    return any(str(reason).lower() in _CUT for reason in reasons)
-
-
-def _names(facts: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    return _text(facts.get("ls_provider")), _text(facts.get("ls_model_name"))
-
-
-def _schema_tokens(facts: Mapping[str, Any]) -> int:
-    return sum(len(str(facts[name])) // 4 for name in ("tools", "response_format") if facts.get(name))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

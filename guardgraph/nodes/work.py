@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal
 
@@ -12,12 +12,13 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import get_runtime
 
 from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.apart import CancelToken
 from guardgraph.nodes.flights import may_start
 from guardgraph.nodes.inherited import inherited
 from guardgraph.nodes.services import Here, Services
 from guardgraph.nodes.slots import Ticket
 from guardgraph.nodes.tab import Tab
-from guardgraph.state import AgentError, Amount, Position, Refusal, Request, Usage
+from guardgraph.state import AgentError, Amount, Position, Refusal, Reply, Request, Usage
 
 __all__ = ("Work",)
 
@@ -27,7 +28,10 @@ class Work:
     """One attempt of an agent, from the wait for its turn to the closing of its account."""
 
     agent: Agent
+    asked: Request
+    """As the gate has sent it."""
     request: Request
+    """As the agent gets it."""
     services: Services
     me: Position
     role: str
@@ -36,6 +40,8 @@ class Work:
     until: float | None
     """When it has to be over, on the monotonic clock."""
     config: RunnableConfig
+    token: CancelToken = field(default_factory=CancelToken)
+    """Cancels its work where the one who runs the team has left."""
     tab: Tab | None = None
     """Where its model calls are booked, once it has begun."""
     began: float = 0
@@ -76,10 +82,16 @@ class Work:
             )
         return self._late(refusal)
 
-    def inherited(self, *, on_a_loop: bool) -> tuple[RunnableConfig, Context]:
+    def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
         here = Here(services=self.services, position=self.me, slots=self.ticket.slots, ticket=self.ticket, tab=self.tab)
-        return inherited(self.config, here, on_a_loop=on_a_loop)
+        return inherited(self.config, here)
+
+    def add(self, raw: object) -> None:
+        """Book what an answer says was spent past the meter, even where it is more than there was."""
+        spending = raw.spending if isinstance(raw, Reply) else None
+        if self.tab is not None and spending is not None:
+            self.tab.add(spending)
 
     def usage(self) -> Usage:
         """Close the account, so that what is still open counts in full, and return what was spent."""
@@ -121,6 +133,7 @@ class Work:
                 return refusal
             if not self._asks_inside:
                 services.take_off(me.account, expects)
+        services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
         self.tab = Tab(services, me, epoch, self.role, expected=expects)
         self.began = monotonic()
@@ -161,6 +174,7 @@ class Work:
     def _close(self) -> None:
         if self.tab is not None:
             self.services.ledger.close(self.me.account, self.tab.epoch)
+            self.services.in_flight.leave(self.me.account)
 
 
 def _skipped(refusal: Refusal | None) -> AgentError | None:

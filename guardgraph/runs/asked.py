@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast, get_args
 
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import StreamMode
 from pydantic import ValidationError
 
-from guardgraph.nodes import Event, task_of
-from guardgraph.state import Allowance, BadGraph, BadInput, Task
+from guardgraph.nodes import Event, asked_in, task_of
+from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
 
-__all__ = ("asked_allowance", "asked_answers", "asked_arguments", "asked_listener", "asked_task", "registered")
+__all__ = (
+    "asked_allowance",
+    "asked_answers",
+    "asked_arguments",
+    "asked_input",
+    "asked_listener",
+    "asked_modes",
+    "asked_task",
+    "registered",
+)
 
 
 def asked_task(asked: object) -> Task:
-    """Return the task in a text, a `Task`, the fields of one, or `{"task": …}`. Raises `BadInput` for anything else."""
-    if isinstance(asked, Mapping) and "task" in asked:
-        fields = cast(Mapping[str, Any], asked)
-        unknown = sorted(map(repr, set(fields) - {"task"}))
-        if unknown:
-            raise BadInput(f"unknown fields {', '.join(unknown)} beside `task`")
-        return task_of(fields["task"])
-    return task_of(asked)
+    """Return what is asked as a task; see `asked_input`."""
+    return asked_input(asked)[0]
+
+
+_NO_BACKGROUND: dict[str, Any] = {"background": []}
+"""What a run that has not ended was told beside its task is not for the next one on its thread."""
+
+
+def asked_input(asked: object) -> tuple[Task, dict[str, Any]]:
+    """Return what is asked as a task, and the input of the graph that asks it.
+
+    It is a text, a `Task`, the fields of one, or `{"task": …}`; or `{"messages": […]}`, where the last message of a
+    human is the goal; or both. Raises `BadInput` for anything else.
+    """
+    if not isinstance(asked, Mapping) or not {"task", "messages"} & set(cast(Mapping[str, Any], asked)):
+        task = task_of(asked)
+        return task, {"task": task, **_NO_BACKGROUND}
+    fields = cast(Mapping[str, Any], asked)
+    unknown = sorted(map(repr, set(fields) - {"task", "messages"}))
+    if unknown:
+        raise BadInput(f"unknown fields {', '.join(unknown)} beside `task` and `messages`")
+    messages = merge_messages(None, fields.get("messages"))
+    given = asked_in({"task": fields.get("task"), "messages": messages})
+    task = task_of(given.task)
+    if not messages:
+        return task, {"task": task, **_NO_BACKGROUND}
+    # As its fields it is a new task in any case, also where the thread has had it already.
+    return task, {"task": task.model_dump(mode="json"), "messages": messages, **_NO_BACKGROUND}
 
 
 def asked_answers(answers: object) -> dict[str, Any]:
@@ -51,6 +81,19 @@ def asked_listener(listen: object) -> Callable[[Event], None] | None:
     if listen is not None and not callable(listen):
         raise BadInput(f"`listen` is a function that is told every event, as events.append; got {listen!r}")
     return cast("Callable[[Event], None] | None", listen)
+
+
+def asked_modes(modes: object) -> tuple[StreamMode, ...]:
+    """Return what is to be streamed, given as one mode or several. Raises `BadInput` for what is no mode."""
+    given: tuple[object, ...] = (modes,)
+    if isinstance(modes, Sequence) and not isinstance(modes, str):
+        given = tuple(cast("Sequence[object]", modes))
+    known: tuple[StreamMode, ...] = get_args(StreamMode)
+    unknown = [mode for mode in given if mode not in known]
+    if unknown:
+        told = ", ".join(map(repr, unknown))
+        raise BadInput(f"`stream_mode` is one or several of {', '.join(map(repr, known))}; got {told}")
+    return cast("tuple[StreamMode, ...]", given)
 
 
 def asked_allowance(add: object) -> Allowance | None:

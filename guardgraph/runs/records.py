@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
-from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import Interrupt
 
+from guardgraph.runs.cancelled import cancelled_outcome
+from guardgraph.runs.pending import finished_tasks, values_of
 from guardgraph.runs.run import Listed, Run, RunStatus, Waiting
 from guardgraph.runs.run_time import RunTime
-from guardgraph.state import Allowance, BadInput, Outcome, Position, Task, UnknownThread, new_id
+from guardgraph.runs.updating import is_stranded
+from guardgraph.state import (
+    Allowance,
+    BadInput,
+    Gap,
+    Outcome,
+    Position,
+    RunStranded,
+    Task,
+    UnknownThread,
+    new_id,
+)
 from guardgraph.state.sql import RunLedger, RunRow, RunStore, SQLLedger, SQLSaver
 
-__all__ = ("PAUSED", "Records")
+__all__ = ("PAUSED", "Head", "Records")
 
 PAUSED = "guardgraph_clock"
 """Where the metadata of a checkpoint say for how many seconds nobody had worked on the run."""
-_UNFINISHED = frozenset((ERROR, INTERRUPT, RESUME))
-"""The channels that a task which has not finished may have written."""
+
+
+class Head(NamedTuple):
+    """The latest checkpoint of a run's outermost team, as it can be read without the run's graph."""
+
+    checkpoint: CheckpointTuple
+    plain_types: tuple[str, ...]
+    """The classes that are not known here, so that their fields are given as dicts."""
 
 
 class Records:
-    """The runs of one database. Every method blocks."""
+    """The runs of one database. Every method blocks. What only a graph knows the class of is read as plain fields."""
 
     def __init__(self, saver: SQLSaver) -> None:
         """Use the database of a saver."""
@@ -36,9 +56,12 @@ class Records:
         self._ledger = SQLLedger(saver.engine)
 
     def accept(self, thread_id: str, graph: str, arguments: Mapping[str, Any], task: Task, now: datetime) -> RunRow:
-        """Store a new run on a thread, and return its row."""
+        """Store a new run on a thread, and return its row. Raises `RunUnfinished` where one has not ended."""
+        before = self.rows.latest(thread_id)
+        if before is not None and before.status is None:
+            self.noted(before, self.head(before), now)
         head, run_id = self._latest(thread_id), new_id()
-        self.rows.create(run_id, thread_id, graph, arguments, task, head and head.checkpoint["id"], now)
+        self.rows.create(run_id, thread_id, graph, arguments, task, head and head.checkpoint.checkpoint["id"], now)
         row = self.rows.get(run_id)
         if row is None:
             raise BadInput(f"run {run_id!r} was taken out of the database while it began")
@@ -51,10 +74,10 @@ class Records:
             raise UnknownThread(thread_id, url=self.url)
         return row
 
-    def head(self, row: RunRow) -> CheckpointTuple | None:
+    def head(self, row: RunRow) -> Head | None:
         """Return the latest checkpoint of a run's outermost team; `None` where it has died before its first one."""
         found = self._latest(row.thread_id)
-        return None if found is None or found.checkpoint["id"] == row.base_checkpoint else found
+        return None if found is None or found.checkpoint.checkpoint["id"] == row.base_checkpoint else found
 
     def listed(self, limit: int, status: RunStatus | None) -> list[Listed]:
         """Return up to `limit` runs, newest first: all, or those that stand as `status` says."""
@@ -69,16 +92,26 @@ class Records:
         """Return how a run stands; one that its thread has left behind waits for nobody."""
         if row.status is not None:
             return row.status
-        newest = self.last(row.thread_id)
-        return "waiting" if newest.run_id == row.run_id and _open_questions(self.head(row)) else "running"
+        if self.last(row.thread_id).run_id != row.run_id:
+            return "running"
+        head = self.head(row)
+        if head is not None and is_stranded(head.checkpoint):
+            return "failed"
+        return "waiting" if _open_questions(head) else "running"
 
-    def stored(self, row: RunRow, head: CheckpointTuple | None) -> Run:
+    def stored(self, row: RunRow, head: Head | None) -> Run:
         """Return a run as its row and its latest checkpoint tell it."""
-        values: Mapping[str, Any] = head.checkpoint["channel_values"] if head else {}
+        values: Mapping[str, Any] = values_of(head.checkpoint) if head else {}
         state = {key: value for key, value in values.items() if ":" not in key and not key.startswith("__")}
-        return self.run(row, state, _open_questions(head))
+        run = self.run(row, state, _open_questions(head), head.plain_types if head else ())
+        if head is None or row.status is not None or not is_stranded(head.checkpoint):
+            return run
+        gap = Gap(subtask="run", reason=str(RunStranded(row.run_id, thread_id=row.thread_id)))
+        return replace(run, status="failed", outcome=Outcome(status="failed", gaps=(gap,), usage=run.usage))
 
-    def run(self, row: RunRow, state: Mapping[str, Any], asked: Iterable[Interrupt]) -> Run:
+    def run(
+        self, row: RunRow, state: Mapping[str, Any], asked: Iterable[Interrupt], plain_types: tuple[str, ...] = ()
+    ) -> Run:
         """Return a run with the state of its thread, if that is the run's own, and with what is `asked`."""
         waiting = () if row.status else tuple(Waiting(one.id, one.value) for one in asked)
         mine = getattr(state.get("position"), "run_id", None) == row.run_id
@@ -92,6 +125,7 @@ class Records:
             results=tuple(state.get("results") or ()) if mine else (),
             waiting=waiting,
             state=state if mine else {},
+            plain_types=plain_types if mine else (),
         )
 
     def add(self, row: RunRow, add: Allowance, now: datetime) -> None:
@@ -118,6 +152,19 @@ class Records:
         self.rows.finish(row.run_id, outcome, now)
         return self.rows.get(row.run_id) or row
 
+    def noted(self, row: RunRow, head: Head | None, now: datetime) -> RunRow:
+        """Return the row of a run; where its process has died before it noted the end, that is noted now."""
+        outcome: Outcome | None = self.stored(row, head).state.get("outcome")
+        return row if row.status is not None or outcome is None else self.finish(row, outcome, now)
+
+    def cancelled(self, row: RunRow, state: Mapping[str, Any], reason: str, now: datetime) -> Outcome:
+        """Return the outcome of a run that is ended in this state, with what it has cost."""
+        usage, position = self._ledger.usage(row.run_id), state.get("position")
+        if position is not None:
+            took = max(now - self._paused(row, now) - position.started, timedelta(0))
+            usage = usage.model_copy(update={"microseconds": took // timedelta(microseconds=1)})
+        return cancelled_outcome(state, usage, reason)
+
     def history(self, thread_id: str, limit: int) -> list[dict[str, Any]]:
         """See `Runner.history`."""
         self.last(thread_id)
@@ -129,15 +176,21 @@ class Records:
                 "source": item.metadata.get("source"),
                 "channels": sorted(item.checkpoint.get("updated_channels") or ()),
             }
-            for item in self.saver.list(_outermost(thread_id), limit=limit)
+            for item in self._reader([]).list(_outermost(thread_id), limit=limit)
         ]
 
-    def _latest(self, thread_id: str) -> CheckpointTuple | None:
-        return self.saver.get_tuple(_outermost(thread_id))
+    def _latest(self, thread_id: str) -> Head | None:
+        unknown: list[str] = []
+        found = self._reader(unknown).get_tuple(_outermost(thread_id))
+        return None if found is None else Head(found, tuple(dict.fromkeys(unknown)))
+
+    def _reader(self, unknown: list[str]) -> SQLSaver:
+        """Return a saver that reads what it does not know as plain fields, and notes its class in `unknown`."""
+        return self.saver.reading_plain(unknown.append)
 
     def _paused(self, row: RunRow, now: datetime) -> timedelta:
         """Return how long nobody has worked on a run: before its last checkpoint, at any level, and since."""
-        last = next(self.saver.list({"configurable": {"thread_id": row.thread_id}}, limit=1))
+        last = next(self._reader([]).list({"configurable": {"thread_id": row.thread_id}}, limit=1))
         metadata: Mapping[str, Any] = last.metadata
         since = now - datetime.fromisoformat(last.checkpoint["ts"])
         return timedelta(seconds=float(metadata.get(PAUSED) or 0)) + max(since, timedelta(0))
@@ -147,9 +200,9 @@ def _outermost(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
-def _open_questions(head: CheckpointTuple | None) -> list[Interrupt]:
+def _open_questions(head: Head | None) -> list[Interrupt]:
     """Return what tasks have asked, also those of nested teams, and have not finished since."""
-    writes: Sequence[tuple[str, str, Any]] = (head.pending_writes if head else None) or ()
-    finished = {task for task, channel, _ in writes if channel not in _UNFINISHED}
+    writes: Sequence[tuple[str, str, Any]] = (head.checkpoint.pending_writes if head else None) or ()
+    finished = finished_tasks(writes)
     asked = [found for task, channel, found in writes if channel == INTERRUPT and task not in finished]
     return [question for questions in asked for question in questions]

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from guardgraph.runs.records import Head
 from guardgraph.runs.run import Run
-from guardgraph.state import Allowance, BadInput, Outcome, RunEnded
+from guardgraph.runs.updating import is_stranded
+from guardgraph.state import Allowance, BadInput, Outcome, RunEnded, RunStranded
+from guardgraph.state.sql import RunRow
 
-__all__ = ("check_resumption",)
+__all__ = ("check_going_on", "check_resumption")
+
+
+def check_going_on(row: RunRow, head: Head | None) -> None:
+    """Raise `RunStranded` where a run that has not ended has nothing that comes next."""
+    if row.status is None and head is not None and is_stranded(head.checkpoint):
+        raise RunStranded(row.run_id, thread_id=row.thread_id)
 
 
 def check_resumption(run: Run, answers: Mapping[str, Any], add: Allowance | None) -> None:

@@ -11,7 +11,7 @@ from guardgraph.state.sql import RunRow
 
 __all__ = ("Listed", "Run", "RunStatus", "Waiting")
 
-RunStatus = Literal["running", "waiting", "completed", "degraded", "escalated", "refused", "failed"]
+RunStatus = Literal["running", "waiting", "completed", "degraded", "escalated", "refused", "cancelled", "failed"]
 
 
 class Listed(NamedTuple):
@@ -53,6 +53,9 @@ class Run:
     """What it waits for."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
     """The state of the outermost team."""
+    plain_types: tuple[str, ...] = field(default=(), compare=False)
+    """The classes, as `module:name`, that could not be looked up without the graph: their objects in `state` and
+    `waiting` are dicts of their fields. `Runner(types=[…])` knows them."""
 
     def __str__(self) -> str:
         """Say it in a few lines: how it stands, what it cost, its value, what is missing and why, what it waits for."""
@@ -76,10 +79,7 @@ class Run:
     def _said(self) -> list[str]:
         lines: list[str] = []
         if self.outcome is not None:
-            _, value, *missing = str(self.outcome).splitlines()
-            ending = self.state.get("ending")
-            stopped = [f"stopped: {_short(ending.reason)}"] if ending is not None and ending.reason else []
-            lines = [value, *stopped, *missing]
+            _, *lines = str(self.outcome).splitlines()
         lines.extend(f"waits for an answer to {wait.id}: {_short(wait.value)}" for wait in self.waiting)
         return lines
 

@@ -13,7 +13,11 @@ from guardgraph.state.errors import (
     MissingExtra,
     MissingKey,
     NotADatabase,
+    PatternError,
+    RunActive,
     RunEnded,
+    RunStranded,
+    RunUnfinished,
     StorageBusy,
     StorageCorrupt,
     StorageError,
@@ -36,6 +40,14 @@ from guardgraph.state.ledger import (
     left_of,
     shortage,
 )
+from guardgraph.state.messages import (
+    MESSAGE_LIST,
+    Documented,
+    Messages,
+    OptionalInput,
+    TaskInput,
+    merge_messages,
+)
 from guardgraph.state.money import (
     exactly,
 )
@@ -51,8 +63,10 @@ from guardgraph.state.position import (
     Position,
 )
 from guardgraph.state.reducers import (
+    add_counts,
     add_distinct,
     add_new,
+    merge_open,
 )
 from guardgraph.state.reply import (
     Evidence,
@@ -102,6 +116,7 @@ from guardgraph.state.word import (
 )
 
 __all__ = (
+    "MESSAGE_LIST",
     "Action",
     "AgentError",
     "Allowance",
@@ -112,6 +127,7 @@ __all__ = (
     "BadInput",
     "Balance",
     "Category",
+    "Documented",
     "Ending",
     "ErrorKind",
     "Evidence",
@@ -120,12 +136,15 @@ __all__ = (
     "GuardgraphError",
     "Ledger",
     "MemoryLedger",
+    "Messages",
     "MigrationNeeded",
     "MissingExtra",
     "MissingKey",
     "NotADatabase",
+    "OptionalInput",
     "Outcome",
     "OutcomeStatus",
+    "PatternError",
     "Piece",
     "PieceKind",
     "Plan",
@@ -135,8 +154,11 @@ __all__ = (
     "Request",
     "Result",
     "ResultStatus",
+    "RunActive",
     "RunEnded",
     "RunState",
+    "RunStranded",
+    "RunUnfinished",
     "Stakes",
     "StorageBusy",
     "StorageCorrupt",
@@ -146,6 +168,7 @@ __all__ = (
     "StorageUnavailable",
     "Subtask",
     "Task",
+    "TaskInput",
     "Told",
     "UnknownGraph",
     "UnknownModel",
@@ -154,6 +177,7 @@ __all__ = (
     "Usage",
     "Verdict",
     "Word",
+    "add_counts",
     "add_distinct",
     "add_new",
     "chain_of",
@@ -162,6 +186,8 @@ __all__ = (
     "exactly",
     "in_full",
     "left_of",
+    "merge_messages",
+    "merge_open",
     "new_id",
     "printable",
     "shortage",

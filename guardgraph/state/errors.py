@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 __all__ = (
     "BadGraph",
@@ -13,7 +13,11 @@ __all__ = (
     "MissingExtra",
     "MissingKey",
     "NotADatabase",
+    "PatternError",
+    "RunActive",
     "RunEnded",
+    "RunStranded",
+    "RunUnfinished",
     "StorageBusy",
     "StorageCorrupt",
     "StorageError",
@@ -42,15 +46,72 @@ class BadInput(GuardgraphError, ValueError):
     """What a run was asked does not fit; the input must change. Nothing was started or stored."""
 
 
-class RunEnded(BadInput):
-    """A run has ended: it takes no answers and no more allowance. Its thread can be given another run."""
+class PatternError(GuardgraphError, RuntimeError):
+    """A route of a pattern raised, or sent an agent what is no request; mend the route, then resume the thread."""
 
-    def __init__(self, run_id: str, *, thread_id: str, status: str, stopped_by: str | None = None) -> None:
+    def __init__(self, what: str, *, node: str) -> None:
+        self.node = node
+        super().__init__(f"{what}; mend the route, then resume the thread")
+
+
+class RunEnded(BadInput):
+    """A run has ended: nothing about it can be changed any more. Its thread can be given another run."""
+
+    def __init__(
+        self,
+        run_id: str,
+        *,
+        thread_id: str,
+        status: str,
+        stopped_by: str | None = None,
+        asked: Literal["resume", "update", "cancel"] = "resume",
+    ) -> None:
         self.run_id, self.thread_id, self.status, self.stopped_by = run_id, thread_id, status, stopped_by
+        self.asked = asked
         by = f", stopped by {stopped_by}" if stopped_by else ""
+        why, how = {
+            "resume": ("it takes no answers and no more allowance", ", with larger limits where it was stopped"),
+            "update": ("its state cannot be updated", ""),
+            "cancel": ("there is nothing to cancel", ""),
+        }[asked]
         super().__init__(
-            f"run {run_id!r} has ended ({status}{by}), so it takes no answers and no more allowance; "
-            f"begin another on its thread, with larger limits where it was stopped: run(…, thread_id={thread_id!r})"
+            f"run {run_id!r} has ended ({status}{by}), so {why}; "
+            f"begin another on its thread{how}: run(…, thread_id={thread_id!r})"
+        )
+
+
+class RunUnfinished(BadInput):
+    """A thread has a run that has not ended: it runs, waits, was stopped or has died. Resume it, or cancel it."""
+
+    def __init__(self, run_id: str, *, thread_id: str) -> None:
+        self.run_id, self.thread_id = run_id, thread_id
+        super().__init__(
+            f"thread {thread_id!r} has a run that has not ended ({run_id!r}); go on with it by resume({thread_id!r}), "
+            f"end it by cancel({thread_id!r}), or name another thread"
+        )
+
+
+class RunActive(BadInput):
+    """A run is worked on by this very runner; stop it or wait for it, then try again."""
+
+    def __init__(self, run_id: str, *, thread_id: str) -> None:
+        self.run_id, self.thread_id = run_id, thread_id
+        super().__init__(
+            f"run {run_id!r} on thread {thread_id!r} is worked on by this runner; wait until it is back, or stop it "
+            "with stop(), then try again"
+        )
+
+
+class RunStranded(BadInput):
+    """A run's state was changed by LangGraph's `update_state` so that nothing comes next; say where it goes on."""
+
+    def __init__(self, run_id: str, *, thread_id: str) -> None:
+        self.run_id, self.thread_id = run_id, thread_id
+        super().__init__(
+            f"run {run_id!r} on thread {thread_id!r} has nothing to do next and no outcome: `update_state` has dropped "
+            "what waited; say where it goes on, as in graph.update_state(config, Command(goto='guard_handoff'), "
+            f"as_node='guard_admission'), or end it by cancel({thread_id!r}); Runner.update(thread_id, …) in place of "
+            "`update_state` keeps what waits"
         )
 
 

@@ -14,14 +14,14 @@ from guardgraph.state.word import Word
 
 __all__ = ("Outcome", "OutcomeStatus")
 
-OutcomeStatus = Literal["completed", "degraded", "escalated", "refused", "failed"]
+OutcomeStatus = Literal["completed", "degraded", "escalated", "refused", "cancelled", "failed"]
 
 
 class Outcome(Word):
     """The end of a run that is not waiting: the best result there is, what is missing, and what stopped it."""
 
     status: OutcomeStatus
-    """`completed`; `degraded` (a value with gaps or a stop); `escalated`, `refused` or `failed`."""
+    """`completed`; `degraded` (a value with gaps or a stop); `escalated`, `refused`, `cancelled` or `failed`."""
     value: JsonValue = None
     """The answer, as JSON data."""
     evidence: tuple[Evidence, ...] = ()
@@ -32,6 +32,8 @@ class Outcome(Word):
     """What is missing, and why."""
     stopped_by: str | None = None
     """The guard that ended the run early, or else that of the first gap that is due to a guard."""
+    reason: str = ""
+    """What stopped it, in one sentence; empty where nothing did."""
     dissent: tuple[JsonValue, ...] = ()
     """Answers of those who did not agree."""
     usage: Usage = Usage()
@@ -41,7 +43,8 @@ class Outcome(Word):
         """Say it in a few lines: how it ended, the value, what is missing and why; the data itself is in the fields."""
         by = f", stopped by {self.stopped_by}" if self.stopped_by else ""
         value = "no value" if self.value is None else f"value: {_short(self.value)}"
-        return "\n".join([f"{self.status}{by}", value, *_missing(self.gaps)])
+        stopped = [f"stopped: {_short(self.reason)}"] if self.reason else []
+        return "\n".join([f"{self.status}{by}", value, *stopped, *_missing(self.gaps)])
 
 
 def _missing(gaps: Sequence[Gap]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Set
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Set
 from itertools import count
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -33,6 +34,16 @@ class Subtask(Word):
     """Named JSON data for the worker."""
     share: float | None = Field(default=None, gt=0, le=1)
     """At most this part (0 to 1) of what is left may go into it; `None` sets no cap of its own."""
+    replaces: tuple[str, ...] = ()
+    """Ids of subtasks of earlier rounds: what they left missing is there once this one is accepted.
+
+    A subtask with the goal, the skill and the inputs of an earlier one replaces that one by itself.
+    """
+
+    @property
+    def work(self) -> tuple[str, str, str]:
+        """What is asked of whom, whatever it is called: goal (without its white space and case), skill and inputs."""
+        return (" ".join(self.goal.casefold().split()), self.skill or "", json.dumps(self.inputs, sort_keys=True))
 
     @field_validator("goal")
     @classmethod
@@ -73,6 +84,26 @@ class Plan(Word):
         )
         subtasks = tuple(s.model_copy(update=ids) for s, ids in zip(self.subtasks, renamed, strict=True))
         return self.model_copy(update={"subtasks": subtasks})
+
+    def following(self, earlier: Iterable[Subtask]) -> Plan:
+        """Return the plan of a later round, whose subtasks name in `replaces` what they replace of `earlier` ones.
+
+        Those are the subtasks of the same work, and those that they name already; names of others are left out.
+        """
+        alike: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+        known: set[str] = set()
+        for subtask in earlier:
+            alike[subtask.work].append(subtask.id)
+            known.add(subtask.id)
+        replaced = (
+            (subtask, (*filter(known.__contains__, subtask.replaces), *(alike[subtask.work] if known else ())))
+            for subtask in self.subtasks
+        )
+        subtasks = (
+            subtask.model_copy(update={"replaces": tuple(dict.fromkeys(ids))}) if ids or subtask.replaces else subtask
+            for subtask, ids in replaced
+        )
+        return self.model_copy(update={"subtasks": tuple(subtasks)})
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Plan:

@@ -1,24 +1,30 @@
 """How parallel writes to one channel of the shared state become one value.
 
-Every reducer is associative, and applying the same write twice changes nothing, so a replay after a crash is safe.
+Every reducer of lists is associative, and applying the same write twice changes nothing, so a replay after a crash is
+safe. None of them drops what is different.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
-__all__ = ("add_distinct", "add_new")
+__all__ = ("add_counts", "add_distinct", "add_new", "merge_open")
 
 
 def add_new(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
-    """Append the items of `right` whose `id` does not stand in `left` yet."""
-    known = {item.id for item in left or ()}
+    """Append the items of `right` that do not stand in `left` yet, each under an id of its own.
+
+    An item whose id is taken by a different one gets a digest of its content behind its id.
+    """
     merged = list(left or ())
+    known = {item.id: item for item in merged}
     for item in right or ():
-        if item.id not in known:
-            known.add(item.id)
-            merged.append(item)
+        new = item if item.id not in known or known[item.id] == item else _under_its_own_id(item)
+        if new.id not in known and not _stands_under_its_first_id(new, known):
+            known[new.id] = new
+            merged.append(new)
     return merged
 
 
@@ -36,6 +42,32 @@ def add_distinct(left: Sequence[Any] | None, right: Sequence[Any] | None) -> lis
             others.append(item)
             merged.append(item)
     return merged
+
+
+def add_counts(left: Mapping[str, int] | None, right: Mapping[str, int] | None) -> dict[str, int]:
+    """Add the counts of `right` to those of `left`, name by name."""
+    merged = dict(left or {})
+    for name, count in (right or {}).items():
+        merged[name] = merged.get(name, 0) + count
+    return merged
+
+
+def merge_open(left: Mapping[str, Any] | None, right: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the entries of `left` with those of `right` in their place; `None` takes an entry out."""
+    merged = {**(left or {}), **(right or {})}
+    for name in [name for name, value in (right or {}).items() if value is None]:
+        del merged[name]
+    return merged
+
+
+def _under_its_own_id(item: Any) -> Any:
+    digest = blake2b(item.model_dump_json().encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return item.model_copy(update={"id": f"{item.id}~{digest}"})
+
+
+def _stands_under_its_first_id(item: Any, known: Mapping[str, Any]) -> bool:
+    first, mark, _ = item.id.rpartition("~")
+    return bool(mark) and first in known and _under_its_own_id(known[first]) == item
 
 
 def _has_hash(item: Any) -> bool:

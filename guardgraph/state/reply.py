@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from guardgraph.state.plan import Subtask
+from guardgraph.state.usage import Usage
 from guardgraph.state.word import Word
 
 __all__ = ("Evidence", "Reply")
+
+_MOST, _DEAREST = 10**12, 10**6
 
 
 class Evidence(Word):
@@ -36,3 +39,24 @@ class Reply(Word):
     """Why it answers so."""
     subtasks: tuple[Subtask, ...] = ()
     """What it would delegate."""
+    usage: Usage | None = None
+    """What was spent for it past LangChain's models, as by another framework: it is added to what was metered.
+
+    Where `usd` is not given, what it cost is unknown; `usd=0` says that it was free. Its time is not used.
+    """
+
+    @field_validator("usage")
+    @classmethod
+    def _is_possible(cls, usage: Usage | None) -> Usage | None:
+        if usage is not None and (usage.tokens > _MOST or usage.calls > _MOST or (usage.usd or 0) > _DEAREST):
+            raise ValueError(f"one answer takes at most {_MOST} tokens or calls and {_DEAREST} US dollars, got {usage}")
+        return usage
+
+    @property
+    def spending(self) -> Usage | None:
+        """What `usage` adds to the books: a price that is not given is unknown, unless nothing was used."""
+        told = self.usage
+        if told is None:
+            return None
+        is_priced = "usd" in told.model_fields_set or not (told.tokens or told.calls)
+        return told.model_copy(update={"usd": told.usd if is_priced else None, "microseconds": 0})

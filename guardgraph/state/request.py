@@ -51,6 +51,10 @@ class Request(Word):
     """The round it works in."""
     attempt: int = Field(default=1, ge=1)
     """1 for the first attempt."""
+    tries: int = Field(default=1, ge=1)
+    """Attempts of this agent, this one included; a fallback begins at 1."""
+    id: str = ""
+    """The id that the result of this attempt will have."""
     key: str = ""
     """An idempotency key: the same when a crashed attempt runs again, another for every attempt."""
     feedback: str | None = None

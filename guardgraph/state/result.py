@@ -14,7 +14,7 @@ from guardgraph.state.word import Word
 __all__ = ("AgentError", "ErrorKind", "Gap", "Result", "ResultStatus")
 
 ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
-ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team"]
+ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team", "handoff"]
 
 
 class Gap(Word):
@@ -30,13 +30,21 @@ class Gap(Word):
     """The guard that stopped it, if one did."""
     path: tuple[str, ...] = ()
     """The teams between the outcome's team and the gap, outermost first."""
+    round: int = 1
+    """The round in which it was found; of a gap from a nested team, the round of that team."""
+
+    @property
+    def owner(self) -> str:
+        """The id of the subtask of the outcome's own team that leaves this open, where it has one."""
+        return self.path[0].partition(":")[2] if self.path else self.subtask
 
 
 class AgentError(Word):
     """Why an attempt gave no full answer."""
 
     kind: ErrorKind
-    """`timeout` is its own, `deadline` the team's; `invalid` is unfit, `stopped` by allowance, `skipped` not begun."""
+    """`timeout` is its own, `deadline` the team's; `invalid` is unfit, `stopped` by allowance, `skipped` not begun;
+    `handoff`: it wants others to take over."""
     message: str
     """What happened."""
     type: str = ""
@@ -72,6 +80,8 @@ class Result(Word):
     """Why it answers so."""
     subtasks: tuple[Subtask, ...] = ()
     """What the agent would delegate."""
+    handoff: tuple[str, ...] = ()
+    """To whom the agent wants to hand over, where it answers with LangGraph's `Command(goto=…)`; a gate decides."""
     gaps: tuple[Gap, ...] = ()
     """What a nested team could not deliver."""
     stopped_by: str | None = None

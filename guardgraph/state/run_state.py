@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.plan import Plan, Subtask
 from guardgraph.state.position import Position
-from guardgraph.state.reducers import add_distinct, add_new
+from guardgraph.state.reducers import add_counts, add_distinct, add_new, merge_open
 from guardgraph.state.request import Piece, Request
 from guardgraph.state.result import Gap, Result
 from guardgraph.state.task import Task
@@ -17,6 +19,14 @@ from guardgraph.state.verdict import Verdict
 from guardgraph.state.word import Word
 
 __all__ = ("Ask", "Assignment", "Ending", "RunState", "Told")
+
+
+if TYPE_CHECKING:
+    _Task: TypeAlias = Task | dict[str, Any] | str
+    _Pieces: TypeAlias = list[Piece]
+    _Said: TypeAlias = list[Any]
+else:
+    _Task, _Pieces, _Said = TaskInput, OptionalInput[Piece], OptionalInput[Any]
 
 
 class Ending(Word):
@@ -31,16 +41,21 @@ class Ending(Word):
 
 
 class Ask(TypedDict, total=False):
-    """What a team is given: a task (a `Task`, its fields as a dict, or just the goal) and background for it."""
+    """What a team is given: a task (a `Task`, its fields as a dict, or just the goal) and background for it.
 
-    task: Task | dict[str, Any] | str
-    background: list[Piece]
+    Instead of a task there may be messages, the last of which that a human has sent is the goal.
+    """
+
+    task: Annotated[_Task, Documented()]
+    background: Annotated[_Pieces, Documented()]
+    messages: Annotated[_Said, Documented(), WithJsonSchema(MESSAGE_LIST)]
 
 
 class Told(TypedDict, total=False):
-    """What a team tells: the outcome of its run."""
+    """What a team tells: the outcome of its run, also as the last of the messages."""
 
     outcome: Outcome
+    messages: Messages
 
 
 class Assignment(TypedDict, total=False):
@@ -71,6 +86,8 @@ class RunState(TypedDict, total=False):
     """Ids of the results that others may see."""
     refused: Annotated[list[str], add_distinct]
     """Ids of the results that nobody uses."""
+    requests: Annotated[dict[str, Request | None], merge_open]
+    """What was asked of whom has answered and was not reviewed yet, by the id of the result: a retry asks it again."""
     plans: Annotated[list[Result], add_new]
     """Every attempt of the planner."""
     gaps: Annotated[list[Gap], add_distinct]
@@ -79,7 +96,17 @@ class RunState(TypedDict, total=False):
     """Alerts and trips."""
     draft: Result | None
     """The synthesizer's answer."""
+    passed: Annotated[list[str], add_distinct]
+    """Ids of the drafts that the guards of `exit` let pass."""
     ending: Ending | None
     """Why the team stops early."""
+    visits: Annotated[dict[str, int], add_counts]
+    """How often each gate was reached in this run."""
+    unfit: str | None
+    """What is wrong with the input, if it was not admitted."""
     outcome: Outcome
     """How it ended."""
+    messages: Annotated[Messages, merge_messages]
+    """The conversation with the team, over all runs of the thread."""
+    seen: list[str]
+    """The ids of the task and of the last message that the run before this one has known."""

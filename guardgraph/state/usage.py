@@ -44,6 +44,7 @@ class Usage(Word):
     def __add__(self, other: Usage) -> Usage:
         """Return the sum; unknown money stays unknown."""
         return Usage.model_construct(
+            self.model_fields_set | other.model_fields_set,  # a price that neither names stays unnamed
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             usd=None if self.usd is None or other.usd is None else self.usd + other.usd,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def test_only_the_leaf_in_flight_runs_again(tmp_path: Path, twice: bool, way: st
         process.wait(10)
     graph = three_tiers(tmp_path, hangs=False, twice=twice)
 
-    outcome = graph.invoke(None, {"configurable": {"thread_id": "t"}})["outcome"]
+    with closing(graph.checkpointer):
+        outcome = graph.invoke(None, {"configurable": {"thread_id": "t"}})["outcome"]
 
     assert outcome.status == "completed"
     assert outcome.value == [[["do a", "do b", "do c"]]]

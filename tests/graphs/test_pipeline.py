@@ -152,12 +152,18 @@ def test_who_writes_a_draft_again_does_not_find_the_refused_one_among_the_result
     assert seen == [["counta"], ["counta"]]
 
 
-def test_a_draft_that_stays_refused_leaves_what_was_accepted_before() -> None:
-    outcome = told(append("a"), append("b"), guards=[says_three])
+def test_a_draft_that_stays_refused_leaves_what_was_accepted_before_if_that_passes() -> None:
+    @guard(at="exit", on_trip=Retry(1))
+    def without_b(view: View) -> str | None:
+        return "no b" if "b" in str(view.subject.value).replace("subtask", "") else None
 
-    assert outcome.status == "degraded"
-    assert outcome.value == [{"subtask": None, "agent": "a", "value": "counta"}]
-    assert [(gap.agent, gap.guard, gap.reason) for gap in outcome.gaps] == [("b", "says_three", "say three")]
+    kept = told(append("a"), append("b"), guards=[without_b])
+    none = told(append("a"), append("b"), guards=[says_three])
+
+    assert (kept.status, kept.value) == ("degraded", [{"subtask": None, "agent": "a", "value": "counta"}])
+    assert [(gap.agent, gap.guard, gap.reason) for gap in kept.gaps] == [("b", "without_b", "no b")]
+    assert (none.status, none.value) == ("failed", None)
+    assert {(gap.subtask, gap.guard) for gap in none.gaps} == {("b", "says_three"), ("result", "says_three")}
 
 
 def test_nothing_is_drawn_that_never_happens() -> None:
@@ -166,6 +172,7 @@ def test_nothing_is_drawn_that_never_happens() -> None:
     assert {(edge.source, edge.target) for edge in graph.edges} == {
         ("__start__", "guard_admission"),
         ("guard_admission", "a"),
+        ("guard_admission", "conclude"),
         ("a", "collect_a"),
         ("collect_a", "b"),
         ("collect_a", "conclude"),

@@ -87,14 +87,14 @@ def test_without_a_guard_of_rounds_the_same_plan_is_worked_on_again() -> None:
 def test_the_longest_id_may_come_again_and_is_read_back_from_the_database(way: str, tmp_path: Path) -> None:
     longest = "s" * 100
     plans = [Plan(subtasks=(Subtask(id=longest, goal=f"goal {number}"),)) for number in range(3)]
-    saver = SQLSaver.from_url(f"sqlite:///{tmp_path / 'runs.db'}")
-    graph = team(*plans, guards=[Convergence(5)]).compile(checkpointer=saver)
     config: Any = {"configurable": {"thread_id": "t"}}
 
-    outcome = WAYS[way](graph, "the task", config)
+    with SQLSaver.from_url(f"sqlite:///{tmp_path / 'runs.db'}") as saver:
+        graph = team(*plans, guards=[Convergence(5)]).compile(checkpointer=saver)
+        outcome = WAYS[way](graph, "the task", config)
+        kept = graph.get_state(config).values["subtasks"]
 
     assert outcome.value == ["done: goal 0", "done: goal 1", "done: goal 2"]
-    kept = graph.get_state(config).values["subtasks"]
     assert [len(subtask.id) for subtask in kept] == [100, 100, 100]
     assert len({subtask.id for subtask in kept}) == 3
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,18 @@ def test_what_is_no_guard_is_refused_when_the_team_is_built(wrong: Any) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["memory", "sql", "none"])
 def test_the_outcome_is_the_same_with_every_checkpointer(way: str, kind: str, tmp_path: Path) -> None:
-    saver = {
-        "memory": InMemorySaver,
+    savers: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+        "memory": lambda: nullcontext(InMemorySaver()),
         "sql": lambda: SQLSaver.from_url(f"sqlite:///{tmp_path / 'runs.db'}"),
-        "none": lambda: None,
-    }[kind]()
+        "none": nullcontext,
+    }
     low = team(plan_of("b", "c"), guards=[], name="low").compile()
-    graph = team(plan_of("a"), plan_of("d"), workers=[Agent("low", run=low)]).compile(checkpointer=saver)
     config = {"configurable": {"thread_id": "t"}}
 
-    first = WAYS[way](graph, "first", config)
-    second = WAYS[way](graph, "second", config)
+    with savers[kind]() as saver:
+        graph = team(plan_of("a"), plan_of("d"), workers=[Agent("low", run=low)]).compile(checkpointer=saver)
+        first = WAYS[way](graph, "first", config)
+        second = WAYS[way](graph, "second", config)
 
     assert (first.status, first.value) == ("completed", [["done: do b", "done: do c"]] * 2)
     assert (second.status, second.value, second.gaps) == (first.status, first.value, ())
@@ -252,6 +254,7 @@ def test_without_guards_and_second_attempts_nothing_is_drawn_that_never_happens(
     assert edges(team(plan_of("a"), guards=[]).compile()) == {
         ("__start__", "guard_admission"),
         ("guard_admission", "planner"),
+        ("guard_admission", "conclude"),
         ("planner", "dispatch"),
         ("dispatch", "worker"),
         ("dispatch", "planner"),

@@ -87,7 +87,7 @@ def test_gates_and_what_follows_are_declared() -> None:
     assert guard(at="exit")(objects).on_trip == Finish()
 
 
-@pytest.mark.parametrize("at", ["door", ("dispatch", "door"), ()])
+@pytest.mark.parametrize("at", ["door", ("dispatch", "door"), (), None, 3, True, b"exit", [None], [["exit"]], {}])
 def test_a_gate_that_does_not_exist_is_refused(at: Any) -> None:
     with pytest.raises(BadGraph, match="`at` must name gates out of admission, dispatch, exit, handoff, round; got"):
         guard(at=at)
@@ -105,6 +105,12 @@ def test_an_async_function_is_refused() -> None:
 
     with pytest.raises(BadGraph, match="guard 'asks' is async"):
         guard(at="exit")(asks)  # pyright: ignore[reportArgumentType] -- that is the point
+
+
+@pytest.mark.parametrize("what", [None, "exit", Depth])
+def test_what_does_not_judge_is_refused(what: Any) -> None:
+    with pytest.raises(BadGraph, match=r"`@guard` stands before a function that judges a view, got"):
+        guard(at="exit")(what)
 
 
 def test_a_callable_without_a_name_is_called_by_its_type() -> None:

@@ -118,13 +118,23 @@ def test_a_guard_that_answers_no_verdict_trips(answer: object) -> None:
     assert told.on_trip == Refuse()
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_a_request_to_stop_the_program_is_no_verdict(stop: type[BaseException]) -> None:
+def test_a_guard_that_wants_to_end_the_program_trips_as_any_that_raises() -> None:
+    @guard(at="dispatch", on_trip=Refuse())
+    def leaves(view: View) -> str | None:
+        raise SystemExit(3)
+
+    told = judge([leaves], view_of_subtask())
+
+    assert told.trip is not None
+    assert (told.trip.reason, told.on_trip) == ("guard 'leaves' raised SystemExit: 3", Refuse())
+
+
+def test_ctrl_c_while_a_guard_judges_is_no_verdict() -> None:
     @guard(at="dispatch")
     def interrupted(view: View) -> str | None:
-        raise stop
+        raise KeyboardInterrupt
 
-    with pytest.raises(stop, match=r"^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         judge([interrupted], view_of_subtask())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,28 @@ def test_the_first_round_is_one(state: dict[str, int | None], number: int) -> No
 def test_a_view_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError, match="cannot assign to field 'depth'"):
         view_of_task().depth = 3  # pyright: ignore[reportAttributeAccessIssue] -- that is the point
+
+
+def test_a_guard_cannot_change_the_state_that_it_is_shown() -> None:
+    state: dict[str, Any] = {"round": 1, "plans": []}
+    view = view_of_task(state=state)
+
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        view.state["round"] = 7  # pyright: ignore[reportIndexIssue] -- that is the point
+    with pytest.raises(AttributeError, match="no attribute 'append'"):
+        view.state["plans"].append("mine")
+    assert state == view.state == {"round": 1, "plans": []}
+
+
+def test_a_view_of_a_view_has_the_same_state() -> None:
+    view = view_of_task(state={"plans": []})
+
+    assert replace(view, sources={"a": "b"}).state is view.state
+
+
+def test_texts_of_sources_cannot_be_changed() -> None:
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        view_of_result(sources={"a": "b"}).sources["a"] = "c"  # pyright: ignore[reportIndexIssue] -- that is the point
 
 
 def test_a_verdict_names_guard_gate_and_subject() -> None:

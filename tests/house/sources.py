@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "guardgraph"
-FOLDERS = ("state", "guards", "nodes", "graphs", "runs", "evals")
+FOLDERS = ("state", "guards", "nodes", "graphs", "runs", "evals", "testing")
 """The package's folders, in the order in which they may import each other."""
 
 

@@ -9,12 +9,13 @@ import pytest
 from langgraph.types import Overwrite, Send
 
 from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, OnTrip, Refuse, View, guard
-from guardgraph.nodes import KEY, Event, Here, Services, admission, task_of
+from guardgraph.nodes import KEY, Event, Here, Services, Ways, admission, task_of
 from guardgraph.state import Allowance, BadInput, Ending, Gate, Piece, Position, Task, Verdict
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PIECE = Piece(kind="background", title="house rules", value="be brief")
-LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks"}
+LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"}
+WAYS = Ways((), frozenset({"planner"}))
 
 
 def admit(
@@ -26,8 +27,12 @@ def admit(
     **state: Any,
 ) -> Any:
     """Return what the way in of a team says to a task."""
-    node = admission(guards, team="team", begin=begin)
-    return node({"task": asked, **state}, {"configurable": {KEY: here or Here(Services(clock=lambda: NOW))}})
+    node = admission(guards, team="team", begin=begin, ways=Ways(guards, frozenset({"planner"})))
+    said = node({"task": asked, **state}, {"configurable": {KEY: here or Here(Services(clock=lambda: NOW))}})
+    if said.update.get("unfit"):
+        assert (said.goto, said.update["task"], said.update["background"]) == ("conclude", None, [])
+        raise BadInput(said.update["unfit"])
+    return said
 
 
 def position_of(*guards: Guard, above: Position | None = None) -> Position:
@@ -108,7 +113,7 @@ def test_background_that_does_not_fit_is_bad_input(given: Any, message: str) -> 
 
 
 def test_an_admitted_task_goes_where_the_team_begins() -> None:
-    sends = [Send("worker", {})]
+    sends = [Send("planner", {})]
     seen: list[Any] = []
 
     def begin(state: Any) -> Any:
@@ -141,7 +146,7 @@ def test_the_first_team_stands_at_the_top_of_a_run_of_its_own() -> None:
 
 
 def test_without_anything_at_hand_a_team_keeps_its_own_time() -> None:
-    node = admission([Depth(2)], team="team", begin=lambda state: "planner")
+    node = admission([Depth(2)], team="team", begin=lambda state: "planner", ways=WAYS)
 
     assert node({"task": "compare"}, {}).update["position"].started.utcoffset() == timedelta(0)
 
@@ -176,7 +181,7 @@ def test_the_reserve_is_kept_where_the_budget_is_made_narrower(own: int, inherit
 
 
 def test_the_name_of_a_team_cannot_break_its_account() -> None:
-    node = admission([], team="a/b c", begin=lambda state: "planner")
+    node = admission([], team="a/b c", begin=lambda state: "planner", ways=WAYS)
 
     position = node({"task": "t"}, {"configurable": {KEY: Here(Services(), position=above())}}).update["position"]
 

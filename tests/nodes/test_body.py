@@ -196,7 +196,7 @@ def test_a_team_without_a_subtask_is_asked_the_task_itself_with_all_that_is_know
 
     call(body_of(agent, evidence=False), Request(task=TASK, context=(BACKGROUND, WORKER)))
 
-    assert asked[0] == {"task": TASK, "background": [BACKGROUND, WORKER]}
+    assert (asked[0]["task"], asked[0]["background"]) == (TASK, [BACKGROUND, WORKER])
 
 
 @pytest.mark.parametrize(("above", "origin"), [(None, "compare"), ("the first intent", "the first intent")])

@@ -1,22 +1,30 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListLLM
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
+from langchain_openai import ChatOpenAI
 
 from guardgraph.guards import Budget
 from guardgraph.nodes import Agent, AllowanceSpent, AsyncMeter, Booking, Here, Meter, Services, Tab
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import Allowance, Amount, Position, Refusal, Request, Usage
+from tests import loopback
 from tests.graphs.teams import WAYS, plan_of, speaker, team
+from tests.loopback import OpenAIServer
 
 FREE = {"ls_provider": "offline", "ls_model_name": "scripted"}
 TEAM, MINE = "run/work", "run/work/worker:a#1"
@@ -46,7 +54,7 @@ class Desk:
 
     @property
     def on_loop(self) -> RunnableConfig:
-        return {"callbacks": [AsyncMeter(self.tab), Meter(self.tab, run_inline=False)]}
+        return {"callbacks": [AsyncMeter(self.tab), Meter(self.tab, is_paired=True)]}
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -313,7 +321,112 @@ def test_an_entry_is_never_shared_by_two_calls() -> None:
     at = Desk(1_000)
     meter, ids = Meter(at.tab), (uuid4(), uuid4())
 
-    for run_id in ids:
-        meter.on_chat_model_start({}, [[]], run_id=run_id, metadata={**FREE, "ls_max_tokens": 100})
+    def begin() -> None:
+        for run_id in ids:
+            meter.on_chat_model_start({}, [[]], run_id=run_id, metadata={**FREE, "ls_max_tokens": 100})
+
+    copy_context().run(begin)  # the calls stay open; in no other test's context
 
     assert at.tokens == (0, 200)
+
+
+def cached(server: OpenAIServer | None) -> Any:
+    """Return a model that keeps its answers."""
+    if server is None:
+        return model(cache=InMemoryCache())
+    return ChatOpenAI(model="gpt-5-mini", base_url=server.url, api_key="none", cache=InMemoryCache())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("real", [False, True])
+async def test_an_answer_out_of_a_cache_costs_nothing(real: bool) -> None:
+    at = Desk(100_000)
+    with OpenAIServer(lambda _: loopback.text("said", input_tokens=80, output_tokens=20)) as server:
+        keeps = cached(server if real else None)
+        for _ in range(2):
+            keeps.invoke("hello", at.sync)
+            await keeps.ainvoke("hello", at.on_loop)
+
+    assert at.tokens == (100, 0)
+    assert at.services.ledger.usage(TEAM).calls == 4
+
+
+class Free(ScriptedModel):
+    """A model whose provider reports that it costs nothing."""
+
+    def _say(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> AIMessage:
+        said = super()._say(messages, kwargs)
+        usage: Any = {**(said.usage_metadata or {}), "total_cost": 0}
+        return said.model_copy(update={"usage_metadata": usage})
+
+
+async def test_tokens_of_a_provider_that_takes_nothing_for_them_count() -> None:
+    at = Desk(100_000)
+    free = Free(replies=lambda _: "said", input_tokens=80, output_tokens=20)
+
+    free.invoke("hello", at.sync)
+    list(free.stream("hello", at.sync))
+    await free.ainvoke("hello", at.on_loop)
+
+    assert at.tokens == (300, 0)
+
+
+async def test_prompts_and_generations_of_one_call_are_counted_once_each() -> None:
+    at = Desk(1_000_000)
+    prompts: list[list[BaseMessage]] = [[HumanMessage("a")], [HumanMessage("b")]]
+    with OpenAIServer(lambda _: loopback.text("said", input_tokens=80, output_tokens=20)) as server:
+        several = ChatOpenAI(model="gpt-5-mini", base_url=server.url, api_key="none", n=2)  # type: ignore[arg-type]
+        several.generate(prompts, **at.sync)
+        assert (at.tokens, at.services.ledger.usage(TEAM).calls) == ((200, 0), 2)
+        await several.agenerate(prompts, **at.on_loop)
+
+    assert (at.tokens, at.services.ledger.usage(TEAM).calls) == ((400, 0), 4)
+
+
+class Twice(ScriptedModel):
+    """A model that answers twice in one call; both answers carry the usage of the whole call, as those of OpenAI do."""
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **kwargs: Any) -> ChatResult:
+        said = self._say(messages, kwargs)
+        return ChatResult(generations=[ChatGeneration(message=said.model_copy()) for _ in range(2)])
+
+
+def test_two_generations_that_repeat_one_report_are_counted_once() -> None:
+    at = Desk(1_000)
+
+    Twice(replies=lambda _: "said", input_tokens=80, output_tokens=20).invoke("hello", at.sync)
+
+    assert at.tokens == (100, 0)
+
+
+async def test_who_is_cancelled_while_waiting_leaves_no_handler_unawaited() -> None:
+    at = Desk(1_000, others=1_000)
+    noting: RunnableConfig = {"callbacks": [AsyncMeter(at.tab), Meter(at.tab, is_paired=True), Noting()]}
+    waiting = asyncio.create_task(model().ainvoke("hello", noting))
+    await asyncio.sleep(0.01)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    gc.collect()  # what was never awaited is told then, and is an error
+
+    assert at.tokens == (0, 1_000)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_booking_within_a_call_does_not_wait_for_the_one_around_it(is_async: bool) -> None:
+    at = Desk(100)
+    asked: list[str] = []
+
+    def books(_: Any) -> str:
+        with pytest.raises(AllowanceSpent, match="tokens wanted"), Booking(at.here, 80, 20, FREE):
+            pass
+        asked.append("refused")
+        return "said"
+
+    outer = ScriptedModel(replies=books, input_tokens=80, output_tokens=20)
+    if is_async:
+        await outer.ainvoke("hello", at.on_loop)
+    else:
+        await asyncio.to_thread(outer.invoke, "hello", at.sync)
+
+    assert asked == ["refused"]

@@ -70,6 +70,23 @@ def test_long_prompts_cost_their_higher_tier() -> None:
     assert price.usd(400_000, 0) > 2 * price.usd(200_000, 0)
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "parts", "usd"),
+    [
+        ("openai", "gpt-5-mini", {"cache_read_tokens": 800}, "0.00027"),
+        ("openai", "gpt-5-mini", {"output_reasoning_tokens": 80}, "0.00045"),
+        ("anthropic", "claude-sonnet-4-5", {"cache_write_tokens": 800}, "0.0051"),
+        ("perplexity", "sonar-deep-research", {"output_reasoning_tokens": 80}, "0.0024"),
+        ("openai", "gpt-5-mini", {"cache_read_tokens": 1_001}, "0.00045"),
+        ("offline", "any", {"cache_read_tokens": 800}, "0"),
+    ],
+)
+def test_tokens_with_prices_of_their_own_cost_what_the_provider_takes_for_them(
+    provider: str, model: str, parts: dict[str, int], usd: str
+) -> None:
+    assert known(provider, model).usd(1_000, 100, parts) == Decimal(usd)
+
+
 @pytest.mark.parametrize(("read", "written"), [(-1, 0), (0, -1)])
 def test_a_negative_number_of_tokens_is_refused(read: int, written: int) -> None:
     with pytest.raises(ValueError, match="tokens must not be negative, got"):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from guardgraph.nodes import KEY, Event, Here, Services, enter, forget_run, here_of, services_of
-from guardgraph.state import Allowance, Amount, MemoryLedger, Position, Refusal, StorageBusy, Usage, new_id
+from guardgraph.nodes import IDLE_RUNS, KEY, Event, Here, Services, enter, forget_run, here_of, services_of
+from guardgraph.state import Allowance, Amount, MemoryLedger, Position, Refusal, Result, StorageBusy, Usage, new_id
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -180,16 +181,70 @@ def test_services_come_with_the_config_and_else_belong_to_the_run() -> None:
     assert services_of(None, new_id()) is not own
 
 
-def test_services_of_a_run_are_kept_until_it_is_forgotten_whatever_runs_beside_it() -> None:
+@pytest.mark.parametrize(("beside", "is_kept"), [(IDLE_RUNS - 1, True), (IDLE_RUNS, False)])
+def test_of_runs_that_nobody_works_on_the_last_ones_keep_their_services(beside: int, is_kept: bool) -> None:
+    run_id = new_id()
+    services_of(None, run_id).costs.learn("role", Usage(calls=7))
+    for _ in range(beside):
+        services_of(None, new_id())
+
+    assert (services_of(None, run_id).costs.expected("role") is not None) is is_kept
+
+
+def test_services_that_somebody_holds_are_kept_whatever_runs_beside_them() -> None:
     run_id = new_id()
     services = services_of(None, run_id)
-    for _ in range(300):
+    for _ in range(2 * IDLE_RUNS):
         services_of(None, new_id())
+
+    assert services_of(None, run_id) is services
+
+
+def test_services_of_a_run_are_kept_until_it_is_forgotten() -> None:
+    run_id = new_id()
+    services = services_of(None, run_id)
 
     assert services_of(None, run_id) is services
     forget_run(run_id)
     forget_run("never-begun")
     assert services_of(None, run_id) is not services
+
+
+def test_what_stored_results_have_spent_is_booked_once_where_the_books_do_not_know_it() -> None:
+    services, team = Services(), position(reserve=0.2, tokens=1_000, usd=Decimal(1), subtasks=3)
+    services.ensure_open(team)
+    half = Usage(input_tokens=300, output_tokens=100, usd=Decimal("0.1") ** 30, calls=2, microseconds=5)
+    results = [Result(id=f"r{n}", agent="a", subtask=f"s{n}", value=n, usage=half) for n in range(2)]
+
+    for _ in range(2):
+        services.recall(team, results)
+
+    assert services.ledger.usage("r") == (half + half).model_copy(update={"microseconds": 0})
+    assert [balance.spent.subtasks for balance in services.ledger.balances("r/work")] == [2, 2]
+
+
+def test_what_the_books_know_of_stored_results_is_not_booked_again() -> None:
+    services, team = Services(), position(tokens=1_000)
+    services.ensure_open(team)
+    assert services.ledger.reserve("e", "r", services.epoch_of("r"), Amount(tokens=50, subtasks=1)) is None
+    services.ledger.settle("e", Usage(input_tokens=50, calls=1))
+    spent = Usage(input_tokens=60, calls=1)
+
+    services.recall(team, [Result(id="r", agent="a", subtask="s", value=1, usage=spent)])
+
+    assert services.ledger.usage("r") == spent
+    assert services.ledger.balances("r")[-1].spent.subtasks == 1
+
+
+@pytest.mark.parametrize("usd", [Decimal(2), None])
+def test_what_was_spent_over_the_limit_is_booked_too(usd: Decimal | None) -> None:
+    services, team = Services(), position(tokens=10, usd=Decimal(1), subtasks=0)
+    services.ensure_open(team)
+    spent = Usage(input_tokens=60, usd=usd, calls=1)
+
+    services.recall(team, [Result(id="r", agent="a", subtask="s", value=1, usage=spent)])
+
+    assert services.ledger.usage("r") == spent
 
 
 def test_a_process_that_took_over_refuses_the_one_before() -> None:

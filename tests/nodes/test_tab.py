@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -199,7 +200,7 @@ def test_a_call_without_a_bound_reserves_the_most_that_any_wrote_or_what_the_att
 
 
 def test_calls_of_one_attempt_at_the_same_time_reserve_together_what_it_expects() -> None:
-    at = desk(expected=Amount(tokens=300))
+    at = desk(5_000, expected=Amount(tokens=300))
     call(at.tab, said(80, 20))
 
     for _ in range(2):
@@ -323,6 +324,62 @@ def test_money_is_reserved_and_spent_at_the_price_of_the_model() -> None:
     assert at.spent.usd == price.usd(900, 100)
 
 
+def test_cached_and_reasoning_tokens_are_priced_as_the_provider_prices_them() -> None:
+    at, price = desk(None, usd="0.01"), price_of("openai", "gpt-5-mini")
+    assert price is not None
+
+    call(at.tab, said(1_000, 100, extra={"input_token_details": {"cache_read": 800}}), facts=MINI)
+
+    assert at.spent.tokens == 1_100
+    assert at.spent.usd == price.usd(1_000, 100, {"cache_read_tokens": 800}) < price.usd(1_000, 100)
+
+
+def test_several_generations_may_each_write_as_much() -> None:
+    at = desk(5_000)
+
+    assert at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20, "n": 3}) is None
+    assert at.held == 80 + 3 * 20
+    assert desk(380).tab.book(80, None, FREE | {"n": 3}) == 100
+
+
+def test_a_call_of_unknown_cost_is_alone_in_flight_and_what_was_learned_tells_how_many_may_be() -> None:
+    at, facts = desk(4_000), FREE | {"max_tokens": 20}
+    first = uuid4()
+    assert at.tab.begin(first, 80, facts) is None
+
+    refusal = at.another("b").begin(uuid4(), 80, facts)
+    assert refusal is not None
+    assert refusal.waits
+    assert at.tab.stopped is None
+    at.tab.end(first, said(160, 20))
+
+    begun = [at.another(f"c{number}").begin(uuid4(), 80, facts) for number in range(20)]
+    assert begun.count(None) == 3, "each may read 7 x 160 more than it reserves, all but one of them in what is left"
+
+
+def test_a_declared_cost_is_what_a_call_may_take_at_worst() -> None:
+    at, facts = desk(4_000, expected=Amount(tokens=1_500)), FREE | {"max_tokens": 20}
+
+    begun = [at.another(f"c{number}").begin(uuid4(), 80, facts) for number in range(20)]
+
+    assert begun.count(None) == 3
+
+
+def test_a_call_that_may_not_wait_is_held_back_by_nobody() -> None:
+    at = desk(5_000)
+    at.another("b").begin(uuid4(), 80, FREE | {"max_tokens": 20})
+
+    assert at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20}, may_wait=False) is None
+
+
+def test_a_model_that_reports_nothing_is_known_after_its_first_call() -> None:
+    at, facts = desk(5_000), FREE | {"max_tokens": 20}
+    call(at.tab, said(None), facts=facts)
+
+    for number in range(5):
+        assert at.another(f"b{number}").begin(uuid4(), 80, facts) is None
+
+
 def test_money_bounds_what_a_call_may_write() -> None:
     price = price_of("openai", "gpt-5-mini")
     assert price is not None
@@ -398,3 +455,18 @@ def test_those_who_wait_are_told_what_was_settled() -> None:
     at.tab.waive()
 
     assert all(turn.done() for turn in turns)
+
+
+def test_a_stream_that_the_garbage_collector_closes_while_the_books_are_locked_is_settled_after_that() -> None:
+    place, run_id = desk(), uuid4()
+    ledger: Any = place.services.ledger
+    assert place.tab.begin(run_id, 80, FREE) is None
+    held = place.held
+
+    with ledger._lock:  # a collection may begin wherever something is allocated
+        place.tab.fail(run_id, GeneratorExit())
+    until = monotonic() + 5
+    while place.held and monotonic() < until:
+        sleep(0.001)
+
+    assert (place.held, place.spent.tokens) == (0, held)

@@ -14,7 +14,7 @@ from guardgraph.state import Plan, Request, Subtask
 MARKS = [
     ("alert", "50% of the budget is spent"),
     ("alert", "80% of the budget is spent"),
-    ("trip", "0 tokens left, 100 needed"),
+    ("trip", "no tokens left"),
 ]
 
 

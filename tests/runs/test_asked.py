@@ -124,16 +124,47 @@ def test_runs_are_listed_by_how_they_stand(database_url: str) -> None:
     with Runner(database_url, graphs=team.GRAPHS) as runner:
         runner.run("flat", "x", thread_id="done")
         runner.run("asking", "x", thread_id="asks")
-        runner.run("asking", "x", thread_id="left")
         parts = runner.stream("flat", "x", thread_id="left")
         next(parts)
         parts.close()  # type: ignore[attr-defined]
 
         listed = [(one.row.thread_id, one.status) for one in runner.threads()]
-        assert listed == [("left", "running"), ("left", "running"), ("asks", "waiting"), ("done", "completed")]
+        assert listed == [("left", "running"), ("asks", "waiting"), ("done", "completed")]
         assert [one.row.thread_id for one in runner.threads(status="waiting")] == ["asks"]
         assert [one.row.thread_id for one in runner.threads(1, status="running")] == ["left"]
         assert [one.row.thread_id for one in runner.threads(status="completed")] == ["done"]
         assert {one.status for one in runner.threads()} == {runner.status(t).status for t in ("left", "asks", "done")}
         with pytest.raises(BadInput, match="`status` is one of running, waiting, completed, degraded"):
             runner.threads(status="unfinished")  # type: ignore[arg-type]
+
+
+def streamed(how: str, **given: Any) -> list[Any]:
+    """Return the kinds of the parts of a run, without the run."""
+
+    async def gathered(runner: Runner) -> list[Any]:
+        return [part async for part in runner.astream("flat", "t", **given)]
+
+    with Runner(URL, graphs={"flat": team.flat}) as runner:
+        parts = asyncio.run(gathered(runner)) if how == "async" else list(runner.stream("flat", "t", **given))
+        assert parts[-1].status == "completed"
+    return [part["type"] for part in parts[:-1]]
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_one_mode_of_streaming_may_be_given_as_a_text(how: str) -> None:
+    for mode in ("updates", "messages", "values"):
+        assert set(streamed(how, stream_mode=mode)) == {mode}
+    assert set(streamed(how, stream_mode=["updates", "values"])) == {"updates", "values"}
+    assert set(streamed(how)) == {"updates"}
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+@pytest.mark.parametrize("modes", ["message", ["updates", "message"], None, 5, [["updates"]]])
+def test_what_is_no_mode_of_streaming_is_refused_before_anything_is_stored(how: str, modes: Any) -> None:
+    async def first(runner: Runner) -> None:
+        await anext(aiter(runner.astream("flat", "t", stream_mode=modes)))
+
+    with Runner(URL, graphs={"flat": team.flat}) as runner:
+        with pytest.raises(BadInput, match=r"`stream_mode` is one or several of 'values', 'updates', .*; got "):
+            asyncio.run(first(runner)) if how == "async" else next(runner.stream("flat", "t", stream_mode=modes))
+        assert runner.threads() == []

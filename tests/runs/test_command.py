@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from guardgraph.runs import Runner
 from guardgraph.runs.command import main
 from guardgraph.runs.research import Library, check_citations, read_documents
 from guardgraph.state import Plan
-from tests.house.sources import ROOT
+from tests.house.sources import ROOT, settings
+from tests.runs.research.pdfs import pdf_of
 
 TEAM = """
 import time
@@ -255,6 +257,40 @@ def test_a_graph_is_drawn_with_its_guards(folder: Path, capsys: pytest.CaptureFi
     assert ends == {node["id"] for node in drawn["nodes"]}
 
 
+def test_documents_beside_the_working_directory_are_cited_without_the_way_to_them(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pages").mkdir()
+    (folder / "pages" / "goats.md").write_text("All goats eat grass, leaves and hay.")
+    (folder / "dev").mkdir()
+    monkeypatch.chdir(folder / "dev")
+
+    assert main(["research", "What do goats eat?", "../pages", "--json"]) == 0
+    assert told(capsys)["outcome"]["value"]["citations"][0]["source"] == str(folder / "pages" / "goats.md")
+    for wrong in (["../nowhere"], ["../pages", "--model", "offline:replay:../nowhere"]):
+        assert main(["research", "What do goats eat?", *wrong]) == 2
+        assert f"'{folder}/nowhere'" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_read_is_told_on_stderr_and_in_the_result(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pdf = pdf_of(["Goats eat grass."], ["Sheep do too."])
+    (folder / "goats.pdf").write_bytes(pdf.replace(b"/Contents 7 0 R", b"/Contents 77 0 R"))
+    lost = "goats.pdf was read in part: page 2 could not be read: Object 77 0 not defined."
+
+    assert main(["research", "What do goats eat?", "goats.pdf"]) == 0
+    shown = capfd.readouterr()
+    assert f"## Not read\n\n- {lost}\n" in shown.out
+    assert shown.err.startswith(f"1 file not read in full: {lost}\n")
+    assert "\nObject 77" not in shown.err
+
+    assert main(["research", "What do goats eat?", "goats.pdf", "--json"]) == 0
+    written = capfd.readouterr()
+    assert json.loads(written.out)["outcome"]["value"]["unread"] == [lost]
+    assert written.err == ""
+
+
 def test_the_doctor_tells_what_is_set_and_never_its_value(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +305,21 @@ def test_the_doctor_tells_what_is_set_and_never_its_value(
     out = capsys.readouterr().out
     assert "writable (sqlite:///.guardgraph/runs.db)" in out
     assert "very-secret" not in out + str(found)
+
+
+def test_the_doctor_tells_every_package_that_is_needed_and_every_extra_that_serves_a_user(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = settings()["project"]
+    needed = {re.split("[<>=]", one)[0] for one in project["dependencies"]}
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+
+    main(["doctor", "--json"])
+    found = told(capsys)
+
+    assert set(found["packages"]) == {"guardgraph", *needed}
+    assert set(found["extras"]) == set(extras) - {"bench", "dev"}
+    assert None not in found["packages"].values()
 
 
 def test_a_sick_database_is_found_by_the_doctor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,14 @@ def hang(request):
         file.write(request.goal + "\\n")
     time.sleep(60)
 
+def first_only(request):
+    if request.goal != "g0" and not Path(__file__).with_name("resumed").exists():
+        time.sleep(60)
+    return work(request)
+
+def mixed():
+    return supervisor(planner=Agent("planner", run=plan_many), workers=[Agent("worker", run=first_only)])
+
 def hanging():
     return supervisor(planner=Agent("planner", run=plan_many), workers=[Agent("worker", run=hang)], concurrency=2)
 
@@ -129,6 +137,23 @@ def test_a_second_ctrl_c_ends_a_queue_of_agents_at_once_and_tells_how_to_go_on(
         assert (json.loads(out), err) == ({"error": "Interrupted", "message": last_words}, "")
     else:
         assert (out, err.splitlines()[-1]) == ("", f"guardgraph: {last_words}")
+
+
+def test_what_has_ended_before_a_second_ctrl_c_does_not_run_again(folder: Path) -> None:
+    process = command(folder, "run", "slow_team:mixed", "--input", '"x"', "--thread", "t")
+    until_worked(folder, 1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert (process.returncode, worked(folder)) == (130, ["g0"])
+    (folder / "resumed").touch()
+
+    second = command(folder, "resume", "t")
+    out, err = second.communicate(timeout=60)
+
+    assert second.returncode == 0, (out, err)
+    assert sorted(worked(folder)) == [f"g{n}" for n in range(6)]
 
 
 def test_ctrl_c_before_any_agent_has_begun_is_one_line(folder: Path) -> None:

@@ -132,4 +132,4 @@ def test_a_reader_that_always_fails_is_a_gap_and_not_a_crash(
     run = json.loads(capsys.readouterr().out)
     assert code in (1, 3)
     assert run["status"] == "failed"
-    assert [gap["subtask"] for gap in run["outcome"]["gaps"]] == ["a"]
+    assert [gap["subtask"] for gap in run["outcome"]["gaps"]] == ["a", "a~2"]

@@ -81,6 +81,15 @@ def test_tokens_and_money_are_told_with_every_model_call() -> None:
     assert (second.tokens, second.usd) == (70, Decimal("0.03"))
 
 
+def test_what_was_done_before_a_run_was_resumed_counts_too() -> None:
+    board = Board(no_books, finished=3)
+
+    board.tell(STARTED)
+    assert board.standing().finished == 3
+    board.tell(FINISHED)
+    assert board.standing().finished == 4
+
+
 def test_before_a_run_has_books_nothing_is_spent() -> None:
     board = Board(no_books)
 
@@ -206,7 +215,7 @@ def test_nothing_is_shown_when_it_is_to_be_quiet() -> None:
 @pytest.mark.parametrize(
     ("pictures", "note"),
     [
-        (1, "1 file skipped: docs/0.svg is no document (a .svg file)"),
+        (1, "1 file not read in full: docs/0.svg is no document (a .svg file)"),
         (4, " is no document (a .svg file) (and 1 more)"),
     ],
 )

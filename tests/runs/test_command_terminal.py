@@ -40,14 +40,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shown(folder: Path, *, interrupt_at: str = "") -> tuple[int, str]:
-    """Run the team with a terminal as its stderr; return the exit code and all that was shown, without colours.
+RUN = ("run", "shown_team:team", "--input", '"x"', "--thread", "t")
+
+
+def shown(folder: Path, *arguments: str, interrupt_at: str = "") -> tuple[int, str]:
+    """Run the team, or do what `arguments` say; return the exit code and what its terminal showed, without colours.
 
     Ctrl-C is pressed once `interrupt_at` is on the screen.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "guardgraph.runs.command", "run", "shown_team:team", "--input", '"x"', "--thread", "t"],
+        [sys.executable, "-m", "guardgraph.runs.command", *(arguments or RUN)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
         stdout=subprocess.DEVNULL,
@@ -91,3 +94,13 @@ def test_what_ctrl_c_does_is_told_above_the_display(folder: Path) -> None:
     assert "stopping when the agents at work are done; Ctrl-C again stops at once\r\n" in screen
     last = screen.rstrip().splitlines()[-1]
     assert last.endswith("not finished; go on with: guardgraph resume t")
+
+
+def test_a_resumed_run_counts_on_from_what_was_done(folder: Path) -> None:
+    shown(folder, interrupt_at="1 at work")
+
+    code, screen = shown(folder, "resume", "t")
+
+    assert code == 0
+    assert "1 at work, 1 done" in screen
+    assert "0 done" not in screen

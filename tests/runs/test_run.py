@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from guardgraph.runs import Run, Waiting
-from guardgraph.state import Ending, Gap, Outcome, OutcomeStatus, Result, Usage
+from guardgraph.state import Gap, Outcome, OutcomeStatus, Result, Usage
 
 COST = Usage(input_tokens=1_000, output_tokens=200, usd=Decimal("0.0210"), calls=3, microseconds=1_250_000)
 GOOD, BAD = Result(id="w/a#1", agent="w", value="x"), Result(id="w/b#1", agent="w", status="failed")
@@ -66,8 +66,7 @@ def test_a_degraded_run_says_what_is_missing_once_for_each_reason() -> None:
 
 @pytest.mark.parametrize("status", ["failed", "refused", "escalated"])
 def test_a_run_without_a_value_says_so_and_why_it_was_stopped(status: OutcomeStatus) -> None:
-    ending = Ending(status=status, stopped_by="never", reason="never on a Sunday")
-    run = run_of(Outcome(status=status, stopped_by="never"), state={"ending": ending})
+    run = run_of(Outcome(status=status, stopped_by="never", reason="never on a Sunday"))
 
     assert str(run).splitlines() == [
         f"{status}, stopped by never · vendors · thread mine",

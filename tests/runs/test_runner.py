@@ -165,6 +165,7 @@ def test_a_run_that_never_reached_its_first_node_is_begun_by_resume(runner: Runn
 
 def test_so_is_one_on_a_thread_that_has_served_another_task(runner: Runner, worked: Path) -> None:
     runner.run("asking", "t", thread_id="thread")  # it waits
+    runner.cancel("thread")
     begun = runner._begin("flat", "other", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
     status = runner.status("thread")
     assert (status.run_id, status.status, status.waiting, status.results) == (begun.row.run_id, "running", (), ())
@@ -198,7 +199,7 @@ def test_a_run_that_is_stopped_before_its_first_node_does_not_tell_the_outcome_o
     runner.run("flat", "t", thread_id="thread")
     attempt = runner._begin("flat", "other", "thread", None)  # pyright: ignore[reportPrivateUsage] - the first moment
     attempt.control.request_drain("stop")
-    [stopped] = runner._work(attempt, None)  # pyright: ignore[reportPrivateUsage] - what `run` does with it
+    [stopped] = runner._work(attempt)  # pyright: ignore[reportPrivateUsage] - what `run` does with it
 
     assert stopped.status == "running"
     assert stopped.outcome is None
@@ -291,7 +292,7 @@ def test_the_history_of_a_thread_is_told_newest_first(runner: Runner, worked: Pa
     assert [one["source"] for one in history] == ["loop"] * (len(history) - 1) + ["input"]
     assert [one["at"] for one in history] == sorted((one["at"] for one in history), reverse=True)
     assert len({one["id"] for one in history}) == len(history)
-    assert history[0]["channels"] == ["outcome"]
+    assert history[0]["channels"] == ["background", "messages", "outcome", "seen"]
     assert "branch:to:conclude" in history[1]["channels"]
     assert all(one["channels"] == sorted(one["channels"]) for one in history)
     assert runner.history(run.thread_id, limit=2) == history[:2]

@@ -16,7 +16,11 @@ from guardgraph.state import (
     MissingExtra,
     MissingKey,
     NotADatabase,
+    PatternError,
+    RunActive,
     RunEnded,
+    RunStranded,
+    RunUnfinished,
     StorageBusy,
     StorageCorrupt,
     StorageError,
@@ -33,10 +37,14 @@ from guardgraph.state import (
 ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (BadGraph("no agents; pass at least one"), ValueError),
     (BadInput("the goal is empty; say what is to be done"), ValueError),
+    (PatternError("the route of 'collect' raised KeyError: 'a'", node="collect"), RuntimeError),
     (RunEnded("r-1", thread_id="t-1", status="completed"), BadInput),
+    (RunUnfinished("r-1", thread_id="t-1"), BadInput),
+    (RunActive("r-1", thread_id="t-1"), BadInput),
+    (RunStranded("r-1", thread_id="t-1"), BadInput),
     (UnknownGraph("vendors", registered=["b", "a"]), LookupError),
     (UnknownThread("t-1", url="sqlite:///runs.db"), LookupError),
-    (MissingExtra("scipy", extra="evals", needed_for="comparing"), ImportError),
+    (MissingExtra("psycopg", extra="postgres", needed_for="storing"), ImportError),
     (UnknownModel("acme:x", "no such provider"), ValueError),
     (MissingKey("openai:gpt-5", variable="OPENAI_API_KEY"), LookupError),
     (StorageError("it broke", thread_id="t-1"), Exception),
@@ -103,8 +111,8 @@ def test_notes_are_copied_too() -> None:
             "no thread 't-1' in sqlite:///runs.db; list the threads with `guardgraph threads list`",
         ),
         (
-            MissingExtra("scipy", extra="evals", needed_for="comparing"),
-            "comparing needs 'scipy'; install it with `pip install 'guardgraph[evals]'`",
+            MissingExtra("psycopg", extra="postgres", needed_for="storing"),
+            "storing needs 'psycopg'; install it with `pip install 'guardgraph[postgres]'`",
         ),
         (
             RunEnded("r-1", thread_id="t-1", status="completed"),
@@ -115,6 +123,16 @@ def test_notes_are_copied_too() -> None:
             RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget"),
             "run 'r-1' has ended (degraded, stopped by Budget), so it takes no answers and no more allowance; "
             "begin another on its thread, with larger limits where it was stopped: run(…, thread_id='t-1')",
+        ),
+        (
+            RunEnded("r-1", thread_id="t-1", status="completed", asked="cancel"),
+            "run 'r-1' has ended (completed), so there is nothing to cancel; "
+            "begin another on its thread: run(…, thread_id='t-1')",
+        ),
+        (
+            RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget", asked="update"),
+            "run 'r-1' has ended (degraded, stopped by Budget), so its state cannot be updated; "
+            "begin another on its thread: run(…, thread_id='t-1')",
         ),
         (UnknownModel("acme:x", "no such provider"), "cannot make a model of 'acme:x': no such provider"),
         (
@@ -137,7 +155,7 @@ def test_the_facts_are_attributes() -> None:
     ended = RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget")
     graph = UnknownGraph("vendors", registered=["b", "a"])
     thread = UnknownThread("t-1", url="sqlite:///runs.db")
-    extra = MissingExtra("scipy", extra="evals", needed_for="comparing")
+    extra = MissingExtra("psycopg", extra="postgres", needed_for="storing")
     model = UnknownModel("acme:x", "no such provider")
     key = MissingKey("openai:gpt-5", variable="OPENAI_API_KEY")
     migration = MigrationNeeded(url="sqlite:///runs.db", found="0009", known="0003")
@@ -145,7 +163,7 @@ def test_the_facts_are_attributes() -> None:
     assert (ended.run_id, ended.thread_id, ended.status, ended.stopped_by) == ("r-1", "t-1", "degraded", "Budget")
     assert (graph.name, graph.registered) == ("vendors", ("a", "b"))
     assert (thread.thread_id, thread.url) == ("t-1", "sqlite:///runs.db")
-    assert (extra.package, extra.extra, extra.needed_for) == ("scipy", "evals", "comparing")
+    assert (extra.package, extra.extra, extra.needed_for) == ("psycopg", "postgres", "storing")
     assert (model.model, model.reason) == ("acme:x", "no such provider")
     assert (key.model, key.variable) == ("openai:gpt-5", "OPENAI_API_KEY")
     assert (migration.url, migration.found, migration.known) == ("sqlite:///runs.db", "0009", "0003")

@@ -390,6 +390,12 @@ _runs = count()
 _sql = SQLLedger(engine_of("sqlite://"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def closes_its_database() -> Iterator[None]:
+    yield
+    _sql.engine.dispose()
+
+
 @settings(max_examples=100)
 @given(st.lists(CAPS, min_size=len(ACCOUNTS), max_size=len(ACCOUNTS)), STEPS)
 def test_the_books_in_memory_and_in_sql_agree_after_every_step(caps: list[Allowance], steps: list[Step]) -> None:

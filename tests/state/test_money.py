@@ -37,6 +37,8 @@ def test_no_context_lets_books_overspend(kind: str) -> None:
         left = left_of(ledger.balances("r")).usd
         total = ledger.usage("r").usd
 
+    if isinstance(ledger, SQLLedger):
+        ledger.engine.dispose()
     assert accepted.count(True) == 25
     assert (total, left) == (Decimal("100.000"), Decimal(0))
 

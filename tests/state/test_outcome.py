@@ -26,7 +26,7 @@ def test_a_status_is_enough(status: OutcomeStatus) -> None:
         ({}, r"status\n  Field required"),
         (
             {"status": "done"},
-            "Input should be 'completed', 'degraded', 'escalated', 'refused' or 'failed'",
+            "Input should be 'completed', 'degraded', 'escalated', 'refused', 'cancelled' or 'failed'",
         ),
         ({"status": "failed", "confidence": -1}, r"confidence\n  Input should be greater than or equal to 0"),
         ({"status": "failed", "value": object()}, r"(?s)value.*input was not a valid JSON value"),

@@ -14,7 +14,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Overwrite, Send
 from typing_extensions import TypedDict
 
-from guardgraph.state import Gap, Result, Verdict, add_distinct, add_new
+from guardgraph.state import Gap, Result, Verdict, add_counts, add_distinct, add_new, merge_open
 from guardgraph.state.sql import Codec
 
 Reducer = Callable[[Sequence[Any] | None, Sequence[Any] | None], list[Any]]
@@ -35,7 +35,7 @@ both = pytest.mark.parametrize(("reducer", "writes"), WRITES, ids=["add_new", "a
 @both
 @given(data=st.data())
 def test_it_does_not_matter_how_writes_are_grouped(reducer: Reducer, writes: Any, data: st.DataObject) -> None:
-    first, second, third = (data.draw(writes) for _ in range(3))
+    first, second, third = reducer([], data.draw(writes)), data.draw(writes), data.draw(writes)
 
     assert reducer(reducer(first, second), third) == reducer(first, reducer(second, third))
 
@@ -43,7 +43,7 @@ def test_it_does_not_matter_how_writes_are_grouped(reducer: Reducer, writes: Any
 @both
 @given(data=st.data())
 def test_the_same_write_twice_changes_nothing(reducer: Reducer, writes: Any, data: st.DataObject) -> None:
-    before, write, later = (data.draw(writes) for _ in range(3))
+    before, write, later = reducer([], data.draw(writes)), data.draw(writes), data.draw(writes)
     after = reducer(reducer(before, write), later)
 
     assert reducer(after, write) == after
@@ -63,7 +63,7 @@ def test_no_write_takes_away_or_moves_what_stands(reducer: Reducer, writes: Any,
 @both
 @given(data=st.data())
 def test_no_list_is_an_empty_list(reducer: Reducer, writes: Any, data: st.DataObject) -> None:
-    write = data.draw(writes)
+    write = reducer([], data.draw(writes))
 
     assert reducer(write, None) == write
     assert reducer(None, write) == reducer([], write)
@@ -80,11 +80,22 @@ def test_an_item_is_new_when_no_item_equals_it(left: list[Any], right: list[Any]
     assert add_distinct(left, right) == expected
 
 
-def test_the_first_result_of_an_id_stays() -> None:
-    first, again = Result(id="a", agent="x"), Result(id="a", agent="y")
+def test_different_results_of_one_id_both_stay_each_under_an_id_of_its_own() -> None:
+    first, other = Result(id="a", agent="x"), Result(id="a", agent="y")
 
-    assert add_new([first], [again]) == [first]
-    assert add_new([], [first, again]) == [first]
+    merged = add_new([first], [other])
+
+    assert merged[0] == first
+    assert merged[1] == other.model_copy(update={"id": merged[1].id})
+    assert merged[1].id.startswith("a~")
+    assert add_new([], [first, other]) == add_new(merged, [other]) == merged
+
+
+def test_counts_add_up_and_what_is_answered_is_taken_out() -> None:
+    assert add_counts({"a": 1}, {"a": 2, "b": 1}) == {"a": 3, "b": 1}
+    assert add_counts(None, None) == {}
+    assert merge_open({"a": 1, "b": 2}, {"b": None, "c": 3}) == {"a": 1, "c": 3}
+    assert merge_open(None, {"a": None}) == {}
 
 
 @pytest.mark.parametrize(

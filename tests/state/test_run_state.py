@@ -60,7 +60,7 @@ def test_a_schema_has_a_json_schema(schema: type[Any]) -> None:
 
 @pytest.mark.parametrize("task", ["Compare", {"goal": "Compare"}, Task(goal="Compare")], ids=["text", "dict", "task"])
 def test_a_team_is_asked_by_text_by_dict_or_by_task(task: Any) -> None:
-    assert told().compile().invoke({"task": task}) == {"outcome": FULL.get("outcome")}
+    assert told().compile().invoke({"task": task})["outcome"] == FULL.get("outcome")
 
 
 def test_every_word_of_the_state_comes_back_from_the_database() -> None:
@@ -74,5 +74,5 @@ def test_every_word_of_the_state_comes_back_from_the_database() -> None:
 
 
 def test_an_ending_has_a_known_status() -> None:
-    with pytest.raises(ValidationError, match="Input should be 'completed', 'degraded', 'escalated', 'refused' or"):
+    with pytest.raises(ValidationError, match=r"Input should be 'completed', 'degraded', .*'refused', 'cancelled' or"):
         Ending.model_validate({"status": "tired"})

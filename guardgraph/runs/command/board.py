@@ -38,15 +38,15 @@ class Board:
     """Follows a run by its events; safe to use from many threads.
 
     `books` returns the balances down to an account, as a ledger does; the first is that of the whole run, with what
-    earlier attempts have spent.
+    earlier attempts have spent. `finished` is how many agents had finished before.
     """
 
     books: Callable[[str], Sequence[Balance]]
+    finished: int = 0
     began: float = field(default_factory=monotonic)
     _at_work: dict[tuple[str, ...], tuple[str, str, float]] = field(
         default_factory=dict[tuple[str, ...], tuple[str, str, float]]
     )
-    _finished: int = 0
     _balance: Balance = _NOTHING
     _lock: Lock = field(default_factory=Lock)
 
@@ -58,7 +58,7 @@ class Board:
                     self._at_work[_key(event)] = (event.path[-1], str(event.data.get("goal", "")), monotonic())
                 case "agent_finished":
                     self._at_work.pop(_key(event), None)
-                    self._finished += 1
+                    self.finished += 1
                 case _:
                     pass
             self._balance = next(iter(self.books(event.run_id)), self._balance)
@@ -70,7 +70,7 @@ class Board:
             at_work = tuple((agent, goal, now - since) for agent, goal, since in self._at_work.values())
             spent, cap = self._balance.spent, self._balance.cap
             part = _part(self._balance)
-            return Standing(at_work, self._finished, spent.tokens, spent.usd, cap, part, now - self.began)
+            return Standing(at_work, self.finished, spent.tokens, spent.usd, cap, part, now - self.began)
 
 
 def line_of(event: Event, seconds: float) -> str | None:
@@ -89,6 +89,8 @@ def line_of(event: Event, seconds: float) -> str | None:
         case "verdict":
             verb = "trips" if data.get("action") == "trip" else "alerts"
             said = f"guard {data.get('guard')} {verb} at {data.get('gate')}: {_short(data.get('reason'))}"
+        case "run_waiting":
+            said = f"waits for an answer to {', '.join(map(str, _listed(data.get('questions'))))}"
         case _:
             return None
     return f"[{seconds:6.1f} s] {said}"
@@ -102,6 +104,10 @@ def _part(balance: Balance) -> float | None:
     cap, spent = balance.cap, balance.spent
     pairs = ((spent.tokens, cap.tokens), (spent.usd, cap.usd), (spent.calls, cap.calls))
     return max((float(used / limit) for used, limit in pairs if limit and used is not None), default=None)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _whole(value: Any) -> int:

@@ -21,23 +21,25 @@ __all__ = ("doctor_command",)
 
 _PACKAGES = (
     "guardgraph",
-    "langgraph",
-    "langgraph-checkpoint",
-    "langchain-core",
-    "langsmith",
-    "pydantic",
-    "sqlalchemy",
     "alembic",
     "click",
-    "rich",
     "genai-prices",
+    "langchain-core",
+    "langgraph",
+    "langgraph-checkpoint",
+    "langsmith",
+    "ormsgpack",
+    "pydantic",
+    "pydantic-core",
     "pypdf",
+    "pyyaml",
+    "rich",
+    "sqlalchemy",
+    "typing_extensions",
 )
 _EXTRAS = {
     "agents": "langchain",
-    "evals": "scipy",
     "mysql": "pymysql",
-    "otel": "opentelemetry",
     "postgres": "psycopg",
 }
 _KEYS = ("ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY", "OPENAI_API_KEY")

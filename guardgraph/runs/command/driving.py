@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ from guardgraph.state.sql import SQLLedger
 
 __all__ = ("drive", "resume_line", "tell")
 
+_PATIENCE = 1.0
+"""Seconds in which agents are expected to end once they are cancelled."""
+
 
 def drive(
     work: Callable[[Runner], Run],
@@ -40,10 +44,13 @@ def drive(
     db: str | None,
     as_json: bool,
     out: Path | None = None,
+    finished: int = 0,
 ) -> int:
     """Do `work` on `thread` with a runner on `url`, show what happens, write what came of it, return the exit code.
 
-    The first Ctrl-C lets the agents at work finish; a second one ends the process at once, as a crash would.
+    `finished` is how many of the run's agents have finished before.
+
+    The first Ctrl-C lets the agents at work finish; a second one ends the process at once: what they did is lost.
     """
     if out is not None:
         check_file(out)
@@ -51,7 +58,11 @@ def drive(
     with (
         Runner(url, graphs=graphs) as runner,
         watching(
-            SQLLedger(runner.saver.engine).balances, thread=thread, quiet=as_json, console=screen
+            SQLLedger(runner.saver.engine).balances,
+            thread=thread,
+            quiet=as_json,
+            console=screen,
+            finished=finished,
         ) as runner.listen,
         _draining(runner, screen, f"stopped by Ctrl-C; go on with: {resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
@@ -101,6 +112,9 @@ def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool
         screen.print("stopping when the agents at work are done; Ctrl-C again stops at once", soft_wrap=True)
 
     def end(_number: int, _frame: FrameType | None) -> None:
+        leaves = threading.Thread(target=_leave, args=(runner,), daemon=True)  # this one may hold a lock
+        leaves.start()
+        leaves.join(2 * _PATIENCE)
         _end(last_words, as_json=as_json, is_terminal=screen.is_terminal)
 
     before = signal.signal(signal.SIGINT, drain)
@@ -108,6 +122,14 @@ def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _leave(runner: Runner) -> None:
+    """Cancel the agents at work, so that their books are closed and what has just ended is stored."""
+    until = time.monotonic() + _PATIENCE
+    while runner.stop(at_once=True) and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.1)  # the last writes are under way
 
 
 def _end(last_words: str, *, as_json: bool, is_terminal: bool) -> Never:

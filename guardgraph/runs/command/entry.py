@@ -22,6 +22,7 @@ _COMMANDS = {
     "research": f"{_HERE}.research:research_command",
     "run": f"{_HERE}.run:run_command",
     "resume": f"{_HERE}.resume:resume_command",
+    "cancel": f"{_HERE}.cancel:cancel_command",
     "threads": f"{_HERE}.threads:threads_group",
     "graph": f"{_HERE}.graph:graph_group",
     "eval": f"{_HERE}.evals:eval_group",
@@ -40,7 +41,8 @@ def cli() -> None:
     """Run guarded teams of agents, and look at what they did.
 
     Exit codes: 0 an answer was written (a degraded one says so), 1 error, 2 bad input or usage, 3 a guard left no
-    answer, 4 waiting for a human, 5 an eval got worse, 130 stopped by Ctrl-C (it can be resumed).
+    answer (or the run was cancelled), 4 waiting for a human, 5 an eval got worse, 130 stopped by Ctrl-C (it can be
+    resumed).
     """
 
 

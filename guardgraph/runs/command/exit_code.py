@@ -47,7 +47,7 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """What was asked does not fit; nothing was lost."""
     NO_VALUE = 3
-    """A guard left no answer."""
+    """A guard left no answer, or the run was cancelled before there was one."""
     WAITING = 4
     """The run waits for a human."""
     WORSE = 5
@@ -68,5 +68,5 @@ def code_of_run(run: Run) -> ExitCode:
         return ExitCode.WAITING if run.status == "waiting" else ExitCode.INTERRUPTED
     if outcome.value is not None or outcome.status == "completed":
         return ExitCode.WRITTEN
-    stopped = outcome.status in ("escalated", "refused") or outcome.stopped_by is not None
+    stopped = outcome.status in ("cancelled", "escalated", "refused") or outcome.stopped_by is not None
     return ExitCode.NO_VALUE if stopped or any(gap.guard for gap in outcome.gaps) else ExitCode.ERROR

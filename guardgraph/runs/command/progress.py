@@ -25,18 +25,23 @@ _AGENTS = 8
 
 @contextmanager
 def watching(
-    books: Callable[[str], Sequence[Balance]], *, thread: str, quiet: bool, console: Console | None = None
+    books: Callable[[str], Sequence[Balance]],
+    *,
+    thread: str,
+    quiet: bool,
+    console: Console | None = None,
+    finished: int = 0,
 ) -> Generator[Callable[[Event], None] | None]:
     """Give what is to be told every event; it is shown until the block ends.
 
     On a terminal it is a display that changes, below the alerts, trips and failures so far; elsewhere it is one line
     for each event; `None`, and nothing, if `quiet`. The name of the thread comes first, so that a run that is cut off
-    can be resumed. `books` tells what was spent.
+    can be resumed. `books` tells what was spent, `finished` how many agents had finished before.
     """
     if quiet:
         yield None
         return
-    board, screen = Board(books), console or Console(stderr=True)
+    board, screen = Board(books, finished), console or Console(stderr=True)
     heads = iter([Text(f"thread {thread}", style="dim")])
 
     def log(event: Event) -> None:

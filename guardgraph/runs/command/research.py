@@ -10,8 +10,8 @@ import click
 
 from guardgraph.runs.command.driving import drive
 from guardgraph.runs.command.options import database, json_option, seconds_of, thread_of, url_of, usd_of
-from guardgraph.runs.research import OFFLINE, Skipped, research
-from guardgraph.state import BadInput
+from guardgraph.runs.research import OFFLINE, Skipped, plain_path, research
+from guardgraph.state import BadInput, printable
 
 __all__ = ("research_command",)
 
@@ -57,7 +57,7 @@ def research_command(
     money = usd_of("--budget", usd)
     here = Path.cwd()
     arguments: dict[str, Any] = {
-        "paths": [path and str(here / path) for path in paths],
+        "paths": [path and str(plain_path(here / path)) for path in paths],
         "root": str(here),
         "model": _lasting(model),
         "usd": None if money is None else str(money),
@@ -80,11 +80,11 @@ def research_command(
 def _lasting(model: str) -> str:
     """Return the name of a model so that it means the same in another working directory."""
     head, sign, file = model.partition("offline:replay:")
-    return model if head or not sign or not file else f"{sign}{Path.cwd() / file}"
+    return model if head or not sign or not file else f"{sign}{plain_path(Path.cwd() / file)}"
 
 
 def _tell_skipped(skipped: list[Skipped]) -> None:
     told = "; ".join(f"{one.name} {one.reason}" for one in skipped[:_NAMED])
     more = f" (and {len(skipped) - _NAMED} more)" if len(skipped) > _NAMED else ""
     count = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
-    click.secho(f"{count} skipped: {told}{more}", err=True, dim=True)
+    click.secho(printable(f"{count} not read in full: {told}{more}"), err=True, dim=True)

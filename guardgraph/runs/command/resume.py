@@ -12,6 +12,7 @@ import click
 from guardgraph.runs.command.driving import drive
 from guardgraph.runs.command.options import database, json_option, seconds_of, url_of, usd_of
 from guardgraph.runs.command.targets import builder_of
+from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
 from guardgraph.state import Allowance, BadInput
 
@@ -59,7 +60,13 @@ def resume_command(
         db=db,
         as_json=as_json,
         out=out,
+        finished=_finished(run),
     )
+
+
+def _finished(run: Run) -> int:
+    """Return how many agents of the outermost team have finished; what they asked below them is not stored."""
+    return len(run.results) + len(run.state.get("plans") or ()) + (run.state.get("draft") is not None)
 
 
 def _answer(text: str) -> tuple[str, Any]:

@@ -12,7 +12,7 @@ from guardgraph.runs.asked import asked_task
 from guardgraph.runs.command.driving import drive
 from guardgraph.runs.command.options import database, json_option, thread_of, url_of
 from guardgraph.runs.command.targets import builder_of, graph_at
-from guardgraph.state import BadInput, Task
+from guardgraph.state import BadInput
 
 __all__ = ("run_command",)
 
@@ -33,7 +33,7 @@ _LARGEST = 16 * 1024 * 1024
 def run_command(graph: str, *, given: str, thread: str | None, out: Path | None, db: str | None, as_json: bool) -> int:
     """Run a task through MODULE:GRAPH, which is looked for in the working directory too.
 
-    The task is JSON: a text, the fields of a task, or {"task": …}.
+    The task is JSON: a text, the fields of a task, or {"task": …} or {"messages": […]}.
     """
     task, name = _task(given), thread_of(thread)
     graph_at(graph)  # so that a graph that is not there is told before anything is stored
@@ -49,7 +49,7 @@ def run_command(graph: str, *, given: str, thread: str | None, out: Path | None,
     )
 
 
-def _task(given: str) -> Task:
+def _task(given: str) -> Any:
     """Return the task that was given as JSON, or stands in a file. Raises `BadInput` that says what does not fit."""
     text, place = (_read(given[1:]), given[1:]) if given.startswith("@") else (given, "--input")
     try:
@@ -57,7 +57,8 @@ def _task(given: str) -> Task:
     except (ValueError, RecursionError) as error:
         hint = 'write {"task": "what is to be done"}'
         raise BadInput(f"{place} is not JSON: {error}; {hint}") from error
-    return asked_task(asked)
+    asked_task(asked)
+    return asked
 
 
 def _read(name: str) -> str:

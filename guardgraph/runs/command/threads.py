@@ -31,7 +31,12 @@ def threads_group() -> None:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="At most so many."
 )
-@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs that stand so.")
+@click.option(
+    "--status",
+    type=click.Choice(get_args(RunStatus)),
+    metavar="STATUS",
+    help=f"Only runs that stand so: {', '.join(get_args(RunStatus))}.",
+)
 @database
 @json_option
 def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool) -> None:

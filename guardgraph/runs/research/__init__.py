@@ -17,6 +17,7 @@ from guardgraph.runs.research.documents import (
     Document,
     Documents,
     Skipped,
+    plain_path,
     read_documents,
 )
 from guardgraph.runs.research.extract import (
@@ -71,6 +72,7 @@ __all__ = (
     "make_model_writer",
     "make_worker",
     "passages_of",
+    "plain_path",
     "plan",
     "question_weights",
     "read_documents",

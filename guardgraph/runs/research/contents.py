@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import io
 import re
 
 from guardgraph.runs.research.markup import text_of_html
+from guardgraph.runs.research.pdf import text_of_pdf
 
 __all__ = ("Unreadable", "text_of_bytes")
 
@@ -30,13 +30,15 @@ class Unreadable(Exception):
         super().__init__(reason)
 
 
-def text_of_bytes(data: bytes, *, suffix: str) -> str:
+def text_of_bytes(data: bytes, *, suffix: str, lost: list[str] | None = None) -> str:
     """Return the text in `data`; `suffix` (`.html`, `.pdf`, …) tells the kind of file. Raises `Unreadable`.
+
+    Where only a part of it can be read, what is lost is added to `lost`, if it is given.
 
     Lines end with a line feed and nothing else counts as the end of one, so that line numbers are those of an editor.
     """
     is_pdf = suffix == ".pdf" or data.startswith(b"%PDF-")
-    text = _text_of_pdf(data) if is_pdf else _decoded(data)
+    text = _text_of_pdf(data, [] if lost is None else lost) if is_pdf else _decoded(data)
     text = _OTHER_BREAKS.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
     if suffix in _MARKUP and not is_pdf:
         text = text_of_html(text)
@@ -59,18 +61,17 @@ def _decoded(data: bytes) -> str:
         ) from error
 
 
-def _text_of_pdf(data: bytes) -> str:
-    from pypdf import PdfReader
-
+def _text_of_pdf(data: bytes, lost: list[str]) -> str:
     try:
-        reader = PdfReader(io.BytesIO(data))
-        is_open = not reader.is_encrypted or bool(reader.decrypt(""))
-        text = "\n".join(page.extract_text() for page in reader.pages) if is_open else ""
+        found = text_of_pdf(data)
     except Exception as error:  # a damaged PDF breaks its reader in many ways
         reason = str(error) or type(error).__name__
         raise Unreadable(f"is no PDF that can be read: {reason}", advice="repair it or name another") from error
-    if not is_open:
+    if found.text is None:
         raise Unreadable("is an encrypted PDF", advice="save it without a password")
-    if not text.strip():
-        raise Unreadable("is a PDF without text (scanned pages?)", advice="run text recognition on it first")
-    return text.encode("utf-8", errors="replace").decode("utf-8")
+    if not found.text.strip():
+        why = found.lost[0] if found.lost else "scanned pages?"
+        advice = "repair it or name another" if found.lost else "run text recognition on it first"
+        raise Unreadable(f"is a PDF without text ({why})", advice=advice)
+    lost += found.lost
+    return found.text

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from guardgraph.runs.research.contents import Unreadable, text_of_bytes
 from guardgraph.state import BadInput
 
-__all__ = ("BYTE_LIMIT", "Document", "Documents", "Skipped", "read_documents")
+__all__ = ("BYTE_LIMIT", "Document", "Documents", "Skipped", "plain_path", "read_documents")
 
 BYTE_LIMIT = 50_000_000
 """The largest file that is read, in bytes."""
@@ -26,6 +26,9 @@ class Document(NamedTuple):
     text: str
     """What it says. Line `n` is line `n` of the file (of the extracted text for a PDF); lines end with a line feed."""
 
+    lost: tuple[str, ...] = ()
+    """What could not be read of it, such as a damaged page of a PDF."""
+
     @property
     def lines(self) -> list[str]:
         """The lines of the text, without their ends; the first has number 1."""
@@ -33,7 +36,7 @@ class Document(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """One entry of a folder that was not read."""
+    """One entry of a folder that was not read, or a document that was read in part."""
 
     name: str
     """Its path."""
@@ -49,6 +52,11 @@ class Documents(NamedTuple):
     skipped: list[Skipped]
     """What stands in the folders and was not read; hidden entries and caches are not named."""
 
+    @property
+    def read_in_part(self) -> list[Skipped]:
+        """The documents of which something could not be read."""
+        return [Skipped(one.name, f"was read in part: {'; '.join(one.lost)}") for one in self.documents if one.lost]
+
 
 def read_documents(
     paths: Iterable[str | os.PathLike[str]], *, root: Path | None = None, byte_limit: int = BYTE_LIMIT
@@ -58,7 +66,8 @@ def read_documents(
     Text must be UTF-8 (UTF-16 and UTF-32 with a byte order mark too). Folders are walked in order of names; hidden
     entries, `node_modules`, `venv` and `__pycache__` are passed over, links to folders are not followed. Names are
     relative to `root` (the working directory) where they lie inside it. A file that is named and cannot be read, and a
-    folder without any document, raise `BadInput`; an unreadable file inside a folder is skipped and reported.
+    folder without any document, raise `BadInput`; an unreadable file inside a folder is skipped and reported. A PDF
+    with damaged pages is read as far as it can be; `Document.lost` tells the rest.
     """
     if isinstance(paths, str | os.PathLike):
         raise BadInput(f"`paths` must be a list of files and folders, got {paths!r}; put it into a list")
@@ -71,8 +80,19 @@ def read_documents(
     if "" in given:
         raise BadInput("a path is empty; name a file or folder (`.` is the working directory)")
     for path in given:
-        _read_path(Path(path), base, byte_limit, found, seen)
+        _read_path(plain_path(path), base, byte_limit, found, seen)
     return found
+
+
+def plain_path(path: str | os.PathLike[str]) -> Path:
+    """Return `path` without `..`, wherever that names the same place (behind a link to a folder it may not)."""
+    given = Path(path)
+    plain = Path(os.path.normpath(given))
+    try:
+        is_same = ".." not in given.parts or plain.resolve() == given.resolve()
+    except (OSError, RuntimeError, ValueError):  # it cannot be looked up; whoever opens it tells why
+        is_same = False
+    return plain if is_same else given
 
 
 def _read_path(path: Path, base: Path, byte_limit: int, found: Documents, seen: set[Path]) -> None:
@@ -169,9 +189,10 @@ def _document(path: Path, base: Path, byte_limit: int, seen: set[Path]) -> Docum
     except (OSError, RuntimeError) as error:
         advice = "check that it is there and that you may read it"
         raise Unreadable(f"cannot be read: {_reason(error)}", advice=advice) from error
-    text = text_of_bytes(data, suffix=path.suffix.lower())
+    lost: list[str] = []
+    text = text_of_bytes(data, suffix=path.suffix.lower(), lost=lost)
     seen.add(place)
-    return Document(_name(path, base), text)
+    return Document(_name(path, base), text, tuple(lost))
 
 
 def _name(path: Path, base: Path) -> str:

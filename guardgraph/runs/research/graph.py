@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ from guardgraph.runs.research.documents import Skipped, read_documents
 from guardgraph.runs.research.library import Library
 from guardgraph.runs.research.model_team import make_model_worker, make_model_writer
 from guardgraph.runs.research.offline import make_worker, plan, write
-from guardgraph.runs.research.report import check_citations
+from guardgraph.runs.research.report import check_citations, tell_unread
+from guardgraph.state import Outcome, Reply, Request
 
 __all__ = ("OFFLINE", "research", "team_of")
 
@@ -62,7 +63,8 @@ def research(
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a supervisor that answers questions from the documents in `paths`, as an uncompiled graph.
 
-    Its value has `report` (Markdown with numbered citations) and `citations`. `Grounding` refuses a claim whose quote
+    Its value has `report` (Markdown with numbered citations) and `citations`, and where a document could be read only
+    in part, `unread`. `Grounding` refuses a claim whose quote
     does not stand in its document, and the guard `citations_hold` a report whose citations do not open. Documents are
     named relative to `root` (the working directory). All arguments but the last are JSON data where `model` is a name,
     so that a run can be built again elsewhere.
@@ -75,28 +77,39 @@ def research(
         deadline: seconds until the report is due.
         concurrency: agents that work at a time.
         root: what the names of documents are relative to.
-        on_skipped: is told which entries of the folders were not read, if any.
+        on_skipped: is told which entries of the folders were not read, and which documents only in part, if any.
 
     Raises:
         BadInput: a path cannot be read, or a folder has no document.
         UnknownModel: or `MissingKey` or `MissingExtra`; the model cannot be made.
     """
     found = read_documents(paths, root=None if root is None else Path(root))
-    if found.skipped and on_skipped is not None:
-        on_skipped(found.skipped)
+    in_part = found.read_in_part
+    if (found.skipped or in_part) and on_skipped is not None:
+        on_skipped([*found.skipped, *in_part])
     limits: list[Guard] = []
     if usd is not None or tokens is not None:
         limits.append(Budget(usd=usd, tokens=tokens))
     if deadline is not None:
         limits.append(Deadline(deadline))
-    return team_of(Library.build(found.documents), model=model, guards=limits, concurrency=concurrency)
+    unread = [f"{one.name} {one.reason}" for one in in_part]
+    library = Library.build(found.documents)
+    return team_of(library, model=model, guards=limits, concurrency=concurrency, unread=unread)
 
 
 def team_of(
-    library: Library, *, model: str | BaseChatModel = OFFLINE, guards: Iterable[Guard] = (), concurrency: int = 4
+    library: Library,
+    *,
+    model: str | BaseChatModel = OFFLINE,
+    guards: Iterable[Guard] = (),
+    concurrency: int = 4,
+    unread: Sequence[str] = (),
 ) -> StateGraph[Any, Any, Any, Any]:
-    """Return the research team over `library`, with `guards` beside its own."""
-    planner, worker, writer = _offline(library) if model == OFFLINE else _online(library, model)
+    """Return the research team over `library`, with `guards` beside its own.
+
+    The report tells what was `unread`, which is not in the library.
+    """
+    planner, worker, writer = _offline(library, unread) if model == OFFLINE else _online(library, model, unread)
     return supervisor(
         planner=planner,
         workers=[worker],
@@ -115,17 +128,29 @@ def team_of(
     )
 
 
-def _offline(library: Library) -> tuple[Agent, Agent, Agent]:
+def _offline(library: Library, unread: Sequence[str]) -> tuple[Agent, Agent, Agent]:
     worker = Agent("researcher", run=make_worker(library), attempts=2)
-    return Agent("planner", run=plan), worker, Agent("writer", run=write)
+    return Agent("planner", run=plan), worker, Agent("writer", run=_telling(write, unread))
 
 
-def _online(library: Library, model: str | BaseChatModel) -> tuple[Agent, Agent, Agent]:
+def _online(library: Library, model: str | BaseChatModel, unread: Sequence[str]) -> tuple[Agent, Agent, Agent]:
     planner = Agent("planner", model=model, instructions=_PLANNER, attempts=2, max_tokens=2_000)
     worker = Agent("researcher", run=make_model_worker(library, model), attempts=2)
-    compiler = Agent("compiler", run=partial(write, made_by=_COMPILED))
-    writer = Agent("writer", run=make_model_writer(model), attempts=2, fallback=compiler)
+    compiler = Agent("compiler", run=_telling(partial(write, made_by=_COMPILED), unread))
+    writer = Agent("writer", run=_telling(make_model_writer(model), unread), attempts=2, fallback=compiler)
     return planner, worker, writer
+
+
+def _telling(
+    write: Callable[[Request], Reply | Outcome], unread: Sequence[str]
+) -> Callable[[Request], Reply | Outcome]:
+    """Return a writer whose report tells what was `unread`, too."""
+
+    def write_and_tell(request: Request) -> Reply | Outcome:
+        answer = write(request)
+        return answer.model_copy(update={"value": tell_unread(answer.value, unread)})
+
+    return write_and_tell if unread else write
 
 
 def _citations_hold(library: Library) -> FunctionGuard:

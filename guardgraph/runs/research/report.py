@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ("check_citations",)
+from pydantic import JsonValue
 
+__all__ = ("check_citations", "tell_unread")
+
+_SOURCES = "\n## Sources\n"
 _CODE = re.compile(r"`[^`\n]*`")
 _MARK = re.compile(r"(?<!\\)\[(\d+)\]")
 """A citation; a backslash makes brackets of the source's own plain text."""
+
+
+def tell_unread(value: JsonValue, unread: Sequence[str]) -> JsonValue:
+    """Return the value of a report with what could not be read of the documents: as `unread`, and before its sources.
+
+    A value that is no report is returned as it is.
+    """
+    if not isinstance(value, dict) or not isinstance(report := value.get("report"), str):
+        return value
+    before, heading, after = report.rpartition(_SOURCES)
+    body = before if heading else after
+    lines = "".join(f"- {_MARK.sub(_plain, one)}\n" for one in unread)
+    told = f"{body.rstrip()}\n\n## Not read\n\n{lines}{heading}{after if heading else ''}"
+    return {**value, "report": told, "unread": list(unread)}
+
+
+def _plain(mark: re.Match[str]) -> str:
+    return f"\\{mark[0]}"
 
 
 def check_citations(report_value: object, read: Callable[[str], str | None]) -> list[str]:
@@ -30,7 +51,7 @@ def check_citations(report_value: object, read: Callable[[str], str | None]) -> 
         if isinstance(citation, Mapping)
         if isinstance(number := citation.get("number"), int)
     )
-    before, heading, after = str(report_value.get("report", "")).rpartition("\n## Sources\n")
+    before, heading, after = str(report_value.get("report", "")).rpartition(_SOURCES)
     body = before if heading else after
     told = {int(mark) for mark in _MARK.findall(_CODE.sub("", body))}
     problems += [f"number {number} stands for {count} citations" for number, count in numbers.items() if count > 1]

@@ -7,6 +7,7 @@ from guardgraph.state.sql.engine import engine_of, reading, writing
 from guardgraph.state.sql.exceptions import StoredException
 from guardgraph.state.sql.ledger import SQLLedger
 from guardgraph.state.sql.migrate import migrate
+from guardgraph.state.sql.rewriting import rewrite
 from guardgraph.state.sql.run_ledger import RunLedger
 from guardgraph.state.sql.runs import RunRow, RunStore
 from guardgraph.state.sql.saver import SQLSaver
@@ -23,6 +24,7 @@ __all__ = (
     "engine_of",
     "migrate",
     "reading",
+    "rewrite",
     "types_in",
     "types_of_graph",
     "writing",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from guardgraph.state.errors import BadInput, StorageCorrupt, StorageError, Unse
 from guardgraph.state.sql.arrays import array_of, is_array, parts_of
 from guardgraph.state.sql.exceptions import StoredException
 from guardgraph.state.sql.kinds import ARRAY, BY_CODE, BY_TYPE, EXCEPTION, INTEGER, MAP, RECORD, TEXT
-from guardgraph.state.sql.records import Registry, is_registrable, registry_of
+from guardgraph.state.sql.records import Registry, is_registrable, plain_fields, registry_of
 from guardgraph.state.sql.schemas import types_in
 
 __all__ = ("DEPTH", "Codec")
@@ -25,6 +25,7 @@ DEPTH = 100
 """How deep a value may be nested."""
 
 _NAME = "guardgraph"
+_OWN = "guardgraph."
 _FORMAT = b"\x01"
 _DIGEST = 8
 _PLAIN = frozenset({type(None), bool, float, bytes})
@@ -44,6 +45,8 @@ class Codec:
     """
 
     types: tuple[type[Any], ...] = ()
+    on_unknown: Callable[[str], None] | None = field(default=None, compare=False)
+    """Told the name of each class that is read and not known, whose fields are then given as a dict."""
 
     def __post_init__(self) -> None:
         for kind in self.types:
@@ -56,7 +59,15 @@ class Codec:
 
     def with_types(self, *types: type[Any]) -> Self:
         """Return a codec that also knows `types`; this one stays as it is."""
-        return type(self)(types=tuple(dict.fromkeys((*self.types, *types))))
+        return replace(self, types=tuple(dict.fromkeys((*self.types, *types))))
+
+    def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
+        """Return a codec that gives a stored object of a class that is not known as a dict of its fields.
+
+        It tells `on_unknown` the name of the class, as `module:name`, and is for looking at data only: what it has read
+        is not what was stored.
+        """
+        return replace(self, on_unknown=on_unknown)
 
     def dumps(self, value: Any, *, where: str = "value") -> bytes:
         """Return the bytes of `value`; `where` names it in the message when something in it is refused.
@@ -78,7 +89,7 @@ class Codec:
             raise StorageCorrupt("stored data is not in the format of this codec")
         if head[1:] != blake2b(payload, digest_size=_DIGEST).digest():
             raise StorageCorrupt("stored data is damaged: its checksum does not fit")
-        return _Reader(self._registry).unpack(payload)
+        return _Reader(self._registry, self.on_unknown).unpack(payload)
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Return the name of this codec and the bytes of `obj`; see `dumps`."""
@@ -91,12 +102,17 @@ class Codec:
             raise StorageCorrupt(f"stored data was written by {name!r}, not by {_NAME!r}")
         return self.loads(packed)
 
-    @cached_property
+    @property
     def _registry(self) -> Registry:
-        """Built at the first use, when all of guardgraph's words are sure to be defined."""
-        exported = (getattr(state, name) for name in getattr(state, "__all__", ()))
-        words = (item for item in exported if is_registrable(item))
-        return registry_of(types_in(*words, *self.types))
+        return _registry_with(self.types)
+
+
+@lru_cache(maxsize=64)
+def _registry_with(types: tuple[type[Any], ...]) -> Registry:
+    """Return the registry of all of guardgraph's words and `types`; at its first use all words are defined."""
+    exported = (getattr(state, name) for name in getattr(state, "__all__", ()))
+    words = (item for item in exported if is_registrable(item))
+    return registry_of(types_in(*words, *types))
 
 
 class _Writer:
@@ -185,7 +201,8 @@ class _Writer:
 
     def unknown(self, kind: type[Any]) -> Unserializable:
         if is_registrable(kind):
-            cure = f"register it: SQLSaver.from_url(url, types=({kind.__name__},))"
+            name = kind.__name__
+            cure = f"register it: Runner(types=[{name}]) or SQLSaver.from_url(url, types=({name},))"
         else:
             cure = "convert it to plain data, or keep it out of the state"
         return self.refusal(f"{_name_of(kind)} is not a type that is stored; {cure}")
@@ -199,10 +216,10 @@ class _Writer:
 class _Reader:
     """Makes one value again; `depth` counts the extensions that it is inside of."""
 
-    __slots__ = ("depth", "fault", "registry")
+    __slots__ = ("depth", "fault", "on_unknown", "registry")
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry, self.depth = registry, 0
+    def __init__(self, registry: Registry, on_unknown: Callable[[str], None] | None) -> None:
+        self.registry, self.on_unknown, self.depth = registry, on_unknown, 0
         self.fault: Exception | None = None  # msgpack hides what its hook raises
 
     def unpack(self, payload: bytes) -> Any:
@@ -231,26 +248,36 @@ class _Reader:
         self.depth += 1
         parts = ormsgpack.unpackb(data, ext_hook=self.hook)
         self.depth -= 1
-        if code == MAP:
-            return dict(parts)
         if code == RECORD:
             return self.record(*parts)
         if code == EXCEPTION:
             kind, text, arguments = parts
             return StoredException(kind, text, tuple(arguments))
-        return array_of(parts) if code == ARRAY else BY_CODE[code].make(parts)
+        try:
+            return dict(parts) if code == MAP else array_of(parts) if code == ARRAY else BY_CODE[code].make(parts)
+        except TypeError:
+            if self.on_unknown is None:
+                raise
+            return parts  # what is read as plain fields cannot be in a set, nor be a key
 
     def record(self, tag: str, fields: dict[str, Any]) -> Any:
         record = self.registry.by_tag.get(tag)
-        if record is None:
+        if record is None and self.on_unknown is None:
             raise StorageCorrupt(
                 f"stored data holds a {tag!r}, which is not registered; pass its class: "
-                "SQLSaver.from_url(url, types=(…,))"
+                "Runner(types=[…]) or SQLSaver.from_url(url, types=(…,))"
             )
         try:
-            return record.make(fields)
+            return self.plain(tag, fields) if record is None else record.make({**fields})
         except (TypeError, ValueError, LookupError) as error:
+            if self.on_unknown is not None and not tag.startswith(_OWN):
+                return self.plain(tag, fields)
             raise StorageCorrupt(f"a stored {tag!r} does not fit its class any more: {_reason(error)}") from error
+
+    def plain(self, tag: str, fields: dict[str, Any]) -> dict[str, Any]:
+        if self.on_unknown is not None:
+            self.on_unknown(tag)
+        return plain_fields(fields)
 
 
 def _is_utf8(text: str) -> bool:

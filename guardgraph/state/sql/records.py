@@ -23,7 +23,16 @@ from pydantic import BaseModel, RootModel
 
 from guardgraph.state.errors import BadInput
 
-__all__ = ("Record", "Registry", "default_types", "is_registrable", "registry_of", "tag_of")
+__all__ = (
+    "Record",
+    "Registry",
+    "default_types",
+    "is_registrable",
+    "is_storable",
+    "plain_fields",
+    "registry_of",
+    "tag_of",
+)
 
 # No field can have these names.
 _UNSET = "unset fields"
@@ -56,6 +65,19 @@ def is_registrable(kind: object) -> bool:
     if not isinstance(kind, type):
         return False
     return issubclass(kind, BaseModel | Enum) or dataclasses.is_dataclass(kind) or _is_named_tuple(kind)
+
+
+def is_storable(kind: type[Any]) -> bool:
+    """Tell whether a registrable class can be made again from its fields alone."""
+    try:
+        return not (dataclasses.is_dataclass(kind) and _needed_beside_fields(kind))
+    except (TypeError, ValueError):  # a class that tells no signature
+        return False
+
+
+def plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a stored record as plain data, where its class is not known."""
+    return {name: item for name, item in fields.items() if name not in (_UNSET, _PRIVATE)}
 
 
 def registry_of(types: Iterable[type[Any]]) -> Registry:

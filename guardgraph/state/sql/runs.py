@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pydantic import JsonValue
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
-from guardgraph.state.errors import BadInput, StorageBusy, Unserializable
+from guardgraph.state.errors import BadInput, RunUnfinished, StorageBusy, Unserializable
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.sql.engine import engine_of, reading, writing
 from guardgraph.state.sql.migrate import migrate
@@ -78,6 +78,7 @@ class RunStore:
         """Store a run that is accepted and not begun yet.
 
         Raises:
+            RunUnfinished: the thread has a run that has not ended.
             BadInput: there is a run of this id, or an id cannot be stored.
             Unserializable: an argument has no JSON form.
             StorageBusy: others stored runs at the same moment, a hundred times.
@@ -96,7 +97,10 @@ class RunStore:
         migrate(self.engine)
         for _ in range(_TRIES):
             with writing(self.engine, thread_id=thread_id) as connection:
+                # In this order: a run that another accepts before the check is seen by it, and one that comes after the
+                # first statement takes the next number, so that this one is not inserted and is checked again.
                 last = connection.execute(select(func.max(runs.c.number))).scalar()
+                _check_ended(connection, thread_id)
                 if inserted(connection, runs, {**row, "number": (last or 0) + 1}):
                     return
             if self.get(run_id) is not None:
@@ -161,6 +165,14 @@ class RunStore:
         migrate(self.engine)
         with reading(self.engine, thread_id=thread_id) as connection:
             return [_run_of(row) for row in connection.execute(found).all()]
+
+
+def _check_ended(connection: Connection, thread_id: str) -> None:
+    """Raise where the newest run of a thread has not ended; older ones of older versions are left alone."""
+    mine = select(runs.c.run_id, runs.c.status).where(runs.c.thread_id == thread_id)
+    last = connection.execute(mine.order_by(runs.c.number.desc()).limit(1)).one_or_none()
+    if last is not None and last.status is None:
+        raise RunUnfinished(last.run_id, thread_id=thread_id)
 
 
 def _change(connection: Connection, run_id: str, columns: dict[str, Any]) -> None:

@@ -122,6 +122,17 @@ class SQLSaver(BaseCheckpointSaver[int]):
         clone._owns_engine = False
         return clone
 
+    def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
+        """Return a saver of the same database that gives objects of unknown classes as dicts of their fields.
+
+        It tells `on_unknown` the name of each such class, as `module:name`. It is for looking at what is stored: a
+        graph that works needs the classes.
+        """
+        clone = copy.copy(self)
+        clone.codec = clone.serde = self.codec.reading_plain(on_unknown)
+        clone._owns_engine = False
+        return clone
+
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """Return a saver that also stores the classes that LangGraph found in a graph's schemas, by module and name."""
         return self.with_types(*named_types(extra_allowlist))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import Any, get_args, get_origin, get_type_hints
 
 from langgraph.graph import StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from pydantic import BaseModel
 from typing_extensions import TypeAliasType, is_typeddict
 
-from guardgraph.state.sql.records import is_registrable
+from guardgraph.state.sql.named_in_code import named_in_code
+from guardgraph.state.sql.records import default_types, is_registrable, is_storable, tag_of
 
 __all__ = ("named_types", "types_in", "types_of_graph")
 
@@ -29,19 +30,40 @@ def types_in(*schemas: Any) -> tuple[type[Any], ...]:
 
 
 def types_of_graph(graph: StateGraph[Any, Any, Any, Any]) -> tuple[type[Any], ...]:
-    """Return every class in the schemas of an uncompiled graph and of all graphs in it.
+    """Return every class in the schemas of an uncompiled graph and of all graphs in it, and those that its code names.
 
-    These are the classes of its state, of its input and output, and of its nodes' inputs.
+    The first are the classes of its state, of its input and output, and of its nodes' inputs. The second are in the
+    closures and globals of the functions that work in it, as the class of a `response_format` is; one that cannot be
+    stored, or shares its name with another one, is left out.
     """
-    nested = (found for _, found in graph.compile().get_subgraphs(recurse=True))
-    inner = (found.builder for found in nested if isinstance(found, CompiledStateGraph))
-    return types_in(*(schema for one in (graph, *inner) for schema in _schemas_of(one)))
+    named = named_in_code(graph)
+    declared = types_in(*(schema for one in named.graphs for schema in _schemas_of(one)))
+    return (*declared, *_unambiguous(named.annotations, declared))
 
 
 def named_types(names: Collection[tuple[str, ...]]) -> tuple[type[Any], ...]:
     """Return the registrable classes among `(module, name)` pairs; only imported modules are looked at."""
     found = (getattr(sys.modules.get(module), name, None) for module, name, *_ in names)
     return tuple(kind for kind in found if isinstance(kind, type) and is_registrable(kind))
+
+
+def _unambiguous(annotations: Iterable[Any], declared: Collection[type[Any]]) -> list[type[Any]]:
+    """Return the classes in `annotations` that can be stored, with all that their fields hold, under one name each."""
+    found = [_storable_in(annotation) for annotation in annotations]
+    tags: dict[str, set[type[Any]]] = {}
+    for kind in (*default_types(), *declared, *chain.from_iterable(found)):
+        tags.setdefault(tag_of(kind), set()).add(kind)
+    sound = (kinds for kinds in found if all(len(tags[tag_of(kind)]) == 1 for kind in kinds))
+    return list(dict.fromkeys(chain.from_iterable(sound)))
+
+
+def _storable_in(annotation: Any) -> tuple[type[Any], ...]:
+    """Return the classes that an annotation registers; none where one of them cannot be stored."""
+    try:
+        kinds = types_in(annotation)
+    except Exception:  # whatever a class that nobody meant to store does when it is looked at
+        return ()
+    return kinds if all(map(is_storable, kinds)) else ()
 
 
 def _schemas_of(graph: StateGraph[Any, Any, Any, Any]) -> list[Any]:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from guardgraph.runs.research import BYTE_LIMIT, read_documents
+from guardgraph.runs.research import BYTE_LIMIT, Skipped, read_documents
 from guardgraph.state import BadInput
 from tests.house.sources import ROOT
 from tests.runs.research.pdfs import pdf_of
@@ -229,3 +230,45 @@ def test_a_name_that_is_no_text_is_made_one(tmp_path: Path) -> None:
     (document,) = read_documents([tmp_path], root=tmp_path).documents
 
     assert document.name == "\ufffd.md"
+
+
+@pytest.mark.parametrize("given", ["../docs", "../docs/a.md", "../docs/../docs/a.md"])
+def test_a_path_outside_is_shown_without_the_way_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("Words.")
+    monkeypatch.chdir(tmp_path / "dev")
+
+    [relative] = read_documents([given]).documents
+    [absolute] = read_documents([tmp_path / "dev" / given]).documents
+
+    assert relative.name == "../docs/a.md"
+    assert absolute.name == str(tmp_path / "docs" / "a.md")
+    with pytest.raises(BadInput, match=re.escape(f"'{tmp_path}/nowhere' does not exist")):
+        read_documents([tmp_path / "dev" / "../nowhere"])
+
+
+def test_a_path_through_a_link_to_a_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "far" / "a.md").write_text("Words.")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+
+    [document] = read_documents([tmp_path / "link" / ".." / "a.md"]).documents
+
+    assert document.name == f"{tmp_path}/link/../a.md"
+    assert document.text == "Words."
+
+
+def test_documents_that_were_read_in_part_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf_of(["One."], ["Two."]).replace(b"/Contents 7 0 R", b"/Contents 77 0 R"))
+    (tmp_path / "b.pdf").write_bytes(pdf_of(["One."]))
+
+    found = read_documents([tmp_path], root=tmp_path)
+
+    assert [document.text.strip() for document in found.documents] == ["One.", "One."]
+    assert found.read_in_part == [
+        Skipped("a.pdf", "was read in part: page 2 could not be read: Object 77 0 not defined.")
+    ]
+    assert found.skipped == []

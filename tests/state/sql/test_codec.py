@@ -8,6 +8,7 @@ import subprocess
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, time
+from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from hashlib import blake2b
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, create_model
 
 from guardgraph.state.errors import BadInput, StorageCorrupt, Unserializable
 from guardgraph.state.sql import Codec
@@ -352,3 +353,48 @@ def test_what_langgraph_stored_is_refused_not_guessed() -> None:
 
     with pytest.raises(StorageCorrupt, match="was written by"):
         Codec().loads_typed((kind, data))
+
+
+class Kept(BaseModel):
+    inner: Any = None
+
+
+class Gone(NamedTuple):
+    name: str
+
+
+class Lost(Enum):
+    ONE = 1
+
+
+def numbered(kind: type[Any]) -> type[BaseModel]:
+    """Return a version of one class, whose number is of a kind."""
+    return create_model("Numbered", __module__=__name__, number=(kind, ...))
+
+
+def test_what_is_not_known_can_be_read_as_plain_fields() -> None:
+    wide = Codec(types=(Kept, Gone, Lost))
+    unknown: list[str] = []
+    plain = Codec(types=(Kept,)).reading_plain(unknown.append)
+
+    value = plain.loads(wide.dumps([Kept(inner=Gone("a")), {Lost.ONE}, {Gone("b"): 1}, Decimal(1)]))
+
+    assert value == [Kept(inner={"name": "a"}), [{"name": "ONE"}], [[{"name": "b"}, 1]], Decimal(1)]
+    assert set(unknown) == {f"{__name__}:Gone", f"{__name__}:Lost"}
+    with pytest.raises(StorageCorrupt, match=r"'.*:Gone', which is not registered; pass its class: Runner"):
+        Codec().loads(wide.dumps(Gone("a")))
+
+
+def test_a_class_that_does_not_fit_any_more_can_be_read_as_plain_fields() -> None:
+    before, now = numbered(str), numbered(int)
+    stored, unknown = Codec(types=(before,)).dumps(before(number="many")), list[str]()
+
+    assert Codec(types=(now,)).reading_plain(unknown.append).loads(stored) == {"number": "many"}
+    assert unknown == [f"{__name__}:Numbered"]
+
+
+def test_reading_plain_does_not_hide_what_is_damaged() -> None:
+    data = Codec().dumps("text")
+
+    with pytest.raises(StorageCorrupt, match="checksum"):
+        Codec().reading_plain(print).loads(data[:-1] + b"x")

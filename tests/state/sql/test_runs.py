@@ -11,9 +11,9 @@ from threading import Barrier
 
 import pytest
 from pydantic import JsonValue
-from sqlalchemy import select
+from sqlalchemy import event, select
 
-from guardgraph.state.errors import BadInput, Unserializable
+from guardgraph.state.errors import BadInput, RunUnfinished, Unserializable
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.result import Gap
 from guardgraph.state.sql import RunRow, RunStore, engine_of, migrate, reading
@@ -93,9 +93,9 @@ def test_a_run_that_works_again_does_not_look_finished(store: RunStore) -> None:
 
 
 def test_the_newest_run_of_a_thread_is_the_last_that_was_created_whatever_the_clock_says(store: RunStore) -> None:
-    create(store, "z", now=LATER)
-    create(store, "a", now=NOON)
-    create(store, "m", now=NOON)
+    for run_id, now in (("z", LATER), ("a", NOON), ("m", NOON)):
+        create(store, run_id, now=now)
+        store.finish(run_id, Outcome(status="completed"), now)
     create(store, "other", thread_id="t2", now=LATER)
 
     latest = store.latest("t")
@@ -105,6 +105,55 @@ def test_the_newest_run_of_a_thread_is_the_last_that_was_created_whatever_the_cl
     assert [row.run_id for row in store.list(9)] == ["other", "m", "a", "z"]
     assert store.latest("unknown") is None
     assert store.get("unknown") is None
+
+
+def test_a_second_run_of_a_thread_is_refused_until_the_first_has_ended(store: RunStore) -> None:
+    create(store, "a")
+    with pytest.raises(RunUnfinished, match=r"thread 't' has a run that has not ended \('a'\)"):
+        create(store, "b")
+    create(store, "c", thread_id="other")
+    store.finish("a", Outcome(status="cancelled"), NOON)
+    create(store, "b")
+
+    assert [row.run_id for row in store.list(9)] == ["b", "c", "a"]
+
+
+def test_of_many_runs_that_are_accepted_at_once_on_a_thread_one_is(store: RunStore) -> None:
+    migrate(store.engine)
+    all_at_once = Barrier(6)
+
+    def accept(number: int) -> bool:
+        all_at_once.wait(60)
+        try:
+            create(store, str(number))
+        except RunUnfinished:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(accept, range(6))) == 1
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_run_that_another_process_accepts_between_two_statements_is_noticed(postgres_url: str, moment: int) -> None:
+    mine, other = RunStore(engine_of(postgres_url)), RunStore(engine_of(postgres_url))
+    migrate(mine.engine)
+    statements: list[str] = []
+
+    def accepts(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "guardgraph_run" in statement:
+            statements.append(statement)
+            if len(statements) == moment:
+                create(other, "other")
+
+    event.listen(mine.engine, "before_cursor_execute", accepts)
+    try:
+        with pytest.raises(RunUnfinished, match=r"thread 't' has a run that has not ended \('other'\)"):
+            create(mine, "mine")
+        assert [row.run_id for row in other.list(9)] == ["other"]
+    finally:
+        mine.engine.dispose()
+        other.engine.dispose()
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0, []), (2, ["r3", "r2"]), (9, ["r3", "r2", "r1", "r0"])])
@@ -173,6 +222,7 @@ def test_runs_that_are_accepted_at_once_have_numbers_of_their_own(store: RunStor
         all_at_once.wait(60)
         for number in range(10):
             create(store, f"{thread}-{number}", thread_id=str(thread))
+            store.finish(f"{thread}-{number}", Outcome(status="completed"), NOON)
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(accept, range(6)))

@@ -1,0 +1,211 @@
+"""What belongs to work that was left behind, so that neither a closing loop nor a process that ends waits for it.
+
+Two joins would wait for a sync call that hangs. `asyncio.run` joins the loop's default pool: there only a waiter
+stands, which goes when the work is left behind; the call itself is made on a daemon thread. And `concurrent.futures`
+joins all threads of pools when the interpreter exits, daemon or not: a hook that runs before takes the daemon ones out.
+For that it takes two private names of the standard library; without one of them nothing breaks, but the process waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, thread
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager, suppress
+from contextvars import Context, ContextVar
+from functools import cache
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import Any
+from weakref import WeakSet
+
+__all__ = ("AbandonScope", "redirect_calls")
+
+_GRACE = 0.4
+"""Seconds for which a sync call of work that was left behind is waited for: so long may a coroutine clean up."""
+_EXIT_GRACE = 2.0
+"""Seconds for which daemon threads of pools are waited for at exit, where work that was left behind may hang in one."""
+
+
+class AbandonScope:
+    """All that is done for one piece of work, in whatever thread, until that work is left behind."""
+
+    def __init__(self, parent: AbandonScope | None) -> None:
+        self._line: tuple[AbandonScope, ...] = (self, *(parent._line if parent else ()))
+        self._is_abandoned = False
+        self._wakes: set[Event] = set()
+        self._lock = Lock()
+
+    @classmethod
+    def begin(cls, context: Context) -> AbandonScope:
+        """Return a new scope for what runs in `context`, within the one that the context has so far."""
+        scope = cls(context.get(_SCOPE))
+        context.run(_SCOPE.set, scope)
+        return scope
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether this work, or that which it is a part of, was left behind."""
+        return any(scope._is_abandoned for scope in self._line)
+
+    def abandon(self) -> None:
+        """Let nobody wait for this work any more."""
+        with self._lock:
+            self._is_abandoned = True
+            wakes = tuple(self._wakes)
+        for wake in wakes:
+            wake.set()
+        _ABANDONED.add(self)
+        _hook_exit()
+
+    @contextmanager
+    def waking(self, woken: Event) -> Generator[None]:
+        """Set `woken` when this work, or that which it is a part of, is left behind."""
+        for scope in self._line:
+            with scope._lock:
+                scope._wakes.add(woken)
+        if self.is_abandoned:
+            woken.set()
+        try:
+            yield
+        finally:
+            for scope in self._line:
+                with scope._lock:
+                    scope._wakes.discard(woken)
+
+
+_SCOPE: ContextVar[AbandonScope | None] = ContextVar("guardgraph_scope", default=None)
+_ABANDONED: WeakSet[AbandonScope] = WeakSet()
+"""What was left behind and may still go on: the context of a thread that works for it keeps it alive."""
+
+
+class _RunInExecutor:
+    """A loop's `run_in_executor` that gives the loop's default pool a waiter only, where an agent's work calls it."""
+
+    def __init__(self, plain: Callable[..., Any]) -> None:
+        self._plain = plain
+
+    def __call__(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        scope = _SCOPE.get() if executor is None else None
+        if scope is None:
+            return self._plain(executor, func, *args)
+        call = _Call(scope, func, args)
+        call.future = self._plain(None, call)
+        return call.future
+
+
+class _Call:
+    """A sync call that is made on a daemon thread, and waited for no longer than for the work that has made it."""
+
+    def __init__(self, scope: AbandonScope, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._scope, self._function, self._args = scope, function, args
+        self._done: Future[Any] = Future()
+        self._woken = Event()
+        self.future: asyncio.Future[Any] | None = None
+
+    def __call__(self) -> Any:
+        with self._scope.waking(self._woken):
+            _start(self._body)
+            self._woken.wait()
+        try:
+            return self._done.result(_GRACE)
+        except FutureTimeout:
+            if self._done.done():  # an error of its own, or it is back just now
+                return self._done.result()
+        future = self.future
+        if future is not None:
+            with suppress(RuntimeError):  # its loop is closed
+                future.get_loop().call_soon_threadsafe(future.cancel)
+        return None  # to nobody
+
+    def _body(self) -> None:
+        try:
+            result = self._function(*self._args)
+        except BaseException as error:  # handed to the one who waits
+            self._done.set_exception(error)
+        else:
+            self._done.set_result(result)
+        self._woken.set()
+
+
+_BUSY = "guardgraph-call"
+
+
+class _Worker(Thread):
+    """A daemon thread that makes one call after the other: to start one for each call costs five times as much."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name=_BUSY)
+        self.calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def run(self) -> None:
+        """Make calls, until enough others are idle."""
+        while True:
+            call = self.calls.get()
+            self.name = _BUSY
+            call()
+            del call
+            if len(_IDLE) >= _MOST_IDLE:
+                return
+            self.name = "guardgraph-idle"
+            _IDLE.append(self)
+
+
+_MOST_IDLE = 32
+_IDLE: list[_Worker] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDLE.clear)  # the threads stay with the parent
+
+
+def _start(call: Callable[[], None]) -> None:
+    """Have `call` made on a daemon thread that is free."""
+    try:
+        worker = _IDLE.pop()
+    except IndexError:
+        worker = _Worker()
+        worker.start()
+    worker.calls.put(call)
+
+
+def redirect_calls(loop: asyncio.AbstractEventLoop) -> None:
+    """Have `loop` wait no longer for a sync call in its default pool than for the agent's work that has made it.
+
+    Its pool stays what it is, and bounds as before how many calls are made at a time; calls of others than agents, and
+    calls in a pool that is named, are not touched.
+    """
+    if isinstance(loop.run_in_executor, _RunInExecutor):
+        return
+    try:
+        setattr(loop, "run_in_executor", _RunInExecutor(loop.run_in_executor))  # noqa: B010 - a method, for the types
+    except AttributeError:  # a loop of another make, that takes no attributes
+        return
+
+
+@cache
+def _hook_exit() -> None:
+    """Have the hook run before `concurrent.futures` joins: what was registered last is called first."""
+    register: Any = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        try:
+            register(_release_pool_threads)
+        except RuntimeError:  # the interpreter exits just now
+            return
+
+
+def _release_pool_threads() -> None:
+    """Take the daemon threads of pools out of the join at exit, where one of them may hang for what was left behind.
+
+    An agent's work runs on daemon threads, so that the pools it opens have daemon threads too. What they do for others
+    gets two seconds to end.
+    """
+    joined: Any = getattr(thread, "_threads_queues", None)
+    if joined is None or not _ABANDONED:
+        return
+    until = monotonic() + _EXIT_GRACE
+    for pooled in [one for one in list(joined) if one.daemon]:
+        pooled.join(max(until - monotonic(), 0))
+        joined.pop(pooled, None)

@@ -1,0 +1,185 @@
+"""Messages in and out: the task and its background from a conversation, and the message that tells an outcome."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+
+from guardgraph.state import BadInput, Outcome, Piece, Position, Task, merge_messages
+
+__all__ = ("Asked", "asked_in", "final_update")
+
+_NO_GOAL = "no task: pass {'task': …}, or messages of which at least one is from a human"
+_MEDIA = frozenset({"image", "audio", "video", "file", "text-plain", "non_standard"})
+"""Content that no agent of a team is given."""
+_UNNAMEABLE = re.compile(r"[\s<|\\/>]+")
+"""What providers refuse in the name of a message's sender."""
+
+
+class Asked(NamedTuple):
+    """What a run is asked."""
+
+    task: Any
+    """The task as it was given, or the goal."""
+    background: list[Piece]
+    """What else was said."""
+    seen: list[str]
+    """The id of the last message, by which the next run of the thread tells what is new; none without messages."""
+
+
+def asked_in(state: Mapping[str, Any]) -> Asked:
+    """Return what a team is asked by its state.
+
+    The task is the one that is given, or else the last message of a human; all other messages are background, also
+    those of earlier runs. Where a run is given a task alone, what was said before on its thread does not belong to it.
+    A `Task` that the run before has had already counts only where nothing new was said.
+
+    Raises:
+        BadInput: there is neither a task nor a message of a human, or the last of these says nothing.
+    """
+    messages, seen = merge_messages(None, state.get("messages")), state.get("seen") or ()
+    new = _after(messages, seen)
+    task: Any = state.get("task")
+    is_known = isinstance(task, Task) and task.id in seen
+    if new and (task is None or is_known or (isinstance(task, str) and not task.strip())):
+        task = _goal_of(new)
+    pieces = [piece for message in messages for piece in _pieces(message, task, new)] if new else []
+    return Asked(task, pieces, [message.id for message in messages[-1:] if message.id])
+
+
+def _goal_of(messages: Sequence[BaseMessage]) -> str:
+    """Return the text of the last message of a human; what of it is no text is named where nothing else was said.
+
+    Raises:
+        BadInput: no human has said anything, or the last message of one is empty.
+    """
+    last = _last_human(messages)
+    if last is None:
+        raise BadInput(f"{_NO_GOAL}; the {len(messages)} given are from {_listed(map(_sender, messages))}")
+    goal = _goal_in(last)
+    if not goal:
+        raise BadInput("the last message of a human is empty; say in it what is to be done")
+    return goal
+
+
+def _outcome_message(outcome: Outcome, position: Position) -> AIMessage:
+    """Return the message that tells an outcome; the same run tells it under the same id.
+
+    Its text is the value, or a sentence where there is none. All but the value stands in
+    `response_metadata["outcome"]`, as JSON data.
+    """
+    facts = outcome.model_dump(mode="json", exclude={"value"}, exclude_defaults=True)
+    return AIMessage(
+        _text_of(outcome),
+        id=f"outcome-{position.account}",
+        name=_UNNAMEABLE.sub("_", _team(position)),
+        response_metadata={"outcome": facts},
+    )
+
+
+def final_update(state: Mapping[str, Any], outcome: Outcome, position: Position) -> dict[str, Any]:
+    """Return what a team writes at its end: the outcome, also as a message; its background was for this run alone."""
+    message = _outcome_message(outcome, position)
+    return {
+        "outcome": outcome,
+        "messages": [message],
+        "seen": [*(state.get("seen") or ())[:1], str(message.id)],
+        "background": [],
+    }
+
+
+def _after(messages: Sequence[BaseMessage], seen: Iterable[str]) -> list[BaseMessage]:
+    """Return the messages that the run before has not known."""
+    known = set(seen)
+    last = max((n for n, message in enumerate(messages, 1) if message.id in known), default=0)
+    return list(messages[last:])
+
+
+def _goal(task: object) -> object:
+    if isinstance(task, Task):
+        return task.goal
+    return task.get("goal") if isinstance(task, Mapping) else task
+
+
+def _pieces(message: BaseMessage, task: object, new: Sequence[BaseMessage]) -> list[Piece]:
+    """Return a message as context; nothing of one that is empty, as one that only calls tools.
+
+    Of the one that asks, only what it holds beside its text.
+    """
+    text, media = _content(message)
+    asks = message is _last_human(new) and _goal(task) == _goal_in(message)
+    said = [] if asks else [text]
+    if media and (text or not asks):
+        said.append(f"(not passed on: {media})")
+    value = "\n".join(filter(None, said))
+    return [Piece(kind="background", title="message", sender=_sender(message), value=value)] if value else []
+
+
+def _last_human(messages: Sequence[BaseMessage]) -> BaseMessage | None:
+    return next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
+
+
+def _goal_in(message: BaseMessage) -> str:
+    text, media = _content(message)
+    return text or (f"(a message without text: {media})" if media else "")
+
+
+def _sender(message: BaseMessage) -> str:
+    if isinstance(message, HumanMessage):
+        return message.name or "user"
+    if isinstance(message, AIMessage):
+        return message.name or "assistant"
+    if isinstance(message, ToolMessage):
+        return message.name or "tool"
+    return message.name or str(getattr(message, "role", message.type))
+
+
+def _content(message: BaseMessage) -> tuple[str, str]:
+    """Return the text of a message, and the names of what else a human could see in it, such as `2 images`."""
+    if isinstance(message.content, str):
+        return message.content if message.content.strip() else "", ""
+    texts, media = list[str](), Counter[str]()
+    for block in message.content_blocks:
+        kind, fields = block["type"], dict[str, Any](block)
+        if kind in ("text", "text-plain") and fields.get("text"):
+            texts.append(str(fields["text"]))
+        elif kind in _MEDIA:
+            media[_kind(fields)] += 1
+    text = ("" if isinstance(message, AIMessage) else "\n").join(texts)  # a model's blocks are parts of one text
+    return text if text.strip() else "", ", ".join(f"{kind} ({n})" for kind, n in media.items())
+
+
+def _kind(block: Mapping[str, Any]) -> str:
+    inner = block.get("value")
+    named = inner.get("type") if isinstance(inner, Mapping) else None
+    return str(named or block["type"])
+
+
+def _text_of(outcome: Outcome) -> str:
+    may_tell = outcome.status in ("completed", "degraded")
+    if may_tell and outcome.value is not None:
+        return outcome.value if isinstance(outcome.value, str) else _json(outcome.value)
+    head, _, *rest = str(outcome).splitlines()  # the second says that there is no value, or one that does not count
+    facts = f": {'; '.join(rest)}" if rest else ""
+    return f"There is {'nothing to tell' if may_tell else 'no answer'} ({head}){facts}."
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _team(position: Position) -> str:
+    """Return the name of a team; a nested one is called as its account is."""
+    if position.account == position.run_id:
+        return position.path[0] if position.path else "team"
+    return unquote(position.account.rpartition("/")[2].rpartition("-")[0])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names)) or "nobody"

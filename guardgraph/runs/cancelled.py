@@ -1,0 +1,85 @@
+"""Ending a run from outside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from guardgraph.nodes import Event, outcome_of
+from guardgraph.runs.run import Run
+from guardgraph.state import BadInput, Ending, Gap, Outcome, Result, RunEnded, Usage
+
+__all__ = ("asked_reason", "cancelled_outcome", "ended_error", "finished_event", "tell")
+
+_LOG = logging.getLogger(__name__)
+_DONE = {"partial": "done in part", "provisional": "done provisionally"}
+
+
+def asked_reason(reason: object) -> str:
+    """Return why a run is cancelled. Raises `BadInput` for what is no text, or empty."""
+    if not isinstance(reason, str) or not reason.strip():
+        raise BadInput(f"`reason` says in a few words why the run is cancelled; got {reason!r}")
+    return reason
+
+
+def cancelled_outcome(state: Mapping[str, Any], usage: Usage, reason: str) -> Outcome:
+    """Return the outcome of a run that is ended in this state: what was accepted, and a gap for all the rest.
+
+    What is done, and no gate has reviewed, is no part of the value: a guard could have refused it. Its gap tells so.
+    """
+    told = Outcome(status="cancelled", usage=usage)
+    if state.get("position") is not None:
+        ending, draft = Ending(status="cancelled", reason=reason), _unreviewed_draft(state)
+        gaps = [*(state.get("gaps") or ()), *_unreviewed(state, draft, reason)]
+        known = {**state, "draft": None} if draft is not None else state
+        told = outcome_of({**known, "ending": ending, "gaps": gaps}, usage)
+    return told if told.gaps else told.model_copy(update={"gaps": (Gap(subtask="run", reason=reason),)})
+
+
+def _unreviewed_draft(state: Mapping[str, Any]) -> Result | None:
+    """Return the answer of the team that is written, and was not judged at the exit."""
+    draft: Result | None = state.get("draft")
+    if (
+        draft is None
+        or not draft.has_value
+        or draft.id in {*(state.get("passed") or ()), *(state.get("refused") or ())}
+    ):
+        return None
+    return draft
+
+
+def _unreviewed(state: Mapping[str, Any], draft: Result | None, reason: str) -> list[Gap]:
+    """Return a gap for everything that is done, and that nobody has reviewed."""
+    reviewed = {*(state.get("accepted") or ()), *(state.get("refused") or ())}
+    done = [result for result in state.get("results") or () if result.has_value and result.id not in reviewed]
+    why = f"but not reviewed, since the run was cancelled: {reason}"
+    gaps = [
+        Gap(subtask=one.subtask or one.agent, agent=one.agent, reason=f"{_DONE.get(one.status, 'done')}, {why}")
+        for one in (*done, *((draft,) if draft is not None else ()))
+    ]
+    return list(dict.fromkeys(gaps))
+
+
+def ended_error(run: Run, asked: Literal["update", "cancel"]) -> RunEnded:
+    """Return the error for a run that has ended, and whose end nobody can change."""
+    by = run.outcome.stopped_by if run.outcome else None
+    return RunEnded(run.run_id, thread_id=run.thread_id, status=run.status, stopped_by=by, asked=asked)
+
+
+def finished_event(run: Run, outcome: Outcome, now: datetime) -> Event:
+    """Return the event that a run has been ended."""
+    position = run.state.get("position")
+    path = position.path if position is not None else ()
+    data: dict[str, Any] = {"status": outcome.status, "gaps": len(outcome.gaps)}
+    return Event(kind="run_finished", run_id=run.run_id, at=now, path=path, data=data)
+
+
+def tell(listen: Callable[[Event], None] | None, event: Event) -> None:
+    """Tell a listener; one that raises does not disturb the caller."""
+    try:
+        if listen is not None:
+            listen(event)
+    except Exception:  # the listener's own trouble
+        _LOG.warning("the listener of run %s raised", event.run_id, exc_info=True)

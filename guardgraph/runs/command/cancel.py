@@ -1,0 +1,32 @@
+"""`guardgraph cancel`: end a run that nobody works on."""
+
+from __future__ import annotations
+
+import click
+
+from guardgraph.runs.command.driving import tell
+from guardgraph.runs.command.exit_code import ExitCode
+from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.runner import Runner
+
+__all__ = ("cancel_command",)
+
+
+@click.command(
+    "cancel",
+    short_help="End a run that nobody works on.",
+    epilog="\b\nExample:\n  guardgraph cancel monday --reason 'not needed any more'",
+)
+@click.argument("thread")
+@click.option("--reason", default="cancelled by the command", show_default=True, metavar="TEXT", help="Why.")
+@database
+@json_option
+def cancel_command(thread: str, *, reason: str, db: str | None, as_json: bool) -> int:
+    """End the last run of THREAD with what it has: accepted results are its answer, all else is missing.
+
+    Do not cancel a run that a process works on: stop that first.
+    """
+    with Runner(url_of(db)) as runner:
+        run = runner.cancel(thread, reason=reason)
+    tell(run, db=db, as_json=as_json)
+    return ExitCode.WRITTEN

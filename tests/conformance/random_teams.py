@@ -1,0 +1,259 @@
+"""Random trees of teams, and a record of every plan that their planners made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from threading import Lock
+from typing import Any
+from zlib import crc32
+
+from langgraph.graph import StateGraph
+
+from guardgraph.graphs import pipeline, supervisor
+from guardgraph.guards import (
+    Budget,
+    Convergence,
+    Deadline,
+    Depth,
+    Escalate,
+    Finish,
+    Guard,
+    Limits,
+    Refuse,
+    Retry,
+    Schema,
+    guard,
+)
+from guardgraph.nodes import Agent, Stage
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.state import Gate, Plan, Request, Subtask
+
+__all__ = ("CALL", "Planned", "RandomTeam", "random_team")
+
+CALL = 50
+"""Tokens of every model call."""
+_GATES: tuple[Gate, ...] = ("admission", "dispatch", "handoff", "round", "exit")
+_ANSWERED = ("handoff", "round", "exit")
+_Graph = StateGraph[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One plan as the planner gave it."""
+
+    account: str
+    """That of the planner's team."""
+    round: int
+    attempt: int
+    plan: Plan
+
+
+@dataclass(slots=True)
+class RandomTeam:
+    """A graph made by a random generator; the same generator makes the same graph."""
+
+    graph: _Graph
+    config: dict[str, Any]
+    planned: list[Planned] = field(default_factory=list[Planned])
+    budgets: dict[str, int] = field(default_factory=dict[str, int])
+    """Tokens that each team may spend, by its name."""
+    is_steady: bool = True
+    """Whether two runs have to give the same outcome: no race for a budget, no time limit."""
+    is_given_up: bool = False
+    """Nobody waits for it any more."""
+
+
+def random_team(random: Random) -> RandomTeam:
+    """Return a team whose shape, plans, workers and guards `random` chooses."""
+    maker = _Maker(random)
+    graph = maker.team("top", levels=random.randint(1, 3))
+    limit = random.choice([None, None, None, None, 30, 20, 14])
+    config = {} if limit is None else {"recursion_limit": limit}
+    return RandomTeam(graph, config, maker.planned, maker.budgets, maker.is_steady)
+
+
+class _Maker:
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.planned: list[Planned] = []
+        self.budgets: dict[str, int] = {}
+        self.is_steady = True
+        self._number = 0
+        self._lock = Lock()
+
+    def team(self, name: str, *, levels: int) -> _Graph:
+        if self.random.random() < 0.25:
+            return self.pipeline(name, levels=levels)
+        return self.supervisor(name, levels=levels)
+
+    def supervisor(self, name: str, *, levels: int) -> _Graph:
+        workers = [self.worker(levels=levels) for _ in range(self.random.randint(1, 3))]
+        skills = [None, *(skill for worker in workers for skill in (worker.name, *worker.skills)), "missing"]
+        return supervisor(
+            planner=self.planner(skills),
+            workers=workers,
+            synthesizer=self.synthesizer(),
+            guards=self.guards(name),
+            concurrency=self.random.choice([None, 1, 2, 4]),
+            name=name,
+        )
+
+    def pipeline(self, name: str, *, levels: int) -> _Graph:
+        stages = [
+            Stage(self.worker(levels=levels), critical=self.random.random() < 0.3)
+            for _ in range(self.random.randint(1, 3))
+        ]
+        return pipeline(stages, guards=self.guards(name), name=name)
+
+    def name(self, kind: str) -> str:
+        self._number += 1
+        return f"{kind}{self._number}"
+
+    def planner(self, skills: list[str | None]) -> Agent:
+        plans = [self.plan(skills) for _ in range(self.random.randint(1, 4))]
+        if self.random.random() < 0.3:
+            plans.append(self.random.choice(plans))
+        fails = self.random.choice([0, 0, 0, 0, 1, 2])
+        unread = self.random.choice(["no plan", 7, ValueError("no plan")])
+        number = 0
+
+        def plan(request: Request) -> Any:
+            nonlocal number
+            if request.attempt <= fails:
+                if isinstance(unread, Exception):
+                    raise unread
+                return unread
+            chosen = plans[request.round - 1] if request.round <= len(plans) else Plan()
+            with self._lock:
+                marked: list[Subtask] = []
+                for subtask in chosen.subtasks:
+                    number += 1
+                    marked.append(subtask.model_copy(update={"priority": number}))
+                made = Plan(subtasks=tuple(marked))
+                account = request.key.rpartition("/")[0].removesuffix("/work")
+                self.planned.append(Planned(account, request.round, request.attempt, made))
+            return made
+
+        return Agent(self.name("planner"), run=plan, attempts=self.random.randint(1, 2))
+
+    def plan(self, skills: list[str | None]) -> Plan:
+        ids = self.random.sample(["a", "b", "c", "d", "e"], self.random.randint(0, 4))
+        subtasks: list[Subtask] = []
+        for place, id_ in enumerate(ids):
+            more: dict[str, Any] = {}
+            if "replaces" in Subtask.model_fields and self.random.random() < 0.2:
+                more["replaces"] = (self.random.choice(["a", "b", "c"]),)
+            needs = [need for need in ids[:place] if self.random.random() < 0.25]
+            if self.random.random() < 0.05:
+                needs.append("elsewhere")
+            subtasks.append(
+                Subtask(
+                    id=id_,
+                    goal=self.random.choice(["do it", "Do  it", "look", "write"]),
+                    inputs=self.random.choice([{}, {}, {"of": "one"}, {"of": "two"}]),
+                    skill=self.random.choice(skills) if self.random.random() < 0.4 else None,
+                    depends_on=tuple(needs),
+                    share=self.random.choice([None, None, None, 0.5]),
+                    **more,
+                )
+            )
+        return Plan(subtasks=tuple(subtasks))
+
+    def worker(self, *, levels: int, fallback: bool = True) -> Agent:
+        name = self.name("worker")
+        more: dict[str, Any] = {
+            "attempts": self.random.choice([1, 1, 2]),
+            "skills": self.random.choice([(), ("art",), ("craft",)]),
+        }
+        if fallback and self.random.random() < 0.2:
+            more["fallback"] = self.worker(levels=1, fallback=False)
+        if levels > 1 and self.random.random() < 0.5:
+            inner = self.name("team")
+            return Agent(name, run=self.team(inner, levels=levels - 1).compile(), **more)
+        if self.random.random() < 0.3:
+            return Agent(name, model=self.model(), expects=CALL, **more)
+        return Agent(name, run=self.function(name), output=self.random.choice([None, None, str]), **more)
+
+    def function(self, name: str) -> Callable[[Request], Any]:
+        salt = self.random.random()
+        behaviours = self.random.choices(["answer", "raise", "nothing", "number"], weights=[6, 2, 1, 1], k=6)
+
+        def work(request: Request) -> Any:
+            text = f"{salt}{request.goal}{request.subtask.inputs if request.subtask else ''}{request.attempt}"
+            behaviour = behaviours[crc32(text.encode()) % len(behaviours)]
+            if behaviour == "raise":
+                raise RuntimeError(f"{name} cannot")
+            return {"answer": f"{name} did it", "nothing": None, "number": 7}[behaviour]
+
+        return work
+
+    def model(self) -> ScriptedModel:
+        fails = self.random.random() < 0.2
+        reply = RuntimeError("no connection") if fails else "said"
+        return ScriptedModel(replies=lambda _: reply, input_tokens=CALL - 20, output_tokens=20, max_tokens=20)
+
+    def synthesizer(self) -> Agent | None:
+        kind = self.random.choice(["none", "gather", "gather", "raise", "nothing", "model"])
+        if kind == "none":
+            return None
+        if kind == "model":
+            return Agent(self.name("writer"), model=self.model(), expects=CALL)
+
+        def write(request: Request) -> Any:
+            if kind == "raise":
+                raise RuntimeError("cannot write")
+            return None if kind == "nothing" else sorted(str(piece.value) for piece in request.results)
+
+        return Agent(self.name("writer"), run=write, attempts=self.random.randint(1, 2))
+
+    def guards(self, name: str) -> list[Guard] | None:
+        kind = self.random.random()
+        if kind < 0.2:
+            return None
+        if kind < 0.35:
+            return []
+        makers: list[Callable[[], Guard]] = [
+            lambda: Depth(self.random.randint(0, 4), on_trip=self.trip()),
+            lambda: self.budget(name),
+            lambda: self.deadline(),
+            lambda: Convergence(self.random.randint(1, 3), on_trip=self.trip(may_retry=True)),
+            lambda: Limits(subtasks=self.random.randint(0, 6), on_trip=self.trip()),
+            lambda: Schema(check=self.refusing(), on_trip=self.trip(may_retry=True)),
+            self.own_guard,
+            self.own_guard,
+        ]
+        return [make() for make in self.random.sample(makers, self.random.randint(1, 4))]
+
+    def trip(self, *, may_retry: bool = False) -> Any:
+        kinds: list[Any] = [Finish(), Escalate(), Refuse(), Finish()]
+        return self.random.choice([*kinds, Retry(self.random.randint(0, 2))] if may_retry else kinds)
+
+    def budget(self, name: str) -> Guard:
+        tokens = self.random.choice([0, CALL, 4 * CALL, 10 * CALL])
+        self.is_steady = False
+        self.budgets[name] = tokens
+        return Budget(tokens=tokens, reserve=self.random.choice([0, 0.2, 0.5]), on_trip=self.trip())
+
+    def deadline(self) -> Guard:
+        self.is_steady = False
+        return Deadline(self.random.choice([0.05, 0.5, 30]), on_trip=self.trip())
+
+    def refusing(self) -> Callable[[Any], str | None]:
+        salt, part = self.random.random(), self.random.choice([0, 3, 6])
+
+        def check(value: Any) -> str | None:
+            return "not good enough" if crc32(f"{salt}{value}".encode()) % 10 < part else None
+
+        return check
+
+    def own_guard(self) -> Guard:
+        at = self.random.choice(_GATES)
+        salt, part = self.random.random(), self.random.choice([2, 5, 10])
+
+        def refuses(view: Any) -> str | None:
+            told = getattr(view.subject, "value", None) or getattr(view.subject, "goal", None) or "plan"
+            return "I say no" if crc32(f"{salt}{told}{view.round}".encode()) % 10 < part else None
+
+        return guard(at=at, on_trip=self.trip(may_retry=at in _ANSWERED))(refuses)

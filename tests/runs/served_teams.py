@@ -1,0 +1,75 @@
+"""Teams that a test serves with `langgraph dev`, beside those of the example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+from langgraph.types import interrupt
+
+from guardgraph.graphs import frame
+from guardgraph.guards import Budget, Depth, Retry, View, guard
+from guardgraph.nodes import Agent, Scene, agent_node, gate, send
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.state import Request
+from tests.graphs.teams import plan_of, team, worker
+
+
+def asks(request: Request) -> str:
+    """Ask a human."""
+    return interrupt(f"May I {request.goal}?")
+
+
+@tool
+def price(vendor: str) -> str:
+    """Look up what a vendor charges."""
+    return "2.00 USD"
+
+
+def answer(messages: Any) -> Any:
+    """Call the tool, then say what it returned."""
+    if messages[-1].type == "tool":
+        return f"It charges {messages[-1].text}."
+    return AIMessage("", tool_calls=[{"name": "price", "args": {"vendor": "Northwind"}, "id": "call"}])
+
+
+@guard(at="handoff", on_trip=Retry(1))
+def is_short(view: View) -> str | None:
+    """Refuse what is not short; the second attempt is."""
+    return None if view.subject.value == "short" else "make it short"
+
+
+def _own() -> Any:
+    first = Agent("first", run=lambda request: "short" if request.feedback else "far too long")
+    last = Agent("last", run=lambda request: f"in short: {request.results[0].value}")
+    guards = [Depth(), is_short]
+
+    def after(scene: Scene) -> Any:
+        return [send(last, scene.state)] if scene.state["accepted"] else "conclude"
+
+    graph = frame("own", guards=guards, begin=lambda state: [send(first, state)], begins_at=["first"], author=last)
+    graph.add_node("first", agent_node(first))
+    graph.add_edge("first", "guard_handoff")
+    ways = ("first", "last", "conclude")
+    graph.add_node("guard_handoff", gate(guards, agents=[first], then=after, goes=[], author=last), destinations=ways)
+    return graph.compile()
+
+
+def _metered() -> Any:
+    model = ScriptedModel(replies=answer, input_tokens=100, output_tokens=10)
+    researcher: Any = create_agent(model, [price])
+    speaker = ScriptedModel(replies=lambda messages: "a report", input_tokens=10, output_tokens=5)
+    return team(
+        plan_of("a"),
+        workers=[Agent("researcher", run=researcher)],
+        synthesizer=Agent("writer", model=speaker),
+        guards=[Budget(tokens=10_000)],
+    ).compile()
+
+
+below = team(plan_of("x", "y"), workers=[worker("asker", run=asks)]).compile()
+nested = team(plan_of("a"), workers=[Agent("team", run=below)]).compile()
+metered = _metered()
+own = _own()

@@ -1,0 +1,306 @@
+"""Runs that have not ended: they are refused a second one beside them, and can be cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from langgraph.types import interrupt
+
+from guardgraph.graphs import supervisor
+from guardgraph.nodes import Agent, Event
+from guardgraph.nodes.models import ScriptedModel
+from guardgraph.runs import Run, Runner
+from guardgraph.runs.command.exit_code import ExitCode, code_of_error, code_of_run
+from guardgraph.state import BadInput, Plan, Request, RunActive, RunEnded, RunUnfinished, Subtask, UnknownThread
+
+ORDER = ("first", "second", "third")
+
+
+class World:
+    """What the worker does for `second`, which needs `first` and is needed by `third`."""
+
+    def __init__(self) -> None:
+        self.worked: list[str] = []
+        self.second: Any = lambda: interrupt("may I?")
+
+    def plan(self, request: Request) -> Plan:
+        chain = [Subtask(id=name, goal=name, depends_on=ORDER[:n][-1:]) for n, name in enumerate(ORDER)]
+        return Plan(subtasks=tuple(chain)) if request.round == 1 else Plan()
+
+    def work(self, request: Request) -> str:
+        self.worked.append(request.goal)
+        return str(self.second()) if request.goal == "second" else request.goal.upper()
+
+    def team(self) -> Any:
+        return supervisor(planner=Agent("planner", run=self.plan), workers=[Agent("worker", run=self.work)])
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def cancelled(runner: Runner, how: str, **given: Any) -> Run:
+    if how == "async":
+        return asyncio.run(runner.acancel("thread", **given))
+    return runner.cancel("thread", **given)
+
+
+def begun(runner: Runner, how: str, task: str = "t") -> Run:
+    if how == "async":
+        return asyncio.run(runner.arun("team", task, thread_id="thread"))
+    return runner.run("team", task, thread_id="thread")
+
+
+def dies() -> None:
+    raise KeyboardInterrupt
+
+
+HOWS = pytest.mark.parametrize("how", ["sync", "async"])
+
+
+@HOWS
+@pytest.mark.parametrize("second", [lambda: interrupt("may I?"), dies])
+def test_a_cancelled_run_ends_with_what_was_accepted_and_tells_what_is_missing(
+    database_url: str, world: World, how: str, second: Any
+) -> None:
+    world.second, events = second, list[Event]()
+    with Runner(database_url, graphs={"team": world.team}, listen=events.append) as runner:
+        try:
+            runner.run("team", "t", thread_id="thread")
+        except KeyboardInterrupt:
+            assert runner.status("thread").status == "running"
+        before = [*world.worked]
+
+        run = cancelled(runner, how, reason="not needed any more")
+
+        assert run.status == "cancelled"
+        assert run.outcome is not None
+        assert run.outcome.value == [{"subtask": "first", "agent": "worker", "value": "FIRST"}]
+        assert {gap.subtask for gap in run.outcome.gaps} == {"second", "third"}
+        assert all("not needed any more" in gap.reason for gap in run.outcome.gaps)
+        assert run.outcome.usage.seconds < 60
+        assert (run.waiting, code_of_run(run)) == ((), ExitCode.WRITTEN)
+        assert runner.status("thread") == runner.resume("thread") == run
+        assert [one.status for one in runner.threads(status="cancelled")] == ["cancelled"]
+        assert world.worked == before
+        assert (events[-1].kind, events[-1].data["status"]) == ("run_finished", "cancelled")
+
+        with pytest.raises(RunEnded, match=r"has ended \(cancelled\), so there is nothing to cancel"):
+            cancelled(runner, how)
+        with pytest.raises(RunEnded, match="takes no answers"):
+            runner.resume("thread", answers={"a": 1})
+
+
+@HOWS
+def test_the_thread_of_a_cancelled_run_takes_another_one(database_url: str, world: World, how: str) -> None:
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        runner.run("team", "t", thread_id="thread")
+        cancelled(runner, how)
+        world.second, before = lambda: "said", len(world.worked)
+
+        run = runner.run("team", "again", thread_id="thread")
+
+        assert run.status == "completed"
+        assert world.worked[before:] == [*ORDER]
+        assert runner.status("thread") == run
+
+
+REVIEWED = "done, but not reviewed, since the run was cancelled: enough"
+NOT_DONE = "not done, since the run was stopped: enough"
+
+
+def beside(first: Any, second: Any, write: Any = None) -> Any:
+    """Return a team that does two subtasks beside each other."""
+    goals = {"first": first, "second": second}
+    subtasks = tuple(Subtask(id=goal, goal=goal) for goal in goals)
+    return supervisor(
+        planner=Agent("planner", run=lambda r: Plan(subtasks=subtasks) if r.round == 1 else Plan()),
+        workers=[Agent("worker", run=lambda r: goals[r.goal]())],
+        synthesizer=Agent("writer", run=write) if write else None,
+    )
+
+
+@HOWS
+def test_what_is_done_beside_what_waits_is_told_and_kept(database_url: str, how: str) -> None:
+    model = ScriptedModel(replies=lambda messages: "x", input_tokens=1000, output_tokens=100)
+
+    def pays() -> str:
+        return f"paid for {model.invoke('go').text}"
+
+    with Runner(database_url, graphs={"team": lambda: beside(pays, lambda: interrupt("may I?"))}) as runner:
+        waiting = begun(runner, how)
+        assert [result.value for result in waiting.results] == ["paid for x"]
+        assert runner.status("thread") == waiting
+        assert str(runner.status("thread")) == str(waiting)
+        assert "1 of 1 attempt gave a result" in str(waiting)
+
+        run = cancelled(runner, how, reason="enough")
+
+        assert run.outcome is not None
+        assert (run.status, run.outcome.value) == ("cancelled", None)
+        assert {gap.subtask: gap.reason for gap in run.outcome.gaps} == {"first": REVIEWED, "second": NOT_DONE}
+        assert (run.results, run.usage.tokens) == (waiting.results, 1100)
+        assert runner.status("thread") == run
+
+
+@HOWS
+def test_what_was_done_when_the_run_was_stopped_is_told_and_kept(database_url: str, how: str) -> None:
+    def stops() -> str:
+        runner.stop()
+        return "half of it"
+
+    with Runner(database_url, graphs={"team": lambda: beside(stops, lambda: "all of it")}) as runner:
+        assert begun(runner, how).status == "running"
+        run = cancelled(runner, how, reason="enough")
+
+    assert run.outcome is not None
+    told = {gap.subtask: gap.reason for gap in run.outcome.gaps}
+    done = {str(result.subtask): str(result.value) for result in run.results}
+    assert done["first"] == "half of it"
+    assert told["first"] == REVIEWED
+    assert told["second"] == (REVIEWED if "second" in done else NOT_DONE)
+    assert run.outcome.value is None
+
+
+def test_an_answer_that_no_guard_of_the_exit_has_judged_is_not_the_value(database_url: str) -> None:
+    def writes(request: Request) -> str:
+        runner.stop()
+        return "written"
+
+    with Runner(database_url, graphs={"team": lambda: beside(lambda: "a", lambda: "b", writes)}) as runner:
+        assert runner.run("team", "t", thread_id="thread").status == "running"
+        run = runner.cancel("thread", reason="enough")
+
+    assert run.outcome is not None
+    assert [one["value"] for one in run.outcome.value] == ["a", "b"]  # pyright: ignore
+    assert {gap.subtask: gap.reason for gap in run.outcome.gaps} == {"writer": REVIEWED}
+    assert run.state["draft"].value == "written"
+
+
+def test_a_run_that_never_reached_its_first_node_can_be_cancelled(database_url: str, world: World) -> None:
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        runner._begin("team", "t", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+        run = runner.cancel("thread")
+
+    assert run.outcome is not None
+    assert (run.status, run.outcome.value, code_of_run(run)) == ("cancelled", None, ExitCode.NO_VALUE)
+    assert [gap.reason for gap in run.outcome.gaps] == ["cancelled by the caller"]
+
+
+def test_a_run_is_cancelled_without_its_graph(database_url: str, world: World) -> None:
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        runner.run("team", "t", thread_id="thread")
+    with Runner(database_url) as runner:
+        assert runner.cancel("thread").status == "cancelled"
+        with pytest.raises(UnknownThread):
+            runner.cancel("nowhere")
+        with pytest.raises(BadInput, match="`reason` says in a few words why the run is cancelled; got ''"):
+            runner.cancel("thread", reason="")
+
+
+def test_a_run_that_this_runner_works_on_is_not_cancelled(database_url: str, world: World) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def waits() -> str:
+        entered.set()
+        assert go_on.wait(60)
+        return "said"
+
+    world.second = waits
+    with Runner(database_url, graphs={"team": world.team}) as runner, ThreadPoolExecutor() as pool:
+        run = pool.submit(runner.run, "team", "t", thread_id="thread")
+        assert entered.wait(60)
+        with pytest.raises(
+            RunActive, match=r"is worked on by this runner; wait until it is back, or stop it"
+        ) as caught:
+            runner.cancel("thread")
+        with pytest.raises(RunUnfinished):
+            runner.run("team", "t", thread_id="thread")
+        assert runner.stop()
+        go_on.set()
+
+        assert run.result().status == "running"
+        assert runner.cancel("thread").status == "cancelled"
+        assert (caught.value.thread_id, code_of_error(caught.value)) == ("thread", ExitCode.BAD_INPUT)
+
+
+@HOWS
+@pytest.mark.parametrize("second", [lambda: interrupt("may I?"), dies])
+def test_a_second_run_beside_one_that_has_not_ended_is_refused(
+    database_url: str, world: World, how: str, second: Any
+) -> None:
+    world.second = second
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        with suppress(KeyboardInterrupt):
+            runner.run("team", "t", thread_id="thread")
+        first = runner.status("thread")
+
+        why = r"go on with it by resume\('thread'\), end it by cancel\('thread'\)"
+        with pytest.raises(RunUnfinished, match=why) as e:
+            begun(runner, how, "other")
+
+        assert (e.value.run_id, e.value.thread_id) == (first.run_id, "thread")
+        assert code_of_error(e.value) == ExitCode.BAD_INPUT
+        assert runner.status("thread") == first
+        assert len(runner.threads()) == 1
+
+
+def test_of_many_runs_that_begin_on_a_thread_at_once_one_is_accepted(database_url: str, world: World) -> None:
+    def begin(number: int) -> bool:
+        try:
+            runner.run("team", "t", thread_id="thread")
+        except RunUnfinished:
+            return False
+        return True
+
+    with Runner(database_url, graphs={"team": world.team}) as runner, ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(begin, range(8))) == [False] * 7 + [True]
+        assert runner.status("thread").status == "waiting"
+
+
+def test_a_run_that_ended_unnoted_makes_room_for_the_next(
+    database_url: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.second = lambda: "said"
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        with monkeypatch.context() as patched:
+            patched.setattr(runner, "_end", lambda attempt: dies())
+            with pytest.raises(KeyboardInterrupt):
+                runner.run("team", "t", thread_id="thread")
+        assert runner.status("thread").status == "running"
+
+        assert runner.run("team", "again", thread_id="thread").status == "completed"
+        assert [one.status for one in runner.threads()] == ["completed", "completed"]
+
+
+def test_nor_can_it_be_cancelled(database_url: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.second = lambda: "said"
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        with monkeypatch.context() as patched:
+            patched.setattr(runner, "_end", lambda attempt: dies())
+            with pytest.raises(KeyboardInterrupt):
+                runner.run("team", "t", thread_id="thread")
+
+        with pytest.raises(RunEnded, match=r"has ended \(completed\)"):
+            runner.cancel("thread")
+        assert runner.status("thread").status == "completed"
+
+
+@HOWS
+def test_an_event_tells_that_a_run_waits(database_url: str, world: World, how: str) -> None:
+    events: list[Event] = []
+    with Runner(database_url, graphs={"team": world.team}, listen=events.append) as runner:
+        run = begun(runner, how)
+        told = [event for event in events if event.kind == "run_waiting"]
+        assert [event.data for event in told] == [{"questions": [run.waiting[0].id]}]
+        assert (told[0].run_id, told[0].path, events[-1]) == (run.run_id, ("supervisor",), told[0])
+
+        runner.resume("thread")
+        runner.resume("thread", answers={run.waiting[0].id: "yes"})
+        assert [event.kind for event in events].count("run_waiting") == 1
