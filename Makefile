@@ -12,6 +12,9 @@ DOCUMENTS ?= docs README.md
 BIN := $(VENV)/bin
 SOURCES := guardgraph tests examples bench
 EXTRAS := agents,dev,mysql,postgres
+# A folder of its own for temporary files: runs side by side would clean up each other's.
+PYTEST := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	PYTEST_DEBUG_TEMPROOT="$$folder" $(BIN)/python -m pytest --numprocesses $(WORKERS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -35,10 +38,10 @@ types: $(VENV)/.dev  ## Check types
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 tests: $(VENV)/.dev  ## Run the tests, or those of TESTS=tests/…
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(TESTS)
+	$(PYTEST) $(TESTS)
 
 conformance: $(VENV)/.dev  ## Run every graph in every way: the whole product, not only its pairs
-	GUARDGRAPH_CONFORMANCE=all $(BIN)/python -m pytest --numprocesses $(WORKERS) tests/conformance
+	export GUARDGRAPH_CONFORMANCE=all; $(PYTEST) tests/conformance
 
 bench: $(VENV)/.bench  ## Run the side-by-side benchmarks
 	@for file in bench/*.py; do echo "$$file"; $(BIN)/python -m "bench.$$(basename "$$file" .py)" || exit 1; done

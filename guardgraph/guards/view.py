@@ -33,7 +33,10 @@ class View:
     allowance: Allowance = Allowance()
     """All that the team may spend."""
     left: Allowance = Allowance()
-    """What it still has, less what this pass already let through; at `dispatch` less the reserve for concluding."""
+    """What it has not spent, less what this pass already let through; at `dispatch` less the reserve for concluding.
+
+    Calls in flight count only once they have ended.
+    """
     spent: Usage = Usage()
     """What the team has spent."""
     expects: Amount | None = None

@@ -129,11 +129,16 @@ def in_full(amount: Amount) -> Usage:
 
 
 @exactly
-def left_of(balances: tuple[Balance, ...], *, reserved: bool = True) -> Allowance:
-    """Return what is left under every account of the chain, less what is spent and (by default) reserved."""
+def left_of(balances: tuple[Balance, ...]) -> Allowance:
+    """Return what is not spent under every account of the chain.
+
+    What is reserved for calls in flight counts as left: they may take less, and a decision that is final, such as the
+    end of a run, must not depend on who happens to be in a call at that moment. `Ledger.reserve` sees to it that
+    nothing is given out twice.
+    """
     left = Allowance()
     for balance in balances:
-        left = left.narrow(_rest(balance, reserved=reserved))
+        left = left.narrow(_rest(balance))
     return left
 
 
@@ -159,15 +164,13 @@ def shortage(balances: tuple[Balance, ...], amount: Amount) -> Refusal | None:
     return None
 
 
-def _rest(balance: Balance, *, reserved: bool) -> Allowance:
+def _rest(balance: Balance) -> Allowance:
     def less(what: str) -> int | Decimal | None:
         cap = getattr(balance.cap, what)
         if cap is None:
             return None
-        spent, held = getattr(balance.spent, what), getattr(balance.reserved, what)
-        if spent is None or held is None:  # an unknown price leaves no money
-            return type(cap)(0)
-        return max(type(cap)(0), cap - spent - (held if reserved else 0))
+        spent = getattr(balance.spent, what)
+        return type(cap)(0) if spent is None else max(type(cap)(0), cap - spent)  # an unknown price leaves no money
 
     counts = {what: less(what) for what in ("tokens", "usd", "calls", "subtasks", "messages")}
     return balance.cap.model_copy(update=counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from threading import Barrier, Event
 from time import sleep
 from typing import Any
 
@@ -15,10 +16,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Budget
+from guardgraph.guards import Budget, Convergence, Guard
 from guardgraph.nodes import Agent
 from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Plan, Request
+from guardgraph.state import Plan, Request, Subtask
 from tests.graphs.teams import WAYS, plan_of, speaker, team
 
 IDS = ("a", "b", "c", "d", "e", "f")
@@ -138,6 +139,59 @@ class Wraps(BaseChatModel):
         return ChatResult(
             generations=[ChatGeneration(message=AIMessage(said.text, usage_metadata=said.usage_metadata))]
         )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("guards", [[], [Budget(calls=2, reserve=0)]], ids=["no guard of its own", "a budget"])
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_a_team_goes_on_while_calls_beside_it_hold_the_whole_budget(
+    way: str, guards: list[Guard], share: float | None
+) -> None:
+    all_there, ended = Barrier(3), Event()
+
+    def wait(_: Any) -> str:
+        all_there.wait(5)
+        return f"the team had ended: {ended.wait(5)}"
+
+    model = ScriptedModel(replies=wait)
+
+    def hold(request: Request) -> list[str]:
+        return [reply.text for reply in model.batch(["one", "two"])]
+
+    def plan(request: Request) -> Plan:
+        if request.results or request.gaps:
+            return Plan()
+        all_there.wait(5)
+        return plan_of("x")
+
+    def leaf(request: Request) -> str:
+        return "done"
+
+    def gathered(request: Request) -> list[Any]:
+        ended.set()
+        return [result.value for result in request.results]
+
+    inner = supervisor(
+        planner=Agent("planner", run=plan, expects=0),
+        workers=[Agent("leaf", run=leaf, expects=0)],
+        synthesizer=Agent("writer", run=gathered, expects=0),
+        guards=guards,
+    )
+    both = Plan(
+        subtasks=(
+            Subtask(id="a", goal="hold", skill="holder"),
+            Subtask(id="b", goal="go on", skill="team", share=share),
+        )
+    )
+    graph = team(
+        both,
+        workers=[Agent("holder", run=hold), Agent("team", run=inner.compile(), expects=0)],
+        guards=[Budget(calls=2, reserve=0), Convergence(1)],
+    ).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", [["the team had ended: True"] * 2, ["done"]]), outcome.gaps
 
 
 def model(**facts: Any) -> ScriptedModel:

@@ -324,11 +324,10 @@ def test_a_chain_runs_from_the_outermost_account_down() -> None:
     assert chain_of("r/a/b") == ("r", "r/a", "r/a/b")
 
 
-def test_what_is_left_may_leave_out_what_is_reserved() -> None:
+def test_what_is_only_reserved_counts_as_left() -> None:
     balances = (Balance("r", Allowance(tokens=100), Amount(tokens=30), Amount(tokens=50)),)
 
-    assert left_of(balances).tokens == 20
-    assert left_of(balances, reserved=False).tokens == 70
+    assert left_of(balances).tokens == 70
     assert shortage(balances, Amount(tokens=20)) is None
 
 

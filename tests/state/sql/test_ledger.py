@@ -241,8 +241,9 @@ def test_after_more_allowance_a_spending_fits_that_did_not(ledger: SQLLedger) ->
 
     ledger.top_up("r", Allowance(tokens=100))
 
+    assert left_of(ledger.balances("r")).tokens == 100
     assert ledger.reserve("e2", "r", 1, CALL) is None
-    assert left_of(ledger.balances("r")).tokens == 0
+    assert ledger.reserve("e3", "r", 1, CALL) == Refusal("r", "tokens", 100, 0, waits=True)
 
 
 def test_more_allowance_never_brings_an_earlier_deadline(ledger: SQLLedger) -> None:
