@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
+from langgraph.channels import EphemeralValue
 from langgraph.graph import END, START, StateGraph
 from langgraph.managed import RemainingSteps
 
@@ -39,7 +40,7 @@ def frame(
     _check(name, guards)
     must_be(name, "begins_at", begins_at, Sequence[str])
     must_be(name, "author", author, Agent | None)
-    graph: Any = StateGraph(_counting_steps(state), input_schema=Ask, output_schema=Told)
+    graph: Any = StateGraph(_channels_of(state), input_schema=Ask, output_schema=Told)
     way_in = admission(guards, team=name, begin=begin, ways=Ways(guards, frozenset(begins_at), author, finish))
     graph.add_node("guard_admission", way_in, destinations=tuple(dict.fromkeys((*begins_at, "conclude"))))
     graph.add_edge(START, "guard_admission")
@@ -50,14 +51,20 @@ def frame(
     return graph
 
 
-def _counting_steps(state: type[Any]) -> type[Any]:
-    """Return the state with what LangGraph counts: `state` itself is data that needs no LangGraph."""
+def _channels_of(state: type[Any]) -> type[Any]:
+    """Return the state with what LangGraph keeps for a step alone: `state` itself is data that needs no LangGraph.
 
-    class Counting(state):
+    What a run was given is there for its first step, the admission. Otherwise a run that never ended would leave it to
+    the next one on its thread.
+    """
+
+    class Channels(state):
+        task: Annotated[Any, EphemeralValue]
+        background: Annotated[Any, EphemeralValue]
         remaining_steps: RemainingSteps
 
-    Counting.__name__ = Counting.__qualname__ = state.__name__
-    return Counting
+    Channels.__name__ = Channels.__qualname__ = state.__name__
+    return Channels
 
 
 def _check(name: str, guards: Sequence[Guard]) -> None:

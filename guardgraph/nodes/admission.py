@@ -61,12 +61,12 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, ways: Ways) -
         except BadInput as error:  # raised in `conclude`, so that the thread forgets what does not fit
             return Command(update=_unfit(state, error), goto="conclude")
         now = here.services.clock() if here else datetime.now(UTC)
-        background = [*given, *asked.background]
+        context = [*given, *asked.background]
         position, unable = _position(team, guards, here, now, task)
-        fresh: dict[str, Any] = {"task": task, "position": position, "background": background, "round": 1}
+        fresh: dict[str, Any] = {"admitted": task, "position": position, "context": context, "round": 1}
         if state.get("remaining_steps") is not None:
             fresh["remaining_steps"] = state["remaining_steps"]
-        fresh["seen"] = [task.id, *asked.seen]
+        fresh["seen"] = asked.seen
         scene = scene_of(fresh, config)
         judgement = scene.judge([*unable, *guards], "admission", task)
         verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
@@ -81,9 +81,9 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, ways: Ways) -
 def _unfit(state: Mapping[str, Any], error: BadInput) -> dict[str, Any]:
     """Return the update that takes an input which does not fit out of the thread."""
     messages = state.get("messages") or ()
-    seen = [str(message.id) for message in messages[-1:] if getattr(message, "id", None)]
-    gone = dict.fromkeys(("task", "plan", "draft", "ending", "outcome"))
-    return {**gone, "background": [], "seen": ["", *seen], "unfit": str(error)}
+    seen = [str(message.id) for message in messages if getattr(message, "id", None)]
+    gone = dict.fromkeys(("admitted", "plan", "draft", "ending", "outcome"))
+    return {**gone, "context": [], "seen": seen, "unfit": str(error)}
 
 
 def _afresh(fresh: Mapping[str, Any], update: Any) -> dict[str, Any]:

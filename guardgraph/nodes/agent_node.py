@@ -110,7 +110,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             await work.aend()
 
     def _services(self, given: Any, config: RunnableConfig) -> Services:
-        if not isinstance(given, Mapping) or "position" not in given or not ("request" in given or "task" in given):
+        if not isinstance(given, Mapping) or "position" not in given or not ("request" in given or "admitted" in given):
             what = f"agent {self.agent.name!r} was sent what is no request (`send` and `send_subtask` make one)"
             raise PatternError(what, node=self.agent.name)
         return services_of(here_of(config), _as(Position, given["position"]).run_id)
@@ -250,4 +250,4 @@ def _execution() -> str:
 
 def _composed(state: Mapping[str, Any]) -> Request:
     """Return a request made of a team's whole state, for nodes that no gate sends to."""
-    return Request(task=state["task"], context=pieces_of(state), round=state.get("round") or 1)
+    return Request(task=state["admitted"], context=pieces_of(state), round=state.get("round") or 1)

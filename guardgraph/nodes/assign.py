@@ -26,7 +26,7 @@ def send(
     """Send the task as a whole: to a planner, a synthesizer or a stage, with all that is accepted so far."""
     context = (*pieces_of(state), *extra)
     request = Request(
-        task=state["task"],
+        task=state["admitted"],
         context=context,
         round=state.get("round") or 1,
         attempt=attempt,
@@ -45,9 +45,9 @@ def send_subtask(
     own_gaps = (gap for gap in state.get("gaps") or () if not gap.path)
     gaps = (gap_piece(gap, goals) for gap in own_gaps if gap.subtask in needed)
     request = Request(
-        task=state["task"],
+        task=state["admitted"],
         subtask=subtask,
-        context=(*(state.get("background") or ()), *results, *gaps),
+        context=(*(state.get("context") or ()), *results, *gaps),
         round=state.get("round") or 1,
         attempt=attempt,
         feedback=feedback,

@@ -30,7 +30,7 @@ class Asked(NamedTuple):
     background: list[Piece]
     """What else was said."""
     seen: list[str]
-    """The id of the last message, by which the next run of the thread tells what is new; none without messages."""
+    """The ids of all messages, by which the next run of the thread tells what is new."""
 
 
 def asked_in(state: Mapping[str, Any]) -> Asked:
@@ -38,19 +38,26 @@ def asked_in(state: Mapping[str, Any]) -> Asked:
 
     The task is the one that is given, or else the last message of a human; all other messages are background, also
     those of earlier runs. Where a run is given a task alone, what was said before on its thread does not belong to it.
-    A `Task` that the run before has had already counts only where nothing new was said.
 
     Raises:
-        BadInput: there is neither a task nor a message of a human, or the last of these says nothing.
+        BadInput: there is neither a task nor a message of a human, or the last of these says nothing; or nothing was
+            said since the last answer.
     """
-    messages, seen = merge_messages(None, state.get("messages")), state.get("seen") or ()
-    new = _after(messages, seen)
+    messages, seen = merge_messages(None, state.get("messages")), set(state.get("seen") or ())
+    new = [message for message in messages if message.id not in seen]
     task: Any = state.get("task")
-    is_known = isinstance(task, Task) and task.id in seen
-    if new and (task is None or is_known or (isinstance(task, str) and not task.strip())):
+    if messages and (task is None or (isinstance(task, str) and not task.strip())):
+        new = new or _unanswered(messages)
         task = _goal_of(new)
     pieces = [piece for message in messages for piece in _pieces(message, task, new)] if new else []
-    return Asked(task, pieces, [message.id for message in messages[-1:] if message.id])
+    return Asked(task, pieces, [message.id for message in messages if message.id])
+
+
+def _unanswered(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    """Return the message that is to be answered again: the last one, if its answer was removed."""
+    if isinstance(messages[-1], HumanMessage):
+        return messages[-1:]
+    raise BadInput("nothing was said since the last answer; add a message of a human, or remove the answer")
 
 
 def _goal_of(messages: Sequence[BaseMessage]) -> str:
@@ -84,21 +91,14 @@ def _outcome_message(outcome: Outcome, position: Position) -> AIMessage:
 
 
 def final_update(state: Mapping[str, Any], outcome: Outcome, position: Position) -> dict[str, Any]:
-    """Return what a team writes at its end: the outcome, also as a message; its background was for this run alone."""
+    """Return what a team writes at its end: the outcome, also as a message; its context was for this run alone."""
     message = _outcome_message(outcome, position)
     return {
         "outcome": outcome,
         "messages": [message],
-        "seen": [*(state.get("seen") or ())[:1], str(message.id)],
-        "background": [],
+        "seen": [*(state.get("seen") or ()), str(message.id)],
+        "context": [],
     }
-
-
-def _after(messages: Sequence[BaseMessage], seen: Iterable[str]) -> list[BaseMessage]:
-    """Return the messages that the run before has not known."""
-    known = set(seen)
-    last = max((n for n, message in enumerate(messages, 1) if message.id in known), default=0)
-    return list(messages[last:])
 
 
 def _goal(task: object) -> object:

@@ -23,7 +23,7 @@ def pieces_of(state: Mapping[str, Any]) -> tuple[Piece, ...]:
     """Return background, accepted results and gaps as context for an agent."""
     known = titles_of(state)
     return (
-        *(state.get("background") or ()),
+        *(state.get("context") or ()),
         *(result_piece(result, known) for result in accepted_of(state)),
         *(gap_piece(gap, known) for gap in state.get("gaps") or ()),
     )

@@ -30,10 +30,6 @@ def asked_task(asked: object) -> Task:
     return asked_input(asked)[0]
 
 
-_NO_BACKGROUND: dict[str, Any] = {"background": []}
-"""What a run that has not ended was told beside its task is not for the next one on its thread."""
-
-
 def asked_input(asked: object) -> tuple[Task, dict[str, Any]]:
     """Return what is asked as a task, and the input of the graph that asks it.
 
@@ -42,7 +38,7 @@ def asked_input(asked: object) -> tuple[Task, dict[str, Any]]:
     """
     if not isinstance(asked, Mapping) or not {"task", "messages"} & set(cast(Mapping[str, Any], asked)):
         task = task_of(asked)
-        return task, {"task": task, **_NO_BACKGROUND}
+        return task, {"task": task}
     fields = cast(Mapping[str, Any], asked)
     unknown = sorted(map(repr, set(fields) - {"task", "messages"}))
     if unknown:
@@ -51,9 +47,8 @@ def asked_input(asked: object) -> tuple[Task, dict[str, Any]]:
     given = asked_in({"task": fields.get("task"), "messages": messages})
     task = task_of(given.task)
     if not messages:
-        return task, {"task": task, **_NO_BACKGROUND}
-    # As its fields it is a new task in any case, also where the thread has had it already.
-    return task, {"task": task.model_dump(mode="json"), "messages": messages, **_NO_BACKGROUND}
+        return task, {"task": task}
+    return task, {"task": task, "messages": messages}
 
 
 def asked_answers(answers: object) -> dict[str, Any]:

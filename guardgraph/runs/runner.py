@@ -220,7 +220,7 @@ class Runner:
         """Merge values into the state of the thread's last run, and let it go on: the agents that wait work again.
 
         Each value goes through the reducer of its channel. What can be updated are the channels that the graph adds to
-        guardgraph's own, and `background`. What is finished stays, at every level; a question that has no answer is
+        guardgraph's own, and `context`. What is finished stays, at every level; a question that has no answer is
         asked again, under the same id. An agent that was sent before works on the request that it was sent with.
 
         Raises:

@@ -10,21 +10,21 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.state import BadInput, Piece, RunState
+from guardgraph.state import Ask, BadInput, Piece, RunState
 
 __all__ = ("asked_values", "is_stranded")
 
-_OPEN = "background"
+_OPEN = "context"
 _GOTO = "branch:to:"
 _SENDS = "__pregel_tasks"
-_OWN = frozenset(get_type_hints(RunState)) - {_OPEN}
+_OWN = frozenset(get_type_hints(RunState)).union(get_type_hints(Ask)) - {_OPEN}
 
 
 def asked_values(values: Mapping[str, Any], graph: CompiledStateGraph[Any, Any, Any, Any]) -> dict[str, Any]:
     """Return what is to be merged into the state of a graph, by channel.
 
     Raises:
-        BadInput: there is nothing, a channel does not exist, or is guardgraph's own; or the background does not fit.
+        BadInput: there is nothing, a channel does not exist, or is guardgraph's own; or the context does not fit.
     """
     managed = {name for name, channel in graph.channels.items() if not isinstance(channel, BaseChannel)}
     known = sorted(name for name in graph.channels if not _is_internal(name) and name not in _OWN | managed)
@@ -35,13 +35,13 @@ def asked_values(values: Mapping[str, Any], graph: CompiledStateGraph[Any, Any, 
     if counted:
         raise BadInput(f"{_listed(counted)} cannot be updated: LangGraph computes it; what can be: {_listed(known)}")
     if taken:
-        why = "guardgraph itself writes there"
+        why = "guardgraph itself writes there, or it is read only as a run begins"
         raise BadInput(f"{_listed(taken)} cannot be updated: {why}; what can be: {_listed(known)}")
     if unknown:
         raise BadInput(f"the state has no {_listed(unknown)}; what can be updated: {_listed(known)}")
     found = dict(values)
     if _OPEN in found:
-        found[_OPEN] = _background(found[_OPEN])
+        found[_OPEN] = _context(found[_OPEN])
     return found
 
 
@@ -59,12 +59,12 @@ def is_stranded(head: CheckpointTuple) -> bool:
     return head.metadata.get("source") == "update" and values.get("outcome") is None and not comes_next
 
 
-def _background(given: Any) -> list[Piece]:
+def _context(given: Any) -> list[Piece]:
     try:
         return TypeAdapter(list[Piece]).validate_python(given)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'background'}: {one['msg']}" for one in error.errors())
-        raise BadInput(f"`background` is a list of pieces, and does not fit: {told}") from error
+        told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'context'}: {one['msg']}" for one in error.errors())
+        raise BadInput(f"`context` is a list of pieces, and does not fit: {told}") from error
 
 
 def _is_internal(name: str) -> bool:

@@ -68,10 +68,10 @@ class Assignment(TypedDict, total=False):
 class RunState(TypedDict, total=False):
     """What a team knows while it runs. Lists grow by reducers; everything else has one writer."""
 
-    task: Task
-    """What was asked."""
-    background: list[Piece]
-    """Context from outside the team."""
+    admitted: Task
+    """The task that the team works on: what it was given, once it was admitted."""
+    context: list[Piece]
+    """What every agent is told beside the task: the background that was given, and what else was said."""
     position: Position
     """Where the team stands in the tree, and what it may spend."""
     plan: Plan
@@ -109,4 +109,4 @@ class RunState(TypedDict, total=False):
     messages: Annotated[Messages, merge_messages]
     """The conversation with the team, over all runs of the thread."""
     seen: list[str]
-    """The ids of the task and of the last message that the run before this one has known."""
+    """The ids of the messages that the run before this one has known."""

@@ -252,7 +252,7 @@ def test_of_two_sends_in_a_round_only_the_one_that_failed_is_tried_again() -> No
     a = Agent("a", run=run, attempts=2)
 
     def begin(state: Any) -> list[Send]:
-        return [send(a, {**state, "background": [_item(name)]}) for name in ("good", "bad")]
+        return [send(a, {**state, "context": [_item(name)]}) for name in ("good", "bad")]
 
     outcome = ask_sync(own(lambda scene: "conclude", agent=a, begin=begin, author=None))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -22,10 +22,10 @@ from typing_extensions import TypedDict
 
 from guardgraph.graphs import frame, pipeline, supervisor
 from guardgraph.guards import Refuse, View, guard
-from guardgraph.nodes import Agent, agent_node, send
+from guardgraph.nodes import Agent, Route, agent_node, send
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import BadInput, Outcome, Plan, Request, RunState, Subtask, Task
+from guardgraph.state import BadInput, Outcome, PatternError, Plan, Request, RunState, Subtask, Task
 from guardgraph.state.sql import SQLSaver
 from tests.graphs.teams import planner, worker
 
@@ -63,10 +63,10 @@ def many() -> StateGraph[Any, Any, Any, Any]:
     )
 
 
-def own() -> StateGraph[Any, Any, Any, Any]:
+def own(begin: Route | None = None) -> StateGraph[Any, Any, Any, Any]:
     """Return a pattern of a user's."""
     clerk = Agent("clerk", run=answer)
-    graph = frame("desk", guards=[], begin=lambda state: [send(clerk, state)], begins_at=["clerk"])
+    graph = frame("desk", guards=[], begin=begin or (lambda state: [send(clerk, state)]), begins_at=["clerk"])
     graph.add_node("clerk", agent_node(clerk, writes=lambda result: {"draft": result}))
     graph.add_edge("clerk", "conclude")
     return graph
@@ -225,6 +225,59 @@ def test_a_run_that_was_given_up_while_it_waited_is_background_once() -> None:
     assert said == {"goal": "and then?", "after": ["user: hello", "desk: answer to hello", "user: wait"]}
 
 
+def waits(request: Request) -> Any:
+    return interrupt("sure?") if request.goal == "wait" else answer(request)
+
+
+def closed(_: Mapping[str, Any]) -> str:
+    raise RuntimeError("closed today")
+
+
+RULES = {"kind": "background", "title": "rules", "sender": "house", "value": "be brief"}
+
+
+@pytest.mark.parametrize("then", [{"task": "count"}, {"messages": [("user", "count")]}])
+@pytest.mark.parametrize("given", [{"task": "wait", "background": [RULES]}, {"task": "wait", "background": []}])
+def test_what_a_run_was_given_that_never_ended_is_not_there_in_the_next(
+    given: dict[str, Any], then: dict[str, Any]
+) -> None:
+    graph = one(run=waits).compile(checkpointer=InMemorySaver())
+    graph.invoke(given, on("1"))
+
+    assert graph.invoke(then, on("1"))["outcome"].value == "answer to count"
+
+
+def test_a_task_that_no_route_has_taken_up_is_not_there_in_the_next_run() -> None:
+    saver = InMemorySaver()
+    with pytest.raises(PatternError, match="closed today"):
+        own(begin=closed).compile(checkpointer=saver).invoke({"task": "wait", "background": [RULES]}, on("1"))
+    graph = own().compile(checkpointer=saver)
+
+    assert graph.invoke({"messages": [("user", "count")]}, on("1"))["outcome"].value == "answer to count"
+
+
+def test_after_its_answer_was_removed_a_question_is_answered_again_and_belongs_to_no_other_task() -> None:
+    graph = one().compile(checkpointer=InMemorySaver())
+    asked, answered = graph.invoke({"messages": [("user", "count")]}, on("1"))["messages"]
+
+    told = graph.invoke({"messages": [RemoveMessage(answered.id)]}, on("1"))
+    assert told["outcome"].value == "answer to count"
+    edited = [RemoveMessage(told["messages"][-1].id), HumanMessage("sum", id=asked.id)]
+    told = graph.invoke({"messages": edited}, on("1"))
+    assert told["outcome"].value == "answer to sum"
+    removed = [RemoveMessage(told["messages"][-1].id)]
+    assert graph.invoke({"messages": removed, "task": "multiply"}, on("1"))["outcome"].value == "answer to multiply"
+
+
+def test_a_turn_in_which_nothing_is_said_is_bad_input() -> None:
+    graph = one().compile(checkpointer=InMemorySaver())
+    graph.invoke({"messages": [("user", "count")]}, on("1"))
+
+    with pytest.raises(BadInput, match="nothing was said since the last answer"):
+        graph.invoke({"messages": []}, on("1"))
+    assert graph.invoke({"messages": [("user", "sum")]}, on("1"))["messages"][-2].text == "sum"
+
+
 def test_a_task_alone_knows_nothing_of_a_run_that_was_given_up() -> None:
     graph = one(run=lambda r: interrupt("sure?") if r.goal == "wait" else answer(r)).compile(
         checkpointer=InMemorySaver()
@@ -350,7 +403,7 @@ class TestRunner:
         assert stored.outcome == run.outcome
         assert len(stored.state["messages"]) == 4
         assert goals == ["and then?", "hello"]
-        assert stored.state["task"].id == run.state["task"].id
+        assert stored.state["admitted"].id == run.state["admitted"].id
 
     def test_a_task_beside_messages_is_the_goal_also_where_the_thread_has_had_it(self, tmp_path: Path) -> None:
         task = Task(goal="count")

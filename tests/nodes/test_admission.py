@@ -30,7 +30,7 @@ def admit(
     node = admission(guards, team="team", begin=begin, ways=Ways(guards, frozenset({"planner"})))
     said = node({"task": asked, **state}, {"configurable": {KEY: here or Here(Services(clock=lambda: NOW))}})
     if said.update.get("unfit"):
-        assert (said.goto, said.update["task"], said.update["background"]) == ("conclude", None, [])
+        assert (said.goto, said.update["admitted"], said.update["context"]) == ("conclude", None, [])
         raise BadInput(said.update["unfit"])
     return said
 
@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_named_field_by_field(asked: Any, message: str) -> 
 
 @pytest.mark.parametrize("given", [None, [], [PIECE], [PIECE.model_dump(mode="json")], (PIECE, PIECE)])
 def test_background_is_pieces_or_their_fields(given: Any) -> None:
-    assert admit(background=given).update["background"] == [PIECE] * len(given or [])
+    assert admit(background=given).update["context"] == [PIECE] * len(given or [])
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_an_admitted_task_goes_where_the_team_begins() -> None:
     said = admit({"goal": "compare"}, begin=begin, background=[PIECE])
 
     assert said.goto == sends
-    assert seen[0]["task"].goal == "compare"
-    assert (seen[0]["background"], seen[0]["round"]) == ([PIECE], 1)
+    assert seen[0]["admitted"].goal == "compare"
+    assert (seen[0]["context"], seen[0]["round"]) == ([PIECE], 1)
     assert seen[0]["position"] == said.update["position"]
 
 

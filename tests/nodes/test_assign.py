@@ -13,9 +13,9 @@ POSITION = Position(run_id="r", account="r", work="r/work", started=datetime(203
 BACKGROUND = Piece(kind="background", title="house rules")
 PLAN = Plan(subtasks=tuple(Subtask(id=id_, goal=f"do {id_}") for id_ in ("a", "b", "c", "d")))
 STATE: dict[str, Any] = {
-    "task": TASK,
+    "admitted": TASK,
     "position": POSITION,
-    "background": [BACKGROUND],
+    "context": [BACKGROUND],
     "round": 2,
     "subtasks": list(PLAN.subtasks),
     "results": [Result(id=f"w/{id_}#1", agent="w", subtask=id_, value=id_) for id_ in ("a", "b", "c")],
@@ -79,7 +79,7 @@ def test_a_refused_result_is_never_handed_on() -> None:
 
 
 def test_a_team_that_has_just_begun_is_in_round_one_and_knows_nothing() -> None:
-    state = {"task": TASK, "position": POSITION}
+    state = {"admitted": TASK, "position": POSITION}
 
     for sent in (send(AGENT, state), send_subtask(AGENT, PLAN.subtasks[0], state)):
         assert (request_of(sent).round, request_of(sent).context) == (1, ())

@@ -130,36 +130,42 @@ def test_messages_without_a_goal_are_bad_input(messages: list[Any], match: str) 
 
 class TestTheNextRunOfAThread:
     KNOWN = (HumanMessage("first", id="1"), AIMessage("answer", id="2"))
-    TASK = Task(goal="first", id="t")
 
     def test_asks_by_its_new_message(self) -> None:
-        goal, background = said(*self.KNOWN, HumanMessage("next"), task=self.TASK, seen=["t", "2"])
+        goal, background = said(*self.KNOWN, HumanMessage("next"), seen=["1", "2"])
 
         assert goal == "next"
         assert background == [("user", "first"), ("assistant", "answer")]
 
     def test_asks_by_its_task_alone(self) -> None:
-        assert said(*self.KNOWN, task="count", seen=["t", "2"]) == ("count", [])
-        assert said(*self.KNOWN, task=self.TASK, seen=["t", "2"]) == (self.TASK, [])
+        assert said(*self.KNOWN, task="count", seen=["1", "2"]) == ("count", [])
+        assert said(*self.KNOWN[:1], task="count", seen=["1", "2"]) == ("count", []), "an answer was removed"
 
     def test_asks_by_its_task_beside_a_new_message(self) -> None:
-        goal, background = said(*self.KNOWN, HumanMessage("first"), task="count", seen=["t", "2"])
+        goal, background = said(*self.KNOWN, HumanMessage("first"), task="count", seen=["1", "2"])
 
         assert goal == "count"
         assert background == [("user", "first"), ("assistant", "answer"), ("user", "first")]
 
     def test_needs_a_new_message_of_a_human(self) -> None:
         with pytest.raises(BadInput, match="the 1 given are from assistant"):
-            said(*self.KNOWN, AIMessage("more"), task=self.TASK, seen=["t", "2"])
+            said(*self.KNOWN, AIMessage("more"), seen=["1", "2"])
 
-    def test_counts_all_as_new_where_what_was_known_was_removed(self) -> None:
-        assert said(HumanMessage("next"), task=self.TASK, seen=["t", "2"]) == ("next", [])
+    def test_answers_the_last_question_again_where_its_answer_was_removed(self) -> None:
+        assert said(*self.KNOWN, HumanMessage("next", id="3"), seen=["1", "2", "3", "4"]) == (
+            "next",
+            [("user", "first"), ("assistant", "answer")],
+        )
+
+    def test_needs_something_new_after_an_answer(self) -> None:
+        with pytest.raises(BadInput, match="nothing was said since the last answer"):
+            said(*self.KNOWN, seen=["1", "2"])
 
     def test_is_told_what_this_one_knows(self) -> None:
-        assert asked_in({"messages": list(self.KNOWN), "task": "x"}).seen == ["2"]
+        assert asked_in({"messages": list(self.KNOWN), "task": "x"}).seen == ["1", "2"]
         assert asked_in({"task": "x"}).seen == []
-        update = final_update({"seen": ["t", "1"]}, Outcome(status="completed", value="x"), POSITION)
-        assert update["seen"] == ["t", "outcome-r"]
+        update = final_update({"seen": ["1"]}, Outcome(status="completed", value="x"), POSITION)
+        assert update["seen"] == ["1", "outcome-r"]
 
 
 def message_of(outcome: Outcome, position: Position = POSITION) -> AIMessage:

@@ -47,7 +47,7 @@ def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -
         "gaps": [Gap(subtask="s-2", reason="late")],
         "results": [result("a", subtask="s-1"), result("refused", subtask="s-1")],
         "accepted": ["a"],
-        "background": [background],
+        "context": [background],
         "subtasks": [SEARCH],
     }
 

@@ -292,7 +292,7 @@ def test_the_history_of_a_thread_is_told_newest_first(runner: Runner, worked: Pa
     assert [one["source"] for one in history] == ["loop"] * (len(history) - 1) + ["input"]
     assert [one["at"] for one in history] == sorted((one["at"] for one in history), reverse=True)
     assert len({one["id"] for one in history}) == len(history)
-    assert history[0]["channels"] == ["background", "messages", "outcome", "seen"]
+    assert history[0]["channels"] == ["context", "messages", "outcome", "seen"]
     assert "branch:to:conclude" in history[1]["channels"]
     assert all(one["channels"] == sorted(one["channels"]) for one in history)
     assert runner.history(run.thread_id, limit=2) == history[:2]

@@ -66,7 +66,7 @@ class World:
             graph.add_edge(agent.name, "collect")
 
         def look(state: Any) -> dict[str, Any]:
-            self.seen.append((state.get("note"), state.get("notes"), [p.title for p in state.get("background") or ()]))
+            self.seen.append((state.get("note"), state.get("notes"), [p.title for p in state.get("context") or ()]))
             return {}
 
         graph.add_node(
@@ -124,7 +124,7 @@ def test_values_are_merged_and_what_is_finished_stays_finished(
         run = updated(runner, how, note="new", notes=["a", "b"])
         assert run.status == "waiting"
         assert before in ((), run.waiting)
-        again = updated(runner, how, notes=["c"], background=[PIECE])
+        again = updated(runner, how, notes=["c"], context=[PIECE])
         assert again.waiting == run.waiting
 
         done = runner.resume("thread", answers={run.waiting[0].id: "yes"})
@@ -146,9 +146,9 @@ def test_of_several_updates_the_latest_value_wins_and_reducers_merge_each_once(
             runner.run("own", "t", thread_id="thread")
         world.dies = False
 
-        run = updated(runner, how, note="first", notes=["a"], background=[PIECE])
-        run = updated(runner, how, background=[], note=None, notes=["b"])
-        run = updated(runner, how, notes=["c"], note="last", background=[OTHER])
+        run = updated(runner, how, note="first", notes=["a"], context=[PIECE])
+        run = updated(runner, how, context=[], note=None, notes=["b"])
+        run = updated(runner, how, notes=["c"], note="last", context=[OTHER])
         assert (run.status, run.state["note"], run.state["notes"]) == ("waiting", "last", ["a", "b", "c"])
         assert runner.status("thread").waiting == run.waiting
 
@@ -201,7 +201,7 @@ def test_nothing_that_is_finished_runs_again_at_any_level(
 ) -> None:
     with Runner(database_url, graphs={"team": world.team, "nested": world.nested}) as runner:
         runner.run(graph, "t", thread_id="thread")
-        run = updated(runner, how, background=[PIECE])
+        run = updated(runner, how, context=[PIECE])
         done = runner.resume("thread", answers={run.waiting[0].id: "yes"})
 
     assert done.status == "completed"
@@ -212,12 +212,12 @@ def test_nothing_that_is_finished_runs_again_at_any_level(
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({}, r"nothing is to be updated; name a channel: 'background', 'note', 'notes'"),
-        ({"results": [], "note": "a"}, r"'results' cannot be updated: .*; what can be: 'background', 'note', 'notes'"),
+        ({}, r"nothing is to be updated; name a channel: 'context', 'note', 'notes'"),
+        ({"results": [], "note": "a"}, r"'results' cannot be updated: .*; what can be: 'context', 'note', 'notes'"),
         ({"position": None}, r"'position' cannot be updated"),
-        ({"nonsense": 1}, r"the state has no 'nonsense'; what can be updated: 'background', 'note', 'notes'"),
+        ({"nonsense": 1}, r"the state has no 'nonsense'; what can be updated: 'context', 'note', 'notes'"),
         ({"__pregel_tasks": 1}, r"the state has no '__pregel_tasks'"),
-        ({"background": [{"title": 1}]}, r"`background` is a list of pieces, and does not fit: 0"),
+        ({"context": [{"title": 1}]}, r"`context` is a list of pieces, and does not fit: 0"),
     ],
 )
 def test_what_cannot_be_updated_is_refused_before_anything_runs(
@@ -236,10 +236,10 @@ def test_what_cannot_be_updated_is_refused_before_anything_runs(
 def test_what_langgraph_computes_is_no_channel_to_update(sqlite_url: str, world: World) -> None:
     with Runner(sqlite_url, graphs={"team": world.team}) as runner:
         runner.run("team", "t", thread_id="thread")
-        why = "'remaining_steps' cannot be updated: LangGraph computes it; what can be: 'background'$"
+        why = "'remaining_steps' cannot be updated: LangGraph computes it; what can be: 'context'$"
         with pytest.raises(BadInput, match=why):
             runner.update("thread", remaining_steps=3)
-        with pytest.raises(BadInput, match=r"name a channel: 'background'$"):
+        with pytest.raises(BadInput, match=r"name a channel: 'context'$"):
             runner.update("thread")
 
 
@@ -284,7 +284,7 @@ def test_what_a_raw_update_has_stranded_says_how_to_go_on(database_url: str, wor
     with Runner(database_url, graphs={"team": world.team}) as runner:
         runner.run("team", "t", thread_id="thread")
         graph = compiled(runner, world)
-        graph.update_state(CONFIG, {"background": [PIECE]})
+        graph.update_state(CONFIG, {"context": [PIECE]})
         assert graph.get_state(CONFIG).next == ()
 
         stored = runner.status("thread")
@@ -295,7 +295,7 @@ def test_what_a_raw_update_has_stranded_says_how_to_go_on(database_url: str, wor
         with pytest.raises(RunStranded, match=r"Runner.update\(thread_id, …\) in place of `update_state` keeps"):
             asyncio.run(runner.aresume("thread")) if how == "async" else runner.resume("thread")
         with pytest.raises(RunStranded):
-            updated(runner, how, background=[])
+            updated(runner, how, context=[])
 
         graph.update_state(CONFIG, Command(goto="guard_handoff"), as_node="guard_admission")
         run = runner.resume("thread")
@@ -306,7 +306,7 @@ def test_what_a_raw_update_has_stranded_says_how_to_go_on(database_url: str, wor
 def test_one_that_is_stranded_can_be_cancelled(sqlite_url: str, world: World) -> None:
     with Runner(sqlite_url, graphs={"team": world.team}) as runner:
         runner.run("team", "t", thread_id="thread")
-        compiled(runner, world).update_state(CONFIG, {"background": [PIECE]})
+        compiled(runner, world).update_state(CONFIG, {"context": [PIECE]})
 
         assert runner.cancel("thread").status == "cancelled"
 
@@ -314,8 +314,8 @@ def test_one_that_is_stranded_can_be_cancelled(sqlite_url: str, world: World) ->
 @pytest.mark.parametrize(
     ("values", "node"),
     [
-        ({"background": [PIECE]}, "a"),
-        (Command(update={"background": [PIECE]}, goto="guard_dispatch"), "guard_handoff"),
+        ({"context": [PIECE]}, "a"),
+        (Command(update={"context": [PIECE]}, goto="guard_dispatch"), "guard_handoff"),
     ],
 )
 def test_the_public_ways_of_update_state_go_on(sqlite_url: str, world: World, values: Any, node: str) -> None:
@@ -328,4 +328,4 @@ def test_the_public_ways_of_update_state_go_on(sqlite_url: str, world: World, va
         done = runner.resume("thread", answers={run.waiting[0].id: "yes"})
 
     assert done.status == "completed"
-    assert [piece.title for piece in run.state["background"]] == ["seen by a human"]
+    assert [piece.title for piece in run.state["context"]] == ["seen by a human"]

@@ -29,7 +29,7 @@ from guardgraph.state import (
 from guardgraph.state.sql import SQLSaver
 
 FULL: RunState = {
-    "task": Task(goal="g", id="t"),
+    "admitted": Task(goal="g", id="t"),
     "position": Position(run_id="r", account="r", work="r/work", started=datetime(2030, 1, 1, tzinfo=UTC)),
     "plan": Plan(subtasks=(Subtask(id="a", goal="g"),)),
     "subtasks": [Subtask(id="a", goal="g")],
