@@ -90,15 +90,21 @@ def _judged(scene: Scene, guards: Sequence[Guard]) -> dict[str, Any]:
         if draft.id in (scene.state.get("passed") or ()):
             return update
         found = review(scene, guards, {}, [draft], gate="exit")
-        more = {"verdicts": found.verdicts, "refused": [result.id for result in found.refused], **_ended(found)}
+        more = {
+            "verdicts": found.verdicts,
+            "refused": [result.id for result in found.refused],
+            **_ended(found, scene.state.get("ending")),
+        }
         update = {key: [*update.get(key, ()), *new] if isinstance(new, list) else new for key, new in more.items()}
         if found.accepted:
             return update
     return update
 
 
-def _ended(found: Review) -> dict[str, Any]:
-    return {"gaps": found.gaps, **({"ending": found.ending} if found.ending is not None else {})}
+def _ended(found: Review, before: Ending | None = None) -> dict[str, Any]:
+    """Return what is missing, and what ends the run; one that its caller has cancelled stays so."""
+    stays = found.ending is None or (before is not None and before.status == "cancelled")
+    return {"gaps": found.gaps, **({} if stays else {"ending": found.ending})}
 
 
 def _written(state: Mapping[str, Any]) -> Result | None:

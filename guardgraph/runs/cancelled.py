@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from guardgraph.nodes import Event, outcome_of
+from langgraph.types import Command
+
+from guardgraph.nodes import Event, accepted_of, outcome_of
 from guardgraph.runs.run import Run
 from guardgraph.state import BadInput, Ending, Gap, Outcome, Result, RunEnded, Usage
 
-__all__ = ("asked_reason", "cancelled_outcome", "ended_error", "finished_event", "tell")
+__all__ = ("asked_reason", "cancelled_outcome", "concluding", "ended_error", "finished_event", "tell")
 
 _LOG = logging.getLogger(__name__)
 _DONE = {"partial": "done in part", "provisional": "done provisionally"}
@@ -24,17 +26,31 @@ def asked_reason(reason: object) -> str:
     return reason
 
 
-def cancelled_outcome(state: Mapping[str, Any], usage: Usage, reason: str) -> Outcome:
-    """Return the outcome of a run that is ended in this state: what was accepted, and a gap for all the rest.
+def concluding(state: Mapping[str, Any], reason: str) -> Command[Any]:
+    """Return what lets the graph of a run that is cancelled in this state conclude it, and do nothing else.
 
-    What is done, and no gate has reviewed, is no part of the value: a guard could have refused it. Its gap tells so.
+    The guards of its exit judge what becomes the value. What is done, and no gate has reviewed, is no part of that: a
+    guard could have refused it. Its gap tells so. What was done beside an agent that still waits is written with it:
+    LangGraph drops that where a thread's state is updated.
+    """
+    done = {key: state[key] for key in ("results", "plans", "draft") if state.get(key)}
+    ending = Ending(status="cancelled", reason=reason)
+    return Command(update={**done, "ending": ending, "gaps": _unreviewed(state, (), reason)}, goto="conclude")
+
+
+def cancelled_outcome(state: Mapping[str, Any], usage: Usage, reason: str) -> Outcome:
+    """Return the outcome of a run that is ended in this state, where its graph cannot conclude it.
+
+    Nobody asks the guards of its exit, so it has a value only where they have let one pass before. All else that is
+    done is in the gaps.
     """
     told = Outcome(status="cancelled", usage=usage)
     if state.get("position") is not None:
         ending, draft = Ending(status="cancelled", reason=reason), _unreviewed_draft(state)
-        gaps = [*(state.get("gaps") or ()), *_unreviewed(state, draft, reason)]
-        known = {**state, "draft": None} if draft is not None else state
-        told = outcome_of({**known, "ending": ending, "gaps": gaps}, usage)
+        unjudged = [result for result in (draft, *accepted_of(state)) if result is not None]
+        passed = None if draft is not None else state.get("draft")
+        gaps = [*(state.get("gaps") or ()), *_unreviewed(state, () if passed is not None else unjudged, reason)]
+        told = outcome_of({**state, "draft": passed, "accepted": (), "ending": ending, "gaps": gaps}, usage)
     return told if told.gaps else told.model_copy(update={"gaps": (Gap(subtask="run", reason=reason),)})
 
 
@@ -50,14 +66,14 @@ def _unreviewed_draft(state: Mapping[str, Any]) -> Result | None:
     return draft
 
 
-def _unreviewed(state: Mapping[str, Any], draft: Result | None, reason: str) -> list[Gap]:
-    """Return a gap for everything that is done, and that nobody has reviewed."""
+def _unreviewed(state: Mapping[str, Any], unjudged: Sequence[Result], reason: str) -> list[Gap]:
+    """Return a gap for everything that is done, and that nobody has reviewed, or that the exit has not judged."""
     reviewed = {*(state.get("accepted") or ()), *(state.get("refused") or ())}
     done = [result for result in state.get("results") or () if result.has_value and result.id not in reviewed]
     why = f"but not reviewed, since the run was cancelled: {reason}"
     gaps = [
         Gap(subtask=one.subtask or one.agent, agent=one.agent, reason=f"{_DONE.get(one.status, 'done')}, {why}")
-        for one in (*done, *((draft,) if draft is not None else ()))
+        for one in (*done, *unjudged)
     ]
     return list(dict.fromkeys(gaps))
 

@@ -26,7 +26,7 @@ from guardgraph.runs.asked import (
 )
 from guardgraph.runs.attempt import Attempt, services_of
 from guardgraph.runs.call_config import asked_config, asked_store, thread_in
-from guardgraph.runs.cancelled import asked_reason, ended_error, finished_event, tell
+from guardgraph.runs.cancelled import asked_reason, concluding, ended_error, finished_event, tell
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.merging import merge_update
 from guardgraph.runs.named_graph import named_graph
@@ -276,8 +276,9 @@ class Runner:
     def cancel(self, thread_id: str, *, reason: str = "cancelled by the caller") -> Run:
         """End the thread's last run, on which nobody works, with what there is, and return it.
 
-        Its outcome is `cancelled`: the results that were accepted are its value, all else is a gap that tells the
-        `reason`. No agent works. The graph need not be registered here. The thread can be given another run.
+        Its outcome is `cancelled`: what was accepted, and what the guards of `exit` let pass of that, is its value; all
+        else is a gap that tells the `reason`. No agent works. Where the graph is not registered here, or cannot be
+        built, nobody can ask its guards, and there is no value. The thread can be given another run.
 
         Raises:
             UnknownThread: no run was ever started on the thread.
@@ -292,6 +293,10 @@ class Runner:
         stored = self._records.stored(row, head)
         if row.status is not None:
             raise ended_error(stored, "cancel")
+        attempt = self._concluding(row, stored, why)
+        if attempt is not None:
+            [run] = self._work(attempt)
+            return run
         outcome = self._records.cancelled(row, stored.state, why, now)
         event = finished_event(stored, outcome, self.clock())
         run = self._records.stored(self._records.finish(row, outcome, now), head)
@@ -362,6 +367,21 @@ class Runner:
             raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it")
         beside = merge_update(compiled, row.thread_id, asked)
         return self._attempt(row, compiled, Command(update=beside) if beside else None, position, None, {})
+
+    def _concluding(self, row: RunRow, stored: Run, reason: str) -> Attempt | None:
+        """Make the graph of a run ready to conclude it at once; `None` where it cannot."""
+        position = stored.state.get("position")
+        if position is None:
+            return None
+        try:
+            _, compiled = self._compiled(row.graph, row.arguments)
+        except (
+            Exception
+        ):  # it is not registered, or its builder does not work any more: the run has to end all the same
+            return None
+        config: RunnableConfig = {"configurable": {"thread_id": row.thread_id}}
+        compiled.update_state(config, concluding(stored.state, reason), as_node="guard_admission")
+        return self._attempt(row, compiled, None, position, None, {})
 
     def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
         name, built = named_graph(graph, arguments, self.graphs)

@@ -12,6 +12,7 @@ import pytest
 from langgraph.types import interrupt
 
 from guardgraph.graphs import supervisor
+from guardgraph.guards import Finish, OnTrip, Refuse, View, guard
 from guardgraph.nodes import Agent, Event
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Run, Runner
@@ -115,7 +116,7 @@ REVIEWED = "done, but not reviewed, since the run was cancelled: enough"
 NOT_DONE = "not done, since the run was stopped: enough"
 
 
-def beside(first: Any, second: Any, write: Any = None) -> Any:
+def beside(first: Any, second: Any, write: Any = None, **facts: Any) -> Any:
     """Return a team that does two subtasks beside each other."""
     goals = {"first": first, "second": second}
     subtasks = tuple(Subtask(id=goal, goal=goal) for goal in goals)
@@ -123,6 +124,7 @@ def beside(first: Any, second: Any, write: Any = None) -> Any:
         planner=Agent("planner", run=lambda r: Plan(subtasks=subtasks) if r.round == 1 else Plan()),
         workers=[Agent("worker", run=lambda r: goals[r.goal]())],
         synthesizer=Agent("writer", run=write) if write else None,
+        **facts,
     )
 
 
@@ -168,19 +170,55 @@ def test_what_was_done_when_the_run_was_stopped_is_told_and_kept(database_url: s
     assert run.outcome.value is None
 
 
-def test_an_answer_that_no_guard_of_the_exit_has_judged_is_not_the_value(database_url: str) -> None:
+@pytest.mark.parametrize(
+    ("refused", "value"),
+    [((), "written"), (("written",), ["a", "b"]), (("written", "'a'"), None)],
+    ids=["nothing refused", "the draft refused", "all refused"],
+)
+@pytest.mark.parametrize("on_trip", [Finish(), Refuse()])
+def test_the_guards_of_the_exit_judge_what_becomes_the_value(
+    database_url: str, refused: tuple[str, ...], value: Any, on_trip: OnTrip
+) -> None:
     def writes(request: Request) -> str:
         runner.stop()
         return "written"
 
-    with Runner(database_url, graphs={"team": lambda: beside(lambda: "a", lambda: "b", writes)}) as runner:
+    @guard(at="exit", on_trip=on_trip)
+    def fits(view: View) -> str | None:
+        return next((word for word in refused if word in str(view.subject.value)), None)
+
+    def build() -> Any:
+        return beside(lambda: "a", lambda: "b", writes, guards=[fits])
+
+    with Runner(database_url, graphs={"team": build}) as runner:
         assert runner.run("team", "t", thread_id="thread").status == "running"
         run = runner.cancel("thread", reason="enough")
+        assert runner.status("thread") == run
 
     assert run.outcome is not None
-    assert [one["value"] for one in run.outcome.value] == ["a", "b"]  # pyright: ignore
-    assert {gap.subtask: gap.reason for gap in run.outcome.gaps} == {"writer": REVIEWED}
-    assert run.state["draft"].value == "written"
+    told = run.outcome.value
+    assert (run.status, [one["value"] for one in told] if isinstance(told, list) else told) == ("cancelled", value)  # pyright: ignore
+    assert (run.state["draft"].value, run.outcome.reason) == ("written", "enough")
+    assert run.state["messages"][-1].response_metadata["outcome"]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("graphs", [{}, {"team": lambda: 1 / 0}], ids=["not registered", "cannot be built"])
+def test_without_its_graph_a_run_is_cancelled_but_has_no_value_that_nobody_has_judged(
+    database_url: str, world: World, graphs: dict[str, Any]
+) -> None:
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        runner.run("team", "t", thread_id="thread")
+    with Runner(database_url, graphs=graphs) as runner:
+        run = runner.cancel("thread", reason="enough")
+        assert runner.status("thread") == run
+
+    assert run.outcome is not None
+    assert (run.status, run.outcome.value, [result.value for result in run.results]) == ("cancelled", None, ["FIRST"])
+    assert {gap.subtask: gap.reason for gap in run.outcome.gaps} == {
+        "first": REVIEWED,
+        "second": NOT_DONE,
+        "third": NOT_DONE,
+    }
 
 
 def test_a_run_that_never_reached_its_first_node_can_be_cancelled(database_url: str, world: World) -> None:
@@ -193,11 +231,9 @@ def test_a_run_that_never_reached_its_first_node_can_be_cancelled(database_url: 
     assert [gap.reason for gap in run.outcome.gaps] == ["cancelled by the caller"]
 
 
-def test_a_run_is_cancelled_without_its_graph(database_url: str, world: World) -> None:
+def test_what_cannot_be_cancelled_is_refused(database_url: str, world: World) -> None:
     with Runner(database_url, graphs={"team": world.team}) as runner:
         runner.run("team", "t", thread_id="thread")
-    with Runner(database_url) as runner:
-        assert runner.cancel("thread").status == "cancelled"
         with pytest.raises(UnknownThread):
             runner.cancel("nowhere")
         with pytest.raises(BadInput, match="`reason` says in a few words why the run is cancelled; got ''"):

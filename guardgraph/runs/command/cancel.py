@@ -7,6 +7,7 @@ import click
 from guardgraph.runs.command.driving import tell
 from guardgraph.runs.command.exit_code import ExitCode
 from guardgraph.runs.command.options import database, json_option, url_of
+from guardgraph.runs.command.targets import builder_of
 from guardgraph.runs.runner import Runner
 
 __all__ = ("cancel_command",)
@@ -24,9 +25,14 @@ __all__ = ("cancel_command",)
 def cancel_command(thread: str, *, reason: str, db: str | None, as_json: bool) -> int:
     """End the last run of THREAD with what it has: accepted results are its answer, all else is missing.
 
+    The guards of its exit judge that answer; where its graph cannot be built any more, there is none.
+
     Do not cancel a run that a process works on: stop that first.
     """
-    with Runner(url_of(db)) as runner:
+    url = url_of(db)
+    with Runner(url) as reader:
+        graphs = builder_of(reader.status(thread).graph)
+    with Runner(url, graphs=graphs) as runner:
         run = runner.cancel(thread, reason=reason)
     tell(run, db=db, as_json=as_json)
     return ExitCode.WRITTEN
