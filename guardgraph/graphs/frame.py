@@ -11,7 +11,7 @@ from langgraph.managed import RemainingSteps
 
 from guardgraph.guards import Guard, OnTrip, Retry, must_be, name_of
 from guardgraph.nodes import Agent, FinishRoute, Route, Ways, admission, agent_node, conclude, exit_gate, retried
-from guardgraph.state import Ask, BadGraph, Gate, RunState, Told
+from guardgraph.state import Ask, BadGraph, Gate, RunState, Told, error_text
 
 __all__ = ("frame",)
 
@@ -74,20 +74,33 @@ def _check(name: str, guards: Sequence[Guard]) -> None:
     for given in cast("Sequence[object]", guards):
         if isinstance(given, type):
             raise BadGraph(f"`guards` holds the class {given.__name__}; make a guard of it: {given.__name__}(…)")
-        if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):
+        try:
+            fault = _fault_of(given)
+        except Exception as error:
             raise BadGraph(
-                f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
-                "`@guard(at=…)` makes one of a function"
-            )
-        unknown = sorted(set(given.gates).difference(get_args(Gate)))
-        if unknown:
-            raise BadGraph(f"guard {name_of(given)!r} names gates that do not exist: {', '.join(map(repr, unknown))}")
-        if isinstance(given.on_trip, Retry) and _ANSWERED.isdisjoint(given.gates):
-            gates = ", ".join(sorted(given.gates))
-            raise BadGraph(
-                f"guard {name_of(given)!r} has `on_trip=Retry(…)`, but judges only at {gates}, "
-                "where nobody has answered yet; say `FinishRoute()`, `Escalate()` or `Refuse()`"
-            )
+                f"`guards` holds a {type(given).__name__} that cannot be read: {error_text(error)}"
+            ) from error
+        if fault:
+            raise BadGraph(fault)
+
+
+def _fault_of(given: object) -> str | None:
+    """Return what is wrong with a guard. All that is asked of one later is read here, where an error is clear."""
+    if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):
+        return (
+            f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
+            "`@guard(at=…)` makes one of a function"
+        )
+    name, _ = name_of(given), bool(getattr(given, "judges_failures", False))
+    unknown = sorted(set(given.gates).difference(get_args(Gate)))
+    if unknown:
+        return f"guard {name!r} names gates that do not exist: {', '.join(map(repr, unknown))}"
+    if isinstance(given.on_trip, Retry) and _ANSWERED.isdisjoint(given.gates):
+        return (
+            f"guard {name!r} has `on_trip=Retry(…)`, but judges only at {', '.join(sorted(given.gates))}, "
+            "where nobody has answered yet; say `Finish()`, `Escalate()` or `Refuse()`"
+        )
+    return None
 
 
 def _add_author(graph: Any, author: Agent, guards: Sequence[Guard], concurrency: int | None) -> None:

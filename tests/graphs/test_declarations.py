@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardgraph.graphs import frame, pipeline, supervisor
-from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, OnTrip, Retry, Schema, View, guard
+from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, OnTrip, Refuse, Retry, Schema, View, guard
 from guardgraph.nodes import Agent, Stage, send
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import BadGraph
@@ -78,3 +78,16 @@ def test_a_retry_where_nobody_can_try_again_is_refused(build: Callable[..., obje
 @pytest.mark.parametrize("kind", [Schema, partial(Budget, calls=1), partial(Deadline, 9)])
 def test_a_retry_of_a_guard_that_also_judges_what_agents_answer_is_taken(kind: Any, on_trip: OnTrip) -> None:
     built(guards=[kind(on_trip=on_trip)])
+
+
+@pytest.mark.parametrize("attribute", ["gates", "on_trip", "name", "judges_failures"])
+@pytest.mark.parametrize("build", [built, framed, lambda guards: pipeline([worker()], guards=guards)])
+def test_a_guard_that_cannot_be_read_is_refused(build: Callable[..., object], attribute: str) -> None:
+    def broken(_: object) -> None:
+        raise OSError("the policy file is gone")
+
+    facts = {"gates": frozenset({"handoff"}), "on_trip": Refuse(), "__call__": broken, attribute: property(broken)}
+    policy: Any = type("Policy", (), facts)()
+
+    with pytest.raises(BadGraph, match=r"a Policy that cannot be read: OSError: the policy file is gone"):
+        build(guards=[policy])
