@@ -1,0 +1,39 @@
+"""An agent reads and writes the store of its run, whichever way that is run, and in a team within a team too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.config import get_store
+
+from guardgraph.graphs import pipeline
+from guardgraph.nodes import Agent
+from guardgraph.state import Request
+from guardgraph.testing import WAYS, Trial, Way, impossible, run_way, storages
+
+[STORAGE] = [storage for storage in storages(Path()) if storage.name == "InMemorySaver and store"]
+
+
+def remember(request: Request) -> str:
+    get_store().put(("notes",), "last", {"said": request.goal})
+    return "noted"
+
+
+async def recall(request: Request) -> str:
+    item = await get_store().aget(("notes",), "last")
+    return "nothing" if item is None else item.value["said"]
+
+
+@pytest.mark.parametrize(
+    "way", [way for way in WAYS if impossible(way, STORAGE, asks=False) is None], ids=lambda way: way.name
+)
+def test_what_one_agent_writes_to_the_store_another_reads(way: Way) -> None:
+    def build() -> Any:
+        inner = pipeline([Agent("reader", run=recall)], name="inner").compile()
+        return pipeline([Agent("writer", run=remember), Agent("inner", run=inner)])
+
+    ran = run_way(way, STORAGE, Trial(build, "buy milk"), limit=30)
+
+    assert (ran.problems, ran.facts and ran.facts.value) == ([], "buy milk")
