@@ -29,7 +29,7 @@ def saying(task: Task) -> Outcome:
 def saying_graph(*, checkpointed: bool = False) -> Any:
     """Return `saying` as a compiled graph."""
 
-    def say(state: RunState) -> dict[str, Any]:
+    def say(state: Ask) -> dict[str, Any]:
         task = state.get("task")
         assert isinstance(task, Task)
         return {"outcome": saying(task)}
