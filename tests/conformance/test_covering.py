@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import combinations, product
 from typing import Any
 
-from tests.conformance.cases import ALL, Case, cases, reason_against
+from tests.conformance.cases import ALL, SAMPLE, Case, cases, reason_against
 from tests.conformance.covering import pairs
 
 
@@ -25,7 +25,7 @@ def test_every_possible_pair_is_in_a_case_and_no_impossible_case_is_there() -> N
 def test_the_cases_are_many_and_every_one_is_possible() -> None:
     found = cases()
 
-    assert len(found) > (50_000 if ALL else 300)
+    assert len(found) == SAMPLE or len(found) > (50_000 if ALL else 300)
     assert not [case for case in found if reason_against(case)]
 
 

@@ -1,6 +1,6 @@
 """Every way of running gives the same outcome: all pairs of ways, storages, agents, behaviours and patterns.
 
-GUARDGRAPH_CONFORMANCE=all runs every combination (`make conformance`).
+GUARDGRAPH_CONFORMANCE=all runs every combination (`make conformance`), GUARDGRAPH_CONFORMANCE=2000 so many by chance.
 """
 
 from __future__ import annotations
