@@ -91,6 +91,11 @@ from guardgraph.state.run_state import (
     RunState,
     Told,
 )
+from guardgraph.state.stored_as import (
+    StoredName,
+    stored_as,
+    stored_name,
+)
 from guardgraph.state.task import (
     Category,
     Stakes,
@@ -166,6 +171,7 @@ __all__ = (
     "StorageFull",
     "StorageReadOnly",
     "StorageUnavailable",
+    "StoredName",
     "Subtask",
     "Task",
     "TaskInput",
@@ -191,5 +197,7 @@ __all__ = (
     "new_id",
     "printable",
     "shortage",
+    "stored_as",
+    "stored_name",
     "to_json",
 )

@@ -11,13 +11,13 @@ from typing import Any, Self
 import ormsgpack
 from pydantic import ValidationError
 
-from guardgraph import state
 from guardgraph.state.errors import BadInput, StorageCorrupt, StorageError, Unserializable
 from guardgraph.state.sql.arrays import array_of, is_array, parts_of
 from guardgraph.state.sql.exceptions import StoredException
 from guardgraph.state.sql.kinds import ARRAY, BY_CODE, BY_TYPE, EXCEPTION, INTEGER, MAP, RECORD, TEXT
 from guardgraph.state.sql.records import Registry, is_registrable, plain_fields, registry_of
 from guardgraph.state.sql.schemas import types_in
+from guardgraph.state.sql.tags import OWN, PREFIX
 
 __all__ = ("DEPTH", "Codec")
 
@@ -25,7 +25,6 @@ DEPTH = 100
 """How deep a value may be nested."""
 
 _NAME = "guardgraph"
-_OWN = "guardgraph."
 _FORMAT = b"\x01"
 _DIGEST = 8
 _PLAIN = frozenset({type(None), bool, float, bytes})
@@ -109,10 +108,8 @@ class Codec:
 
 @lru_cache(maxsize=64)
 def _registry_with(types: tuple[type[Any], ...]) -> Registry:
-    """Return the registry of all of guardgraph's words and `types`; at its first use all words are defined."""
-    exported = (getattr(state, name) for name in getattr(state, "__all__", ()))
-    words = (item for item in exported if is_registrable(item))
-    return registry_of(types_in(*words, *types))
+    """Return the registry of guardgraph's own classes and `types`."""
+    return registry_of(types_in(*OWN.values(), *types))
 
 
 class _Writer:
@@ -169,7 +166,7 @@ class _Writer:
         if known := BY_TYPE.get(kind):
             return self.extension(known.code, self.taken(known.take, value))
         if record := self.registry.by_type.get(kind):
-            return self.extension(RECORD, [record.tag, self.taken(record.take, value)], names=True)
+            return self.extension(RECORD, [record.name.tag, self.taken(record.take, value)], names=True)
         if kind is StoredException:
             return self.extension(EXCEPTION, [value.kind, value.text, self.arguments(value.arguments)])
         if isinstance(value, BaseException):
@@ -270,7 +267,7 @@ class _Reader:
         try:
             return self.plain(tag, fields) if record is None else record.make({**fields})
         except (TypeError, ValueError, LookupError) as error:
-            if self.on_unknown is not None and not tag.startswith(_OWN):
+            if self.on_unknown is not None and not (record and record.name.tag.startswith(PREFIX)):
                 return self.plain(tag, fields)
             raise StorageCorrupt(f"a stored {tag!r} does not fit its class any more: {_reason(error)}") from error
 

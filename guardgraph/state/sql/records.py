@@ -12,16 +12,13 @@ from enum import Enum, Flag
 from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
-import langchain_core.messages as langchain_messages
-from langchain_core.documents import Document
-from langgraph.checkpoint.serde.types import (
-    _DeltaSnapshot as DeltaSnapshot,  # pyright: ignore[reportPrivateUsage]  # what a DeltaChannel hands to every saver
-)
 from langgraph.store.base import Item
 from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
 from pydantic import BaseModel, RootModel
 
 from guardgraph.state.errors import BadInput
+from guardgraph.state.sql.tags import DELTA_SNAPSHOT, LANGCHAIN, name_of_stored
+from guardgraph.state.stored_as import StoredName
 
 __all__ = (
     "Record",
@@ -31,7 +28,6 @@ __all__ = (
     "is_storable",
     "plain_fields",
     "registry_of",
-    "tag_of",
 )
 
 # No field can have these names.
@@ -42,7 +38,7 @@ _PRIVATE = "private attributes"
 class Record(NamedTuple):
     """One registered class: `take` gives a value's fields, `make` gives the value back from them."""
 
-    tag: str
+    name: StoredName
     type: type[Any]
     take: Callable[[Any], dict[str, Any]]
     make: Callable[[dict[str, Any]], Any]
@@ -53,11 +49,6 @@ class Registry(NamedTuple):
 
     by_type: Mapping[type[Any], Record]
     by_tag: Mapping[str, Record]
-
-
-def tag_of(kind: type[Any]) -> str:
-    """Return the stable name of a class in stored data; moving or renaming the class changes it."""
-    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def is_registrable(kind: object) -> bool:
@@ -91,17 +82,18 @@ def registry_of(types: Iterable[type[Any]]) -> Registry:
         records.append(_record_of(kind))
     by_tag: dict[str, Record] = {}
     for record in records:
-        other = by_tag.setdefault(record.tag, record)
-        if other.type is not record.type:
-            raise BadInput(f"two classes are called {record.tag!r}; give one of them another name or module")
+        for tag in (record.name.tag, *record.name.former):
+            other = by_tag.setdefault(tag, record)
+            if other.type is not record.type:
+                raise BadInput(
+                    f"two classes are called {tag!r}; give one of them another name or module, or a name by `stored_as`"
+                )
     return Registry({record.type: record for record in records}, by_tag)
 
 
 def default_types() -> tuple[type[Any], ...]:
     """Return the classes of LangChain that every codec knows: all messages and documents."""
-    found = (getattr(langchain_messages, name) for name in langchain_messages.__all__)
-    messages = (kind for kind in found if isinstance(kind, type) and issubclass(kind, langchain_messages.BaseMessage))
-    return (*messages, Document)
+    return tuple(LANGCHAIN.values())
 
 
 def _record_of(kind: type[Any]) -> Record:
@@ -111,8 +103,18 @@ def _record_of(kind: type[Any]) -> Record:
         )
     if dataclasses.is_dataclass(kind) and (missing := _needed_beside_fields(kind)):
         raise BadInput(f"{kind!r} cannot be registered: its fields do not hold {missing}, which it is made with")
-    take, make = _hands_for(kind)
-    return Record(tag_of(kind), kind, take, make)
+    (take, make), name = _hands_for(kind), name_of_stored(kind)
+    if not name.renamed:
+        return Record(name, kind, take, make)
+    return Record(name, kind, take, lambda fields: make(_present(fields, name.renamed)))
+
+
+def _present(fields: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Return fields under their present names."""
+    found = {renamed.get(name, name): item for name, item in fields.items()}
+    if _UNSET in found:
+        found[_UNSET] = [renamed.get(name, name) for name in found[_UNSET]]
+    return found
 
 
 def _hands_for(kind: type[Any]) -> tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Any]]:
@@ -169,7 +171,7 @@ def _needed_beside_fields(kind: type[Any]) -> list[str]:
 
 
 def _slots_record(kind: type[Any], names: tuple[str, ...], make: Callable[[dict[str, Any]], Any]) -> Record:
-    return Record(tag_of(kind), kind, lambda value: {name: getattr(value, name) for name in names}, make)
+    return Record(name_of_stored(kind), kind, lambda value: {name: getattr(value, name) for name in names}, make)
 
 
 def _make_send(fields: dict[str, Any]) -> Send:
@@ -181,7 +183,7 @@ _OWN = (
     _slots_record(Command, ("graph", "update", "resume", "goto"), lambda fields: Command(**fields)),
     _slots_record(Interrupt, ("value", "id", "response_schema"), lambda fields: Interrupt(**fields)),
     _slots_record(Overwrite, ("value",), lambda fields: Overwrite(**fields)),
-    _slots_record(DeltaSnapshot, ("value",), lambda fields: DeltaSnapshot(**fields)),
+    _slots_record(DELTA_SNAPSHOT, ("value",), lambda fields: DELTA_SNAPSHOT(**fields)),
     _slots_record(TimeoutPolicy, ("run_timeout", "idle_timeout", "refresh_on"), lambda fields: TimeoutPolicy(**fields)),
     _slots_record(Item, ("value", "key", "namespace", "created_at", "updated_at"), lambda fields: Item(**fields)),
 )

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from typing_extensions import TypeAliasType, is_typeddict
 
 from guardgraph.state.sql.named_in_code import named_in_code
-from guardgraph.state.sql.records import default_types, is_registrable, is_storable, tag_of
+from guardgraph.state.sql.records import default_types, is_registrable, is_storable
+from guardgraph.state.sql.tags import name_of_stored
 
 __all__ = ("named_types", "types_in", "types_of_graph")
 
@@ -52,8 +53,8 @@ def _unambiguous(annotations: Iterable[Any], declared: Collection[type[Any]]) ->
     found = [_storable_in(annotation) for annotation in annotations]
     tags: dict[str, set[type[Any]]] = {}
     for kind in (*default_types(), *declared, *chain.from_iterable(found)):
-        tags.setdefault(tag_of(kind), set()).add(kind)
-    sound = (kinds for kinds in found if all(len(tags[tag_of(kind)]) == 1 for kind in kinds))
+        tags.setdefault(name_of_stored(kind).tag, set()).add(kind)
+    sound = (kinds for kinds in found if all(len(tags[name_of_stored(kind).tag]) == 1 for kind in kinds))
     return list(dict.fromkeys(chain.from_iterable(sound)))
 
 
