@@ -10,7 +10,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.managed import RemainingSteps
 
 from guardgraph.guards import Guard, OnTrip, Retry, must_be, name_of
-from guardgraph.nodes import Agent, FinishRoute, Route, Ways, admission, agent_node, conclude, exit_gate, retried
+from guardgraph.nodes import Agent, Route, Ways, admission, agent_node, conclude, exit_gate, retried
 from guardgraph.state import Ask, BadGraph, Gate, RunState, Told, error_text
 
 __all__ = ("frame",)
@@ -26,7 +26,7 @@ def frame(
     begin: Route,
     begins_at: Sequence[str],
     author: Agent | None = None,
-    finish: FinishRoute | None = None,
+    expected: Sequence[Agent] = (),
     concurrency: int | None = None,
     state: type[Any] = RunState,
 ) -> StateGraph[Any, Any, Any, Any]:
@@ -35,16 +35,18 @@ def frame(
     `begin` says where a task that was admitted goes: a node of `begins_at`, or `Send`s to such nodes. `author` is the
     agent whose draft is the team's value; it is added with a `guard_exit` behind it where a guard judges the exit or
     where it may try again. Send to it with `assign.send`. A body without an author goes to `conclude`, where the guards
-    of `exit` judge what becomes the value. `finish` says where a run goes that is stopped at its admission.
+    of `exit` judge what becomes the value. `expected` are agents without whom the work is not whole: where a run is
+    stopped, each of them that has not worked is a gap.
     """
     _check(name, guards)
     must_be(name, "begins_at", begins_at, Sequence[str])
     must_be(name, "author", author, Agent | None)
+    must_be(name, "expected", expected, Sequence[Agent])
     graph: Any = StateGraph(_channels_of(state), input_schema=Ask, output_schema=Told)
-    way_in = admission(guards, team=name, begin=begin, ways=Ways(guards, frozenset(begins_at), author, finish))
+    way_in = admission(guards, team=name, begin=begin, ways=Ways(guards, frozenset(begins_at), author))
     graph.add_node("guard_admission", way_in, destinations=tuple(dict.fromkeys((*begins_at, "conclude"))))
     graph.add_edge(START, "guard_admission")
-    graph.add_node("conclude", conclude(guards))
+    graph.add_node("conclude", conclude(guards, expected=expected))
     graph.add_edge("conclude", END)
     if author is not None:
         _add_author(graph, author, guards, concurrency)

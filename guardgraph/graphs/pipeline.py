@@ -10,7 +10,7 @@ from langgraph.graph import StateGraph
 
 from guardgraph.graphs.frame import frame
 from guardgraph.guards import Depth, Grounding, Guard, Schema, must_be
-from guardgraph.nodes import Agent, Stage, agent_node, asks_again, exit_gate, retried, send, stage_gate, unreached
+from guardgraph.nodes import Agent, Stage, agent_node, asks_again, exit_gate, retried, send, stage_gate
 from guardgraph.state import BadGraph
 
 __all__ = ("pipeline",)
@@ -40,7 +40,7 @@ def pipeline(
         guards=placed,
         begin=lambda state: [send(first, state)],
         begins_at=[first.name],
-        finish=unreached(line),
+        expected=[stage.agent for stage in line],
     )
     judged_at_exit = any("exit" in guard.gates for guard in placed)
     end: Literal["guard_exit", "conclude"] = "guard_exit" if judged_at_exit else "conclude"

@@ -181,7 +181,6 @@ from guardgraph.nodes.slots import (
 from guardgraph.nodes.stage import (
     Stage,
     stage_gate,
-    unreached,
 )
 from guardgraph.nodes.tab import (
     AllowanceSpent,
@@ -191,7 +190,6 @@ from guardgraph.nodes.trace_run import (
     TraceRun,
 )
 from guardgraph.nodes.ways import (
-    FinishRoute,
     Then,
     Ways,
     early_stop,
@@ -223,7 +221,6 @@ __all__ = (
     "Costs",
     "Event",
     "EventKind",
-    "FinishRoute",
     "Flight",
     "Here",
     "InFlight",
@@ -328,7 +325,6 @@ __all__ = (
     "to_the_end",
     "too_few_steps",
     "too_many_visits",
-    "unreached",
     "unsettled",
     "until_of",
     "was_cut",

@@ -56,11 +56,12 @@ def exit_gate(guards: Sequence[Guard], *, author: Agent) -> Callable[..., Any]:
     return guard_exit
 
 
-def conclude(guards: Sequence[Guard]) -> Callable[..., Any]:
+def conclude(guards: Sequence[Guard], *, expected: Sequence[Agent] = ()) -> Callable[..., Any]:
     """Return the node `conclude`, which tells the outcome of the run.
 
-    What no guard of `exit` has judged yet is judged here: whatever becomes the value. Raises `BadInput` for an input
-    that was not admitted, since it does not fit.
+    What no guard of `exit` has judged yet is judged here: whatever becomes the value. Where the run was stopped, each
+    of the agents `expected` that has not worked is a gap. Raises `BadInput` for an input that was not admitted, since
+    it does not fit.
     """
 
     def concluding(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def conclude(guards: Sequence[Guard]) -> Callable[..., Any]:
             raise BadInput(state["unfit"])
         scene = scene_of(state, config)
         update = _judged(scene, guards)
+        update["gaps"] = [*update.get("gaps", ()), *_unreached(applied(state, update), expected)]
         took = int((scene.now - scene.position.started).total_seconds() * 1_000_000)
         usage = scene.spent.model_copy(update={"microseconds": max(took, 0)})
         outcome = outcome_of(applied(state, update), usage)
@@ -77,6 +79,17 @@ def conclude(guards: Sequence[Guard]) -> Callable[..., Any]:
         return {**update, **final_update(state, outcome, scene.position)}
 
     return concluding
+
+
+def _unreached(state: Mapping[str, Any], expected: Sequence[Agent]) -> list[Gap]:
+    """Return a gap for each agent that has not worked, since the run was stopped before."""
+    ending: Ending | None = state.get("ending")
+    if ending is None:
+        return []
+    known = {result.agent for result in state.get("results") or ()} | {gap.subtask for gap in state.get("gaps") or ()}
+    missing = [agent.name for agent in expected if known.isdisjoint(member.name for member in agent.line)]
+    reason = f"not reached, since the run was stopped: {ending.reason}"
+    return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]
 
 
 def _judged(scene: Scene, guards: Sequence[Guard]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from guardgraph.guards import Guard
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.review import Review, request_of, review
 from guardgraph.nodes.scene import scene_of
-from guardgraph.nodes.ways import FinishRoute, Then, Ways
+from guardgraph.nodes.ways import Then, Ways
 from guardgraph.state import Ending, Result
 
 __all__ = ("gate", "new_results")
@@ -24,7 +24,6 @@ def gate(
     then: Then,
     goes: Collection[str],
     author: Agent | None = None,
-    finish: FinishRoute | None = None,
     drafts: bool = False,
 ) -> Callable[..., Any]:
     """Return a node that reviews the new results of `agents` (and of their fallbacks) by the guards of `handoff`.
@@ -35,12 +34,12 @@ def gate(
     anything else ends the run as failed.
 
     Before anything goes on it is checked what ends a run: deadline, budget, rounds, visits of this gate (`Limits`), and
-    LangGraph's `recursion_limit`. A run that is stopped goes to the author, or where `finish` says. Name all these
-    nodes, the agents, and `conclude` as `destinations` of the gate. Where what is accepted are `drafts`, a gate behind
-    this one may have them written again. Raises `PatternError` where `then` raises.
+    LangGraph's `recursion_limit`. A run that is stopped goes to the author if anything was accepted, else to
+    `conclude`. Name all these nodes, the agents, and `conclude` as `destinations` of the gate. Where what is accepted
+    are `drafts`, a gate behind this one may have them written again. Raises `PatternError` where `then` raises.
     """
     known = {member.name: member for agent in agents for member in agent.line}
-    ways = Ways(guards, frozenset([*goes, *known]), author, finish, agents=frozenset(known))
+    ways = Ways(guards, frozenset([*goes, *known]), author, agents=frozenset(known))
 
     def reviewing(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         scene = scene_of(state, config)

@@ -13,7 +13,7 @@ from guardgraph.guards import Guard
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.review import Again, gaps_within, review
 from guardgraph.nodes.scene import Scene, scene_of
-from guardgraph.nodes.ways import Then, Ways
+from guardgraph.nodes.ways import Then, Ways, to_the_end
 from guardgraph.state import Gap, Plan, Result, Subtask, Verdict
 
 __all__ = ("PlanRead", "read_plan", "round_gate", "take_read")
@@ -85,7 +85,9 @@ def take_read(scene: Scene, read: PlanRead, ways: Ways, go: Then) -> Command[Any
         return ways.take(scene, read.update, lambda after: [again.send(after.state)], lost=lost)
     if read.plan is None:
         ending = read.update.get("ending")
-        return ways.end(scene, read.update, ending) if ending else ways.take(scene, read.update, ways.to_the_end)
+        if ending is not None:
+            return ways.end(scene, read.update, ending)
+        return ways.take(scene, read.update, lambda after: to_the_end(after.state, ways.author))
     return ways.take(scene, read.update, go)
 
 

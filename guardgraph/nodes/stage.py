@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,10 +14,9 @@ from guardgraph.nodes.assign import send
 from guardgraph.nodes.gate import gate
 from guardgraph.nodes.pieces import accepted_of
 from guardgraph.nodes.scene import Scene
-from guardgraph.nodes.ways import FinishRoute
-from guardgraph.state import Ending, Gap
+from guardgraph.state import Ending
 
-__all__ = ("Stage", "stage_gate", "unreached")
+__all__ = ("Stage", "stage_gate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +57,5 @@ def stage_gate(
         agents=[stage.agent],
         then=then,
         goes=[following[0].agent.name] if following else [end],
-        finish=unreached(following),
         drafts=not following and end == "guard_exit",
     )
-
-
-def unreached(stages: Sequence[Stage]) -> FinishRoute:
-    """Return the way to the end of a pipeline that is stopped before `stages`: each of them is a gap."""
-
-    def finish(state: Mapping[str, Any]) -> Any:
-        ending = state.get("ending")
-        reason = f"not reached, since the run was stopped: {ending.reason}" if ending else "not reached"
-        by = ending.stopped_by if ending else None
-        gaps = [Gap(subtask=stage.agent.name, agent=stage.agent.name, reason=reason, guard=by) for stage in stages]
-        return Command(update={"gaps": gaps}, goto="conclude")
-
-    return finish

@@ -17,7 +17,6 @@ from guardgraph.nodes.scene import Scene, applied
 from guardgraph.state import Ending, Gap, PatternError, StorageError, Verdict, error_place, error_text
 
 __all__ = (
-    "FinishRoute",
     "Then",
     "Ways",
     "early_stop",
@@ -30,8 +29,6 @@ __all__ = (
 
 Then: TypeAlias = "Callable[[Scene], str | list[Send] | Command[Any]]"
 """Where to go from a gate: a node, what to send, or a `Command` that also updates the state."""
-FinishRoute: TypeAlias = "Callable[[Mapping[str, Any]], str | list[Send] | Command[Any]]"
-"""Where a run goes that ends, by its state."""
 
 _WORK = 2
 """Supersteps of one more attempt: the agent, and the gate behind it."""
@@ -49,8 +46,6 @@ class Ways:
     """The nodes in which work goes on."""
     author: Agent | None = None
     """Who writes the value of the team: it is asked when work has ended."""
-    finish: FinishRoute | None = None
-    """Where a run goes that is stopped here: to the author, unless this says otherwise."""
     agents: frozenset[str] = frozenset()
     """Those of `goes` that are known to be agents: what is sent to them has to be a request."""
 
@@ -100,15 +95,7 @@ class Ways:
     def end(self, scene: Scene, update: Mapping[str, Any], ending: Ending, *, lost: Iterable[Gap] = ()) -> Command[Any]:
         """Return a gate's update, and the way to the end of a run that is stopped."""
         stopped: dict[str, Any] = {**update, "ending": ending, "gaps": [*(update.get("gaps") or ()), *lost]}
-        state = applied(scene.state, stopped)
-        answer = self._read(scene.gate, lambda: self.to_the_end(replace(scene, state=state)), goes=frozenset())
-        if isinstance(answer, Ending):
-            return _joined({**stopped, "ending": answer}, _CONCLUDE)
-        return _joined(stopped, answer)
-
-    def to_the_end(self, scene: Scene) -> Any:
-        """Return where a run goes whose work has ended."""
-        return self.finish(scene.state) if self.finish else to_the_end(scene.state, self.author)
+        return Command(update=stopped, goto=to_the_end(applied(scene.state, stopped), self.author))
 
     @property
     def ends(self) -> frozenset[str]:
@@ -128,10 +115,10 @@ class Ways:
     def _steps_to(self, node: str) -> int:
         return _STEPS.get(node) or (self.closing if node in self.ends else self.steps_of_work)
 
-    def _read(self, gate: str, route: Callable[[], Any], *, goes: frozenset[str] | None = None) -> RouteAnswer | Ending:
+    def _read(self, gate: str, route: Callable[[], Any]) -> RouteAnswer | Ending:
         """Return what a route answers, or what ends the run where that leads nowhere."""
         agents = self.agents.union(_names(self.author))
-        answer = read_answer(_ask(gate, route), goes=self.goes if goes is None else goes, ends=self.ends, agents=agents)
+        answer = read_answer(_ask(gate, route), goes=self.goes, ends=self.ends, agents=agents)
         return Ending(status="failed", reason=f"the route of {gate!r} {answer}") if isinstance(answer, str) else answer
 
 

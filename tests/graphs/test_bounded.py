@@ -329,20 +329,6 @@ def test_a_handoff_that_the_route_follows_leaves_no_gap(*, goes_on: bool, status
     assert (outcome.status, bool(outcome.gaps)) == (status, not goes_on)
 
 
-@pytest.mark.parametrize("answer", ["nobody", None, "a"])
-def test_a_way_to_the_end_that_leads_nowhere_ends_the_run_as_failed(answer: Any) -> None:
-    a = Agent("a", run=lambda request: "said")
-    graph = frame("own", guards=[], begin=lambda state: [send(a, state)], begins_at=["a"])
-    graph.add_node("a", agent_node(a))
-    graph.add_edge("a", "gate")
-    node = gate([Limits(visits=2)], agents=[a], then=again, goes=[], finish=lambda state: answer)
-    graph.add_node("gate", node, destinations=("a", "conclude"))
-
-    outcome = ask_sync(graph.compile())
-
-    assert (outcome.status, outcome.reason.startswith("the route of 'gate' ")) == ("failed", True)
-
-
 def test_a_route_may_not_send_to_the_author_twice() -> None:
     outcome = ask_sync(own(lambda scene: [send(WRITER, scene.state), send(WRITER, scene.state)]))
 

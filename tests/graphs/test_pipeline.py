@@ -68,6 +68,10 @@ def test_a_critical_stage_that_fails_fails_the_run_and_the_later_ones_never_work
 
     assert outcome.status == "failed"
     assert outcome.value == [{"subtask": None, "agent": "a", "value": "counta"}]
+    assert {gap.subtask: gap.reason.partition(":")[0] for gap in outcome.gaps} == {
+        "b": "ValueError",
+        "c": "not reached, since the run was stopped",
+    }
     assert worked == []
 
 
@@ -117,7 +121,7 @@ def test_a_gate_stops_a_stage_before_the_next_one_works() -> None:
 
     assert outcome.status == "failed"
     assert outcome.stopped_by == "short"
-    assert [gap.guard for gap in outcome.gaps] == ["short"]
+    assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == [("b", "short"), ("c", "short")]
 
 
 def test_a_draft_that_is_refused_at_the_exit_is_written_again() -> None:
