@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast, get_args
+from typing import Any, cast, get_args
 
-from langgraph.channels import EphemeralValue
 from langgraph.graph import END, START, StateGraph
 from langgraph.managed import RemainingSteps
 
@@ -54,15 +53,9 @@ def frame(
 
 
 def _channels_of(state: type[Any]) -> type[Any]:
-    """Return the state with what LangGraph keeps for a step alone: `state` itself is data that needs no LangGraph.
-
-    What a run was given is there for its first step, the admission. Otherwise a run that never ended would leave it to
-    the next one on its thread.
-    """
+    """Return the state with what LangGraph counts: `state` itself is data that needs no LangGraph."""
 
     class Channels(state):
-        task: Annotated[Any, EphemeralValue]
-        background: Annotated[Any, EphemeralValue]
         remaining_steps: RemainingSteps
 
     Channels.__name__ = Channels.__qualname__ = state.__name__

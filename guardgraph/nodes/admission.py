@@ -63,7 +63,15 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, ways: Ways) -
         now = here.services.clock() if here else datetime.now(UTC)
         context = [*given, *asked.background]
         position, unable = _position(team, guards, here, now, task)
-        fresh: dict[str, Any] = {"admitted": task, "position": position, "context": context, "round": 1}
+        # What was given is for this run alone: the next one on the thread does not find it any more.
+        fresh: dict[str, Any] = {
+            "task": None,
+            "background": None,
+            "admitted": task,
+            "position": position,
+            "context": context,
+            "round": 1,
+        }
         if state.get("remaining_steps") is not None:
             fresh["remaining_steps"] = state["remaining_steps"]
         fresh["seen"] = asked.seen
@@ -83,7 +91,7 @@ def _unfit(state: Mapping[str, Any], error: BadInput) -> dict[str, Any]:
     messages = state.get("messages") or ()
     seen = [str(message.id) for message in messages if getattr(message, "id", None)]
     gone = dict.fromkeys(("admitted", "plan", "draft", "ending", "outcome"))
-    return {**gone, "context": [], "seen": seen, "unfit": str(error)}
+    return {**gone, "task": None, "background": None, "context": [], "seen": seen, "unfit": str(error)}
 
 
 def _afresh(fresh: Mapping[str, Any], update: Any) -> dict[str, Any]:

@@ -69,7 +69,9 @@ def conclude(guards: Sequence[Guard], *, expected: Sequence[Agent] = ()) -> Call
             raise BadInput(state["unfit"])
         scene = scene_of(state, config)
         update = _judged(scene, guards)
-        update["gaps"] = [*update.get("gaps", ()), *_unreached(applied(state, update), expected)]
+        unreached = _unreached(applied(state, update), expected)
+        if unreached:
+            update["gaps"] = [*update.get("gaps", ()), *unreached]
         took = int((scene.now - scene.position.started).total_seconds() * 1_000_000)
         usage = scene.spent.model_copy(update={"microseconds": max(took, 0)})
         outcome = outcome_of(applied(state, update), usage)

@@ -45,31 +45,28 @@ def asked_in(state: Mapping[str, Any]) -> Asked:
     """
     messages, seen = merge_messages(None, state.get("messages")), set(state.get("seen") or ())
     new = [message for message in messages if message.id not in seen]
-    task: Any = state.get("task")
+    task, asking = state.get("task"), _last_human(new)
     if messages and (task is None or (isinstance(task, str) and not task.strip())):
-        new = new or _unanswered(messages)
-        task = _goal_of(new)
-    pieces = [piece for message in messages for piece in _pieces(message, task, new)] if new else []
+        asking = asking or _unanswered(messages, new)
+        task = _goal_of(asking)
+    pieces = [piece for message in messages for piece in _pieces(message, task, asking)] if new or asking else []
     return Asked(task, pieces, [message.id for message in messages if message.id])
 
 
-def _unanswered(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-    """Return the message that is to be answered again: the last one, if its answer was removed."""
-    if isinstance(messages[-1], HumanMessage):
-        return messages[-1:]
+def _unanswered(messages: Sequence[BaseMessage], new: Sequence[BaseMessage]) -> BaseMessage:
+    """Return the last message of a human, which is not new: it is asked again where nothing answers it any more."""
+    last = _last_human(messages)
+    if last is not None and not any(isinstance(one, AIMessage) for one in messages[messages.index(last) :]):
+        return last
+    if last is None or new:
+        senders = [_sender(message) for message in new or messages]
+        raise BadInput(f"{_NO_GOAL}; the {len(senders)} given are from {_listed(senders)}")
     raise BadInput("nothing was said since the last answer; add a message of a human, or remove the answer")
 
 
-def _goal_of(messages: Sequence[BaseMessage]) -> str:
-    """Return the text of the last message of a human; what of it is no text is named where nothing else was said.
-
-    Raises:
-        BadInput: no human has said anything, or the last message of one is empty.
-    """
-    last = _last_human(messages)
-    if last is None:
-        raise BadInput(f"{_NO_GOAL}; the {len(messages)} given are from {_listed(map(_sender, messages))}")
-    goal = _goal_in(last)
+def _goal_of(asking: BaseMessage) -> str:
+    """Return the text of a message; what of it is no text is named where nothing else was said."""
+    goal = _goal_in(asking)
     if not goal:
         raise BadInput("the last message of a human is empty; say in it what is to be done")
     return goal
@@ -107,13 +104,13 @@ def _goal(task: object) -> object:
     return task.get("goal") if isinstance(task, Mapping) else task
 
 
-def _pieces(message: BaseMessage, task: object, new: Sequence[BaseMessage]) -> list[Piece]:
+def _pieces(message: BaseMessage, task: object, asking: BaseMessage | None) -> list[Piece]:
     """Return a message as context; nothing of one that is empty, as one that only calls tools.
 
     Of the one that asks, only what it holds beside its text.
     """
     text, media = _content(message)
-    asks = message is _last_human(new) and _goal(task) == _goal_in(message)
+    asks = message is asking and _goal(task) == _goal_in(message)
     said = [] if asks else [text]
     if media and (text or not asks):
         said.append(f"(not passed on: {media})")

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from langgraph.types import Command
+from langchain_core.runnables import RunnableConfig
+from langgraph.channels import BinaryOperatorAggregate, LastValue
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.serde.types import TASKS
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, Overwrite, Send
 
 from guardgraph.nodes import Event, accepted_of, outcome_of
 from guardgraph.runs.run import Run
-from guardgraph.state import BadInput, Ending, Gap, Outcome, Result, RunEnded, Usage
+from guardgraph.state import BadInput, Ending, Gap, Outcome, Request, Result, RunEnded, Usage
 
 __all__ = ("asked_reason", "cancelled_outcome", "concluding", "ended_error", "finished_event", "tell")
 
 _LOG = logging.getLogger(__name__)
+_PLACES = {"guard_admission", "conclude"}
+"""The nodes that every graph of guardgraph has."""
+_UNKEPT = object()
 _DONE = {"partial": "done in part", "provisional": "done provisionally"}
 
 
@@ -26,16 +34,50 @@ def asked_reason(reason: object) -> str:
     return reason
 
 
-def concluding(state: Mapping[str, Any], reason: str) -> Command[Any]:
-    """Return what lets the graph of a run that is cancelled in this state conclude it, and do nothing else.
+def concluding(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, reason: str) -> Command[Any] | None:
+    """Return what lets the graph of a run that is cancelled conclude it, and do nothing else; `None` if it cannot.
 
     The guards of its exit judge what becomes the value. What is done, and no gate has reviewed, is no part of that: a
-    guard could have refused it. Its gap tells so. What was done beside an agent that still waits is written with it:
-    LangGraph drops that where a thread's state is updated.
+    guard could have refused it. Its gap tells so. All that was written beside what still waits is written again:
+    LangGraph drops it where a thread's state is updated.
     """
-    done = {key: state[key] for key in ("results", "plans", "draft") if state.get(key)}
+    config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+    if not graph.nodes.keys() >= _PLACES:
+        return None
+    state, saver = graph.get_state(config).values, cast("BaseCheckpointSaver[Any]", graph.checkpointer)
+    head = saver.get_tuple(config)
+    kept = {name: _rewritten(graph.channels.get(name), value) for name, value in state.items()}
+    gaps = [*(state.get("gaps") or ()), *_unreviewed(state, (), reason), *_waiting(state, _sends(head), reason)]
     ending = Ending(status="cancelled", reason=reason)
-    return Command(update={**done, "ending": ending, "gaps": _unreviewed(state, (), reason)}, goto="conclude")
+    written = {name: value for name, value in kept.items() if value is not _UNKEPT}
+    return Command(update={**written, "ending": ending, "gaps": Overwrite(gaps)}, goto="conclude")
+
+
+def _sends(head: CheckpointTuple | None) -> list[Send]:
+    """Return what was to be sent next at a checkpoint, and what was written beside it."""
+    if head is None:
+        return []
+    written = [value for _, name, value in head.pending_writes or () if name == TASKS]
+    return [*(head.checkpoint["channel_values"].get(TASKS) or ()), *written]
+
+
+def _rewritten(channel: object, value: Any) -> Any:
+    """Return what makes a channel hold a value, whatever it has held."""
+    if isinstance(channel, BinaryOperatorAggregate):
+        return Overwrite(value)
+    return value if isinstance(channel, LastValue) else _UNKEPT
+
+
+def _waiting(state: Mapping[str, Any], sends: Iterable[Send], reason: str) -> list[Gap]:
+    """Return a gap for each agent that was sent the task and has not answered; subtasks have gaps of their own."""
+    answered = list((state.get("requests") or {}).values())
+    asked = [(send.node, send.arg.get("request")) for send in sends if isinstance(send.arg, Mapping)]
+    names = [
+        name
+        for name, request in asked
+        if isinstance(request, Request) and request.subtask is None and request not in answered
+    ]
+    return [Gap(subtask=name, agent=name, reason=f"not done, since the run was stopped: {reason}") for name in names]
 
 
 def cancelled_outcome(state: Mapping[str, Any], usage: Usage, reason: str) -> Outcome:

@@ -373,14 +373,14 @@ class Runner:
         position = stored.state.get("position")
         if position is None:
             return None
-        try:
+        try:  # not registered, or a builder that does not work any more: the run has to end all the same
             _, compiled = self._compiled(row.graph, row.arguments)
-        except (
-            Exception
-        ):  # it is not registered, or its builder does not work any more: the run has to end all the same
+        except Exception:
             return None
-        config: RunnableConfig = {"configurable": {"thread_id": row.thread_id}}
-        compiled.update_state(config, concluding(stored.state, reason), as_node="guard_admission")
+        command = concluding(compiled, row.thread_id, reason)
+        if command is None:
+            return None
+        compiled.update_state({"configurable": {"thread_id": row.thread_id}}, command, as_node="guard_admission")
         return self._attempt(row, compiled, None, position, None, {})
 
     def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:

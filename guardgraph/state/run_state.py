@@ -68,6 +68,10 @@ class Assignment(TypedDict, total=False):
 class RunState(TypedDict, total=False):
     """What a team knows while it runs. Lists grow by reducers; everything else has one writer."""
 
+    task: Any
+    """What the next run of the thread is given, until it is admitted."""
+    background: Any
+    """What it is given beside its task, until it is admitted."""
     admitted: Task
     """The task that the team works on: what it was given, once it was admitted."""
     context: list[Piece]

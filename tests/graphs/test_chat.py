@@ -247,13 +247,24 @@ def test_what_a_run_was_given_that_never_ended_is_not_there_in_the_next(
     assert graph.invoke(then, on("1"))["outcome"].value == "answer to count"
 
 
-def test_a_task_that_no_route_has_taken_up_is_not_there_in_the_next_run() -> None:
+def test_a_run_whose_first_route_raised_keeps_what_it_was_given_and_is_resumed() -> None:
     saver = InMemorySaver()
     with pytest.raises(PatternError, match="closed today"):
-        own(begin=closed).compile(checkpointer=saver).invoke({"task": "wait", "background": [RULES]}, on("1"))
-    graph = own().compile(checkpointer=saver)
+        own(begin=closed).compile(checkpointer=saver).invoke({"task": "count", "background": [RULES]}, on("1"))
 
-    assert graph.invoke({"messages": [("user", "count")]}, on("1"))["outcome"].value == "answer to count"
+    said = own().compile(checkpointer=saver).invoke(None, on("1"))["outcome"].value
+    assert said == {"goal": "count", "after": ["house: be brief"]}
+
+
+@pytest.mark.parametrize("given", [HELLO, {"task": "hello", "background": [RULES]}])
+def test_what_was_given_can_be_changed_before_the_run_is_admitted(given: dict[str, Any]) -> None:
+    graph = one().compile(checkpointer=InMemorySaver(), interrupt_before=["guard_admission"])
+    graph.invoke(given, on("1"))
+
+    graph.update_state(on("1"), {"background": [{**RULES, "value": "be kind"}]})
+    said = graph.invoke(None, on("1"))["outcome"].value
+
+    assert said == {"goal": "hello", "after": ["house: be kind"]}
 
 
 def test_after_its_answer_was_removed_a_question_is_answered_again_and_belongs_to_no_other_task() -> None:
@@ -263,8 +274,8 @@ def test_after_its_answer_was_removed_a_question_is_answered_again_and_belongs_t
     told = graph.invoke({"messages": [RemoveMessage(answered.id)]}, on("1"))
     assert told["outcome"].value == "answer to count"
     edited = [RemoveMessage(told["messages"][-1].id), HumanMessage("sum", id=asked.id)]
-    told = graph.invoke({"messages": edited}, on("1"))
-    assert told["outcome"].value == "answer to sum"
+    told = graph.invoke({"messages": [*edited, ("system", "be exact")]}, on("1"))
+    assert told["outcome"].value == {"goal": "sum", "after": ["system: be exact"]}
     removed = [RemoveMessage(told["messages"][-1].id)]
     assert graph.invoke({"messages": removed, "task": "multiply"}, on("1"))["outcome"].value == "answer to multiply"
 

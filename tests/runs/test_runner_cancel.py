@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from langgraph.types import interrupt
+from langgraph.graph import START, StateGraph
+from langgraph.types import Send, interrupt
 
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import frame, pipeline, supervisor
 from guardgraph.guards import Finish, OnTrip, Refuse, View, guard
-from guardgraph.nodes import Agent, Event
+from guardgraph.nodes import Agent, Event, accepted_of, agent_node, send
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.runs.command.exit_code import ExitCode, code_of_error, code_of_run
-from guardgraph.state import BadInput, Plan, Request, RunActive, RunEnded, RunUnfinished, Subtask, UnknownThread
+from guardgraph.state import (
+    BadInput,
+    Outcome,
+    Plan,
+    Request,
+    RunActive,
+    RunEnded,
+    RunState,
+    RunUnfinished,
+    Subtask,
+    Told,
+    UnknownThread,
+)
+from tests.graphs.teams import worker
 
 ORDER = ("first", "second", "third")
 
@@ -219,6 +234,100 @@ def test_without_its_graph_a_run_is_cancelled_but_has_no_value_that_nobody_has_j
         "second": NOT_DONE,
         "third": NOT_DONE,
     }
+
+
+def staged() -> Any:
+    return pipeline([Agent(name, run=lambda request, name=name: name.upper()) for name in ("a", "b", "c")])
+
+
+def planned() -> Any:
+    return beside(lambda: "A", lambda: "B", lambda request: "written")
+
+
+@pytest.mark.parametrize(("build", "names"), [(staged, {"a", "b", "c"}), (planned, {"first", "second"})])
+def test_wherever_a_run_was_left_all_of_it_is_in_the_value_or_a_gap(
+    database_url: str, build: Any, names: set[str]
+) -> None:
+    with Runner(database_url, graphs={"team": build}) as runner:
+        left_after = 0
+        for left_after in range(1, 20):
+            parts = runner.stream("team", "t", thread_id=str(left_after))
+            before = [part for part, _ in zip(parts, range(left_after), strict=False)]
+            parts.close()  # pyright: ignore[reportAttributeAccessIssue]  # a generator
+            stored = runner.status(str(left_after))
+            if stored.status != "running":
+                break
+            accepted = {result.subtask or result.agent for result in accepted_of(stored.state)}
+
+            run = runner.cancel(str(left_after), reason="enough")
+
+            assert run.status == "cancelled", before
+            assert run.outcome is not None
+            told = run.outcome.value or []
+            value = {one["subtask"] or one["agent"] for one in told} if isinstance(told, list) else names  # pyright: ignore
+            gaps = {gap.subtask for gap in run.outcome.gaps}
+            assert accepted <= value, before
+            if stored.state.get("subtasks") or build is staged:
+                assert names <= value | gaps, before
+            assert value or gaps, before
+            assert runner.status(str(left_after)) == run
+    assert left_after > 5
+
+
+def test_what_waits_without_a_subtask_is_a_gap_by_its_name(database_url: str) -> None:
+    def build() -> Any:
+        return supervisor(planner=Agent("planner", run=lambda request: interrupt("which?")), workers=[worker()])
+
+    with Runner(database_url, graphs={"team": build}) as runner:
+        runner.run("team", "t", thread_id="thread")
+        run = runner.cancel("thread", reason="enough")
+
+    assert run.outcome is not None
+    assert [(gap.subtask, gap.reason) for gap in run.outcome.gaps] == [("planner", NOT_DONE)]
+
+
+def test_channels_of_ones_own_that_were_written_beside_what_waits_are_kept(database_url: str) -> None:
+    class Noted(RunState):
+        notes: Annotated[list[str], operator.add]
+        flag: str
+
+    def build() -> Any:
+        asks = Agent("asks", run=lambda request: interrupt("?"))
+        graph = frame(
+            "own",
+            guards=[],
+            begin=lambda state: [send(asks, state), Send("note", state)],
+            begins_at=["asks", "note"],
+            state=Noted,
+        )
+        graph.add_node("asks", agent_node(asks))
+        graph.add_node("note", lambda state: {"notes": ["noted"], "flag": "up"})
+        graph.add_edge(["asks", "note"], "conclude")
+        return graph
+
+    with Runner(database_url, graphs={"team": build}) as runner:
+        runner.run("team", "t", thread_id="thread")
+        run = runner.cancel("thread", reason="enough")
+
+    assert (run.state["notes"], run.state["flag"], run.status) == (["noted"], "up", "cancelled")
+    assert run.outcome is not None
+    assert [gap.subtask for gap in run.outcome.gaps] == ["asks"]
+
+
+def test_a_run_whose_graph_is_another_one_by_now_is_cancelled(database_url: str, world: World) -> None:
+    def another() -> Any:
+        graph = StateGraph(RunState, output_schema=Told)
+        graph.add_node("guard_admission", lambda state: {"outcome": Outcome(status="completed", value=1)})
+        graph.add_edge(START, "guard_admission")
+        return graph
+
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        runner.run("team", "t", thread_id="thread")
+    with Runner(database_url, graphs={"team": another}) as runner:
+        run = runner.cancel("thread")
+
+    assert run.outcome is not None
+    assert (run.status, run.outcome.value) == ("cancelled", None)
 
 
 def test_a_run_that_never_reached_its_first_node_can_be_cancelled(database_url: str, world: World) -> None:
