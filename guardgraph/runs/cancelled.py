@@ -48,6 +48,9 @@ def concluding(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, re
     head = saver.get_tuple(config)
     kept = {name: _rewritten(graph.channels.get(name), value) for name, value in state.items()}
     gaps = [*(state.get("gaps") or ()), *_unreviewed(state, (), reason), *_waiting(state, _sends(head), reason)]
+    planned = {subtask.id for subtask in state.get("subtasks") or ()}
+    if not gaps and planned <= {result.subtask for result in accepted_of(state)}:  # what would have come is not known
+        gaps = [Gap(subtask="run", reason=reason)]
     ending = Ending(status="cancelled", reason=reason)
     written = {name: value for name, value in kept.items() if value is not _UNKEPT}
     return Command(update={**written, "ending": ending, "gaps": Overwrite(gaps)}, goto="conclude")

@@ -32,7 +32,7 @@ def values_of(head: CheckpointTuple) -> dict[str, Any]:
     """
     values: dict[str, Any] = dict(head.checkpoint["channel_values"])
     writes, reducers = head.pending_writes or (), _reducers()
-    ending = {task for task, channel, _ in writes if channel == _END}
+    ending = {task for task, channel, value in writes if channel == _END and value is not None}
     for task, channel, value in writes:
         if channel in reducers and task not in ending:
             reducer = reducers[channel]

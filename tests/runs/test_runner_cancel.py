@@ -7,6 +7,7 @@ import operator
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import Annotated, Any
 
 import pytest
@@ -252,7 +253,7 @@ def test_wherever_a_run_was_left_all_of_it_is_in_the_value_or_a_gap(
         left_after = 0
         for left_after in range(1, 20):
             parts = runner.stream("team", "t", thread_id=str(left_after))
-            before = [part for part, _ in zip(parts, range(left_after), strict=False)]
+            before = list(islice(parts, left_after))
             parts.close()  # pyright: ignore[reportAttributeAccessIssue]  # a generator
             stored = runner.status(str(left_after))
             if stored.status != "running":
