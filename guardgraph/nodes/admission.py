@@ -16,7 +16,7 @@ from guardgraph.nodes.messages import asked_in
 from guardgraph.nodes.scene import scene_of
 from guardgraph.nodes.services import Here, here_of
 from guardgraph.nodes.ways import Ways
-from guardgraph.state import Allowance, BadInput, Piece, Position, Task, new_id
+from guardgraph.state import Allowance, BadInput, Piece, Position, RunState, Task, new_id
 
 __all__ = ("Route", "admission", "task_of")
 
@@ -75,7 +75,8 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, ways: Ways) -
         if state.get("remaining_steps") is not None:
             fresh["remaining_steps"] = state["remaining_steps"]
         fresh["seen"] = asked.seen
-        scene = scene_of(fresh, config)
+        own = {name: value for name, value in state.items() if name not in RunState.__annotations__}
+        scene = scene_of({**own, **fresh}, config)
         judgement = scene.judge([*unable, *guards], "admission", task)
         verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
         ending = judgement.ending(otherwise="failed")

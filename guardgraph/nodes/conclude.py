@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
@@ -18,7 +18,7 @@ from guardgraph.nodes.review import Review, review
 from guardgraph.nodes.scene import Scene, applied, scene_of
 from guardgraph.nodes.services import forget_run
 from guardgraph.nodes.ways import too_few_steps, too_many_visits
-from guardgraph.state import BadInput, Ending, Gap, Outcome, OutcomeStatus, Result, Usage
+from guardgraph.state import BadInput, Ending, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
 
 __all__ = ("conclude", "exit_gate", "open_gaps", "outcome_of")
 
@@ -125,6 +125,9 @@ def _ended(found: Review, before: Ending | None = None) -> dict[str, Any]:
 def _written(state: Mapping[str, Any]) -> Result | None:
     """Return the draft that becomes the value, if there is one that was not refused."""
     draft: Result | None = state.get("draft")
+    if draft is not None and not isinstance(cast("object", draft), Result):
+        what = f"the channel 'draft' holds {draft!r:.80}, which is no `Result`; `agent_node(writes=…)` writes one"
+        raise PatternError(what, node="conclude")
     return draft if draft is not None and draft.has_value and draft.id not in (state.get("refused") or ()) else None
 
 

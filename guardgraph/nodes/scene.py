@@ -37,6 +37,7 @@ class Scene:
     """A gate's view of its team at one moment; read once per gate."""
 
     state: Mapping[str, Any]
+    """The state of the team; `task` is the one that it works on."""
     gate: str
     """The name of the gate's node."""
     position: Position
@@ -104,7 +105,7 @@ def scene_of(state: Mapping[str, Any], config: RunnableConfig | None) -> Scene:
         services.recall(position, (*(state.get("results") or ()), *(state.get("plans") or ()), *_drafts(state)))
     balances = services.ledger.balances(position.work)
     return Scene(
-        state=state,
+        state={**state, "task": state.get("admitted")},
         gate=str(((config or {}).get("metadata") or {}).get("langgraph_node", "gate")),
         position=position,
         services=services,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
@@ -14,7 +16,7 @@ from guardgraph.graphs import frame, pipeline, supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, Limits, Retry, View, guard
 from guardgraph.nodes import Agent, agent_node, gate, send
 from guardgraph.runs import Runner
-from guardgraph.state import PatternError, Plan, Request, Subtask
+from guardgraph.state import PatternError, Plan, Request, RunState, Subtask
 from tests.graphs.teams import WAYS, ask_sync, listed, plan_of, planner, speaker, team, worker
 
 WRITER = Agent("writer", run=lambda request: [item.value for item in request.results])
@@ -388,3 +390,39 @@ def test_a_gate_leaves_the_results_of_other_gates_agents_alone() -> None:
 
     assert [one["value"] for one in listed(outcome)] == ["fine"]
     assert [gap.reason for gap in outcome.gaps] == ["it is dirty"]
+
+
+def test_a_route_is_given_the_task_and_the_channels_of_ones_own() -> None:
+    class Noted(RunState):
+        notes: Annotated[list[str], operator.add]
+
+    seen: list[tuple[str, Any]] = []
+    a = Agent("a", run=lambda request: "said")
+
+    def begin(state: Mapping[str, Any]) -> Any:
+        seen.append((state["task"].goal, [*state.get("notes", ())]))
+        return Command(update={"notes": [state["task"].goal]}, goto=[send(a, state)])
+
+    def then(scene: Any) -> str:
+        seen.append((scene.state["task"].goal, [*scene.state["notes"]]))
+        return "conclude"
+
+    graph = frame("own", guards=[], begin=begin, begins_at=["a"], state=Noted)
+    graph.add_node("a", agent_node(a))
+    graph.add_edge("a", "gate")
+    graph.add_node("gate", gate([], agents=[a], then=then, goes=[]), destinations=("a", "conclude"))
+    compiled, config = graph.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
+
+    for goal in ("one", "two"):
+        assert ask_sync(compiled, goal, config).status == "completed"
+
+    assert seen == [("one", []), ("one", ["one"]), ("two", ["one"]), ("two", ["one", "two"])]
+
+
+def test_a_draft_that_is_no_result_is_told_by_its_channel() -> None:
+    graph = frame("own", guards=[], begin=lambda state: "write", begins_at=["write"])
+    graph.add_node("write", lambda state: {"draft": 1})
+    graph.add_edge("write", "conclude")
+
+    with pytest.raises(PatternError, match="the channel 'draft' holds 1, which is no `Result`"):
+        ask_sync(graph.compile())
