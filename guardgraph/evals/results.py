@@ -13,7 +13,7 @@ from guardgraph.evals.report import Report
 from guardgraph.evals.row import Row
 from guardgraph.evals.score import Score
 from guardgraph.state import BadInput, Outcome
-from guardgraph.state.sql import Codec, engine_of, migrate, reading, writing
+from guardgraph.state.sql import Codec, close_engine, engine_of, migrate, reading, writing
 from guardgraph.state.sql.eval_tables import eval_rows, eval_runs, eval_scores
 from guardgraph.state.sql.faults import place_of
 from guardgraph.state.sql.statements import insert_new
@@ -63,7 +63,7 @@ class Results:
     def close(self) -> None:
         """Close the database, if it was opened here."""
         if self._owns_engine:
-            self._engine.dispose()
+            close_engine(self._engine)
 
     def begin(self, head: RunHead) -> Report:
         """Begin a run, or continue the one of that name; return what is known of it.

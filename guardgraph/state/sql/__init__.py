@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardgraph.state.sql.codec import Codec
-from guardgraph.state.sql.engine import engine_of, reading, writing
+from guardgraph.state.sql.engine import close_engine, engine_of, reading, writing
 from guardgraph.state.sql.exceptions import StoredException
 from guardgraph.state.sql.ledger import SQLLedger
 from guardgraph.state.sql.migrate import migrate
@@ -21,6 +21,7 @@ __all__ = (
     "SQLLedger",
     "SQLSaver",
     "StoredException",
+    "close_engine",
     "engine_of",
     "migrate",
     "reading",

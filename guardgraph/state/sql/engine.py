@@ -15,12 +15,12 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from guardgraph.state.errors import BadInput, MissingExtra, StorageUnavailable
 from guardgraph.state.sql.faults import place_of, storage_faults
 
-__all__ = ("Synchronous", "check_process", "engine_of", "is_forked", "is_sqlite", "reading", "writing")
+__all__ = ("Synchronous", "check_process", "close_engine", "engine_of", "is_forked", "is_sqlite", "reading", "writing")
 
 Synchronous = Literal["FULL", "NORMAL"]
 """How surely SQLite has written a commit to disk before it returns."""
@@ -81,6 +81,17 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
     return _at_home(engine)
 
 
+def close_engine(engine: Engine) -> None:
+    """Close the connections of an engine. One that is in use is closed when it comes back, and each that is made later.
+
+    An agent that nobody waits for any more may still use the engine, and SQLAlchemy would leave its connection open.
+    """
+    is_memory = isinstance(engine.pool, StaticPool)  # whose data is gone with its only connection
+    if not is_memory and not event.contains(engine, "checkin", _close):
+        event.listen(engine, "checkin", _close)
+    engine.dispose()
+
+
 def is_forked(engine: Engine) -> bool:
     """Tell whether `engine` was first used in another process, of which this one is a fork."""
     return _homes.get(engine, os.getpid()) != os.getpid()
@@ -135,6 +146,10 @@ def _alone(engine: Engine, *, only_memory: bool = False) -> Generator[None]:
         lock = _locks.setdefault(engine, RLock())
     with lock:
         yield
+
+
+def _close(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.close()
 
 
 def _at_home(engine: Engine) -> Engine:

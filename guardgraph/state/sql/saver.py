@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine
 
 from guardgraph.state.errors import BadInput
 from guardgraph.state.sql.codec import Codec
-from guardgraph.state.sql.engine import Synchronous, check_process, engine_of, is_forked, reading, writing
+from guardgraph.state.sql.engine import Synchronous, check_process, close_engine, engine_of, is_forked, reading, writing
 from guardgraph.state.sql.faults import storage_faults
 from guardgraph.state.sql.history import load_history
 from guardgraph.state.sql.lanes import Lanes
@@ -99,7 +99,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
             return
         self._lanes.close()
         if self._owns_engine:
-            self.engine.dispose()
+            close_engine(self.engine)
 
     def __enter__(self) -> Self:
         return self

@@ -6,10 +6,11 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, func, insert, select, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, event, func, insert, select, text
 
 from guardgraph.state.errors import (
     BadInput,
@@ -242,3 +243,28 @@ def test_a_reader_sees_one_state_of_the_database(database_url: str) -> None:
 
     assert before == after == []
     engine.dispose()
+
+
+def is_open(connection: Any) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except Exception:
+        return False
+    return True
+
+
+def test_who_still_works_when_a_saver_is_closed_leaves_no_connection_open(database_url: str) -> None:
+    made: list[Any] = []
+    saver = SQLSaver.from_url(database_url)
+    event.listen(saver.engine, "connect", lambda connection, _record: made.append(connection))
+
+    with reading(saver.engine) as working:
+        saver.close()
+        saver.close()
+        assert working.execute(text("SELECT 1")).scalar_one() == 1
+    for _ in range(2):
+        with reading(saver.engine) as later:
+            assert later.execute(text("SELECT 1")).scalar_one() == 1
+
+    assert len(made) >= 2
+    assert not [connection for connection in made if is_open(connection)]
