@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from langgraph.graph import StateGraph
 
-from guardgraph.graphs.frame import frame
-from guardgraph.guards import Depth, Grounding, Guard, Schema, must_be
-from guardgraph.nodes import Agent, Stage, agent_node, asks_again, exit_gate, retried, send, stage_gate
-from guardgraph.state import BadGraph
+from guardgraph.graphs.team import Team
+from guardgraph.guards import Depth, Guard, Schema, check_fields, must_be
+from guardgraph.nodes import Agent, Destination, GateContext
+from guardgraph.state import BadGraph, Ending, Gap
 
-__all__ = ("pipeline",)
+__all__ = ("Stage", "pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a pipeline: an agent, and what its failure means."""
+
+    agent: Agent
+    """Who does it; its `timeout` is the stage's."""
+    critical: bool = True
+    """Whether the run fails with it; an optional stage that fails is skipped, and is a gap."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def pipeline(
@@ -30,44 +44,45 @@ def pipeline(
     `Schema()`; `[]` for none. Raises `BadGraph` for no stages, and for names that are not unique or are reserved.
     """
     must_be("pipeline", "stages", stages, Sequence[Stage | Agent])
-    must_be("pipeline", "guards", guards, Sequence[Any] | None)
-    placed = tuple((Depth(), Schema()) if guards is None else guards)
-    line = [stage if isinstance(stage, Stage) else Stage(stage) for stage in stages]
-    _check(line)
-    first, last = line[0].agent, line[-1].agent
-    graph: Any = frame(
-        name,
-        guards=placed,
-        begin=lambda state: [send(first, state)],
-        begins_at=[first.name],
-        expected=[stage.agent for stage in line],
-    )
-    judged_at_exit = any("exit" in guard.gates for guard in placed)
-    end: Literal["guard_exit", "conclude"] = "guard_exit" if judged_at_exit else "conclude"
-    handoff = "guard_handoff" if any("handoff" in guard.gates for guard in placed) else "collect"
-    grounded = any(isinstance(guard, Grounding) for guard in placed)
-    for number, stage in enumerate(line, 1):
-        gate = f"{handoff}_{stage.agent.name}"
-        for agent in stage.agent.line:
-            graph.add_node(agent.name, agent_node(agent, evidence=grounded))
-            graph.add_edge(agent.name, gate)
-        on = line[number].agent.name if line[number:] else end
-        ways = (*retried([stage.agent], placed, gate="handoff"), on, "conclude")
-        node = stage_gate(placed, stage=stage, following=line[number:], end=end)
-        graph.add_node(gate, node, destinations=tuple(dict.fromkeys(ways)))
-    if judged_at_exit:
-        again = [agent.name for agent in last.line] if asks_again(placed, gate="exit") else []
-        graph.add_node("guard_exit", exit_gate(placed, author=last), destinations=(*again, "conclude"))
-    return graph
-
-
-def _check(stages: Sequence[Stage]) -> None:
     if not stages:
         raise BadGraph("a pipeline needs at least one stage")
-    names = Counter(agent.name for stage in stages for agent in stage.agent.line)
-    twice = sorted(name for name, count in names.items() if count > 1)
-    if twice:
-        raise BadGraph(f"agent names must be unique in a team, these stand twice: {', '.join(map(repr, twice))}")
-    reserved = sorted(n for n in names if n == "conclude" or n.startswith(("guard_", "collect_")))
-    if reserved:
-        raise BadGraph(f"these agent names are taken by the team's own nodes: {', '.join(map(repr, reserved))}")
+    line = [stage if isinstance(stage, Stage) else Stage(stage) for stage in stages]
+    team = Team(
+        name,
+        guards=guards,
+        default=(Depth(), Schema()),
+        begin=partial(_next_stage, following=line),
+        goes=_reachable(line),
+        expected=[stage.agent for stage in line],
+    )
+    for number, stage in enumerate(line, 1):
+        gate, following = f"handoff_{stage.agent.name}", line[number:]
+        then = partial(_after_stage, stage=stage, following=following)
+        team.add_agents([stage.agent], to=gate, drafts=not following)
+        team.add_gate(gate, agents=[stage.agent], then=then, goes=_reachable(following))
+    return team.build()
+
+
+def _reachable(stages: Sequence[Stage]) -> list[Agent]:
+    """Return whom a gate may send to: an optional stage that a guard stops is skipped."""
+    first = next((number for number, stage in enumerate(stages, 1) if stage.critical), len(stages))
+    return [stage.agent for stage in stages[:first]]
+
+
+def _after_stage(gate: GateContext, *, stage: Stage, following: Sequence[Stage]) -> Destination:
+    """Go on to the next stage. Behind the last one, what was accepted last is the draft."""
+    names = {agent.name for agent in stage.agent.line}
+    if stage.critical and not any(result.agent in names for result in gate.accepted):
+        gap: Gap = gate.state["gaps"][-1]
+        reason = f"stage {stage.agent.name!r} is critical and failed: {gap.reason}"
+        return gate.end(Ending(status="failed", stopped_by=gap.guard, reason=reason))
+    return _next_stage(gate, following=following)
+
+
+def _next_stage(gate: GateContext, *, following: Sequence[Stage]) -> Destination:
+    for stage in following:
+        send = gate.send(stage.agent)
+        if stage.critical or gate.allow([send]):
+            return send
+    accepted = gate.accepted
+    return gate.conclude(accepted[-1]) if accepted else gate.conclude()

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
 __all__ = ("Subject", "View")
 
@@ -25,7 +25,8 @@ class View:
     gate: Gate
     """Where it is judged."""
     subject: Any
-    """The task (`admission`), a subtask (`dispatch`), a result (`handoff`), the plan (`round`), the draft (`exit`)."""
+    """The task (`admission`), the plan (`round`), a subtask, or the task where it is sent as a whole (`dispatch`), a
+    result (`handoff`), the draft (`exit`)."""
     now: datetime
     """The time, in UTC."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -45,6 +46,8 @@ class View:
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
+    agent: AgentInfo | None = None
+    """Who is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`); `None` where that is nobody."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
 

@@ -7,7 +7,7 @@ from guardgraph.nodes.abandoned import (
     redirect_calls,
 )
 from guardgraph.nodes.admission import (
-    Route,
+    ADMISSION,
     admission,
     task_of,
 )
@@ -28,11 +28,6 @@ from guardgraph.nodes.apart import (
     outlast,
     run,
     run_coroutine,
-)
-from guardgraph.nodes.assign import (
-    send,
-    send_subtask,
-    worker_pieces,
 )
 from guardgraph.nodes.attempt import (
     Invalid,
@@ -61,22 +56,31 @@ from guardgraph.nodes.call import (
     risk_of,
     schema_tokens,
 )
-from guardgraph.nodes.conclude import (
-    conclude,
-    exit_gate,
-    open_gaps,
-    outcome_of,
+from guardgraph.nodes.checked_write import (
+    checked_write,
+    shown,
 )
-from guardgraph.nodes.dispatch import (
-    Selection,
-    dispatch_gate,
-    nothing_to_send,
-    select,
-    unsettled,
+from guardgraph.nodes.context import (
+    accepted_of,
+    context_of,
+    subtasks_by_id,
+)
+from guardgraph.nodes.destination import (
+    RouteAnswer,
+    read_answer,
+)
+from guardgraph.nodes.early_stop import (
+    early_stop,
+    last_round,
+    too_few_steps,
+    too_many_visits,
 )
 from guardgraph.nodes.event import (
     Event,
     EventKind,
+)
+from guardgraph.nodes.exit_gate import (
+    exit_gate,
 )
 from guardgraph.nodes.flights import (
     Costs,
@@ -85,8 +89,14 @@ from guardgraph.nodes.flights import (
     rivals_of,
 )
 from guardgraph.nodes.gate import (
-    gate,
-    new_results,
+    Decide,
+    gate_node,
+    settled,
+)
+from guardgraph.nodes.gate_context import (
+    Destination,
+    GateContext,
+    Route,
 )
 from guardgraph.nodes.in_flight import (
     InFlight,
@@ -95,6 +105,11 @@ from guardgraph.nodes.in_flight import (
 )
 from guardgraph.nodes.inherited import (
     inherited,
+)
+from guardgraph.nodes.judging import (
+    allowed_sends,
+    judge_send,
+    judge_subject,
 )
 from guardgraph.nodes.messages import (
     Asked,
@@ -106,21 +121,24 @@ from guardgraph.nodes.meter import (
     Booking,
     Meter,
 )
+from guardgraph.nodes.model_agent import (
+    calls_of,
+)
 from guardgraph.nodes.notice import (
     Notice,
     Turn,
 )
-from guardgraph.nodes.pieces import (
-    accepted_of,
-    gap_piece,
-    pieces_of,
-    result_piece,
-    titles_of,
+from guardgraph.nodes.outcome import (
+    collected_value,
+    open_gaps,
+    outcome_of,
+    written_value,
 )
 from guardgraph.nodes.place import (
     place_of,
     role_of,
     until_of,
+    work_until,
 )
 from guardgraph.nodes.prices import (
     Price,
@@ -136,33 +154,12 @@ from guardgraph.nodes.reported import (
     report_of,
     was_cut,
 )
-from guardgraph.nodes.review import (
-    Again,
-    Review,
-    asks_again,
-    gaps_within,
-    request_of,
-    retried,
-    review,
-)
-from guardgraph.nodes.rounds import (
-    PlanRead,
-    read_plan,
-    round_gate,
-    take_read,
-)
-from guardgraph.nodes.route_answer import (
-    RouteAnswer,
-    read_answer,
-)
 from guardgraph.nodes.said import (
     last_text,
 )
-from guardgraph.nodes.scene import (
-    Scene,
-    applied,
-    scene_of,
-    work_until,
+from guardgraph.nodes.sends import (
+    request_for,
+    worker_roster,
 )
 from guardgraph.nodes.services import (
     IDLE_RUNS,
@@ -178,37 +175,31 @@ from guardgraph.nodes.slots import (
     Slots,
     Ticket,
 )
-from guardgraph.nodes.stage import (
-    Stage,
-    stage_gate,
+from guardgraph.nodes.state_update import (
+    StateUpdate,
 )
 from guardgraph.nodes.tab import (
     AllowanceSpent,
     Tab,
 )
+from guardgraph.nodes.team_spec import (
+    EXIT,
+    TeamSpec,
+)
 from guardgraph.nodes.trace_run import (
     TraceRun,
-)
-from guardgraph.nodes.ways import (
-    Then,
-    Ways,
-    early_stop,
-    last_round,
-    note_stop,
-    to_the_end,
-    too_few_steps,
-    too_many_visits,
 )
 from guardgraph.nodes.work import (
     Work,
 )
 
 __all__ = (
+    "ADMISSION",
     "CACHED",
+    "EXIT",
     "IDLE_RUNS",
     "KEY",
     "AbandonScope",
-    "Again",
     "Agent",
     "AgentKind",
     "AllowanceSpent",
@@ -219,50 +210,49 @@ __all__ = (
     "Call",
     "CancelToken",
     "Costs",
+    "Decide",
+    "Destination",
     "Event",
     "EventKind",
     "Flight",
+    "GateContext",
     "Here",
     "InFlight",
     "Invalid",
     "Meter",
     "Notice",
-    "PlanRead",
     "Price",
-    "Review",
     "Risk",
     "Room",
     "Route",
     "RouteAnswer",
-    "Scene",
-    "Selection",
     "Services",
     "Slots",
-    "Stage",
+    "StateUpdate",
     "Tab",
-    "Then",
+    "TeamSpec",
     "Ticket",
     "TimedOut",
     "TraceRun",
     "Turn",
     "UsageReport",
-    "Ways",
     "Work",
     "WorkCancelled",
     "aawait",
     "accepted_of",
     "admission",
     "agent_node",
+    "allowed_sends",
     "answered",
-    "applied",
     "arun",
     "asked_in",
-    "asks_again",
     "body_of",
     "bound_of",
-    "conclude",
+    "calls_of",
+    "checked_write",
+    "collected_value",
+    "context_of",
     "cost_of",
-    "dispatch_gate",
     "early_stop",
     "enter",
     "exit_gate",
@@ -271,63 +261,49 @@ __all__ = (
     "fit",
     "forget_run",
     "gap_of",
-    "gap_piece",
-    "gaps_within",
-    "gate",
+    "gate_node",
     "generations_of",
     "handed_over",
     "held_back",
     "here_of",
     "inherited",
     "input_keys",
+    "judge_send",
+    "judge_subject",
     "last_round",
     "last_text",
     "may_start",
     "messages_of",
     "model_body",
     "names_of",
-    "new_results",
-    "note_stop",
-    "nothing_to_send",
     "open_gaps",
     "outcome_of",
     "outlast",
-    "pieces_of",
     "place_of",
     "price_of",
     "read_answer",
-    "read_plan",
     "redirect_calls",
     "render",
     "report_of",
-    "request_of",
+    "request_for",
     "result_id",
-    "result_piece",
-    "retried",
-    "review",
     "risk_of",
     "rivals_of",
     "role_of",
     "rooms_of",
-    "round_gate",
     "run",
     "run_coroutine",
-    "scene_of",
     "schema_tokens",
-    "select",
-    "send",
-    "send_subtask",
     "services_of",
-    "stage_gate",
-    "take_read",
+    "settled",
+    "shown",
+    "subtasks_by_id",
     "task_of",
-    "titles_of",
-    "to_the_end",
     "too_few_steps",
     "too_many_visits",
-    "unsettled",
     "until_of",
     "was_cut",
     "work_until",
-    "worker_pieces",
+    "worker_roster",
+    "written_value",
 )

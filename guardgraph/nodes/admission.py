@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command, Overwrite, Send
+from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards import Guard, View, narrowed
+from guardgraph.nodes.gate import settled
+from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import asked_in
-from guardgraph.nodes.scene import scene_of
 from guardgraph.nodes.services import Here, here_of
-from guardgraph.nodes.ways import Ways
+from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import Allowance, BadInput, Piece, Position, RunState, Task, new_id
 
-__all__ = ("Route", "admission", "task_of")
+__all__ = ("ADMISSION", "admission", "task_of")
+
+ADMISSION = "guard_admission"
+"""The node in which every run of a team begins."""
 
 _LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed")
 _MAPPINGS = ("requests", "visits")
 _RESERVE = "reserve"
-
-Route = Callable[[Mapping[str, Any]], str | list[Send]]
 
 
 def task_of(asked: object) -> Task:
@@ -45,11 +47,11 @@ def task_of(asked: object) -> Task:
         ) from error
 
 
-def admission(guards: Sequence[Guard], *, team: str, begin: Route, ways: Ways) -> Callable[..., Any]:
+def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callable[..., Any]:
     """Return the node `guard_admission` of a team.
 
     It validates the task, mints the run id, narrows the allowance, resets all that belongs to one run, and asks the
-    guards of `admission`. Then it goes where `begin` says, by the `ways` that there are, or to the end.
+    guards of `admission`. Then it goes where `begin` says, to a node of `goes`, or to the end.
     """
 
     def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
@@ -58,33 +60,36 @@ def admission(guards: Sequence[Guard], *, team: str, begin: Route, ways: Ways) -
             asked = asked_in(state)
             task = task_of(asked.task)
             given = [piece for piece in _background(state.get("background")) if piece not in asked.background]
-        except BadInput as error:  # raised in `conclude`, so that the thread forgets what does not fit
-            return Command(update=_unfit(state, error), goto="conclude")
+        except BadInput as error:  # raised at the exit, so that the thread forgets what does not fit
+            return Command(update=_unfit(state, error), goto=EXIT)
         now = here.services.clock() if here else datetime.now(UTC)
-        context = [*given, *asked.background]
-        position, unable = _position(team, guards, here, now, task)
+        position, unable = _position(team, here, now, task)
         # What was given is for this run alone: the next one on the thread does not find it any more.
         fresh: dict[str, Any] = {
             "task": None,
             "background": None,
             "admitted": task,
             "position": position,
-            "context": context,
+            "context": [*given, *asked.background],
             "round": 1,
+            "seen": asked.seen,
         }
-        if state.get("remaining_steps") is not None:
-            fresh["remaining_steps"] = state["remaining_steps"]
-        fresh["seen"] = asked.seen
+        steps = {name: state[name] for name in ("remaining_steps",) if state.get(name) is not None}
         own = {name: value for name, value in state.items() if name not in RunState.__annotations__}
-        scene = scene_of({**own, **fresh}, config)
-        judgement = scene.judge([*unable, *guards], "admission", task)
-        verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
-        ending = judgement.ending(otherwise="failed")
-        known = {"verdicts": verdicts}
-        way = ways.end(scene, known, ending) if ending else ways.take(scene, known, lambda after: begin(after.state))
+        gate = GateContext(team, ADMISSION, {**own, **steps, **fresh}, config)
+        gate.note(visits={ADMISSION: 1})
+        way = _admitted(gate, begin, goes, unable)
         return Command(update=_afresh(fresh, way.update), goto=way.goto)
 
     return guard_admission
+
+
+def _admitted(gate: GateContext, begin: Route, goes: Collection[str], unable: Sequence[Guard]) -> Command[Any]:
+    """Return where a task leads that was asked: on, or to the end."""
+    judgement = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
+    gate.note(verdicts=[*judgement.alerts, *((judgement.trip,) if judgement.trip else ())])
+    ending = judgement.ending(otherwise="failed")
+    return settled(gate, begin if ending is None else lambda here: here.end(ending), goes=goes)
 
 
 def _unfit(state: Mapping[str, Any], error: BadInput) -> dict[str, Any]:
@@ -117,16 +122,14 @@ def _told(error: ValidationError, whole: str) -> str:
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors())
 
 
-def _position(
-    team: str, guards: Sequence[Guard], here: Here | None, now: datetime, task: Task
-) -> tuple[Position, list[Guard]]:
+def _position(team: TeamSpec, here: Here | None, now: datetime, task: Task) -> tuple[Position, list[Guard]]:
     """Return where the team stands, and guards that trip in place of those that could not narrow its allowance."""
     above = here.position if here else None
     inherited = above.allowance if above else Allowance()
     depth = above.depth if above else 0
     view = View(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
-    for guard in guards:
+    for guard in team.guards:
         limits = narrowed(guard, view)
         if not isinstance(limits, Allowance):
             unable.append(limits)
@@ -137,12 +140,12 @@ def _position(
             reserve = float(getattr(guard, _RESERVE))
         allowance = narrower
     run_id = above.run_id if above else (here.run_id if here and here.run_id else new_id())
-    account = f"{above.account}/{quote(team, safe='')}-{new_id()[:8]}" if above else run_id
+    account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
     position = Position(
         run_id=run_id,
         account=account,
         work=f"{account}/work" if reserve else account,
-        path=above.path if above else (team,),
+        path=above.path if above else (team.name,),
         depth=depth,
         allowance=allowance,
         reserve=reserve,

@@ -17,7 +17,7 @@ from guardgraph.nodes import apart
 from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.attempt import Invalid, answered, failed, handed_over, result_id
 from guardgraph.nodes.body import body_of
-from guardgraph.nodes.pieces import pieces_of
+from guardgraph.nodes.context import context_of
 from guardgraph.nodes.place import place_of, role_of, until_of
 from guardgraph.nodes.services import Services, here_of, services_of
 from guardgraph.nodes.slots import Ticket
@@ -111,7 +111,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _services(self, given: Any, config: RunnableConfig) -> Services:
         if not isinstance(given, Mapping) or "position" not in given or not ("request" in given or "admitted" in given):
-            what = f"agent {self.agent.name!r} was sent what is no request (`send` and `send_subtask` make one)"
+            what = f"agent {self.agent.name!r} was sent what is no request (`GateContext.send` makes one)"
             raise PatternError(what, node=self.agent.name)
         return services_of(here_of(config), _as(Position, given["position"]).run_id)
 
@@ -250,4 +250,4 @@ def _execution() -> str:
 
 def _composed(state: Mapping[str, Any]) -> Request:
     """Return a request made of a team's whole state, for nodes that no gate sends to."""
-    return Request(task=state["admitted"], context=pieces_of(state), round=state.get("round") or 1)
+    return Request(task=state["admitted"], context=context_of(state), round=state.get("round") or 1)

@@ -119,7 +119,7 @@ def _refusal(request: Request) -> list[Piece]:
 def _tell_team(output: dict[str, Any]) -> Outcome:
     outcome: Any = output.get("outcome")
     if outcome is None:
-        raise Invalid("the team ended before its `conclude`: a node leads nowhere, or to one that does not exist")
+        raise Invalid("the team ended before its `guard_exit`: a node leads nowhere, or to one that does not exist")
     return outcome if isinstance(outcome, Outcome) else Outcome.model_validate(outcome)
 
 

@@ -1,4 +1,4 @@
-"""The gate behind agents: their new results are reviewed together; only what is accepted reaches anybody else."""
+"""The node of a gate: it decides, asks its route where to go, and lets nothing go on once something ends the run."""
 
 from __future__ import annotations
 
@@ -6,87 +6,100 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained, GraphInterrupt
+from langgraph.types import Command, Send
 
-from guardgraph.guards import Guard
 from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.review import Review, request_of, review
-from guardgraph.nodes.scene import scene_of
-from guardgraph.nodes.ways import Then, Ways
-from guardgraph.state import Ending, Result
+from guardgraph.nodes.destination import RouteAnswer, read_answer
+from guardgraph.nodes.early_stop import too_few_steps
+from guardgraph.nodes.gate_context import Destination, GateContext, Route
+from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.state import BadInput, Ending, PatternError, StorageError, Verdict, error_place, error_text
 
-__all__ = ("gate", "new_results")
+__all__ = ("Decide", "gate_node", "settled")
+
+Decide = Callable[[GateContext, Sequence[Agent]], Destination | None]
+"""What a gate decides about what has come back; `None` leaves it to the route of the gate."""
 
 
-def gate(
-    guards: Sequence[Guard],
-    *,
-    agents: Sequence[Agent],
-    then: Then,
-    goes: Collection[str],
-    author: Agent | None = None,
-    drafts: bool = False,
+def gate_node(
+    team: TeamSpec, node: str, decide: Decide, *, agents: Sequence[Agent], then: Route, goes: Collection[str]
 ) -> Callable[..., Any]:
-    """Return a node that reviews the new results of `agents` (and of their fallbacks) by the guards of `handoff`.
+    """Return a gate of `team`: it does what `decide` says about `agents`, and where that leaves it open, `then`.
 
-    A refused result is tried again with the reason, as often as its agent and the guard allow, then by its fallback;
-    then it is a gap. Once nothing is left to try, `then` is asked where to go; the state it sees in `Scene.state` is
-    as the review leaves it. It may go to the nodes that `goes` names, to the `author` of the team and to `conclude`;
-    anything else ends the run as failed.
-
+    It may go to the nodes of `goes`, to the author of the team and to its exit; anything else ends the run as failed.
     Before anything goes on it is checked what ends a run: deadline, budget, rounds, visits of this gate (`Limits`), and
-    LangGraph's `recursion_limit`. A run that is stopped goes to the author if anything was accepted, else to
-    `conclude`. Name all these nodes, the agents, and `conclude` as `destinations` of the gate. Where what is accepted
-    are `drafts`, a gate behind this one may have them written again. Raises `PatternError` where `then` raises.
+    LangGraph's `recursion_limit`. What is sent to workers is judged by the guards of `dispatch`. Raises `PatternError`
+    where `then` raises.
     """
-    known = {member.name: member for agent in agents for member in agent.line}
-    ways = Ways(guards, frozenset([*goes, *known]), author, agents=frozenset(known))
 
-    def reviewing(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-        scene = scene_of(state, config)
-        results = [result for result in new_results(state) if result.agent in known]
-        found = review(scene, guards, known, results, gate="handoff")
-        update = _update(found, drafts=drafts)
-        if found.ending is not None:
-            return ways.end(scene, update, found.ending)
-        if found.again:
-            lost = [gap for again in found.again for gap in again.gaps]
-            free = all(again.agent.kind == "function" for again in found.again)
-            sends = [again.send(state) for again in found.again]
-            return ways.take(scene, update, lambda _: sends, lost=lost, free=free)
-        tasks = (result for result in found.refused if result.subtask is None)  # a subtask is not done by who follows
-        handoffs = {result.agent: result.handoff for result in tasks if result.handoff}
-        return ways.take(scene, update, then, stop=_spent(state, results, known), handoffs=handoffs)
+    def gate(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
+        here = GateContext(team, node, state, config)
+        here.note(visits={node: 1})
+        decided = decide(here, agents)
+        return settled(here, (lambda _: decided) if decided is not None else then, goes=goes)
 
-    return reviewing
+    gate.__name__ = node
+    return gate
 
 
-def new_results(state: Mapping[str, Any]) -> list[Result]:
-    """Return the results that no gate has reviewed yet."""
-    seen = {*(state.get("accepted") or ()), *(state.get("refused") or ())}
-    return [result for result in state.get("results") or () if result.id not in seen]
+def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Command[Any]:
+    """Return what a gate writes, and where its route leads, unless something ends the run before."""
+    answer = _read(gate, route, goes)
+    if isinstance(answer, str):
+        gate.note(ending=Ending(status="failed", reason=f"the route of {gate.node!r} {answer}"))
+        return gate.command(EXIT)
+    if answer.nodes == (EXIT,):
+        return gate.command(EXIT)
+    steps = max(map(gate.team.steps_to_end, answer.nodes))
+    is_end = not gate.team.ends.isdisjoint(answer.nodes)
+    stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
+    if stop is not None:
+        return gate.command(gate.stop_as(stop))
+    ways = _allowed(gate, [_way(gate, way) for way in answer.ways])
+    if not ways:
+        return gate.command(gate.end(gate.state.get("ending") or _stopped(gate)))
+    for agent, result in gate.handoffs.items():
+        if not set(result.handoff).isdisjoint(answer.nodes):  # nothing is missing of what others take over
+            gate.withdraw([gap for gap in gate.state["gaps"] if gap.agent == agent])
+    return gate.command(ways)
 
 
-def _spent(state: Mapping[str, Any], results: Sequence[Result], agents: Mapping[str, Agent]) -> Ending | None:
-    """Return what ends a run whose allowance has stopped all that came back, where none of that had a smaller share."""
+def _read(gate: GateContext, route: Route, goes: Collection[str]) -> RouteAnswer | str:
+    """Return what a route answers, or why that leads nowhere."""
+    try:
+        said: object = route(gate)
+    except (GraphInterrupt, GraphDrained, StorageError, PatternError):  # a question, a stop, a fault of the storage
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"the route of {gate.node!r} raised {error_text(error)} ({error_place(error)})"
+        raise PatternError(what, node=gate.node) from error
+    answer = read_answer(gate.team, said, goes=goes)
+    if isinstance(answer, RouteAnswer):
+        try:
+            gate.write(**answer.update)
+        except BadInput as error:
+            return str(error)
+    return answer
 
-    def is_short(result: Result) -> bool:
-        agent, asked = agents.get(result.agent), request_of(state, result)
-        share = asked.subtask.share if asked is not None and asked.subtask is not None else None
-        alone = agent is not None and agent.kind != "team" and agent.share is None and share is None
-        return alone and result.stopped_by == "Budget" and result.error is not None
 
-    if not results or not all(is_short(result) for result in results):
-        return None
-    last = results[-1].error
-    return Ending(status="degraded", stopped_by="Budget", reason=last.message if last else "the allowance is spent")
+def _way(gate: GateContext, way: str | Send) -> str | Send:
+    """Return what sends the task as a whole, where a route has answered the name of an agent."""
+    return gate.send(gate.team.agents[way]) if isinstance(way, str) and way in gate.team.agents else way
 
 
-def _update(found: Review, *, drafts: bool) -> dict[str, Any]:
-    answered = found.refused if drafts else (*found.accepted, *found.refused)
-    return {
-        "accepted": [result.id for result in found.accepted],
-        "refused": [result.id for result in found.refused],
-        "gaps": found.gaps,
-        "verdicts": found.verdicts,
-        "requests": dict.fromkeys(result.id for result in answered),
-    }
+def _allowed(gate: GateContext, ways: Sequence[str | Send]) -> list[str | Send]:
+    """Return the ways without what the guards of `dispatch` stop."""
+    sends = [way for way in ways if isinstance(way, Send)]
+    allowed = {id(send) for send in gate.allow(sends)}
+    ending: Ending | None = gate.state.get("ending")
+    if ending is not None and ending.status == "escalated":
+        return []
+    return [way for way in ways if not isinstance(way, Send) or id(way) in allowed]
+
+
+def _stopped(gate: GateContext) -> Ending:
+    """Return what ends a run of which a guard has stopped all that would go on."""
+    trips: list[Verdict] = [one for one in gate.state.get("verdicts") or () if one.action == "trip"]
+    by, reason = (trips[-1].guard, trips[-1].reason) if trips else ("Limits", "no more subtasks may be sent")
+    return Ending(status="degraded", stopped_by=by, reason=reason)

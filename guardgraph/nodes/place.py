@@ -7,11 +7,10 @@ from time import monotonic
 from urllib.parse import quote
 
 from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.scene import work_until
 from guardgraph.nodes.services import Services
 from guardgraph.state import Allowance, Position, Request, left_of
 
-__all__ = ("place_of", "role_of", "until_of")
+__all__ = ("place_of", "role_of", "until_of", "work_until")
 
 _CONCLUDING = 0.5
 
@@ -38,6 +37,12 @@ def place_of(agent: Agent, request: Request, team: Position, services: Services,
             "reserve": 0,
         }
     )
+
+
+def work_until(team: Position) -> datetime | None:
+    """Return when agents have to be back: a tenth (at most 10 s) before the deadline, so that the team can conclude."""
+    deadline = team.allowance.deadline
+    return None if deadline is None else deadline - min(timedelta(seconds=10), (deadline - team.started) / 10)
 
 
 def role_of(team: Position, agent: str) -> str:

@@ -21,7 +21,7 @@ from guardgraph.state import BadInput, Ending, Gap, Outcome, Request, Result, Ru
 __all__ = ("asked_reason", "cancelled_outcome", "concluding", "ended_error", "finished_event", "tell")
 
 _LOG = logging.getLogger(__name__)
-_PLACES = {"guard_admission", "conclude"}
+_PLACES = {"guard_admission", "guard_exit"}
 """The nodes that every graph of guardgraph has."""
 _UNKEPT = object()
 _DONE = {"partial": "done in part", "provisional": "done provisionally"}
@@ -53,7 +53,7 @@ def concluding(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, re
         gaps = [Gap(subtask="run", reason=reason)]
     ending = Ending(status="cancelled", reason=reason)
     written = {name: value for name, value in kept.items() if value is not _UNKEPT}
-    return Command(update={**written, "ending": ending, "gaps": Overwrite(gaps)}, goto="conclude")
+    return Command(update={**written, "ending": ending, "gaps": Overwrite(gaps)}, goto="guard_exit")
 
 
 def _sends(head: CheckpointTuple | None) -> list[Send]:

@@ -30,7 +30,7 @@ def dead_end(graph: CompiledStateGraph[Any, Any, Any, Any], last: StateSnapshot)
         said = f"node {node!r} went to {route!r}, which does not exist; the nodes are: {nodes}"
         return Gap(subtask="run", agent=node, reason=said)
     ended = _listed(_tasks_at(graph, last.parent_config).values())
-    reason = f"the graph ended without an outcome after {ended}; every way must lead to 'conclude'"
+    reason = f"the graph ended without an outcome after {ended}; every way must lead to 'guard_exit'"
     return Gap(subtask="run", reason=reason)
 
 

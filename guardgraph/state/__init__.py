@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from guardgraph.state.agent_info import (
+    AgentInfo,
+)
 from guardgraph.state.allowance import (
     Allowance,
 )
@@ -124,6 +127,7 @@ __all__ = (
     "MESSAGE_LIST",
     "Action",
     "AgentError",
+    "AgentInfo",
     "Allowance",
     "Amount",
     "Ask",

@@ -90,7 +90,9 @@ def _plain(parts: Sequence[Any]) -> Any:
 
 
 def _updates(parts: Sequence[Any]) -> Any:
-    return next((part["conclude"]["outcome"] for part in reversed(parts) if "conclude" in part), None)
+    return next(
+        (part["guard_exit"]["outcome"] for part in reversed(parts) if "outcome" in (part.get("guard_exit") or ())), None
+    )
 
 
 def _several(parts: Sequence[Any]) -> Any:
@@ -131,7 +133,7 @@ async def _log(graph: Any, given: Any, config: Any) -> Any:
 
 def _last(output: Any) -> Any:
     """Return the outcome from what such a stream ends with: the values, or the update of the last node."""
-    return output.get("outcome") or output.get("conclude", {}).get("outcome")
+    return output.get("outcome") or output.get("guard_exit", {}).get("outcome")
 
 
 def _batch(trial: Trial) -> list[Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
-from guardgraph.graphs import frame, pipeline, supervisor
+from guardgraph.graphs import Stage, frame, pipeline, supervisor
 from guardgraph.guards import Depth, Guard, Schema
-from guardgraph.nodes import Agent, Scene, Stage, agent_node, gate, send
+from guardgraph.nodes import Agent, Scene, agent_node, gate, send
 from guardgraph.state import Plan, Request, Subtask
 
 __all__ = ("PATTERNS", "add_gate")

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from langgraph.graph import StateGraph
 
-from guardgraph.graphs import pipeline, supervisor
+from guardgraph.graphs import Stage, pipeline, supervisor
 from guardgraph.guards import (
     Budget,
     Convergence,
@@ -26,7 +26,7 @@ from guardgraph.guards import (
     Schema,
     guard,
 )
-from guardgraph.nodes import Agent, Stage
+from guardgraph.nodes import Agent
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import Gate, Plan, Request, Subtask
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from guardgraph.graphs import frame, pipeline, supervisor
+from guardgraph.graphs import Stage, frame, pipeline, supervisor
 from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, OnTrip, Refuse, Retry, Schema, View, guard
-from guardgraph.nodes import Agent, Stage, send
+from guardgraph.nodes import Agent, send
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import BadGraph
 from tests.graphs.teams import echo, planner, team, worker

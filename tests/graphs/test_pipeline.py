@@ -7,9 +7,9 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
-from guardgraph.graphs import pipeline
+from guardgraph.graphs import Stage, pipeline
 from guardgraph.guards import Deadline, Guard, Retry, View, guard
-from guardgraph.nodes import Agent, Stage
+from guardgraph.nodes import Agent
 from guardgraph.state import BadGraph, Outcome, Request
 
 

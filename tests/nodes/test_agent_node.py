@@ -118,7 +118,7 @@ async def test_every_way_to_stream_tells_the_outcome_of_ainvoke_and_the_tokens_o
 
     output, said = await STREAMS[way](built())
 
-    found: Outcome = output.get("conclude", output)["outcome"]  # v1 and the log end with the last node's update
+    found: Outcome = output.get("guard_exit", output)["outcome"]  # v1 and the log end with the last node's update
     assert (found.status, found.value, found.gaps) == (plain.status, plain.value, plain.gaps)
     assert found.status == "completed"
     assert found.usage.model_copy(update={"microseconds": 0}) == plain.usage.model_copy(update={"microseconds": 0})

@@ -1,0 +1,1 @@
+"""What gates decide about plans, subtasks and results."""

@@ -1,0 +1,112 @@
+"""The way out: what becomes the value is judged, and the outcome is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END
+from langgraph.types import Command, Send
+
+from guardgraph.nodes.decisions.review import ReviewDecision, review
+from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
+from guardgraph.nodes.gate_context import GateContext
+from guardgraph.nodes.messages import final_update
+from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
+from guardgraph.nodes.services import forget_run
+from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.state import BadInput, Ending, Gap, Result
+
+__all__ = ("exit_gate",)
+
+_REWRITING = 2
+"""Supersteps of one more draft: its agent, and `guard_exit`."""
+
+
+def exit_gate(team: TeamSpec) -> Callable[..., Any]:
+    """Return the node `guard_exit` of a team, in which every run ends.
+
+    The guards of `exit` judge the draft: it goes out, is written again with the reason, or is dropped. Where there is
+    none, they judge the accepted results, which are the value then. Where the run was stopped, each of the agents that
+    the team expects and that has not worked is a gap. Raises `BadInput` for an input that was not admitted, since it
+    does not fit.
+    """
+
+    def guard_exit(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
+        if state.get("unfit"):
+            raise BadInput(state["unfit"])
+        gate = GateContext(team, EXIT, state, config)
+        gate.note(visits={EXIT: 1})
+        again = _judged(gate)
+        if again is not None:
+            return gate.command([again])
+        gate.note(gaps=_unreached(gate))
+        took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
+        outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
+        gate.services.tell("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
+        if gate.position.account == gate.position.run_id:  # the outermost team: the run has ended
+            forget_run(gate.position.run_id)
+        gate.note(**final_update(gate.state, outcome, gate.position))
+        return gate.command(END)
+
+    return guard_exit
+
+
+def _judged(gate: GateContext) -> Send | None:
+    """Judge what becomes the value, as far as no guard was asked yet; return what has a draft written again."""
+    draft = written_value(gate.state) or _failed_draft(gate)
+    if draft is not None and draft.id in (gate.state.get("passed") or ()):
+        return None
+    again = None if draft is None else _judged_draft(gate, draft)
+    if again is None and written_value(gate.state) is None:
+        team = gate.position.path[-1] if gate.position.path else "team"
+        collected = collected_value(gate.state, team)
+        if collected is not None and any("exit" in guard.gates for guard in gate.team.guards):
+            _note(gate, review(gate, [collected], at="exit", agents={}))
+    return again
+
+
+def _failed_draft(gate: GateContext) -> Result | None:
+    """Return a draft without a value, which its agent may try once more."""
+    draft: Result | None = gate.state.get("draft")
+    return draft if draft is not None and gate.asked(draft) is not None else None
+
+
+def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
+    ended: Ending | None = gate.state.get("ending")
+    may_rewrite = ended is None or ended.status == "degraded"
+    agents = {name: gate.team.agents[name] for name in gate.team.drafters} if may_rewrite else {}
+    found = review(gate, [draft], at="exit", agents=agents)
+    gate.note(requests={draft.id: None})
+    _note(gate, found)
+    for again in found.retries:
+        stop = too_few_steps(gate.state, _REWRITING) or too_many_visits(gate.state, gate.team.guards, EXIT)
+        if stop is None:
+            gate.note(draft=None)
+            return gate.send_request(again.agent, again.request)
+        gate.note(gaps=[*again.gaps], ending=stop)
+    return None
+
+
+def _note(gate: GateContext, found: ReviewDecision) -> None:
+    gate.note(
+        verdicts=found.verdicts,
+        passed=[result.id for result in found.accepted],
+        refused=[result.id for result in found.refused],
+        gaps=found.gaps,
+    )
+    before: Ending | None = gate.state.get("ending")
+    if found.ending is not None and (before is None or before.status != "cancelled"):  # who cancels has the last word
+        gate.note(ending=found.ending)
+
+
+def _unreached(gate: GateContext) -> list[Gap]:
+    """Return a gap for each agent that has not worked, since the run was stopped before."""
+    state, ending = gate.state, gate.state.get("ending")
+    if ending is None:
+        return []
+    known = {result.agent for result in state.get("results") or ()} | {gap.subtask for gap in state.get("gaps") or ()}
+    missing = [agent.name for agent in gate.team.expected if known.isdisjoint(m.name for m in agent.line)]
+    reason = f"not reached, since the run was stopped: {ending.reason}"
+    return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]

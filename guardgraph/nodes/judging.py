@@ -1,0 +1,196 @@
+"""How a gate asks the guards of its team: of a subject, and of what it is about to send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from langgraph.types import Send
+
+from guardgraph.guards import Escalate, Guard, Judgement, Reads, View, judge, name_of
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.place import role_of
+from guardgraph.state import (
+    AgentInfo,
+    Allowance,
+    Amount,
+    Ending,
+    Gap,
+    Gate,
+    Request,
+    Result,
+    Subtask,
+    Usage,
+    Verdict,
+    error_text,
+)
+
+if TYPE_CHECKING:
+    from guardgraph.nodes.gate_context import GateContext
+
+__all__ = ("allowed_sends", "judge_send", "judge_subject")
+
+
+def judge_subject(
+    gate: GateContext,
+    at: Gate,
+    subject: Any,
+    guards: Sequence[Guard],
+    *,
+    agent: Agent | None = None,
+    left: Allowance | None = None,
+    expects: Amount | None = None,
+    deeper: int = 0,
+) -> Judgement:
+    """Judge one subject by the guards of `at`, tell the listener of trips and alerts, and return what they say."""
+    placed = [guard for guard in guards if at in guard.gates]
+    if not placed:
+        return Judgement(None, None)
+    position = gate.position
+    view = View(
+        gate=at,
+        subject=subject,
+        now=gate.now,
+        state=gate.state,
+        allowance=gate.allowance,
+        left=gate.unspent if left is None else left,
+        spent=gate.spent,
+        expects=expects,
+        depth=position.depth + deeper,
+        path=position.path,
+        agent=None if agent is None else _info(agent, position.path),
+    )
+    judgement = _judged(placed, view)
+    for verdict in (*judgement.alerts, *((judgement.trip,) if judgement.trip else ())):
+        gate.tell(verdict)
+    return judgement
+
+
+def allowed_sends(gate: GateContext, sends: Iterable[Send]) -> list[Send]:
+    """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allow`."""
+    passed: list[Send] = []
+    for send in sends:
+        judgement = judge_send(gate, send)
+        trip = None if judgement is None else judgement.trip
+        if judgement is None or trip is None:
+            passed.append(send)
+            continue
+        gate.note(gaps=[_gap(gate, send, trip)])
+        if isinstance(judgement.on_trip, Escalate):
+            gate.note(ending=Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason))
+            return []
+    return [send for send in passed if _is_booked(gate, send)]  # only now: a guard that ends the run sends nobody
+
+
+def judge_send(gate: GateContext, send: Send) -> Judgement | None:
+    """Judge by the guards of `dispatch` what a worker would be sent; `None` for what needs no judging.
+
+    What passes is taken off what remains of the allowance.
+    """
+    if send.node not in gate.team.workers or gate.is_judged(send):
+        return None
+    agent, request = gate.team.agents[send.node], _request(send)
+    is_new = request.subtask is not None and request.attempt == 1
+    left = Allowance() if gate.is_free else gate.remaining
+    if not is_new:  # it was counted when it was sent for the first time, or is no subtask
+        left = left.model_copy(update={"subtasks": None})
+    expects = agent.expected or gate.services.costs.expected(role_of(gate.position, agent.name))
+    judgement = judge_subject(
+        gate,
+        "dispatch",
+        request.subtask or request.task,
+        gate.team.guards,
+        agent=agent,
+        left=left,
+        expects=expects,
+        deeper=1,
+    )
+    gate.note(verdicts=[*judgement.alerts, *((judgement.trip,) if judgement.trip else ())])
+    if judgement.trip is None:
+        gate.mark_judged(send, _after(gate.remaining, expects, subtasks=int(is_new)))
+    return judgement
+
+
+def _request(send: Send) -> Request:
+    given = send.arg["request"]
+    return given if isinstance(given, Request) else Request.model_validate(given)
+
+
+def _gap(gate: GateContext, send: Send, trip: Verdict) -> Gap:
+    subtask = _request(send).subtask
+    return Gap(
+        subtask=send.node if subtask is None else subtask.id,
+        agent=send.node,
+        reason=trip.reason,
+        guard=trip.guard,
+        round=gate.round if subtask is None else 1,
+    )
+
+
+def _is_booked(gate: GateContext, send: Send) -> bool:
+    """Book a subtask that is sent for the first time in the whole tree's books; note why it cannot be booked."""
+    if send.node not in gate.team.workers:
+        return True
+    request = _request(send)
+    subtask = request.subtask
+    if subtask is None or request.attempt > 1:
+        return True
+    if subtask.id not in {planned.id for planned in gate.state.get("subtasks") or ()}:
+        gate.note(subtasks=[subtask])  # what is sent is planned: it becomes a result or a gap
+    refusal = _booking(gate, subtask)
+    if refusal is not None:
+        gate.note(gaps=[Gap(subtask=subtask.id, agent=send.node, reason=refusal, guard="Limits")])
+    return refusal is None
+
+
+def _booking(gate: GateContext, subtask: Subtask) -> str | None:
+    if gate.unspent.subtasks is None:
+        return None
+    services, account = gate.services, gate.position.work
+    entry = f"{account}>{subtask.id}"
+    refusal = services.ledger.reserve(entry, account, services.epoch_of(account), Amount(subtasks=1))
+    if refusal is not None:
+        return str(refusal)
+    services.ledger.settle(entry, Usage())
+    return None
+
+
+def _after(left: Allowance, expects: Amount | None, *, subtasks: int) -> Allowance:
+    """Return what is left once this one is let through."""
+    part = expects or Amount()
+    usage = Usage(input_tokens=part.tokens, usd=part.usd if part.usd is not None else 0, calls=part.calls)  # type: ignore[arg-type]
+    rest = left.minus(usage)
+    return rest if rest.subtasks is None else rest.model_copy(update={"subtasks": max(rest.subtasks - subtasks, 0)})
+
+
+def _info(agent: Agent, path: tuple[str, ...]) -> AgentInfo:
+    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name))
+
+
+def _judged(guards: Sequence[Guard], view: View) -> Judgement:
+    """Ask the guards one after the other, each with the sources that it reads itself; the first trip ends it."""
+    alerts: list[Verdict] = []
+    for guard in guards:
+        if isinstance(view.subject, Result) and isinstance(guard, Reads):
+            try:
+                said = judge([guard], replace(view, sources=_sources(guard, view.subject)))
+            except (Exception, SystemExit) as error:  # what cannot be read must not let pass
+                reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
+                said = Judgement(view.verdict(guard, trips=True, reason=reason), guard.on_trip)
+        else:
+            said = judge([guard], view)
+        alerts.extend(said.alerts)
+        if said.trip is not None:
+            return Judgement(said.trip, said.on_trip, tuple(alerts))
+    return Judgement(None, None, tuple(alerts))
+
+
+def _sources(reader: Reads, result: Result) -> Mapping[str, str]:
+    """Read, for a guard that judges by them, the sources that a result names."""
+    found: dict[str, str] = {}
+    for evidence in result.evidence:
+        text = None if evidence.source in found else reader.read(evidence)
+        if text is not None:
+            found[evidence.source] = text
+    return found

@@ -1,0 +1,138 @@
+"""The outcome of a run: the best there is, what is missing, and what stopped it. Pure: no clock, no ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from guardgraph.nodes.attempt import gap_of
+from guardgraph.nodes.context import accepted_of, subtasks_by_id
+from guardgraph.state import Ending, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
+
+__all__ = ("collected_value", "open_gaps", "outcome_of", "written_value")
+
+_COLLECTED = "conclude/results"
+"""The id under which the accepted results are judged as the value."""
+
+
+def written_value(state: Mapping[str, Any]) -> Result | None:
+    """Return the draft that becomes the value, if there is one that was not refused."""
+    draft: Result | None = state.get("draft")
+    if draft is not None and not isinstance(cast("object", draft), Result):
+        what = f"the channel 'draft' holds {draft!r:.80}, which is no `Result`; `agent_node(writes=…)` writes one"
+        raise PatternError(what, node="guard_exit")
+    return draft if draft is not None and draft.has_value and draft.id not in (state.get("refused") or ()) else None
+
+
+def collected_value(state: Mapping[str, Any], team: str) -> Result | None:
+    """Return the accepted results as one: they are the value of a team that has written none."""
+    accepted = accepted_of(state)
+    if not accepted:
+        return None
+    return Result(
+        id=_COLLECTED,
+        agent=team,
+        subtask="result",
+        value=_results(accepted),
+        evidence=_evidence(None, accepted),
+        confidence=_confidence(accepted),
+        round=state.get("round") or 1,
+    )
+
+
+def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
+    """Return the best there is, what is missing, and what stopped it."""
+    draft, written = state.get("draft"), written_value(state)
+    accepted: list[Result] = [] if _COLLECTED in (state.get("refused") or ()) else accepted_of(state)
+    ending: Ending | None = state.get("ending")
+    gaps = _all_gaps(state)
+    own = {gap.agent for gap in gaps if not gap.path}
+    if draft is not None and draft.status != "ok" and draft.agent not in own:
+        gaps.extend(gap for gap in draft.gaps or [gap_of(draft)] if gap not in gaps)
+    if draft is None and ending is None and not accepted and not gaps:
+        gaps.append(_nothing(state.get("plans") or ()))
+    missing = bool(gaps) or ending is not None or (bool(accepted) and written is None and draft is not None)
+    status: OutcomeStatus = "completed" if not missing else "degraded"
+    if ending is not None and ending.status != "degraded":
+        status = ending.status
+    elif missing and written is None and not accepted:
+        status = "failed"
+    stopped_by, reason = _stop(ending, gaps)
+    return Outcome(
+        status=status,
+        value=_results(accepted) if written is None else written.value,
+        evidence=_evidence(written, accepted),
+        confidence=_confidence(accepted if written is None else [written]),
+        gaps=tuple(gaps),
+        stopped_by=stopped_by,
+        reason=reason,
+        usage=usage,
+    )
+
+
+def _nothing(plans: Sequence[Result]) -> Gap:
+    """Return the gap of a run in which nobody has answered anything."""
+    if not plans:
+        return Gap(subtask="result", reason="nobody has answered")
+    return Gap(subtask="plan", agent=plans[-1].agent, reason="the plan is empty, so nobody has worked")
+
+
+def _results(accepted: Sequence[Result]) -> Any:
+    """Return accepted results as the value of a team that could not write its own; `None` if there are none."""
+    return [{"subtask": r.subtask, "agent": r.agent, "value": r.value} for r in accepted] or None
+
+
+def _evidence(draft: Result | None, accepted: Sequence[Result]) -> tuple[Any, ...]:
+    if draft is not None and draft.evidence:
+        return draft.evidence
+    return tuple(dict.fromkeys(evidence for result in accepted for evidence in result.evidence))
+
+
+def _confidence(results: Sequence[Result]) -> float | None:
+    return min((result.confidence for result in results if result.confidence is not None), default=None)
+
+
+def _all_gaps(state: Mapping[str, Any]) -> list[Gap]:
+    """Return what is missing, and a gap for every subtask of which nothing else tells."""
+    planned, gaps, closed = subtasks_by_id(state), open_gaps(state), _closed(state)
+    told = {gap.owner for gap in gaps} | {result.subtask for result in accepted_of(state)} | closed
+    ending: Ending | None = state.get("ending")
+    reason = f"not done, since the run was stopped: {ending.reason}" if ending is not None else "nobody has done it"
+    by = ending.stopped_by if ending is not None else None
+    return [*gaps, *(Gap(subtask=id_, reason=reason, guard=by) for id_ in planned if id_ not in told)]
+
+
+def open_gaps(state: Mapping[str, Any]) -> list[Gap]:
+    """Return what is missing so far.
+
+    A gap is closed by an accepted and whole result of its subtask, or of a later one that replaces it. Where an agent
+    has worked on the task itself, its gap is closed by such a result of a later round.
+    """
+    closed = _closed(state)
+    whole = [result for result in accepted_of(state) if result.status == "ok" and result.subtask is None]
+    later = {result.agent: result.round for result in whole}
+    return [
+        gap
+        for gap in state.get("gaps") or ()
+        if gap.owner not in closed and (gap.path or gap.subtask != gap.agent or later.get(gap.subtask, 0) <= gap.round)
+    ]
+
+
+def _closed(state: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the subtasks that are done, and of all that these replace, however far back."""
+    planned, closed = subtasks_by_id(state), set[str]()
+    coming = [r.subtask for r in accepted_of(state) if r.status == "ok" and r.subtask in planned]
+    while coming:
+        id_ = coming.pop()
+        if id_ not in closed:
+            closed.add(id_)
+            coming.extend(planned[id_].replaces if id_ in planned else ())
+    return closed
+
+
+def _stop(ending: Ending | None, gaps: Sequence[Gap]) -> tuple[str | None, str]:
+    """Return the guard that ended the run, or stopped the first of what is missing, and why."""
+    if ending is not None:
+        return ending.stopped_by, ending.reason
+    first = next((gap for gap in gaps if gap.guard), None)
+    return (None, "") if first is None else (first.guard, first.reason)

@@ -1,0 +1,58 @@
+"""What the gates of a team know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from guardgraph.guards import Guard
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.state_update import Channel
+from guardgraph.state import Piece
+
+__all__ = ("EXIT", "TeamSpec")
+
+EXIT = "guard_exit"
+"""The node in which every run of a team ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamSpec:
+    """A team as its builder has put it together."""
+
+    name: str
+    guards: tuple[Guard, ...]
+    channels: Mapping[str, Channel]
+    """The channels of its state, with their reducers."""
+    agents: Mapping[str, Agent] = field(default_factory=dict[str, Agent])
+    """Its agents by name, fallbacks included."""
+    workers: frozenset[str] = frozenset()
+    """The names of those to whom work is delegated: the guards of `dispatch` judge what is sent to them."""
+    drafters: frozenset[str] = frozenset()
+    """The names of those who write a draft again that a guard of `exit` gives back."""
+    context: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict[str, tuple[Piece, ...]])
+    """What an agent is told beside what it is sent."""
+    author: Agent | None = None
+    """Who writes the value of the team: it is asked once work has ended."""
+    expected: tuple[Agent, ...] = ()
+    """The agents without whom the work is not whole."""
+    nodes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The nodes of its gates, by the name of the gate."""
+    steps: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Supersteps from each node to the next gate, both included."""
+
+    @property
+    def ends(self) -> frozenset[str]:
+        """The nodes in which a run ends: no work goes on in them."""
+        return frozenset([EXIT, *(member.name for member in (self.author.line if self.author else ()))])
+
+    @property
+    def closing(self) -> int:
+        """Supersteps from a gate to the end: the author, if there is one, and `guard_exit`."""
+        return 1 if self.author is None else 2
+
+    def steps_to_end(self, node: str) -> int:
+        """Return the supersteps of work that goes on in `node`, and of the way to the end behind it."""
+        if node in self.ends:
+            return 1 if node == EXIT else self.closing
+        return self.steps.get(node, 2) + self.closing
