@@ -116,6 +116,7 @@ class Team:
         must_be(self.name, "agents", agents, Sequence[Agent])
         if channel not in _CHANNELS:
             raise BadGraph(f"`channel` must be one of {', '.join(_CHANNELS)}, got {channel!r}")
+        self._check_unique([*agents])
         self._members.extend(_Member(agent, to, channel, tuple(context), drafts) for agent in agents)
         return self
 
@@ -259,11 +260,7 @@ class Team:
 
     def _check(self) -> None:
         """Raise `BadGraph` for what does not fit together."""
-        heads = [*(member.agent for member in self._members), *([self._author] if self._author else [])]
-        names = Counter([*(agent.name for head in heads for agent in head.line), *self._own])
-        twice = sorted(name for name, count in names.items() if count > 1)
-        if twice:
-            raise BadGraph(f"agent names must be unique in a team, these stand twice: {_listed(twice)}")
+        names = self._check_unique()
         reserved = sorted(name for name in names if name.startswith("guard_") or name in (START, END, *self._places))
         if reserved:
             raise BadGraph(f"these agent names are taken by the team's own nodes: {_listed(reserved)}")
@@ -279,6 +276,15 @@ class Team:
                 self._check_known(where, one, names, gates)
         if callable(self._begin) and iscoroutinefunction(self._begin):
             raise BadGraph("`begin` must be a plain function that is not async")
+
+    def _check_unique(self, more: Sequence[Agent] = ()) -> Collection[str]:
+        """Return the names of all agents and nodes. Raises `BadGraph` where one stands twice."""
+        heads = [*(member.agent for member in self._members), *more, *([self._author] if self._author else [])]
+        names = Counter([*(agent.name for head in heads for agent in head.line), *self._own])
+        twice = sorted(name for name, count in names.items() if count > 1)
+        if twice:
+            raise BadGraph(f"agent names must be unique in a team, these stand twice: {_listed(twice)}")
+        return names
 
     def _check_known(self, where: str, one: str | Agent, names: Collection[str], gates: str) -> None:
         if isinstance(cast("object", one), Agent):
