@@ -58,5 +58,5 @@ def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
         hint = "call it, or register it under a name" if callable(graph) else "a builder must return a StateGraph"
         raise BadGraph(f"graph {name!r} is no StateGraph but of type {type(graph).__name__}; {hint}")
     if graph.output_schema is not Told:
-        raise BadGraph(f"graph {name!r} tells no outcome; make it with a pattern or with `guardgraph.graphs.frame`")
+        raise BadGraph(f"graph {name!r} tells no outcome; make it with a pattern or with `guardgraph.graphs.Team`")
     return graph

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -28,10 +28,11 @@ from guardgraph.runs.attempt import Attempt, services_of
 from guardgraph.runs.call_config import asked_config, asked_store, thread_in
 from guardgraph.runs.cancelled import asked_reason, concluding, ended_error, finished_event, tell
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
+from guardgraph.runs.former_nodes import with_former_nodes
 from guardgraph.runs.merging import merge_update
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
-from guardgraph.runs.resumption import check_going_on, check_resumption
+from guardgraph.runs.resumption import check_going_on, check_nodes, check_resumption, next_nodes
 from guardgraph.runs.run import Listed, Run, RunStatus
 from guardgraph.runs.updating import asked_values
 from guardgraph.runs.working import awork, work
@@ -342,7 +343,8 @@ class Runner:
         check_resumption(stored, answers, add)
         if row.status is not None:
             return stored
-        _, compiled = self._compiled(row.graph, row.arguments)
+        _, compiled = self._compiled(row.graph, row.arguments, next_nodes(head))
+        check_nodes(head, compiled, thread_id)
         if add is not None:
             self._records.add(row, add, self.clock())
         if stored.waiting and not answers and not _may_go_on(compiled, row.thread_id):
@@ -361,7 +363,8 @@ class Runner:
         stored = self._records.stored(row, head)
         if row.status is not None:
             raise ended_error(stored, "update")
-        _, compiled = self._compiled(row.graph, row.arguments)
+        _, compiled = self._compiled(row.graph, row.arguments, next_nodes(head))
+        check_nodes(head, compiled, thread_id)
         asked, position = asked_values(values, compiled), stored.state.get("position")
         if position is None:
             raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it")
@@ -383,8 +386,11 @@ class Runner:
         compiled.update_state({"configurable": {"thread_id": row.thread_id}}, command, as_node="guard_admission")
         return self._attempt(row, compiled, None, position, None, {})
 
-    def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
+    def _compiled(
+        self, graph: Any, arguments: Mapping[str, Any], left_at: Iterable[str] = ()
+    ) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
         name, built = named_graph(graph, arguments, self.graphs)
+        built = with_former_nodes(built, left_at)
         saver = self.saver.with_types(*types_of_graph(built))
         return name, built.compile(checkpointer=saver, store=self.store, name=name)
 

@@ -197,14 +197,14 @@ class Unserializable(StorageError, TypeError):
 
 
 class MigrationNeeded(StorageError, RuntimeError):
-    """The database belongs to another version of guardgraph than this one."""
+    """What is stored belongs to another version: of guardgraph, or of the graph that has left a run unfinished."""
 
-    def __init__(self, *, url: str, found: str, known: str) -> None:
+    def __init__(
+        self, message: str, *, thread_id: str | None = None, url: str = "", found: str = "", known: str = ""
+    ) -> None:
+        """`found` is the revision (or the node) that is stored, `known` those that there are."""
         self.url, self.found, self.known = url, found, known
-        super().__init__(
-            f"{url} has schema revision {found!r}, this guardgraph knows up to {known!r}; "
-            "upgrade guardgraph, or open another database"
-        )
+        super().__init__(message, thread_id=thread_id)
 
 
 def _remade(kind: type[GuardgraphError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> GuardgraphError:

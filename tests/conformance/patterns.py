@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langgraph.graph import StateGraph
 
-from guardgraph.graphs import Stage, frame, pipeline, supervisor
-from guardgraph.guards import Depth, Guard, Schema
-from guardgraph.nodes import Agent, Scene, agent_node, gate, send
+from guardgraph.graphs import Stage, Team, pipeline, supervisor
+from guardgraph.guards import Depth, Schema
+from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Request, Subtask
 
-__all__ = ("PATTERNS", "add_gate")
+__all__ = ("PATTERNS",)
 
 _Graph = StateGraph[Any, Any, Any, Any]
 
@@ -45,32 +45,11 @@ def a_pipeline(agent: Agent) -> _Graph:
 
 
 def an_own_pattern(agent: Agent) -> _Graph:
-    guards = [Depth(), Schema()]
-    writer = Agent("writer", run=_gather)
-    helper = _helper()
-
-    def after(scene: Scene) -> Any:
-        return [send(writer, scene.state)]
-
-    graph = frame(
-        "own",
-        guards=guards,
-        begin=lambda state: [send(helper, state), send(agent, state)],
-        begins_at=["helper", agent.name],
-        author=writer,
-    )
-    for member in (helper, agent):
-        graph.add_node(member.name, agent_node(member))
-        graph.add_edge(member.name, "guard_handoff")
-    add_gate(graph, guards, agents=[helper, agent], then=after, author=writer)
-    return graph
-
-
-def add_gate(graph: _Graph, guards: Sequence[Guard], *, agents: Sequence[Agent], then: Any, author: Agent) -> None:
-    """Add the gate behind `agents`; `then` may go to them, to the author and to the end."""
-    names = [member.name for agent in (*agents, author) for member in agent.line]
-    node = gate(guards, agents=agents, then=then, goes=[], author=author)
-    graph.add_node("guard_handoff", node, destinations=(*names, "conclude"))
+    helper, writer = _helper(), Agent("writer", run=_gather)
+    team = Team("own", guards=[Depth(), Schema()], begin=[helper, agent], author=writer)
+    team.add_agents([helper, agent], to="handoff")
+    team.add_gate("handoff", agents=[helper, agent], then=lambda gate: gate.conclude())
+    return team.build()
 
 
 def a_nested_supervisor(agent: Agent) -> _Graph:

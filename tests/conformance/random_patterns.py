@@ -1,29 +1,33 @@
-"""Random patterns of a user's own: agents, and a gate whose `then` does what random says, also what it must not."""
+"""Random patterns of a user's own: agents, gates, and routes that do what random says, also what they must not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import add
 from random import Random
 from threading import Lock
-from typing import Any
+from typing import Annotated, Any, cast
 
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Command, Send
+from langgraph.types import Command, Overwrite, Send
 
-from guardgraph.graphs import frame, supervisor
-from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, Schema
-from guardgraph.nodes import Agent, Scene, agent_node, send
-from guardgraph.nodes.assign import send_subtask
-from guardgraph.state import Plan, Request, Subtask
-from tests.conformance.patterns import add_gate
+from guardgraph.graphs import Team, supervisor
+from guardgraph.guards import Budget, Convergence, Deadline, Depth, Escalate, Finish, Guard, Limits, Retry, Schema, guard
+from guardgraph.nodes import Agent, GateContext
+from guardgraph.state import Plan, Request, Result, RunState, Subtask
 
 __all__ = ("RandomPattern", "random_pattern")
 
 _Graph = StateGraph[Any, Any, Any, Any]
-_Then = Callable[[Scene], Any]
-RESTARTS = ("guard_admission", "conclude and send")
-"""Routes after which what was answered does not stand in the state."""
+_Route = Callable[[GateContext], Any]
+
+
+class Extended(RunState, total=False):
+    """The shared state, with channels of a user's own."""
+
+    notes: Annotated[list[str], add]
+    counted: int
 
 
 @dataclass(slots=True)
@@ -34,8 +38,14 @@ class RandomPattern:
     config: dict[str, Any]
     answered: list[str] = field(default_factory=list[str])
     """Every value that an agent has answered."""
+    failed: set[str] = field(default_factory=set[str])
+    """The agents that have worked and always fail, without a fallback."""
+    subtasks: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Ids and goals of the subtasks that agents have worked on."""
+    most: int | None = None
+    """How many subtasks `Limits` allow."""
     routes: list[str] = field(default_factory=list[str])
-    """What `then` does, visit by visit; the last goes on for ever."""
+    """What routes do, visit by visit; the last goes on for ever."""
     is_steady: bool = True
     is_given_up: bool = False
     """Ends what loops for ever, once nobody waits for it."""
@@ -43,17 +53,12 @@ class RandomPattern:
     @property
     def raises(self) -> bool:
         """Whether a route raises, so that the run may end in a `PatternError`."""
-        return "raises" in self.routes
-
-    @property
-    def restarts(self) -> bool:
-        """Whether the state of the run is reset."""
-        return bool(set(RESTARTS) & set(self.routes))
+        return any(route in RAISING for route in self.routes)
 
 
 def random_pattern(random: Random) -> RandomPattern:
-    """Return a pattern whose agents, routes and guards `random` chooses."""
-    limit = random.choice([None, None, 60, 25])
+    """Return a pattern whose agents, gates, routes and guards `random` chooses."""
+    limit = random.choice([None, None, 60, 25, random.randint(4, 20)])
     pattern = RandomPattern(StateGraph(dict), {} if limit is None else {"recursion_limit": limit})
     pattern.graph = _own(random, pattern)
     if random.random() < 0.25:
@@ -70,109 +75,304 @@ def _above(inner: _Graph) -> _Graph:
 
 def _own(random: Random, pattern: RandomPattern) -> _Graph:
     agents = [_agent(random, f"agent{number}", pattern) for number in range(random.randint(1, 3))]
-    writer = Agent("writer", run=lambda request: sorted(str(piece.value) for piece in request.results))
+    writer = Agent(
+        "writer",
+        run=lambda request: sorted(str(piece.value) for piece in request.results),
+        attempts=random.choice([1, 2]),
+    )
     routes = _routes(agents, writer)
     hostile, fair = [name for name in routes if name not in _FAIR], list(_FAIR)
     pattern.routes = [random.choice(fair) for _ in range(random.randint(0, 3))]
     pattern.routes.append(random.choice(hostile if random.random() < 0.6 else fair))
     script = [routes[name] for name in pattern.routes]
-    guards = _guards(random, pattern)
     first = agents[: random.randint(1, len(agents))]
+    gates = ["handoff", *random.sample(["handoff_second", "dispatch", "dispatch_second"], random.choice([0, 0, 1]))]
 
-    def then(scene: Scene) -> Any:
+    def then(gate: GateContext) -> Any:
         if pattern.is_given_up:
             raise TimeoutError("nobody waits for it any more")
-        visits = len(scene.state.get("accepted") or ()) + len(scene.state.get("refused") or ())
-        return script[min(max(visits - len(first), 0), len(script) - 1)](scene)
+        visits = sum(gate.state["visits"].get(f"guard_{name}", 0) for name in gates)
+        return script[min(max(visits - 1, 0), len(script) - 1)](gate)
 
-    graph = frame(
+    begin: Any = first
+    if random.random() < 0.2:
+        begin = then
+    elif random.random() < 0.3:
+        begin = _begins(first)
+    team = Team(
         "own",
-        guards=guards,
-        begin=lambda state: [send(agent, state) for agent in first],
-        begins_at=[agent.name for agent in first],
-        author=writer,
+        guards=_guards(random, pattern),
+        begin=begin,
+        goes=[] if begin is first else [*gates, *agents, "note"],
+        author=random.choice([writer, writer, None]) if begin is first and "writer" not in " ".join(pattern.routes) else writer,
+        expected=random.choice([[], first]),
+        concurrency=random.choice([None, None, 1]),
+        state=Extended,
     )
     for agent in agents:
-        graph.add_node(agent.name, agent_node(agent))
-        graph.add_edge(agent.name, "guard_handoff")
-    add_gate(graph, guards, agents=agents, then=then, author=writer)
-    return graph
+        team.add_agents([agent], to=random.choice(gates), drafts=random.random() < 0.3)
+    for name in gates:
+        team.add_gate(name, agents=agents, then=then, goes=[*gates, "note"])
+    team.add_node("note", _note, to=random.choice([*gates, agents[0]]))
+    return team.build()
 
 
-_FAIR = ("writer", "again", "all", "a subtask", "conclude", "twice")
+def _begins(agents: list[Agent]) -> _Route:
+    return lambda gate: Command(update={"counted": 1}, goto=[gate.send(agent) for agent in agents])
 
 
-def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Then]:
-    """Return what `then` may do, by name."""
+def _note(state: Any) -> dict[str, Any]:
+    return {"notes": ["noted"]}
+
+
+_FAIR = (
+    "writer",
+    "again",
+    "all",
+    "a subtask",
+    "an agent's name",
+    "conclude",
+    "conclude by a draft",
+    "twice",
+    "the next round",
+    "stop",
+    "own channels",
+    "allowed",
+    "feedback",
+)
+RAISING = frozenset(
+    {
+        "raises",
+        "raises what exits",
+        "writes an ending",
+        "writes the round",
+        "writes an unknown channel",
+        "writes results that are none",
+        "writes over gaps",
+        "writes over results",
+        "writes what its reducer refuses",
+        "stops oddly",
+        "stops for no reason",
+        "a draft that is none",
+        "sends nobody",
+        "sends a subtask that is none",
+        "sends an odd attempt",
+        "writes to the state",
+    }
+)
+"""Routes that raise."""
+
+
+def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
+    """Return what a route may do, by name."""
     first, last = agents[0], agents[-1]
+    stranger = Agent("stranger", run=lambda request: "who?")
 
-    def raises(scene: Scene) -> Any:
+    def raises(gate: GateContext) -> Any:
         raise KeyError("no such thing")
 
-    def numbered(scene: Scene) -> Subtask:
-        return Subtask(id=f"s{len(scene.state.get('results') or ())}", goal="go on")
+    def exits(gate: GateContext) -> Any:
+        raise SystemExit(3)
 
-    return {
-        "writer": lambda scene: [send(writer, scene.state)],
-        "again": lambda scene: [send(first, scene.state)],
-        "twice": lambda scene: [send(last, scene.state), send(last, scene.state)],
-        "all": lambda scene: [send(agent, scene.state) for agent in agents],
-        "a subtask": lambda scene: [send_subtask(last, numbered(scene), scene.state)],
-        "conclude": lambda scene: "conclude",
-        "an agent's name": lambda scene: first.name,
-        "itself": lambda scene: "guard_handoff",
-        "guard_admission": lambda scene: "guard_admission",
-        "nothing": lambda scene: None,
-        "a number": lambda scene: 7,
-        "an empty list": lambda scene: [],
-        "a list of None": lambda scene: [None],
-        "nowhere": lambda scene: "nowhere",
-        "the end": lambda scene: END,
-        "sends nowhere": lambda scene: [Send("nowhere", {"task": 1})],
-        "sends rubbish": lambda scene: [Send(first.name, {"odd": 1})],
-        "sends None": lambda scene: [Send(first.name, None)],
-        "one bare send": lambda scene: send(first, scene.state),
-        "conclude and send": lambda scene: ["conclude", send(first, scene.state)],
-        "unknown channel": lambda scene: Command(update={"unknown": 1}, goto="conclude"),
-        "wrong results": lambda scene: Command(update={"results": "text"}, goto="conclude"),
-        "wrong accepted": lambda scene: Command(update={"accepted": 7}, goto="conclude"),
-        "wrong gaps": lambda scene: Command(update={"gaps": [1, None]}, goto="conclude"),
-        "wrong ending": lambda scene: Command(update={"ending": "because"}, goto="conclude"),
-        "wrong task": lambda scene: Command(update={"task": 7}, goto=first.name),
-        "wrong position": lambda scene: Command(update={"position": None}, goto="conclude"),
-        "update is a number": lambda scene: Command(update=7, goto="conclude"),
-        "command to nowhere": lambda scene: Command(goto="nowhere"),
-        "command without goto": lambda scene: Command(update={"round": 2}),
-        "command to the parent": lambda scene: Command(graph=Command.PARENT, goto="writer"),
-        "command that resumes": lambda scene: Command(resume="yes"),
+    def numbered(gate: GateContext, goal: str = "go on") -> Subtask:
+        return Subtask(id=f"s{len(gate.state.get('results') or ())}", goal=goal)
+
+    def later(gate: GateContext) -> str:
+        return str(len(gate.state.get("results") or ()))
+
+    def after(do: Callable[[GateContext], Any], way: _Route) -> _Route:
+        def route(gate: GateContext) -> Any:
+            do(gate)
+            return way(gate)
+
+        return route
+
+    def round_(gate: GateContext) -> Any:
+        stop = gate.next_round()
+        return gate.send(first) if stop is None else gate.stop_as(stop)
+
+    def draft_of(gate: GateContext) -> Any:
+        return gate.conclude(gate.accepted[-1]) if gate.accepted else gate.conclude()
+
+    def made(gate: GateContext) -> Result:
+        return Result(id="made", agent="nobody", value="made up")
+
+    def last_result(gate: GateContext) -> Any:
+        results = gate.state.get("results") or ()
+        return gate.conclude(results[-1]) if results else gate.conclude()
+
+    kept: list[Any] = []
+
+    def stale(gate: GateContext) -> Any:
+        kept.append(gate.send(first))
+        return kept[0]
+
+    conclude, again = (lambda gate: gate.conclude()), (lambda gate: gate.send(first))
+    routes: dict[str, _Route] = {
+        "writer": lambda gate: gate.send(writer),
+        "again": lambda gate: [gate.send(first)],
+        "twice": lambda gate: [gate.send(last), gate.send(last)],
+        "all": lambda gate: [gate.send(agent) for agent in agents],
+        "a subtask": lambda gate: gate.send(last, numbered(gate)),
+        "an agent's name": lambda gate: first.name,
+        "conclude": conclude,
+        "conclude by a draft": draft_of,
+        "the next round": round_,
+        "stop": lambda gate: gate.stop(by="me", reason="it is enough"),
+        "own channels": after(lambda gate: gate.write(notes=["one"], counted=2), lambda gate: ["note"]),
+        "allowed": lambda gate: gate.allow([gate.send(first), gate.send(last, numbered(gate))]) or gate.conclude(),
+        "feedback": lambda gate: gate.send(first, attempt=2, feedback="better", context=gate.context()),
+        # answers that lead nowhere, or that may
+        "its own name": lambda gate: "handoff",
+        "its own node": lambda gate: "guard_handoff",
+        "guard_admission": lambda gate: "guard_admission",
+        "guard_exit": lambda gate: "guard_exit",
+        "the writer's name": lambda gate: "writer",
+        "nothing": lambda gate: None,
+        "a number": lambda gate: 7,
+        "an empty list": lambda gate: [],
+        "a list of None": lambda gate: [None],
+        "a list in a list": lambda gate: [[gate.send(first)]],
+        "a set": lambda gate: {"handoff"},
+        "a generator": lambda gate: (gate.send(agent) for agent in agents),
+        "nowhere": lambda gate: "nowhere",
+        "the end": lambda gate: END,
+        "an agent itself": lambda gate: first,
+        "the gate itself": lambda gate: gate,
+        "sends nowhere": lambda gate: [Send("nowhere", {"task": 1})],
+        "sends a stranger": lambda gate: gate.send(stranger),
+        "sends rubbish": lambda gate: [Send(first.name, {"odd": 1})],
+        "sends None": lambda gate: [Send(first.name, None)],
+        "sends to a gate": lambda gate: [Send("guard_handoff", dict(gate.state))],
+        "sends to the exit": lambda gate: [Send("guard_exit", dict(gate.state))],
+        "sends to a node": lambda gate: [Send("note", {"odd": 1})],
+        "sends to a node and an agent": lambda gate: ["note", gate.send(first)],
+        "gate and agent": lambda gate: ["handoff", gate.send(last)],
+        "sends the writer a subtask": lambda gate: gate.send(writer, numbered(gate)),
+        "two writers": lambda gate: [gate.send(writer), gate.send(writer)],
+        "conclude and send": lambda gate: ["guard_exit", gate.send(first)],
+        "a list of conclude": lambda gate: [gate.conclude(), gate.send(first)],
+        "the same send twice": lambda gate: [gate.send(last, numbered(gate))] * 2,
+        "what was sent before": stale,
+        "a request as it is stored": lambda gate: Send(
+            first.name,
+            {
+                "request": gate.send(first).arg["request"].model_dump(mode="json"),
+                "position": gate.position.model_dump(mode="json"),
+            },
+        ),
+        "one subtask twice": lambda gate: [gate.send(agent, numbered(gate)) for agent in (first, last)],
+        "one id for all": lambda gate: gate.send(agents[len(gate.reviewed) % len(agents)], Subtask(id="same", goal=later(gate))),
+        "subtasks that are no first attempts": lambda gate: gate.send(first, numbered(gate), attempt=2),
+        "many subtasks": lambda gate: [gate.send(last, Subtask(id=f"{later(gate)}-{n}", goal="go on")) for n in range(5)],
+        "an id of the team": lambda gate: gate.send(first, Subtask(id=first.name, goal="go on")),
+        # commands
+        "a command to an agent": lambda gate: Command(goto=first.name),
+        "a command that sends": lambda gate: Command(update={"counted": 3}, goto=[gate.send(first)]),
+        "a command of a command": lambda gate: Command(goto=cast("Any", [Command(goto="handoff")])),
+        "unknown channel": lambda gate: Command(update={"unknown": 1}, goto="guard_exit"),
+        "wrong results": lambda gate: Command(update={"results": "text"}, goto="guard_exit"),
+        "wrong accepted": lambda gate: Command(update={"accepted": 7}, goto="guard_exit"),
+        "wrong gaps": lambda gate: Command(update={"gaps": [1, None]}, goto="guard_exit"),
+        "wrong ending": lambda gate: Command(update={"ending": "because"}, goto="guard_exit"),
+        "wrong task": lambda gate: Command(update={"task": 7}, goto=first.name),
+        "wrong position": lambda gate: Command(update={"position": None}, goto="guard_exit"),
+        "wrong own channel": lambda gate: Command(update={"notes": 7}, goto="guard_exit"),
+        "gaps overwritten": lambda gate: Command(update={"gaps": Overwrite([])}, goto="guard_exit"),
+        "gaps overwritten by a mapping": lambda gate: Command(update={"gaps": {"__overwrite__": []}}, goto="guard_exit"),
+        "own channel overwritten": lambda gate: Command(update={"notes": Overwrite([])}, goto=first.name),
+        "update is a number": lambda gate: Command(update=7, goto="guard_exit"),
+        "update is a list": lambda gate: Command(update=[("notes", ["one"])], goto="guard_exit"),
+        "odd names in the update": lambda gate: Command(update={cast("Any", 7): 7}, goto="guard_exit"),
+        "command to nowhere": lambda gate: Command(goto="nowhere"),
+        "command without goto": lambda gate: Command(update={"counted": 2}),
+        "command to the parent": lambda gate: Command(graph=Command.PARENT, goto="writer"),
+        "command that resumes": lambda gate: Command(resume="yes"),
+        # what it raises
         "raises": raises,
+        "raises what exits": exits,
+        "writes an ending": after(lambda gate: gate.write(ending=None), again),
+        "writes the round": after(lambda gate: gate.write(round=0), again),
+        "writes an unknown channel": after(lambda gate: gate.write(unknown=1), again),
+        "writes results that are none": after(lambda gate: gate.write(results=[7]), again),
+        "writes over gaps": after(lambda gate: gate.write(gaps=Overwrite([])), conclude),
+        "writes over results": after(lambda gate: gate.write(results=Overwrite([])), conclude),
+        "writes what its reducer refuses": after(lambda gate: gate.write(notes=7), conclude),
+        "stops oddly": lambda gate: gate.stop(cast("Any", "splendid"), reason="it is over"),
+        "stops for no reason": lambda gate: gate.stop(reason=cast("Any", None)),
+        "a draft that is none": lambda gate: gate.conclude(cast("Any", "text")),
+        "sends nobody": lambda gate: gate.send(cast("Any", None)),
+        "sends a subtask that is none": lambda gate: gate.send(first, cast("Any", "text")),
+        "sends an odd attempt": lambda gate: gate.send(first, attempt=cast("Any", "no number")),
+        # what it writes
+        "writes gaps that are none": after(lambda gate: gate.write(gaps=[]), conclude),
+        "writes a result": after(lambda gate: gate.write(results=[made(gate)]), conclude),
+        "writes a result again": after(lambda gate: gate.write(results=gate.state["results"]), conclude),
+        "writes a draft": after(lambda gate: gate.write(draft=made(gate)), again),
+        "writes no draft": after(lambda gate: gate.write(draft=None), conclude),
+        "writes a subtask": after(lambda gate: gate.write(subtasks=[numbered(gate)]), conclude),
+        "writes a plan": after(lambda gate: gate.write(plan=Plan(subtasks=(numbered(gate),))), again),
+        "writes context": after(lambda gate: gate.write(context=[]), again),
+        "accepts all": after(lambda gate: gate.write(accepted=[one.id for one in gate.state["results"]]), conclude),
+        "refuses all": after(lambda gate: gate.write(refused=[one.id for one in gate.state["results"]]), conclude),
+        "writes to the state": after(lambda gate: cast("Any", gate.state).__setitem__("gaps", []), conclude),
+        "changes a list of the state": after(lambda gate: gate.state["gaps"].clear(), conclude),
+        # rounds and stops
+        "rounds without end": after(lambda gate: [gate.next_round() for _ in range(50)], again),
+        "a round for nobody": after(lambda gate: gate.next_round(), conclude),
+        "stops and goes on": after(lambda gate: gate.stop(reason="it is enough"), again),
+        "fails and goes on": after(lambda gate: gate.stop("failed", reason="it is enough"), again),
+        "stops as completed": lambda gate: gate.stop("completed", reason="all is well"),
+        "stops as cancelled": lambda gate: gate.stop("cancelled", by="me", reason="it is enough"),
+        "stops as escalated and goes on": after(lambda gate: gate.stop("escalated", reason="look at it"), again),
+        "stops twice": after(
+            lambda gate: gate.stop("failed", reason="first"), lambda gate: gate.stop("completed", reason="then")
+        ),
+        "a draft of what came last": last_result,
+        "a draft that was made up": lambda gate: gate.conclude(made(gate)),
+        "a draft, and goes on": after(draft_of, again),
+        "concludes and goes on": after(conclude, again),
+        "allows and sends nobody": after(lambda gate: gate.allow([gate.send(last, numbered(gate))]), conclude),
+        "allows strangers": lambda gate: gate.allow([gate.send(stranger)]) or gate.conclude(),
     }
+    assert RAISING <= routes.keys()
+    assert routes.keys() >= set(_FAIR)
+    return routes
 
 
 def _agent(random: Random, name: str, pattern: RandomPattern) -> Agent:
     kind = random.choice(
         ["answers", "answers", "answers", "raises", "nothing", "a command", "hands over", "parent value"]
     )
+    has_fallback = random.random() < 0.2
     lock = Lock()
 
     def work(request: Request) -> Any:
+        with lock:
+            if request.subtask is not None:
+                pattern.subtasks.add((request.subtask.id, request.subtask.goal))
+            if kind in ("raises", "nothing") and not has_fallback:
+                pattern.failed.add(name)
         if kind == "raises":
             raise RuntimeError("it cannot")
         if kind == "a command":
             return Command(goto="writer")
         if kind == "parent value":
             return Command(graph=Command.PARENT, goto="nowhere")
-        if kind == "nothing":
-            return None
+        return None if kind == "nothing" else answered(name)
+
+    def answered(by: str) -> str:
         with lock:
-            mine = sum(answer.startswith(f"{name} ") for answer in pattern.answered)
-            value = f"{name} answer {mine}"  # the same in every order of parallel agents
+            mine = sum(answer.startswith(f"{by} ") for answer in pattern.answered)
+            value = f"{by} answer {mine}"  # the same in every order of parallel agents
             pattern.answered.append(value)
         return value
 
+    fallback = Agent(f"{name}_fallback", run=lambda request: answered(f"{name}_fallback")) if has_fallback else None
     if kind == "hands over":
-        return Agent(name, run=_handing_over(random.choice(["writer", "conclude", "nowhere", "agent0"])))
-    return Agent(name, run=work, attempts=random.choice([1, 1, 2]))
+        goto = random.choice(["writer", "guard_exit", "nowhere", "agent0"])
+        return Agent(name, run=_handing_over(goto), fallback=fallback)
+    return Agent(name, run=work, attempts=random.choice([1, 1, 2]), fallback=fallback)
 
 
 def _handing_over(goto: str) -> Any:
@@ -188,14 +388,35 @@ def _handing_over(goto: str) -> Any:
 
 
 def _guards(random: Random, pattern: RandomPattern) -> list[Guard]:
+    most = random.choice([0, 1, 2, 5, 20])
+
+    @guard(at="dispatch", on_trip=random.choice([Finish(), Escalate()]))
+    def not_twice(view: Any) -> str | None:
+        name = view.agent.name
+        before = sum(result.agent == name for result in view.state.get("results") or ())
+        return f"{name} has worked {before} times" if before >= 2 else None
+
+    @guard(at="handoff", on_trip=random.choice([Finish(), Retry(1), Escalate()]))
+    def no_second(view: Any) -> str | None:
+        return "it is the second" if str(view.subject.value).endswith("answer 1") else None
+
+    @guard(at="exit", on_trip=random.choice([Finish(), Retry(1), Escalate()]))
+    def unwanted(view: Any) -> str | None:
+        return "there is a third" if "answer 2" in str(view.subject.value) else None
+
     some: list[Callable[[], Guard]] = [
         Depth,
         Schema,
         lambda: Budget(tokens=5_000),
-        lambda: Limits(subtasks=20),
+        lambda: Limits(subtasks=most, on_trip=random.choice([Finish(), Escalate()])),
         lambda: Deadline(2),
+        lambda: Convergence(2),
+        lambda: not_twice,
+        lambda: no_second,
+        lambda: unwanted,
     ]
-    chosen = [make() for make in random.sample(some, random.randint(0, 4))]
-    timed = any(isinstance(guard, Deadline) for guard in chosen)
-    pattern.is_steady = not timed and "twice" not in pattern.routes  # two at once of one agent come in any order
+    chosen = [make() for make in random.sample(some, random.randint(0, 5))]
+    timed = any(isinstance(one, Deadline) for one in chosen)
+    pattern.most = most if any(isinstance(one, Limits) for one in chosen) else None
+    pattern.is_steady = not timed and not {"twice", "the same send twice"}.intersection(pattern.routes)
     return chosen

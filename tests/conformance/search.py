@@ -42,12 +42,16 @@ def run_watched(work: Callable[[], Any]) -> tuple[Any, list[str]]:
 
 
 def states_of(graph: Any, config: Any) -> States:
-    """Run a graph; return the state of every team in it as it was concluded, the outermost at `()`."""
+    """Run a graph; return the state of every team in it with which it was left, the outermost at `()`."""
     states: States = {}
     for namespace, part in graph.compile().stream({"task": "the task"}, config, stream_mode="tasks", subgraphs=True):
-        if part["name"] == "conclude":
-            known = states.get(namespace, {})
-            states[namespace] = {**known, **(part["input"] if "input" in part else part["result"])}
+        if part["name"] != "guard_exit":
+            continue
+        known = states.get(namespace, {})
+        if "input" in part:
+            states[namespace] = {**part["input"], "ends": known.get("ends", 0)}
+        elif "outcome" in part["result"]:
+            states[namespace] = {**known, "outcome": part["result"]["outcome"], "ends": known["ends"] + 1}
     return states
 
 
@@ -84,6 +88,6 @@ def searched(name: str, number: int, problems_of: Callable[[Random], list[str]])
         problems = problems_of(Random(seed))
         kinds.update({problem.removeprefix("async: ").partition(":")[0] for problem in problems})
         told.extend(f"  seed {seed}: {' '.join(problem.split())[:300]}" for problem in problems[:2])
-    named = ("hangs", "lost", "escaped", "overspent", "untrue", "differs")
+    named = ("hangs", "lost", "escaped", "overspent", "untrue", "differs", "twice")
     head = ", ".join(f"{kinds[kind]} {kind}" for kind in named)
     return "\n".join([f"{number} {name}: {head}", *told[:100]])

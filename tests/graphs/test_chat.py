@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +20,9 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
-from guardgraph.graphs import frame, pipeline, supervisor
+from guardgraph.graphs import Team, pipeline, supervisor
 from guardgraph.guards import Refuse, View, guard
-from guardgraph.nodes import Agent, Route, agent_node, send
+from guardgraph.nodes import Agent, GateContext, Route
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Runner
 from guardgraph.state import BadInput, Outcome, PatternError, Plan, Request, RunState, Subtask, Task
@@ -66,10 +66,7 @@ def many() -> StateGraph[Any, Any, Any, Any]:
 def own(begin: Route | None = None) -> StateGraph[Any, Any, Any, Any]:
     """Return a pattern of a user's."""
     clerk = Agent("clerk", run=answer)
-    graph = frame("desk", guards=[], begin=begin or (lambda state: [send(clerk, state)]), begins_at=["clerk"])
-    graph.add_node("clerk", agent_node(clerk, writes=lambda result: {"draft": result}))
-    graph.add_edge("clerk", "conclude")
-    return graph
+    return Team("desk", guards=[], begin=begin or [clerk], author=clerk).build()
 
 
 def told(messages: list[AnyMessage]) -> list[tuple[str, str]]:
@@ -229,7 +226,7 @@ def waits(request: Request) -> Any:
     return interrupt("sure?") if request.goal == "wait" else answer(request)
 
 
-def closed(_: Mapping[str, Any]) -> str:
+def closed(_: GateContext) -> str:
     raise RuntimeError("closed today")
 
 
@@ -515,9 +512,7 @@ def test_the_schemas_of_a_team_show_messages_to_a_client() -> None:
 
 def test_a_state_that_declares_langgraphs_own_messages_works() -> None:
     clerk = worker("clerk", run=answer)
-    graph = frame("desk", guards=[], begin=lambda state: [send(clerk, state)], begins_at=["clerk"], state=Mine)
-    graph.add_node("clerk", agent_node(clerk, writes=lambda result: {"draft": result}))
-    graph.add_edge("clerk", "conclude")
+    graph = Team("desk", guards=[], begin=[clerk], author=clerk, state=Mine).build()
 
     assert told(graph.compile().invoke(HELLO)["messages"]) == [("human", "hello"), ("ai", "answer to hello")]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from guardgraph.graphs import Stage, frame, pipeline, supervisor
+from guardgraph.graphs import Stage, Team, pipeline, supervisor
 from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, OnTrip, Refuse, Retry, Schema, View, guard
-from guardgraph.nodes import Agent, send
+from guardgraph.nodes import Agent
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import BadGraph
 from tests.graphs.teams import echo, planner, team, worker
@@ -29,10 +29,21 @@ def sends_back(view: View) -> str | None:
     """Want something sent back where nobody is there yet."""
 
 
-def framed(**facts: Any) -> Any:
+def own(**facts: Any) -> Any:
     writer = worker("writer")
-    known: Any = {"guards": [], "begin": lambda state: [send(writer, state)], "begins_at": ["writer"], "author": writer}
-    return frame("own", **{**known, **facts})
+    known: Any = {"begin": [writer], "author": writer}
+    return Team("own", **{**known, **facts}).build()
+
+
+def gated(*, member: Any = None, leads_to: str = "handoff", gate: str = "handoff", **facts: Any) -> Any:
+    agent = member or worker()
+    team = Team("own", begin=[agent]).add_agents([agent], to=leads_to)
+    known: Any = {"agents": [agent], "then": lambda gate: gate.conclude()}
+    return team.add_gate(gate, **{**known, **facts}).build()
+
+
+async def waits(_: object) -> str:
+    return "guard_exit"
 
 
 @pytest.mark.parametrize("wrong", [echo, "openai:gpt-5", MODEL, team().compile(), Agent, None])
@@ -50,15 +61,15 @@ def test_who_is_no_agent_is_refused(role: str, wrong: Any) -> None:
         (lambda: built(guards=Budget(calls=1)), "supervisor: `guards` must be a list, got one Budget: write guards"),
         (lambda: built(concurrency="4"), "supervisor: `concurrency` must be a whole number or None, got '4'"),
         (lambda: built(concurrency=0), "`concurrency` must be at least 1, got 0"),
-        (lambda: built(name=3), "a pattern: `name` must be a text, got 3"),
+        (lambda: built(name=3), "a team: `name` must be a text, got 3"),
         (lambda: pipeline(NONE), "pipeline: `stages` must be a list, got None"),
         (lambda: pipeline(worker()), "pipeline: `stages` must be a list, got one Agent"),  # type: ignore[arg-type]
         (lambda: pipeline([echo]), r"each of `stages` must be Stage\(…\) or Agent\(…\), got function"),  # type: ignore[list-item]
         (lambda: pipeline([worker()], guards=Depth()), "pipeline: `guards` must be a list"),  # type: ignore[arg-type]
         (lambda: Stage(echo), r"Stage: `agent` must be Agent\(…\), got function"),  # type: ignore[arg-type]
-        (lambda: framed(guards=Depth()), "own: `guards` must be a list, got one Depth"),
-        (lambda: framed(begins_at="writer"), "own: `begins_at` must be a list, got one str"),
-        (lambda: framed(author=echo), r"own: `author` must be Agent\(…\) or None, got function"),
+        (lambda: own(guards=Depth()), "own: `guards` must be a list, got one Depth"),
+        (lambda: own(begin="writer"), "own: `begin` must be a list, got 'writer'"),
+        (lambda: own(author=echo), r"own: `author` must be Agent\(…\) or None, got function"),
     ],
 )
 def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: str) -> None:
@@ -66,8 +77,47 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
         build()
 
 
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (
+            lambda: gated(leads_to="review"),
+            "agent 'worker' leads to a gate 'review' that there is not; the gates are 'ha",
+        ),
+        (lambda: gated(gate="review"), "a gate is called 'dispatch' or 'handoff', or that with an ending such as"),
+        (lambda: gated(goes=["nobody"]), "gate 'handoff' names 'nobody', which is no gate, agent or node of the team"),
+        (lambda: gated(goes=[worker("other")]), "gate 'handoff' names the agent 'other', who was not added"),
+        (lambda: gated(agents=[worker("other")]), "gate 'handoff' names the agent 'other', who was not added"),
+        (lambda: gated(agents=worker()), r"own: `agents` must be a list, got one Agent: write agents=\[…\]"),
+        (lambda: gated(then=waits), "gate 'handoff': `then` must be a plain function that is not async, got "),
+        (lambda: gated(then="guard_exit"), "gate 'handoff': `then` must be a plain function that is not async, got "),
+        (lambda: gated(decide=waits), "gate 'handoff': `decide` must be a plain function that is not async, got "),
+        (lambda: gated(member=worker("handoff")), "these agent names are taken by the team's own nodes: 'handoff'"),
+        (lambda: gated(member=worker("guard_x")), "these agent names are taken by the team's own nodes: 'guard_x'"),
+        (lambda: own(begin=[worker("other")]), "`begin` names the agent 'other', who was not added"),
+        (lambda: own(expected=[worker("other")]), "`expected` names the agent 'other', who was not added"),
+        (lambda: own(begin=waits), "`begin` must be a plain function that is not async"),
+        (
+            lambda: own(begin=lambda gate: "x", goes=["x"]),
+            "`begin` names 'x', which is no gate, agent or node of the te",
+        ),
+        (
+            lambda: Team("own", begin=[]).add_agents([worker()], to="x", channel="gaps"),
+            "`channel` must be one of results,",
+        ),
+        (lambda: Team("own", begin=[]).add_agents(NONE, to="x"), "own: `agents` must be a list, got None"),
+        (lambda: Team("own", begin=[]).add_node("x", echo, to="y").build(), "node 'x' names 'y', which is no gate"),
+        (lambda: Team("own", begin=[]).add_node("x", echo, to="y").add_node("x", echo, to="y"), "two nodes 'x'"),
+        (lambda: Team("own", begin=[], author=worker()).add_agents([worker()], to="x"), "these stand twice: 'worker'"),
+    ],
+)
+def test_a_team_of_ones_own_that_does_not_fit_together_is_refused(build: Callable[[], object], says: str) -> None:
+    with pytest.raises(BadGraph, match=says):
+        build()
+
+
 @pytest.mark.parametrize("judge", [Depth(2, on_trip=Retry(1)), Limits(on_trip=Retry(0)), sends_back])
-@pytest.mark.parametrize("build", [built, framed, lambda guards: pipeline([worker()], guards=guards)])
+@pytest.mark.parametrize("build", [built, own, lambda guards: pipeline([worker()], guards=guards)])
 def test_a_retry_where_nobody_can_try_again_is_refused(build: Callable[..., object], judge: Guard) -> None:
     says = r"guard '.*' has `on_trip=Retry\(…\)`, but judges only at (admission, )?dispatch, where nobody has answered"
     with pytest.raises(BadGraph, match=says):
@@ -81,7 +131,7 @@ def test_a_retry_of_a_guard_that_also_judges_what_agents_answer_is_taken(kind: A
 
 
 @pytest.mark.parametrize("attribute", ["gates", "on_trip", "name", "judges_failures"])
-@pytest.mark.parametrize("build", [built, framed, lambda guards: pipeline([worker()], guards=guards)])
+@pytest.mark.parametrize("build", [built, own, lambda guards: pipeline([worker()], guards=guards)])
 def test_a_guard_that_cannot_be_read_is_refused(build: Callable[..., object], attribute: str) -> None:
     def broken(_: object) -> None:
         raise OSError("the policy file is gone")

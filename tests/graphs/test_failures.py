@@ -15,14 +15,16 @@ import pytest
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
-from guardgraph.graphs import frame, supervisor
+from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Retry, View, guard
 from guardgraph.nodes import KEY, Agent, Here, Services
 from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Allowance, Amount, MemoryLedger, Plan, Position, Refusal, Request, StorageBusy
+from guardgraph.state import Allowance, Amount, MemoryLedger, Outcome, Plan, Position, Refusal, Request, StorageBusy
 from tests.graphs.teams import WAYS, listed, plan_of, team, worker
 
 ROOT = Path(__file__).parents[2]
@@ -388,8 +390,13 @@ def test_a_function_that_calls_a_team_level_after_level_is_stopped_by_depth(way:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_nested_team_that_leads_nowhere_is_a_gap_that_says_so(way: str) -> None:
-    lost = frame("lost", guards=[], begin=lambda state: "lead", begins_at=["lead"])
+    class Form(TypedDict, total=False):
+        task: Any
+        outcome: Outcome
+
+    lost: Any = StateGraph(Form)
     lost.add_node("lead", lambda state: Command(goto="nowhere"))
+    lost.add_edge(START, "lead")
     graph = team(plan_of("a", "b"), workers=[Agent("lost", run=lost.compile()), worker()], guards=[]).compile()
 
     outcome = WAYS[way](graph, "the task", None)
@@ -397,7 +404,7 @@ def test_a_nested_team_that_leads_nowhere_is_a_gap_that_says_so(way: str) -> Non
     assert (outcome.status, outcome.value) == ("degraded", ["done: do b"])
     (gap,) = outcome.gaps
     assert gap.subtask == "a"
-    assert "ended before its `conclude`: a node leads nowhere" in gap.reason
+    assert "ended before its `guard_exit`: a node leads nowhere" in gap.reason
 
 
 def test_an_account_that_was_opened_before_keeps_a_cap_that_was_raised() -> None:

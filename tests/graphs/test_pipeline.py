@@ -176,13 +176,13 @@ def test_nothing_is_drawn_that_never_happens() -> None:
     assert {(edge.source, edge.target) for edge in graph.edges} == {
         ("__start__", "guard_admission"),
         ("guard_admission", "a"),
-        ("guard_admission", "conclude"),
-        ("a", "collect_a"),
-        ("collect_a", "b"),
-        ("collect_a", "conclude"),
-        ("b", "collect_b"),
-        ("collect_b", "conclude"),
-        ("conclude", "__end__"),
+        ("guard_admission", "guard_exit"),
+        ("a", "guard_handoff_a"),
+        ("guard_handoff_a", "b"),
+        ("guard_handoff_a", "guard_exit"),
+        ("b", "guard_handoff_b"),
+        ("guard_handoff_b", "guard_exit"),
+        ("guard_exit", "__end__"),
     }
 
 
@@ -216,12 +216,28 @@ def test_the_second_task_on_a_thread_starts_afresh() -> None:
     assert graph.invoke({"task": "two"}, config)["outcome"].value == "twoab"
 
 
-def test_gates_stand_where_guards_are_placed() -> None:
-    names = set(pipeline([append("a"), append("b")]).nodes)
-    assert names == {"guard_admission", "a", "guard_handoff_a", "b", "guard_handoff_b", "guard_exit", "conclude"}
+@pytest.mark.parametrize(
+    ("guards", "judging"),
+    [
+        (
+            None,
+            [
+                "admission: Depth; dispatch: Depth",
+                "handoff: Schema; dispatch: Depth",
+                "handoff: Schema; dispatch: Depth",
+                "exit: Schema; dispatch: Depth",
+            ],
+        ),
+        ([], ["none"] * 4),
+        ([says_three], ["none", "none", "none", "exit: says_three"]),
+    ],
+)
+def test_gates_stand_with_and_without_guards_and_say_which_judge(guards: Any, judging: list[str]) -> None:
+    nodes = pipeline([append("a"), append("b")], guards=guards).nodes
 
-    bare = set(pipeline([append("a"), append("b")], guards=[]).nodes)
-    assert bare == {"guard_admission", "a", "collect_a", "b", "collect_b", "conclude"}
+    gates = ["guard_admission", "guard_handoff_a", "guard_handoff_b", "guard_exit"]
+    assert set(nodes) == {*gates, "a", "b"}
+    assert [(nodes[gate].metadata or {})["guards"] for gate in gates] == judging
 
 
 @pytest.mark.parametrize(
@@ -229,7 +245,8 @@ def test_gates_stand_where_guards_are_placed() -> None:
     [
         ([], "a pipeline needs at least one stage"),
         ([append("a"), append("a")], "agent names must be unique in a team, these stand twice: 'a'"),
-        ([append("conclude")], "these agent names are taken by the team's own nodes: 'conclude'"),
+        ([append("guard_exit")], "these agent names are taken by the team's own nodes: 'guard_exit'"),
+        ([append("handoff_handoff_a"), append("handoff_a")], "taken by the team's own nodes: 'handoff_"),
     ],
 )
 def test_wrong_declarations_are_refused_when_built(stages: list[Agent], message: str) -> None:

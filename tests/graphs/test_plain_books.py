@@ -54,7 +54,7 @@ def test_the_services_of_a_run_that_is_worked_on_are_kept_however_many_others_th
     for part in parts:
         others()
         seen += part
-        if "conclude" not in part:
+        if "guard_exit" not in part:
             assert services() is not None, f"dropped after {seen}"
 
     assert seen.count("leaf") == 2

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Budget, Convergence, Finish, Guard, OnTrip, Retry, View, guard
+from guardgraph.guards import Convergence, Finish, Guard, OnTrip, Retry, View, guard
 from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Request, Subtask
-from tests.graphs.teams import WAYS, listed, plan_of, team, worker
+from tests.graphs.teams import WAYS, listed, plan_of, worker
 
 BARE, SOURCED = plan_of("a"), Plan(subtasks=(Subtask(id="a", goal="from X"),))
 
@@ -85,12 +85,3 @@ def test_a_plan_that_was_sent_back_does_not_count_as_worked_on() -> None:
 
     assert outcome.status == "completed"
     assert [item["value"] for item in listed(outcome)] == ["done: from X", "done: do a"]
-
-
-def test_the_way_back_to_the_planner_is_drawn_where_a_guard_may_send_a_plan_back() -> None:
-    def ways(guards: list[Guard]) -> set[str]:
-        drawn = team(plan_of("a"), guards=guards).compile().get_graph().edges
-        return {edge.target for edge in drawn if edge.source == "guard_round"}
-
-    assert "planner" in ways([names_a_source(Retry(1)), Budget(tokens=9)])
-    assert "planner" not in ways([names_a_source(Finish())])

@@ -254,19 +254,19 @@ def test_without_guards_and_second_attempts_nothing_is_drawn_that_never_happens(
     assert edges(team(plan_of("a"), guards=[]).compile()) == {
         ("__start__", "guard_admission"),
         ("guard_admission", "planner"),
-        ("guard_admission", "conclude"),
-        ("planner", "dispatch"),
-        ("dispatch", "worker"),
-        ("dispatch", "planner"),
-        ("dispatch", "writer"),
-        ("dispatch", "conclude"),
-        ("worker", "collect"),
-        ("collect", "dispatch"),
-        ("collect", "planner"),
-        ("collect", "writer"),
-        ("collect", "conclude"),
-        ("writer", "conclude"),
-        ("conclude", "__end__"),
+        ("guard_admission", "guard_exit"),
+        ("planner", "guard_dispatch"),
+        ("guard_dispatch", "worker"),
+        ("guard_dispatch", "planner"),
+        ("guard_dispatch", "writer"),
+        ("guard_dispatch", "guard_exit"),
+        ("worker", "guard_handoff"),
+        ("guard_handoff", "guard_dispatch"),
+        ("guard_handoff", "planner"),
+        ("guard_handoff", "writer"),
+        ("guard_handoff", "guard_exit"),
+        ("writer", "guard_exit"),
+        ("guard_exit", "__end__"),
     }
 
 
@@ -275,7 +275,7 @@ def test_a_way_back_is_drawn_for_those_who_may_try_again(attempts: int) -> None:
     staff = [worker("a", attempts=attempts), worker("b", fallback=worker("c"))]
     drawn = edges(team(plan_of("a"), workers=staff, guards=[]).compile())
 
-    assert {target for source, target in drawn if source == "collect" and len(target) == 1} == (
+    assert {target for source, target in drawn if source == "guard_handoff" and len(target) == 1} == (
         {"a", "c"} if attempts == 2 else {"c"}
     )
 
@@ -288,32 +288,45 @@ def test_the_drawing_shows_the_gates_and_nothing_floats() -> None:
     assert drawn == {
         ("__start__", "guard_admission"),
         ("guard_admission", "planner"),
-        ("guard_admission", "conclude"),
-        ("planner", "guard_round"),
-        ("guard_round", "guard_dispatch"),
-        ("guard_round", "writer"),
-        ("guard_round", "conclude"),
+        ("guard_admission", "guard_exit"),
+        ("planner", "guard_dispatch"),
         ("guard_dispatch", "worker"),
         ("guard_dispatch", "planner"),
         ("guard_dispatch", "writer"),
-        ("guard_dispatch", "conclude"),
+        ("guard_dispatch", "guard_exit"),
         ("worker", "guard_handoff"),
         ("guard_handoff", "worker"),
         ("guard_handoff", "guard_dispatch"),
         ("guard_handoff", "planner"),
         ("guard_handoff", "writer"),
-        ("guard_handoff", "conclude"),
+        ("guard_handoff", "guard_exit"),
         ("writer", "guard_exit"),
         ("guard_exit", "writer"),
-        ("guard_exit", "conclude"),
-        ("conclude", "__end__"),
+        ("guard_exit", "__end__"),
     }
 
 
-def test_without_guards_there_is_no_gate_but_admission() -> None:
-    names = set(team(plan_of("a"), guards=[]).compile().get_graph().nodes)
+@pytest.mark.parametrize(
+    ("guards", "judging"),
+    [
+        (
+            None,
+            [
+                "admission: Depth",
+                "round: Convergence; dispatch: Depth, Limits",
+                "handoff: Schema; dispatch: Depth, Limits",
+            ],
+        ),
+        ([], ["none"] * 3),
+        ([Budget(tokens=9)], ["admission: Budget", "round: Budget; dispatch: Budget", "none"]),
+    ],
+)
+def test_gates_stand_with_and_without_guards_and_say_which_judge(guards: Any, judging: list[str]) -> None:
+    nodes = team(plan_of("a"), guards=guards).nodes
 
-    assert {name for name in names if name.startswith("guard_")} == {"guard_admission"}
+    gates = ["guard_admission", "guard_dispatch", "guard_handoff"]
+    assert {name for name in nodes if name.startswith("guard_")} == {*gates, "guard_exit"}
+    assert [(nodes[gate].metadata or {})["guards"] for gate in gates] == judging
 
 
 def test_nested_teams_are_found_and_drawn() -> None:

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from langgraph.types import Overwrite, Send
+from langgraph.types import Overwrite
 
 from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, OnTrip, Refuse, View, guard
-from guardgraph.nodes import KEY, Event, Here, Services, Ways, admission, task_of
+from guardgraph.nodes import KEY, Event, GateContext, Here, Services, admission, task_of
 from guardgraph.state import Allowance, BadInput, Ending, Gate, Piece, Position, Task, Verdict
+from tests.nodes.gates import spec_of
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PIECE = Piece(kind="background", title="house rules", value="be brief")
 LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"}
-WAYS = Ways((), frozenset({"planner"}))
 
 
 def admit(
@@ -23,14 +23,14 @@ def admit(
     guards: Sequence[Guard] = (),
     *,
     here: Here | None = None,
-    begin: Any = lambda state: "planner",
+    begin: Any = lambda gate: "planner",
     **state: Any,
 ) -> Any:
     """Return what the way in of a team says to a task."""
-    node = admission(guards, team="team", begin=begin, ways=Ways(guards, frozenset({"planner"})))
+    node = admission(spec_of(guards=guards), begin=begin, goes=["planner"])
     said = node({"task": asked, **state}, {"configurable": {KEY: here or Here(Services(clock=lambda: NOW))}})
     if said.update.get("unfit"):
-        assert (said.goto, said.update["admitted"], said.update["context"]) == ("conclude", None, [])
+        assert (said.goto, said.update["admitted"], said.update["context"]) == ("guard_exit", None, [])
         raise BadInput(said.update["unfit"])
     return said
 
@@ -113,19 +113,18 @@ def test_background_that_does_not_fit_is_bad_input(given: Any, message: str) -> 
 
 
 def test_an_admitted_task_goes_where_the_team_begins() -> None:
-    sends = [Send("planner", {})]
-    seen: list[Any] = []
+    seen: list[GateContext] = []
 
-    def begin(state: Any) -> Any:
-        seen.append(state)
-        return sends
+    def begin(gate: GateContext) -> str:
+        seen.append(gate)
+        return "planner"
 
     said = admit({"goal": "compare"}, begin=begin, background=[PIECE])
+    (gate,) = seen
 
-    assert said.goto == sends
-    assert seen[0]["admitted"].goal == "compare"
-    assert (seen[0]["context"], seen[0]["round"]) == ([PIECE], 1)
-    assert seen[0]["position"] == said.update["position"]
+    assert said.goto == ["planner"]
+    assert (gate.task.goal, gate.round, gate.context()) == ("compare", 1, (PIECE,))
+    assert gate.position == said.update["position"]
 
 
 def test_all_that_belongs_to_the_run_before_is_reset() -> None:
@@ -146,7 +145,7 @@ def test_the_first_team_stands_at_the_top_of_a_run_of_its_own() -> None:
 
 
 def test_without_anything_at_hand_a_team_keeps_its_own_time() -> None:
-    node = admission([Depth(2)], team="team", begin=lambda state: "planner", ways=WAYS)
+    node = admission(spec_of(guards=[Depth(2)]), begin=lambda gate: "planner", goes=["planner"])
 
     assert node({"task": "compare"}, {}).update["position"].started.utcoffset() == timedelta(0)
 
@@ -181,7 +180,7 @@ def test_the_reserve_is_kept_where_the_budget_is_made_narrower(own: int, inherit
 
 
 def test_the_name_of_a_team_cannot_break_its_account() -> None:
-    node = admission([], team="a/b c", begin=lambda state: "planner", ways=WAYS)
+    node = admission(spec_of(name="a/b c"), begin=lambda gate: "planner", goes=["planner"])
 
     position = node({"task": "t"}, {"configurable": {KEY: Here(Services(), position=above())}}).update["position"]
 
@@ -199,11 +198,11 @@ def test_a_task_that_a_guard_stops_goes_to_the_end_with_the_reason(on_trip: OnTr
     told: list[Event] = []
     said = admit("praise ACME", [no_rivals], here=Here(Services(listen=told.append)))
 
-    assert said.goto == "conclude"
+    assert said.goto == "guard_exit"
     assert said.update["ending"] == Ending(status=status, stopped_by="no_rivals", reason="names a rival")
     assert [verdict.action for verdict in said.update["verdicts"].value] == ["trip"]
     assert [event.kind for event in told] == ["verdict"]
-    assert admit("compare", [no_rivals]).goto == "planner"
+    assert admit("compare", [no_rivals]).goto == ["planner"]
 
 
 def test_only_guards_of_the_admission_are_asked() -> None:
@@ -214,8 +213,8 @@ def test_only_guards_of_the_admission_are_asked() -> None:
     assert admit(guards=[elsewhere]).update["verdicts"].value == []
 
 
-@pytest.mark.parametrize(("limit", "goes"), [(0, "conclude"), (1, "planner")])
-def test_a_nested_team_that_stands_too_deep_is_stopped(limit: int, goes: str) -> None:
+@pytest.mark.parametrize(("limit", "goes"), [(0, "guard_exit"), (1, ["planner"])])
+def test_a_nested_team_that_stands_too_deep_is_stopped(limit: int, goes: Any) -> None:
     assert admit(guards=[Depth(9)], here=Here(Services(), position=above(depth=limit))).goto == goes
 
 
@@ -250,7 +249,7 @@ def test_a_guard_that_cannot_narrow_lets_nobody_in(says: object, reason: str, on
     events: list[Event] = []
     told = admit(guards=[Narrowing(says, on_trip)], here=Here(Services(clock=lambda: NOW, listen=events.append)))
 
-    assert told.goto == "conclude"
+    assert told.goto == "guard_exit"
     assert told.update["ending"] == Ending(status=status, stopped_by="Narrowing", reason=reason)  # type: ignore[arg-type]
     assert [event.data["guard"] for event in events if event.kind == "verdict"] == ["Narrowing"]
 

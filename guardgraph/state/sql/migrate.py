@@ -60,7 +60,10 @@ def _is_current(connection: Connection, engine: Engine) -> bool:
     found = connection.execute(select(_VERSION.c.version_num)).scalars().all()
     unknown = sorted(set(found) - set(known))
     if unknown:
-        raise MigrationNeeded(url=place_of(engine), found=unknown[-1], known=known[-1])
+        url, newest = place_of(engine), known[-1]
+        what = f"{url} has schema revision {unknown[-1]!r}, this guardgraph knows up to {newest!r}"
+        hint = "upgrade guardgraph, or open another database"
+        raise MigrationNeeded(f"{what}; {hint}", url=url, found=unknown[-1], known=newest)
     return list(found) == [known[-1]]
 
 

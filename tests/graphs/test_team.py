@@ -7,10 +7,10 @@ import pytest
 from langgraph.graph import StateGraph
 from langgraph.types import Command
 
-from guardgraph.graphs import frame
+from guardgraph.graphs import Team
 from guardgraph.guards import Escalate, Guard, Retry, View, guard
-from guardgraph.nodes import Agent, Scene, agent_node, gate, retried, send
-from guardgraph.state import Gap, Request
+from guardgraph.nodes import Agent, GateContext
+from guardgraph.state import Gap, Piece, Request
 from tests.graphs.teams import WAYS
 
 
@@ -29,26 +29,13 @@ def shouts(request: Request) -> str:
 
 
 def solo(
-    agent: Agent, guards: Sequence[Guard] = (), then: Any = lambda scene: [send(WRITER, scene.state)]
+    agent: Agent, guards: Sequence[Guard] = (), then: Any = lambda gate: gate.send(WRITER)
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a pattern of one's own: an agent, a gate, a writer."""
-    graph = frame(
-        "solo",
-        guards=guards,
-        begin=lambda state: [send(agent, state)],
-        begins_at=[agent.name],
-        author=WRITER,
-    )
-    for member in agent.line:
-        graph.add_node(member.name, agent_node(member))
-        graph.add_edge(member.name, "guard_handoff")
-    names = [member.name for member in agent.line]
-    graph.add_node(
-        "guard_handoff",
-        gate(guards, agents=[agent], then=then, goes=[], author=WRITER),
-        destinations=(*names, WRITER.name, "conclude"),
-    )
-    return graph
+    team = Team("solo", guards=guards, begin=[agent], author=WRITER)
+    team.add_agents([agent], to="handoff")
+    team.add_gate("handoff", agents=[agent], then=then)
+    return team.build()
 
 
 def gathered(request: Request) -> Any:
@@ -104,11 +91,17 @@ def test_a_guard_that_escalates_ends_the_run() -> None:
     assert (outcome.status, outcome.stopped_by) == ("escalated", "decent")
 
 
-def test_then_sees_the_state_as_the_review_leaves_it_and_may_update_it() -> None:
-    def then(scene: Scene) -> Command[Any]:
-        found = [*scene.state["accepted"], *scene.state["gaps"]]
-        gap = Gap(subtask="more", reason=f"after {found[0]}")
-        return Command(update={"gaps": [gap]}, goto=[send(WRITER, {**scene.state, "gaps": [gap]})])
+@pytest.mark.parametrize("how", ["write", "command"])
+def test_then_sees_the_state_as_the_review_leaves_it_and_may_update_it(how: str) -> None:
+    def then(gate: GateContext) -> Any:
+        found = [*gate.state["accepted"], *gate.state["gaps"]]
+        gaps = [Gap(subtask="more", reason=f"after {found[0]}")]
+        if how == "command":
+            told = [*gate.context(), Piece(kind="gap", title="more", value=gaps[0].reason)]
+            return Command(update={"gaps": gaps}, goto=[gate.send(WRITER, context=told)])
+        gate.write(gaps=gaps)
+        assert gate.gaps == gaps
+        return gate.send(WRITER)
 
     outcome = solo(Agent("a", run=shouts), then=then).compile().invoke({"task": "greet"})["outcome"]
 
@@ -117,9 +110,14 @@ def test_then_sees_the_state_as_the_review_leaves_it_and_may_update_it() -> None
     assert [gap.subtask for gap in outcome.gaps] == ["more"]
 
 
-def test_what_then_appends_comes_after_what_the_review_found() -> None:
-    def then(scene: Scene) -> Command[Any]:
-        return Command(update={"gaps": [Gap(subtask="more", reason="wanted")]}, goto="conclude")
+@pytest.mark.parametrize("how", ["write", "command"])
+def test_what_then_appends_comes_after_what_the_review_found(how: str) -> None:
+    def then(gate: GateContext) -> Any:
+        more = [Gap(subtask="more", reason="wanted")]
+        if how == "command":
+            return Command(update={"gaps": more}, goto="guard_exit")
+        gate.write(gaps=more)
+        return gate.conclude()
 
     outcome = solo(Agent("a", run=fails), then=then).compile().invoke({"task": "greet"})["outcome"]
 
@@ -129,15 +127,15 @@ def test_what_then_appends_comes_after_what_the_review_found() -> None:
 @pytest.mark.parametrize(
     ("agent", "guards", "names"),
     [
-        (Agent("a", run=shouts), [], ()),
-        (Agent("a", run=shouts, attempts=2), [], ("a",)),
-        (Agent("a", run=shouts), [loud], ("a",)),
-        (Agent("a", run=shouts), [decent], ()),
-        (Agent("a", run=shouts, fallback=Agent("b", run=shouts)), [], ("b",)),
-        (Agent("a", run=shouts, attempts=2, fallback=Agent("b", run=shouts)), [], ("a", "b")),
+        (Agent("a", run=shouts), [], set()),
+        (Agent("a", run=shouts, attempts=2), [], {"a"}),
+        (Agent("a", run=shouts), [loud], {"a"}),
+        (Agent("a", run=shouts), [decent], set()),
+        (Agent("a", run=shouts, fallback=Agent("b", run=shouts)), [], {"b"}),
+        (Agent("a", run=shouts, attempts=2, fallback=Agent("b", run=shouts)), [], {"a", "b"}),
     ],
 )
-def test_only_those_who_may_try_again_are_led_back_to(
-    agent: Agent, guards: list[Guard], names: tuple[str, ...]
-) -> None:
-    assert retried([agent], guards, gate="handoff") == names
+def test_only_those_who_may_try_again_are_led_back_to(agent: Agent, guards: list[Guard], names: set[str]) -> None:
+    drawn = solo(agent, guards).compile().get_graph().edges
+
+    assert {edge.target for edge in drawn if edge.source == "guard_handoff"} == {*names, "writer", "guard_exit"}

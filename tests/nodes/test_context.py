@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from guardgraph.nodes import accepted_of, gap_piece, pieces_of, result_piece, titles_of
+from guardgraph.nodes import accepted_of, context_of, subtasks_by_id
 from guardgraph.state import Evidence, Gap, Piece, Result, Subtask
 
 SEARCH = Subtask(id="s-1", goal="search the prices")
@@ -24,19 +24,23 @@ def test_accepted_results_come_in_the_order_in_which_they_were_made() -> None:
 
 
 @pytest.mark.parametrize(
-    ("subtask", "goals", "title"),
-    [("s-1", {"s-1": SEARCH}, "search the prices"), ("s-1", {}, "s-1"), (None, {"s-1": SEARCH}, "analyst")],
+    ("subtask", "planned", "title"),
+    [("s-1", [SEARCH], "search the prices"), ("s-1", [], "s-1"), (None, [SEARCH], "analyst")],
 )
-def test_a_result_is_about_the_goal_of_its_subtask(subtask: str | None, goals: Any, title: str) -> None:
-    piece = result_piece(result("a", subtask=subtask, value=[1]), goals)
+def test_a_result_is_about_the_goal_of_its_subtask(subtask: str | None, planned: list[Subtask], title: str) -> None:
+    results = [result("a", subtask=subtask, value=[1])]
+
+    (piece,) = context_of({"results": results, "accepted": ["a"], "subtasks": planned})
 
     assert piece == Piece(kind="result", title=title, sender="analyst", value=[1], evidence=(QUOTE,), subtask=subtask)
 
 
-@pytest.mark.parametrize(("goals", "title"), [({"s-1": SEARCH}, "search the prices"), ({}, "s-1")])
+@pytest.mark.parametrize(("planned", "title"), [([SEARCH], "search the prices"), ([], "s-1")])
 @pytest.mark.parametrize("agent", ["analyst", None])
-def test_a_gap_is_about_the_goal_of_its_subtask_and_says_why(goals: Any, title: str, agent: str | None) -> None:
-    piece = gap_piece(Gap(subtask="s-1", agent=agent, reason="no data"), goals)
+def test_a_gap_is_about_the_goal_of_its_subtask_and_says_why(
+    planned: list[Subtask], title: str, agent: str | None
+) -> None:
+    (piece,) = context_of({"gaps": [Gap(subtask="s-1", agent=agent, reason="no data")], "subtasks": planned})
 
     assert piece == Piece(kind="gap", title=title, sender=agent or "", value="no data", subtask="s-1")
 
@@ -51,22 +55,23 @@ def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -
         "subtasks": [SEARCH],
     }
 
-    pieces = pieces_of(state)
+    pieces = context_of(state)
 
     assert [(piece.kind, piece.title) for piece in pieces] == [
         ("background", "house rules"),
         ("result", "search the prices"),
         ("gap", "s-2"),
     ]
-    assert pieces_of({}) == ()
+    assert context_of({}) == ()
 
 
 def test_a_gap_within_a_nested_team_is_not_about_a_subtask_of_the_team_itself() -> None:
     within = Gap(subtask="s-1", reason="no data", path=("team:x",))
 
-    assert gap_piece(within, {"s-1": SEARCH}).title == "s-1"
+    assert [piece.title for piece in context_of({"gaps": [within], "subtasks": [SEARCH]})] == ["s-1"]
+    assert context_of({"gaps": [within], "subtasks": [SEARCH]}, Subtask(id="b", goal="b", depends_on=("s-1",))) == ()
 
 
 def test_what_was_planned_is_known_by_its_id_and_a_thread_of_before_has_planned_nothing() -> None:
-    assert titles_of({"subtasks": [SEARCH, COUNT]}) == {"s-1": SEARCH, "s-2": COUNT}
-    assert titles_of({}) == {}
+    assert subtasks_by_id({"subtasks": [SEARCH, COUNT]}) == {"s-1": SEARCH, "s-2": COUNT}
+    assert subtasks_by_id({}) == {}

@@ -5,8 +5,9 @@ from typing import Any
 
 from langgraph.types import Send
 
-from guardgraph.nodes import Agent, send, send_subtask, worker_pieces
+from guardgraph.nodes import Agent, worker_roster
 from guardgraph.state import Gap, Piece, Plan, Position, Request, Result, Subtask, Task
+from tests.nodes.gates import gate_of, spec_of
 
 TASK = Task(goal="compare", id="t")
 POSITION = Position(run_id="r", account="r", work="r/work", started=datetime(2030, 1, 1, tzinfo=UTC))
@@ -26,6 +27,10 @@ STATE: dict[str, Any] = {
 AGENT = Agent("w", run=print)
 
 
+def send(state: dict[str, Any], subtask: Subtask | None = None, **more: Any) -> Send:
+    return gate_of(spec_of(AGENT), **state).send(AGENT, subtask, **more)
+
+
 def request_of(sent: Send) -> Request:
     """Return the request that goes to the agent, with the team's position beside it."""
     assert sent.node == "w"
@@ -39,7 +44,7 @@ def told(request: Request) -> list[tuple[str, str]]:
 
 
 def test_the_task_goes_out_with_all_that_is_accepted_and_missing() -> None:
-    request = request_of(send(AGENT, STATE))
+    request = request_of(send(STATE))
 
     assert (request.task, request.subtask, request.round, request.attempt) == (TASK, None, 2, 1)
     assert told(request) == [
@@ -51,44 +56,44 @@ def test_the_task_goes_out_with_all_that_is_accepted_and_missing() -> None:
     ]
 
 
-def test_more_context_a_reason_and_a_number_of_attempt_go_with_it() -> None:
+def test_other_context_a_reason_and_a_number_of_attempt_go_with_it() -> None:
     worker = Piece(kind="worker", title="w")
 
-    request = request_of(send(AGENT, STATE, attempt=3, feedback="no source", extra=iter([worker])))
+    request = request_of(send(STATE, attempt=3, feedback="no source", context=iter([worker])))
 
-    assert (request.attempt, request.feedback, request.context[-1]) == (3, "no source", worker)
+    assert (request.attempt, request.feedback, request.context) == (3, "no source", (worker,))
 
 
 def test_a_subtask_goes_out_with_what_it_depends_on_and_nothing_else() -> None:
     subtask = Subtask(id="e", goal="do e", depends_on=("b", "d"))
 
-    request = request_of(send_subtask(AGENT, subtask, STATE, attempt=2, feedback="too short"))
+    request = request_of(send(STATE, subtask, attempt=2, feedback="too short"))
 
     assert told(request) == [("background", "house rules"), ("result", "do b"), ("gap", "do d")]
     assert (request.subtask, request.round, request.attempt, request.feedback) == (subtask, 2, 2, "too short")
 
 
 def test_a_subtask_that_depends_on_nothing_sees_no_result_of_others() -> None:
-    assert told(request_of(send_subtask(AGENT, Subtask(id="e", goal="do e"), STATE))) == [("background", "house rules")]
+    assert told(request_of(send(STATE, Subtask(id="e", goal="do e")))) == [("background", "house rules")]
 
 
 def test_a_refused_result_is_never_handed_on() -> None:
     subtask = Subtask(id="e", goal="do e", depends_on=("c",))
 
-    assert told(request_of(send_subtask(AGENT, subtask, STATE))) == [("background", "house rules"), ("gap", "do c")]
+    assert told(request_of(send(STATE, subtask))) == [("background", "house rules"), ("gap", "do c")]
 
 
 def test_a_team_that_has_just_begun_is_in_round_one_and_knows_nothing() -> None:
     state = {"admitted": TASK, "position": POSITION}
 
-    for sent in (send(AGENT, state), send_subtask(AGENT, PLAN.subtasks[0], state)):
+    for sent in (send(state), send(state, PLAN.subtasks[0])):
         assert (request_of(sent).round, request_of(sent).context) == (1, ())
 
 
 def test_workers_are_told_with_their_skills_in_order() -> None:
     workers = [Agent("w", run=print, skills={"z", "a"}), Agent("v", run=print)]
 
-    assert [(piece.kind, piece.title, piece.value) for piece in worker_pieces(workers)] == [
+    assert [(piece.kind, piece.title, piece.value) for piece in worker_roster(workers)] == [
         ("worker", "w", {"skills": ["a", "z"]}),
         ("worker", "v", {"skills": []}),
     ]

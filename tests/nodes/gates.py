@@ -1,0 +1,46 @@
+"""A team's gate at hand, without a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph.graph import StateGraph
+
+from guardgraph.guards import Guard
+from guardgraph.nodes import KEY, Agent, GateContext, Here, Services, TeamSpec
+from guardgraph.state import Position, RunState
+
+__all__ = ("NOW", "gate_of", "position", "spec_of")
+
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def position(**facts: Any) -> Position:
+    return Position.model_validate(
+        {"run_id": "r", "account": "r", "work": "r", "path": ("team",), "started": NOW, **facts}
+    )
+
+
+def spec_of(
+    *agents: Agent, name: str = "team", guards: Sequence[Guard] = (), state: type[Any] = RunState, **facts: Any
+) -> TeamSpec:
+    """Return a team of workers."""
+    return TeamSpec(
+        name=name,
+        guards=tuple(guards),
+        channels=dict(StateGraph(state).channels),
+        agents={agent.name: agent for agent in agents},
+        workers=frozenset(agent.name for agent in agents),
+        **facts,
+    )
+
+
+def gate_of(
+    spec: TeamSpec | None = None, *, team: Position | None = None, services: Services | None = None, **state: Any
+) -> GateContext:
+    """Return the gate `guard_handoff` of a team in this state."""
+    at_hand = services or Services(clock=lambda: NOW)
+    known = {"position": team or position(), **state}
+    return GateContext(spec or spec_of(), "guard_handoff", known, {"configurable": {KEY: Here(at_hand)}})

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+import pytest
+
+from guardgraph.guards import Budget, Convergence, Depth, OnTrip, Refuse, View, guard
+from guardgraph.nodes import Agent, Event, Services, work_until
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    BadInput,
+    Evidence,
+    Gap,
+    Gate,
+    Piece,
+    Result,
+    RunState,
+    Subtask,
+    Task,
+    Usage,
+    Verdict,
+)
+from tests.nodes.gates import NOW, gate_of, position, spec_of
+
+REFUSE = Refuse()
+TASK = Task(goal="compare", id="t")
+
+
+@pytest.mark.parametrize(("seconds", "margin"), [(1, 0.1), (50, 5), (100, 10), (101, 10), (3_600, 10)])
+def test_work_ends_a_tenth_of_the_time_before_the_deadline_and_at_most_ten_seconds(
+    seconds: float, margin: float
+) -> None:
+    deadline = NOW + timedelta(seconds=seconds)
+
+    assert work_until(position(allowance=Allowance(deadline=deadline))) == deadline - timedelta(seconds=margin)
+
+
+def test_without_a_deadline_work_has_no_end() -> None:
+    assert work_until(position()) is None
+    assert not gate_of().is_late
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(8.999, False), (9, True), (10, True), (11, True)])
+def test_a_gate_is_late_when_the_time_for_work_is_over(seconds: float, late: bool) -> None:
+    team = position(allowance=Allowance(deadline=NOW + timedelta(seconds=10)))
+    services = Services(clock=lambda: NOW + timedelta(seconds=seconds))
+
+    assert gate_of(team=team, services=services).is_late is late
+
+
+def test_a_gate_tells_what_is_spent_and_what_workers_may_still_spend() -> None:
+    team = position(work="r/work", reserve=0.2, allowance=Allowance(tokens=100, depth=3))
+    services = Services(clock=lambda: NOW)
+    services.ensure_open(team)
+    services.ledger.reserve("e", "r/work", services.epoch_of("r/work"), Amount(tokens=30))
+    services.ledger.settle("e", Usage(input_tokens=20, output_tokens=5, calls=1))
+
+    seen = gate_of(team=team, services=services)
+
+    assert (seen.remaining.tokens, seen.remaining.depth, seen.remaining.calls) == (80 - 25, 3, None)
+    assert (seen.allowance.tokens, seen.allowance.depth) == (100, 3)
+    assert seen.spent == Usage(input_tokens=20, output_tokens=5, calls=1)
+    assert seen.now == NOW
+
+
+def test_a_limit_that_was_raised_since_admission_counts() -> None:
+    team = position(allowance=Allowance(tokens=100, depth=3))
+    services = Services(clock=lambda: NOW)
+    services.ensure_open(team)
+    services.ledger.open("r", Allowance(tokens=500))
+
+    seen = gate_of(team=team, services=services)
+
+    assert (seen.allowance.tokens, seen.remaining.tokens, seen.allowance.depth) == (500, 500, 3)
+
+
+def test_a_position_that_a_checkpoint_made_a_dict_of_is_read() -> None:
+    assert gate_of(position=position().model_dump(mode="json")).position == position()
+
+
+def test_a_guard_sees_the_team_and_the_agent() -> None:
+    seen: list[View] = []
+
+    @guard(at=("dispatch", "handoff"))
+    def looks(view: View) -> None:
+        seen.append(view)
+
+    agent = Agent("w", run=print, version="7", skills={"reading"}, expects=4)
+    team = position(depth=2, path=("top", "team"), allowance=Allowance(tokens=10))
+    gate = gate_of(spec_of(agent, guards=[looks]), team=team, round=4, admitted=TASK)
+
+    gate.judge("handoff", TASK, agent=agent)
+    gate.write(messages=[])
+    assert gate.allow(sends := [gate.send(agent), gate.send(agent)]) == sends
+    assert gate.allow(sends) == sends, "what is judged once is not judged again"
+
+    plain, first, second = seen
+    assert (plain.gate, plain.depth, plain.left.tokens, plain.expects, plain.round) == ("handoff", 2, 10, None, 4)
+    assert (first.gate, first.depth, first.left.tokens, first.expects) == ("dispatch", 3, 10, Amount(tokens=4))
+    assert second.left.tokens == gate.remaining.tokens + 4 == 6
+    assert all((view.subject, view.path, view.now) == (TASK, ("top", "team"), NOW) for view in seen)
+    info = plain.agent
+    assert info is not None
+    assert (info.name, info.version, info.skills, info.chain) == ("w", "7", {"reading"}, ("top", "team", "w"))
+
+
+def test_what_a_guard_of_dispatch_stops_is_a_gap_and_is_not_sent() -> None:
+    @guard(at="dispatch")
+    def no_b(view: View) -> str | None:
+        return "not b" if view.subject.goal == "b" else None
+
+    agent = Agent("w", run=print)
+    gate = gate_of(spec_of(agent, guards=[no_b]), admitted=TASK)
+    sends = [gate.send(agent, Subtask(id=id_, goal=id_)) for id_ in ("a", "b")]
+
+    assert gate.allow(sends) == sends[:1]
+    assert gate.gaps == [Gap(subtask="b", agent="w", reason="not b", guard="no_b")]
+    assert [subtask.id for subtask in gate.state["subtasks"]] == ["a"]
+
+
+def test_what_is_written_is_seen_at_once_by_the_reducers_of_the_channels() -> None:
+    class Notes(RunState):
+        notes: Annotated[dict[str, int], lambda left, right: {**left, **right}]
+        mood: str
+
+    gate = gate_of(spec_of(state=Notes), gaps=[Gap(subtask="a", reason="late")], notes={"a": 1})
+
+    gate.write(gaps=[Gap(subtask="b", reason="late")], notes={"b": 2}, mood="good")
+    gate.write(gaps=[Gap(subtask="a", reason="late")], notes={"b": 3}, mood="bad")
+
+    assert [gap.subtask for gap in gate.state["gaps"]] == ["a", "b"]
+    assert (gate.state["notes"], gate.state["mood"]) == ({"a": 1, "b": 3}, "bad")
+    update = gate.command("x").update
+    assert [gap.subtask for gap in update["gaps"]] == ["b", "a"]
+    assert (update["notes"], update["mood"]) == ({"b": 3}, "bad")
+
+
+def test_the_state_of_a_gate_cannot_be_changed_past_it() -> None:
+    with pytest.raises(TypeError):
+        gate_of().state["round"] = 7  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("nots", 1, "'nots', which is no channel of the state; there are: .*gaps.*notes"),
+        ("ending", None, "'ending', which belongs to the gates; `GateContext.stop` ends a run"),
+        ("round", 2, "'round', which belongs to the gates; `GateContext.next_round`"),
+        ("requests", {}, "'requests', which belongs to the gates"),
+        ("gaps", [7], "wrote \\[7\\] to 'gaps': Input should be"),
+        ("notes", 7, "wrote 7 to 'notes', whose reducer raised TypeError"),
+    ],
+)
+def test_what_does_not_fit_a_channel_is_refused(name: str, value: Any, message: str) -> None:
+    class Notes(RunState):
+        notes: Annotated[dict[str, int], lambda left, right: {**left, **right}]
+
+    with pytest.raises(BadInput, match=message):
+        gate_of(spec_of(state=Notes), notes={}).write(**{name: value})
+
+
+def test_a_round_that_may_not_begin_does_not_and_says_why() -> None:
+    gate = gate_of(spec_of(guards=[Convergence(rounds=2)]), round=1)
+
+    assert gate.next_round() is None
+    assert gate.round == 2
+    stop = gate.next_round()
+
+    assert stop is not None
+    assert (stop.stopped_by, gate.round) == ("Convergence", 2)
+    assert gate.must_stop() == stop, "whoever goes on all the same is stopped"
+
+
+def test_context_that_is_given_replaces_what_an_agent_would_be_told() -> None:
+    rules, note = (Piece(kind="background", title=title) for title in ("house rules", "note"))
+    agent = Agent("w", run=print)
+    gate = gate_of(spec_of(agent), admitted=TASK, context=[rules])
+
+    def told(**more: Any) -> list[str]:
+        return [piece.title for piece in gate.send(agent, **more).arg["request"].context]
+
+    assert (told(), told(context=[note])) == (["house rules"], ["note"])
+    assert told(context=[*gate.context(), note]) == ["house rules", "note"]
+
+
+def test_where_no_guard_stands_everything_passes() -> None:
+    judgement = gate_of().judge("handoff", TASK, [Budget(tokens=1)])
+
+    assert (judgement.trip, judgement.on_trip, judgement.alerts) == (None, None, ())
+
+
+def says(action: str, *, name: str = "said", on_trip: OnTrip | None = None) -> Any:
+    @guard(at="handoff", on_trip=on_trip)
+    def said(view: View) -> Verdict:
+        return Verdict(guard=name, gate="handoff", subject=view.subject_id, action=action, reason=name)  # type: ignore[arg-type]
+
+    return said
+
+
+def test_alerts_before_the_first_trip_are_kept_and_all_are_told() -> None:
+    told: list[Event] = []
+    services = Services(clock=lambda: NOW, listen=told.append)
+    guards = [
+        says("alert", name="one"),
+        says("pass"),
+        says("trip", name="two", on_trip=Refuse()),
+        says("trip", name="x"),
+    ]
+
+    judgement = gate_of(services=services).judge("handoff", TASK, guards)
+
+    assert judgement.trip is not None
+    assert (judgement.trip.guard, judgement.on_trip) == ("two", Refuse())
+    assert [alert.guard for alert in judgement.alerts] == ["one"]
+    assert [(event.kind, event.data["guard"], event.data["action"]) for event in told] == [
+        ("verdict", "one", "alert"),
+        ("verdict", "two", "trip"),
+    ]
+
+
+def test_what_passes_is_not_told() -> None:
+    told: list[Event] = []
+    gate_of(services=Services(listen=told.append)).judge("dispatch", TASK, [Depth(3)])
+
+    assert told == []
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A guard that reads sources by its own function, and trips where one is missing."""
+
+    reads: Callable[[Evidence], str | None]
+    seen: list[dict[str, str]]
+    on_trip: OnTrip = REFUSE
+    gates = frozenset[Gate]({"handoff"})
+
+    def read(self, evidence: Evidence) -> str | None:
+        return self.reads(evidence)
+
+    def __call__(self, view: View) -> Verdict:
+        self.seen.append(dict(view.sources))
+        return view.verdict(self, trips="a" not in view.sources, reason="no source")
+
+
+RESULT = Result(
+    id="w", agent="w", evidence=tuple(Evidence(source=source, quote=f"q{n}") for n, source in enumerate("aba"))
+)
+
+
+def test_a_guard_that_judges_by_sources_is_given_those_that_it_reads_itself() -> None:
+    first: list[dict[str, str]] = []
+    second: list[dict[str, str]] = []
+    read: list[str] = []
+
+    def reads(evidence: Evidence) -> str | None:
+        read.append(evidence.source)
+        return "text of a" if evidence.source == "a" else None
+
+    judgement = gate_of().judge("handoff", RESULT, [Reader(reads, first), Reader(lambda _: None, second)])
+
+    assert first == [{"a": "text of a"}]
+    assert read == ["a", "b"], "each source once"
+    assert second == [{}]
+    assert judgement.trip is not None
+    assert judgement.trip.reason == "no source"
+
+
+def test_a_source_that_cannot_be_read_trips_the_guard_that_wanted_it() -> None:
+    def reads(evidence: Evidence) -> str:
+        raise PermissionError("locked")
+
+    judgement = gate_of().judge("handoff", RESULT, [Reader(reads, [])])
+
+    assert judgement.trip is not None
+    assert judgement.trip.reason == "guard 'Reader' could not read its sources: PermissionError: locked"
+    assert judgement.on_trip == Refuse()
+
+
+def test_what_is_no_result_has_no_sources_to_read() -> None:
+    reader = Reader(lambda evidence: pytest.fail("nothing names a source"), [])
+
+    gate_of().judge("handoff", TASK, [reader])
+
+    assert reader.seen == [{}]
