@@ -1,25 +1,14 @@
-"""The patterns: nodes wired into state graphs."""
+"""The patterns, and the builder for patterns of your own."""
 
 from __future__ import annotations
 
-from guardgraph.graphs.checked_guards import (
-    checked_guards,
-)
-from guardgraph.graphs.pipeline import (
-    Stage,
-    pipeline,
-)
-from guardgraph.graphs.supervisor import (
-    supervisor,
-)
-from guardgraph.graphs.team import (
-    Team,
-)
+from guardgraph.graphs.pipeline import Stage, pipeline
+from guardgraph.graphs.supervisor import supervisor
+from guardgraph.graphs.team import Team
 
 __all__ = (
     "Stage",
     "Team",
-    "checked_guards",
     "pipeline",
     "supervisor",
 )

@@ -121,9 +121,6 @@ from guardgraph.nodes.meter import (
     Booking,
     Meter,
 )
-from guardgraph.nodes.model_agent import (
-    calls_of,
-)
 from guardgraph.nodes.notice import (
     Notice,
     Turn,
@@ -248,7 +245,6 @@ __all__ = (
     "asked_in",
     "body_of",
     "bound_of",
-    "calls_of",
     "checked_write",
     "collected_value",
     "context_of",

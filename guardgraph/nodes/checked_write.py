@@ -14,13 +14,19 @@ __all__ = ("checked_write", "shown")
 
 _OWN = frozenset(
     {
+        "accepted",
         "admitted",
+        "draft",
         "ending",
         "outcome",
         "passed",
+        "plan",
+        "plans",
         "position",
+        "refused",
         "remaining_steps",
         "requests",
+        "results",
         "round",
         "seen",
         "unfit",
@@ -28,7 +34,11 @@ _OWN = frozenset(
     }
 )
 """Channels that only gates and agent nodes write."""
-_HINTS = {"ending": "; `GateContext.stop` ends a run", "round": "; `GateContext.next_round` begins the next one"}
+_HINTS = {
+    "draft": "; `GateContext.conclude` takes a draft",
+    "ending": "; `GateContext.stop` ends a run",
+    "round": "; `GateContext.next_round` begins the next one",
+}
 
 
 def checked_write(update: StateUpdate, name: str, value: Any) -> None:

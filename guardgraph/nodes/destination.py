@@ -9,10 +9,14 @@ from langgraph.types import Command, Send
 from pydantic import ValidationError
 
 from guardgraph.nodes.checked_write import shown
+from guardgraph.nodes.context import subtasks_by_id
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import Position, Request
 
-__all__ = ("RouteAnswer", "read_answer")
+__all__ = ("RouteAnswer", "id_clash", "read_answer")
+
+_OWN = frozenset({"plan", "result", "run"})
+"""What gaps of the team itself are called."""
 
 
 class RouteAnswer(NamedTuple):
@@ -43,12 +47,29 @@ def read_answer(team: TeamSpec, answer: object, *, goes: Collection[str]) -> Rou
         return f"went to {unknown[0]!r}, which is none of those to which it may go: {known}"
     if len(nodes) > 1 and not team.ends.isdisjoint(nodes):
         return f"went to {', '.join(map(repr, nodes))}, though what ends the run cannot go on"
+    met = {team.leads.get(node, (node, 0)) for node in nodes}
+    if len(met) > 1:
+        gates = ", ".join(sorted({repr(gate) for gate, _ in met}))
+        return f"went to {', '.join(map(repr, nodes))} at once, which do not meet in one gate: they lead to {gates}"
     odd = next((one for one in ways if isinstance(one, Send) and not _fits(one, team)), None)
     if odd is not None:
         return f"sent {shown(odd.arg)} to {odd.node!r}, which is no request (`GateContext.send` makes one)"
-    if update is not None and not isinstance(update, Mapping):
-        return f"answered a `Command` with the update {shown(update)}, which is no mapping"
+    if update is not None and not (isinstance(update, Mapping) and all(isinstance(key, str) for key in update)):
+        return f"answered a `Command` with the update {shown(update)}, which is no mapping of channels"
     return RouteAnswer(ways, nodes, update or {})
+
+
+def id_clash(team: TeamSpec, state: Mapping[str, Any], sends: Collection[Send]) -> str | None:
+    """Return what is wrong with the ids of subtasks that are sent: an id stands for one piece of work in a run."""
+    planned = subtasks_by_id(state)
+    for send in sends if team.agents else ():
+        subtask = Request.model_validate(send.arg["request"]).subtask if send.node in team.agents else None
+        if subtask is None or planned.get(subtask.id) == subtask:
+            continue
+        if subtask.id in planned or subtask.id in team.agents or subtask.id in _OWN:
+            return f"sent the subtask {subtask.id!r}, whose id stands for something else; give it another one"
+        planned[subtask.id] = subtask
+    return None
 
 
 def _listed(answer: Any) -> list[Any]:

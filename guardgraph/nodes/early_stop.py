@@ -63,7 +63,7 @@ def last_round(guards: Iterable[Guard]) -> int | None:
 
 def _planned_attempts(state: Mapping[str, Any]) -> int:
     planned = {subtask.id for subtask in state.get("subtasks") or ()}
-    if not planned:
+    if not planned or not state.get("plans"):  # what a route sends, no plan bounds
         return 0
     results = (result for result in state.get("results") or () if result.subtask in planned)
     return len({(result.subtask, result.attempt) for result in results})

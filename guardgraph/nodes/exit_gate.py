@@ -9,9 +9,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
+from guardgraph.guards import Escalate
 from guardgraph.nodes.decisions.review import ReviewDecision, review
 from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
 from guardgraph.nodes.gate_context import GateContext
+from guardgraph.nodes.judging import judge_send
 from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
 from guardgraph.nodes.services import forget_run
@@ -83,9 +85,18 @@ def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
     for again in found.retries:
         stop = too_few_steps(gate.state, _REWRITING) or too_many_visits(gate.state, gate.team.guards, EXIT)
         if stop is None:
-            gate.note(draft=None)
-            return gate.send_request(again.agent, again.request)
-        gate.note(gaps=[*again.gaps], ending=stop)
+            gate.is_free = again.agent.kind == "function"
+            send = gate.send_request(again.agent, again.request)
+            judgement = judge_send(gate, send)
+            trip = None if judgement is None else judgement.trip
+            if judgement is None or trip is None:
+                gate.note(draft=None)
+                return send
+            if isinstance(judgement.on_trip, Escalate):
+                stop = Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason)
+        gate.note(gaps=[*again.gaps])
+        if stop is not None:
+            gate.note(ending=stop)
     return None
 
 

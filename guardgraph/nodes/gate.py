@@ -10,7 +10,7 @@ from langgraph.errors import GraphDrained, GraphInterrupt
 from langgraph.types import Command, Send
 
 from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.destination import RouteAnswer, read_answer
+from guardgraph.nodes.destination import RouteAnswer, id_clash, read_answer
 from guardgraph.nodes.early_stop import too_few_steps
 from guardgraph.nodes.gate_context import Destination, GateContext, Route
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
@@ -47,8 +47,7 @@ def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Comman
     """Return what a gate writes, and where its route leads, unless something ends the run before."""
     answer = _read(gate, route, goes)
     if isinstance(answer, str):
-        gate.note(ending=Ending(status="failed", reason=f"the route of {gate.node!r} {answer}"))
-        return gate.command(EXIT)
+        return _failed(gate, answer)
     if answer.nodes == (EXIT,):
         return gate.command(EXIT)
     steps = max(map(gate.team.steps_to_end, answer.nodes))
@@ -56,13 +55,22 @@ def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Comman
     stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
     if stop is not None:
         return gate.command(gate.stop_as(stop))
-    ways = _allowed(gate, [_way(gate, way) for way in answer.ways])
+    ways = _ways(gate, answer.ways)
+    clash = id_clash(gate.team, gate.state, [way for way in ways if isinstance(way, Send)])
+    if clash is not None:
+        return _failed(gate, clash)
+    ways = _allowed(gate, ways)
     if not ways:
         return gate.command(gate.end(gate.state.get("ending") or _stopped(gate)))
     for agent, result in gate.handoffs.items():
         if not set(result.handoff).isdisjoint(answer.nodes):  # nothing is missing of what others take over
             gate.withdraw([gap for gap in gate.state["gaps"] if gap.agent == agent])
     return gate.command(ways)
+
+
+def _failed(gate: GateContext, what: str) -> Command[Any]:
+    gate.note(ending=Ending(status="failed", reason=f"the route of {gate.node!r} {what}"))
+    return gate.command(EXIT)
 
 
 def _read(gate: GateContext, route: Route, goes: Collection[str]) -> RouteAnswer | str:
@@ -83,9 +91,16 @@ def _read(gate: GateContext, route: Route, goes: Collection[str]) -> RouteAnswer
     return answer
 
 
-def _way(gate: GateContext, way: str | Send) -> str | Send:
-    """Return what sends the task as a whole, where a route has answered the name of an agent."""
-    return gate.send(gate.team.agents[way]) if isinstance(way, str) and way in gate.team.agents else way
+def _ways(gate: GateContext, ways: Sequence[str | Send]) -> list[str | Send]:
+    """Return what sends the task as a whole, where a route names an agent; whatever is sent twice is sent anew."""
+    found, seen = list[str | Send](), set[int]()
+    for way in ways:
+        if isinstance(way, str):
+            found.append(gate.send(gate.team.agents[way]) if way in gate.team.agents else way)
+        else:
+            found.append(Send(way.node, way.arg) if id(way) in seen else way)
+            seen.add(id(way))
+    return found
 
 
 def _allowed(gate: GateContext, ways: Sequence[str | Send]) -> list[str | Send]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
@@ -25,6 +25,7 @@ from guardgraph.nodes.state_update import StateUpdate
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import (
     Allowance,
+    BadInput,
     Balance,
     Ending,
     Gap,
@@ -221,8 +222,10 @@ class GateContext:
         return self.stop(ending.status, by=ending.stopped_by, reason=ending.reason)
 
     def end(self, ending: Ending) -> Destination:
-        """End the run as `stop` does, where a verdict has already told why."""
-        self.note(ending=ending)
+        """End the run as `stop` does, where a verdict has already told why; a worse end before it stays."""
+        before: Ending | None = self._update.state.get("ending")
+        if before is None or before.status in ("completed", "degraded"):
+            self.note(ending=ending)
         return self.conclude()
 
     def conclude(self, draft: Result | None = None) -> Destination:
@@ -232,6 +235,8 @@ class GateContext:
         them gives it back, its agent tries again, where the team was told that it may (`drafts=True`).
         """
         if draft is not None:
+            if not isinstance(cast("object", draft), Result):
+                raise BadInput(f"`conclude` takes a `Result` as the draft, got {draft!r:.80}")
             self.note(draft=draft)
             if self.asked(draft) is not None:
                 self.note(requests={draft.id: self.asked(draft)})

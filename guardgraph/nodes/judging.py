@@ -10,6 +10,7 @@ from langgraph.types import Send
 
 from guardgraph.guards import Escalate, Guard, Judgement, Reads, View, judge, name_of
 from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.context import subtasks_by_id
 from guardgraph.nodes.place import role_of
 from guardgraph.state import (
     AgentInfo,
@@ -69,18 +70,20 @@ def judge_subject(
 
 def allowed_sends(gate: GateContext, sends: Iterable[Send]) -> list[Send]:
     """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allow`."""
-    passed: list[Send] = []
+    passed, gaps = list[Send](), list[Gap]()
     for send in sends:
         judgement = judge_send(gate, send)
         trip = None if judgement is None else judgement.trip
         if judgement is None or trip is None:
             passed.append(send)
             continue
-        gate.note(gaps=[_gap(gate, send, trip)])
+        gaps.append(_gap(gate, send, trip))
         if isinstance(judgement.on_trip, Escalate):
-            gate.note(ending=Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason))
+            gate.note(gaps=gaps, ending=Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason))
             return []
-    return [send for send in passed if _is_booked(gate, send)]  # only now: a guard that ends the run sends nobody
+    if gaps:
+        gate.note(gaps=gaps)
+    return _booked(gate, passed)  # only now: a guard that ends the run sends nobody
 
 
 def judge_send(gate: GateContext, send: Send) -> Judgement | None:
@@ -91,7 +94,7 @@ def judge_send(gate: GateContext, send: Send) -> Judgement | None:
     if send.node not in gate.team.workers or gate.is_judged(send):
         return None
     agent, request = gate.team.agents[send.node], _request(send)
-    is_new = request.subtask is not None and request.attempt == 1
+    is_new = _is_new(gate, request)
     left = Allowance() if gate.is_free else gate.remaining
     if not is_new:  # it was counted when it was sent for the first time, or is no subtask
         left = left.model_copy(update={"subtasks": None})
@@ -106,7 +109,9 @@ def judge_send(gate: GateContext, send: Send) -> Judgement | None:
         expects=expects,
         deeper=1,
     )
-    gate.note(verdicts=[*judgement.alerts, *((judgement.trip,) if judgement.trip else ())])
+    verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
+    if verdicts:
+        gate.note(verdicts=verdicts)
     if judgement.trip is None:
         gate.mark_judged(send, _after(gate.remaining, expects, subtasks=int(is_new)))
     return judgement
@@ -115,6 +120,12 @@ def judge_send(gate: GateContext, send: Send) -> Judgement | None:
 def _request(send: Send) -> Request:
     given = send.arg["request"]
     return given if isinstance(given, Request) else Request.model_validate(given)
+
+
+def _is_new(gate: GateContext, request: Request) -> bool:
+    """Whether a subtask is sent for the first time."""
+    subtask = request.subtask
+    return subtask is not None and (request.attempt == 1 or subtask.id not in subtasks_by_id(gate.state))
 
 
 def _gap(gate: GateContext, send: Send, trip: Verdict) -> Gap:
@@ -128,20 +139,25 @@ def _gap(gate: GateContext, send: Send, trip: Verdict) -> Gap:
     )
 
 
-def _is_booked(gate: GateContext, send: Send) -> bool:
-    """Book a subtask that is sent for the first time in the whole tree's books; note why it cannot be booked."""
-    if send.node not in gate.team.workers:
-        return True
-    request = _request(send)
-    subtask = request.subtask
-    if subtask is None or request.attempt > 1:
-        return True
-    if subtask.id not in {planned.id for planned in gate.state.get("subtasks") or ()}:
-        gate.note(subtasks=[subtask])  # what is sent is planned: it becomes a result or a gap
-    refusal = _booking(gate, subtask)
-    if refusal is not None:
-        gate.note(gaps=[Gap(subtask=subtask.id, agent=send.node, reason=refusal, guard="Limits")])
-    return refusal is None
+def _booked(gate: GateContext, sends: Sequence[Send]) -> list[Send]:
+    """Book the subtasks that are sent for the first time in the whole tree's books; what cannot be booked is a gap."""
+    new = [send for send in sends if send.node in gate.team.workers and _is_new(gate, _request(send))]
+    if not new:
+        return list(sends)
+    planned, refused, gaps = subtasks_by_id(gate.state), set[int](), list[Gap]()
+    subtasks = {subtask.id: subtask for send in new if (subtask := _request(send).subtask) is not None}
+    unknown = [subtask for id_, subtask in subtasks.items() if id_ not in planned]
+    for send in new:
+        subtask = _request(send).subtask
+        refusal = None if subtask is None else _booking(gate, subtask)
+        if subtask is not None and refusal is not None:
+            refused.add(id(send))
+            gaps.append(Gap(subtask=subtask.id, agent=send.node, reason=refusal, guard="Limits"))
+    if unknown:
+        gate.note(subtasks=unknown)  # what is sent is planned: it becomes a result or a gap
+    if gaps:
+        gate.note(gaps=gaps)
+    return [send for send in sends if id(send) not in refused]
 
 
 def _booking(gate: GateContext, subtask: Subtask) -> str | None:

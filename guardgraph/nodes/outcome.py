@@ -51,9 +51,10 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         gaps.extend(gap for gap in draft.gaps or [gap_of(draft)] if gap not in gaps)
     if draft is None and ending is None and not accepted and not gaps:
         gaps.append(_nothing(state.get("plans") or ()))
-    missing = bool(gaps) or ending is not None or (bool(accepted) and written is None and draft is not None)
+    early = ending is not None and ending.status != "completed"
+    missing = bool(gaps) or early or (bool(accepted) and written is None and draft is not None)
     status: OutcomeStatus = "completed" if not missing else "degraded"
-    if ending is not None and ending.status != "degraded":
+    if ending is not None and ending.status not in ("completed", "degraded"):
         status = ending.status
     elif missing and written is None and not accepted:
         status = "failed"

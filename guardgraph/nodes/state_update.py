@@ -9,7 +9,7 @@ from langgraph.channels import BinaryOperatorAggregate, LastValue
 from langgraph.channels.base import BaseChannel
 from langgraph.types import Overwrite
 
-__all__ = ("StateUpdate",)
+__all__ = ("Channel", "StateUpdate")
 
 Channel = BaseChannel[Any, Any, Any]
 

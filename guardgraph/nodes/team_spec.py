@@ -40,6 +40,8 @@ class TeamSpec:
     """The nodes of its gates, by the name of the gate."""
     steps: Mapping[str, int] = field(default_factory=dict[str, int])
     """Supersteps from each node to the next gate, both included."""
+    leads: Mapping[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    """The gate to which each node leads, and after how many supersteps; what is sent at once has to meet there."""
 
     @property
     def ends(self) -> frozenset[str]:

@@ -13,7 +13,19 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Overwrite, Send
 
 from guardgraph.graphs import Team, supervisor
-from guardgraph.guards import Budget, Convergence, Deadline, Depth, Escalate, Finish, Guard, Limits, Retry, Schema, guard
+from guardgraph.guards import (
+    Budget,
+    Convergence,
+    Deadline,
+    Depth,
+    Escalate,
+    Finish,
+    Guard,
+    Limits,
+    Retry,
+    Schema,
+    guard,
+)
 from guardgraph.nodes import Agent, GateContext
 from guardgraph.state import Plan, Request, Result, RunState, Subtask
 
@@ -27,7 +39,7 @@ class Extended(RunState, total=False):
     """The shared state, with channels of a user's own."""
 
     notes: Annotated[list[str], add]
-    counted: int
+    counted: Annotated[int, add]
 
 
 @dataclass(slots=True)
@@ -104,16 +116,21 @@ def _own(random: Random, pattern: RandomPattern) -> _Graph:
         guards=_guards(random, pattern),
         begin=begin,
         goes=[] if begin is first else [*gates, *agents, "note"],
-        author=random.choice([writer, writer, None]) if begin is first and "writer" not in " ".join(pattern.routes) else writer,
+        author=random.choice([writer, writer, None])
+        if begin is first and "writer" not in " ".join(pattern.routes)
+        else writer,
         expected=random.choice([[], first]),
         concurrency=random.choice([None, None, 1]),
         state=Extended,
     )
+    meet = random.choice(gates)  # those who begin at once lead to one gate
     for agent in agents:
-        team.add_agents([agent], to=random.choice(gates), drafts=random.random() < 0.3)
+        to = meet if begin is first and agent in first else random.choice(gates)
+        team.add_agents([agent], to=to, drafts=random.random() < 0.3)
     for name in gates:
         team.add_gate(name, agents=agents, then=then, goes=[*gates, "note"])
     team.add_node("note", _note, to=random.choice([*gates, agents[0]]))
+    pattern.is_steady = pattern.is_steady and len(gates) == 1
     return team.build()
 
 
@@ -161,68 +178,44 @@ RAISING = frozenset(
     }
 )
 """Routes that raise."""
+UNSTEADY = frozenset(
+    {"twice", "allowed", "gate and agent", "many subtasks", "one subtask twice", "the same send twice"}
+)
+"""Routes that send to one agent twice at once: what it answers comes in any order."""
 
 
 def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
     """Return what a route may do, by name."""
+    made = (_fair(agents, writer), _odd(agents, writer), _commands(agents[0]), _raising(agents[0]))
+    routes = {name: route for some in (*made, _writing(agents[0]), _stopping(agents)) for name, route in some.items()}
+    assert routes.keys() >= RAISING.union(_FAIR)
+    return routes
+
+
+def _fair(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
+    """Return what routes may do."""
     first, last = agents[0], agents[-1]
-    stranger = Agent("stranger", run=lambda request: "who?")
-
-    def raises(gate: GateContext) -> Any:
-        raise KeyError("no such thing")
-
-    def exits(gate: GateContext) -> Any:
-        raise SystemExit(3)
-
-    def numbered(gate: GateContext, goal: str = "go on") -> Subtask:
-        return Subtask(id=f"s{len(gate.state.get('results') or ())}", goal=goal)
-
-    def later(gate: GateContext) -> str:
-        return str(len(gate.state.get("results") or ()))
-
-    def after(do: Callable[[GateContext], Any], way: _Route) -> _Route:
-        def route(gate: GateContext) -> Any:
-            do(gate)
-            return way(gate)
-
-        return route
-
-    def round_(gate: GateContext) -> Any:
-        stop = gate.next_round()
-        return gate.send(first) if stop is None else gate.stop_as(stop)
-
-    def draft_of(gate: GateContext) -> Any:
-        return gate.conclude(gate.accepted[-1]) if gate.accepted else gate.conclude()
-
-    def made(gate: GateContext) -> Result:
-        return Result(id="made", agent="nobody", value="made up")
-
-    def last_result(gate: GateContext) -> Any:
-        results = gate.state.get("results") or ()
-        return gate.conclude(results[-1]) if results else gate.conclude()
-
-    kept: list[Any] = []
-
-    def stale(gate: GateContext) -> Any:
-        kept.append(gate.send(first))
-        return kept[0]
-
-    conclude, again = (lambda gate: gate.conclude()), (lambda gate: gate.send(first))
-    routes: dict[str, _Route] = {
+    return {
         "writer": lambda gate: gate.send(writer),
         "again": lambda gate: [gate.send(first)],
         "twice": lambda gate: [gate.send(last), gate.send(last)],
         "all": lambda gate: [gate.send(agent) for agent in agents],
-        "a subtask": lambda gate: gate.send(last, numbered(gate)),
+        "a subtask": lambda gate: gate.send(last, _numbered(gate)),
         "an agent's name": lambda gate: first.name,
-        "conclude": conclude,
-        "conclude by a draft": draft_of,
-        "the next round": round_,
+        "conclude": _conclude,
+        "conclude by a draft": _conclude_by_a_draft,
+        "the next round": lambda gate: _next_round(gate, first),
         "stop": lambda gate: gate.stop(by="me", reason="it is enough"),
-        "own channels": after(lambda gate: gate.write(notes=["one"], counted=2), lambda gate: ["note"]),
-        "allowed": lambda gate: gate.allow([gate.send(first), gate.send(last, numbered(gate))]) or gate.conclude(),
+        "own channels": _after(lambda gate: gate.write(notes=["one"], counted=2), lambda gate: ["note"]),
+        "allowed": lambda gate: gate.allow([gate.send(first), gate.send(last, _numbered(gate))]) or gate.conclude(),
         "feedback": lambda gate: gate.send(first, attempt=2, feedback="better", context=gate.context()),
-        # answers that lead nowhere, or that may
+    }
+
+
+def _odd(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
+    """Return answers that lead nowhere, or that may."""
+    first, last = agents[0], agents[-1]
+    return {
         "its own name": lambda gate: "handoff",
         "its own node": lambda gate: "guard_handoff",
         "guard_admission": lambda gate: "guard_admission",
@@ -240,7 +233,7 @@ def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
         "an agent itself": lambda gate: first,
         "the gate itself": lambda gate: gate,
         "sends nowhere": lambda gate: [Send("nowhere", {"task": 1})],
-        "sends a stranger": lambda gate: gate.send(stranger),
+        "sends a stranger": lambda gate: gate.send(_STRANGER),
         "sends rubbish": lambda gate: [Send(first.name, {"odd": 1})],
         "sends None": lambda gate: [Send(first.name, None)],
         "sends to a gate": lambda gate: [Send("guard_handoff", dict(gate.state))],
@@ -248,12 +241,12 @@ def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
         "sends to a node": lambda gate: [Send("note", {"odd": 1})],
         "sends to a node and an agent": lambda gate: ["note", gate.send(first)],
         "gate and agent": lambda gate: ["handoff", gate.send(last)],
-        "sends the writer a subtask": lambda gate: gate.send(writer, numbered(gate)),
+        "sends the writer a subtask": lambda gate: gate.send(writer, _numbered(gate)),
         "two writers": lambda gate: [gate.send(writer), gate.send(writer)],
         "conclude and send": lambda gate: ["guard_exit", gate.send(first)],
         "a list of conclude": lambda gate: [gate.conclude(), gate.send(first)],
-        "the same send twice": lambda gate: [gate.send(last, numbered(gate))] * 2,
-        "what was sent before": stale,
+        "the same send twice": lambda gate: [gate.send(last, _numbered(gate))] * 2,
+        "what was sent before": _sent_before(first),
         "a request as it is stored": lambda gate: Send(
             first.name,
             {
@@ -261,12 +254,21 @@ def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
                 "position": gate.position.model_dump(mode="json"),
             },
         ),
-        "one subtask twice": lambda gate: [gate.send(agent, numbered(gate)) for agent in (first, last)],
-        "one id for all": lambda gate: gate.send(agents[len(gate.reviewed) % len(agents)], Subtask(id="same", goal=later(gate))),
-        "subtasks that are no first attempts": lambda gate: gate.send(first, numbered(gate), attempt=2),
-        "many subtasks": lambda gate: [gate.send(last, Subtask(id=f"{later(gate)}-{n}", goal="go on")) for n in range(5)],
+        "one subtask twice": lambda gate: [gate.send(agent, _numbered(gate)) for agent in (first, last)],
+        "one id for all": lambda gate: gate.send(
+            agents[len(gate.reviewed) % len(agents)], Subtask(id="same", goal=str(_count(gate)))
+        ),
+        "subtasks that are no first attempts": lambda gate: gate.send(first, _numbered(gate), attempt=2),
+        "many subtasks": lambda gate: [
+            gate.send(last, Subtask(id=f"{_count(gate)!s}-{n}", goal="go on")) for n in range(5)
+        ],
         "an id of the team": lambda gate: gate.send(first, Subtask(id=first.name, goal="go on")),
-        # commands
+    }
+
+
+def _commands(first: Agent) -> dict[str, _Route]:
+    """Return commands."""
+    return {
         "a command to an agent": lambda gate: Command(goto=first.name),
         "a command that sends": lambda gate: Command(update={"counted": 3}, goto=[gate.send(first)]),
         "a command of a command": lambda gate: Command(goto=cast("Any", [Command(goto="handoff")])),
@@ -279,7 +281,9 @@ def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
         "wrong position": lambda gate: Command(update={"position": None}, goto="guard_exit"),
         "wrong own channel": lambda gate: Command(update={"notes": 7}, goto="guard_exit"),
         "gaps overwritten": lambda gate: Command(update={"gaps": Overwrite([])}, goto="guard_exit"),
-        "gaps overwritten by a mapping": lambda gate: Command(update={"gaps": {"__overwrite__": []}}, goto="guard_exit"),
+        "gaps overwritten by a mapping": lambda gate: Command(
+            update={"gaps": {"__overwrite__": []}}, goto="guard_exit"
+        ),
         "own channel overwritten": lambda gate: Command(update={"notes": Overwrite([])}, goto=first.name),
         "update is a number": lambda gate: Command(update=7, goto="guard_exit"),
         "update is a list": lambda gate: Command(update=[("notes", ["one"])], goto="guard_exit"),
@@ -288,56 +292,135 @@ def _routes(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
         "command without goto": lambda gate: Command(update={"counted": 2}),
         "command to the parent": lambda gate: Command(graph=Command.PARENT, goto="writer"),
         "command that resumes": lambda gate: Command(resume="yes"),
-        # what it raises
-        "raises": raises,
-        "raises what exits": exits,
-        "writes an ending": after(lambda gate: gate.write(ending=None), again),
-        "writes the round": after(lambda gate: gate.write(round=0), again),
-        "writes an unknown channel": after(lambda gate: gate.write(unknown=1), again),
-        "writes results that are none": after(lambda gate: gate.write(results=[7]), again),
-        "writes over gaps": after(lambda gate: gate.write(gaps=Overwrite([])), conclude),
-        "writes over results": after(lambda gate: gate.write(results=Overwrite([])), conclude),
-        "writes what its reducer refuses": after(lambda gate: gate.write(notes=7), conclude),
+    }
+
+
+def _raising(first: Agent) -> dict[str, _Route]:
+    """Return what raises."""
+    return {
+        "raises": _raise(KeyError("no such thing")),
+        "raises what exits": _raise(SystemExit(3)),
+        "writes an ending": _after(lambda gate: gate.write(ending=None), lambda gate: gate.send(first)),
+        "writes the round": _after(lambda gate: gate.write(round=0), lambda gate: gate.send(first)),
+        "writes an unknown channel": _after(lambda gate: gate.write(unknown=1), lambda gate: gate.send(first)),
+        "writes results that are none": _after(lambda gate: gate.write(results=[7]), lambda gate: gate.send(first)),
+        "writes over gaps": _after(lambda gate: gate.write(gaps=Overwrite([])), _conclude),
+        "writes over results": _after(lambda gate: gate.write(results=Overwrite([])), _conclude),
+        "writes what its reducer refuses": _after(lambda gate: gate.write(notes=7), _conclude),
         "stops oddly": lambda gate: gate.stop(cast("Any", "splendid"), reason="it is over"),
         "stops for no reason": lambda gate: gate.stop(reason=cast("Any", None)),
         "a draft that is none": lambda gate: gate.conclude(cast("Any", "text")),
         "sends nobody": lambda gate: gate.send(cast("Any", None)),
         "sends a subtask that is none": lambda gate: gate.send(first, cast("Any", "text")),
         "sends an odd attempt": lambda gate: gate.send(first, attempt=cast("Any", "no number")),
-        # what it writes
-        "writes gaps that are none": after(lambda gate: gate.write(gaps=[]), conclude),
-        "writes a result": after(lambda gate: gate.write(results=[made(gate)]), conclude),
-        "writes a result again": after(lambda gate: gate.write(results=gate.state["results"]), conclude),
-        "writes a draft": after(lambda gate: gate.write(draft=made(gate)), again),
-        "writes no draft": after(lambda gate: gate.write(draft=None), conclude),
-        "writes a subtask": after(lambda gate: gate.write(subtasks=[numbered(gate)]), conclude),
-        "writes a plan": after(lambda gate: gate.write(plan=Plan(subtasks=(numbered(gate),))), again),
-        "writes context": after(lambda gate: gate.write(context=[]), again),
-        "accepts all": after(lambda gate: gate.write(accepted=[one.id for one in gate.state["results"]]), conclude),
-        "refuses all": after(lambda gate: gate.write(refused=[one.id for one in gate.state["results"]]), conclude),
-        "writes to the state": after(lambda gate: cast("Any", gate.state).__setitem__("gaps", []), conclude),
-        "changes a list of the state": after(lambda gate: gate.state["gaps"].clear(), conclude),
-        # rounds and stops
-        "rounds without end": after(lambda gate: [gate.next_round() for _ in range(50)], again),
-        "a round for nobody": after(lambda gate: gate.next_round(), conclude),
-        "stops and goes on": after(lambda gate: gate.stop(reason="it is enough"), again),
-        "fails and goes on": after(lambda gate: gate.stop("failed", reason="it is enough"), again),
+    }
+
+
+def _writing(first: Agent) -> dict[str, _Route]:
+    """Return what is written."""
+    return {
+        "writes gaps that are none": _after(lambda gate: gate.write(gaps=[]), _conclude),
+        "writes a result": _after(lambda gate: gate.write(results=[_made(gate)]), _conclude),
+        "writes a result again": _after(lambda gate: gate.write(results=gate.state["results"]), _conclude),
+        "writes a draft": _after(lambda gate: gate.write(draft=_made(gate)), lambda gate: gate.send(first)),
+        "writes no draft": _after(lambda gate: gate.write(draft=None), _conclude),
+        "writes a subtask": _after(lambda gate: gate.write(subtasks=[_numbered(gate)]), _conclude),
+        "writes a plan": _after(
+            lambda gate: gate.write(plan=Plan(subtasks=(_numbered(gate),))), lambda gate: gate.send(first)
+        ),
+        "writes context": _after(lambda gate: gate.write(context=[]), lambda gate: gate.send(first)),
+        "accepts all": _after(lambda gate: gate.write(accepted=[one.id for one in gate.state["results"]]), _conclude),
+        "refuses all": _after(lambda gate: gate.write(refused=[one.id for one in gate.state["results"]]), _conclude),
+        "writes to the state": _after(lambda gate: cast("Any", gate.state).__setitem__("gaps", []), _conclude),
+        "changes a list of the state": _after(lambda gate: gate.state["gaps"].clear(), _conclude),
+    }
+
+
+def _stopping(agents: list[Agent]) -> dict[str, _Route]:
+    """Return rounds and stops."""
+    first, last = agents[0], agents[-1]
+    return {
+        "rounds without end": _after(
+            lambda gate: [gate.next_round() for _ in range(50)], lambda gate: gate.send(first)
+        ),
+        "a round for nobody": _after(lambda gate: gate.next_round(), _conclude),
+        "stops and goes on": _after(lambda gate: gate.stop(reason="it is enough"), lambda gate: gate.send(first)),
+        "fails and goes on": _after(
+            lambda gate: gate.stop("failed", reason="it is enough"), lambda gate: gate.send(first)
+        ),
         "stops as completed": lambda gate: gate.stop("completed", reason="all is well"),
         "stops as cancelled": lambda gate: gate.stop("cancelled", by="me", reason="it is enough"),
-        "stops as escalated and goes on": after(lambda gate: gate.stop("escalated", reason="look at it"), again),
-        "stops twice": after(
+        "stops as escalated and goes on": _after(
+            lambda gate: gate.stop("escalated", reason="look at it"), lambda gate: gate.send(first)
+        ),
+        "stops twice": _after(
             lambda gate: gate.stop("failed", reason="first"), lambda gate: gate.stop("completed", reason="then")
         ),
-        "a draft of what came last": last_result,
-        "a draft that was made up": lambda gate: gate.conclude(made(gate)),
-        "a draft, and goes on": after(draft_of, again),
-        "concludes and goes on": after(conclude, again),
-        "allows and sends nobody": after(lambda gate: gate.allow([gate.send(last, numbered(gate))]), conclude),
-        "allows strangers": lambda gate: gate.allow([gate.send(stranger)]) or gate.conclude(),
+        "a draft of what came last": _conclude_by_the_last,
+        "a draft that was made up": lambda gate: gate.conclude(_made(gate)),
+        "a draft, and goes on": _after(_conclude_by_a_draft, lambda gate: gate.send(first)),
+        "concludes and goes on": _after(_conclude, lambda gate: gate.send(first)),
+        "allows and sends nobody": _after(lambda gate: gate.allow([gate.send(last, _numbered(gate))]), _conclude),
+        "allows strangers": lambda gate: gate.allow([gate.send(_STRANGER)]) or gate.conclude(),
     }
-    assert RAISING <= routes.keys()
-    assert routes.keys() >= set(_FAIR)
-    return routes
+
+
+def _numbered(gate: GateContext) -> Subtask:
+    return Subtask(id=f"s{_count(gate)}", goal="go on")
+
+
+def _count(gate: GateContext) -> int:
+    return len(gate.state.get("results") or ())
+
+
+def _after(do: Callable[[GateContext], Any], way: _Route) -> _Route:
+    def route(gate: GateContext) -> Any:
+        do(gate)
+        return way(gate)
+
+    return route
+
+
+def _next_round(gate: GateContext, agent: Agent) -> Any:
+    stop = gate.next_round()
+    return gate.send(agent) if stop is None else gate.stop_as(stop)
+
+
+def _conclude(gate: GateContext) -> Any:
+    return gate.conclude()
+
+
+def _conclude_by_a_draft(gate: GateContext) -> Any:
+    return gate.conclude(gate.accepted[-1]) if gate.accepted else gate.conclude()
+
+
+def _conclude_by_the_last(gate: GateContext) -> Any:
+    results = gate.state.get("results") or ()
+    return gate.conclude(results[-1]) if results else gate.conclude()
+
+
+def _made(gate: GateContext) -> Result:
+    return Result(id="made", agent="nobody", value="made up")
+
+
+def _raise(error: BaseException) -> _Route:
+    def route(gate: GateContext) -> Any:
+        raise error
+
+    return route
+
+
+def _sent_before(agent: Agent) -> _Route:
+    kept: list[Any] = []
+
+    def route(gate: GateContext) -> Any:
+        kept.append(gate.send(agent))
+        return kept[0]
+
+    return route
+
+
+_STRANGER = Agent("stranger", run=lambda request: "who?")
 
 
 def _agent(random: Random, name: str, pattern: RandomPattern) -> Agent:
@@ -418,5 +501,5 @@ def _guards(random: Random, pattern: RandomPattern) -> list[Guard]:
     chosen = [make() for make in random.sample(some, random.randint(0, 5))]
     timed = any(isinstance(one, Deadline) for one in chosen)
     pattern.most = most if any(isinstance(one, Limits) for one in chosen) else None
-    pattern.is_steady = not timed and not {"twice", "the same send twice"}.intersection(pattern.routes)
+    pattern.is_steady = not timed and UNSTEADY.isdisjoint(pattern.routes)
     return chosen

@@ -45,7 +45,8 @@ def _untrue(pattern: RandomPattern, state: Mapping[str, Any]) -> list[str]:
     if pattern.failed:
         found.append(f"untrue: completed, though {sorted(pattern.failed)} have failed")
     seen = {*(state.get("accepted") or ()), *(state.get("refused") or ())}
-    unseen = [result.id for result in state.get("results") or () if result.id not in seen]
+    answered = [result for result in state.get("results") or () if result.agent != "nobody"]
+    unseen = [result.id for result in answered if result.id not in seen]
     if unseen:
         found.append(f"untrue: completed, though nobody has reviewed {unseen}")
     return found

@@ -16,7 +16,7 @@ from guardgraph.graphs import Team, pipeline, supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, Limits, Retry, View, guard
 from guardgraph.nodes import Agent, GateContext, Route
 from guardgraph.runs import Runner
-from guardgraph.state import PatternError, Piece, Plan, Request, RunState, Subtask
+from guardgraph.state import BadGraph, PatternError, Piece, Plan, Request, RunState, Subtask
 from tests.graphs.teams import WAYS, ask_sync, listed, plan_of, planner, speaker, team, worker
 
 WRITER = Agent("writer", run=lambda request: [item.value for item in request.results])
@@ -199,7 +199,7 @@ def test_a_route_that_leads_nowhere_ends_the_run_as_failed(way: str, answer: Any
     ("channels", "says"),
     [
         ({"round": 2}, "wrote to 'round', which belongs to the gates; `GateContext.next_round` begins the next one"),
-        ({"nothing": 1}, "wrote to 'nothing', which is no channel of the state; there are: accepted, "),
+        ({"nothing": 1}, "wrote to 'nothing', which is no channel of the state; there are: background, "),
         ({"gaps": ["x"]}, r"wrote \['x'\] to 'gaps': Input should be a valid dictionary or instance of Gap"),
         ({"messages": [1]}, r"wrote \[1\] to 'messages': "),
     ],
@@ -258,7 +258,7 @@ def test_a_beginning_that_sends_something_else_than_a_request_ends_the_run_as_fa
 def test_an_agent_that_a_node_of_ones_own_sends_something_else_than_a_request_is_an_error_of_the_pattern() -> None:
     team = Team("own", guards=[], begin=lambda gate: "mine", goes=["mine"]).add_agents([worker("a")], to="handoff")
     team.add_gate("handoff", agents=[worker("a")], then=concludes)
-    team.add_node("mine", lambda state: Command(goto=Send("a", {"doc": 1})), to="guard_exit")
+    team.add_node("mine", lambda state: Command(goto=Send("a", {"doc": 1})), goes=["handoff"])
 
     with pytest.raises(PatternError, match="'a' was sent what is no request"):
         ask_sync(team.build().compile())
@@ -402,33 +402,54 @@ def test_a_planner_is_not_asked_where_nothing_can_be_sent(guards: list[Guard]) -
     assert (ask_sync(graph.compile()).stopped_by, asked) == (type(guards[0]).__name__, [1])
 
 
-def test_a_gate_leaves_the_results_of_other_gates_agents_alone() -> None:
-    judged: list[tuple[str, str]] = []
+def test_what_works_at_once_meets_in_one_gate() -> None:
+    a, b = Agent("a", run=lambda request: "fine"), Agent("b", run=lambda request: "fine")
 
-    @guard(at="handoff")
-    def clean(view: View) -> str | None:
-        judged.append((view.subject.agent, str(view.subject.value)))
-        return "it is dirty" if view.subject.value == "dirty" else None
+    def parallel(begin: Any, **goes: Any) -> Any:
+        team = Team("own", guards=[], begin=begin, **goes)
+        for agent in (a, b):
+            team.add_agents([agent], to=f"handoff_{agent.name}")
+            team.add_gate(f"handoff_{agent.name}", agents=[agent], then=lambda gate: gate.conclude())
+        return team.build().compile()
 
-    a, b = Agent("a", run=lambda request: "fine"), Agent("b", run=lambda request: "dirty")
-    reviewed: dict[str, list[str]] = {}
+    with pytest.raises(BadGraph, match="must lead to one gate, not to 'handoff_a', 'handoff_b'"):
+        parallel([a, b])
+    outcome = ask_sync(parallel(lambda gate: [gate.send(a), gate.send(b)], goes=[a, b]))
+
+    assert outcome.status == "failed"
+    assert outcome.reason.endswith("do not meet in one gate: they lead to 'guard_handoff_a', 'guard_handoff_b'")
+
+
+@pytest.mark.parametrize("id_", ["same", "a", "result"])
+def test_the_id_of_a_subtask_stands_for_one_piece_of_work(id_: str) -> None:
+    a = Agent("a", run=lambda request: request.goal)
 
     def then(gate: GateContext) -> Any:
-        reviewed[gate.node] = [result.agent for result in gate.reviewed]
-        return "join"
+        return gate.send(a, Subtask(id=id_, goal=f"goal {len(gate.accepted)}"))
 
-    team = Team("own", guards=[clean], begin=[a, b])
-    for agent in (a, b):
-        team.add_agents([agent], to=f"handoff_{agent.name}")
-        team.add_gate(f"handoff_{agent.name}", agents=[agent], then=then, goes=["join"])
-    team.add_node("join", lambda state: {}, to="guard_exit")
+    team = Team("own", guards=[], begin=[a])
+    outcome = ask_sync(team.add_agents([a], to="handoff").add_gate("handoff", agents=[a], then=then).build().compile())
 
-    outcome = ask_sync(team.build().compile())
+    assert outcome.status == "failed"
+    assert f"sent the subtask {id_!r}, whose id stands for something else" in outcome.reason
 
-    assert [one["value"] for one in listed(outcome)] == ["fine"]
-    assert [gap.reason for gap in outcome.gaps] == ["it is dirty"]
-    assert reviewed == {"guard_handoff_a": ["a"], "guard_handoff_b": ["b"]}
-    assert sorted(judged) == [("a", "fine"), ("b", "dirty")]
+
+def test_what_is_sent_twice_is_judged_and_worked_on_twice() -> None:
+    judged: list[Any] = []
+
+    @guard(at="dispatch")
+    def looks(view: View) -> None:
+        judged.append(view.subject)
+
+    a = Agent("a", run=lambda request: request.goal)
+
+    def begin(gate: GateContext) -> Any:
+        return [gate.send(a)] * 2
+
+    team = Team("own", guards=[looks], begin=begin, goes=[a]).add_agents([a], to="handoff")
+    outcome = ask_sync(team.add_gate("handoff", agents=[a], then=lambda gate: gate.conclude()).build().compile())
+
+    assert (len(listed(outcome)), len(judged)) == (2, 2)
 
 
 def test_a_route_is_given_the_task_and_the_channels_of_ones_own() -> None:

@@ -35,6 +35,10 @@ def own(**facts: Any) -> Any:
     return Team("own", **{**known, **facts}).build()
 
 
+def plain() -> Team:
+    return Team("own", begin=[worker()], author=worker())
+
+
 def gated(*, member: Any = None, leads_to: str = "handoff", gate: str = "handoff", **facts: Any) -> Any:
     agent = member or worker()
     team = Team("own", begin=[agent]).add_agents([agent], to=leads_to)
@@ -87,7 +91,7 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
         (lambda: gated(gate="review"), "a gate is called 'dispatch' or 'handoff', or that with an ending such as"),
         (lambda: gated(goes=["nobody"]), "gate 'handoff' names 'nobody', which is no gate, agent or node of the team"),
         (lambda: gated(goes=[worker("other")]), "gate 'handoff' names the agent 'other', who was not added"),
-        (lambda: gated(agents=[worker("other")]), "gate 'handoff' names the agent 'other', who was not added"),
+        (lambda: gated(agents=[worker(), worker("other")]), "gate 'handoff' names the agent 'other', who was"),
         (lambda: gated(agents=worker()), r"own: `agents` must be a list, got one Agent: write agents=\[…\]"),
         (lambda: gated(then=waits), "gate 'handoff': `then` must be a plain function that is not async, got "),
         (lambda: gated(then="guard_exit"), "gate 'handoff': `then` must be a plain function that is not async, got "),
@@ -96,19 +100,32 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
         (lambda: gated(member=worker("guard_x")), "these agent names are taken by the team's own nodes: 'guard_x'"),
         (lambda: own(begin=[worker("other")]), "`begin` names the agent 'other', who was not added"),
         (lambda: own(expected=[worker("other")]), "`expected` names the agent 'other', who was not added"),
+        (lambda: own(begin=[]), "`begin` names nobody who could begin"),
+        (lambda: own(goes="writer"), r"own: `goes` must be a list, got one str: write goes=\[…\]"),
+        (lambda: gated(goes="worker"), r"own: `goes` must be a list, got one str: write goes=\[…\]"),
+        (lambda: gated(agents=[]), "agent 'worker' leads to gate 'handoff', whose `agents` do not name it"),
         (lambda: own(begin=waits), "`begin` must be a plain function that is not async"),
         (
             lambda: own(begin=lambda gate: "x", goes=["x"]),
             "`begin` names 'x', which is no gate, agent or node of the te",
         ),
         (
-            lambda: Team("own", begin=[]).add_agents([worker()], to="x", channel="gaps"),
+            lambda: plain().add_agents([worker()], to="x", channel="gaps"),
             "`channel` must be one of results,",
         ),
-        (lambda: Team("own", begin=[]).add_agents(NONE, to="x"), "own: `agents` must be a list, got None"),
-        (lambda: Team("own", begin=[]).add_node("x", echo, to="y").build(), "node 'x' names 'y', which is no gate"),
-        (lambda: Team("own", begin=[]).add_node("x", echo, to="y").add_node("x", echo, to="y"), "two nodes 'x'"),
-        (lambda: Team("own", begin=[], author=worker()).add_agents([worker()], to="x"), "these stand twice: 'worker'"),
+        (lambda: plain().add_agents(NONE, to="x"), "own: `agents` must be a list, got None"),
+        (
+            lambda: plain().add_node("x", echo, to="y").build(),
+            "node 'x' names 'y', which is no gate",
+        ),
+        (
+            lambda: plain().add_node("x", echo, to="y").add_node("x", echo, to="y"),
+            "two nodes 'x'",
+        ),
+        (
+            lambda: plain().add_agents([worker()], to="x"),
+            "these stand twice: 'worker'",
+        ),
     ],
 )
 def test_a_team_of_ones_own_that_does_not_fit_together_is_refused(build: Callable[[], object], says: str) -> None:

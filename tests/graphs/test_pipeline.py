@@ -8,7 +8,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
 from guardgraph.graphs import Stage, pipeline
-from guardgraph.guards import Deadline, Guard, Retry, View, guard
+from guardgraph.guards import Deadline, Escalate, Finish, Guard, OnTrip, Retry, View, guard
 from guardgraph.nodes import Agent
 from guardgraph.state import BadGraph, Outcome, Request
 
@@ -138,6 +138,31 @@ def test_a_draft_that_is_refused_at_the_exit_is_written_again() -> None:
     assert outcome.value == "draft 2"
 
 
+@pytest.mark.parametrize(
+    ("on_trip", "status", "by"), [(Finish(), "failed", "never"), (Escalate(), "escalated", "only_once")]
+)
+def test_a_draft_is_written_again_only_if_the_guards_of_dispatch_let_its_agent_work(
+    on_trip: OnTrip, status: str, by: str
+) -> None:
+    sent: list[str] = []
+
+    @guard(at="dispatch", on_trip=on_trip)
+    def only_once(view: View) -> str | None:
+        sent.append(view.agent.name if view.agent else "")
+        return "once is enough" if len(sent) > 1 else None
+
+    @guard(at="exit", on_trip=Retry(3))
+    def never(view: View) -> str:
+        return "no"
+
+    worked: list[int] = []
+    outcome = told(Agent("a", run=lambda request: worked.append(request.attempt) or "x"), guards=[only_once, never])
+
+    assert (outcome.status, outcome.value, outcome.stopped_by) == (status, None, by)
+    assert [(gap.subtask, gap.reason) for gap in outcome.gaps] == [("a", "no")]
+    assert (sent, worked) == (["a", "a"], [1])
+
+
 @guard(at="exit", on_trip=Retry(1))
 def says_three(view: View) -> str | None:
     return None if str(view.subject.value).endswith("3") else "say three"
@@ -191,8 +216,8 @@ def test_nothing_is_drawn_that_never_happens() -> None:
     [
         (0.1, [], "timeout", None),  # its own timeout is no guard
         (0.1, [Deadline(4)], "timeout", None),
-        (4, [Deadline(0.2)], "deadline", "Deadline"),
-        (None, [Deadline(0.2)], "deadline", "Deadline"),
+        (4, [Deadline(0.5)], "deadline", "Deadline"),
+        (None, [Deadline(0.5)], "deadline", "Deadline"),
     ],
 )
 def test_a_stage_that_takes_too_long_fails(timeout: float | None, guards: Any, why: str, by: str | None) -> None:

@@ -8,10 +8,10 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command
 
 from guardgraph.graphs import Team
-from guardgraph.guards import Escalate, Guard, Retry, View, guard
+from guardgraph.guards import Depth, Escalate, Guard, Limits, Retry, View, guard
 from guardgraph.nodes import Agent, GateContext
-from guardgraph.state import Gap, Piece, Request
-from tests.graphs.teams import WAYS
+from guardgraph.state import Gap, Piece, Request, Subtask
+from tests.graphs.teams import WAYS, ask_sync, listed
 
 
 @guard(at="handoff", on_trip=Retry(1))
@@ -122,6 +122,52 @@ def test_what_then_appends_comes_after_what_the_review_found(how: str) -> None:
     outcome = solo(Agent("a", run=fails), then=then).compile().invoke({"task": "greet"})["outcome"]
 
     assert [gap.subtask for gap in outcome.gaps] == ["a", "more"]
+
+
+def test_what_misses_something_is_not_called_complete() -> None:
+    def then(gate: GateContext) -> Any:
+        return gate.stop("completed", reason="enough")
+
+    whole = ask_sync(solo(Agent("a", run=shouts), then=then).compile())
+    missing = ask_sync(solo(Agent("a", run=fails), then=then).compile())
+
+    assert (whole.status, whole.reason, listed(whole)[0]["value"]) == ("completed", "enough", "hello")
+    assert (missing.status, missing.reason, [gap.subtask for gap in missing.gaps]) == ("failed", "enough", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("guards", "status", "missing"), [([], "completed", []), ([Depth(0)], "failed", [("agent", "Depth")])]
+)
+def test_an_agent_behind_a_node_of_ones_own_is_judged_by_the_guards_of_dispatch(
+    guards: Any, status: str, missing: list[tuple[str, str]]
+) -> None:
+    agent = Agent("agent", run=shouts)
+    team = Team("own", guards=guards, begin=lambda gate: "prepare", goes=["prepare"])
+    team.add_agents([agent], to="handoff")
+    team.add_node("prepare", lambda state: {}, to=agent)
+    team.add_gate("handoff", agents=[agent], then=lambda gate: gate.conclude())
+
+    outcome = ask_sync(team.build().compile())
+
+    assert outcome.status == status
+    assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == missing
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_every_new_subtask_that_a_route_sends_is_planned_and_counted(attempt: int) -> None:
+    agent = Agent("a", run=lambda request: request.goal)
+
+    def then(gate: GateContext) -> Any:
+        if gate.state["subtasks"]:
+            return gate.conclude()
+        new = [Subtask(id=id_, goal=f"do {id_}") for id_ in "xyz"]
+        return [gate.send(agent, subtask, attempt=attempt) for subtask in new]
+
+    outcome = ask_sync(solo(agent, [Limits(subtasks=2)], then).compile())
+
+    assert (outcome.status, outcome.stopped_by) == ("degraded", "Limits")
+    assert outcome.value == {"said": ["the task", "do x", "do y"], "open": ["the limit of 2 subtasks is used up"]}
+    assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == [("z", "Limits")]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.types import interrupt
 
-from guardgraph.graphs import frame
+from guardgraph.graphs import Team
 from guardgraph.guards import Budget, Depth, Retry, View, guard
-from guardgraph.nodes import Agent, Scene, agent_node, gate, send
+from guardgraph.nodes import Agent, Destination, GateContext
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.state import Request
 from tests.graphs.teams import plan_of, team, worker
@@ -44,17 +44,14 @@ def is_short(view: View) -> str | None:
 def _own() -> Any:
     first = Agent("first", run=lambda request: "short" if request.feedback else "far too long")
     last = Agent("last", run=lambda request: f"in short: {request.results[0].value}")
-    guards = [Depth(), is_short]
 
-    def after(scene: Scene) -> Any:
-        return [send(last, scene.state)] if scene.state["accepted"] else "conclude"
+    def after(gate: GateContext) -> Destination:
+        return gate.send(last) if gate.accepted else gate.conclude()
 
-    graph = frame("own", guards=guards, begin=lambda state: [send(first, state)], begins_at=["first"], author=last)
-    graph.add_node("first", agent_node(first))
-    graph.add_edge("first", "guard_handoff")
-    ways = ("first", "last", "conclude")
-    graph.add_node("guard_handoff", gate(guards, agents=[first], then=after, goes=[], author=last), destinations=ways)
-    return graph.compile()
+    served = Team("own", guards=[Depth(), is_short], begin=[first], author=last)
+    served.add_agents([first], to="handoff")
+    served.add_gate("handoff", agents=[first], then=after)
+    return served.build().compile()
 
 
 def _metered() -> Any:

@@ -297,7 +297,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(capsys: pytest.CaptureFi
 TEAMS = """
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command
-from guardgraph.graphs import frame, pipeline, supervisor
+from guardgraph.graphs import Team, pipeline, supervisor
 from guardgraph.nodes import Agent
 from guardgraph.state import RunState
 
@@ -319,21 +319,21 @@ def foreign():
     graph.add_edge(START, "x")
     return graph
 def wired(change):
-    graph = frame("team", guards=[], begin=lambda state: "body", begins_at=["body"])
+    team = Team("team", guards=[], begin=lambda gate: "body", goes=["body"])
+    graph = team.add_node("body", lambda state: {}, to="guard_exit").build()
     change(graph)
     return graph
 def edge():
-    return wired(lambda graph: graph.add_node("body", lambda state: {}).add_edge("body", "nowhere"))
+    return wired(lambda graph: graph.add_edge("body", "nowhere"))
 def choice():
-    add = lambda graph: graph.add_node("body", lambda state: {})
-    return wired(lambda graph: add(graph).add_conditional_edges("body", lambda state: "a", {"a": "nowhere"}))
+    return wired(lambda graph: graph.add_conditional_edges("body", lambda state: "a", {"a": "nowhere"}))
 def declared():
-    return wired(lambda graph: graph.add_node("body", lambda state: {}, destinations=("nowhere",)))
+    return wired(lambda graph: graph.add_node("more", lambda state: {}, destinations=("nowhere",)))
 def begun():
-    return frame("team", guards=[], begin=lambda state: "nowhere", begins_at=["nowhere"])
+    return Team("team", guards=[], begin=lambda gate: "nowhere", goes=["nowhere"]).build()
 def invented():
-    return wired(lambda graph: graph.add_node(
-        "body", lambda state: Command(goto="nowhere"), destinations=("conclude",)))
+    team = Team("team", guards=[], begin=lambda gate: "body", goes=["body"])
+    return team.add_node("body", lambda state: Command(goto="nowhere"), goes=["guard_exit"]).build()
 """
 
 
@@ -352,7 +352,7 @@ def invented():
         ("edge", "BadGraph: 'ill_teams:edge' is wired wrongly: Found edge ending at unknown node `nowhere`"),
         ("choice", "BadGraph: 'ill_teams:choice' is wired wrongly: At 'body' node, 'condition' branch found unknown"),
         ("declared", "BadGraph: 'ill_teams:declared' is wired wrongly: Found edge ending at unknown node `nowhere`"),
-        ("begun", "BadGraph: 'ill_teams:begun' is wired wrongly: Found edge ending at unknown node `nowhere`"),
+        ("begun", "BadGraph: `begin` names 'nowhere', which is no gate, agent or node of the team"),
     ],
 )
 @pytest.mark.parametrize("command", [("run", "--input", '"x"'), ("graph", "show"), ("eval", "run", "--graph")])

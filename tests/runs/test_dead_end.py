@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langgraph.types import Command, Send
 
-from guardgraph.graphs import frame
+from guardgraph.graphs import Team
 from guardgraph.runs import Run, Runner
 from guardgraph.state import Gap, Result
 
@@ -18,15 +18,14 @@ GOES: dict[str, Any] = {
     "one of two": Command(goto=["other", "nowhere"]),
     "a send": Command(goto=Send("nowhere", {})),
 }
-REASON = "node 'mine' went to 'nowhere', which does not exist; the nodes are: 'conclude', 'guard_admission', "
+REASON = "node 'mine' went to 'nowhere', which does not exist; the nodes are: 'guard_admission', 'guard_exit', "
 
 
 def build(goes: Any) -> Any:
-    """Return a graph of two nodes of a user's own, that never reaches `conclude`."""
-    graph: Any = frame("own", guards=[], begin=lambda state: "mine", begins_at=["mine"])
-    graph.add_node("mine", lambda state: goes, destinations=("conclude", "other"))
-    graph.add_node("other", lambda state: {})
-    return graph
+    """Return a graph of two nodes of a user's own, of which none has to reach `guard_exit`."""
+    team = Team("own", guards=[], begin=lambda gate: "mine", goes=["mine"])
+    team.add_node("mine", lambda state: goes, goes=["guard_exit", "other"])
+    return team.add_node("other", lambda state: {}, goes=["guard_exit"]).build()
 
 
 @pytest.fixture
@@ -59,10 +58,10 @@ def test_a_route_to_nowhere_fails_the_run_and_names_the_node_and_the_route(runne
     assert f"missing: run: {REASON}" in str(run)
 
 
-def test_a_way_that_ends_before_conclude_fails_the_run_too(runner: Runner) -> None:
+def test_a_way_that_ends_before_the_exit_fails_the_run_too(runner: Runner) -> None:
     run = runner.run(build({}), "t")
 
-    reason = "the graph ended without an outcome after 'mine'; every way must lead to 'conclude'"
+    reason = "the graph ended without an outcome after 'mine'; every way must lead to 'guard_exit'"
     assert run.outcome is not None
     assert run.outcome.status == "failed"
     assert run.outcome.gaps == (Gap(subtask="run", reason=reason),)
@@ -71,7 +70,7 @@ def test_a_way_that_ends_before_conclude_fails_the_run_too(runner: Runner) -> No
 def test_the_next_task_on_the_thread_is_a_run_like_any_other(runner: Runner) -> None:
     first = runner.run(build(GOES["a name"]), "t", thread_id="thread")
     second = runner.run(build({}), "t", thread_id="thread")
-    answer = Command(goto="conclude", update={"draft": Result(id="r", agent="mine", value="done")})
+    answer = Command(goto="guard_exit", update={"draft": Result(id="r", agent="mine", value="done")})
     third = runner.run(build(answer), "t", thread_id="thread")
 
     assert (first.status, second.status, third.status) == ("failed", "failed", "completed")

@@ -67,9 +67,8 @@ def left_at(graph: Graph, former: str, now: str, *, dies: bool = True) -> Graph:
 
 def run(tmp_path: Path, graph: Graph, task: str) -> str:
     url = f"sqlite:///{tmp_path / 'runs.db'}"
-    with Runner(url, graphs={"team": graph}) as runner:
-        with suppress(KeyboardInterrupt):
-            runner.run("team", task, thread_id="t")
+    with Runner(url, graphs={"team": graph}) as runner, suppress(KeyboardInterrupt):
+        runner.run("team", task, thread_id="t")
     return url
 
 

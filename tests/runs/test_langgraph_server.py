@@ -238,7 +238,7 @@ def page() -> Iterator[Any]:
 
 def test_the_page_calls_it(server: Served, page: Any) -> None:
     assert page.ask(server.url, "the task") == ANSWERS["vendors"]
-    assert page.nodes_of(server.url, "the task")[:4] == ["guard_admission", "planner", "guard_round", "guard_dispatch"]
+    assert page.nodes_of(server.url, "the task")[:4] == ["guard_admission", "planner", "guard_dispatch", "worker"]
     assert page.ask_and_answer(server.url, "ten chairs", "yes") == "sent: Order: ten chairs"
 
 

@@ -79,8 +79,8 @@ def test_streamed_parts_end_with_the_run(runner: Runner, worked: Path) -> None:
     assert isinstance(run, Run)
     assert run.status == "completed"
     nodes = [name for part in parts for name in part["data"]]
-    assert nodes[:4] == ["guard_admission", "planner", "guard_round", "guard_dispatch"]
-    assert nodes[-1] == "conclude"
+    assert nodes[:4] == ["guard_admission", "planner", "guard_dispatch", "worker"]
+    assert nodes[-1] == "guard_exit"
 
 
 async def test_async_streams_do_the_same(runner: Runner, worked: Path) -> None:
@@ -292,8 +292,11 @@ def test_the_history_of_a_thread_is_told_newest_first(runner: Runner, worked: Pa
     assert [one["source"] for one in history] == ["loop"] * (len(history) - 1) + ["input"]
     assert [one["at"] for one in history] == sorted((one["at"] for one in history), reverse=True)
     assert len({one["id"] for one in history}) == len(history)
-    assert history[0]["channels"] == ["context", "messages", "outcome", "seen"]
-    assert "branch:to:conclude" in history[1]["channels"]
+    assert set(history[0]["channels"]) == {
+        *("context", "messages", "outcome", "seen"),
+        *("gaps", "passed", "refused", "requests", "verdicts", "visits"),
+    }
+    assert "branch:to:guard_exit" in history[1]["channels"]
     assert all(one["channels"] == sorted(one["channels"]) for one in history)
     assert runner.history(run.thread_id, limit=2) == history[:2]
     with pytest.raises(UnknownThread):

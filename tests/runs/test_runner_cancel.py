@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import pytest
 from langgraph.graph import START, StateGraph
-from langgraph.types import Send, interrupt
+from langgraph.types import interrupt
 
-from guardgraph.graphs import frame, pipeline, supervisor
+from guardgraph.graphs import Team, pipeline, supervisor
 from guardgraph.guards import Finish, OnTrip, Refuse, View, guard
-from guardgraph.nodes import Agent, Event, accepted_of, agent_node, send
+from guardgraph.nodes import Agent, Event, accepted_of
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.runs.command.exit_code import ExitCode, code_of_error, code_of_run
@@ -294,17 +294,11 @@ def test_channels_of_ones_own_that_were_written_beside_what_waits_are_kept(datab
 
     def build() -> Any:
         asks = Agent("asks", run=lambda request: interrupt("?"))
-        graph = frame(
-            "own",
-            guards=[],
-            begin=lambda state: [send(asks, state), Send("note", state)],
-            begins_at=["asks", "note"],
-            state=Noted,
-        )
-        graph.add_node("asks", agent_node(asks))
-        graph.add_node("note", lambda state: {"notes": ["noted"], "flag": "up"})
-        graph.add_edge(["asks", "note"], "conclude")
-        return graph
+        own = Team("own", guards=[], begin=lambda gate: [gate.send(asks), "note"], goes=[asks, "note"], state=Noted)
+        own.add_agents([asks], to="handoff")
+        own.add_gate("handoff", agents=[asks], then=lambda gate: gate.conclude())
+        own.add_node("note", lambda state: {"notes": ["noted"], "flag": "up"}, to="handoff")
+        return own.build()
 
     with Runner(database_url, graphs={"team": build}) as runner:
         runner.run("team", "t", thread_id="thread")

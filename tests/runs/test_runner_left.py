@@ -190,7 +190,7 @@ def test_a_caller_that_is_cancelled_does_not_wait_for_what_hangs(sqlite_url: str
 
 
 async def test_a_node_of_the_users_that_hangs_is_cancelled_too(sqlite_url: str) -> None:
-    from guardgraph.graphs import frame
+    from guardgraph.graphs import Team
 
     began = asyncio.Event()
 
@@ -200,9 +200,8 @@ async def test_a_node_of_the_users_that_hangs_is_cancelled_too(sqlite_url: str) 
         return {}
 
     def build() -> Any:
-        graph: Any = frame("own", guards=[], begin=lambda state: "hangs", begins_at=["hangs"])
-        graph.add_node("hangs", hangs)
-        return graph
+        own = Team("own", guards=[], begin=lambda gate: "hangs", goes=["hangs"])
+        return own.add_node("hangs", hangs, to="guard_exit").build()
 
     with Runner(sqlite_url, graphs={"own": build}) as runner:
         run = asyncio.ensure_future(runner.arun("own", "t", thread_id="thread"))

@@ -15,7 +15,7 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, create_model
 from typing_extensions import TypedDict
 
-from guardgraph.graphs import frame, supervisor
+from guardgraph.graphs import Team, supervisor
 from guardgraph.nodes import Agent
 from guardgraph.nodes.models import ScriptedModel
 from guardgraph.runs import Run, Runner
@@ -205,12 +205,15 @@ class Extended(RunState, total=False):
 
 
 def with_a_channel_of_its_own() -> Any:
-    graph: Any = frame("own", guards=[], begin=lambda state: "ask", begins_at=["ask"], state=Extended)
-    graph.add_node("look", lambda state: {"weather": Weather(city="Bern")})
-    graph.add_node("ask", lambda state: {"weather": Weather(city=interrupt("where?"))})
-    graph.add_node("tell", lambda state: {"weather": state["weather"]} if state["weather"].city else {})
-    graph.add_edge("ask", "tell").add_edge("tell", "conclude")
-    return graph
+    def ask(state: Any) -> dict[str, Any]:
+        return {"weather": Weather(city=interrupt("where?"))}
+
+    def tell(state: Any) -> dict[str, Any]:
+        return {"weather": state["weather"]} if state["weather"].city else {}
+
+    own = Team("own", guards=[], begin=lambda gate: "ask", goes=["ask"], state=Extended)
+    own.add_node("ask", ask, to="tell").add_node("tell", tell, to="guard_exit")
+    return own.build()
 
 
 def test_what_is_stored_is_told_as_plain_fields_where_only_the_graph_knows_its_class(database_url: str) -> None:

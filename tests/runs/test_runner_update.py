@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import pytest
 from langgraph.types import Command, Overwrite, interrupt
 
-from guardgraph.graphs import frame, supervisor
-from guardgraph.nodes import Agent, agent_node, gate, send
+from guardgraph.graphs import Team, supervisor
+from guardgraph.nodes import Agent
 from guardgraph.runs import Run, Runner
 from guardgraph.state import (
     BadInput,
@@ -54,29 +54,16 @@ class World:
     def own(self) -> Any:
         """Return a pattern of its own, with channels of its own."""
         agents = [Agent("works", run=self.work), Agent("asks", run=self.ask)]
-        graph: Any = frame(
-            "own",
-            guards=[],
-            begin=lambda state: [send(agent, state) for agent in agents],
-            begins_at=[agent.name for agent in agents],
-            state=Extended,
-        )
-        for agent in agents:
-            graph.add_node(agent.name, agent_node(agent))
-            graph.add_edge(agent.name, "collect")
+        own = Team("own", guards=[], begin=agents, state=Extended)
+        own.add_agents(agents, to="handoff")
 
         def look(state: Any) -> dict[str, Any]:
             self.seen.append((state.get("note"), state.get("notes"), [p.title for p in state.get("context") or ()]))
             return {}
 
-        graph.add_node(
-            "collect",
-            gate([], agents=agents, then=lambda scene: "look", goes=["look"]),
-            destinations=("look", "conclude"),
-        )
-        graph.add_node("look", look)
-        graph.add_edge("look", "conclude")
-        return graph
+        own.add_gate("handoff", agents=agents, then=lambda gate: "look", goes=["look"])
+        own.add_node("look", look, to="guard_exit")
+        return own.build()
 
     def plan(self, request: Request) -> Plan:
         goals = ("works", "asks")

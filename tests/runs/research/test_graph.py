@@ -106,7 +106,7 @@ def test_every_guard_of_the_team_is_seen_in_its_drawing() -> None:
     drawn = team_of(Library.build([])).compile().get_graph()
 
     guards = {name for name in drawn.nodes if name.startswith("guard_")}
-    assert guards == {"guard_admission", "guard_round", "guard_dispatch", "guard_handoff", "guard_exit"}
+    assert guards == {"guard_admission", "guard_dispatch", "guard_handoff", "guard_exit"}
 
 
 def test_a_model_plans_reads_and_writes_and_its_citations_open() -> None:

@@ -1,0 +1,136 @@
+"""From what is declared of a team to its graph: nodes, edges, destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.managed import RemainingSteps
+
+from guardgraph.graphs.declaration import Declaration, GateDeclaration
+from guardgraph.guards import Grounding, name_of
+from guardgraph.nodes.admission import ADMISSION, admission
+from guardgraph.nodes.agent import Agent
+from guardgraph.nodes.agent_node import agent_node
+from guardgraph.nodes.decisions.review import can_retry, retry_targets
+from guardgraph.nodes.exit_gate import exit_gate
+from guardgraph.nodes.gate import gate_node
+from guardgraph.nodes.gate_context import Route
+from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.state import Ask, Gate, Result, Told
+
+__all__ = ("KINDS", "wire")
+
+KINDS: dict[str, tuple[Gate, ...]] = {"dispatch": ("round", "dispatch"), "handoff": ("handoff",)}
+"""At which gates the guards judge in a gate whose name begins so."""
+
+
+def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
+    """Return the graph of a team whose declaration was checked."""
+    graph: Any = StateGraph(_with_steps(team.state), input_schema=Ask, output_schema=Told)
+    spec, goes = _spec(team, graph), team.nodes_of(team.goes)
+    begin = team.begin if callable(team.begin) else _to_each(tuple(team.begin))
+    _add_gate_node(team, graph, ADMISSION, admission(spec, begin=begin, goes=goes), ("admission",), goes)
+    graph.add_edge(START, ADMISSION)
+    for name, gate in team.gates.items():
+        _add_gate(team, graph, spec, name, gate)
+    _add_gate_node(team, graph, EXIT, exit_gate(spec), ("exit",), _rewriting(team))
+    _add_agent_nodes(team, graph)
+    for name, own in team.own.items():
+        graph.add_node(name, own.node, destinations=team.nodes_of(own.goes) if own.is_routing else None)
+        if not own.is_routing:
+            graph.add_edge(name, team.node_of(own.goes[0]))
+    return graph
+
+
+def _spec(team: Declaration, graph: Any) -> TeamSpec:
+    lines, leads = [(member, agent) for member in team.members for agent in member.agent.line], team.leads()
+    drafters = [*(agent for member, agent in lines if member.drafts), *team.writers]
+    return TeamSpec(
+        name=team.name,
+        guards=team.guards,
+        channels=dict(graph.channels),
+        agents={agent.name: agent for agent in team.agents},
+        workers=_workers(team),
+        drafters=frozenset(agent.name for agent in drafters),
+        context={agent.name: member.context for member, agent in lines if member.context},
+        author=team.author,
+        expected=team.expected,
+        nodes={name: f"guard_{name}" for name in team.gates},
+        leads=leads,
+        steps={node: count + (3 if node.startswith("guard_") else 1) for node, (_, count) in leads.items()},
+    )
+
+
+def _workers(team: Declaration) -> frozenset[str]:
+    """Return the names of those to whom work is delegated."""
+    return frozenset(a.name for member in team.members if member.channel == "results" for a in member.agent.line)
+
+
+def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: GateDeclaration) -> None:
+    kinds = KINDS[name.partition("_")[0]]
+    coming = {member.agent.name for member in team.members if member.to == name}
+    again = retry_targets([agent for agent in gate.agents if agent.name in coming], team.guards, at=kinds[0])
+    sent = [agent.name for agent in gate.agents if agent.name not in coming]
+    shown = (*again, *sent, *team.nodes_of(gate.goes))
+    allowed = {*shown, *(member.name for agent in gate.agents for member in agent.line)}
+    node = f"guard_{name}"
+    work = gate_node(spec, node, gate.decide, agents=gate.agents, then=gate.then, goes=allowed)
+    _add_gate_node(team, graph, node, work, kinds, shown)
+
+
+def _add_gate_node(
+    team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], goes: Sequence[str]
+) -> None:
+    """Add the node of a gate, which says in its metadata who judges what there."""
+    sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(goes) else ()
+    judging = {gate: [name_of(guard) for guard in team.guards if gate in guard.gates] for gate in (*gates, *sends)}
+    said = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
+    starts = node == ADMISSION and not callable(team.begin)  # nothing is there yet that could be written from
+    ends = (END,) if node == EXIT else (*([team.author.name] if team.author and not starts else []), EXIT)
+    graph.add_node(node, work, destinations=tuple(dict.fromkeys((*goes, *ends))), metadata={"guards": said or "none"})
+
+
+def _add_agent_nodes(team: Declaration, graph: Any) -> None:
+    grounded = any(isinstance(guard, Grounding) for guard in team.guards)
+    for member in team.members:
+        evidence, writes = grounded and member.channel == "results", _writes(member.channel)
+        for agent in member.agent.line:
+            node = agent_node(agent, writes=writes, concurrency=team.concurrency, evidence=evidence)
+            graph.add_node(agent.name, node)
+            graph.add_edge(agent.name, f"guard_{member.to}")
+    for agent in team.writers:
+        node = agent_node(agent, writes=_write_draft, concurrency=team.concurrency, concluding=True)
+        graph.add_node(agent.name, node)
+        graph.add_edge(agent.name, EXIT)
+
+
+def _rewriting(team: Declaration) -> tuple[str, ...]:
+    """Return the names of those whom `guard_exit` may send to."""
+    heads = [*([team.author] if team.author else []), *(one.agent for one in team.members if one.drafts)]
+    if can_retry(team.guards, at="exit"):
+        return tuple(agent.name for head in heads for agent in head.line)
+    return retry_targets([team.author] if team.author else (), team.guards, at="exit")
+
+
+def _with_steps(state: type[Any]) -> type[Any]:
+    """Return the state with what LangGraph counts: `state` itself is data that needs no LangGraph."""
+
+    class Channels(state):
+        remaining_steps: RemainingSteps
+
+    Channels.__name__ = Channels.__qualname__ = state.__name__
+    return Channels
+
+
+def _to_each(agents: Sequence[Agent]) -> Route:
+    return lambda gate: [gate.send(agent) for agent in agents]
+
+
+def _writes(channel: str) -> Callable[[Result], dict[str, Any]]:
+    return lambda result: {channel: [result]}
+
+
+def _write_draft(result: Result) -> dict[str, Any]:
+    return {"draft": result}
