@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Escalate, OnTrip, Retry, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Gate, Plan, Reply, Request, Subtask, Verdict
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, pipeline
 from guardgraph.guards import Depth, Retry, Schema, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Request
 
 

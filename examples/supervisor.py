@@ -5,9 +5,9 @@ Run it with `python examples/supervisor.py`.
 
 from __future__ import annotations
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Retry, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Request, Subtask
 
 PRICES = {"Northwind": "2.00 USD", "Contoso": "2.40 USD, less than ACME"}

@@ -12,9 +12,9 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth, Grounding, Guard, Schema
-from guardgraph.nodes import Agent
 
 Edge = tuple[str, str]
 

@@ -16,7 +16,7 @@ def _end(_number: int, _frame: Any) -> Never:
 
 
 _before = signal.signal(signal.SIGINT, _end)  # an exception would be raised within whatever is being imported
-from guardgraph.runs.command import main  # noqa: E402
+from guardgraph.cli.entry import main  # noqa: E402
 
 signal.signal(signal.SIGINT, _before)
 

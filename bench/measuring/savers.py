@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from bench.measuring.peers import peer
 from bench.measuring.postgres import new_database
-from guardgraph.state.sql import SQLSaver
-from guardgraph.state.sql.engine import Synchronous
+from guardgraph.storage import SQLSaver
+from guardgraph.storage.sql.engine import Synchronous
 
 __all__ = ("our_postgres", "our_sqlite", "stock_postgres", "stock_sqlite")
 

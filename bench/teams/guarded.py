@@ -7,8 +7,8 @@ from typing import Any
 from bench.measuring.fake_model import FakeModel, Line
 from bench.teams.planning import PLANS
 from bench.teams.team import FOUND, REPORT, TASK, WORKERS, Team
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.nodes import Agent
 
 __all__ = ("guarded",)
 

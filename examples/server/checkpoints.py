@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage import SQLSaver
 
 
 @asynccontextmanager

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from langgraph.types import interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth
-from guardgraph.nodes import Agent
-from guardgraph.runs.research import research as research_team
+from guardgraph.research import research as research_team
 from guardgraph.state import Plan, Request, Subtask
 
 PRICES = {"Northwind": "2.00 USD", "Contoso": "2.40 USD"}

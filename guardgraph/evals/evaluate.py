@@ -17,7 +17,9 @@ from langchain_core.runnables import RunnableConfig
 from sqlalchemy import Engine
 
 from guardgraph.evals.case import Case
-from guardgraph.evals.metrics import FactsFound, Metric, StatusAsExpected
+from guardgraph.evals.metrics.facts_found import FactsFound
+from guardgraph.evals.metrics.metric import Metric
+from guardgraph.evals.metrics.status_as_expected import StatusAsExpected
 from guardgraph.evals.report import Report
 from guardgraph.evals.results import Results, RunHead
 from guardgraph.evals.row import Row

@@ -13,10 +13,12 @@ from guardgraph.evals.report import Report
 from guardgraph.evals.row import Row
 from guardgraph.evals.score import Score
 from guardgraph.state import BadInput, Outcome
-from guardgraph.state.sql import Codec, close_engine, engine_of, migrate, reading, writing
-from guardgraph.state.sql.eval_tables import eval_rows, eval_runs, eval_scores
-from guardgraph.state.sql.faults import place_of
-from guardgraph.state.sql.statements import insert_new
+from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.engine import close_engine, engine_of, reading, writing
+from guardgraph.storage.sql.errors import place_of
+from guardgraph.storage.sql.eval_tables import eval_rows, eval_runs, eval_scores
+from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.statements import insert_new
 
 __all__ = ("Results", "RunHead", "UnknownRun", "load_report", "run_names")
 

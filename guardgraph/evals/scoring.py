@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from guardgraph.evals.case import Case
-from guardgraph.evals.metrics import Metric
+from guardgraph.evals.metrics.metric import Metric
 from guardgraph.evals.score import Score
 from guardgraph.state import Outcome, error_text
 

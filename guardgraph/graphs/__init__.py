@@ -5,8 +5,10 @@ from __future__ import annotations
 from guardgraph.graphs.pipeline import Stage, pipeline
 from guardgraph.graphs.supervisor import supervisor
 from guardgraph.graphs.team import Team
+from guardgraph.nodes.gate_context import GateContext
 
 __all__ = (
+    "GateContext",
     "Stage",
     "Team",
     "pipeline",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard
-from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT

@@ -9,10 +9,12 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
+from guardgraph.agents.agent import Agent
 from guardgraph.graphs.team import Team
-from guardgraph.guards import Depth, Guard, Schema, check_fields, must_be
-from guardgraph.nodes import Agent, Destination, GateContext
+from guardgraph.guards import Depth, Guard, Schema
+from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import BadGraph, Ending, Gap
+from guardgraph.state.argument_checks import check_fields, must_be
 
 __all__ = ("Stage", "pipeline")
 

@@ -8,15 +8,17 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
+from guardgraph.agents.agent import Agent
 from guardgraph.graphs.checked_guards import checked_guards
 from guardgraph.graphs.declaration import Declaration, GateDeclaration, Member, OwnNode
 from guardgraph.graphs.team_check import check_state, check_team, check_unique
 from guardgraph.graphs.wiring import KINDS, wire
-from guardgraph.guards import Guard, must_be
-from guardgraph.nodes import Agent, GateContext, Route
+from guardgraph.guards import Guard
 from guardgraph.nodes.decisions.review import review_results
 from guardgraph.nodes.gate import Decide
+from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.state import BadGraph, Piece, RunState
+from guardgraph.state.argument_checks import must_be
 
 __all__ = ("Team",)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from langgraph.graph import END, START
 
+from guardgraph.agents.agent import Agent
 from guardgraph.graphs.declaration import Declaration
-from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.state import BadGraph, RunState
 

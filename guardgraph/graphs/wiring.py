@@ -8,10 +8,10 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.managed import RemainingSteps
 
+from guardgraph.agents.agent import Agent
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
 from guardgraph.guards import Grounding, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
-from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.agent_node import agent_node
 from guardgraph.nodes.decisions.review import can_retry, retry_targets
 from guardgraph.nodes.exit_gate import exit_gate

@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-from guardgraph.guards.budget import (
-    Budget,
-)
-from guardgraph.guards.convergence import (
-    Convergence,
-)
-from guardgraph.guards.deadline import (
-    Deadline,
-)
-from guardgraph.guards.declared import (
-    check_fields,
-    must_be,
-)
-from guardgraph.guards.depth import (
-    Depth,
-)
-from guardgraph.guards.grounding import (
-    Grounding,
-)
-from guardgraph.guards.guard import (
-    FunctionGuard,
-    Guard,
-    Narrows,
-    Reads,
-    guard,
-    name_of,
-)
-from guardgraph.guards.judge import (
-    Judgement,
-    judge,
-    narrowed,
-)
-from guardgraph.guards.limits import (
-    Limits,
-)
-from guardgraph.guards.schema import (
-    Schema,
-)
-from guardgraph.guards.source_text import (
-    Lines,
-    SourceText,
-    flat,
-    named_lines,
-)
-from guardgraph.guards.trip import (
-    Escalate,
-    Finish,
-    OnTrip,
-    Refuse,
-    Retry,
-)
-from guardgraph.guards.view import (
-    Subject,
-    View,
-)
+from guardgraph.guards.budget import Budget
+from guardgraph.guards.context import Subject, View
+from guardgraph.guards.convergence import Convergence
+from guardgraph.guards.deadline import Deadline
+from guardgraph.guards.depth import Depth
+from guardgraph.guards.evaluate import Judgement, judge, narrowed
+from guardgraph.guards.grounding import Grounding
+from guardgraph.guards.guard import FunctionGuard, Guard, Narrows, Reads, guard, name_of
+from guardgraph.guards.limits import Limits
+from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
+from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
+from guardgraph.guards.schema import Schema
 
 __all__ = (
     "Budget",
@@ -80,11 +37,9 @@ __all__ = (
     "SourceText",
     "Subject",
     "View",
-    "check_fields",
     "flat",
     "guard",
     "judge",
-    "must_be",
     "name_of",
     "named_lines",
     "narrowed",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 
-from guardgraph.guards.declared import check_fields
-from guardgraph.guards.trip import Finish, OnTrip
-from guardgraph.guards.view import View
+from guardgraph.guards.context import View
+from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, Amount, BadGraph, Gate, Usage, Verdict
+from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Budget",)
 

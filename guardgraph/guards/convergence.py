@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from guardgraph.guards.declared import check_fields
-from guardgraph.guards.trip import Finish, OnTrip
-from guardgraph.guards.view import View
+from guardgraph.guards.context import View
+from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import BadGraph, Gate, Plan, Result, Verdict
+from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Convergence",)
 

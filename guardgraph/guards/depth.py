@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardgraph.guards.declared import check_fields
-from guardgraph.guards.trip import Finish, OnTrip
-from guardgraph.guards.view import View
+from guardgraph.guards.context import View
+from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Gate, Verdict
+from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Depth",)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from guardgraph.guards.declared import check_fields
-from guardgraph.guards.source_text import SourceText, flat, named_lines
-from guardgraph.guards.trip import OnTrip, Retry
-from guardgraph.guards.view import View
+from guardgraph.guards.context import View
+from guardgraph.guards.on_trip import OnTrip, Retry
+from guardgraph.guards.quotes import SourceText, flat, named_lines
 from guardgraph.state import BadGraph, Evidence, Gate, Result, Verdict
+from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Grounding",)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Never, Protocol, cast, get_args, runtime_checkable
 
-from guardgraph.guards.declared import must_be
-from guardgraph.guards.trip import Finish, OnTrip
-from guardgraph.guards.view import View
+from guardgraph.guards.context import View
+from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Evidence, Gate, Verdict
+from guardgraph.state.argument_checks import must_be
 
 __all__ = ("FunctionGuard", "Guard", "Narrows", "Reads", "guard", "name_of")
 

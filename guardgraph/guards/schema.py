@@ -9,10 +9,10 @@ from typing import Any, ClassVar, cast
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from guardgraph.guards.declared import check_fields
-from guardgraph.guards.trip import OnTrip, Retry
-from guardgraph.guards.view import View
+from guardgraph.guards.context import View
+from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Verdict
+from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Schema",)
 

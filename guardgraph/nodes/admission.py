@@ -15,8 +15,8 @@ from guardgraph.guards import Guard, View, narrowed
 from guardgraph.nodes.gate import settled
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import asked_in
-from guardgraph.nodes.services import Here, here_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.runtime.execution_context import Here, here_of
 from guardgraph.state import Allowance, BadInput, Piece, Position, RunState, Task, new_id
 
 __all__ = ("ADMISSION", "admission", "task_of")

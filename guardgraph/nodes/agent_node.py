@@ -13,17 +13,17 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.runtime import get_runtime
 
-from guardgraph.nodes import apart
-from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.attempt import Invalid, answered, failed, handed_over, result_id
-from guardgraph.nodes.body import body_of
+from guardgraph.agents.adapters import body_of
+from guardgraph.agents.agent import Agent
+from guardgraph.agents.results import Invalid, answered, failed, handed_over, result_id
+from guardgraph.nodes.attempt_execution import Work
 from guardgraph.nodes.context import context_of
-from guardgraph.nodes.place import place_of, role_of, until_of
-from guardgraph.nodes.services import Services, here_of, services_of
-from guardgraph.nodes.slots import Ticket
-from guardgraph.nodes.tab import AllowanceSpent
-from guardgraph.nodes.trace_run import TraceRun
-from guardgraph.nodes.work import Work
+from guardgraph.nodes.scope import place_of, role_of, until_of
+from guardgraph.runtime.budget.attempt_budget import AllowanceSpent
+from guardgraph.runtime.concurrency import isolation
+from guardgraph.runtime.concurrency.limiter import Ticket
+from guardgraph.runtime.execution_context import Services, here_of, services_of
+from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
     AgentError,
     ErrorKind,
@@ -164,9 +164,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
             done, token = partial(call or acall, work.request, config), work.token
             try:
                 if call is not None:
-                    raw = apart.run(done, timeout=work.time, context=context, token=token)
+                    raw = isolation.run(done, timeout=work.time, context=context, token=token)
                 else:
-                    raw = apart.run_coroutine(done(), timeout=work.time, context=context, token=token)
+                    raw = isolation.run_coroutine(done(), timeout=work.time, context=context, token=token)
             except BaseException as raised:
                 error = work.services.unstorable(raised) or raised
                 if not _is_the_agents(error):
@@ -183,9 +183,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
             done, token = partial(acall or call, work.request, config), work.token
             try:
                 if acall is not None:
-                    raw = await apart.aawait(done(), timeout=work.time, context=context, token=token)
+                    raw = await isolation.aawait(done(), timeout=work.time, context=context, token=token)
                 else:
-                    raw = await apart.arun(done, timeout=work.time, context=context, token=token)
+                    raw = await isolation.arun(done, timeout=work.time, context=context, token=token)
             except BaseException as raised:
                 failure = work.services.unstorable(raised) or raised
                 if not _is_the_agents(failure):
@@ -209,7 +209,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         usage = work.usage()
         if isinstance(error, ParentCommand):
             return handed_over(self.agent, work.request, error.args[0], usage=usage)
-        if isinstance(error, apart.TimedOut):
+        if isinstance(error, isolation.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
             return failed(self.agent, work.request, AgentError(kind=work.limit, message=why), usage=usage)
         if isinstance(error, AllowanceSpent) or (tab is not None and tab.stopped is not None):

@@ -16,8 +16,8 @@ from guardgraph.nodes.gate_context import GateContext
 from guardgraph.nodes.judging import judge_send
 from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
-from guardgraph.nodes.services import forget_run
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.runtime.execution_context import forget_run
 from guardgraph.state import BadInput, Ending, Gap, Result
 
 __all__ = ("exit_gate",)

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphInterrupt
 from langgraph.types import Command, Send
 
-from guardgraph.nodes.agent import Agent
+from guardgraph.agents.agent import Agent
 from guardgraph.nodes.destination import RouteAnswer, id_clash, read_answer
 from guardgraph.nodes.early_stop import too_few_steps
 from guardgraph.nodes.gate_context import Destination, GateContext, Route

@@ -11,18 +11,18 @@ from typing import Any, TypeAlias, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
 
+from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard, Judgement
-from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.checked_write import checked_write
 from guardgraph.nodes.context import accepted_of, context_of
 from guardgraph.nodes.early_stop import early_stop, too_few_steps
 from guardgraph.nodes.judging import allowed_sends, judge_subject
 from guardgraph.nodes.outcome import open_gaps
-from guardgraph.nodes.place import work_until
+from guardgraph.nodes.scope import work_until
 from guardgraph.nodes.sends import request_for
-from guardgraph.nodes.services import Services, here_of, services_of
 from guardgraph.nodes.state_update import StateUpdate
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.runtime.execution_context import Services, here_of, services_of
 from guardgraph.state import (
     Allowance,
     BadInput,

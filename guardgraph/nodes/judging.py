@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Send
 
+from guardgraph.agents.agent import Agent
 from guardgraph.guards import Escalate, Guard, Judgement, Reads, View, judge, name_of
-from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.context import subtasks_by_id
-from guardgraph.nodes.place import role_of
+from guardgraph.nodes.scope import role_of
 from guardgraph.state import (
     AgentInfo,
     Allowance,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from guardgraph.nodes.attempt import gap_of
+from guardgraph.agents.results import gap_of
 from guardgraph.nodes.context import accepted_of, subtasks_by_id
 from guardgraph.state import Ending, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
 

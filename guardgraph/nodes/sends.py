@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from guardgraph.nodes.agent import Agent
+from guardgraph.agents.agent import Agent
 from guardgraph.state import Piece, Request, Subtask
 
 __all__ = ("request_for", "worker_roster")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard
-from guardgraph.nodes.agent import Agent
 from guardgraph.nodes.state_update import Channel
 from guardgraph.state import Piece
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from guardgraph.runs.run import (
-    Listed,
-    Run,
-    RunStatus,
-    Waiting,
-)
-from guardgraph.runs.runner import (
-    Runner,
-)
+from guardgraph.runs.run import Listed, Run, RunStatus, Waiting
+from guardgraph.runs.runner import Runner
 
 __all__ = (
     "Listed",

@@ -14,9 +14,10 @@ from langgraph.checkpoint.serde.types import TASKS
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Overwrite, Send
 
-from guardgraph.nodes import Event, accepted_of, outcome_of
+from guardgraph.nodes.context import accepted_of
+from guardgraph.nodes.outcome import outcome_of
 from guardgraph.runs.run import Run
-from guardgraph.state import BadInput, Ending, Gap, Outcome, Request, Result, RunEnded, Usage
+from guardgraph.state import BadInput, Ending, Event, Gap, Outcome, Request, Result, RunEnded, Usage
 
 __all__ = ("asked_reason", "cancelled_outcome", "concluding", "ended_error", "finished_event", "tell")
 

@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Overwrite
 
 from guardgraph.state import BadInput
-from guardgraph.state.sql import rewrite
+from guardgraph.storage.sql.checkpoints.rewriting import rewrite
 
 __all__ = ("NOBODY", "merge_update")
 

@@ -14,22 +14,15 @@ from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelled import cancelled_outcome
+from guardgraph.runs.clock import RunTime
 from guardgraph.runs.pending import finished_tasks, values_of
 from guardgraph.runs.run import Listed, Run, RunStatus, Waiting
-from guardgraph.runs.run_time import RunTime
 from guardgraph.runs.updating import is_stranded
-from guardgraph.state import (
-    Allowance,
-    BadInput,
-    Gap,
-    Outcome,
-    Position,
-    RunStranded,
-    Task,
-    UnknownThread,
-    new_id,
-)
-from guardgraph.state.sql import RunLedger, RunRow, RunStore, SQLLedger, SQLSaver
+from guardgraph.state import Allowance, BadInput, Gap, Outcome, Position, RunStranded, Task, UnknownThread, new_id
+from guardgraph.storage.sql.checkpoints.saver import SQLSaver
+from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.sql.runs import RunRow, RunStore
 
 __all__ = ("PAUSED", "Head", "Records")
 

@@ -14,7 +14,7 @@ from guardgraph.runs.records import Head
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import is_stranded
 from guardgraph.state import Allowance, BadInput, MigrationNeeded, Outcome, RunEnded, RunStranded
-from guardgraph.state.sql import RunRow
+from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("check_going_on", "check_nodes", "check_resumption", "next_nodes")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from guardgraph.state import Outcome, Result, Usage
-from guardgraph.state.sql import RunRow
+from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("Listed", "Run", "RunStatus", "Waiting")
 

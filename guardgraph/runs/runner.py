@@ -14,8 +14,12 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Command, StreamMode
 
-from guardgraph.nodes import Event
-from guardgraph.runs.asked import (
+from guardgraph.runs.call_config import asked_config, asked_store, thread_in
+from guardgraph.runs.cancelled import asked_reason, concluding, ended_error, finished_event, tell
+from guardgraph.runs.default_database import DEFAULT_URL, with_folder
+from guardgraph.runs.execution import Attempt, services_of
+from guardgraph.runs.former_nodes import with_former_nodes
+from guardgraph.runs.inputs import (
     asked_allowance,
     asked_answers,
     asked_arguments,
@@ -24,11 +28,6 @@ from guardgraph.runs.asked import (
     asked_modes,
     registered,
 )
-from guardgraph.runs.attempt import Attempt, services_of
-from guardgraph.runs.call_config import asked_config, asked_store, thread_in
-from guardgraph.runs.cancelled import asked_reason, concluding, ended_error, finished_event, tell
-from guardgraph.runs.default_database import DEFAULT_URL, with_folder
-from guardgraph.runs.former_nodes import with_former_nodes
 from guardgraph.runs.merging import merge_update
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
@@ -36,8 +35,10 @@ from guardgraph.runs.resumption import check_going_on, check_nodes, check_resump
 from guardgraph.runs.run import Listed, Run, RunStatus
 from guardgraph.runs.updating import asked_values
 from guardgraph.runs.working import awork, work
-from guardgraph.state import Allowance, BadInput, Position, RunActive, Task, new_id
-from guardgraph.state.sql import RunRow, SQLSaver, types_of_graph
+from guardgraph.state import Allowance, BadInput, Event, Position, RunActive, Task, new_id
+from guardgraph.storage.sql.checkpoints.saver import SQLSaver
+from guardgraph.storage.sql.codec.schemas import types_of_graph
+from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("Runner",)
 

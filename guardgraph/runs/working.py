@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from langgraph.errors import GraphDrained
 from langgraph.types import StreamMode
 
-from guardgraph.runs.attempt import Attempt
+from guardgraph.runs.execution import Attempt
 from guardgraph.runs.run import Run
 
 __all__ = ("awork", "work")

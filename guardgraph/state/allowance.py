@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
+from guardgraph.state.frozen_model import Word
 from guardgraph.state.usage import Usage
-from guardgraph.state.word import Word
 
 __all__ = ("Allowance",)
 

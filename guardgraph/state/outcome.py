@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from guardgraph.state.frozen_model import Word
 from guardgraph.state.reply import Evidence
 from guardgraph.state.result import Gap
 from guardgraph.state.usage import Usage
-from guardgraph.state.word import Word
 
 __all__ = ("Outcome", "OutcomeStatus")
 

@@ -9,7 +9,7 @@ from itertools import count
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from guardgraph.state.word import Word
+from guardgraph.state.frozen_model import Word
 
 __all__ = ("Plan", "Subtask")
 

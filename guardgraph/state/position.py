@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime, Field
 
 from guardgraph.state.allowance import Allowance
-from guardgraph.state.word import Word
+from guardgraph.state.frozen_model import Word
 
 __all__ = ("Position",)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from guardgraph.state.frozen_model import Word
 from guardgraph.state.plan import Subtask
 from guardgraph.state.usage import Usage
-from guardgraph.state.word import Word
 
 __all__ = ("Evidence", "Reply")
 

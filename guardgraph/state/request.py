@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from guardgraph.state.allowance import Allowance
+from guardgraph.state.frozen_model import Word
 from guardgraph.state.plan import Subtask
 from guardgraph.state.reply import Evidence
 from guardgraph.state.task import Task
-from guardgraph.state.word import Word
 
 __all__ = ("Piece", "PieceKind", "Request")
 

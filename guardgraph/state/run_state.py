@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from guardgraph.state.frozen_model import Word
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.plan import Plan, Subtask
@@ -16,7 +17,6 @@ from guardgraph.state.request import Piece, Request
 from guardgraph.state.result import Gap, Result
 from guardgraph.state.task import Task
 from guardgraph.state.verdict import Verdict
-from guardgraph.state.word import Word
 
 __all__ = ("Ask", "Assignment", "Ending", "RunState", "Told")
 

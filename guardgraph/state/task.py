@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, field_serializer, field_validator
 
-from guardgraph.state.word import Word, new_id
+from guardgraph.state.frozen_model import Word, new_id
 
 __all__ = ("Category", "Stakes", "Task")
 

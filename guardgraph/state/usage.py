@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from pydantic import Field
 
+from guardgraph.state.frozen_model import Word
 from guardgraph.state.money import exactly
-from guardgraph.state.word import Word
 
 __all__ = ("Usage",)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from guardgraph.state.word import Word
+from guardgraph.state.frozen_model import Word
 
 __all__ = ("Action", "Gate", "Verdict")
 

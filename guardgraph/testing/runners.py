@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardgraph.runs import Run, Runner
+from guardgraph.runs.run import Run
+from guardgraph.runs.runner import Runner
 from guardgraph.testing.trial import Trial
 
 __all__ = ("arun_runner", "astream_runner", "run_runner", "stream_runner")

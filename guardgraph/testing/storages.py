@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 
 __all__ = ("Place", "Storage", "storages")
 

@@ -11,7 +11,8 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command
 
 from guardgraph.state import new_id
-from guardgraph.state.sql import SQLSaver, types_of_graph
+from guardgraph.storage.sql.checkpoints.saver import SQLSaver
+from guardgraph.storage.sql.codec.schemas import types_of_graph
 
 __all__ = ("Answer", "Trial")
 

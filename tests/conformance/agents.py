@@ -16,9 +16,9 @@ from langchain_core.tools import tool
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import Plan, Request, Subtask
 
 __all__ = ("AGENTS", "BEHAVIOURS", "Behaviour", "Hold", "answer", "hold")

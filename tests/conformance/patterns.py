@@ -7,9 +7,9 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, Team, pipeline, supervisor
 from guardgraph.guards import Depth, Schema
-from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Request, Subtask
 
 __all__ = ("PATTERNS",)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, cast
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Overwrite, Send
 
-from guardgraph.graphs import Team, supervisor
+from guardgraph.agents import Agent
+from guardgraph.graphs import GateContext, Team, supervisor
 from guardgraph.guards import (
     Budget,
     Convergence,
@@ -26,7 +27,6 @@ from guardgraph.guards import (
     Schema,
     guard,
 )
-from guardgraph.nodes import Agent, GateContext
 from guardgraph.state import Plan, Request, Result, RunState, Subtask
 
 __all__ = ("RandomPattern", "random_pattern")

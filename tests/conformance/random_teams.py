@@ -11,6 +11,7 @@ from zlib import crc32
 
 from langgraph.graph import StateGraph
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, pipeline, supervisor
 from guardgraph.guards import (
     Budget,
@@ -26,8 +27,7 @@ from guardgraph.guards import (
     Schema,
     guard,
 )
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import Gate, Plan, Request, Subtask
 
 __all__ = ("CALL", "Planned", "RandomTeam", "random_team")

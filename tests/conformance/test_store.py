@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from langgraph.config import get_store
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
-from guardgraph.nodes import Agent
 from guardgraph.state import Request
 from guardgraph.testing import WAYS, Trial, Way, impossible, run_way, storages
 

@@ -18,7 +18,7 @@ import pytest
 from guardgraph.evals import Case, Progress, Suite, aevaluate, evaluate, load_report
 from guardgraph.evals.metrics import FactsFound, StatusAsExpected
 from guardgraph.state import BadInput, Outcome, Task
-from guardgraph.state.sql import engine_of
+from guardgraph.storage.sql.engine import engine_of
 from tests.evals.answering import saying, saying_graph, suite_of
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 from guardgraph.evals import Row, Score, UnknownRun, load_report, run_names
 from guardgraph.evals.results import Results, RunHead
 from guardgraph.state import BadInput, Gap, Outcome
-from guardgraph.state.sql import engine_of
+from guardgraph.storage.sql.engine import engine_of
 
 HEAD = RunHead("nightly", "letters", "f" * 64, ("n", "m"), ("b", "a"), datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
 AWKWARD = "NUL \0, half a pair \ud800, and a smile \U0001f600"

@@ -20,10 +20,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget, Retry, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Request
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage import SQLSaver
 from tests.graphs.teams import plan_of, team, worker
 
 

@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import Outcome, Plan, Request, Subtask
 from tests.graphs.teams import WAYS, team
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Guard
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import Outcome, Plan, Request, Subtask
 
 Ask = Callable[[Any, Any], Outcome]

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.nodes import KEY, Agent, Here, Services
-from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Amount, MemoryLedger, Refusal, Request
-from guardgraph.state.sql import SQLLedger, engine_of
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.runtime.execution_context import KEY, Here, Services
+from guardgraph.state import Amount, Refusal, Request
+from guardgraph.storage import MemoryLedger, SQLLedger
+from guardgraph.storage.sql.engine import engine_of
 from tests.graphs.teams import plan_of, speaker, team
 
 

@@ -12,9 +12,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
-from guardgraph.graphs import Team, pipeline, supervisor
+from guardgraph.agents import Agent
+from guardgraph.graphs import GateContext, Team, pipeline, supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, Limits, Retry, View, guard
-from guardgraph.nodes import Agent, GateContext, Route
+from guardgraph.nodes import Route
 from guardgraph.runs import Runner
 from guardgraph.state import BadGraph, PatternError, Piece, Plan, Request, RunState, Subtask
 from tests.graphs.teams import WAYS, ask_sync, listed, plan_of, planner, speaker, team, worker

@@ -15,10 +15,11 @@ from langchain_core.messages.tool import tool_call
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth
-from guardgraph.nodes import Agent, price_of
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.models.prices import price_of
 from guardgraph.state import Amount, Outcome, Request
 from tests import loopback
 from tests.graphs.teams import WAYS, gather, plan_of, speaker, team

@@ -20,13 +20,14 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
-from guardgraph.graphs import Team, pipeline, supervisor
+from guardgraph.agents import Agent
+from guardgraph.graphs import GateContext, Team, pipeline, supervisor
 from guardgraph.guards import Refuse, View, guard
-from guardgraph.nodes import Agent, GateContext, Route
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.nodes import Route
 from guardgraph.runs import Runner
 from guardgraph.state import BadInput, Outcome, PatternError, Plan, Request, RunState, Subtask, Task
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage import SQLSaver
 from tests.graphs.teams import planner, worker
 
 pytestmark = [

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget, Deadline
-from guardgraph.nodes import Agent
 from guardgraph.state import Request
 from tests.graphs.teams import WAYS, plan_of, speaker, team
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, Team, pipeline, supervisor
 from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, OnTrip, Refuse, Retry, Schema, View, guard
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph
 from tests.graphs.teams import echo, planner, team, worker
 

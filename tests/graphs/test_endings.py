@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Escalate, Guard, Limits, Retry, Schema, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Reply, Request, Subtask
 from tests.graphs.teams import WAYS, plan_of, team, worker
 

@@ -20,11 +20,13 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Retry, View, guard
-from guardgraph.nodes import KEY, Agent, Here, Services
-from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Allowance, Amount, MemoryLedger, Outcome, Plan, Position, Refusal, Request, StorageBusy
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.runtime.execution_context import KEY, Here, Services
+from guardgraph.state import Allowance, Amount, Outcome, Plan, Position, Refusal, Request, StorageBusy
+from guardgraph.storage import MemoryLedger
 from tests.graphs.teams import WAYS, listed, plan_of, team, worker
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget, Retry, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Request
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage import SQLSaver
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.nodes import KEY, Agent, Here, Services
+from guardgraph.runtime.execution_context import KEY, Here, Services
 from tests.graphs.teams import WAYS, plan_of, speaker, team
 
 

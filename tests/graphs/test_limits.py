@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Limits
-from guardgraph.nodes import Agent
 from guardgraph.state import Request
 from tests.graphs.teams import WAYS, plan_of, team, worker
 

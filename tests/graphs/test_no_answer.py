@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Reply, Request
 from tests.graphs.teams import WAYS, plan_of, team, worker
 

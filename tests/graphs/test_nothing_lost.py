@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Budget, Convergence, Finish, Refuse, Retry, Schema, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Gap, Gate, Outcome, Plan, Request, Subtask
 from tests.graphs.teams import WAYS, ask_sync, gather, listed, plan_of, speaker, team, worker
 

@@ -10,9 +10,9 @@ import pytest
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget
-from guardgraph.nodes import Agent
 from tests import loopback
 from tests.graphs.teams import WAYS, plan_of, team, worker
 

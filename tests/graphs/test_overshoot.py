@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import Plan, Request, Subtask
 from tests.graphs.overshoot import SHAPES, Shape, case_of, run
 from tests.graphs.teams import WAYS, plan_of, speaker, team

@@ -7,9 +7,9 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, pipeline
 from guardgraph.guards import Deadline, Escalate, Finish, Guard, OnTrip, Retry, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import BadGraph, Outcome, Request
 
 

@@ -11,8 +11,9 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.nodes import IDLE_RUNS, Agent, services_of
+from guardgraph.runtime.execution_context import IDLE_RUNS, services_of
 from guardgraph.state import Amount, Request, Usage, new_id
 from tests.graphs.teams import WAYS, plan_of, speaker, team, worker
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Convergence, Finish, Guard, OnTrip, Retry, View, guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Request, Subtask
 from tests.graphs.teams import WAYS, listed, plan_of, worker
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget
-from guardgraph.nodes import KEY, Agent, Here, Services, Tab
-from guardgraph.nodes.models import ScriptedModel
-from guardgraph.state import Allowance, Ledger, MemoryLedger, Position, Reply, Request, Usage
-from guardgraph.state.sql import SQLLedger, engine_of
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.runtime.budget.attempt_budget import Tab
+from guardgraph.runtime.execution_context import KEY, Here, Services
+from guardgraph.state import Allowance, Position, Reply, Request, Usage
+from guardgraph.storage import Ledger, MemoryLedger, SQLLedger
+from guardgraph.storage.sql.engine import engine_of
 from tests.graphs.teams import WAYS, gather, plan_of, planner, team
 
 IDS = ("a", "b", "c", "d", "e", "f")

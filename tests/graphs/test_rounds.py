@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Convergence, Guard
-from guardgraph.nodes import Agent
 from guardgraph.state import Plan, Request, Subtask
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage import SQLSaver
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
 GOALS = {"price": "Find the price", "size": "Find the size", "vendor": "Find the vendor"}

@@ -16,8 +16,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from guardgraph.nodes import Agent
-from guardgraph.state.sql import types_of_graph
+from guardgraph.agents import Agent
+from guardgraph.storage import types_of_graph
 from tests.graphs.checkpointed import graph_of_all, run_on, savers
 from tests.graphs.teams import WAYS, plan_of, team
 from tests.house.sources import ROOT

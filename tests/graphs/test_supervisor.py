@@ -19,12 +19,12 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from typing_extensions import TypedDict
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Depth, Grounding
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, BadInput, Evidence, Plan, Reply, Request, Subtask
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage import SQLSaver
 from tests.graphs.teams import WAYS, echo, listed, plan_of, team, worker
 
 

@@ -7,9 +7,9 @@ import pytest
 from langgraph.graph import StateGraph
 from langgraph.types import Command
 
-from guardgraph.graphs import Team
+from guardgraph.agents import Agent
+from guardgraph.graphs import GateContext, Team
 from guardgraph.guards import Depth, Escalate, Guard, Limits, Retry, View, guard
-from guardgraph.nodes import Agent, GateContext
 from guardgraph.state import Gap, Piece, Request, Subtask
 from tests.graphs.teams import WAYS, ask_sync, listed
 

@@ -11,7 +11,21 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "guardgraph"
-FOLDERS = ("state", "guards", "nodes", "graphs", "runs", "evals", "testing")
+FOLDERS = (
+    "state",
+    "guards",
+    "storage",
+    "models",
+    "runtime",
+    "agents",
+    "nodes",
+    "graphs",
+    "runs",
+    "evals",
+    "research",
+    "testing",
+    "cli",
+)
 """The package's folders, in the order in which they may import each other."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -40,19 +41,42 @@ def is_type_variable(value: ast.expr | None) -> bool:
     return isinstance(value, ast.Call) and ast.unparse(value.func) in {"TypeVar", "ParamSpec", "TypeVarTuple"}
 
 
+LAZY_INIT = {
+    "if TYPE_CHECKING",
+    "def __getattr__(name: str) -> Any",
+    "def __dir__() -> list[str]",
+    "_MODULES =",
+}
+"""How the statements of a package begin that imports a name only when it is asked for."""
+
+
 def imported(tree: ast.Module) -> set[str]:
     """Return the public names that a package's `__init__` imports."""
-    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
+    lazy = [node for block in tree.body if isinstance(block, ast.If) for node in block.body]
+    nodes = [node for node in lazy or tree.body if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
     return {alias.asname or alias.name for node in nodes for alias in node.names}
+
+
+def modules_asked_for(tree: ast.Module) -> dict[str, str]:
+    """Return the module of each name that a package imports when it is asked for."""
+    tables = [node.value for node in tree.body if isinstance(node, ast.Assign) and is_named(node, "_MODULES")]
+    return ast.literal_eval(tables[0]) if tables else {}
+
+
+def is_named(node: ast.Assign, name: str) -> bool:
+    """Tell whether a statement assigns to `name`."""
+    return [ast.unparse(target) for target in node.targets] == [name]
 
 
 def foreign_statements(tree: ast.Module) -> list[str]:
     """Name what stands in a package's `__init__` beside docstring, imports, `__all__` and the version."""
     body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    expected = LAZY_INIT if modules_asked_for(tree) else set[str]()
     return [
         ast.unparse(node)
         for node in body
-        if not isinstance(node, ast.Import | ast.ImportFrom)
+        if not ast.unparse(node).startswith(tuple(expected))
+        and not isinstance(node, ast.Import | ast.ImportFrom)
         and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"__all__", "__version__"})
     ]
 
@@ -73,7 +97,11 @@ def test_a_package_holds_a_docstring_imports_and_what_it_exports(path: Path) -> 
     assert ast.get_docstring(tree)
     assert not foreign_statements(tree)
     assert names is not None or not imported(tree), "`__all__` must be a tuple of texts"
-    assert Counter(names or ()) == Counter(imported(tree))
+    asked = modules_asked_for(tree)
+    assert Counter(names or ()) == Counter(imported(tree) - {"Any", "TYPE_CHECKING", "import_module"})
+    assert not asked or set(asked) == set(names or ())
+    for name, module in asked.items():
+        assert getattr(import_module(module_of(path)), name) is getattr(import_module(module), name)
 
 
 def test_no_name_is_exported_by_two_packages() -> None:

@@ -23,7 +23,7 @@ PRIVATE_ALLOWED = {
 LAZY = {
     "alembic": "few processes migrate, and it doubles the import time of the saver",
     "genai_prices": "a table of half a megabyte, needed once a model was called",
-    "guardgraph.nodes.model_agent": "loads LangChain's chat models, needed once an agent has a model",
+    "guardgraph.agents.model_agent": "loads LangChain's chat models, needed once an agent has a model",
     "langchain": "extra `agents`",
     "langgraph.checkpoint.sqlite": "a package of its own, which the tests install",
     "langchain_core.tracers": "loads the chat models; LangChain itself loads it once something is called",
@@ -169,7 +169,7 @@ def test_a_public_name_of_langgraph_passes(source: str) -> None:
 
 def test_an_import_inside_a_function_needs_a_reason_in_the_table() -> None:
     source = "def later():\n    import psycopg.errors\n    import guardgraph.state.task\n    from json import loads\n"
-    source += "    from guardgraph.nodes.model_agent import calls_of\n"
+    source += "    from guardgraph.agents.model_agent import calls_of\n"
 
     found = hidden("guardgraph.evals.score", sample(source, "guardgraph.evals.score"))
 
@@ -182,9 +182,9 @@ def test_an_import_inside_a_function_needs_a_reason_in_the_table() -> None:
 def test_an_extra_imported_at_the_top_of_a_module_is_found() -> None:
     source = "import psycopg\nimport pydantic\nfrom langgraph.graph import END\nimport yaml\nimport json\n"
 
-    found = undeclared("guardgraph.state.sql", sample(source, "guardgraph.state.sql"), core_distributions())
+    found = undeclared("guardgraph.storage.sql", sample(source, "guardgraph.storage.sql"), core_distributions())
 
-    assert found == ["guardgraph.state.sql:1 imports psycopg"]
+    assert found == ["guardgraph.storage.sql:1 imports psycopg"]
 
 
 def test_every_lazy_import_of_the_table_is_ours_or_a_dependency_of_ours() -> None:
@@ -193,3 +193,12 @@ def test_every_lazy_import_of_the_table_is_ours_or_a_dependency_of_ours() -> Non
     declared = " ".join([project["name"], *project["dependencies"], *extras])
 
     assert not [name for name in LAZY if name.partition(".")[0].replace("_", "-") not in declared]
+
+
+def test_the_page_of_the_rooms_names_every_folder_in_the_order_of_imports() -> None:
+    page = (PACKAGE.parent / "docs" / "design" / "0008-rooms.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
+    there = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+
+    assert tuple(named) == FOLDERS
+    assert set(named) == there

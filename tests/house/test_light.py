@@ -47,7 +47,7 @@ def test_the_patterns_load_no_module_of_langchain_that_langgraph_does_not_load()
 def test_a_team_of_functions_is_built_without_langchains_chat_models() -> None:
     program = """
 from guardgraph.graphs import pipeline
-from guardgraph.nodes import Agent
+from guardgraph.agents import Agent
 pipeline([Agent("a", run=lambda request: request.goal)]).compile()
 """
     assert "langchain_core.language_models.chat_models" not in modules_after(program)

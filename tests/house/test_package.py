@@ -63,7 +63,7 @@ def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel_names: list[str]) 
 
 
 def test_the_wheel_brings_the_migrations(wheel_names: list[str]) -> None:
-    prefix = "guardgraph/state/sql/migrations/"
+    prefix = "guardgraph/storage/sql/migrations/"
     migrations = sorted(name for name in SOURCE_NAMES if name.startswith(prefix))
 
     assert f"{prefix}env.py" in wheel_names

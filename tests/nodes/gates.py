@@ -8,8 +8,11 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
+from guardgraph.agents import Agent
+from guardgraph.graphs import GateContext
 from guardgraph.guards import Guard
-from guardgraph.nodes import KEY, Agent, GateContext, Here, Services, TeamSpec
+from guardgraph.nodes.team_spec import TeamSpec
+from guardgraph.runtime.execution_context import KEY, Here, Services
 from guardgraph.state import Position, RunState
 
 __all__ = ("NOW", "gate_of", "position", "spec_of")

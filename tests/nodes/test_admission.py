@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from langgraph.types import Overwrite
 
+from guardgraph.graphs import GateContext
 from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, OnTrip, Refuse, View, guard
-from guardgraph.nodes import KEY, Event, GateContext, Here, Services, admission, task_of
-from guardgraph.state import Allowance, BadInput, Ending, Gate, Piece, Position, Task, Verdict
+from guardgraph.nodes.admission import admission, task_of
+from guardgraph.runtime.execution_context import KEY, Here, Services
+from guardgraph.state import Allowance, BadInput, Ending, Event, Gate, Piece, Position, Task, Verdict
 from tests.nodes.gates import spec_of
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)

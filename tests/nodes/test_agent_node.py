@@ -9,9 +9,9 @@ from langchain.agents import create_agent
 from langchain_core.language_models import FakeListChatModel
 from langgraph.graph.state import CompiledStateGraph
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
 from guardgraph.guards import Budget
-from guardgraph.nodes import Agent
 from guardgraph.state import Outcome, Request
 from tests.graphs.teams import echo, plan_of, team, worker
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from guardgraph.nodes import accepted_of, context_of, subtasks_by_id
+from guardgraph.nodes.context import accepted_of, context_of, subtasks_by_id
 from guardgraph.state import Evidence, Gap, Piece, Result, Subtask
 
 SEARCH = Subtask(id="s-1", goal="search the prices")

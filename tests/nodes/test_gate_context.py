@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.guards import Budget, Convergence, Depth, OnTrip, Refuse, View, guard
-from guardgraph.nodes import Agent, Event, Services, work_until
+from guardgraph.nodes.scope import work_until
+from guardgraph.runtime.execution_context import Services
 from guardgraph.state import (
     Allowance,
     Amount,
     BadInput,
+    Event,
     Evidence,
     Gap,
     Gate,

@@ -14,9 +14,9 @@ from langchain_core.messages import (
 )
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from guardgraph.nodes import asked_in, final_update
+from guardgraph.nodes.messages import asked_in, final_update
 from guardgraph.state import BadInput, Gap, Outcome, Position, Task
-from guardgraph.state.sql import Codec
+from guardgraph.storage.sql.codec.codec import Codec
 
 IMAGE = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
 POSITION = Position(run_id="r", account="r", work="r", path=("desk",), started=datetime(2030, 1, 1, tzinfo=UTC))

@@ -5,7 +5,8 @@ from typing import Any
 
 from langgraph.types import Send
 
-from guardgraph.nodes import Agent, worker_roster
+from guardgraph.agents import Agent
+from guardgraph.nodes import worker_roster
 from guardgraph.state import Gap, Piece, Plan, Position, Request, Result, Subtask, Task
 from tests.nodes.gates import gate_of, spec_of
 

@@ -9,10 +9,11 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.types import interrupt
 
-from guardgraph.graphs import Team
+from guardgraph.agents import Agent
+from guardgraph.graphs import GateContext, Team
 from guardgraph.guards import Budget, Depth, Retry, View, guard
-from guardgraph.nodes import Agent, Destination, GateContext
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.nodes import Destination
 from guardgraph.state import Request
 from tests.graphs.teams import plan_of, team, worker
 

@@ -11,8 +11,8 @@ from typing import Any
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.nodes import Agent
 from guardgraph.runs import Runner
 from guardgraph.state import Plan, Request, Subtask
 

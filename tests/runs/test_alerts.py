@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget
-from guardgraph.nodes import Agent, Event
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import Plan, Request, Subtask
+from guardgraph.state import Event, Plan, Request, Subtask
 
 MARKS = [
     ("alert", "50% of the budget is spent"),

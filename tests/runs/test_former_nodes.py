@@ -13,8 +13,8 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline, supervisor
-from guardgraph.nodes import Agent
 from guardgraph.runs import Runner
 from guardgraph.state import MigrationNeeded, Plan, Request, Subtask
 

@@ -23,7 +23,7 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph.types import Command
 from langgraph_sdk import get_client
 
-from guardgraph.nodes import Agent
+from guardgraph.agents import Agent
 from tests.graphs.teams import plan_of, team
 from tests.house.pages import blocks_of
 from tests.house.sources import ROOT

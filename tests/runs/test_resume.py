@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from langgraph.types import interrupt
 
+from guardgraph.agents import Agent
+from guardgraph.cli.exit_code import ExitCode, code_of_error
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, View, guard
-from guardgraph.nodes import Agent, Event
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
-from guardgraph.runs.command.exit_code import ExitCode, code_of_error
-from guardgraph.state import Allowance, BadInput, Plan, Request, RunEnded, Subtask
-from guardgraph.state.sql import SQLLedger, engine_of
+from guardgraph.state import Allowance, BadInput, Event, Plan, Request, RunEnded, Subtask
+from guardgraph.storage import SQLLedger
+from guardgraph.storage.sql.engine import engine_of
 
 MODEL = ScriptedModel(replies=lambda messages: "said", input_tokens=300, output_tokens=100)
 HOUR = timedelta(hours=1)

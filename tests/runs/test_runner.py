@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth
-from guardgraph.nodes import Agent, Event
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
-from guardgraph.state import BadGraph, BadInput, UnknownGraph, UnknownThread
+from guardgraph.state import BadGraph, BadInput, Event, UnknownGraph, UnknownThread
 from tests.runs import team
 
 

@@ -14,14 +14,16 @@ import pytest
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
 
+from guardgraph.agents import Agent
+from guardgraph.cli.exit_code import ExitCode, code_of_error, code_of_run
 from guardgraph.graphs import Team, pipeline, supervisor
 from guardgraph.guards import Finish, OnTrip, Refuse, View, guard
-from guardgraph.nodes import Agent, Event, accepted_of
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.nodes.context import accepted_of
 from guardgraph.runs import Run, Runner
-from guardgraph.runs.command.exit_code import ExitCode, code_of_error, code_of_run
 from guardgraph.state import (
     BadInput,
+    Event,
     Outcome,
     Plan,
     Request,

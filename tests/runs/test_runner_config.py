@@ -16,9 +16,9 @@ from langgraph.config import get_config, get_store
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.state import BadInput, Plan, Request, Subtask
 

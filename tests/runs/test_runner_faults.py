@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, make_url
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.state import GuardgraphError, Plan, Request, StorageError, StorageReadOnly, StorageUnavailable, Subtask
 

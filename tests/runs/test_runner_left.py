@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.nodes import Agent
 from guardgraph.runs import Run, Runner
 from guardgraph.state import Plan, Request, Subtask
 

@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.nodes import Agent
 from guardgraph.runs import Runner
 from guardgraph.state import Plan, Request, Subtask
 

@@ -15,9 +15,9 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, create_model
 from typing_extensions import TypedDict
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import Team, supervisor
-from guardgraph.nodes import Agent
-from guardgraph.nodes.models import ScriptedModel
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.state import Plan, Request, RunState, Subtask
 

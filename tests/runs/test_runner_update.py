@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import pytest
 from langgraph.types import Command, Overwrite, interrupt
 
+from guardgraph.agents import Agent
 from guardgraph.graphs import Team, supervisor
-from guardgraph.nodes import Agent
 from guardgraph.runs import Run, Runner
 from guardgraph.state import (
     BadInput,
@@ -25,7 +25,7 @@ from guardgraph.state import (
     Subtask,
     UnknownThread,
 )
-from guardgraph.state.sql import types_of_graph
+from guardgraph.storage import types_of_graph
 
 
 class Extended(RunState, total=False):

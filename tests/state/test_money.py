@@ -4,9 +4,12 @@ from decimal import Decimal, Inexact, getcontext, localcontext
 
 import pytest
 
-from guardgraph.nodes import Costs, fit, may_start, price_of, rooms_of
-from guardgraph.state import Allowance, Amount, Balance, MemoryLedger, Usage, exactly, left_of
-from guardgraph.state.sql import SQLLedger, engine_of
+from guardgraph.models.prices import price_of
+from guardgraph.runtime.budget.call_bounds import fit, rooms_of
+from guardgraph.runtime.budget.cost_estimates import Costs, may_start
+from guardgraph.state import Allowance, Amount, Balance, Usage, exactly, left_of
+from guardgraph.storage import MemoryLedger, SQLLedger
+from guardgraph.storage.sql.engine import engine_of
 
 LONG = Decimal("123456789.0123456789012345678901234567890123456789")
 CENT = Decimal("0.01")

@@ -15,7 +15,7 @@ from langgraph.types import Overwrite, Send
 from typing_extensions import TypedDict
 
 from guardgraph.state import Gap, Result, Verdict, add_counts, add_distinct, add_new, merge_open
-from guardgraph.state.sql import Codec
+from guardgraph.storage.sql.codec.codec import Codec
 
 Reducer = Callable[[Sequence[Any] | None, Sequence[Any] | None], list[Any]]
 

@@ -26,7 +26,7 @@ from guardgraph.state import (
     Told,
     Verdict,
 )
-from guardgraph.state.sql import SQLSaver
+from guardgraph.storage import SQLSaver
 
 FULL: RunState = {
     "admitted": Task(goal="g", id="t"),

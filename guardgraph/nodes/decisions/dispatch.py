@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardgraph.nodes.agent import Agent
+from guardgraph.agents.agent import Agent
 from guardgraph.nodes.decisions.plan import read_plan
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import Ending, Gap, Plan, Subtask

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.attempt import gap_of
+from guardgraph.agents.agent import Agent
+from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import RetryRequest, gaps_within, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import Ending, Gap, Plan, Result, Subtask, Verdict

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from guardgraph.agents.agent import Agent
+from guardgraph.agents.results import gap_of
 from guardgraph.guards import Escalate, Guard, OnTrip, Refuse, Retry
-from guardgraph.nodes.agent import Agent
-from guardgraph.nodes.attempt import gap_of
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import judge_send
 from guardgraph.state import Ending, Gap, Gate, Request, Result, Verdict

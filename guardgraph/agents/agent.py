@@ -1,0 +1,200 @@
+"""What an agent is declared as."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from threading import TIMEOUT_MAX
+from typing import Any, Literal
+
+from langchain_core import language_models
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.base import RunnableBindingBase
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from pydantic import PydanticUserError, TypeAdapter
+
+from guardgraph.state import Amount, BadGraph, Outcome, Request
+from guardgraph.state.argument_checks import check_fields
+
+__all__ = ("Agent", "AgentKind", "input_keys")
+
+_CHECKED = (
+    "instructions",
+    "tools",
+    "skills",
+    "version",
+    "timeout",
+    "attempts",
+    "fallback",
+    "expects",
+    "max_tokens",
+    "share",
+    "ask",
+    "tell",
+)
+"""What is checked against its annotation; the rest has checks of its own."""
+
+_ASKED = ("task", "messages")
+"""By which of its inputs a team is asked."""
+
+AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Somebody who answers a `Request`: a function, a Runnable, a compiled graph, or a chat model.
+
+    Exactly one of `run` and `model` is given. Everything is checked when the agent is made: `BadGraph` says what is
+    wrong.
+    """
+
+    name: str
+    """Unique in its team; may not contain `:`, `|` or `/`."""
+    run: Any = None
+    """A sync or async function of a `Request`, a Runnable of one, or a compiled graph."""
+    model: language_models.BaseChatModel | str | None = None
+    """A chat model, or a string such as `openai:gpt-5-mini` or `offline:extractive`."""
+    instructions: str = ""
+    """The system message of a model agent."""
+    tools: Sequence[Any] = ()
+    """Tools of a model agent (needs the extra `agents`)."""
+    skills: Collection[str] = frozenset()
+    """What it can do; a subtask that needs a skill goes to an agent that has it."""
+    version: str = "1"
+    """Told in every result."""
+    output: Any = None
+    """The type of its value: a pydantic model or anything a `TypeAdapter` takes; checked before it is stored."""
+    timeout: float | None = None
+    """Seconds for one attempt, counted from when it holds its slot."""
+    attempts: int = 1
+    """How often it may try before it counts as failed."""
+    fallback: Agent | None = None
+    """Who tries when it has failed."""
+    expects: Amount | int | None = None
+    """What one attempt is expected to cost (an int means tokens); learned from earlier attempts where not given."""
+    max_tokens: int | None = None
+    """The most that one model call may write."""
+    share: float | None = None
+    """At most this part (0 to 1) of what its team still has may go into one attempt."""
+    ask: Callable[[Request], Any] | None = None
+    """Makes the input of a foreign graph."""
+    tell: Callable[[Any], Any] | None = None
+    """Takes the value (or a `Reply`) from the output of a foreign graph."""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        check_fields(self, *_CHECKED, owner=f"agent {self.name!r}")
+        object.__setattr__(self, "skills", frozenset(self.skills))
+        object.__setattr__(self, "tools", tuple(self.tools))
+        problem = next(filter(None, _problems(self)), None)
+        if problem:
+            raise BadGraph(f"agent {self.name!r}: {problem}")
+
+    @property
+    def kind(self) -> AgentKind:
+        """What it is made of; a `team` is a graph that tells an `Outcome`, as our own do."""
+        if self.model is not None:
+            return "model"
+        graph = _bare(self.run)
+        if isinstance(graph, CompiledStateGraph):
+            if self.ask is None and _tells_outcome(graph):
+                return "team"
+            return "messages" if "messages" in graph.channels and self.ask is None else "graph"
+        return "runnable" if isinstance(self.run, Runnable) else "function"
+
+    @property
+    def expected(self) -> Amount | None:
+        """What one attempt is declared to cost."""
+        if isinstance(self.expects, int):
+            return Amount(tokens=self.expects)
+        return self.expects
+
+    @property
+    def line(self) -> tuple[Agent, ...]:
+        """The agent, its fallback, the fallback of that, and so on."""
+        return (self, *(self.fallback.line if self.fallback else ()))
+
+
+def _tells_outcome(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
+    """Tell whether a graph takes a task or messages, and tells an `Outcome` at its end."""
+    told = getattr(graph.channels.get("outcome"), "ValueType", None)
+    return told is Outcome and "outcome" in graph.output_channels and not input_keys(graph).isdisjoint(_ASKED)
+
+
+def input_keys(run: Any) -> frozenset[str]:
+    """Return the names of what a compiled graph takes as its input."""
+    builder = _bare(run).builder
+    return frozenset(builder.schemas[builder.input_schema])
+
+
+def _bare(run: Any) -> Any:
+    """Return what is inside `with_retry`, `with_fallbacks` and the like."""
+    if isinstance(run, RunnableBindingBase):
+        return _bare(run.bound)
+    return _bare(run.runnable) if _is(run, "RunnableWithFallbacks", "runnables.fallbacks") else run
+
+
+def _is(value: object, kind: str, module: str) -> bool:
+    """Tell whether `value` is a `kind` of LangChain's `module`. It is not loaded for that: without it, none exists."""
+    known = getattr(sys.modules.get(f"langchain_core.{module}"), kind, None)
+    return known is not None and isinstance(value, known)
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
+        raise BadGraph(f"an agent needs a name, got {name!r}")
+    if any(mark in name for mark in ":|/") or name.startswith("__") or len(name) > 100:
+        raise BadGraph(f"agent name {name!r} must be at most 100 characters, without ':', '|', '/' or a leading '__'")
+
+
+def _problems(agent: Agent) -> Iterable[str | None]:
+    """Yield what is wrong with a declaration."""
+    run: Any = agent.run
+    if (run is None) == (agent.model is None):
+        yield "give exactly one of `run` and `model`"
+    if isinstance(run, StateGraph):
+        yield "`run` is a graph that is not compiled; pass `graph.compile()`"
+    if _is(run, "BaseChatModel", "language_models.chat_models"):
+        yield "`run` is a chat model; pass it as `model=`"
+    yield _bad_model(agent.model)
+    if run is not None and not (callable(run) or isinstance(run, Runnable)):
+        yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"
+    if agent.tools and agent.model is None:
+        yield "`tools` go with `model`; a function brings its own"
+    if agent.kind == "graph" and (agent.ask is None or agent.tell is None):
+        yield "this graph has no `messages` channel: say with `ask=` and `tell=` what goes in and what comes out"
+    if not _is_type(agent.output):
+        yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
+    yield from _bad_limits(agent)
+
+
+def _bad_model(model: Any) -> str | None:
+    if model is None or isinstance(model, str) or _is(model, "BaseChatModel", "language_models.chat_models"):
+        return None
+    hint = "; what works by itself is passed as `run=`" if callable(model) or isinstance(model, Runnable) else ""
+    if isinstance(model, RunnableBindingBase):
+        hint = "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
+    return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
+
+
+def _is_type(output: Any) -> bool:
+    try:
+        TypeAdapter(output)
+    except PydanticUserError:
+        return False
+    return not isinstance(output, str)
+
+
+def _bad_limits(agent: Agent) -> Iterable[str]:
+    if agent.attempts < 1:
+        yield f"`attempts` must be at least 1, got {agent.attempts!r}"
+    if agent.timeout is not None and not 0 < agent.timeout <= TIMEOUT_MAX:
+        yield f"`timeout` must be more than 0 seconds and finite, got {agent.timeout!r}"
+    if isinstance(agent.expects, int) and agent.expects < 0:
+        yield f"`expects` must not be negative, got {agent.expects!r}"
+    if agent.max_tokens is not None and agent.max_tokens < 1:
+        yield f"`max_tokens` must be at least 1, got {agent.max_tokens!r}"
+    if agent.share is not None and not 0 < agent.share <= 1:
+        yield f"`share` must be above 0 and at most 1, got {agent.share!r}"

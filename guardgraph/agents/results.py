@@ -1,0 +1,168 @@
+"""From what an agent has answered to a result. Pure: no clock, no ledger."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from langgraph.types import Command
+from pydantic import TypeAdapter, ValidationError
+
+from guardgraph.agents.agent import Agent
+from guardgraph.state import (
+    AgentError,
+    ErrorKind,
+    Gap,
+    Outcome,
+    Refusal,
+    Reply,
+    Request,
+    Result,
+    ResultStatus,
+    Usage,
+    error_text,
+    to_json,
+)
+
+__all__ = ("Invalid", "answered", "failed", "gap_of", "handed_over", "result_id")
+
+_NOTHING = "it returned None: did you forget `return`? `Reply(value=None)` says that there is nothing to tell"
+_ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
+    "timeout": ("timeout", None),
+    "deadline": ("timeout", "Deadline"),
+    "stopped": ("failed", "Budget"),
+    "skipped": ("skipped", "Budget"),
+}
+"""The status of what went wrong, and the guard that stopped it; a timeout of its own is no guard."""
+
+
+class Invalid(ValueError):
+    """What an agent answered cannot be read as what it declares."""
+
+
+def result_id(agent: str, request: Request, execution: str = "") -> str:
+    """Return the id of the result of one attempt: no other `execution` of a node has it."""
+    subject = request.subtask.id if request.subtask else f"r{request.round}"
+    return f"{agent}/{subject}#{request.attempt}" + (f".{execution}" if execution else "")
+
+
+def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: Refusal | None) -> Result:
+    """Return the result of an attempt that has answered `raw`; after a stop it is only partial.
+
+    A bare `None` is no answer, unless the declared `output` takes it. A `Command` is a wish to hand over.
+    """
+    if isinstance(raw, Command):
+        return handed_over(agent, request, raw, usage=usage)
+    if isinstance(raw, Outcome):
+        return _of_team(agent, request, raw, usage)
+    reply = raw if isinstance(raw, Reply) else Reply(value=raw)
+    error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
+    try:
+        if raw is None and agent.output is None:
+            raise Invalid(_NOTHING)
+        value = _fitting(agent.output, reply.value)
+    except Exception as unfit:  # a validator of the user's may raise anything
+        why = _NOTHING if raw is None else _short(unfit)
+        return failed(agent, request, error or AgentError(kind="invalid", message=why), usage=usage)
+    return _result(agent, request, usage).model_copy(
+        update={
+            "status": "ok" if stopped is None else "partial",
+            "stopped_by": None if stopped is None else "Budget",
+            "value": value,
+            "evidence": reply.evidence,
+            "confidence": reply.confidence,
+            "reasoning": reply.reasoning,
+            "subtasks": reply.subtasks,
+            "error": error,
+        }
+    )
+
+
+def failed(agent: Agent, request: Request, error: AgentError, *, usage: Usage) -> Result:
+    """Return the result of an attempt that gave no answer."""
+    status, by = _ENDS.get(error.kind, ("failed", None))
+    return _result(agent, request, usage).model_copy(update={"status": status, "error": error, "stopped_by": by})
+
+
+def handed_over(agent: Agent, request: Request, command: Command[Any], *, usage: Usage) -> Result:
+    """Return the result of an attempt that wants others to go on: its gate decides, it is no answer."""
+    goto: Any = command.goto
+    ways = goto if isinstance(goto, list | tuple) else [goto] if goto else []
+    names = tuple(str(getattr(way, "node", way)) for way in ways)
+    told = " and ".join(map(repr, names)) or "nobody"
+    why = f"it wants to hand over to {told}; here nobody takes over: answer, or say what is missing"
+    found = failed(agent, request, AgentError(kind="handoff", message=why), usage=usage)
+    return found.model_copy(update={"handoff": names})
+
+
+def _result(agent: Agent, request: Request, usage: Usage) -> Result:
+    return Result(
+        id=request.id or result_id(agent.name, request),
+        agent=agent.name,
+        version=agent.version,
+        subtask=request.subtask.id if request.subtask else None,
+        round=request.round,
+        attempt=request.attempt,
+        usage=usage,
+    )
+
+
+def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> Result:
+    """Return a nested team's outcome as a result: a degraded team never looks complete from above."""
+    team = f"{agent.name}:{request.subtask.id}" if request.subtask else agent.name
+    gaps = tuple(gap.model_copy(update={"path": (team, *gap.path)}) for gap in outcome.gaps)
+    is_whole = outcome.status == "completed" and not outcome.gaps
+    has_value = outcome.status in ("completed", "degraded")
+    value, error = outcome.value, None
+    try:
+        value = _fitting(agent.output, value) if has_value else value
+    except Exception as unfit:
+        found = failed(agent, request, AgentError(kind="invalid", message=_short(unfit)), usage=usage)
+        return found.model_copy(update={"gaps": gaps, "stopped_by": outcome.stopped_by})
+    if not is_whole:
+        why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"
+        error = AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}")
+    status = "ok" if is_whole else "partial" if has_value else "failed"
+    return _result(agent, request, usage).model_copy(
+        update={
+            "status": status,
+            "value": value,
+            "evidence": outcome.evidence,
+            "confidence": outcome.confidence,
+            "gaps": gaps,
+            "stopped_by": outcome.stopped_by,
+            "error": error,
+        }
+    )
+
+
+def _fitting(output: Any, value: object) -> Any:
+    """Return `value` as JSON data; raise an error if it does not fit the declared type, or has no JSON form."""
+    if output is None:
+        data = to_json(value)
+    else:
+        adapter = TypeAdapter[Any](output)
+        data = adapter.dump_python(adapter.validate_python(value), mode="json")
+    json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are no JSON
+    return data
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        told = [f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()[:5]]
+        return f"the value does not fit {error.title}: {'; '.join(told)}"
+    if isinstance(error, ValueError):
+        return f"the value cannot be stored as JSON: {error_text(error, named=False)}"
+    return f"the value could not be checked: {error_text(error)}"
+
+
+def gap_of(result: Result, *, guard: str | None = None, reason: str | None = None) -> Gap:
+    """Return what a result that is not used leaves open."""
+    why = reason or (result.error.message if result.error else "no answer")
+    return Gap(
+        subtask=result.subtask or result.agent,
+        agent=result.agent,
+        reason=why,
+        guard=guard or result.stopped_by,
+        round=result.round,
+    )

@@ -1,0 +1,75 @@
+"""`guardgraph run`: any graph that can be imported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guardgraph.cli.graph_loader import builder_of, graph_at
+from guardgraph.cli.options import database, json_option, thread_of, url_of
+from guardgraph.cli.run_with_progress import drive
+from guardgraph.runs.inputs import asked_task
+from guardgraph.state import BadInput
+
+__all__ = ("run_command",)
+
+_LARGEST = 16 * 1024 * 1024
+
+
+@click.command(
+    "run",
+    short_help="Run a task through a graph of your own.",
+    epilog="\b\nExample:\n  guardgraph run my_teams:vendors --input '\"Compare the three vendors\"'",
+)
+@click.argument("graph", metavar="MODULE:GRAPH")
+@click.option("--input", "given", required=True, metavar="JSON|@FILE", help="The task, or a file that holds it.")
+@click.option("--thread", metavar="ID", help="Name of the thread; a random one if none is given.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
+@database
+@json_option
+def run_command(graph: str, *, given: str, thread: str | None, out: Path | None, db: str | None, as_json: bool) -> int:
+    """Run a task through MODULE:GRAPH, which is looked for in the working directory too.
+
+    The task is JSON: a text, the fields of a task, or {"task": …} or {"messages": […]}.
+    """
+    task, name = _task(given), thread_of(thread)
+    graph_at(graph)  # so that a graph that is not there is told before anything is stored
+    arguments: dict[str, Any] = {"folder": str(Path.cwd())}
+    return drive(
+        lambda runner: runner.run(graph, task, thread_id=name, arguments=arguments),
+        name,
+        url_of(db),
+        graphs=builder_of(graph),
+        db=db,
+        as_json=as_json,
+        out=out,
+    )
+
+
+def _task(given: str) -> Any:
+    """Return the task that was given as JSON, or stands in a file. Raises `BadInput` that says what does not fit."""
+    text, place = (_read(given[1:]), given[1:]) if given.startswith("@") else (given, "--input")
+    try:
+        asked: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        hint = 'write {"task": "what is to be done"}'
+        raise BadInput(f"{place} is not JSON: {error}; {hint}") from error
+    asked_task(asked)
+    return asked
+
+
+def _read(name: str) -> str:
+    if not name:
+        raise BadInput("there is no name behind the @ of --input; write @FILE")
+    path = Path(name)
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise BadInput(f"{str(path)!r} has more than {_LARGEST:,} bytes; give documents as files, not in the input")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{str(path)!r} cannot be read: {error.strerror}; check the path behind @") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error

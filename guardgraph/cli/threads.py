@@ -1,0 +1,118 @@
+"""`guardgraph threads`: what is stored."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from guardgraph.cli.options import database, json_option, url_of
+from guardgraph.cli.output import write_json
+from guardgraph.cli.run_with_progress import tell
+from guardgraph.runs.run import Listed, RunStatus
+from guardgraph.runs.runner import Runner
+from guardgraph.state import to_json
+from guardgraph.storage.sql.runs import RunRow
+
+__all__ = ("threads_group",)
+
+_GOAL = 60
+
+
+@click.group("threads", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
+def threads_group() -> None:
+    """Look at stored threads and their runs."""
+
+
+@threads_group.command("list", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="At most so many."
+)
+@click.option(
+    "--status",
+    type=click.Choice(get_args(RunStatus)),
+    metavar="STATUS",
+    help=f"Only runs that stand so: {', '.join(get_args(RunStatus))}.",
+)
+@database
+@json_option
+def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool) -> None:
+    """List the latest runs, newest first."""
+    with Runner(url_of(db)) as runner:
+        found = runner.threads(limit, status=status)
+    if as_json:
+        write_json([_facts(one) for one in found])
+        return
+    if not found:
+        click.echo(f"no runs are {status}" if status else "no runs are stored here", err=True)
+        return
+    _print_table(
+        ("thread", "graph", "status", "begun (UTC)", "task"),
+        [(r.thread_id, r.graph, status, f"{r.created:%Y-%m-%d %H:%M}", _goal(r)) for r, status in found],
+    )
+
+
+@threads_group.command(
+    "show",
+    short_help="Tell how the last run of a thread stands.",
+    epilog="\b\nExample:\n  guardgraph threads show monday",
+)
+@click.argument("thread")
+@database
+@json_option
+def _show(thread: str, *, db: str | None, as_json: bool) -> None:
+    """Tell how the last run of THREAD stands, without running anything."""
+    with Runner(url_of(db)) as runner:
+        run = runner.status(thread)
+    tell(run, db=db, as_json=as_json)
+
+
+@threads_group.command("history", epilog="\b\nExample:\n  guardgraph threads history monday --limit 5")
+@click.argument("thread")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
+)
+@database
+@json_option
+def _history(thread: str, *, limit: int, db: str | None, as_json: bool) -> None:
+    """List the checkpoints of THREAD, newest first."""
+    with Runner(url_of(db)) as runner:
+        found = runner.history(thread, limit)
+    if as_json:
+        write_json(found)
+        return
+    rows = [(str(one["step"]), str(one["at"])[:23], one["id"], ", ".join(_written(one))) for one in found]
+    _print_table(("step", "at (UTC)", "checkpoint", "channels written"), rows)
+
+
+def _written(checkpoint: dict[str, Any]) -> list[str]:
+    """Return the channels of our state that were written, without LangGraph's own."""
+    return [name for name in checkpoint.get("channels") or () if not name.startswith(("__", "branch:"))]
+
+
+def _facts(found: Listed) -> dict[str, Any]:
+    row, status = found
+    return {**row._asdict(), "status": status, "task": to_json(row.task), "outcome": to_json(row.outcome)}
+
+
+def _goal(row: RunRow) -> str:
+    goal = " ".join(row.task.goal.split())
+    return goal if len(goal) <= _GOAL else f"{goal[: _GOAL - 1]}…"
+
+
+def _print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print rows on stdout; elsewhere than on a terminal no cell is cut or wrapped."""
+    console = Console()
+    if not console.is_terminal:
+        for row in (heads, *rows):
+            click.echo("\t".join(row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)

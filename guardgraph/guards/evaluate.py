@@ -1,0 +1,78 @@
+"""How several guards judge one subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from guardgraph.guards.context import View
+from guardgraph.guards.guard import FunctionGuard, Guard, Narrows, name_of
+from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
+from guardgraph.state import Allowance, Ending, OutcomeStatus, Verdict, error_text
+
+__all__ = ("Judgement", "judge", "narrowed")
+
+_Said = TypeVar("_Said", Verdict, Allowance)
+
+
+class Judgement(NamedTuple):
+    """What the guards of a place say of one subject."""
+
+    trip: Verdict | None
+    """The first verdict that stops the subject, if any."""
+    on_trip: OnTrip | None
+    """What the guard that tripped wants done."""
+    alerts: tuple[Verdict, ...] = ()
+    """Verdicts that let it pass, but that somebody should know."""
+
+    def ending(self, *, otherwise: OutcomeStatus) -> Ending | None:
+        """Return how the trip ends the run: as `Escalate` and `Refuse` say, and as `otherwise` for all else."""
+        if self.trip is None:
+            return None
+        wanted = self.on_trip
+        status = "escalated" if isinstance(wanted, Escalate) else "refused" if isinstance(wanted, Refuse) else otherwise
+        return Ending(status=status, stopped_by=self.trip.guard, reason=self.trip.reason)
+
+
+def judge(guards: Sequence[Guard], view: View) -> Judgement:
+    """Ask the guards of `view.gate` one after the other; the first trip ends it.
+
+    A guard that raises trips, also with a `SystemExit`, and so does one that answers anything but a `Verdict`.
+    """
+    alerts: list[Verdict] = []
+    for guard in guards:
+        if view.gate not in guard.gates:
+            continue
+        verdict = _ask(guard, view)
+        if verdict.action == "trip":
+            return Judgement(verdict, guard.on_trip, tuple(alerts))
+        if verdict.action == "alert":
+            alerts.append(verdict)
+    return Judgement(None, None, tuple(alerts))
+
+
+def narrowed(guard: Guard, view: View) -> Allowance | Guard:
+    """Return the allowance that `guard` leaves; where it cannot say, a guard in its place that trips at the gate."""
+    said = _answer(guard, guard.narrow, view, Allowance) if isinstance(guard, Narrows) else Allowance()
+    if isinstance(said, Allowance):
+        return said
+    return FunctionGuard(name_of(guard), lambda _: said, frozenset({view.gate}), guard.on_trip)
+
+
+def _ask(guard: Guard, view: View) -> Verdict:
+    verdict = _answer(guard, guard, view, Verdict)
+    if isinstance(verdict, str):
+        return view.verdict(guard, trips=True, reason=verdict)
+    unsaid = verdict.action == "trip" and not verdict.reason.strip()
+    return verdict.model_copy(update={"reason": "no reason given"}) if unsaid else verdict
+
+
+def _answer(guard: Guard, ask: Callable[[View], object], view: View, kind: type[_Said]) -> _Said | str:
+    """Return what a guard answers, or the reason why that is none: what cannot judge must not let pass."""
+    try:
+        said = ask(view)
+    except (Exception, SystemExit) as error:
+        return f"guard {name_of(guard)!r} raised {error_text(error)}"
+    if isinstance(said, kind):
+        return said
+    return f"guard {name_of(guard)!r} must answer with {kind.__name__}, got {type(said).__name__}"

@@ -1,0 +1,3 @@
+"""Chat models by their names, what they cost, and models that need no key."""
+
+from __future__ import annotations

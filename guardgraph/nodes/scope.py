@@ -1,0 +1,73 @@
+"""Where one attempt stands in the tree: its account, its allowance, and when it has to be back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from time import monotonic
+from urllib.parse import quote
+
+from guardgraph.agents.agent import Agent
+from guardgraph.runtime.execution_context import Services
+from guardgraph.state import Allowance, Position, Request, left_of
+
+__all__ = ("place_of", "role_of", "until_of", "work_until")
+
+_CONCLUDING = 0.5
+
+
+def place_of(agent: Agent, request: Request, team: Position, services: Services, *, concluding: bool) -> Position:
+    """Return the position of one attempt of `agent` in `team`; its allowance is at most the share that it may take.
+
+    `request.id` names the attempt, and so its account.
+    """
+    drawn = team.account if concluding else team.work
+    _, _, attempt = request.id.partition("/")
+    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(attempt, safe='#')}"
+    allowance = team.allowance.model_copy(update={"deadline": _work_until(team, concluding=concluding)})
+    share = min([part for part in (agent.share, request.subtask.share if request.subtask else None) if part] or [1])
+    if share < 1:
+        allowance = allowance.narrow(_counts(left_of(services.ledger.balances(drawn)).share(share)))
+    return team.model_copy(
+        update={
+            "account": account,
+            "work": account,
+            "path": (*team.path, agent.name),
+            "depth": team.depth + 1,
+            "allowance": allowance,
+            "reserve": 0,
+        }
+    )
+
+
+def work_until(team: Position) -> datetime | None:
+    """Return when agents have to be back: a tenth (at most 10 s) before the deadline, so that the team can conclude."""
+    deadline = team.allowance.deadline
+    return None if deadline is None else deadline - min(timedelta(seconds=10), (deadline - team.started) / 10)
+
+
+def role_of(team: Position, agent: str) -> str:
+    """Return the name under which the costs of `agent` are learned: the names of all above it, and its own.
+
+    It is the same in every round, attempt and run; only agents that one agent calls under the same names share it.
+    """
+    parts = [part for part in team.account.split("/")[1:] if part != "work"]
+    above = [part.partition(":")[0] if ":" in part else part.rpartition("-")[0] for part in parts]
+    return "/".join([*team.path[:1], *above, quote(agent, safe="")])
+
+
+def _counts(allowance: Allowance) -> Allowance:
+    return allowance.model_copy(update={"depth": None, "deadline": None})
+
+
+def _work_until(team: Position, *, concluding: bool) -> datetime | None:
+    """Return when an agent has to be back; one that concludes has the margin that the others leave, and 0.5 s."""
+    if concluding and team.allowance.deadline is not None:
+        return team.allowance.deadline + timedelta(seconds=_CONCLUDING)
+    return work_until(team)
+
+
+def until_of(me: Position, services: Services) -> float | None:
+    """Return when an attempt has to be over, on the monotonic clock; `None` sets no limit."""
+    if me.allowance.deadline is None:
+        return None
+    return monotonic() + (me.allowance.deadline - services.clock()).total_seconds()

@@ -1,0 +1,84 @@
+"""How many tokens one model call may take of what several agents share. Pure: no clock, no ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from guardgraph.models.prices import Price
+from guardgraph.state import Balance, Refusal, exactly
+
+__all__ = ("Room", "fit", "rooms_of")
+
+_THOUSAND = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one account has for one call: tokens, or US dollars where there is a price."""
+
+    account: str
+    rest: int | Decimal
+    """What is not spent."""
+    free: int | Decimal
+    """What is neither spent nor reserved."""
+    sharers: int
+    """How many attempts under way draw on it."""
+    price: Price | None = None
+    """What a token costs; `None` where tokens are limited."""
+
+    def tokens(self, amount: int | Decimal, read: int) -> int:
+        """Return the tokens that `amount` pays for, where `read` of them are input; 0 if not even those are paid."""
+        return int(amount) if self.price is None else _bought(self.price, read, Decimal(amount))
+
+    def refusal(self, left: int | Decimal, *, read: int, total: int, waits: bool = False) -> Refusal:
+        """Return why a call of `total` tokens cannot be made of what is `left`."""
+        if self.price is None:
+            return Refusal(self.account, "tokens", total, max(int(left), 0), waits)
+        return Refusal(self.account, "usd", self.price.usd(read, total - read), max(Decimal(left), Decimal(0)), waits)
+
+
+@exactly
+def rooms_of(balances: Iterable[Balance], price: Price | None, *, sharers: Callable[[str], int]) -> list[Room]:
+    """Return the rooms of all accounts that limit tokens, or money where the price is known."""
+    found: list[Room] = []
+    for balance in balances:
+        account, cap, spent, held = balance.account, balance.cap, balance.spent, balance.reserved
+        if cap.tokens is not None:
+            rest = cap.tokens - spent.tokens
+            found.append(Room(account, rest, rest - held.tokens, sharers(account)))
+        if cap.usd is not None and price is not None and not price.is_free:
+            money = cap.usd - (spent.usd or 0)
+            found.append(Room(account, money, money - (held.usd or 0), sharers(account), price))
+    return found
+
+
+@exactly
+def fit(rooms: Sequence[Room], *, read: int, wanted: int, least: int, must: int = 1) -> int | Refusal:
+    """Return how many tokens a call may take in all, reading included, or why it cannot be made.
+
+    It gets the `wanted` output, or else a fair part of what is not spent yet, but at least the `least` output, or else
+    all that is left; it cannot do with less output than it `must` have. A refusal that `waits` may turn out otherwise
+    once what others have reserved is settled.
+    """
+    total, floor = read + wanted, read + max(least, must)
+    for room in rooms:
+        rest = room.tokens(room.rest, read)
+        if rest < read + must:
+            return room.refusal(room.rest, read=read, total=floor)
+        fair = room.tokens(Decimal(room.rest) / room.sharers, read)
+        total = min(total, max(fair, floor), rest)
+    for room in rooms:
+        if room.tokens(room.free, read) < total:
+            return room.refusal(room.free, read=read, total=total, waits=True)
+    return total
+
+
+def _bought(price: Price, read: int, usd: Decimal) -> int:
+    """Return the tokens, `read` ones included, that `usd` pays for."""
+    reading = price.usd(read, 0)
+    each = (price.usd(read, _THOUSAND) - reading) / _THOUSAND
+    if usd < reading:
+        return 0
+    return read + int((usd - reading) / each) if each else 10**12

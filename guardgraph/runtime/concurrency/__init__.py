@@ -1,0 +1,3 @@
+"""Who may work now, and how what hangs is left behind."""
+
+from __future__ import annotations

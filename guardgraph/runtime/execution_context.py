@@ -1,0 +1,276 @@
+"""What a run has at hand in this process: ledger, clock, slots, listeners; and where in the tree it stands."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from threading import Lock
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphInterrupt
+from langgraph.runtime import get_runtime
+
+from guardgraph.runtime.budget.cost_estimates import Costs, Flight, rivals_of
+from guardgraph.runtime.budget.open_calls import InFlight
+from guardgraph.runtime.concurrency.conditions import Notice
+from guardgraph.runtime.concurrency.isolation import CancelToken, outlast
+from guardgraph.runtime.concurrency.limiter import Slots, Ticket
+from guardgraph.state import Amount, Event, EventKind, Position, Result, Unserializable, Usage, exactly
+from guardgraph.storage.memory import MemoryLedger
+from guardgraph.storage.protocols import Ledger
+
+__all__ = ("IDLE_RUNS", "KEY", "Here", "Services", "enter", "forget_run", "here_of", "services_of")
+
+KEY = "__guardgraph"
+"""The key under `config["configurable"]` by which position and services travel; nested graphs inherit it.
+
+It begins with `__`: servers store every other key of `configurable` with the checkpoints, and these are live objects.
+"""
+
+IDLE_RUNS = 256
+"""So many runs that wait, or were left, keep the services that this process has made for them; see `services_of`."""
+
+_T = TypeVar("_T")
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Services:
+    """What a run has at hand in this process."""
+
+    ledger: Ledger = field(default_factory=MemoryLedger)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    listen: Callable[[Event], None] | None = None
+    check_storable: Callable[[Any], object] | None = None
+    """Raises `Unserializable` for what the run's checkpointer does not store; `None` where nobody knows."""
+    costs: Costs = field(default_factory=Costs)
+    changed: Notice = field(default_factory=Notice)
+    starting: Lock = field(default_factory=Lock)
+    """Held while it is decided whether one more attempt can be paid for."""
+    in_flight: InFlight = field(default_factory=InFlight)
+    """The model calls in flight, and how far they may go beyond what is reserved for them."""
+    _slots: dict[str, Slots] = field(default_factory=dict[str, Slots])
+    _flights: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
+    _tokens: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
+    _epochs: dict[str, int] = field(default_factory=dict[str, int])
+    _lock: Lock = field(default_factory=Lock)
+    _recalled: set[str] = field(default_factory=set[str])
+
+    def slots(self, account: str, limit: int | None) -> Slots:
+        """Return the slots of the team with this account, made at the first call."""
+        with self._lock:
+            return self._slots.setdefault(account, Slots(limit))
+
+    def take_off(self, account: str, expects: Amount | None) -> None:
+        """Note that an attempt is under way; `expects` is `None` where nobody knows what it costs."""
+        with self._lock:
+            self._flights[account] = expects
+
+    def land(self, account: str) -> None:
+        """Note that an attempt has ended."""
+        with self._lock:
+            self._flights.pop(account, None)
+            self._tokens.pop(account, None)
+        self.changed.tell()
+
+    def let_cancel(self, account: str, token: CancelToken) -> None:
+        """Note how an attempt that begins can be cancelled, until it has landed."""
+        with self._lock:
+            self._tokens[account] = token
+
+    def cancel_innermost(self) -> bool:
+        """Cancel the attempts under way within which no other one is; tell whether there were any.
+
+        They leave no result. Those around them end by themselves, or are the innermost ones at the next call.
+        """
+        with self._lock:
+            under_way = dict(self._tokens)
+        around = {account[:end] for account in under_way for end in range(len(account)) if account[end] == "/"}
+        for account, token in under_way.items():
+            if account not in around:
+                token.cancel()
+        return bool(under_way)
+
+    def sharers(self, account: str, mine: str) -> int:
+        """Return how many attempts under way draw on `account`, that of `mine` included."""
+        with self._lock:
+            return 1 + len(rivals_of(account, mine, self._flights))
+
+    def flights(self) -> dict[str, Flight]:
+        """Return the attempts under way, with what they have spent."""
+        with self._lock:
+            under_way = dict(self._flights)
+        return {name: Flight(name, expects, self._spent(name)) for name, expects in under_way.items()}
+
+    def ensure_open(self, position: Position) -> None:
+        """Open the accounts of a team, if this process has not done so yet."""
+        if position.work in self._epochs:
+            return
+        with self._lock:
+            if position.work in self._epochs:
+                return
+            account, work, allowance = position.account, position.work, position.allowance
+            self._epochs[account] = self.ledger.reopen(account, allowance)
+            if work != account:
+                self._epochs[work] = self.ledger.reopen(work, allowance.share(1 - position.reserve))
+
+    def recall(self, position: Position, results: Iterable[Result]) -> None:
+        """Book, once for each team, what its stored results have spent and these books do not know of.
+
+        That is so in a process that has not begun the run, or has dropped the services it had for it.
+        """
+        account = position.account
+        with self._lock:
+            if account in self._recalled:
+                return
+            self._recalled.add(account)
+        told = list(results)
+        missing = _beyond(Usage.total(result.usage for result in told), self.ledger.usage(account))
+        known = self.ledger.balances(account)[-1]
+        subtasks = len({result.subtask for result in told if result.subtask}) - known.spent.subtasks
+        if missing == Usage() and subtasks <= known.reserved.subtasks:
+            return
+        entry, epoch = f"{account}#recalled", self._epochs[position.work]
+        more = Amount(subtasks=max(subtasks - known.reserved.subtasks, 0))
+        if self.ledger.reserve(entry, position.work, epoch, more) is not None:
+            self.ledger.reserve(entry, position.work, epoch, Amount())  # nothing fits under every limit
+        self.ledger.settle(entry, missing)
+
+    def epoch_of(self, account: str) -> int:
+        """Return the epoch under which this process has opened a team's account."""
+        return self._epochs[account]
+
+    async def off_loop(self, work: Callable[[], _T]) -> _T:
+        """Do `work`, which asks the ledger, without blocking the event loop; it is done even if its task is cancelled.
+
+        It has the caller's context.
+        """
+        return await outlast(work) if self.ledger.blocks else work()
+
+    def tell(self, kind: EventKind, position: Position, **data: Any) -> None:
+        """Tell the listener, if there is one. One that raises does not disturb the run; it is told no more."""
+        if self.listen is not None:
+            event = Event(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
+            try:
+                self.listen(event)
+            except Exception:  # the listener's own trouble; the run goes on
+                self.listen = None
+                _LOG.warning("the listener of run %s raised and is told no more", position.run_id, exc_info=True)
+
+    def unstorable(self, error: BaseException) -> Unserializable | None:
+        """Return why a question that leaves an agent cannot be stored, if that is so."""
+        if self.check_storable is None or not isinstance(error, GraphInterrupt):
+            return None
+        try:
+            self.check_storable([question.value for questions in error.args for question in questions])
+        except Unserializable as refusal:
+            return refusal
+        return None
+
+    def _spent(self, account: str) -> Amount:
+        balances = self.ledger.balances(account)
+        return balances[-1].spent if balances and balances[-1].account == account else Amount()
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where in the tree something runs, and what it has at hand. Travels in the config; never stored."""
+
+    services: Services
+    position: Position | None = None
+    """The agent that the code runs in; `None` above the first team."""
+    run_id: str | None = None
+    """The id that the first team's run shall have."""
+    slots: tuple[Slots, ...] = ()
+    """The slots of the teams above, innermost first."""
+    ticket: Ticket | None = None
+    """The slot that the agent holds."""
+    tab: Any = None
+    """The `Tab` of the attempt, on which model calls are booked."""
+
+
+_CURRENT: ContextVar[Here | None] = ContextVar("guardgraph_here", default=None)
+_DEFAULTS: WeakValueDictionary[str, Services] = WeakValueDictionary()
+"""This process's own services of runs, as long as somebody holds them."""
+_IDLE: OrderedDict[str, Services] = OrderedDict()
+"""Holds those of the runs that were worked on last."""
+_INVOKED: WeakKeyDictionary[Any, dict[str, Services]] = WeakKeyDictionary()
+"""Holds those of the runs that an invocation of a graph works on, until it ends."""
+_DEFAULTS_LOCK = Lock()
+
+
+def here_of(config: Mapping[str, Any] | RunnableConfig | None) -> Here | None:
+    """Return where the caller stands: from its config, or else from its context.
+
+    The context serves code that invokes a team with a `thread_id` of its own: LangGraph then drops what it inherits.
+    """
+    here = ((config or {}).get("configurable") or {}).get(KEY)
+    return here if isinstance(here, Here) else _CURRENT.get()
+
+
+def enter(here: Here) -> None:
+    """Make `here` known to the current context."""
+    _CURRENT.set(here)
+
+
+def services_of(here: Here | None, run_id: str) -> Services:
+    """Return the services of a run: those that came with the config, else this process's own for that run.
+
+    Its own are kept until the run has ended (`forget_run`), as long as an invocation works on it, and after that while
+    it is one of the last `IDLE_RUNS` that were worked on: it may be resumed. One that is resumed later gets new ones.
+    """
+    if here is not None:
+        return here.services
+    with _DEFAULTS_LOCK:
+        services = _DEFAULTS.get(run_id) or Services()
+        _DEFAULTS[run_id] = _IDLE[run_id] = services
+        _IDLE.move_to_end(run_id)
+        if len(_IDLE) > IDLE_RUNS:
+            _IDLE.popitem(last=False)
+        invocation = _invocation()
+        if invocation is not None:
+            _INVOKED.setdefault(invocation, {})[run_id] = services
+        return services
+
+
+def forget_run(run_id: str) -> None:
+    """Drop this process's own services of a run that has ended."""
+    with _DEFAULTS_LOCK:
+        _DEFAULTS.pop(run_id, None)
+        _IDLE.pop(run_id, None)
+        invocation = _invocation()
+        if invocation is not None:
+            _INVOKED.get(invocation, {}).pop(run_id, None)
+
+
+def _invocation() -> object | None:
+    """Return what lives exactly as long as the outermost invocation of a graph that calls this; `None` outside of one.
+
+    It is the writer to the invocation's stream, which LangGraph makes for each, and hands to the graphs below.
+    """
+    try:
+        writer = get_runtime().stream_writer
+    except (AttributeError, RuntimeError):  # called by nobody's graph
+        return None
+    return writer if "<locals>" in getattr(writer, "__qualname__", "") else None
+
+
+@exactly
+def _beyond(told: Usage, known: Usage) -> Usage:
+    """Return how much more one usage is than another; an unknown price stays unknown, and time is left out."""
+    usd = told.usd
+    if usd is not None or known.usd is None:
+        usd = max((usd or Decimal(0)) - (known.usd or Decimal(0)), Decimal(0))
+    return Usage(
+        input_tokens=max(told.input_tokens - known.input_tokens, 0),
+        output_tokens=max(told.output_tokens - known.output_tokens, 0),
+        usd=usd,
+        calls=max(told.calls - known.calls, 0),
+    )

@@ -1,0 +1,134 @@
+"""The books of a run: a tree of accounts, in which every spending is reserved before it happens.
+
+An account is named by its path: `run/work/researcher:s1#1` lies under `run/work`, which lies under `run`. A spending
+counts against its own account and every account above it, atomically: so a parallel tree cannot overspend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from guardgraph.state.allowance import Allowance
+from guardgraph.state.money import exactly
+from guardgraph.state.usage import Usage
+
+__all__ = ("Amount", "Balance", "Refusal", "chain_of", "in_full", "left_of", "shortage")
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What is to be spent, or was: a vector of everything that is counted."""
+
+    tokens: int = 0
+    usd: Decimal | None = Decimal(0)
+    """US dollars; `None` is an unknown price."""
+    calls: int = 0
+    subtasks: int = 0
+    messages: int = 0
+
+    @exactly
+    def __add__(self, other: Amount) -> Amount:
+        """Return the sum; unknown money stays unknown."""
+        return Amount(
+            tokens=self.tokens + other.tokens,
+            usd=None if self.usd is None or other.usd is None else self.usd + other.usd,
+            calls=self.calls + other.calls,
+            subtasks=self.subtasks + other.subtasks,
+            messages=self.messages + other.messages,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One account at one moment; `spent` and `reserved` include every account below it."""
+
+    account: str
+    cap: Allowance
+    spent: Amount
+    reserved: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a spending was refused; nothing was booked."""
+
+    account: str
+    """The account that has too little."""
+    what: str
+    """`tokens`, `usd`, `calls`, `subtasks`, `messages`, `price` (unknown, and money is limited) or `closed`."""
+    wanted: int | Decimal | None = None
+    left: int | Decimal | None = None
+    waits: bool = False
+    """Whether it could still go through when reservations that are open now settle for less."""
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        if self.what == "closed":
+            return f"account {self.account!r} is closed"
+        if self.what == "price":
+            return "the price of the model is unknown, so money cannot be limited; limit tokens instead"
+        return f"{self.wanted} {self.what} wanted, {self.left} left"
+
+
+def chain_of(account: str) -> tuple[str, ...]:
+    """Return `account` and the accounts above it, outermost first.
+
+    >>> chain_of("r/work/a")
+    ('r', 'r/work', 'r/work/a')
+    """
+    parts = account.split("/")
+    return tuple("/".join(parts[: n + 1]) for n in range(len(parts)))
+
+
+def in_full(amount: Amount) -> Usage:
+    """Return the usage of a reservation that nobody can account for: all of it, as input, for no output was seen."""
+    return Usage(input_tokens=amount.tokens, usd=amount.usd, calls=amount.calls)
+
+
+@exactly
+def left_of(balances: tuple[Balance, ...]) -> Allowance:
+    """Return what is not spent under every account of the chain.
+
+    What is reserved for calls in flight counts as left: they may take less, and a decision that is final, such as the
+    end of a run, must not depend on who happens to be in a call at that moment. `Ledger.reserve` sees to it that
+    nothing is given out twice.
+    """
+    left = Allowance()
+    for balance in balances:
+        left = left.narrow(_rest(balance))
+    return left
+
+
+@exactly
+def shortage(balances: tuple[Balance, ...], amount: Amount) -> Refusal | None:
+    """Say why `amount` does not fit under these balances; `None` if it fits.
+
+    Where money is limited, an unknown price fits nowhere, and nothing that costs fits beside one.
+    """
+    for balance in balances:
+        if balance.cap.usd is not None and amount.usd is None:
+            return Refusal(balance.account, "price")
+        if balance.cap.usd is not None and amount.usd and None in (balance.spent.usd, balance.reserved.usd):
+            return Refusal(balance.account, "price", amount.usd, Decimal(0), waits=balance.spent.usd is not None)
+        for what in ("tokens", "usd", "calls", "subtasks", "messages"):
+            cap = getattr(balance.cap, what)
+            if cap is None:
+                continue
+            wanted, spent, held = (getattr(part, what) or 0 for part in (amount, balance.spent, balance.reserved))
+            if wanted and spent + held + wanted > cap:
+                fits_later = spent + wanted <= cap
+                return Refusal(balance.account, what, wanted, max(cap - spent - held, type(cap)(0)), waits=fits_later)
+    return None
+
+
+def _rest(balance: Balance) -> Allowance:
+    def less(what: str) -> int | Decimal | None:
+        cap = getattr(balance.cap, what)
+        if cap is None:
+            return None
+        spent = getattr(balance.spent, what)
+        return type(cap)(0) if spent is None else max(type(cap)(0), cap - spent)  # an unknown price leaves no money
+
+    counts = {what: less(what) for what in ("tokens", "usd", "calls", "subtasks", "messages")}
+    return balance.cap.model_copy(update=counts)

@@ -1,0 +1,34 @@
+"""What happens while a run goes on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, Field, JsonValue
+
+from guardgraph.state.frozen_model import Word
+
+__all__ = ("Event", "EventKind")
+
+EventKind = Literal["agent_started", "agent_finished", "model_called", "verdict", "run_waiting", "run_finished"]
+
+
+class Event(Word):
+    """One thing that happened; listeners get it as it happens."""
+
+    kind: EventKind
+    """What kind of thing."""
+    run_id: str
+    """The run of the outermost team."""
+    at: AwareDatetime
+    """When."""
+    path: tuple[str, ...] = ()
+    """The teams above and the agent."""
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+    """Facts, by kind: the goal, the status, tokens, the verdict."""
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        facts: dict[str, Any] = {key: value for key, value in self.data.items() if value not in (None, "", 0)}
+        said = " ".join(f"{key}={value}" for key, value in facts.items())
+        return " ".join(f"{self.kind} {'/'.join(self.path)} {said}".split())

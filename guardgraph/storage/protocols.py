@@ -1,0 +1,49 @@
+"""What is asked of whatever keeps the books of runs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from guardgraph.state import Allowance, Amount, Balance, Refusal, Usage
+
+__all__ = ("Ledger",)
+
+
+class Ledger(Protocol):
+    """Keeps the books of one or many runs. Every method is atomic and may be called from any thread.
+
+    What is booked in an account counts in every account above it, also in one that is opened only later.
+    """
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a call may take long, so that it must not be made on an event loop."""
+        ...
+
+    def open(self, account: str, cap: Allowance) -> int:
+        """Open or reopen `account` and return its epoch; what an earlier epoch left reserved is settled in full."""
+        ...
+
+    def reopen(self, account: str, at_least: Allowance) -> int:
+        """Do as `open`, but keep every limit of the account that is wider, such as one that was raised since."""
+        ...
+
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+        """Book `amount` as reserved under the id `entry`, or say why not. Repeating an entry books nothing."""
+        ...
+
+    def settle(self, entry: str, usage: Usage | None) -> None:
+        """Replace the reservation by what was really used; `None` settles it in full. Unknown entries are ignored."""
+        ...
+
+    def close(self, account: str, epoch: int) -> None:
+        """Settle in full what is reserved in `account` itself, and refuse what comes later under this epoch."""
+        ...
+
+    def balances(self, account: str) -> tuple[Balance, ...]:
+        """Return the balances of the opened accounts from the outermost down to `account`."""
+        ...
+
+    def usage(self, account: str) -> Usage:
+        """Return what was spent in `account` and below it; `Usage()` if it was never opened."""
+        ...

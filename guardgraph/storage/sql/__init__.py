@@ -1,0 +1,3 @@
+"""Storage in a SQL database."""
+
+from __future__ import annotations

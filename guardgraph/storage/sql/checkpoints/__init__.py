@@ -1,0 +1,3 @@
+"""Checkpoints of LangGraph in a SQL database."""
+
+from __future__ import annotations

@@ -1,0 +1,227 @@
+"""Opening a database, and the two kinds of transaction that everything else uses: `reading` and `writing`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from threading import RLock
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+from guardgraph.state import BadInput, MissingExtra, StorageUnavailable
+from guardgraph.storage.sql.errors import place_of, storage_faults
+
+__all__ = ("Synchronous", "check_process", "close_engine", "engine_of", "is_forked", "is_sqlite", "reading", "writing")
+
+Synchronous = Literal["FULL", "NORMAL"]
+"""How surely SQLite has written a commit to disk before it returns."""
+
+_DRIVERS = {
+    "postgres": ("postgresql+psycopg", "psycopg", "postgres"),
+    "postgresql": ("postgresql+psycopg", "psycopg", "postgres"),
+    "postgresql+psycopg": ("postgresql+psycopg", "psycopg", "postgres"),
+    "mysql": ("mysql+pymysql", "pymysql", "mysql"),
+    "mysql+pymysql": ("mysql+pymysql", "pymysql", "mysql"),
+    "mariadb": ("mariadb+pymysql", "pymysql", "mysql"),
+    "mariadb+pymysql": ("mariadb+pymysql", "pymysql", "mysql"),
+}
+_CONNECT_TIMEOUT = 10
+_WRITES = "guardgraph_writes"
+# One lock for an engine: SQLite has one writer anyway, and its own busy wait sleeps where a lock wakes at once.
+_locks: WeakKeyDictionary[Engine, RLock] = WeakKeyDictionary()
+_locks_guard = RLock()
+_homes: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
+"""The process in which each engine was first used; neither connections nor worker threads survive a fork."""
+
+
+def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Synchronous = "FULL") -> Engine:
+    """Return an engine for a database URL; an `Engine` is used as it is, and gets our SQLite transactions.
+
+    `sqlite:///runs.db`, `sqlite://` (memory, gone with the engine) and `postgresql://…` (psycopg 3) are supported. No
+    connection is made yet, but a SQLite file whose folder is missing is refused at once.
+
+    Args:
+        url: a database URL (a server is given 10 seconds to answer), or an engine that the caller owns.
+        busy_timeout: seconds to wait for a lock of another process before `StorageBusy`.
+        synchronous: SQLite only. `FULL` keeps every commit over a power cut; `NORMAL` is faster, may lose the last.
+
+    Raises:
+        BadInput: `url` is no database URL, or `busy_timeout` is negative.
+        MissingExtra: the driver is not installed.
+        StorageUnavailable: the folder of a SQLite file does not exist.
+    """
+    if busy_timeout < 0:
+        raise BadInput(f"`busy_timeout` must not be negative, got {busy_timeout!r}")
+    if isinstance(url, Engine):
+        if is_sqlite(url):
+            _listen(url, busy_timeout=busy_timeout, synchronous=synchronous)
+        return _at_home(url)
+    address = _address_of(url)
+    if address.get_backend_name() != "sqlite":
+        patience = {} if "connect_timeout" in address.query else {"connect_timeout": _CONNECT_TIMEOUT}
+        return _at_home(create_engine(address, pool_pre_ping=True, hide_parameters=True, connect_args=patience))
+    _require_folder(address)
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "connect_args": {"timeout": busy_timeout, "check_same_thread": False},
+    }
+    if _in_memory(address):
+        options["poolclass"] = StaticPool
+    engine = create_engine(address, **options)
+    _listen(engine, busy_timeout=busy_timeout, synchronous=synchronous)
+    return _at_home(engine)
+
+
+def close_engine(engine: Engine) -> None:
+    """Close the connections of an engine. One that is in use is closed when it comes back, and each that is made later.
+
+    An agent that nobody waits for any more may still use the engine, and SQLAlchemy would leave its connection open.
+    """
+    is_memory = isinstance(engine.pool, StaticPool)  # whose data is gone with its only connection
+    if not is_memory and not event.contains(engine, "checkin", _close):
+        event.listen(engine, "checkin", _close)
+    engine.dispose()
+
+
+def is_forked(engine: Engine) -> bool:
+    """Tell whether `engine` was first used in another process, of which this one is a fork."""
+    return _homes.get(engine, os.getpid()) != os.getpid()
+
+
+def check_process(engine: Engine) -> None:
+    """Raise `StorageUnavailable` in a forked process, where the connections of `engine` are those of its parent."""
+    if is_forked(engine):
+        raise StorageUnavailable(
+            f"{place_of(engine)} was opened before this process was forked, and connections do not survive that; "
+            "open it anew here, as by SQLSaver.from_url(…) or Runner(…)"
+        )
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Tell whether `engine` opens a SQLite database."""
+    return engine.dialect.name == "sqlite"
+
+
+@contextmanager
+def reading(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
+    """Give a connection in a transaction that only reads, and sees one state of the database; faults become typed."""
+    check_process(engine)
+    with storage_faults(thread_id, engine=engine), _alone(engine, only_memory=True), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
+    """Give a connection in one transaction, committed at the end of the block, rolled back by any exception.
+
+    On SQLite the transaction takes the write lock at once (`BEGIN IMMEDIATE`), so it never fails half-way for a lock.
+    """
+    check_process(engine)
+    with (
+        storage_faults(thread_id, engine=engine),
+        _alone(engine),
+        engine.connect() as connection,
+        connection.execution_options(**{_WRITES: True}).begin(),
+    ):
+        yield connection
+
+
+@contextmanager
+def _alone(engine: Engine, *, only_memory: bool = False) -> Generator[None]:
+    if not is_sqlite(engine) or (only_memory and not isinstance(engine.pool, StaticPool)):
+        yield
+        return
+    with _locks_guard:
+        lock = _locks.setdefault(engine, RLock())
+    with lock:
+        yield
+
+
+def _close(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.close()
+
+
+def _at_home(engine: Engine) -> Engine:
+    _homes.setdefault(engine, os.getpid())
+    return engine
+
+
+def _address_of(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise BadInput(
+            "the database address is not a URL; write `sqlite:///runs.db` or `postgresql://user@host/name`"
+        ) from error
+    if address.get_backend_name() == "sqlite":
+        return address
+    try:
+        name, package, extra = _DRIVERS[address.drivername]
+    except KeyError:
+        known = "sqlite, postgresql, mysql, mariadb"
+        raise BadInput(f"no support for {address.drivername!r} databases; use one of {known}") from None
+    if find_spec(package) is None:
+        raise MissingExtra(package, extra=extra, needed_for=f"a {address.get_backend_name()} database")
+    return address.set(drivername=name)
+
+
+def _in_memory(address: URL) -> bool:
+    name = address.database or ""
+    return name in {"", ":memory:"} or "mode=memory" in name or address.query.get("mode") == "memory"
+
+
+def _require_folder(address: URL) -> None:
+    if _in_memory(address):
+        return
+    path = Path((address.database or "").removeprefix("file:"))
+    if not path.parent.is_dir():
+        raise StorageUnavailable(
+            f"cannot open {str(path)!r}: the folder {str(path.parent)!r} does not exist; create it"
+        )
+    if path.is_dir():
+        raise StorageUnavailable(f"cannot open {str(path)!r}: it is a folder; name a file in it")
+
+
+def _listen(engine: Engine, *, busy_timeout: float, synchronous: Synchronous) -> None:
+    with _locks_guard:
+        if engine in _locks:
+            return
+        _locks[engine] = RLock()
+
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun by `begin` below, not by the driver
+        connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
+        _choose_wal(connection, patience=busy_timeout)
+        connection.execute("PRAGMA synchronous = FULL" if synchronous == "FULL" else "PRAGMA synchronous = NORMAL")
+
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
+
+
+def _choose_wal(connection: sqlite3.Connection, *, patience: float) -> None:
+    """Switch the file to write-ahead logging once; several processes may try that at the same moment."""
+    until = time.monotonic() + patience
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in {"wal", "memory"}:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                return  # a read-only database may still be read; the first write says what is wrong
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)

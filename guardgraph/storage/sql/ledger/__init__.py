@@ -1,0 +1,3 @@
+"""The books of runs in a SQL database."""
+
+from __future__ import annotations

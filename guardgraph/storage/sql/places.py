@@ -1,0 +1,84 @@
+"""Where something is stored: the ids of a config, checked before they reach the database."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from langchain_core.runnables import RunnableConfig
+
+from guardgraph.state import BadInput
+from guardgraph.storage.sql.tables import ID_LENGTH
+
+__all__ = ("NAMESPACE_LENGTH", "Place", "checked_id", "config_at", "line_of", "place_in", "value_key")
+
+NAMESPACE_LENGTH = 8192
+"""The longest checkpoint namespace, in characters: about a hundred nested graphs."""
+
+
+class Place(NamedTuple):
+    """One namespace of one thread and, when it is named, one checkpoint in it."""
+
+    thread_id: str
+    namespace: str
+    checkpoint_id: str | None
+
+    @property
+    def line(self) -> bytes:
+        """The key of this place's rows."""
+        return line_of(self.thread_id, self.namespace)
+
+
+def place_in(config: RunnableConfig) -> Place:
+    """Return the place that `config` names; a missing `checkpoint_ns` is the root's.
+
+    Raises:
+        BadInput: `thread_id` is missing, or an id is not a text of at most 255 characters without NUL.
+    """
+    ids: dict[str, Any] = config.get("configurable", {})
+    if "thread_id" not in ids:
+        raise BadInput("the config names no thread; pass config={'configurable': {'thread_id': …}}")
+    checkpoint_id = ids.get("checkpoint_id")
+    return Place(
+        checked_id("thread_id", ids["thread_id"]),
+        checked_id("checkpoint_ns", ids.get("checkpoint_ns") or "", longest=NAMESPACE_LENGTH),
+        checked_id("checkpoint_id", checkpoint_id) if checkpoint_id else None,
+    )
+
+
+def checked_id(name: str, value: object, *, longest: int = ID_LENGTH) -> str:
+    """Return `value` when every database can hold it as an id.
+
+    Raises:
+        BadInput: it is no text, too long, or holds NUL or half of a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise BadInput(f"`{name}` must be a str, got {type(value).__name__}: {value!r:.80}; convert it with str()")
+    if len(value) > longest:
+        raise BadInput(f"`{name}` has {len(value)} characters, at most {longest} are stored: {value[:40]!r}…")
+    if "\0" in value:
+        raise BadInput(f"`{name}` holds a NUL character, which no database stores in an id: {value!r:.80}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"`{name}` is not valid Unicode text: {value!a:.80}") from None
+    return str(value)
+
+
+def config_at(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    """Return the config that names exactly this checkpoint."""
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
+
+
+def line_of(thread_id: str, namespace: str) -> bytes:
+    """Return the key of the rows of one namespace of one thread."""
+    return _digest(thread_id.encode(), namespace.encode())
+
+
+def value_key(channel: str, version: str | int | float) -> bytes:
+    """Return the key of one channel's value at one version, within its line."""
+    return _digest(channel.encode("utf-8", "surrogatepass"), f"{type(version).__name__}:{version}".encode())
+
+
+def _digest(first: bytes, second: bytes) -> bytes:
+    return blake2b(len(first).to_bytes(8, "big") + first + second, digest_size=16).digest()

@@ -1,0 +1,218 @@
+"""The table of runs: every accepted run has a row, before its first node works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple, TypeAlias
+
+from pydantic import JsonValue
+from sqlalchemy import Connection, Engine, Select, func, select, update
+
+from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, StorageBusy, Task, Unserializable, to_json
+from guardgraph.storage.sql.engine import engine_of, reading, writing
+from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.run_tables import inserted, runs
+
+__all__ = ("RunRow", "RunStore")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TRIES = 100
+
+
+class RunRow(NamedTuple):
+    """What is stored of one run."""
+
+    run_id: str
+    thread_id: str
+    graph: str
+    """The name under which its graph is registered."""
+    arguments: dict[str, JsonValue]
+    """What the graph was built with."""
+    task: Task
+    attempt: int
+    """How often it was begun; 0 until the first time."""
+    status: OutcomeStatus | None
+    """How it ended; `None` while it has not, or works again."""
+    outcome: Outcome | None
+    created: datetime
+    """When it was accepted (UTC)."""
+    started: datetime | None
+    """When its latest attempt began (UTC)."""
+    ended: datetime | None
+    """When it finished (UTC)."""
+    base_checkpoint: str | None
+    """The checkpoint of its thread on which it began; `None` on a new thread."""
+    version: str
+    """The version of guardgraph that accepted it."""
+
+
+_RunRows: TypeAlias = list[RunRow]  # the class below has a method named `list`
+
+
+class RunStore:
+    """Keeps the rows of runs in SQLite or PostgreSQL. Every method blocks for one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
+        self.engine = engine_of(engine)
+
+    def create(
+        self,
+        run_id: str,
+        thread_id: str,
+        graph: str,
+        arguments: Mapping[str, Any],
+        task: Task,
+        base_checkpoint: str | None,
+        now: datetime,
+    ) -> None:
+        """Store a run that is accepted and not begun yet.
+
+        Raises:
+            RunUnfinished: the thread has a run that has not ended.
+            BadInput: there is a run of this id, or an id cannot be stored.
+            Unserializable: an argument has no JSON form.
+            StorageBusy: others stored runs at the same moment, a hundred times.
+        """
+        row: dict[str, Any] = {
+            "run_id": checked_id("run_id", run_id),
+            "thread_id": checked_id("thread_id", thread_id),
+            "graph": graph.encode("utf-8", "surrogatepass"),
+            "arguments": _dumps(dict(arguments), what="the arguments of the graph"),
+            "task": _dumps(task.model_dump(mode="json"), what="the task"),
+            "attempt": 0,
+            "created": _microseconds(now),
+            "base_checkpoint": base_checkpoint and checked_id("base_checkpoint", base_checkpoint),
+            "version": _version(),
+        }
+        migrate(self.engine)
+        for _ in range(_TRIES):
+            with writing(self.engine, thread_id=thread_id) as connection:
+                # In this order: a run that another accepts before the check is seen by it, and one that comes after the
+                # first statement takes the next number, so that this one is not inserted and is checked again.
+                last = connection.execute(select(func.max(runs.c.number))).scalar()
+                _check_ended(connection, thread_id)
+                if inserted(connection, runs, {**row, "number": (last or 0) + 1}):
+                    return
+            if self.get(run_id) is not None:
+                raise BadInput(f"there is a run {run_id!r} already; give a new run a new id")
+        raise StorageBusy(f"others took the next number {_TRIES} times while run {run_id!r} was stored; try again")
+
+    def begin_attempt(self, run_id: str, now: datetime) -> int:
+        """Note that a run works, for the first time or again, and return the number of this attempt, from 1.
+
+        An earlier end is forgotten: a run that works does not look finished.
+
+        Raises:
+            BadInput: there is no such run.
+        """
+        began = {
+            "attempt": runs.c.attempt + 1,
+            "started": _microseconds(now),
+            "status": None,
+            "outcome": None,
+            "ended": None,
+        }
+        migrate(self.engine)
+        with writing(self.engine) as connection:
+            _change(connection, run_id, began)
+            return int(connection.execute(select(runs.c.attempt).where(runs.c.run_id == run_id)).scalar_one())
+
+    def finish(self, run_id: str, outcome: Outcome, now: datetime) -> None:
+        """Store how a run ended; a second end replaces the first.
+
+        Raises:
+            BadInput: there is no such run.
+            Unserializable: the outcome's value has no JSON form.
+        """
+        body = _dumps(outcome.model_dump(mode="json"), what="the outcome")
+        migrate(self.engine)
+        with writing(self.engine) as connection:
+            _change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
+
+    def get(self, run_id: str) -> RunRow | None:
+        """Return a run, or `None` when there is none of this id."""
+        found = self._rows(select(runs).where(runs.c.run_id == checked_id("run_id", run_id)))
+        return found[0] if found else None
+
+    def latest(self, thread_id: str) -> RunRow | None:
+        """Return the newest run of a thread, or `None` when it has none."""
+        mine = runs.c.thread_id == checked_id("thread_id", thread_id)
+        found = self._rows(select(runs).where(mine).order_by(runs.c.number.desc()).limit(1), thread_id=thread_id)
+        return found[0] if found else None
+
+    def list(self, limit: int, status: OutcomeStatus | None = None) -> _RunRows:
+        """Return up to `limit` runs, newest first: of every kind, or those that ended with `status`."""
+        if limit < 0:
+            raise BadInput(f"`limit` must not be negative, got {limit!r}")
+        found = select(runs).order_by(runs.c.number.desc()).limit(limit)
+        return self._rows(found if status is None else found.where(runs.c.status == status))
+
+    def unfinished(self) -> _RunRows:
+        """Return the runs that have not ended, newest first."""
+        return self._rows(select(runs).where(runs.c.status.is_(None)).order_by(runs.c.number.desc()))
+
+    def _rows(self, found: Select[Any], *, thread_id: str | None = None) -> _RunRows:
+        migrate(self.engine)
+        with reading(self.engine, thread_id=thread_id) as connection:
+            return [_run_of(row) for row in connection.execute(found).all()]
+
+
+def _check_ended(connection: Connection, thread_id: str) -> None:
+    """Raise where the newest run of a thread has not ended; older ones of older versions are left alone."""
+    mine = select(runs.c.run_id, runs.c.status).where(runs.c.thread_id == thread_id)
+    last = connection.execute(mine.order_by(runs.c.number.desc()).limit(1)).one_or_none()
+    if last is not None and last.status is None:
+        raise RunUnfinished(last.run_id, thread_id=thread_id)
+
+
+def _change(connection: Connection, run_id: str, columns: dict[str, Any]) -> None:
+    mine = runs.c.run_id == checked_id("run_id", run_id)
+    if not connection.execute(update(runs).where(mine).values(columns)).rowcount:
+        raise BadInput(f"there is no run {run_id!r}; create it first")
+
+
+def _run_of(row: Any) -> RunRow:
+    return RunRow(
+        run_id=row.run_id,
+        thread_id=row.thread_id,
+        graph=bytes(row.graph).decode("utf-8", "surrogatepass"),
+        arguments=json.loads(bytes(row.arguments)),
+        task=Task.model_validate(json.loads(bytes(row.task))),
+        attempt=row.attempt,
+        status=row.status,
+        outcome=None if row.outcome is None else Outcome.model_validate(json.loads(bytes(row.outcome))),
+        created=_EPOCH + row.created * _MICROSECOND,
+        started=None if row.started is None else _EPOCH + row.started * _MICROSECOND,
+        ended=None if row.ended is None else _EPOCH + row.ended * _MICROSECOND,
+        base_checkpoint=row.base_checkpoint,
+        version=row.version,
+    )
+
+
+def _dumps(data: object, *, what: str) -> bytes:
+    """Return JSON in ASCII: half surrogates are escaped, NaN and infinities are kept by their names."""
+    try:
+        return json.dumps(to_json(data), separators=(",", ":")).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unserializable(f"cannot store {what} as JSON: {error}") from error
+
+
+def _microseconds(moment: datetime) -> int:
+    if moment.tzinfo is None:
+        raise BadInput(f"`now` must be an aware datetime, got {moment!r}; use datetime.now(UTC)")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("guardgraph")
+    except PackageNotFoundError:
+        return "unknown"

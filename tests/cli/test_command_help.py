@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+
+import guardgraph
+from guardgraph.cli.entry import cli, main
+
+
+def commands(group: click.Group, *path: str) -> list[tuple[str, ...]]:
+    """Return the words of a group and of all commands below it."""
+    context = click.Context(group)
+    found = [path]
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        below = (*path, name)
+        found += commands(command, *below) if isinstance(command, click.Group) else [below]
+    return found
+
+
+@pytest.mark.parametrize("words", commands(cli), ids=" ".join)
+def test_help_fits_a_terminal_and_gives_an_example(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert main([*words, "--help"]) == 0
+    told = capsys.readouterr().out
+
+    assert re.search(rf"Example:\n +guardgraph {' '.join(words)}", told)
+    assert all(len(line) <= 80 for line in told.splitlines())
+    assert "..." not in told.replace("[ARGS]...", ""), "a summary is cut"
+
+
+@pytest.mark.parametrize("module", ["guardgraph", "guardgraph.cli"])
+def test_the_command_is_a_module_too_and_tells_its_version(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=tmp_path,
+    )
+
+    assert done.stdout == f"guardgraph, version {guardgraph.__version__}\n"
+    assert guardgraph.__version__ == version("guardgraph")

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from guardgraph.runtime.execution_context import IDLE_RUNS, KEY, Here, Services, enter, forget_run, here_of, services_of
+from guardgraph.state import Allowance, Amount, Event, Position, Refusal, Result, StorageBusy, Usage, new_id
+from guardgraph.storage import MemoryLedger
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def position(*, reserve: float = 0, **allowance: Any) -> Position:
+    work = "r/work" if reserve else "r"
+    return Position(
+        run_id="r",
+        account="r",
+        work=work,
+        path=("team",),
+        reserve=reserve,
+        allowance=Allowance(**allowance),
+        started=NOW,
+    )
+
+
+def caps(services: Services, account: str) -> list[int | None]:
+    return [balance.cap.tokens for balance in services.ledger.balances(account)]
+
+
+def test_the_accounts_of_a_team_are_opened_once() -> None:
+    services = Services()
+    for _ in range(2):
+        services.ensure_open(position(tokens=100))
+
+    assert caps(services, "r") == [100]
+    assert services.epoch_of("r") == 1
+
+
+@pytest.mark.parametrize(("reserve", "work"), [(0.2, 80), (0.25, 75), (0.999, 0)])
+def test_what_is_kept_for_concluding_is_not_in_the_account_for_work(reserve: float, work: int) -> None:
+    services = Services()
+    services.ensure_open(position(reserve=reserve, tokens=100))
+
+    assert caps(services, "r/work") == [100, work]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "cap"), [(150, 100, 150), (100, 150, 150), (100, None, None), (None, 100, None)]
+)
+def test_opened_again_an_account_keeps_the_wider_limit(before: int | None, now: int | None, cap: int | None) -> None:
+    ledger = MemoryLedger()
+    Services(ledger=ledger).ensure_open(position(tokens=before))
+    again = Services(ledger=ledger)
+
+    again.ensure_open(position(tokens=now))
+
+    assert caps(again, "r") == [cap]
+    assert again.epoch_of("r") == 2, "what the process before had reserved is settled"
+
+
+def test_an_account_that_could_not_be_opened_is_opened_at_the_next_call() -> None:
+    class Failing(MemoryLedger):
+        faults = 1
+
+        def reopen(self, account: str, at_least: Allowance) -> int:
+            if account == "r/work" and self.faults:
+                self.faults -= 1
+                raise StorageBusy("locked")
+            return super().reopen(account, at_least)
+
+    services = Services(ledger=Failing())
+    with pytest.raises(StorageBusy, match="locked"):
+        services.ensure_open(position(reserve=0.2, tokens=100))
+
+    services.ensure_open(position(reserve=0.2, tokens=100))
+
+    assert caps(services, "r/work") == [100, 80]
+
+
+def test_a_team_has_its_own_slots_however_often_they_are_asked_for() -> None:
+    services = Services()
+
+    assert services.slots("r", 2) is services.slots("r", 5)
+    assert services.slots("r", 2).limit == 2
+    assert services.slots("r/other", None) is not services.slots("r", 2)
+
+
+def test_attempts_under_way_are_known_with_what_they_have_spent() -> None:
+    services = Services()
+    epoch = services.ledger.open("r/a", Allowance())
+    services.take_off("r/a", Amount(tokens=50))
+    services.take_off("r/b", Amount())
+    assert services.ledger.reserve("e", "r/a", epoch, Amount(tokens=20)) is None
+    services.ledger.settle("e", Usage(input_tokens=7, calls=1))
+
+    flights = services.flights()
+
+    assert {name: (flight.expects, flight.spent.tokens) for name, flight in flights.items()} == {
+        "r/a": (Amount(tokens=50), 7),
+        "r/b": (Amount(), 0),
+    }
+
+
+def test_an_attempt_that_has_landed_is_no_longer_under_way_and_wakes_who_waits() -> None:
+    services = Services()
+    services.take_off("r/a", Amount())
+    turn = services.changed.turn()
+
+    services.land("r/a")
+    services.land("r/never-began")
+
+    assert services.flights() == {}
+    assert turn.done()
+
+
+def test_a_listener_is_told_where_and_when() -> None:
+    told: list[Event] = []
+    services = Services(clock=lambda: NOW, listen=told.append)
+
+    services.tell("agent_started", position(), goal="search")
+
+    assert told == [Event(kind="agent_started", run_id="r", at=NOW, path=("team",), data={"goal": "search"})]
+
+
+def test_a_listener_that_raises_is_told_no_more_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Event] = []
+
+    def listen(event: Event) -> None:
+        told.append(event)
+        raise LookupError("no screen")
+
+    services = Services(listen=listen)
+    for _ in range(2):
+        services.tell("run_finished", position())
+
+    assert len(told) == 1
+    assert "the listener of run r raised" in caplog.text
+    assert "no screen" in caplog.text
+
+
+def test_without_a_clock_the_time_is_aware() -> None:
+    assert Services().clock().utcoffset() == timedelta(0)
+
+
+def test_where_code_stands_comes_from_its_config_and_else_from_its_context() -> None:
+    mine, inherited = Here(Services()), Here(Services())
+
+    def standing() -> None:
+        enter(inherited)
+        assert here_of(None) is inherited
+        assert here_of({}) is inherited
+        assert here_of({"configurable": {"thread_id": "own"}}) is inherited
+        assert here_of({"configurable": {KEY: mine}}) is mine
+        assert here_of({"configurable": {KEY: "not ours"}}) is inherited
+
+    copy_context().run(standing)
+    assert here_of({"configurable": None}) is None
+
+
+async def test_tasks_inherit_where_they_stand_and_do_not_move_each_other() -> None:
+    below = Here(Services())
+
+    async def deeper() -> Here | None:
+        enter(below)
+        return await asyncio.create_task(asyncio.sleep(0, here_of(None)))
+
+    assert await asyncio.create_task(deeper()) is below
+    assert here_of(None) is None
+
+
+def test_services_come_with_the_config_and_else_belong_to_the_run() -> None:
+    with_config, run_id = Services(), new_id()
+
+    assert services_of(Here(with_config), run_id) is with_config
+    own = services_of(None, run_id)
+    assert services_of(None, run_id) is own
+    assert services_of(None, new_id()) is not own
+
+
+@pytest.mark.parametrize(("beside", "is_kept"), [(IDLE_RUNS - 1, True), (IDLE_RUNS, False)])
+def test_of_runs_that_nobody_works_on_the_last_ones_keep_their_services(beside: int, is_kept: bool) -> None:
+    run_id = new_id()
+    services_of(None, run_id).costs.learn("role", Usage(calls=7))
+    for _ in range(beside):
+        services_of(None, new_id())
+
+    assert (services_of(None, run_id).costs.expected("role") is not None) is is_kept
+
+
+def test_services_that_somebody_holds_are_kept_whatever_runs_beside_them() -> None:
+    run_id = new_id()
+    services = services_of(None, run_id)
+    for _ in range(2 * IDLE_RUNS):
+        services_of(None, new_id())
+
+    assert services_of(None, run_id) is services
+
+
+def test_services_of_a_run_are_kept_until_it_is_forgotten() -> None:
+    run_id = new_id()
+    services = services_of(None, run_id)
+
+    assert services_of(None, run_id) is services
+    forget_run(run_id)
+    forget_run("never-begun")
+    assert services_of(None, run_id) is not services
+
+
+def test_what_stored_results_have_spent_is_booked_once_where_the_books_do_not_know_it() -> None:
+    services, team = Services(), position(reserve=0.2, tokens=1_000, usd=Decimal(1), subtasks=3)
+    services.ensure_open(team)
+    half = Usage(input_tokens=300, output_tokens=100, usd=Decimal("0.1") ** 30, calls=2, microseconds=5)
+    results = [Result(id=f"r{n}", agent="a", subtask=f"s{n}", value=n, usage=half) for n in range(2)]
+
+    for _ in range(2):
+        services.recall(team, results)
+
+    assert services.ledger.usage("r") == (half + half).model_copy(update={"microseconds": 0})
+    assert [balance.spent.subtasks for balance in services.ledger.balances("r/work")] == [2, 2]
+
+
+def test_what_the_books_know_of_stored_results_is_not_booked_again() -> None:
+    services, team = Services(), position(tokens=1_000)
+    services.ensure_open(team)
+    assert services.ledger.reserve("e", "r", services.epoch_of("r"), Amount(tokens=50, subtasks=1)) is None
+    services.ledger.settle("e", Usage(input_tokens=50, calls=1))
+    spent = Usage(input_tokens=60, calls=1)
+
+    services.recall(team, [Result(id="r", agent="a", subtask="s", value=1, usage=spent)])
+
+    assert services.ledger.usage("r") == spent
+    assert services.ledger.balances("r")[-1].spent.subtasks == 1
+
+
+@pytest.mark.parametrize("usd", [Decimal(2), None])
+def test_what_was_spent_over_the_limit_is_booked_too(usd: Decimal | None) -> None:
+    services, team = Services(), position(tokens=10, usd=Decimal(1), subtasks=0)
+    services.ensure_open(team)
+    spent = Usage(input_tokens=60, usd=usd, calls=1)
+
+    services.recall(team, [Result(id="r", agent="a", subtask="s", value=1, usage=spent)])
+
+    assert services.ledger.usage("r") == spent
+
+
+def test_a_process_that_took_over_refuses_the_one_before() -> None:
+    ledger = MemoryLedger()
+    before, after = Services(ledger=ledger), Services(ledger=ledger)
+    before.ensure_open(position())
+    after.ensure_open(position())
+
+    assert ledger.reserve("e", "r", before.epoch_of("r"), Amount(tokens=1)) == Refusal("r", "closed")
+    assert ledger.reserve("e", "r", after.epoch_of("r"), Amount(tokens=1)) is None

@@ -1,0 +1,383 @@
+"""What holds for every word: frozen, closed, and the same again after being stored."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from guardgraph import state
+from guardgraph.state import (
+    AgentError,
+    Allowance,
+    Ending,
+    Evidence,
+    Gap,
+    Outcome,
+    Piece,
+    Plan,
+    Position,
+    Reply,
+    Request,
+    Result,
+    Subtask,
+    Task,
+    Usage,
+    Verdict,
+    Word,
+    new_id,
+    to_json,
+)
+from guardgraph.storage.sql.codec.codec import Codec
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+NAME = TEXT.filter(bool)
+SAID = TEXT.filter(lambda text: bool(text.strip()))
+WHOLE = st.integers(-(2**70), 2**70)
+NUMBERS = WHOLE | st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+COUNT = st.integers(0, 2**70)
+LIMIT = st.none() | COUNT
+MONEY = st.none() | st.decimals(0, 10**20, allow_nan=False, allow_infinity=False, places=20)
+PART = st.none() | st.floats(0, 1)
+MOMENT = st.datetimes(timezones=st.just(UTC))
+NAMES = st.lists(TEXT, max_size=3).map(tuple)
+MAYBE = st.none() | TEXT
+
+
+def tuples(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, max_size=2).map(tuple)
+
+
+TASKS = st.builds(
+    Task,
+    goal=SAID,
+    id=NAME,
+    inputs=st.dictionaries(TEXT, JSON, max_size=2),
+    stakes=st.sampled_from(["low", "normal", "high"]),
+    categories=st.frozensets(st.sampled_from(["financial", "safety", "personal", "irreversible"])),
+    origin=MAYBE,
+)
+SUBTASKS = st.builds(
+    Subtask,
+    id=NAME,
+    goal=SAID,
+    depends_on=NAMES,
+    priority=WHOLE,
+    skill=MAYBE,
+    inputs=st.dictionaries(TEXT, JSON, max_size=2),
+    share=st.none() | st.floats(0, 1, exclude_min=True),
+)
+EVIDENCE = st.builds(Evidence, source=NAME, quote=NAME, locator=TEXT)
+ALLOWANCES = st.builds(
+    Allowance,
+    tokens=LIMIT,
+    usd=MONEY,
+    calls=LIMIT,
+    subtasks=LIMIT,
+    messages=LIMIT,
+    depth=LIMIT,
+    deadline=st.none() | MOMENT,
+)
+USAGES = st.builds(Usage, input_tokens=COUNT, output_tokens=COUNT, usd=MONEY, calls=COUNT, microseconds=COUNT)
+GAPS = st.builds(Gap, subtask=TEXT, agent=MAYBE, reason=TEXT, guard=MAYBE, path=NAMES)
+FAULTS = st.builds(
+    AgentError,
+    kind=st.sampled_from(["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team"]),
+    message=TEXT,
+    type=TEXT,
+)
+PIECES = st.builds(
+    Piece,
+    kind=st.sampled_from(["result", "gap", "worker", "background"]),
+    title=TEXT,
+    sender=TEXT,
+    value=JSON,
+    evidence=tuples(EVIDENCE),
+    subtask=MAYBE,
+)
+STATUSES = st.sampled_from(["completed", "degraded", "escalated", "refused", "failed"])
+WORDS: dict[type[Word], st.SearchStrategy[Any]] = {
+    AgentError: FAULTS,
+    Allowance: ALLOWANCES,
+    Ending: st.builds(Ending, status=STATUSES, stopped_by=MAYBE, reason=TEXT),
+    Evidence: EVIDENCE,
+    Gap: GAPS,
+    Outcome: st.builds(
+        Outcome,
+        status=STATUSES,
+        value=JSON,
+        evidence=tuples(EVIDENCE),
+        confidence=PART,
+        gaps=tuples(GAPS),
+        stopped_by=MAYBE,
+        dissent=tuples(JSON),
+        usage=USAGES,
+    ),
+    Piece: PIECES,
+    Plan: st.builds(
+        Plan,
+        subtasks=st.lists(SUBTASKS, max_size=3, unique_by=lambda one: one.id).map(
+            lambda some: tuple(one.model_copy(update={"depends_on": ()}) for one in some)
+        ),
+        reasoning=TEXT,
+    ),
+    Position: st.builds(
+        Position,
+        run_id=TEXT,
+        account=TEXT,
+        work=TEXT,
+        path=NAMES,
+        depth=COUNT,
+        allowance=ALLOWANCES,
+        reserve=st.floats(0, 1),
+        started=MOMENT,
+    ),
+    Reply: st.builds(
+        Reply, value=JSON, evidence=tuples(EVIDENCE), confidence=PART, reasoning=TEXT, subtasks=tuples(SUBTASKS)
+    ),
+    Request: st.builds(
+        Request,
+        task=TASKS,
+        subtask=st.none() | SUBTASKS,
+        context=tuples(PIECES),
+        allowance=ALLOWANCES,
+        path=NAMES,
+        round=WHOLE,
+        attempt=st.integers(1, 2**70),
+        key=TEXT,
+        feedback=MAYBE,
+    ),
+    Result: st.builds(
+        Result,
+        id=TEXT,
+        agent=TEXT,
+        version=TEXT,
+        subtask=MAYBE,
+        round=WHOLE,
+        attempt=WHOLE,
+        status=st.sampled_from(["ok", "partial", "failed", "timeout", "skipped", "provisional"]),
+        value=JSON,
+        evidence=tuples(EVIDENCE),
+        confidence=PART,
+        reasoning=TEXT,
+        subtasks=tuples(SUBTASKS),
+        gaps=tuples(GAPS),
+        stopped_by=MAYBE,
+        usage=USAGES,
+        error=st.none() | FAULTS,
+    ),
+    Subtask: SUBTASKS,
+    Task: TASKS,
+    Usage: USAGES,
+    Verdict: st.builds(
+        Verdict,
+        guard=TEXT,
+        gate=st.sampled_from(["admission", "dispatch", "handoff", "round", "exit"]),
+        subject=TEXT,
+        action=st.sampled_from(["pass", "alert", "trip"]),
+        reason=TEXT,
+        measured=JSON,
+        limit=JSON,
+    ),
+}
+EXPORTED = {name: getattr(state, name) for name in state.__all__}
+MODELS = [
+    kind for kind in EXPORTED.values() if inspect.isclass(kind) and issubclass(kind, BaseModel) and kind is not Word
+]
+CODEC = Codec()
+every_word = pytest.mark.parametrize("kind", WORDS, ids=lambda kind: kind.__name__)
+
+
+def one_of(kind: type[Word]) -> Word:
+    needed = {
+        "id": "i",
+        "goal": "g",
+        "source": "s",
+        "quote": "q",
+        "subtask": "a",
+        "reason": "r",
+        "kind": "team" if kind is AgentError else "gap",
+        "message": "m",
+        "status": "ok" if kind is Result else "failed",
+        "title": "t",
+        "run_id": "r",
+        "account": "a",
+        "work": "w",
+        "started": "2030-01-01T00:00:00Z",
+        "task": {"goal": "g"},
+        "agent": "a",
+        "guard": "g",
+        "gate": "exit",
+        "subject": "s",
+    }
+    return kind.model_validate({name: needed[name] for name, field in kind.model_fields.items() if field.is_required()})
+
+
+def test_every_exported_model_is_tried_here() -> None:
+    assert {kind for kind in MODELS if issubclass(kind, Word)} - {state.Event} == set(WORDS), (
+        "an event is told, not stored"
+    )
+
+
+@pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.__name__)
+def test_every_exported_model_is_frozen_and_closed(kind: type[BaseModel]) -> None:
+    assert kind.model_config.get("frozen") is True
+    assert kind.model_config.get("extra") == "forbid"
+
+
+@every_word
+def test_a_word_does_not_change(kind: type[Word]) -> None:
+    word = one_of(kind)
+
+    for field in kind.model_fields:
+        with pytest.raises(ValidationError, match="Instance is frozen"):
+            setattr(word, field, getattr(word, field))
+
+
+@every_word
+def test_an_unknown_field_is_refused_by_name(kind: type[Word]) -> None:
+    known = one_of(kind).model_dump()
+
+    with pytest.raises(ValidationError, match=r"surprise\n  Extra inputs are not permitted"):
+        kind.model_validate({**known, "surprise": 1})
+
+
+@every_word
+def test_every_field_says_what_it_is(kind: type[Word]) -> None:
+    source = inspect.getsource(kind)
+
+    for field in kind.__annotations__:
+        after = source.split(f"\n    {field}: ", 1)[1].split("\n", 1)[1]
+        assert after.lstrip().startswith('"""'), f"{kind.__name__}.{field} has no docstring"
+
+
+@every_word
+def test_a_word_has_a_version_that_is_not_a_field(kind: type[Word]) -> None:
+    assert kind.schema_version >= 1
+    assert "schema_version" not in kind.model_fields
+
+
+@every_word
+@settings(max_examples=40)
+@given(data=st.data())
+def test_a_word_comes_back_from_json_as_it_was(kind: type[Word], data: st.DataObject) -> None:
+    word = data.draw(WORDS[kind])
+
+    assert kind.model_validate_json(word.model_dump_json()) == word
+    assert kind.model_validate(to_json(word)) == word
+
+
+@every_word
+@settings(max_examples=40)
+@given(data=st.data())
+def test_a_word_comes_back_from_the_store_as_it_was(kind: type[Word], data: st.DataObject) -> None:
+    word = data.draw(WORDS[kind])
+    again = CODEC.loads(CODEC.dumps(word))
+
+    assert type(again) is kind
+    assert again == word
+    assert again.model_dump_json() == word.model_dump_json()
+
+
+@every_word
+@settings(max_examples=10)
+@given(data=st.data())
+def test_a_word_made_without_validation_is_stored_all_the_same(kind: type[Word], data: st.DataObject) -> None:
+    word = data.draw(WORDS[kind])
+    unchecked = kind.model_construct(**{name: getattr(word, name) for name in kind.model_fields})
+
+    assert CODEC.loads(CODEC.dumps(unchecked)) == word
+
+
+def test_numbers_that_json_lacks_are_stored_but_dumped_as_null() -> None:
+    word = Result(id="r", agent="a", value={"most": math.inf, "none": math.nan})
+    again = CODEC.loads(CODEC.dumps(word))
+
+    assert again.value["most"] == math.inf
+    assert math.isnan(again.value["none"])
+    assert json.loads(word.model_dump_json())["value"] == {"most": None, "none": None}
+
+
+def test_half_a_character_is_refused_in_text_and_stored_in_values() -> None:
+    half = "\ud800"
+    word = Result(id="r", agent="a", value=half)
+
+    assert CODEC.loads(CODEC.dumps(word)) == word
+    with pytest.raises(PydanticSerializationError, match="surrogates not allowed"):
+        word.model_dump_json()
+    with pytest.raises(ValidationError, match=r"goal\n  Input should be a valid string, unable to parse raw data"):
+        Task(goal=half)
+
+
+def test_ids_are_fresh_and_hexadecimal() -> None:
+    ids = {new_id() for _ in range(1000)}
+
+    assert len(ids) == 1000
+    assert all(len(one) == 32 and int(one, 16) >= 0 for one in ids)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: int
+    at: date
+
+
+class Report(BaseModel):
+    title: str
+    price: Decimal
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("text", "text"),
+        (7, 7),
+        (True, True),
+        (1.5, 1.5),
+        (Decimal("1.50"), "1.50"),
+        (Colour.RED, "red"),
+        (datetime(2030, 1, 2, tzinfo=UTC), "2030-01-02T00:00:00Z"),
+        ((1, 2), [1, 2]),
+        ({3}, [3]),
+        ({"a": (1,), 2: None}, {"a": [1], "2": None}),
+        (Point(1, date(2030, 1, 2)), {"x": 1, "at": "2030-01-02"}),
+        (Report(title="t", price=Decimal(2)), {"title": "t", "price": "2"}),
+        ([Report(title="t", price=Decimal(2))], [{"title": "t", "price": "2"}]),
+    ],
+)
+def test_values_become_plain_json(value: object, expected: object) -> None:
+    found = to_json(value)
+
+    assert found == expected
+    assert type(found) is type(expected)
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(
+    "value", [print, object(), [object()], {"f": print}], ids=["function", "object", "list", "dict"]
+)
+def test_what_has_no_json_form_is_refused(value: object) -> None:
+    with pytest.raises(PydanticSerializationError, match="Unable to serialize unknown type"):
+        to_json(value)
+    assert issubclass(PydanticSerializationError, ValueError)

@@ -1,0 +1,180 @@
+"""Classes that are stored by name."""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Flag, auto
+from typing import Any, Generic, TypeVar
+
+import langchain_core.messages as messages
+import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, RemoveMessage, ToolMessage
+from langgraph.store.base import Item
+from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel
+
+from guardgraph.state import BadInput
+from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.codec.records import default_types, registry_of
+
+T = TypeVar("T")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Aliased(BaseModel):
+    name: str = Field(alias="theName")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    pair: tuple[int, frozenset[str]]
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Numbers(RootModel[list[int]]):
+    pass
+
+
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
+class Secretive(BaseModel):
+    _cache: dict[str, int] = PrivateAttr(default_factory=dict)
+
+
+class Right(Flag):
+    READ = auto()
+    WRITE = auto()
+
+
+@dataclass
+class Late:
+    start: int
+    total: int = field(init=False, default=0)
+
+
+@dataclass
+class Made:
+    seed: InitVar[int]
+    value: int = 0
+
+    def __post_init__(self, seed: int) -> None:
+        self.value = seed
+
+
+def back(value: Any, *types: type[Any]) -> Any:
+    codec = Codec(types=types)
+    return codec.loads(codec.dumps(value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Aliased(theName="x"),
+        Strict(pair=(1, frozenset({"a"}))),
+        Open.model_validate({"anything": (1, 2)}),
+        Numbers([1, 2]),
+        Box[int](content=1),
+        Secretive(),
+        Right.READ | Right.WRITE,
+        Right(0),
+        Late(1),
+    ],
+    ids=lambda value: f"{type(value).__name__} {value!r:.30}",
+)
+def test_a_registered_value_comes_back_as_it_was(value: Any) -> None:
+    found = back(value, type(value))
+
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_field_that_the_constructor_does_not_take_is_kept() -> None:
+    late = Late(1)
+    late.total = 7
+
+    assert back(late, Late).total == 7
+
+
+def test_private_attributes_are_kept() -> None:
+    secretive = Secretive()
+    secretive._cache["a"] = 1  # pyright: ignore[reportPrivateUsage]  # what the test is about
+
+    assert back(secretive, Secretive) == secretive
+
+
+def test_a_dataclass_that_its_fields_do_not_make_again_cannot_be_registered() -> None:
+    with pytest.raises(BadInput, match=r"do not hold \['seed'\]"):
+        Codec(types=(Made,))
+
+
+def test_two_classes_of_one_name_cannot_be_registered() -> None:
+    one, other = (type("Same", (BaseModel,), {"__module__": "m"}) for _ in range(2))
+
+    with pytest.raises(BadInput, match="two classes are called 'm:Same'"):
+        registry_of((one, other))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Send("node", {"a": (1, {2})}),
+        Send("node", 1, timeout=timedelta(seconds=3)),
+        Command(update={"a": 1}, goto=[Send("x", 1), "y"], resume={"id": "yes"}),
+        Interrupt({"question": "ok?"}, id="1", response_schema={"type": "object"}),
+        Overwrite([1, (2,)]),
+        Item(value={"a": 1}, key="k", namespace=("n",), created_at=NOW, updated_at=NOW),
+        TimeoutPolicy(run_timeout=1.5),
+    ],
+    ids=lambda value: f"{type(value).__name__} {value!r:.30}",
+)
+def test_langgraphs_own_words_come_back_as_they_were(value: Any) -> None:
+    assert back([value]) == [value]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        AIMessage(
+            "text",
+            id="1",
+            tool_calls=[{"name": "search", "args": {"q": "x", "n": (1,)}, "id": "c1"}],
+            usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+            response_metadata={"model": "m"},
+        ),
+        AIMessageChunk(content="text", tool_call_chunks=[{"name": "s", "args": "{", "id": "c", "index": 0}]),
+        HumanMessage([{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "data:"}}], name="n"),
+        ToolMessage("done", tool_call_id="c1", artifact={"raw": b"\0"}, status="error"),
+        RemoveMessage(id="1"),
+        Document("text", metadata={"page": 1}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_langchains_messages_come_back_as_they_were(value: Any) -> None:
+    found = back({"messages": [value]})["messages"][0]
+
+    assert found == value
+    assert found.model_dump() == value.model_dump()
+    assert found.model_fields_set == value.model_fields_set
+
+
+def test_every_message_class_is_known() -> None:
+    wanted = {
+        "AIMessage",
+        "AIMessageChunk",
+        "HumanMessage",
+        "SystemMessage",
+        "ToolMessage",
+        "RemoveMessage",
+        "ChatMessage",
+    }
+
+    assert wanted <= {kind.__name__ for kind in default_types()}
+    assert all(issubclass(kind, messages.BaseMessage | Document) for kind in default_types())

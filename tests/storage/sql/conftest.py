@@ -1,0 +1,92 @@
+"""Databases to test on: a new SQLite file, and a new schema in a PostgreSQL database of this process's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
+from sqlalchemy.exc import OperationalError
+
+from guardgraph.storage import SQLSaver
+
+POSTGRES = os.environ.get("GUARDGRAPH_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/")
+_made: dict[pytest.Config, tuple[Engine, URL]] = {}
+_END_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+def _server() -> tuple[Engine, URL]:
+    address = make_url(POSTGRES).set(drivername="postgresql+psycopg")
+    admin = create_engine(address.set(database=address.database or "postgres"), isolation_level="AUTOCOMMIT")
+    return admin, address
+
+
+def _database(config: pytest.Config) -> tuple[Engine, URL]:
+    """Return the PostgreSQL database of this process, made at the first call and dropped when the tests have ended."""
+    if config not in _made:
+        admin, address = _server()
+        name = f"guardgraph_test_{uuid4().hex}"
+        try:
+            with admin.connect() as connection:
+                connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        except OperationalError:
+            admin.dispose()
+            raise
+
+        def drop() -> None:
+            with admin.connect() as connection:
+                connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+            admin.dispose()
+
+        config.add_cleanup(drop)
+        own = create_engine(address.set(database=name), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        _made[config] = own, address.set(drivername="postgresql", database=name)
+    return _made[config]
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of a new, empty schema in PostgreSQL; without a server the test is skipped, or fails when CI is set.
+
+    A schema is made in milliseconds, a database takes half a second.
+    """
+    try:
+        own, address = _database(request.config)
+    except OperationalError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"PostgreSQL cannot be reached: {error}")
+        pytest.skip("PostgreSQL cannot be reached")
+    name = f"test_{uuid4().hex}"
+    with own.connect() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+    try:
+        yield address.set(query={"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+    finally:
+        with own.connect() as connection:
+            connection.exec_driver_sql(_END_OTHERS)
+            connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """Give the URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'guardgraph.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Give the URL of a new, empty database, once of each kind."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def saver(database_url: str) -> Iterator[SQLSaver]:
+    """Give a saver on a new, empty database, once of each kind."""
+    with SQLSaver.from_url(database_url) as opened:
+        yield opened

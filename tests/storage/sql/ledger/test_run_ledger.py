@@ -1,0 +1,65 @@
+"""The books of one run: what was added to it reaches the accounts that inherit its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from guardgraph.state import Allowance, Amount, Usage
+from guardgraph.storage import Ledger, RunLedger, SQLLedger
+from guardgraph.storage.sql.engine import engine_of
+
+ADMITTED = Allowance(tokens=100, usd=Decimal(1), depth=2)
+RAISED = Allowance(tokens=150, usd=Decimal(1), depth=2)
+
+
+@pytest.fixture
+def books(database_url: str) -> Iterator[SQLLedger]:
+    opened = SQLLedger(engine_of(database_url))
+    yield opened
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def ledger(books: SQLLedger) -> Ledger:
+    books.open("r", ADMITTED)
+    books.open("r/work", Allowance(tokens=80, usd=Decimal(1)))
+    books.top_up("r", Allowance(tokens=50))
+    return RunLedger(books, "r", ADMITTED, RAISED)
+
+
+@pytest.mark.parametrize(
+    ("cap", "opened"),
+    [
+        (ADMITTED, RAISED),
+        (Allowance(tokens=99, usd=Decimal(1)), Allowance(tokens=99, usd=Decimal(1))),
+        (Allowance(tokens=100), Allowance(tokens=150)),
+        (Allowance(), Allowance()),
+    ],
+)
+def test_a_limit_that_is_the_runs_own_is_raised_with_it_and_no_other(
+    ledger: Ledger, cap: Allowance, opened: Allowance
+) -> None:
+    ledger.open("r/work/a", cap)
+
+    assert ledger.balances("r/work/a")[-1].cap == opened
+
+
+def test_the_runs_own_accounts_keep_what_was_added(ledger: Ledger) -> None:
+    assert ledger.reopen("r", ADMITTED) == 2
+    assert ledger.reopen("r/work", Allowance(tokens=80)) == 2
+
+    assert [balance.cap.tokens for balance in ledger.balances("r/work")] == [150, 130]
+
+
+def test_it_is_the_same_book(ledger: Ledger, books: SQLLedger) -> None:
+    epoch = ledger.open("r/work/a", ADMITTED)
+    assert ledger.reserve("e1", "r/work/a", epoch, Amount(tokens=60, calls=1)) is None
+    assert ledger.reserve("e2", "r/work/a", epoch, Amount(tokens=60, calls=1)) is None
+    ledger.settle("e1", Usage(input_tokens=30, calls=1))
+    ledger.close("r/work/a", epoch)
+
+    assert ledger.usage("r") == books.usage("r") == Usage(input_tokens=90, calls=2)
+    assert ledger.balances("r/work/a") == books.balances("r/work/a")

@@ -1,0 +1,190 @@
+"""Migrations: applied once, by one, and never to a database of a newer version."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+import threading
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, MetaData, inspect, text
+
+import guardgraph.storage.sql
+import guardgraph.storage.sql.migrations
+from guardgraph.state import MigrationNeeded
+from guardgraph.storage import SQLSaver
+from guardgraph.storage.sql.engine import engine_of, reading, writing
+from guardgraph.storage.sql.migrate import known_revisions, migrate
+from guardgraph.storage.sql.tables import metadata
+from tests.storage.sql.stored import store
+
+
+def revision_of(engine: Engine) -> str:
+    with reading(engine) as connection:
+        return str(connection.execute(text("SELECT version_num FROM guardgraph_version")).scalar_one())
+
+
+def pretend_newer(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE guardgraph_version SET version_num = '9999'"))
+
+
+def declared() -> MetaData:
+    """Return every table of guardgraph, also those of modules that nothing has imported yet."""
+    for module in pkgutil.iter_modules(guardgraph.storage.sql.__path__, "guardgraph.storage.sql."):
+        importlib.import_module(module.name)
+    return metadata
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", guardgraph.storage.sql.migrations.__path__[0])
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def test_an_empty_database_gets_exactly_the_declared_tables(database_url: str) -> None:
+    engine = engine_of(database_url)
+
+    migrate(engine)
+    migrate(engine)
+
+    with reading(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "guardgraph_version"})
+        names = set(inspect(connection).get_table_names())
+        assert compare_metadata(context, declared()) == []
+    assert {"guardgraph_version", "guardgraph_checkpoint", "guardgraph_line", "guardgraph_run"} <= names
+    assert revision_of(engine) == known_revisions()[-1]
+    engine.dispose()
+
+
+def test_the_revisions_are_one_chain_in_the_order_of_their_numbers() -> None:
+    config = Config()
+    config.set_main_option("script_location", guardgraph.storage.sql.migrations.__path__[0])
+    script = ScriptDirectory.from_config(config)
+
+    chain = [revision.revision for revision in script.walk_revisions()][::-1]
+
+    assert tuple(chain) == known_revisions()
+    assert len(script.get_heads()) == 1
+
+
+def test_threads_that_start_at_once_migrate_once(database_url: str) -> None:
+    engines = [engine_of(database_url) for _ in range(4)]
+    failures: list[BaseException] = []
+
+    def run(engine: Engine) -> None:
+        try:
+            migrate(engine)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert revision_of(engines[0]) == known_revisions()[-1]
+    for engine in engines:
+        engine.dispose()
+
+
+def test_processes_that_start_at_once_migrate_once(database_url: str) -> None:
+    script = (
+        "import sys\n"
+        "from guardgraph.storage.sql.engine import engine_of\n"
+        "from guardgraph.storage.sql.migrate import migrate\n"
+        "sys.stdin.readline()\n"
+        "engine = engine_of(sys.argv[1], busy_timeout=60)\n"
+        "migrate(engine)\n"
+        "engine.dispose()\n"
+    )
+    command = [sys.executable, "-c", script, database_url]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stderr=pipe, text=True) for _ in range(4)]
+
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    errors = [process.communicate(timeout=100)[1] for process in processes]
+
+    assert errors == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
+    engine = engine_of(database_url)
+    assert revision_of(engine) == known_revisions()[-1]
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(database_url: str) -> None:
+    engine = engine_of(database_url)
+    migrate(engine)
+    pretend_newer(engine)
+
+    with SQLSaver.from_url(database_url) as saver, pytest.raises(MigrationNeeded, match="revision '9999'") as caught:
+        store(saver, "t")
+
+    assert (caught.value.found, caught.value.known) == ("9999", known_revisions()[-1])
+    assert "upgrade guardgraph, or open another database" in str(caught.value)
+    assert revision_of(engine) == "9999"
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM guardgraph_checkpoint")).scalar_one() == 0
+    engine.dispose()
+
+
+def test_a_database_of_an_older_version_is_upgraded_and_keeps_what_it_holds(database_url: str) -> None:
+    engine, old = engine_of(database_url), engine_of(database_url)
+    with writing(old) as connection:
+        upgrade(connection, "0001")
+        connection.execute(text("INSERT INTO guardgraph_line VALUES (:key, 't', '')"), {"key": b"k" * 16})
+    assert revision_of(old) == "0001"
+
+    migrate(engine)
+
+    assert revision_of(engine) == known_revisions()[-1]
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT thread_id FROM guardgraph_line")).scalar_one() == "t"
+        assert connection.execute(text("SELECT count(*) FROM guardgraph_run")).scalar_one() == 0
+    engine.dispose()
+    old.dispose()
+
+
+def test_runs_that_shared_a_number_keep_their_order(database_url: str) -> None:
+    engine = engine_of(database_url)
+    shared = [("b", 1, 20), ("a", 1, 10), ("c", 2, 30), ("d", 7, 40), ("f", 9, 50), ("e", 9, 50), ("g", 10, 60)]
+    row = "(:id, :number, 't', :packed, :packed, :packed, 0, :created, 'v')"
+    columns = "(run_id, number, thread_id, graph, arguments, task, attempt, created, version)"
+    with writing(engine) as connection:
+        upgrade(connection, "0003")
+        for run_id, number, created in shared:
+            values = {"id": run_id, "number": number, "created": created, "packed": b"{}"}
+            connection.execute(text(f"INSERT INTO guardgraph_run {columns} VALUES {row}"), values)
+
+    migrate(engine)
+
+    with reading(engine) as connection:
+        found = connection.execute(text("SELECT run_id, number FROM guardgraph_run ORDER BY number")).all()
+    assert found == [("a", 1), ("b", 2), ("c", 3), ("d", 7), ("e", 9), ("f", 10), ("g", 11)]
+    engine.dispose()
+
+
+def test_tables_of_others_are_left_alone(database_url: str) -> None:
+    engine = engine_of(database_url)
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
+
+    migrate(engine)
+
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "theirs"
+    engine.dispose()

@@ -1,0 +1,69 @@
+"""The ids of a config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardgraph.state import BadInput
+from guardgraph.storage.sql.places import NAMESPACE_LENGTH, Place, checked_id, config_at, line_of, place_in, value_key
+from guardgraph.storage.sql.tables import ID_LENGTH
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=3)
+
+
+def test_a_config_names_a_place() -> None:
+    assert place_in({"configurable": {"thread_id": "t"}}) == Place("t", "", None)
+    assert place_in(config_at("t", "ns", "c")) == Place("t", "ns", "c")
+
+
+def test_a_config_without_a_thread_is_refused() -> None:
+    with pytest.raises(BadInput, match="names no thread"):
+        place_in({"configurable": {}})
+
+
+@pytest.mark.parametrize(("length", "fits"), [(ID_LENGTH, True), (ID_LENGTH + 1, False)])
+def test_an_id_is_bounded(length: int, fits: bool) -> None:
+    if fits:
+        assert checked_id("thread_id", "😀" * length) == "😀" * length
+    else:
+        with pytest.raises(BadInput, match=f"has {length} characters, at most {ID_LENGTH} are stored"):
+            checked_id("thread_id", "x" * length)
+
+
+def test_a_namespace_may_be_long_and_is_bounded_too() -> None:
+    assert place_in(config_at("t", "n" * NAMESPACE_LENGTH, "c")).namespace == "n" * NAMESPACE_LENGTH
+    with pytest.raises(BadInput, match=f"at most {NAMESPACE_LENGTH} are stored"):
+        place_in(config_at("t", "n" * (NAMESPACE_LENGTH + 1), "c"))
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (7, "must be a str, got int: 7"),
+        (None, "must be a str, got NoneType"),
+        (b"t", "must be a str, got bytes"),
+        ("a\0b", "holds a NUL character"),
+        ("a\ud800", "is not valid Unicode text"),
+    ],
+)
+@pytest.mark.parametrize("name", ["thread_id", "checkpoint_id"])
+def test_an_id_that_no_database_holds_is_refused(name: str, value: Any, reason: str) -> None:
+    with pytest.raises(BadInput, match=f"`{name}` {reason}"):
+        checked_id(name, value)
+
+
+@given(TEXT, TEXT, TEXT, TEXT)
+def test_two_places_never_share_a_line(thread: str, namespace: str, other: str, another: str) -> None:
+    same = (thread, namespace) == (other, another)
+
+    assert (line_of(thread, namespace) == line_of(other, another)) == same
+
+
+def test_a_version_is_part_of_a_values_key_with_its_type() -> None:
+    keys = {value_key("a", version) for version in (1, 2, "1", 1.0)} | {value_key("b", 1)}
+
+    assert len(keys) == 5

@@ -1,0 +1,251 @@
+"""The table of runs: what was accepted is there, newest first, and truthful about its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from threading import Barrier
+
+import pytest
+from pydantic import JsonValue
+from sqlalchemy import event, select
+
+from guardgraph.state import BadInput, Gap, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, Usage
+from guardgraph.storage import RunRow, RunStore
+from guardgraph.storage.sql.engine import engine_of, reading
+from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.run_tables import runs
+
+NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+TASK = Task(goal="compare", inputs={"n": [1, 2.5, None]}, categories=frozenset({"safety"}), stakes="high")
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[RunStore]:
+    engine = engine_of(database_url)
+    yield RunStore(engine)
+    engine.dispose()
+
+
+def create(store: RunStore, run_id: str, *, thread_id: str = "t", now: datetime = NOON) -> None:
+    store.create(run_id, thread_id, "vendors", {"workers": 3}, TASK, None, now)
+
+
+def test_an_accepted_run_is_there_before_it_begins(store: RunStore) -> None:
+    store.create("r", "t", "vendors", {"workers": 3, "names": ("a", "b")}, TASK, "checkpoint-1", NOON)
+
+    row = store.get("r")
+
+    assert row is not None
+    assert row == RunRow(
+        run_id="r",
+        thread_id="t",
+        graph="vendors",
+        arguments={"workers": 3, "names": ["a", "b"]},
+        task=TASK,
+        attempt=0,
+        status=None,
+        outcome=None,
+        created=NOON,
+        started=None,
+        ended=None,
+        base_checkpoint="checkpoint-1",
+        version=row.version,
+    )
+    assert row.created.tzinfo is UTC
+    assert row.version
+
+
+def test_a_finished_run_gives_back_its_outcome(store: RunStore) -> None:
+    outcome = Outcome(
+        status="degraded",
+        value={"report": ["x", 1]},
+        gaps=(Gap(subtask="s1", agent="researcher", reason="timed out"),),
+        usage=Usage(input_tokens=3, usd=Decimal("0.0000123"), calls=1),
+    )
+    create(store, "r")
+
+    assert store.begin_attempt("r", NOON) == 1
+    store.finish("r", outcome, LATER)
+
+    row = store.get("r")
+    assert row is not None
+    assert (row.status, row.outcome) == ("degraded", outcome)
+    assert (row.started, row.ended) == (NOON, LATER)
+
+
+def test_a_run_that_works_again_does_not_look_finished(store: RunStore) -> None:
+    create(store, "r")
+    store.begin_attempt("r", NOON)
+    store.finish("r", Outcome(status="escalated"), NOON)
+
+    assert store.begin_attempt("r", LATER) == 2
+
+    row = store.get("r")
+    assert row is not None
+    assert (row.status, row.outcome, row.started, row.ended) == (None, None, LATER, None)
+
+
+def test_the_newest_run_of_a_thread_is_the_last_that_was_created_whatever_the_clock_says(store: RunStore) -> None:
+    for run_id, now in (("z", LATER), ("a", NOON), ("m", NOON)):
+        create(store, run_id, now=now)
+        store.finish(run_id, Outcome(status="completed"), now)
+    create(store, "other", thread_id="t2", now=LATER)
+
+    latest = store.latest("t")
+
+    assert latest is not None
+    assert latest.run_id == "m"
+    assert [row.run_id for row in store.list(9)] == ["other", "m", "a", "z"]
+    assert store.latest("unknown") is None
+    assert store.get("unknown") is None
+
+
+def test_a_second_run_of_a_thread_is_refused_until_the_first_has_ended(store: RunStore) -> None:
+    create(store, "a")
+    with pytest.raises(RunUnfinished, match=r"thread 't' has a run that has not ended \('a'\)"):
+        create(store, "b")
+    create(store, "c", thread_id="other")
+    store.finish("a", Outcome(status="cancelled"), NOON)
+    create(store, "b")
+
+    assert [row.run_id for row in store.list(9)] == ["b", "c", "a"]
+
+
+def test_of_many_runs_that_are_accepted_at_once_on_a_thread_one_is(store: RunStore) -> None:
+    migrate(store.engine)
+    all_at_once = Barrier(6)
+
+    def accept(number: int) -> bool:
+        all_at_once.wait(60)
+        try:
+            create(store, str(number))
+        except RunUnfinished:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(accept, range(6))) == 1
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_run_that_another_process_accepts_between_two_statements_is_noticed(postgres_url: str, moment: int) -> None:
+    mine, other = RunStore(engine_of(postgres_url)), RunStore(engine_of(postgres_url))
+    migrate(mine.engine)
+    statements: list[str] = []
+
+    def accepts(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "guardgraph_run" in statement:
+            statements.append(statement)
+            if len(statements) == moment:
+                create(other, "other")
+
+    event.listen(mine.engine, "before_cursor_execute", accepts)
+    try:
+        with pytest.raises(RunUnfinished, match=r"thread 't' has a run that has not ended \('other'\)"):
+            create(mine, "mine")
+        assert [row.run_id for row in other.list(9)] == ["other"]
+    finally:
+        mine.engine.dispose()
+        other.engine.dispose()
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0, []), (2, ["r3", "r2"]), (9, ["r3", "r2", "r1", "r0"])])
+def test_runs_are_listed_newest_first(store: RunStore, limit: int, expected: list[str]) -> None:
+    for number in range(4):
+        create(store, f"r{number}", thread_id=f"t{number}")
+
+    assert [row.run_id for row in store.list(limit)] == expected
+
+
+def test_runs_are_listed_by_how_they_ended(store: RunStore) -> None:
+    ends: tuple[OutcomeStatus, ...] = ("failed", "completed", "failed")
+    for number, status in enumerate(ends):
+        create(store, f"r{number}")
+        store.finish(f"r{number}", Outcome(status=status), NOON)
+    create(store, "works")
+
+    assert [row.run_id for row in store.list(9, "failed")] == ["r2", "r0"]
+    assert [row.run_id for row in store.list(1, status="failed")] == ["r2"]
+
+
+def test_json_of_models_and_users_comes_back_as_it_was(store: RunStore) -> None:
+    odd: dict[str, JsonValue] = {
+        "half": "\ud800",
+        "nul": "\0",
+        "none": math.nan,
+        "endless": -math.inf,
+        "big": 10**40,
+        "ä": "\N{SNOWMAN}",
+    }
+    store.create("r", "t", "vendors", odd, Task(goal="\0 ä", inputs=odd), None, NOON)
+    store.finish("r", Outcome(status="completed", value=odd), NOON)
+
+    row = store.get("r")
+
+    assert row is not None
+    assert row.outcome is not None
+    assert row.task.goal == "\0 ä"
+    assert repr(row.arguments) == repr(row.task.inputs) == repr(row.outcome.value) == repr(odd)
+
+
+def test_times_of_other_zones_are_kept_as_utc(store: RunStore) -> None:
+    create(store, "r", now=NOON.astimezone(timezone(timedelta(hours=5))))
+
+    row = store.get("r")
+
+    assert row is not None
+    assert row.created == NOON
+    assert row.created.utcoffset() == timedelta(0)
+
+
+def test_a_run_id_is_used_once(store: RunStore) -> None:
+    create(store, "r")
+
+    with pytest.raises(BadInput, match="there is a run 'r' already"):
+        create(store, "r", thread_id="t2")
+
+    assert [row.thread_id for row in store.list(9)] == ["t"]
+
+
+def test_runs_that_are_accepted_at_once_have_numbers_of_their_own(store: RunStore) -> None:
+    migrate(store.engine)
+    all_at_once = Barrier(6)
+
+    def accept(thread: int) -> None:
+        all_at_once.wait(60)
+        for number in range(10):
+            create(store, f"{thread}-{number}", thread_id=str(thread))
+            store.finish(f"{thread}-{number}", Outcome(status="completed"), NOON)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(accept, range(6)))
+
+    with reading(store.engine) as connection:
+        numbers = connection.execute(select(runs.c.number)).scalars().all()
+    assert sorted(numbers) == list(range(1, 61))
+    assert [row and row.run_id for row in map(store.latest, map(str, range(6)))] == [f"{n}-9" for n in range(6)]
+
+
+def test_a_run_that_was_never_created_cannot_begin_or_end(store: RunStore) -> None:
+    with pytest.raises(BadInput, match="there is no run 'r'; create it first"):
+        store.begin_attempt("r", NOON)
+    with pytest.raises(BadInput, match="there is no run 'r'; create it first"):
+        store.finish("r", Outcome(status="failed"), NOON)
+
+
+def test_what_cannot_be_stored_is_refused_before_the_database_is_asked(store: RunStore) -> None:
+    with pytest.raises(Unserializable, match="cannot store the arguments of the graph as JSON"):
+        store.create("r", "t", "vendors", {"build": print}, TASK, None, NOON)
+    with pytest.raises(BadInput, match="`thread_id` has 256 characters"):
+        create(store, "r", thread_id="x" * 256)
+    with pytest.raises(BadInput, match="must be an aware datetime"):
+        create(store, "r", now=NOON.replace(tzinfo=None))
+    with pytest.raises(BadInput, match="`limit` must not be negative, got -1"):
+        store.list(-1)
+
+    assert store.list(9) == []
