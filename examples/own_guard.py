@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Escalate, OnTrip, Retry, View, guard
+from guardgraph.guards import Escalate, GuardContext, OnTrip, Retry, guard
 from guardgraph.state import Gate, Plan, Reply, Request, Subtask, Verdict
 
 
 @guard(at="handoff", on_trip=Retry(1))
-def names_a_price(view: View) -> str | None:
+def names_a_price(view: GuardContext) -> str | None:
     """Refuse an answer without a price; the text goes back to the worker."""
     return None if "USD" in str(view.subject.value) else "name the price in USD"
 
@@ -27,7 +27,7 @@ class Sure:
     on_trip: OnTrip = field(default_factory=Escalate)
     gates = frozenset[Gate]({"handoff"})
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip below the limit; a result that says nothing of its confidence passes."""
         sure = view.subject.confidence
         trips = sure is not None and sure < self.least

@@ -9,7 +9,7 @@ from typing import Any
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, pipeline
-from guardgraph.guards import Depth, Retry, Schema, View, guard
+from guardgraph.guards import Depth, GuardContext, Retry, Schema, guard
 from guardgraph.state import Request
 
 
@@ -31,7 +31,7 @@ def write(request: Request) -> str:
 
 
 @guard(at="exit", on_trip=Retry(1))
-def names_the_currency(view: View) -> str | None:
+def names_the_currency(view: GuardContext) -> str | None:
     """Refuse a draft without a currency; the text goes back to the last stage."""
     return None if "USD" in str(view.subject.value) else "name the currency"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Budget, Convergence, Deadline, Depth, Retry, View, guard
+from guardgraph.guards import Budget, Convergence, Deadline, Depth, GuardContext, Retry, guard
 from guardgraph.state import Plan, Request, Subtask
 
 PRICES = {"Northwind": "2.00 USD", "Contoso": "2.40 USD, less than ACME"}
@@ -37,7 +37,7 @@ def write(request: Request) -> str:
 
 
 @guard(at="handoff", on_trip=Retry(1))
-def names_no_rival(view: View) -> str | None:
+def names_no_rival(view: GuardContext) -> str | None:
     """Refuse what names a rival; the reason goes back to the worker."""
     return "names a rival: leave ACME out" if "ACME" in str(view.subject.value) else None
 

@@ -13,28 +13,28 @@ from langchain_core.runnables import RunnableConfig
 
 from guardgraph.agents.agent import Agent, input_keys
 from guardgraph.agents.prompt import render
-from guardgraph.agents.results import Invalid
+from guardgraph.agents.results import InvalidAnswer
 from guardgraph.agents.text import last_text
-from guardgraph.state import Outcome, Piece, Request, Task
+from guardgraph.state import ContextItem, Outcome, Request, Task
 
-__all__ = ("Body", "body_of", "model_body")
+__all__ = ("AgentAdapter", "adapt", "model_body")
 
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class AgentAdapter:
     """An agent's work, sync and async; one of both may be missing."""
 
     call: _Call | None
     acall: _ACall | None
 
 
-def body_of(agent: Agent, *, evidence: bool) -> Body:
+def adapt(agent: Agent, *, evidence: bool) -> AgentAdapter:
     """Return how to call `agent`; with `evidence` a model agent answers its value with quotes."""
     if agent.kind == "model":
-        return Body(*model_body(agent, evidence=evidence))
+        return AgentAdapter(*model_body(agent, evidence=evidence))
     if agent.kind == "function":
         return _function(agent.run)
     ask, tell = _translation(agent)
@@ -46,7 +46,7 @@ def body_of(agent: Agent, *, evidence: bool) -> Body:
     async def acall(request: Request, config: RunnableConfig) -> Any:
         return tell(await run.ainvoke(ask(request), config))
 
-    return Body(call, acall)
+    return AgentAdapter(call, acall)
 
 
 def model_body(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
@@ -56,13 +56,13 @@ def model_body(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
     return calls_of(agent, evidence=evidence)
 
 
-def _function(run: Callable[..., Any]) -> Body:
+def _function(run: Callable[..., Any]) -> AgentAdapter:
     if _is_async(run):
 
         async def acall(request: Request, config: RunnableConfig) -> Any:
             return await run(request)
 
-        return Body(None, acall)
+        return AgentAdapter(None, acall)
 
     def call(request: Request, config: RunnableConfig) -> Any:
         value = run(request)
@@ -71,7 +71,7 @@ def _function(run: Callable[..., Any]) -> Body:
             raise TypeError("the function returned a coroutine: declare it with `async def`, so that it is awaited")
         return value
 
-    return Body(call, None)
+    return AgentAdapter(call, None)
 
 
 def _is_async(run: Any) -> bool:
@@ -84,10 +84,10 @@ def _is_async(run: Any) -> bool:
 def _translation(agent: Agent) -> tuple[Callable[[Request], Any], Callable[[Any], Any]]:
     """Return what goes into a graph or Runnable, and what is taken from its output."""
     if agent.kind == "team":
-        return _ask_team if "task" in input_keys(agent.run) else _ask_messages, agent.tell or _tell_team
+        return _ask_team if "task" in input_keys(agent.run) else _ask_messages, agent.from_output or _tell_team
     if agent.kind == "messages":
-        return _ask_messages, agent.tell or _tell_messages
-    return agent.ask or _as_it_is, agent.tell or _as_it_is
+        return _ask_messages, agent.from_output or _tell_messages
+    return agent.to_input or _as_it_is, agent.from_output or _as_it_is
 
 
 def _as_it_is(value: Any) -> Any:
@@ -109,17 +109,23 @@ def _ask_team(request: Request) -> dict[str, Any]:
     return {"task": task, "background": [piece for piece in context if piece.kind != "worker"]}
 
 
-def _refusal(request: Request) -> list[Piece]:
+def _refusal(request: Request) -> list[ContextItem]:
     """Return why the attempt before was refused, as context of a team."""
     if request.feedback is None:
         return []
-    return [Piece(kind="background", title="why the attempt before was refused", value=request.feedback, sender="gate")]
+    return [
+        ContextItem(
+            kind="background", title="why the attempt before was refused", value=request.feedback, sender="gate"
+        )
+    ]
 
 
 def _tell_team(output: dict[str, Any]) -> Outcome:
     outcome: Any = output.get("outcome")
     if outcome is None:
-        raise Invalid("the team ended before its `guard_exit`: a node leads nowhere, or to one that does not exist")
+        raise InvalidAnswer(
+            "the team ended before its `guard_exit`: a node leads nowhere, or to one that does not exist"
+        )
     return outcome if isinstance(outcome, Outcome) else Outcome.model_validate(outcome)
 
 

@@ -72,15 +72,15 @@ class Agent:
     """How often it may try before it counts as failed."""
     fallback: Agent | None = None
     """Who tries when it has failed."""
-    expects: Amount | int | None = None
+    expected_cost: Amount | int | None = None
     """What one attempt is expected to cost (an int means tokens); learned from earlier attempts where not given."""
     max_tokens: int | None = None
     """The most that one model call may write."""
-    share: float | None = None
+    budget_share: float | None = None
     """At most this part (0 to 1) of what its team still has may go into one attempt."""
-    ask: Callable[[Request], Any] | None = None
+    to_input: Callable[[Request], Any] | None = None
     """Makes the input of a foreign graph."""
-    tell: Callable[[Any], Any] | None = None
+    from_output: Callable[[Any], Any] | None = None
     """Takes the value (or a `Reply`) from the output of a foreign graph."""
 
     def __post_init__(self) -> None:
@@ -99,22 +99,22 @@ class Agent:
             return "model"
         graph = _bare(self.run)
         if isinstance(graph, CompiledStateGraph):
-            if self.ask is None and _tells_outcome(graph):
+            if self.to_input is None and _tells_outcome(graph):
                 return "team"
-            return "messages" if "messages" in graph.channels and self.ask is None else "graph"
+            return "messages" if "messages" in graph.channels and self.to_input is None else "graph"
         return "runnable" if isinstance(self.run, Runnable) else "function"
 
     @property
-    def expected(self) -> Amount | None:
+    def expected_amount(self) -> Amount | None:
         """What one attempt is declared to cost."""
-        if isinstance(self.expects, int):
-            return Amount(tokens=self.expects)
-        return self.expects
+        if isinstance(self.expected_cost, int):
+            return Amount(tokens=self.expected_cost)
+        return self.expected_cost
 
     @property
-    def line(self) -> tuple[Agent, ...]:
+    def fallback_chain(self) -> tuple[Agent, ...]:
         """The agent, its fallback, the fallback of that, and so on."""
-        return (self, *(self.fallback.line if self.fallback else ()))
+        return (self, *(self.fallback.fallback_chain if self.fallback else ()))
 
 
 def _tells_outcome(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
@@ -163,7 +163,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"
     if agent.tools and agent.model is None:
         yield "`tools` go with `model`; a function brings its own"
-    if agent.kind == "graph" and (agent.ask is None or agent.tell is None):
+    if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
         yield "this graph has no `messages` channel: say with `ask=` and `tell=` what goes in and what comes out"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
@@ -192,9 +192,9 @@ def _bad_limits(agent: Agent) -> Iterable[str]:
         yield f"`attempts` must be at least 1, got {agent.attempts!r}"
     if agent.timeout is not None and not 0 < agent.timeout <= TIMEOUT_MAX:
         yield f"`timeout` must be more than 0 seconds and finite, got {agent.timeout!r}"
-    if isinstance(agent.expects, int) and agent.expects < 0:
-        yield f"`expects` must not be negative, got {agent.expects!r}"
+    if isinstance(agent.expected_cost, int) and agent.expected_cost < 0:
+        yield f"`expects` must not be negative, got {agent.expected_cost!r}"
     if agent.max_tokens is not None and agent.max_tokens < 1:
         yield f"`max_tokens` must be at least 1, got {agent.max_tokens!r}"
-    if agent.share is not None and not 0 < agent.share <= 1:
-        yield f"`share` must be above 0 and at most 1, got {agent.share!r}"
+    if agent.budget_share is not None and not 0 < agent.budget_share <= 1:
+        yield f"`share` must be above 0 and at most 1, got {agent.budget_share!r}"

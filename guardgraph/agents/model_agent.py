@@ -20,12 +20,12 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.prompt import render
-from guardgraph.agents.results import Invalid
+from guardgraph.agents.results import InvalidAnswer
 from guardgraph.agents.text import last_text
 from guardgraph.models.identity import origin_of
-from guardgraph.models.resolve import model_of
-from guardgraph.runtime.budget.callback_handler import Booking
-from guardgraph.runtime.execution_context import here_of
+from guardgraph.models.resolve import resolve_model
+from guardgraph.runtime.budget.callback_handler import CallReservation
+from guardgraph.runtime.execution_context import execution_context
 from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text
 
 __all__ = ("calls_of",)
@@ -36,7 +36,7 @@ _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
     """Return how to ask the agent's model, sync and async; `model_body` says more."""
-    model = model_of(agent.model)  # type: ignore[arg-type] - the kind of the agent says that it has one
+    model = resolve_model(agent.model)  # type: ignore[arg-type] - the kind of the agent says that it has one
     schema = _schema(agent, evidence=evidence)
     return _with_tools(agent, model, schema) if agent.tools else _alone(agent, model, schema)
 
@@ -133,10 +133,10 @@ class _Till:
         self._offered = count_tokens_approximately([], tools=[convert_to_openai_tool(tool) for tool in offered])
         self._setting = _bound_name(type(model).__name__)
 
-    def book(self, messages: Sequence[Any], config: RunnableConfig | None) -> Booking:
+    def book(self, messages: Sequence[Any], config: RunnableConfig | None) -> CallReservation:
         """Book one call that reads `messages`, and what is offered with them."""
         counted = count_tokens_approximately(list(messages)) + self._offered
-        return Booking(here_of(config), counted, self._wanted, self._facts)
+        return CallReservation(execution_context(config), counted, self._wanted, self._facts)
 
     def setting(self, bound: int | None) -> dict[str, int]:
         """Return the argument that bounds what the model may write."""
@@ -161,7 +161,7 @@ def _reading() -> Generator[None]:
     try:
         yield
     except (OutputParserException, ValidationError) as error:
-        raise Invalid(f"the model's answer cannot be read: {error_text(error, named=False)}") from error
+        raise InvalidAnswer(f"the model's answer cannot be read: {error_text(error, named=False)}") from error
 
 
 def _read(said: Any, schema: type[BaseModel] | None) -> Any:

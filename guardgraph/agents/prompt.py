@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from guardgraph.state import Piece, Request
+from guardgraph.state import ContextItem, Request
 
 __all__ = ("render",)
 
@@ -37,7 +37,7 @@ def render(request: Request) -> str:
     return "\n\n".join(parts)
 
 
-def _facts(piece: Piece) -> dict[str, Any]:
+def _facts(piece: ContextItem) -> dict[str, Any]:
     facts: dict[str, Any] = {"about": piece.title, "from": piece.sender, "value": piece.value}
     if piece.evidence:
         facts["evidence"] = [evidence.model_dump() for evidence in piece.evidence]

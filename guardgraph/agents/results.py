@@ -14,9 +14,9 @@ from guardgraph.state import (
     ErrorKind,
     Gap,
     Outcome,
-    Refusal,
     Reply,
     Request,
+    ReservationDenied,
     Result,
     ResultStatus,
     Usage,
@@ -24,7 +24,7 @@ from guardgraph.state import (
     to_json,
 )
 
-__all__ = ("Invalid", "answered", "failed", "gap_of", "handed_over", "result_id")
+__all__ = ("InvalidAnswer", "failed_result", "gap_of", "result_id", "result_of_answer", "result_of_handoff")
 
 _NOTHING = "it returned None: did you forget `return`? `Reply(value=None)` says that there is nothing to tell"
 _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
@@ -36,7 +36,7 @@ _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
 """The status of what went wrong, and the guard that stopped it; a timeout of its own is no guard."""
 
 
-class Invalid(ValueError):
+class InvalidAnswer(ValueError):
     """What an agent answered cannot be read as what it declares."""
 
 
@@ -46,24 +46,26 @@ def result_id(agent: str, request: Request, execution: str = "") -> str:
     return f"{agent}/{subject}#{request.attempt}" + (f".{execution}" if execution else "")
 
 
-def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: Refusal | None) -> Result:
+def result_of_answer(
+    agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: ReservationDenied | None
+) -> Result:
     """Return the result of an attempt that has answered `raw`; after a stop it is only partial.
 
     A bare `None` is no answer, unless the declared `output` takes it. A `Command` is a wish to hand over.
     """
     if isinstance(raw, Command):
-        return handed_over(agent, request, raw, usage=usage)
+        return result_of_handoff(agent, request, raw, usage=usage)
     if isinstance(raw, Outcome):
         return _of_team(agent, request, raw, usage)
     reply = raw if isinstance(raw, Reply) else Reply(value=raw)
     error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
     try:
         if raw is None and agent.output is None:
-            raise Invalid(_NOTHING)
+            raise InvalidAnswer(_NOTHING)
         value = _fitting(agent.output, reply.value)
     except Exception as unfit:  # a validator of the user's may raise anything
         why = _NOTHING if raw is None else _short(unfit)
-        return failed(agent, request, error or AgentError(kind="invalid", message=why), usage=usage)
+        return failed_result(agent, request, error or AgentError(kind="invalid", message=why), usage=usage)
     return _result(agent, request, usage).model_copy(
         update={
             "status": "ok" if stopped is None else "partial",
@@ -78,20 +80,20 @@ def answered(agent: Agent, request: Request, raw: object, *, usage: Usage, stopp
     )
 
 
-def failed(agent: Agent, request: Request, error: AgentError, *, usage: Usage) -> Result:
+def failed_result(agent: Agent, request: Request, error: AgentError, *, usage: Usage) -> Result:
     """Return the result of an attempt that gave no answer."""
     status, by = _ENDS.get(error.kind, ("failed", None))
     return _result(agent, request, usage).model_copy(update={"status": status, "error": error, "stopped_by": by})
 
 
-def handed_over(agent: Agent, request: Request, command: Command[Any], *, usage: Usage) -> Result:
+def result_of_handoff(agent: Agent, request: Request, command: Command[Any], *, usage: Usage) -> Result:
     """Return the result of an attempt that wants others to go on: its gate decides, it is no answer."""
     goto: Any = command.goto
     ways = goto if isinstance(goto, list | tuple) else [goto] if goto else []
     names = tuple(str(getattr(way, "node", way)) for way in ways)
     told = " and ".join(map(repr, names)) or "nobody"
     why = f"it wants to hand over to {told}; here nobody takes over: answer, or say what is missing"
-    found = failed(agent, request, AgentError(kind="handoff", message=why), usage=usage)
+    found = failed_result(agent, request, AgentError(kind="handoff", message=why), usage=usage)
     return found.model_copy(update={"handoff": names})
 
 
@@ -117,7 +119,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     try:
         value = _fitting(agent.output, value) if has_value else value
     except Exception as unfit:
-        found = failed(agent, request, AgentError(kind="invalid", message=_short(unfit)), usage=usage)
+        found = failed_result(agent, request, AgentError(kind="invalid", message=_short(unfit)), usage=usage)
         return found.model_copy(update={"gaps": gaps, "stopped_by": outcome.stopped_by})
     if not is_whole:
         why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from guardgraph.agents.results import Invalid
+from guardgraph.agents.results import InvalidAnswer
 
 __all__ = ("last_text",)
 
@@ -17,7 +17,9 @@ def last_text(messages: Sequence[Any]) -> str:
     last = messages[-1]
     if isinstance(last, AIMessage) and last.invalid_tool_calls and not last.text:
         broken = last.invalid_tool_calls[0]
-        raise Invalid(f"the model's tool call cannot be read: {broken.get('name')}({str(broken.get('args'))[:200]})")
+        raise InvalidAnswer(
+            f"the model's tool call cannot be read: {broken.get('name')}({str(broken.get('args'))[:200]})"
+        )
     if not last.text.strip():
-        raise Invalid("the model has answered without a word")
+        raise InvalidAnswer("the model has answered without a word")
     return last.text

@@ -35,4 +35,4 @@ def cancel_command(thread: str, *, reason: str, db: str | None, as_json: bool) -
     with Runner(url, graphs=graphs) as runner:
         run = runner.cancel(thread, reason=reason)
     tell(run, db=db, as_json=as_json)
-    return ExitCode.WRITTEN
+    return ExitCode.OK

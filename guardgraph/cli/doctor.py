@@ -15,7 +15,7 @@ from guardgraph.cli.exit_code import ExitCode
 from guardgraph.cli.options import database, json_option, url_of
 from guardgraph.cli.output import write_json
 from guardgraph.state import GuardgraphError
-from guardgraph.storage.sql.engine import engine_of, writing
+from guardgraph.storage.sql.engine import engine_of, write_transaction
 from guardgraph.storage.sql.migrate import migrate
 
 __all__ = ("doctor_command",)
@@ -61,7 +61,7 @@ def doctor_command(*, db: str | None, as_json: bool) -> int:
     else:
         for name, value in _lines(found):
             click.echo(f"{name:<24} {value}")
-    return ExitCode.WRITTEN if found["ok"] else ExitCode.BAD_INPUT
+    return ExitCode.OK if found["ok"] else ExitCode.BAD_INPUT
 
 
 def _found(db: str | None) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _database(db: str | None) -> dict[str, Any]:
         shown = engine.url.render_as_string(hide_password=True)
         try:
             migrate(engine)
-            with writing(engine):
+            with write_transaction(engine):
                 pass
         except GuardgraphError as error:
             return {"url": shown, "error": str(error)}

@@ -89,7 +89,7 @@ def _run(
         click.echo(str(report))
         for one in worse:
             click.echo(f"worse: {one}")
-    return ExitCode.WORSE if worse or (before is None and not report.passed) else ExitCode.WRITTEN
+    return ExitCode.REGRESSION if worse or (before is None and not report.passed) else ExitCode.OK
 
 
 @eval_group.command(

@@ -40,7 +40,7 @@ _CALLERS = (
 class ExitCode(IntEnum):
     """The exit codes of the command."""
 
-    WRITTEN = 0
+    OK = 0
     """An answer was written; a degraded one says so."""
     ERROR = 1
     """Something failed that the caller could not know."""
@@ -50,7 +50,7 @@ class ExitCode(IntEnum):
     """A guard left no answer, or the run was cancelled before there was one."""
     WAITING = 4
     """The run waits for a human."""
-    WORSE = 5
+    REGRESSION = 5
     """An eval failed, or got worse."""
     INTERRUPTED = 130
     """Ctrl-C; the run can be resumed."""
@@ -67,6 +67,6 @@ def code_of_run(run: Run) -> ExitCode:
     if outcome is None:
         return ExitCode.WAITING if run.status == "waiting" else ExitCode.INTERRUPTED
     if outcome.value is not None or outcome.status == "completed":
-        return ExitCode.WRITTEN
+        return ExitCode.OK
     stopped = outcome.status in ("cancelled", "escalated", "refused") or outcome.stopped_by is not None
     return ExitCode.NO_VALUE if stopped or any(gap.guard for gap in outcome.gaps) else ExitCode.ERROR

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from guardgraph.cli.run_monitor import Board, Standing, line_of
-from guardgraph.state import Balance, Event
+from guardgraph.cli.run_monitor import RunMonitor, RunProgress, line_of
+from guardgraph.state import Balance, RunEvent
 
 __all__ = ("budget_bar", "shown", "watching")
 
@@ -30,7 +30,7 @@ def watching(
     quiet: bool,
     console: Console | None = None,
     finished: int = 0,
-) -> Generator[Callable[[Event], None] | None]:
+) -> Generator[Callable[[RunEvent], None] | None]:
     """Give what is to be told every event; it is shown until the block ends.
 
     On a terminal it is a display that changes, below the alerts, trips and failures so far; elsewhere it is one line
@@ -40,10 +40,10 @@ def watching(
     if quiet:
         yield None
         return
-    board, screen = Board(books, finished), console or Console(stderr=True)
+    board, screen = RunMonitor(books, finished), console or Console(stderr=True)
     heads = iter([Text(f"thread {thread}", style="dim")])
 
-    def log(event: Event) -> None:
+    def log(event: RunEvent) -> None:
         board.tell(event)
         for head in heads:
             screen.print(head, soft_wrap=True)
@@ -59,7 +59,7 @@ def watching(
         yield log
 
 
-def shown(standing: Standing) -> Group:
+def shown(standing: RunProgress) -> Group:
     """Return the display: the agents at work, what was spent, and how much of the budget that is."""
     named = standing.at_work[:_AGENTS]
     table = Table.grid(padding=(0, 1), expand=True)
@@ -89,7 +89,7 @@ def budget_bar(spent: float) -> Text:
     return bar.append(f" {spent:.0%}")
 
 
-def _counted(standing: Standing) -> str:
+def _counted(standing: RunProgress) -> str:
     cap = standing.cap
     tokens = f"{standing.tokens:,}" + (f" of {cap.tokens:,}" if cap.tokens is not None else "")
     usd = "price unknown" if standing.usd is None else _dollars(standing.usd)
@@ -102,7 +102,7 @@ def _dollars(usd: Decimal) -> str:
     return f"${usd:.4f}" if usd % Decimal("0.01") else f"${usd:.2f}"
 
 
-def _style(event: Event) -> str:
+def _style(event: RunEvent) -> str:
     """Return how news is shown; nothing for what is none."""
     match event.kind, event.data:
         case "verdict", {"action": "trip"}:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from guardgraph.cli.options import database, json_option, seconds_of, thread_of, url_of, usd_of
-from guardgraph.cli.run_with_progress import drive
+from guardgraph.cli.run_with_progress import run_with_progress
 from guardgraph.research.documents import Skipped, plain_path
 from guardgraph.research.graph import OFFLINE, research
 from guardgraph.state import BadInput, printable
@@ -67,7 +67,7 @@ def research_command(
         "concurrency": concurrency,
     }
     name = thread_of(thread)
-    return drive(
+    return run_with_progress(
         lambda runner: runner.run("research", question, thread_id=name, arguments=arguments),
         name,
         url_of(db),

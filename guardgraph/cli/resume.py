@@ -11,7 +11,7 @@ import click
 
 from guardgraph.cli.graph_loader import builder_of
 from guardgraph.cli.options import database, json_option, seconds_of, url_of, usd_of
-from guardgraph.cli.run_with_progress import drive
+from guardgraph.cli.run_with_progress import run_with_progress
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
 from guardgraph.state import Allowance, BadInput
@@ -52,7 +52,7 @@ def resume_command(
     url = url_of(db)
     with Runner(url) as reader:
         run = reader.status(thread)
-    return drive(
+    return run_with_progress(
         lambda runner: runner.resume(thread, answers=given or None, add=add),
         thread,
         url,

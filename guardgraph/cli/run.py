@@ -10,7 +10,7 @@ import click
 
 from guardgraph.cli.graph_loader import builder_of, graph_at
 from guardgraph.cli.options import database, json_option, thread_of, url_of
-from guardgraph.cli.run_with_progress import drive
+from guardgraph.cli.run_with_progress import run_with_progress
 from guardgraph.runs.inputs import asked_task
 from guardgraph.state import BadInput
 
@@ -38,7 +38,7 @@ def run_command(graph: str, *, given: str, thread: str | None, out: Path | None,
     task, name = _task(given), thread_of(thread)
     graph_at(graph)  # so that a graph that is not there is told before anything is stored
     arguments: dict[str, Any] = {"folder": str(Path.cwd())}
-    return drive(
+    return run_with_progress(
         lambda runner: runner.run(graph, task, thread_id=name, arguments=arguments),
         name,
         url_of(db),

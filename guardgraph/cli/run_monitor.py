@@ -9,14 +9,14 @@ from threading import Lock
 from time import monotonic
 from typing import Any, NamedTuple
 
-from guardgraph.state import Allowance, Amount, Balance, Event
+from guardgraph.state import Allowance, Amount, Balance, RunEvent
 
-__all__ = ("Board", "Standing", "line_of")
+__all__ = ("RunMonitor", "RunProgress", "line_of")
 
 _NOTHING = Balance("", Allowance(), Amount(), Amount())
 
 
-class Standing(NamedTuple):
+class RunProgress(NamedTuple):
     """How a run stands at one moment."""
 
     at_work: tuple[tuple[str, str, float], ...]
@@ -33,7 +33,7 @@ class Standing(NamedTuple):
 
 
 @dataclass(slots=True)
-class Board:
+class RunMonitor:
     """Follows a run by its events; safe to use from many threads.
 
     `books` returns the balances down to an account, as a ledger does; the first is that of the whole run, with what
@@ -49,7 +49,7 @@ class Board:
     _balance: Balance = _NOTHING
     _lock: Lock = field(default_factory=Lock)
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: RunEvent) -> None:
         """Take one event into account."""
         with self._lock:
             match event.kind:
@@ -62,17 +62,17 @@ class Board:
                     pass
             self._balance = next(iter(self.books(event.run_id)), self._balance)
 
-    def standing(self) -> Standing:
+    def standing(self) -> RunProgress:
         """Return how the run stands now."""
         now = monotonic()
         with self._lock:
             at_work = tuple((agent, goal, now - since) for agent, goal, since in self._at_work.values())
             spent, cap = self._balance.spent, self._balance.cap
             part = _part(self._balance)
-            return Standing(at_work, self.finished, spent.tokens, spent.usd, cap, part, now - self.began)
+            return RunProgress(at_work, self.finished, spent.tokens, spent.usd, cap, part, now - self.began)
 
 
-def line_of(event: Event, seconds: float) -> str | None:
+def line_of(event: RunEvent, seconds: float) -> str | None:
     """Return an event as one line for a log, or `None` for one that says too little."""
     data = event.data
     who = "/".join(event.path[1:]) or "team"
@@ -95,7 +95,7 @@ def line_of(event: Event, seconds: float) -> str | None:
     return f"[{seconds:6.1f} s] {said}"
 
 
-def _key(event: Event) -> tuple[str, ...]:
+def _key(event: RunEvent) -> tuple[str, ...]:
     return (*event.path, str(event.data.get("goal", "")), str(event.data.get("attempt", "")))
 
 

@@ -29,13 +29,13 @@ from guardgraph.runs.runner import Runner
 from guardgraph.state import printable
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 
-__all__ = ("drive", "resume_line", "tell")
+__all__ = ("resume_line", "run_with_progress", "tell")
 
 _PATIENCE = 1.0
 """Seconds in which agents are expected to end once they are cancelled."""
 
 
-def drive(
+def run_with_progress(
     work: Callable[[Runner], Run],
     thread: str,
     url: str,
@@ -106,7 +106,7 @@ def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool
         return
 
     def drain(_number: int, _frame: FrameType | None) -> None:
-        if not runner.stop():
+        if not runner.drain():
             raise KeyboardInterrupt  # no agent has begun
         signal.signal(signal.SIGINT, end)
         screen.print("stopping when the agents at work are done; Ctrl-C again stops at once", soft_wrap=True)
@@ -127,7 +127,7 @@ def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool
 def _leave(runner: Runner) -> None:
     """Cancel the agents at work, so that their books are closed and what has just ended is stored."""
     until = time.monotonic() + _PATIENCE
-    while runner.stop(at_once=True) and time.monotonic() < until:
+    while runner.drain(at_once=True) and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.1)  # the last writes are under way
 

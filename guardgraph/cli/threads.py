@@ -12,7 +12,7 @@ from rich.text import Text
 from guardgraph.cli.options import database, json_option, url_of
 from guardgraph.cli.output import write_json
 from guardgraph.cli.run_with_progress import tell
-from guardgraph.runs.run import Listed, RunStatus
+from guardgraph.runs.run import RunStatus, RunSummary
 from guardgraph.runs.runner import Runner
 from guardgraph.state import to_json
 from guardgraph.storage.sql.runs import RunRow
@@ -42,7 +42,7 @@ def threads_group() -> None:
 def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool) -> None:
     """List the latest runs, newest first."""
     with Runner(url_of(db)) as runner:
-        found = runner.threads(limit, status=status)
+        found = runner.list_runs(limit, status=status)
     if as_json:
         write_json([_facts(one) for one in found])
         return
@@ -93,7 +93,7 @@ def _written(checkpoint: dict[str, Any]) -> list[str]:
     return [name for name in checkpoint.get("channels") or () if not name.startswith(("__", "branch:"))]
 
 
-def _facts(found: Listed) -> dict[str, Any]:
+def _facts(found: RunSummary) -> dict[str, Any]:
     row, status = found
     return {**row._asdict(), "status": status, "task": to_json(row.task), "outcome": to_json(row.outcome)}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field, StringConstraints, model_validator
 
-from guardgraph.state import OutcomeStatus, Task, Word
+from guardgraph.state import FrozenModel, OutcomeStatus, Task
 
 __all__ = ("Case", "Name")
 
@@ -14,7 +14,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 """What names a suite, a case, a run or a metric: 1 to 200 characters, none of them a control character."""
 
 
-class Case(Word):
+class Case(FrozenModel):
     """One task for the graph, and what is expected of its outcome.
 
     `task` may be given as a `Task`, as its fields, or as its goal alone; the task is then named after the case.

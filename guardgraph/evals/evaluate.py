@@ -21,11 +21,11 @@ from guardgraph.evals.metrics.facts_found import FactsFound
 from guardgraph.evals.metrics.metric import Metric
 from guardgraph.evals.metrics.status_as_expected import StatusAsExpected
 from guardgraph.evals.report import Report
-from guardgraph.evals.results import Results, RunHead
-from guardgraph.evals.row import Row
+from guardgraph.evals.results import ResultStore, RunHead
+from guardgraph.evals.row import CaseResult
 from guardgraph.evals.scoring import scores_of
 from guardgraph.evals.suite import Suite
-from guardgraph.evals.target import Attempt, Target, aattempt, attempt, config_for, require_target
+from guardgraph.evals.target import CaseRun, Target, aattempt, attempt, config_for, require_target
 from guardgraph.state import BadInput, Unserializable, new_id
 
 __all__ = ("Progress", "aevaluate", "evaluate")
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 class Progress(NamedTuple):
     """One more case has finished, and is stored."""
 
-    row: Row
+    row: CaseResult
     done: int
     """Cases that have finished, those of an earlier start of the run included."""
     total: int
@@ -48,19 +48,19 @@ class _Run(NamedTuple):
     head: RunHead
     metrics: tuple[Metric, ...]
     cases: tuple[Case, ...]
-    rows: dict[str, Row]
-    results: Results | None
+    rows: dict[str, CaseResult]
+    results: ResultStore | None
     config: RunnableConfig | None
 
     @property
     def pending(self) -> list[Case]:
         return [case for case in self.cases if case.id not in self.rows]
 
-    def row_of(self, case: Case, made: Attempt) -> Row:
+    def row_of(self, case: Case, made: CaseRun) -> CaseResult:
         scores = scores_of(self.metrics, case, made.outcome, error=made.error)
-        return Row(case=case.id, outcome=made.outcome, error=made.error, scores=scores, seconds=made.seconds)
+        return CaseResult(case=case.id, outcome=made.outcome, error=made.error, scores=scores, seconds=made.seconds)
 
-    def keep(self, row: Row) -> Progress:
+    def keep(self, row: CaseResult) -> Progress:
         """Store a row; only then may anybody be told of it."""
         if self.results:
             try:
@@ -179,7 +179,7 @@ def _begun(
     )
     if store is None:
         return _Run(head, chosen, suite.cases, {}, None, config)
-    results = Results(store)
+    results = ResultStore(store)
     try:
         known = results.begin(head)
     except BaseException:
@@ -201,10 +201,10 @@ def _checked(metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
     return metrics
 
 
-def _rows_in_threads(run: _Run, graph: Target, concurrency: int) -> Generator[Row]:
+def _rows_in_threads(run: _Run, graph: Target, concurrency: int) -> Generator[CaseResult]:
     """Yield the rows of pending cases as they finish; daemon threads, so that a hung graph cannot hold the process."""
     waiting: SimpleQueue[Case | None] = SimpleQueue()
-    finished: SimpleQueue[Row | BaseException] = SimpleQueue()
+    finished: SimpleQueue[CaseResult | BaseException] = SimpleQueue()
     pending = run.pending
     stopped = False
 
@@ -231,11 +231,11 @@ def _rows_in_threads(run: _Run, graph: Target, concurrency: int) -> Generator[Ro
         stopped = True
 
 
-async def _rows_in_tasks(run: _Run, graph: Target, concurrency: int) -> AsyncGenerator[Row]:
+async def _rows_in_tasks(run: _Run, graph: Target, concurrency: int) -> AsyncGenerator[CaseResult]:
     """Yield the rows of pending cases as they finish; leaving early cancels the others."""
     places = asyncio.Semaphore(concurrency)
 
-    async def work(case: Case) -> Row:
+    async def work(case: Case) -> CaseResult:
         async with places:
             made = await aattempt(graph, case, config_for(case, run.head.run_name, run.config))
             return await asyncio.to_thread(run.row_of, case, made)

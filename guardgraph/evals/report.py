@@ -7,18 +7,18 @@ from typing import Any
 from pydantic import AwareDatetime
 
 from guardgraph.evals.case import Name
-from guardgraph.evals.row import Row
+from guardgraph.evals.row import CaseResult
 from guardgraph.evals.score import Score
 from guardgraph.evals.table import cells_in_columns, one_line
 from guardgraph.evals.wilson import Interval, wilson
-from guardgraph.state import BadInput, Usage, Word, to_json
+from guardgraph.state import BadInput, FrozenModel, Usage, to_json
 
-__all__ = ("Regression", "Report", "Tally")
+__all__ = ("MetricSummary", "Regression", "Report")
 
 _SHOWN = 20
 
 
-class Tally(Word):
+class MetricSummary(FrozenModel):
     """How many cases passed one metric."""
 
     metric: Name
@@ -39,7 +39,7 @@ class Tally(Word):
         return wilson(self.passed, self.total)
 
 
-class Regression(Word):
+class Regression(FrozenModel):
     """A score that passed in the baseline and does not pass now."""
 
     case: Name
@@ -56,7 +56,7 @@ class Regression(Word):
         return f"{self.case}: {self.metric} passed before, now {why}"
 
 
-class Report(Word):
+class Report(FrozenModel):
     """All that is known of one run of a suite; `print(report)` is a table."""
 
     run_name: Name
@@ -69,7 +69,7 @@ class Report(Word):
     """The names of the metrics, in the order of the table."""
     cases: tuple[Name, ...]
     """The ids of all cases of the suite, in its order."""
-    rows: tuple[Row, ...]
+    rows: tuple[CaseResult, ...]
     """The finished cases, in the order of the suite."""
     started_at: AwareDatetime
     """When the run was begun, in UTC."""
@@ -86,11 +86,11 @@ class Report(Word):
         return not self.missing and all(row.passed for row in self.rows)
 
     @property
-    def tallies(self) -> tuple[Tally, ...]:
+    def tallies(self) -> tuple[MetricSummary, ...]:
         """How many cases passed each metric."""
         scores = [score for row in self.rows for score in row.scores]
         by_metric = {name: [score.passed for score in scores if score.metric == name] for name in self.metrics}
-        return tuple(Tally(metric=name, passed=sum(one), total=len(one)) for name, one in by_metric.items())
+        return tuple(MetricSummary(metric=name, passed=sum(one), total=len(one)) for name, one in by_metric.items())
 
     @property
     def usage(self) -> Usage:
@@ -150,11 +150,11 @@ class Report(Word):
         return f"{usage.calls} model calls, {usage.tokens:,} tokens, {money}, {seconds:.1f} s of work"
 
 
-def _tally_cells(tally: Tally) -> tuple[str, str, str, str]:
+def _tally_cells(tally: MetricSummary) -> tuple[str, str, str, str]:
     rate = "-" if tally.rate is None else f"{tally.rate:.0%}"
     low, high = tally.interval
     return tally.metric, f"{tally.passed} of {tally.total}", rate, f"{low:.0%} to {high:.0%}"
 
 
-def _tally_json(tally: Tally) -> dict[str, Any]:
+def _tally_json(tally: MetricSummary) -> dict[str, Any]:
     return {**to_json(tally), "rate": tally.rate, "low": tally.interval.low, "high": tally.interval.high}

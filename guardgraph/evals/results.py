@@ -10,17 +10,17 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import Engine, Select, select
 
 from guardgraph.evals.report import Report
-from guardgraph.evals.row import Row
+from guardgraph.evals.row import CaseResult
 from guardgraph.evals.score import Score
 from guardgraph.state import BadInput, Outcome
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.engine import close_engine, engine_of, reading, writing
+from guardgraph.storage.sql.engine import close_engine, engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.errors import place_of
 from guardgraph.storage.sql.eval_tables import eval_rows, eval_runs, eval_scores
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.statements import insert_new
 
-__all__ = ("Results", "RunHead", "UnknownRun", "load_report", "run_names")
+__all__ = ("ResultStore", "RunHead", "UnknownRun", "load_report", "run_names")
 
 
 class UnknownRun(BadInput, LookupError):
@@ -43,7 +43,7 @@ class RunHead(NamedTuple):
     started_at: datetime
 
 
-class Results:
+class ResultStore:
     """The eval results in one database; the tables are made at the first use.
 
     An engine that is passed in stays open; one that was made from a URL is closed with this.
@@ -74,7 +74,7 @@ class Results:
             BadInput: a run of that name scored another suite, other cases, or by other metrics.
         """
         migrate(self._engine)
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(insert_new(connection.dialect, eval_runs), self._head_row(head))
         known = self.report(head.run_name)
         if known.suite != head.suite:
@@ -85,9 +85,9 @@ class Results:
             raise BadInput(_refused(head, f"used the metrics {', '.join(known.metrics)}"))
         return known
 
-    def add(self, run_name: str, row: Row) -> None:
+    def add(self, run_name: str, row: CaseResult) -> None:
         """Store a finished case with its scores, in one transaction; a row that is there already stays."""
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             facts = {"run_name": run_name, "case_id": row.case}
             body = self._codec.dumps({"outcome": row.outcome, "error": row.error}, where="row")
             stored = {"finished_at": _now(), "seconds": row.seconds, "body": body}
@@ -104,7 +104,7 @@ class Results:
             UnknownRun: there is none of that name.
         """
         migrate(self._engine)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             head = connection.execute(select(eval_runs).where(eval_runs.c.run_name == run_name)).mappings().first()
             rows = connection.execute(select(eval_rows).where(eval_rows.c.run_name == run_name)).mappings().all()
             scores = connection.execute(select(eval_scores).where(eval_scores.c.run_name == run_name)).mappings().all()
@@ -128,7 +128,7 @@ class Results:
     def run_names(self, suite: str | None = None) -> tuple[str, ...]:
         """Return the names of all runs, or of one suite's, newest first."""
         migrate(self._engine)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return tuple(str(name) for name in connection.scalars(_names(suite)))
 
     def _head_row(self, head: RunHead) -> dict[str, Any]:
@@ -149,11 +149,11 @@ class Results:
         reason = self._codec.loads(stored["reason"])
         return Score(metric=stored["metric"], value=stored["value"], passed=stored["passed"], reason=reason)
 
-    def _row_in(self, stored: Any, scores: Sequence[Score], metrics: Sequence[str]) -> Row:
+    def _row_in(self, stored: Any, scores: Sequence[Score], metrics: Sequence[str]) -> CaseResult:
         body: dict[str, Any] = self._codec.loads(stored["body"])
         outcome: Outcome | None = body["outcome"]
         ordered = tuple(sorted(scores, key=lambda score: metrics.index(score.metric)))
-        return Row(
+        return CaseResult(
             case=stored["case_id"], outcome=outcome, error=body["error"], scores=ordered, seconds=stored["seconds"]
         )
 
@@ -165,13 +165,13 @@ def load_report(store: str | Engine, run_name: str) -> Report:
         UnknownRun: there is none of that name.
         StorageError: or one of its subclasses, when the database cannot be opened or read.
     """
-    with Results(store) as results:
+    with ResultStore(store) as results:
         return results.report(run_name)
 
 
 def run_names(store: str | Engine, suite: str | None = None) -> tuple[str, ...]:
     """Return the names of all stored runs, or of one suite's, newest first."""
-    with Results(store) as results:
+    with ResultStore(store) as results:
         return results.run_names(suite)
 
 

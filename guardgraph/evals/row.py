@@ -6,12 +6,12 @@ from pydantic import Field
 
 from guardgraph.evals.case import Name
 from guardgraph.evals.score import Score
-from guardgraph.state import Outcome, Word
+from guardgraph.state import FrozenModel, Outcome
 
-__all__ = ("Row",)
+__all__ = ("CaseResult",)
 
 
-class Row(Word):
+class CaseResult(FrozenModel):
     """One finished case of a run, with its scores."""
 
     case: Name

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from guardgraph.evals.case import Name
-from guardgraph.state import Word
+from guardgraph.state import FrozenModel
 
 __all__ = ("Score",)
 
 
-class Score(Word):
+class Score(FrozenModel):
     """One metric's word on one outcome."""
 
     metric: Name

@@ -13,14 +13,14 @@ from pydantic import Field, ValidationError, field_validator
 
 from guardgraph.evals.case import Case, Name
 from guardgraph.evals.yaml_file import mapping_in
-from guardgraph.state import BadInput, Word
+from guardgraph.state import BadInput, FrozenModel
 
 __all__ = ("Suite", "load_suite")
 
 _FIELDS = frozenset({"name", "cases"})
 
 
-class Suite(Word):
+class Suite(FrozenModel):
     """Cases that are run and scored together."""
 
     name: Name

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from guardgraph.evals.case import Case
 from guardgraph.state import BadInput, Outcome, Task, error_text, new_id
 
-__all__ = ("AskedGraph", "Attempt", "Target", "aattempt", "attempt", "config_for", "require_target")
+__all__ = ("CaseRun", "InvocableGraph", "Target", "aattempt", "attempt", "config_for", "require_target")
 
 
 @runtime_checkable
-class AskedGraph(Protocol):
+class InvocableGraph(Protocol):
     """What is asked of a graph: the two ways to run it, as every compiled LangGraph graph has them."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None) -> Any:
@@ -30,11 +30,11 @@ class AskedGraph(Protocol):
         ...
 
 
-Target = AskedGraph | Callable[[Task], Any]
+Target = InvocableGraph | Callable[[Task], Any]
 """What is evaluated: a compiled graph that takes `task` and tells `outcome`, or such a function."""
 
 
-class Attempt(NamedTuple):
+class CaseRun(NamedTuple):
     """What came of asking."""
 
     outcome: Outcome | None
@@ -48,7 +48,7 @@ def require_target(target: object, *, running_loop: bool) -> None:
     Raises:
         BadInput: `target` is neither a compiled graph nor a function, or is a coroutine function without a loop.
     """
-    if isinstance(target, AskedGraph):
+    if isinstance(target, InvocableGraph):
         return
     if hasattr(target, "compile"):
         raise BadInput("the graph is not compiled; pass `graph.compile()`")
@@ -66,30 +66,32 @@ def config_for(case: Case, run_name: str, given: RunnableConfig | None) -> Runna
     return config
 
 
-def attempt(target: Target, case: Case, config: RunnableConfig) -> Attempt:
+def attempt(target: Target, case: Case, config: RunnableConfig) -> CaseRun:
     """Ask for the outcome of `case`, with LangSmith's tracing off; what is raised becomes the attempt's error."""
     began = time.perf_counter()
     try:
         with tracing_context(enabled=False):
-            told = target.invoke({"task": case.task}, config) if isinstance(target, AskedGraph) else target(case.task)
-        return Attempt(_outcome_in(told), None, time.perf_counter() - began)
+            told = (
+                target.invoke({"task": case.task}, config) if isinstance(target, InvocableGraph) else target(case.task)
+            )
+        return CaseRun(_outcome_in(told), None, time.perf_counter() - began)
     except Exception as error:
-        return Attempt(None, error_text(error), time.perf_counter() - began)
+        return CaseRun(None, error_text(error), time.perf_counter() - began)
 
 
-async def aattempt(target: Target, case: Case, config: RunnableConfig) -> Attempt:
+async def aattempt(target: Target, case: Case, config: RunnableConfig) -> CaseRun:
     """See `attempt`; a function may return an awaitable."""
     began = time.perf_counter()
     try:
         with tracing_context(enabled=False):
-            if isinstance(target, AskedGraph):
+            if isinstance(target, InvocableGraph):
                 told = await target.ainvoke({"task": case.task}, config)
             else:
                 told = target(case.task)
                 told = await told if inspect.isawaitable(told) else told
-        return Attempt(_outcome_in(told), None, time.perf_counter() - began)
+        return CaseRun(_outcome_in(told), None, time.perf_counter() - began)
     except Exception as error:
-        return Attempt(None, error_text(error), time.perf_counter() - began)
+        return CaseRun(None, error_text(error), time.perf_counter() - began)
 
 
 def _outcome_in(told: object) -> Outcome:

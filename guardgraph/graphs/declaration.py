@@ -11,7 +11,7 @@ from guardgraph.guards import Guard
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT
-from guardgraph.state import Piece
+from guardgraph.state import ContextItem
 
 __all__ = ("Declaration", "GateDeclaration", "Member", "OwnNode")
 
@@ -24,7 +24,7 @@ class Member:
     to: str
     """The name of the gate that reviews them."""
     channel: str
-    context: tuple[Piece, ...]
+    context: tuple[ContextItem, ...]
     drafts: bool
 
 
@@ -68,12 +68,12 @@ class Declaration:
     @property
     def writers(self) -> tuple[Agent, ...]:
         """The author and its fallbacks."""
-        return self.author.line if self.author else ()
+        return self.author.fallback_chain if self.author else ()
 
     @property
     def agents(self) -> list[Agent]:
         """All agents, fallbacks included."""
-        return [*(agent for member in self.members for agent in member.agent.line), *self.writers]
+        return [*(agent for member in self.members for agent in member.agent.fallback_chain), *self.writers]
 
     def node_of(self, name: str | Agent) -> str:
         """Return the node of a gate, of an agent, or of this name."""
@@ -88,7 +88,7 @@ class Declaration:
     def leads(self) -> dict[str, tuple[str, int]]:
         """Return the gate to which each node leads, and after how many supersteps."""
         leads = {f"guard_{name}": (f"guard_{name}", 0) for name in self.gates} | {EXIT: (EXIT, 0)}
-        leads |= {agent.name: (f"guard_{one.to}", 1) for one in self.members for agent in one.agent.line}
+        leads |= {agent.name: (f"guard_{one.to}", 1) for one in self.members for agent in one.agent.fallback_chain}
         leads |= {agent.name: (EXIT, 1) for agent in self.writers}
         for _ in self.own:  # each pass follows the nodes one step further
             for name, own in self.own.items():

@@ -13,7 +13,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Depth, Guard, Schema
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import BadGraph, Ending, Gap
+from guardgraph.state import BadGraph, EarlyStop, Gap
 from guardgraph.state.argument_checks import check_fields, must_be
 
 __all__ = ("Stage", "pipeline")
@@ -73,11 +73,11 @@ def _reachable(stages: Sequence[Stage]) -> list[Agent]:
 
 def _after_stage(gate: GateContext, *, stage: Stage, following: Sequence[Stage]) -> Destination:
     """Go on to the next stage. Behind the last one, what was accepted last is the draft."""
-    names = {agent.name for agent in stage.agent.line}
+    names = {agent.name for agent in stage.agent.fallback_chain}
     if stage.critical and not any(result.agent in names for result in gate.accepted):
         gap: Gap = gate.state["gaps"][-1]
         reason = f"stage {stage.agent.name!r} is critical and failed: {gap.reason}"
-        return gate.end(Ending(status="failed", stopped_by=gap.guard, reason=reason))
+        return gate.end(EarlyStop(status="failed", stopped_by=gap.guard, reason=reason))
     return _next_stage(gate, following=following)
 
 

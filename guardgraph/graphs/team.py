@@ -17,7 +17,7 @@ from guardgraph.guards import Guard
 from guardgraph.nodes.decisions.review import review_results
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
-from guardgraph.state import BadGraph, Piece, RunState
+from guardgraph.state import BadGraph, ContextItem, RunState
 from guardgraph.state.argument_checks import must_be
 
 __all__ = ("Team",)
@@ -89,7 +89,7 @@ class Team:
         *,
         to: str,
         channel: str = "results",
-        context: Sequence[Piece] = (),
+        context: Sequence[ContextItem] = (),
         drafts: bool = False,
     ) -> Team:
         """Add agents and their fallbacks, whose answers the gate `to` reviews; return the team.

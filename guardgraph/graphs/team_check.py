@@ -31,7 +31,7 @@ def check_team(team: Declaration) -> None:
 
 def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:
     """Return the names of all agents and nodes. Raises `BadGraph` where one stands twice."""
-    names = Counter([*(agent.name for head in more for agent in head.line), *team.own])
+    names = Counter([*(agent.name for head in more for agent in head.fallback_chain), *team.own])
     names.update(agent.name for agent in team.agents)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:

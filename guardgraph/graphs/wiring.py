@@ -18,7 +18,7 @@ from guardgraph.nodes.exit_gate import exit_gate
 from guardgraph.nodes.gate import gate_node
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.state import Ask, Gate, Result, Told
+from guardgraph.state import Gate, Result, TeamInput, TeamOutput
 
 __all__ = ("KINDS", "wire")
 
@@ -28,7 +28,7 @@ KINDS: dict[str, tuple[Gate, ...]] = {"dispatch": ("round", "dispatch"), "handof
 
 def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
     """Return the graph of a team whose declaration was checked."""
-    graph: Any = StateGraph(_with_steps(team.state), input_schema=Ask, output_schema=Told)
+    graph: Any = StateGraph(_with_steps(team.state), input_schema=TeamInput, output_schema=TeamOutput)
     spec, goes = _spec(team, graph), team.nodes_of(team.goes)
     begin = team.begin if callable(team.begin) else _to_each(tuple(team.begin))
     _add_gate_node(team, graph, ADMISSION, admission(spec, begin=begin, goes=goes), ("admission",), goes)
@@ -45,7 +45,7 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
 
 
 def _spec(team: Declaration, graph: Any) -> TeamSpec:
-    lines, leads = [(member, agent) for member in team.members for agent in member.agent.line], team.leads()
+    lines, leads = [(member, agent) for member in team.members for agent in member.agent.fallback_chain], team.leads()
     drafters = [*(agent for member, agent in lines if member.drafts), *team.writers]
     return TeamSpec(
         name=team.name,
@@ -65,7 +65,9 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
 
 def _workers(team: Declaration) -> frozenset[str]:
     """Return the names of those to whom work is delegated."""
-    return frozenset(a.name for member in team.members if member.channel == "results" for a in member.agent.line)
+    return frozenset(
+        a.name for member in team.members if member.channel == "results" for a in member.agent.fallback_chain
+    )
 
 
 def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: GateDeclaration) -> None:
@@ -74,7 +76,7 @@ def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: Ga
     again = retry_targets([agent for agent in gate.agents if agent.name in coming], team.guards, at=kinds[0])
     sent = [agent.name for agent in gate.agents if agent.name not in coming]
     shown = (*again, *sent, *team.nodes_of(gate.goes))
-    allowed = {*shown, *(member.name for agent in gate.agents for member in agent.line)}
+    allowed = {*shown, *(member.name for agent in gate.agents for member in agent.fallback_chain)}
     node = f"guard_{name}"
     work = gate_node(spec, node, gate.decide, agents=gate.agents, then=gate.then, goes=allowed)
     _add_gate_node(team, graph, node, work, kinds, shown)
@@ -96,7 +98,7 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
     grounded = any(isinstance(guard, Grounding) for guard in team.guards)
     for member in team.members:
         evidence, writes = grounded and member.channel == "results", _writes(member.channel)
-        for agent in member.agent.line:
+        for agent in member.agent.fallback_chain:
             node = agent_node(agent, writes=writes, concurrency=team.concurrency, evidence=evidence)
             graph.add_node(agent.name, node)
             graph.add_edge(agent.name, f"guard_{member.to}")
@@ -110,7 +112,7 @@ def _rewriting(team: Declaration) -> tuple[str, ...]:
     """Return the names of those whom `guard_exit` may send to."""
     heads = [*([team.author] if team.author else []), *(one.agent for one in team.members if one.drafts)]
     if can_retry(team.guards, at="exit"):
-        return tuple(agent.name for head in heads for agent in head.line)
+        return tuple(agent.name for head in heads for agent in head.fallback_chain)
     return retry_targets([team.author] if team.author else (), team.guards, at="exit")
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from guardgraph.guards.budget import Budget
-from guardgraph.guards.context import Subject, View
+from guardgraph.guards.context import GuardContext, Subject
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
-from guardgraph.guards.evaluate import Judgement, judge, narrowed
+from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import FunctionGuard, Guard, Narrows, Reads, guard, name_of
+from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard, name_of
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
 from guardgraph.guards.schema import Schema
 
 __all__ = (
+    "AllowanceLimiter",
     "Budget",
     "Convergence",
     "Deadline",
@@ -25,22 +26,21 @@ __all__ = (
     "FunctionGuard",
     "Grounding",
     "Guard",
-    "Judgement",
+    "GuardContext",
+    "GuardDecision",
     "Limits",
     "Lines",
-    "Narrows",
     "OnTrip",
-    "Reads",
     "Refuse",
     "Retry",
     "Schema",
+    "SourceReader",
     "SourceText",
     "Subject",
-    "View",
+    "allowance_or_trip",
+    "evaluate_guards",
     "flat",
     "guard",
-    "judge",
     "name_of",
     "named_lines",
-    "narrowed",
 )

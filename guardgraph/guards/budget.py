@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, Amount, BadGraph, Gate, Usage, Verdict
 from guardgraph.state.argument_checks import check_fields
@@ -35,7 +35,7 @@ class Budget:
     reserve: float = 0.2
     on_trip: OnTrip = Finish()
     gates = frozenset[Gate]({"admission", "dispatch", "round"})
-    marks: ClassVar[tuple[float, ...]] = (1.0, 0.8, 0.5)
+    alert_thresholds: ClassVar[tuple[float, ...]] = (1.0, 0.8, 0.5)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -47,27 +47,27 @@ class Budget:
             if limit is not None:
                 _check(name, limit)
 
-    def narrow(self, view: View) -> Allowance:
+    def narrow(self, view: GuardContext) -> Allowance:
         """Return an allowance with these caps."""
         usd = None if self.usd is None else Decimal(self.usd)
         return Allowance(usd=usd, tokens=self.tokens, calls=self.calls)
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip where what is left does not pay for the subject; alert when a mark is passed."""
-        wanted = view.expects or Amount()
-        if view.left.usd is not None and wanted.usd is None:
-            return view.verdict(self, trips=True, limit=str(view.left.usd), reason=_UNKNOWN)
-        lacking = _lacking(view.left, wanted)
+        wanted = view.expected_cost or Amount()
+        if view.remaining.usd is not None and wanted.usd is None:
+            return view.verdict(self, trips=True, limit=str(view.remaining.usd), reason=_UNKNOWN)
+        lacking = _lacking(view.remaining, wanted)
         if lacking is not None:
             what, wanted, left = lacking
             reason = f"{left} {what} left, {wanted} needed" if wanted else f"no {what} left"
             return view.verdict(self, trips=True, measured=str(left), limit=str(wanted), reason=reason)
         return self._alert(view)
 
-    def _alert(self, view: View) -> Verdict:
+    def _alert(self, view: GuardContext) -> Verdict:
         used = _used(view.allowance, view.spent)
         verdict = view.verdict(self, trips=False, measured=round(float(used), 4))
-        mark = next((mark for mark in self.marks if used >= Decimal(str(mark))), None)
+        mark = next((mark for mark in self.alert_thresholds if used >= Decimal(str(mark))), None)
         known = {v.limit for v in view.state.get("verdicts") or () if v.guard == "Budget" and v.action == "alert"}
         if mark is None or any(isinstance(limit, int | float) and limit >= mark for limit in known):
             return verdict

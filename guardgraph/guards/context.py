@@ -13,13 +13,13 @@ from pydantic import JsonValue
 from guardgraph.guards.read_only import ReadOnlyMapping
 from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
-__all__ = ("Subject", "View")
+__all__ = ("GuardContext", "Subject")
 
 Subject = Task | Subtask | Result | Plan
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class GuardContext:
     """One subject at one gate, with all that a guard may judge it by; guards change nothing."""
 
     gate: Gate
@@ -33,14 +33,14 @@ class View:
     """The team's state; see `RunState`. It can be read only, as deep as lists, dicts and sets lie in it."""
     allowance: Allowance = Allowance()
     """All that the team may spend."""
-    left: Allowance = Allowance()
+    remaining: Allowance = Allowance()
     """What it has not spent, less what this pass already let through; at `dispatch` less the reserve for concluding.
 
     Calls in flight count only once they have ended.
     """
     spent: Usage = Usage()
     """What the team has spent."""
-    expects: Amount | None = None
+    expected_cost: Amount | None = None
     """At `dispatch`: what the subtask is expected to cost; `None` if nobody knows."""
     depth: int = 0
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import BadGraph, Gate, Plan, Result, Verdict
 from guardgraph.state.argument_checks import check_fields
@@ -34,7 +34,7 @@ class Convergence:
         if self.rounds < 1:
             raise BadGraph(f"`rounds` must be at least 1, got {self.rounds!r}")
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip on one round too many, and on a plan that was there before."""
         if isinstance(view.subject, Plan) and not view.subject.subtasks:
             return view.verdict(self, trips=False, measured=view.round, limit=self.rounds)
@@ -52,7 +52,7 @@ def _work(plan: Plan) -> _Work:
     return frozenset(subtask.work for subtask in plan.subtasks)
 
 
-def _earlier(view: View) -> list[tuple[int, _Work]]:
+def _earlier(view: GuardContext) -> list[tuple[int, _Work]]:
     """Return the work of the plans of earlier rounds, as the state keeps the planner's results."""
     attempts: list[Result] = [plan for plan in view.state.get("plans") or () if plan.round < view.round]
     last = {attempt.round: attempt for attempt in attempts}  # on what was sent back before, nobody worked

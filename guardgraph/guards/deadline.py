@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Gate, Verdict
 from guardgraph.state.argument_checks import check_fields
@@ -34,11 +34,11 @@ class Deadline:
         if not 0 < self.seconds <= _LONGEST:
             raise BadGraph(f"`seconds` must be more than 0 and at most {_LONGEST:_}, got {self.seconds!r}")
 
-    def narrow(self, view: View) -> Allowance:
+    def narrow(self, view: GuardContext) -> Allowance:
         """Return an allowance that ends `seconds` from now."""
         return Allowance(deadline=view.now + timedelta(seconds=self.seconds))
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip once the deadline of the allowance has passed."""
         until = view.allowance.deadline
         late = until is not None and view.now >= until

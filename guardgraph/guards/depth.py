@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Gate, Verdict
 from guardgraph.state.argument_checks import check_fields
@@ -25,11 +25,11 @@ class Depth:
         if self.limit < 0:
             raise BadGraph(f"`limit` must not be negative, got {self.limit!r}")
 
-    def narrow(self, view: View) -> Allowance:
+    def narrow(self, view: GuardContext) -> Allowance:
         """Return an allowance that ends at this depth."""
         return Allowance(depth=self.limit)
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip where the subject's level is deeper than the allowance."""
         limit = self.limit if view.allowance.depth is None else view.allowance.depth
         reason = f"level {view.depth} is deeper than the {limit} levels allowed"

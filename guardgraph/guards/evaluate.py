@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from guardgraph.guards.context import View
-from guardgraph.guards.guard import FunctionGuard, Guard, Narrows, name_of
+from guardgraph.guards.context import GuardContext
+from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, name_of
 from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
-from guardgraph.state import Allowance, Ending, OutcomeStatus, Verdict, error_text
+from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict, error_text
 
-__all__ = ("Judgement", "judge", "narrowed")
+__all__ = ("GuardDecision", "allowance_or_trip", "evaluate_guards")
 
 _Said = TypeVar("_Said", Verdict, Allowance)
 
 
-class Judgement(NamedTuple):
+class GuardDecision(NamedTuple):
     """What the guards of a place say of one subject."""
 
     trip: Verdict | None
@@ -25,16 +25,16 @@ class Judgement(NamedTuple):
     alerts: tuple[Verdict, ...] = ()
     """Verdicts that let it pass, but that somebody should know."""
 
-    def ending(self, *, otherwise: OutcomeStatus) -> Ending | None:
+    def ending(self, *, otherwise: OutcomeStatus) -> EarlyStop | None:
         """Return how the trip ends the run: as `Escalate` and `Refuse` say, and as `otherwise` for all else."""
         if self.trip is None:
             return None
         wanted = self.on_trip
         status = "escalated" if isinstance(wanted, Escalate) else "refused" if isinstance(wanted, Refuse) else otherwise
-        return Ending(status=status, stopped_by=self.trip.guard, reason=self.trip.reason)
+        return EarlyStop(status=status, stopped_by=self.trip.guard, reason=self.trip.reason)
 
 
-def judge(guards: Sequence[Guard], view: View) -> Judgement:
+def evaluate_guards(guards: Sequence[Guard], view: GuardContext) -> GuardDecision:
     """Ask the guards of `view.gate` one after the other; the first trip ends it.
 
     A guard that raises trips, also with a `SystemExit`, and so does one that answers anything but a `Verdict`.
@@ -45,21 +45,21 @@ def judge(guards: Sequence[Guard], view: View) -> Judgement:
             continue
         verdict = _ask(guard, view)
         if verdict.action == "trip":
-            return Judgement(verdict, guard.on_trip, tuple(alerts))
+            return GuardDecision(verdict, guard.on_trip, tuple(alerts))
         if verdict.action == "alert":
             alerts.append(verdict)
-    return Judgement(None, None, tuple(alerts))
+    return GuardDecision(None, None, tuple(alerts))
 
 
-def narrowed(guard: Guard, view: View) -> Allowance | Guard:
+def allowance_or_trip(guard: Guard, view: GuardContext) -> Allowance | Guard:
     """Return the allowance that `guard` leaves; where it cannot say, a guard in its place that trips at the gate."""
-    said = _answer(guard, guard.narrow, view, Allowance) if isinstance(guard, Narrows) else Allowance()
+    said = _answer(guard, guard.narrow, view, Allowance) if isinstance(guard, AllowanceLimiter) else Allowance()
     if isinstance(said, Allowance):
         return said
     return FunctionGuard(name_of(guard), lambda _: said, frozenset({view.gate}), guard.on_trip)
 
 
-def _ask(guard: Guard, view: View) -> Verdict:
+def _ask(guard: Guard, view: GuardContext) -> Verdict:
     verdict = _answer(guard, guard, view, Verdict)
     if isinstance(verdict, str):
         return view.verdict(guard, trips=True, reason=verdict)
@@ -67,7 +67,7 @@ def _ask(guard: Guard, view: View) -> Verdict:
     return verdict.model_copy(update={"reason": "no reason given"}) if unsaid else verdict
 
 
-def _answer(guard: Guard, ask: Callable[[View], object], view: View, kind: type[_Said]) -> _Said | str:
+def _answer(guard: Guard, ask: Callable[[GuardContext], object], view: GuardContext, kind: type[_Said]) -> _Said | str:
     """Return what a guard answers, or the reason why that is none: what cannot judge must not let pass."""
     try:
         said = ask(view)

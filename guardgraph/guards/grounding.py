@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.guards.quotes import SourceText, flat, named_lines
 from guardgraph.state import BadGraph, Evidence, Gate, Result, Verdict
@@ -57,7 +57,7 @@ class Grounding:
         except (OSError, RuntimeError, ValueError):  # a name that no file can have, a circle of links, no permission
             return None
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip on the first quote that does not stand in its source."""
         result: Result = view.subject
         if not result.evidence:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Never, Protocol, cast, get_args, runtime_checkable
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Evidence, Gate, Verdict
 from guardgraph.state.argument_checks import must_be
 
-__all__ = ("FunctionGuard", "Guard", "Narrows", "Reads", "guard", "name_of")
+__all__ = ("AllowanceLimiter", "FunctionGuard", "Guard", "SourceReader", "guard", "name_of")
 
 _GATES: frozenset[str] = frozenset(get_args(Gate))
 
@@ -34,22 +34,22 @@ class Guard(Protocol):
         """What happens to the subject (or the run) when it trips."""
         ...
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Judge the subject of `view`. An exception counts as a trip."""
         ...
 
 
 @runtime_checkable
-class Narrows(Protocol):
+class AllowanceLimiter(Protocol):
     """A guard that narrows the allowance of its team at admission."""
 
-    def narrow(self, view: View) -> Allowance:
+    def narrow(self, view: GuardContext) -> Allowance:
         """Return the allowance that the team may have at most."""
         ...
 
 
 @runtime_checkable
-class Reads(Protocol):
+class SourceReader(Protocol):
     """A guard that judges by the text of sources, which the gate reads for it."""
 
     def read(self, evidence: Evidence) -> str | None:
@@ -62,11 +62,11 @@ class FunctionGuard:
     """A function as a guard; made by `guard`."""
 
     name: str
-    function: Callable[[View], str | Verdict | None]
+    function: Callable[[GuardContext], str | Verdict | None]
     gates: frozenset[Gate]
     on_trip: OnTrip = Finish()
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Judge by the function: `None` passes, a text is the reason of a trip, a `Verdict` is taken as it is."""
         said = cast("object", self.function(view))
         if isinstance(said, Verdict):
@@ -78,7 +78,7 @@ class FunctionGuard:
 
 def guard(
     *bare: Never, at: Gate | tuple[Gate, ...] = (), on_trip: OnTrip | None = None
-) -> Callable[[Callable[[View], str | Verdict | None]], FunctionGuard]:
+) -> Callable[[Callable[[GuardContext], str | Verdict | None]], FunctionGuard]:
     """Make a guard of a function that returns `None` (pass) or the reason why its subject must not go on.
 
     Raises `BadGraph` where it stands without its parentheses, for a gate that does not exist, for an `on_trip` that is
@@ -89,7 +89,7 @@ def guard(
     gates = _gates(at)
     must_be("guard", "on_trip", on_trip, OnTrip | None)
 
-    def decorate(function: Callable[[View], str | Verdict | None]) -> FunctionGuard:
+    def decorate(function: Callable[[GuardContext], str | Verdict | None]) -> FunctionGuard:
         if isinstance(function, type) or not callable(function):
             raise BadGraph(f"`@guard` stands before a function that judges a view, got {function!r}")
         name = str(getattr(function, "__name__", type(function).__name__))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Gate, Verdict
 from guardgraph.state.argument_checks import check_fields
@@ -36,14 +36,14 @@ class Limits:
         if self.visits < 1:
             raise BadGraph(f"`visits` must be at least 1, got {self.visits!r}")
 
-    def narrow(self, view: View) -> Allowance:
+    def narrow(self, view: GuardContext) -> Allowance:
         """Return an allowance with these caps."""
         return Allowance(subtasks=self.subtasks, messages=self.messages, calls=self.calls)
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip where nothing is left of a cap."""
         for name in ("subtasks", "messages", "calls"):
-            left, limit = getattr(view.left, name), getattr(view.allowance, name)
+            left, limit = getattr(view.remaining, name), getattr(view.allowance, name)
             if left is not None and left < 1:
                 reason = f"the limit of {limit} {name} is used up"
                 return view.verdict(self, trips=True, measured=left, limit=limit, reason=reason)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from guardgraph.guards.context import View
+from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Verdict
 from guardgraph.state.argument_checks import check_fields
@@ -43,7 +43,7 @@ class Schema:
         except PydanticSchemaGenerationError as error:
             raise BadGraph(f"`model` must be a type that pydantic can check, got {self.model!r}") from error
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         """Trip where the value does not fit."""
         reason = self._objection(view.subject)
         return view.verdict(self, trips=reason is not None, reason=reason or "")

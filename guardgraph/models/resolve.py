@@ -11,7 +11,7 @@ from guardgraph.models.offline.extractive import ExtractiveModel
 from guardgraph.models.offline.replay import ReplayModel
 from guardgraph.state import MissingExtra, MissingKey, UnknownModel
 
-__all__ = ("model_of",)
+__all__ = ("resolve_model",)
 
 _KEY = re.compile(r"\b[A-Z][A-Z0-9_]*_(?:API_)?(?:KEY|TOKEN)\b")
 _ABOUT_A_KEY = re.compile(r"api[_ -]?key|api[_ -]?token|credential", re.IGNORECASE)
@@ -20,7 +20,7 @@ _PIP = re.compile(r"pip install [`'\"]?([\w.-]+)")
 _OFFLINE = "`offline:extractive` or `offline:replay:FILE`"
 
 
-def model_of(model: str | BaseChatModel) -> BaseChatModel:
+def resolve_model(model: str | BaseChatModel) -> BaseChatModel:
     """Return the chat model that `model` names; a chat model is returned as it is.
 
     Names are `offline:extractive`, `offline:replay:FILE`, or `provider:model` as LangChain's `init_chat_model` knows

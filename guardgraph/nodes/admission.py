@@ -11,13 +11,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, View, narrowed
+from guardgraph.guards import Guard, GuardContext, allowance_or_trip
 from guardgraph.nodes.gate import settled
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import asked_in
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.runtime.execution_context import Here, here_of
-from guardgraph.state import Allowance, BadInput, Piece, Position, RunState, Task, new_id
+from guardgraph.runtime.execution_context import ExecutionContext, execution_context
+from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, RunState, Task, new_id
 
 __all__ = ("ADMISSION", "admission", "task_of")
 
@@ -55,7 +55,7 @@ def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callabl
     """
 
     def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-        here = here_of(config)
+        here = execution_context(config)
         try:
             asked = asked_in(state)
             task = task_of(asked.task)
@@ -108,13 +108,13 @@ def _afresh(fresh: Mapping[str, Any], update: Any) -> dict[str, Any]:
     return {**written, **lists, **{name: Overwrite(written.get(name) or {}) for name in _MAPPINGS}}
 
 
-def _background(given: Any) -> list[Piece]:
+def _background(given: Any) -> list[ContextItem]:
     try:
-        return TypeAdapter(list[Piece]).validate_python([] if given is None else given)
+        return TypeAdapter(list[ContextItem]).validate_python([] if given is None else given)
     except ValidationError as error:
         raise BadInput(
             f"`background` is a list of pieces, and does not fit: {_told(error, 'background')}; "
-            f"the fields of a piece are {', '.join(Piece.model_fields)}"
+            f"the fields of a piece are {', '.join(ContextItem.model_fields)}"
         ) from error
 
 
@@ -122,15 +122,17 @@ def _told(error: ValidationError, whole: str) -> str:
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors())
 
 
-def _position(team: TeamSpec, here: Here | None, now: datetime, task: Task) -> tuple[Position, list[Guard]]:
+def _position(
+    team: TeamSpec, here: ExecutionContext | None, now: datetime, task: Task
+) -> tuple[DelegationScope, list[Guard]]:
     """Return where the team stands, and guards that trip in place of those that could not narrow its allowance."""
     above = here.position if here else None
     inherited = above.allowance if above else Allowance()
     depth = above.depth if above else 0
-    view = View(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
+    view = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
     for guard in team.guards:
-        limits = narrowed(guard, view)
+        limits = allowance_or_trip(guard, view)
         if not isinstance(limits, Allowance):
             unable.append(limits)
             continue
@@ -141,10 +143,10 @@ def _position(team: TeamSpec, here: Here | None, now: datetime, task: Task) -> t
         allowance = narrower
     run_id = above.run_id if above else (here.run_id if here and here.run_id else new_id())
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
-    position = Position(
+    position = DelegationScope(
         run_id=run_id,
         account=account,
-        work=f"{account}/work" if reserve else account,
+        spending_account=f"{account}/work" if reserve else account,
         path=above.path if above else (team.name,),
         depth=depth,
         allowance=allowance,

@@ -13,22 +13,22 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.runtime import get_runtime
 
-from guardgraph.agents.adapters import body_of
+from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.results import Invalid, answered, failed, handed_over, result_id
-from guardgraph.nodes.attempt_execution import Work
+from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, result_of_handoff
+from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
-from guardgraph.nodes.scope import place_of, role_of, until_of
-from guardgraph.runtime.budget.attempt_budget import AllowanceSpent
+from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
+from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.concurrency import isolation
-from guardgraph.runtime.concurrency.limiter import Ticket
-from guardgraph.runtime.execution_context import Services, here_of, services_of
+from guardgraph.runtime.concurrency.limiter import SlotToken
+from guardgraph.runtime.execution_context import Services, execution_context, execution_services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
     AgentError,
+    DelegationScope,
     ErrorKind,
     PatternError,
-    Position,
     Request,
     Result,
     StorageError,
@@ -88,7 +88,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
-        self.body = body_of(agent, evidence=evidence)
+        self.body = adapt(agent, evidence=evidence)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Work on one assignment."""
@@ -113,35 +113,35 @@ class _AgentNode(RunnableLambda[Any, Any]):
         if not isinstance(given, Mapping) or "position" not in given or not ("request" in given or "admitted" in given):
             what = f"agent {self.agent.name!r} was sent what is no request (`GateContext.send` makes one)"
             raise PatternError(what, node=self.agent.name)
-        return services_of(here_of(config), _as(Position, given["position"]).run_id)
+        return execution_services(execution_context(config), _as(DelegationScope, given["position"]).run_id)
 
-    def _prepared(self, given: Mapping[str, Any], config: RunnableConfig, services: Services) -> Work:
-        team, here = _as(Position, given["position"]), here_of(config)
+    def _prepared(self, given: Mapping[str, Any], config: RunnableConfig, services: Services) -> AttemptExecution:
+        team, here = _as(DelegationScope, given["position"]), execution_context(config)
         services.ensure_open(team)
         asked = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = asked.model_copy(update={"id": result_id(self.agent.name, asked, _execution())})
-        me = place_of(self.agent, request, team, services, concluding=self.concluding)
+        me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(here.slots if here else ()))
         until = until_of(me, services)
-        return Work(
+        return AttemptExecution(
             agent=self.agent,
             asked=asked,
             request=request.model_copy(update={"allowance": me.allowance, "path": me.path, "key": me.account}),
             services=services,
             me=me,
-            role=role_of(team, self.agent.name),
-            ticket=Ticket(slots, here.ticket if here else None, until),
+            role=cost_key(team, self.agent.name),
+            ticket=SlotToken(slots, here.ticket if here else None, until),
             until=until,
             config=config,
         )
 
-    def _unbegun(self, work: Work, why: AgentError) -> Result:
-        return failed(self.agent, work.request, why, usage=Usage())
+    def _unbegun(self, work: AttemptExecution, why: AgentError) -> Result:
+        return failed_result(self.agent, work.request, why, usage=Usage())
 
-    def _told(self, work: Work, result: Result) -> dict[str, Any]:
+    def _told(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
         if result.status == "ok" and work.agent.kind != "team":  # a team makes do with what there is
             work.services.costs.learn(work.role, result.usage)
-        work.services.tell(
+        work.services.emit(
             "agent_finished",
             work.me,
             status=result.status,
@@ -155,7 +155,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         )
         return {**self.writes(result), "requests": {result.id: work.asked}}
 
-    def _work(self, work: Work) -> Result:
+    def _work(self, work: AttemptExecution) -> Result:
         call: Any = self.body.call
         acall: Any = self.body.acall
         with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
@@ -164,9 +164,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
             done, token = partial(call or acall, work.request, config), work.token
             try:
                 if call is not None:
-                    raw = isolation.run(done, timeout=work.time, context=context, token=token)
+                    raw = isolation.run_in_thread(done, timeout=work.time, context=context, token=token)
                 else:
-                    raw = isolation.run_coroutine(done(), timeout=work.time, context=context, token=token)
+                    raw = isolation.run_coroutine_blocking(done(), timeout=work.time, context=context, token=token)
             except BaseException as raised:
                 error = work.services.unstorable(raised) or raised
                 if not _is_the_agents(error):
@@ -174,7 +174,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 return trace.tell(self._failed(work, error), error)
             return trace.tell(self._answered(work, raw))
 
-    async def _awork(self, work: Work) -> Result:
+    async def _awork(self, work: AttemptExecution) -> Result:
         call: Any = self.body.call
         acall: Any = self.body.acall
         async with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
@@ -183,9 +183,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
             done, token = partial(acall or call, work.request, config), work.token
             try:
                 if acall is not None:
-                    raw = await isolation.aawait(done(), timeout=work.time, context=context, token=token)
+                    raw = await isolation.wait_abandoning(done(), timeout=work.time, context=context, token=token)
                 else:
-                    raw = await isolation.arun(done, timeout=work.time, context=context, token=token)
+                    raw = await isolation.arun_in_thread(done, timeout=work.time, context=context, token=token)
             except BaseException as raised:
                 failure = work.services.unstorable(raised) or raised
                 if not _is_the_agents(failure):
@@ -193,31 +193,33 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 return trace.tell(await work.services.off_loop(lambda: self._failed(work, failure)), failure)
             return trace.tell(await work.services.off_loop(lambda: self._answered(work, raw)))
 
-    def _answered(self, work: Work, raw: object) -> Result:
+    def _answered(self, work: AttemptExecution, raw: object) -> Result:
         tab = work.tab
         if tab is not None and tab.ending is not None:
             raise tab.ending
         work.add(raw)
         stopped = tab.stopped if tab else None
-        return answered(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
+        return result_of_answer(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
 
-    def _failed(self, work: Work, error: BaseException) -> Result:
+    def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
         """Return an error of the agent as a result."""
         tab = work.tab
         if tab is not None and tab.ending is not None:
             raise tab.ending from error
         usage = work.usage()
         if isinstance(error, ParentCommand):
-            return handed_over(self.agent, work.request, error.args[0], usage=usage)
+            return result_of_handoff(self.agent, work.request, error.args[0], usage=usage)
         if isinstance(error, isolation.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
-            return failed(self.agent, work.request, AgentError(kind=work.limit, message=why), usage=usage)
-        if isinstance(error, AllowanceSpent) or (tab is not None and tab.stopped is not None):
+            return failed_result(self.agent, work.request, AgentError(kind=work.limit, message=why), usage=usage)
+        if isinstance(error, BudgetExceeded) or (tab is not None and tab.stopped is not None):
             stopped = tab.stopped if tab and tab.stopped else getattr(error, "refusal", None)
             if tab is not None and tab.said and self.agent.output is None and stopped is not None:
-                return answered(self.agent, work.request, tab.said, usage=usage, stopped=stopped)
-            return failed(self.agent, work.request, AgentError(kind="stopped", message=str(stopped)), usage=usage)
-        kind: ErrorKind = "invalid" if isinstance(error, Invalid) else "raised"
+                return result_of_answer(self.agent, work.request, tab.said, usage=usage, stopped=stopped)
+            return failed_result(
+                self.agent, work.request, AgentError(kind="stopped", message=str(stopped)), usage=usage
+            )
+        kind: ErrorKind = "invalid" if isinstance(error, InvalidAnswer) else "raised"
         _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
         found = AgentError(
             kind=kind,
@@ -225,13 +227,13 @@ class _AgentNode(RunnableLambda[Any, Any]):
             type=type(error).__name__,
             where=error_place(error) if kind == "raised" else "",
         )
-        return failed(self.agent, work.request, found, usage=usage)
+        return failed_result(self.agent, work.request, found, usage=usage)
 
 
 def _is_the_agents(error: BaseException) -> bool:
     """Tell whether an error becomes a result; all others leave the node."""
     if isinstance(error, GraphBubbleUp):  # an interrupt, or a run that is told to stop
-        return isinstance(error, AllowanceSpent | ParentCommand)
+        return isinstance(error, BudgetExceeded | ParentCommand)
     if isinstance(error, Unserializable):  # what a graph of its own would have stored; the team's state holds JSON
         return True
     return not isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError)

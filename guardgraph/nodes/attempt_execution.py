@@ -12,19 +12,19 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import get_runtime
 
 from guardgraph.agents.agent import Agent
-from guardgraph.runtime.budget.attempt_budget import Tab
-from guardgraph.runtime.budget.cost_estimates import may_start
-from guardgraph.runtime.child_config import inherited
+from guardgraph.runtime.budget.attempt_budget import AttemptBudget
+from guardgraph.runtime.budget.cost_estimates import can_start
+from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken
-from guardgraph.runtime.concurrency.limiter import Ticket
-from guardgraph.runtime.execution_context import Here, Services
-from guardgraph.state import AgentError, Amount, Position, Refusal, Reply, Request, Usage
+from guardgraph.runtime.concurrency.limiter import SlotToken
+from guardgraph.runtime.execution_context import ExecutionContext, Services
+from guardgraph.state import AgentError, Amount, DelegationScope, Reply, Request, ReservationDenied, Usage
 
-__all__ = ("Work",)
+__all__ = ("AttemptExecution",)
 
 
 @dataclass(slots=True)
-class Work:
+class AttemptExecution:
     """One attempt of an agent, from the wait for its turn to the closing of its account."""
 
     agent: Agent
@@ -33,16 +33,16 @@ class Work:
     request: Request
     """As the agent gets it."""
     services: Services
-    me: Position
+    me: DelegationScope
     role: str
     """Under which name its costs are learned."""
-    ticket: Ticket
+    ticket: SlotToken
     until: float | None
     """When it has to be over, on the monotonic clock."""
     config: RunnableConfig
     token: CancelToken = field(default_factory=CancelToken)
     """Cancels its work where the one who runs the team has left."""
-    tab: Tab | None = None
+    tab: AttemptBudget | None = None
     """Where its model calls are booked, once it has begun."""
     began: float = 0
 
@@ -60,18 +60,18 @@ class Work:
 
     def wait(self) -> AgentError | None:
         """Wait for a slot, and for money without holding one; begin, or say why that cannot be."""
-        refusal: Refusal | None = None
+        refusal: ReservationDenied | None = None
         while self._rest != 0 and self.ticket.take(self._rest) and not self.ticket.is_orphan:
             refusal = self._begin()
             if self._is_settled(refusal):
                 return _skipped(refusal)
             self.ticket.pause()
-            refusal = self.services.changed.until(self._refusal, self._is_settled)
+            refusal = self.services.changed.wait_for(self._refusal, self._is_settled)
         return self._late(refusal)
 
     async def await_(self) -> AgentError | None:
         """Do as `wait` without blocking the event loop."""
-        refusal: Refusal | None = None
+        refusal: ReservationDenied | None = None
         while self._rest != 0 and await self.ticket.atake(self._rest) and not self.ticket.is_orphan:
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
@@ -84,8 +84,10 @@ class Work:
 
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
-        here = Here(services=self.services, position=self.me, slots=self.ticket.slots, ticket=self.ticket, tab=self.tab)
-        return inherited(self.config, here)
+        here = ExecutionContext(
+            services=self.services, position=self.me, slots=self.ticket.slots, ticket=self.ticket, tab=self.tab
+        )
+        return child_config(self.config, here)
 
     def add(self, raw: object) -> None:
         """Book what an answer says was spent past the meter, even where it is more than there was."""
@@ -104,7 +106,7 @@ class Work:
         try:
             self._close()
         finally:
-            self.services.land(self.me.account)
+            self.services.attempt_ended(self.me.account)
             self.ticket.give()
 
     async def aend(self) -> None:
@@ -112,7 +114,7 @@ class Work:
         try:
             await self.services.off_loop(self._close)
         finally:
-            self.services.land(self.me.account)
+            self.services.attempt_ended(self.me.account)
             await self.ticket.agive()
 
     @property
@@ -120,11 +122,11 @@ class Work:
         """Seconds until it has to be over."""
         return None if self.until is None else max(self.until - monotonic(), 0)
 
-    def _is_settled(self, refusal: Refusal | None) -> bool:
+    def _is_settled(self, refusal: ReservationDenied | None) -> bool:
         """Whether there is nothing to wait for."""
-        return refusal is None or not refusal.waits or self._rest == 0
+        return refusal is None or not refusal.retryable or self._rest == 0
 
-    def _begin(self) -> Refusal | None:
+    def _begin(self) -> ReservationDenied | None:
         """Open the account, unless it cannot be paid for beside what is under way."""
         services, me, expects = self.services, self.me, self._expects
         with services.starting:
@@ -132,16 +134,16 @@ class Work:
             if refusal is not None:
                 return refusal
             if not self._asks_inside:
-                services.take_off(me.account, expects)
+                services.attempt_started(me.account, expects)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.tab = Tab(services, me, epoch, self.role, expected=expects)
+        self.tab = AttemptBudget(services, me, epoch, self.role, expected=expects)
         self.began = monotonic()
         request = self.request
-        services.tell("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
+        services.emit("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
         return None
 
-    def _refusal(self) -> Refusal | None:
+    def _refusal(self) -> ReservationDenied | None:
         """Say why it cannot be paid for beside what is under way."""
         control = get_runtime().control
         if control is not None and control.drain_requested:  # LangGraph looks at that between supersteps only
@@ -150,22 +152,22 @@ class Work:
         team = account.rpartition("/")[0]
         if not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
             return None
-        flights = services.flights()
+        flights = services.in_flight_attempts()
         above = services.ledger.balances(team)  # read last: what ends meanwhile counts twice, and not never
         asked = Amount() if self._asks_inside else self._expects
         is_code = self.agent.kind not in ("model", "messages")
-        return may_start(account, asked, above=above, flights=flights, may_be_free=is_code)
+        return can_start(account, asked, above=above, flights=flights, may_be_free=is_code)
 
     @property
     def _expects(self) -> Amount | None:
-        return self.agent.expected or self.services.costs.expected(self.role)
+        return self.agent.expected_amount or self.services.costs.expected(self.role)
 
     @property
     def _asks_inside(self) -> bool:
         """Whether its own agents are asked one by one: those of a team that nobody knows the cost of."""
         return self.agent.kind == "team" and self._expects is None
 
-    def _late(self, refusal: Refusal | None) -> AgentError:
+    def _late(self, refusal: ReservationDenied | None) -> AgentError:
         why = "it waited for its turn until the deadline"
         if refusal is not None and self._expects is None:
             why += f": {refusal} beside those at work; what it costs is presumed, `expects=` says it"
@@ -177,5 +179,5 @@ class Work:
             self.services.in_flight.leave(self.me.account)
 
 
-def _skipped(refusal: Refusal | None) -> AgentError | None:
+def _skipped(refusal: ReservationDenied | None) -> AgentError | None:
     return None if refusal is None else AgentError(kind="skipped", message=f"not begun: {refusal}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardgraph.state import Gap, Piece, Result, Subtask
+from guardgraph.state import ContextItem, Gap, Result, Subtask
 
 __all__ = ("accepted_of", "context_of", "subtasks_by_id")
 
@@ -19,7 +19,7 @@ def accepted_of(state: Mapping[str, Any]) -> list[Result]:
     return [result for result in state.get("results") or () if result.id in accepted]
 
 
-def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tuple[Piece, ...]:
+def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tuple[ContextItem, ...]:
     """Return background, accepted results and gaps as context for an agent.
 
     For a `subtask`, of results and gaps only those of the team's own subtasks that it depends on.
@@ -38,9 +38,9 @@ def subtasks_by_id(state: Mapping[str, Any]) -> dict[str, Subtask]:
     return {subtask.id: subtask for subtask in state.get("subtasks") or ()}
 
 
-def _result_piece(result: Result, planned: Mapping[str, Subtask]) -> Piece:
+def _result_piece(result: Result, planned: Mapping[str, Subtask]) -> ContextItem:
     subtask = planned.get(result.subtask or "")
-    return Piece(
+    return ContextItem(
         kind="result",
         title=subtask.goal if subtask else result.subtask or result.agent,
         sender=result.agent,
@@ -50,7 +50,7 @@ def _result_piece(result: Result, planned: Mapping[str, Subtask]) -> Piece:
     )
 
 
-def _gap_piece(gap: Gap, planned: Mapping[str, Subtask]) -> Piece:
+def _gap_piece(gap: Gap, planned: Mapping[str, Subtask]) -> ContextItem:
     subtask = None if gap.path else planned.get(gap.subtask)
     title = subtask.goal if subtask else gap.subtask
-    return Piece(kind="gap", title=title, sender=gap.agent or "", value=gap.reason, subtask=gap.subtask)
+    return ContextItem(kind="gap", title=title, sender=gap.agent or "", value=gap.reason, subtask=gap.subtask)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from guardgraph.nodes.checked_write import shown
 from guardgraph.nodes.context import subtasks_by_id
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.state import Position, Request
+from guardgraph.state import DelegationScope, Request
 
 __all__ = ("RouteAnswer", "id_clash", "read_answer")
 
@@ -83,7 +83,7 @@ def _fits(way: Send, team: TeamSpec) -> bool:
     if way.node not in team.agents:
         return True
     try:
-        Position.model_validate(way.arg["position"])
+        DelegationScope.model_validate(way.arg["position"])
         Request.model_validate(way.arg["request"])
     except (TypeError, KeyError, ValidationError):
         return False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from guardgraph.guards import Convergence, Guard, Limits
-from guardgraph.state import Allowance, Ending
+from guardgraph.state import Allowance, EarlyStop
 
 __all__ = ("early_stop", "last_round", "too_few_steps", "too_many_visits")
 
@@ -19,41 +19,41 @@ def early_stop(
     left: Allowance,
     is_late: bool,
     steps: int,
-) -> Ending | None:
+) -> EarlyStop | None:
     """Return what ends a run that would go on from here: time, budget, rounds, visits, or LangGraph's own limit.
 
     `steps` is how many supersteps it needs to go on and to conclude after that.
     """
     if is_late:
-        return Ending(status="degraded", stopped_by="Deadline", reason="the time for work is over")
+        return EarlyStop(status="degraded", stopped_by="Deadline", reason="the time for work is over")
     for what in ("tokens", "usd", "calls"):
         amount = getattr(left, what)
         if amount is not None and amount <= 0:
-            return Ending(status="degraded", stopped_by="Budget", reason=f"no {what} left")
+            return EarlyStop(status="degraded", stopped_by="Budget", reason=f"no {what} left")
     rounds, number = last_round(guards), state.get("round") or 1
     if rounds is not None and number > rounds:
         reason = f"round {number} would be one too many: {rounds} allowed"
-        return Ending(status="degraded", stopped_by="Convergence", reason=reason)
+        return EarlyStop(status="degraded", stopped_by="Convergence", reason=reason)
     return too_many_visits(state, guards, gate) or too_few_steps(state, steps)
 
 
-def too_many_visits(state: Mapping[str, Any], guards: Iterable[Guard], gate: str) -> Ending | None:
+def too_many_visits(state: Mapping[str, Any], guards: Iterable[Guard], gate: str) -> EarlyStop | None:
     """Return what ends a run that has reached this gate as often as it may."""
     visits = min((guard.visits for guard in guards if isinstance(guard, Limits)), default=Limits().visits)
     visited = (state.get("visits") or {}).get(gate, 0)
     if gate == "guard_admission" or visited < visits + _planned_attempts(state):
         return None
     reason = f"{gate!r} was reached {visits:,} times; `Limits(visits=…)` allows more"
-    return Ending(status="degraded", stopped_by="Limits", reason=reason)
+    return EarlyStop(status="degraded", stopped_by="Limits", reason=reason)
 
 
-def too_few_steps(state: Mapping[str, Any], steps: int) -> Ending | None:
+def too_few_steps(state: Mapping[str, Any], steps: int) -> EarlyStop | None:
     """Return what ends a run of which LangGraph would run no further `steps`."""
     left = state.get("remaining_steps")
     if left is None or left > steps:
         return None
     reason = f"LangGraph's `recursion_limit` leaves {left} more supersteps, too few to go on and to conclude"
-    return Ending(status="degraded", stopped_by="recursion_limit", reason=reason)
+    return EarlyStop(status="degraded", stopped_by="recursion_limit", reason=reason)
 
 
 def last_round(guards: Iterable[Guard]) -> int | None:

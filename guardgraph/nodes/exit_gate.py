@@ -18,7 +18,7 @@ from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.runtime.execution_context import forget_run
-from guardgraph.state import BadInput, Ending, Gap, Result
+from guardgraph.state import BadInput, EarlyStop, Gap, Result
 
 __all__ = ("exit_gate",)
 
@@ -46,7 +46,7 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         gate.note(gaps=_unreached(gate))
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
-        gate.services.tell("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
+        gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
         if gate.position.account == gate.position.run_id:  # the outermost team: the run has ended
             forget_run(gate.position.run_id)
         gate.note(**final_update(gate.state, outcome, gate.position))
@@ -76,7 +76,7 @@ def _failed_draft(gate: GateContext) -> Result | None:
 
 
 def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
-    ended: Ending | None = gate.state.get("ending")
+    ended: EarlyStop | None = gate.state.get("ending")
     may_rewrite = ended is None or ended.status == "degraded"
     agents = {name: gate.team.agents[name] for name in gate.team.drafters} if may_rewrite else {}
     found = review(gate, [draft], at="exit", agents=agents)
@@ -93,7 +93,7 @@ def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
                 gate.note(draft=None)
                 return send
             if isinstance(judgement.on_trip, Escalate):
-                stop = Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason)
+                stop = EarlyStop(status="escalated", stopped_by=trip.guard, reason=trip.reason)
         gate.note(gaps=[*again.gaps])
         if stop is not None:
             gate.note(ending=stop)
@@ -107,7 +107,7 @@ def _note(gate: GateContext, found: ReviewDecision) -> None:
         refused=[result.id for result in found.refused],
         gaps=found.gaps,
     )
-    before: Ending | None = gate.state.get("ending")
+    before: EarlyStop | None = gate.state.get("ending")
     if found.ending is not None and (before is None or before.status != "cancelled"):  # who cancels has the last word
         gate.note(ending=found.ending)
 
@@ -118,6 +118,6 @@ def _unreached(gate: GateContext) -> list[Gap]:
     if ending is None:
         return []
     known = {result.agent for result in state.get("results") or ()} | {gap.subtask for gap in state.get("gaps") or ()}
-    missing = [agent.name for agent in gate.team.expected if known.isdisjoint(m.name for m in agent.line)]
+    missing = [agent.name for agent in gate.team.expected if known.isdisjoint(m.name for m in agent.fallback_chain)]
     reason = f"not reached, since the run was stopped: {ending.reason}"
     return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]

@@ -14,7 +14,7 @@ from guardgraph.nodes.destination import RouteAnswer, id_clash, read_answer
 from guardgraph.nodes.early_stop import too_few_steps
 from guardgraph.nodes.gate_context import Destination, GateContext, Route
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.state import BadInput, Ending, PatternError, StorageError, Verdict, error_place, error_text
+from guardgraph.state import BadInput, EarlyStop, PatternError, StorageError, Verdict, error_place, error_text
 
 __all__ = ("Decide", "gate_node", "settled")
 
@@ -69,7 +69,7 @@ def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Comman
 
 
 def _failed(gate: GateContext, what: str) -> Command[Any]:
-    gate.note(ending=Ending(status="failed", reason=f"the route of {gate.node!r} {what}"))
+    gate.note(ending=EarlyStop(status="failed", reason=f"the route of {gate.node!r} {what}"))
     return gate.command(EXIT)
 
 
@@ -107,14 +107,14 @@ def _allowed(gate: GateContext, ways: Sequence[str | Send]) -> list[str | Send]:
     """Return the ways without what the guards of `dispatch` stop."""
     sends = [way for way in ways if isinstance(way, Send)]
     allowed = {id(send) for send in gate.allow(sends)}
-    ending: Ending | None = gate.state.get("ending")
+    ending: EarlyStop | None = gate.state.get("ending")
     if ending is not None and ending.status == "escalated":
         return []
     return [way for way in ways if not isinstance(way, Send) or id(way) in allowed]
 
 
-def _stopped(gate: GateContext) -> Ending:
+def _stopped(gate: GateContext) -> EarlyStop:
     """Return what ends a run of which a guard has stopped all that would go on."""
     trips: list[Verdict] = [one for one in gate.state.get("verdicts") or () if one.action == "trip"]
     by, reason = (trips[-1].guard, trips[-1].reason) if trips else ("Limits", "no more subtasks may be sent")
-    return Ending(status="degraded", stopped_by=by, reason=reason)
+    return EarlyStop(status="degraded", stopped_by=by, reason=reason)

@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard, Judgement
+from guardgraph.guards import Guard, GuardDecision
 from guardgraph.nodes.checked_write import checked_write
 from guardgraph.nodes.context import accepted_of, context_of
 from guardgraph.nodes.early_stop import early_stop, too_few_steps
@@ -22,24 +22,24 @@ from guardgraph.nodes.scope import work_until
 from guardgraph.nodes.sends import request_for
 from guardgraph.nodes.state_update import StateUpdate
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.runtime.execution_context import Services, here_of, services_of
+from guardgraph.runtime.execution_context import Services, execution_context, execution_services
 from guardgraph.state import (
     Allowance,
     BadInput,
     Balance,
-    Ending,
+    ContextItem,
+    DelegationScope,
+    EarlyStop,
     Gap,
     Gate,
     OutcomeStatus,
-    Piece,
-    Position,
     Request,
     Result,
     Subtask,
     Task,
     Usage,
     Verdict,
-    left_of,
+    remaining_allowance,
 )
 
 __all__ = ("Destination", "GateContext", "Route")
@@ -63,9 +63,11 @@ class GateContext:
         self.team: TeamSpec = team
         self.node: str = node
         """The name of the gate's node."""
-        self.position: Position = given if isinstance(given, Position) else Position.model_validate(given)
-        here = here_of(config)
-        self.services: Services = services_of(here, self.position.run_id)
+        self.position: DelegationScope = (
+            given if isinstance(given, DelegationScope) else DelegationScope.model_validate(given)
+        )
+        here = execution_context(config)
+        self.services: Services = execution_services(here, self.position.run_id)
         self.services.ensure_open(self.position)
         if here is None:
             self.services.recall(self.position, _attempts(state))
@@ -73,7 +75,7 @@ class GateContext:
         """The time, in UTC."""
         self.reviewed: tuple[Result, ...] = ()
         """The results that this gate has just reviewed."""
-        self.exhausted: Ending | None = None
+        self.exhausted: EarlyStop | None = None
         """What ends the run if it would go on: what came back, or the rounds, allow no more."""
         self.is_free: bool = False
         """Whether what is sent next needs no allowance."""
@@ -120,7 +122,9 @@ class GateContext:
     @cached_property
     def unspent(self) -> Allowance:
         """What the agents of the team may still spend, when this gate is reached."""
-        return left_of(self._balances).narrow(self.position.allowance.model_copy(update=dict.fromkeys(_COUNTS)))
+        return remaining_allowance(self._balances).narrow(
+            self.position.allowance.model_copy(update=dict.fromkeys(_COUNTS))
+        )
 
     @property
     def remaining(self) -> Allowance:
@@ -138,7 +142,7 @@ class GateContext:
         until = work_until(self.position)
         return until is not None and self.now >= until
 
-    def context(self, subtask: Subtask | None = None) -> tuple[Piece, ...]:
+    def context(self, subtask: Subtask | None = None) -> tuple[ContextItem, ...]:
         """Return what an agent is told: background, accepted results and gaps.
 
         For a `subtask`, of results and gaps only those of the subtasks that it depends on.
@@ -176,7 +180,7 @@ class GateContext:
         agent: Agent,
         subtask: Subtask | None = None,
         *,
-        context: Iterable[Piece] | None = None,
+        context: Iterable[ContextItem] | None = None,
         attempt: int = 1,
         feedback: str | None = None,
     ) -> Send:
@@ -189,13 +193,13 @@ class GateContext:
         request = request_for(self._update.state, subtask, told, attempt=attempt, feedback=feedback)
         return self.send_request(agent, request, told=self.team.context.get(agent.name, ()))
 
-    def send_request(self, agent: Agent, request: Request, *, told: Sequence[Piece] = ()) -> Send:
+    def send_request(self, agent: Agent, request: Request, *, told: Sequence[ContextItem] = ()) -> Send:
         """Return what makes `agent` work on a `request` as it is, with what it is `told` beside."""
         if told:
             request = request.model_copy(update={"context": (*request.context, *told)})
         return Send(agent.name, {"request": request, "position": self.position})
 
-    def next_round(self) -> Ending | None:
+    def next_round(self) -> EarlyStop | None:
         """Begin the next round. Return what keeps it from beginning: then the round stays as it is."""
         before = self.round
         self._update.write("round", before + 1)
@@ -211,19 +215,19 @@ class GateContext:
         `status` is that of the outcome (`degraded` lets the author write from what is accepted), `by` is the guard or
         rule that stops it, `reason` says why.
         """
-        ending = Ending(status=status, stopped_by=by, reason=reason)
+        ending = EarlyStop(status=status, stopped_by=by, reason=reason)
         verdict = Verdict(guard=by or "pattern", gate="dispatch", subject=self.node, action="trip", reason=reason)
         self.tell(verdict)
         self.note(verdicts=[verdict])
         return self.end(ending)
 
-    def stop_as(self, ending: Ending) -> Destination:
+    def stop_as(self, ending: EarlyStop) -> Destination:
         """Do as `stop`."""
         return self.stop(ending.status, by=ending.stopped_by, reason=ending.reason)
 
-    def end(self, ending: Ending) -> Destination:
+    def end(self, ending: EarlyStop) -> Destination:
         """End the run as `stop` does, where a verdict has already told why; a worse end before it stays."""
-        before: Ending | None = self._update.state.get("ending")
+        before: EarlyStop | None = self._update.state.get("ending")
         if before is None or before.status in ("completed", "degraded"):
             self.note(ending=ending)
         return self.conclude()
@@ -242,7 +246,7 @@ class GateContext:
                 self.note(requests={draft.id: self.asked(draft)})
             return EXIT
         state, author = self._update.state, self.team.author
-        ending: Ending | None = state.get("ending")
+        ending: EarlyStop | None = state.get("ending")
         idle = not state.get("accepted") and (state.get("gaps") or ending is not None)
         ended = ending is not None and ending.status != "degraded"
         if author is None or idle or ended or too_few_steps(state, self.team.closing) is not None:
@@ -251,7 +255,7 @@ class GateContext:
 
     # What keeps it from going on
 
-    def must_stop(self, *, steps: int | None = None) -> Ending | None:
+    def must_stop(self, *, steps: int | None = None) -> EarlyStop | None:
         """Return what ends a run that would go on from here.
 
         `steps` is how many supersteps it needs to go on and to conclude after that; by default those of one more
@@ -264,7 +268,7 @@ class GateContext:
 
     def judge(
         self, gate: Gate, subject: Any, guards: Sequence[Guard] | None = None, *, agent: Agent | None = None
-    ) -> Judgement:
+    ) -> GuardDecision:
         """Judge a subject by the guards of a gate, and tell the listener of trips and alerts."""
         return judge_subject(self, gate, subject, self.team.guards if guards is None else guards, agent=agent)
 
@@ -288,7 +292,7 @@ class GateContext:
 
     def tell(self, verdict: Verdict) -> None:
         """Tell the listener of a verdict."""
-        self.services.tell("verdict", self.position, **verdict.model_dump(mode="json", exclude_defaults=True))
+        self.services.emit("verdict", self.position, **verdict.model_dump(mode="json", exclude_defaults=True))
 
     def command(self, goto: Any = ()) -> Command[Any]:
         """Return what LangGraph does: the update of this gate, and where it leads."""
@@ -296,7 +300,7 @@ class GateContext:
 
     @cached_property
     def _balances(self) -> tuple[Balance, ...]:
-        return self.services.ledger.balances(self.position.work)
+        return self.services.ledger.balances(self.position.spending_account)
 
 
 def _attempts(state: Mapping[str, Any]) -> tuple[Result, ...]:
@@ -305,7 +309,7 @@ def _attempts(state: Mapping[str, Any]) -> tuple[Result, ...]:
     return (*(state.get("results") or ()), *(state.get("plans") or ()), *(() if draft is None else (draft,)))
 
 
-def _allowance(position: Position, balances: tuple[Balance, ...]) -> Allowance:
+def _allowance(position: DelegationScope, balances: tuple[Balance, ...]) -> Allowance:
     """Return the team's allowance with the caps of its account, which may have been raised since admission."""
     mine = next((balance.cap for balance in balances if balance.account == position.account), None)
     if mine is None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Escalate, Guard, Judgement, Reads, View, judge, name_of
+from guardgraph.guards import Escalate, Guard, GuardContext, GuardDecision, SourceReader, evaluate_guards, name_of
 from guardgraph.nodes.context import subtasks_by_id
-from guardgraph.nodes.scope import role_of
+from guardgraph.nodes.scope import cost_key
 from guardgraph.state import (
     AgentInfo,
     Allowance,
     Amount,
-    Ending,
+    EarlyStop,
     Gap,
     Gate,
     Request,
@@ -43,21 +43,21 @@ def judge_subject(
     left: Allowance | None = None,
     expects: Amount | None = None,
     deeper: int = 0,
-) -> Judgement:
+) -> GuardDecision:
     """Judge one subject by the guards of `at`, tell the listener of trips and alerts, and return what they say."""
     placed = [guard for guard in guards if at in guard.gates]
     if not placed:
-        return Judgement(None, None)
+        return GuardDecision(None, None)
     position = gate.position
-    view = View(
+    view = GuardContext(
         gate=at,
         subject=subject,
         now=gate.now,
         state=gate.state,
         allowance=gate.allowance,
-        left=gate.unspent if left is None else left,
+        remaining=gate.unspent if left is None else left,
         spent=gate.spent,
-        expects=expects,
+        expected_cost=expects,
         depth=position.depth + deeper,
         path=position.path,
         agent=None if agent is None else _info(agent, position.path),
@@ -79,14 +79,14 @@ def allowed_sends(gate: GateContext, sends: Iterable[Send]) -> list[Send]:
             continue
         gaps.append(_gap(gate, send, trip))
         if isinstance(judgement.on_trip, Escalate):
-            gate.note(gaps=gaps, ending=Ending(status="escalated", stopped_by=trip.guard, reason=trip.reason))
+            gate.note(gaps=gaps, ending=EarlyStop(status="escalated", stopped_by=trip.guard, reason=trip.reason))
             return []
     if gaps:
         gate.note(gaps=gaps)
     return _booked(gate, passed)  # only now: a guard that ends the run sends nobody
 
 
-def judge_send(gate: GateContext, send: Send) -> Judgement | None:
+def judge_send(gate: GateContext, send: Send) -> GuardDecision | None:
     """Judge by the guards of `dispatch` what a worker would be sent; `None` for what needs no judging.
 
     What passes is taken off what remains of the allowance.
@@ -98,7 +98,7 @@ def judge_send(gate: GateContext, send: Send) -> Judgement | None:
     left = Allowance() if gate.is_free else gate.remaining
     if not is_new:  # it was counted when it was sent for the first time, or is no subtask
         left = left.model_copy(update={"subtasks": None})
-    expects = agent.expected or gate.services.costs.expected(role_of(gate.position, agent.name))
+    expects = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
     judgement = judge_subject(
         gate,
         "dispatch",
@@ -163,7 +163,7 @@ def _booked(gate: GateContext, sends: Sequence[Send]) -> list[Send]:
 def _booking(gate: GateContext, subtask: Subtask) -> str | None:
     if gate.unspent.subtasks is None:
         return None
-    services, account = gate.services, gate.position.work
+    services, account = gate.services, gate.position.spending_account
     entry = f"{account}>{subtask.id}"
     refusal = services.ledger.reserve(entry, account, services.epoch_of(account), Amount(subtasks=1))
     if refusal is not None:
@@ -184,25 +184,25 @@ def _info(agent: Agent, path: tuple[str, ...]) -> AgentInfo:
     return AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name))
 
 
-def _judged(guards: Sequence[Guard], view: View) -> Judgement:
+def _judged(guards: Sequence[Guard], view: GuardContext) -> GuardDecision:
     """Ask the guards one after the other, each with the sources that it reads itself; the first trip ends it."""
     alerts: list[Verdict] = []
     for guard in guards:
-        if isinstance(view.subject, Result) and isinstance(guard, Reads):
+        if isinstance(view.subject, Result) and isinstance(guard, SourceReader):
             try:
-                said = judge([guard], replace(view, sources=_sources(guard, view.subject)))
+                said = evaluate_guards([guard], replace(view, sources=_sources(guard, view.subject)))
             except (Exception, SystemExit) as error:  # what cannot be read must not let pass
                 reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
-                said = Judgement(view.verdict(guard, trips=True, reason=reason), guard.on_trip)
+                said = GuardDecision(view.verdict(guard, trips=True, reason=reason), guard.on_trip)
         else:
-            said = judge([guard], view)
+            said = evaluate_guards([guard], view)
         alerts.extend(said.alerts)
         if said.trip is not None:
-            return Judgement(said.trip, said.on_trip, tuple(alerts))
-    return Judgement(None, None, tuple(alerts))
+            return GuardDecision(said.trip, said.on_trip, tuple(alerts))
+    return GuardDecision(None, None, tuple(alerts))
 
 
-def _sources(reader: Reads, result: Result) -> Mapping[str, str]:
+def _sources(reader: SourceReader, result: Result) -> Mapping[str, str]:
     """Read, for a guard that judges by them, the sources that a result names."""
     found: dict[str, str] = {}
     for evidence in result.evidence:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from guardgraph.state import BadInput, Outcome, Piece, Position, Task, merge_messages
+from guardgraph.state import BadInput, ContextItem, DelegationScope, Outcome, Task, merge_messages
 
 __all__ = ("Asked", "asked_in", "final_update")
 
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
 
     task: Any
     """The task as it was given, or the goal."""
-    background: list[Piece]
+    background: list[ContextItem]
     """What else was said."""
     seen: list[str]
     """The ids of all messages, by which the next run of the thread tells what is new."""
@@ -72,7 +72,7 @@ def _goal_of(asking: BaseMessage) -> str:
     return goal
 
 
-def _outcome_message(outcome: Outcome, position: Position) -> AIMessage:
+def _outcome_message(outcome: Outcome, position: DelegationScope) -> AIMessage:
     """Return the message that tells an outcome; the same run tells it under the same id.
 
     Its text is the value, or a sentence where there is none. All but the value stands in
@@ -87,7 +87,7 @@ def _outcome_message(outcome: Outcome, position: Position) -> AIMessage:
     )
 
 
-def final_update(state: Mapping[str, Any], outcome: Outcome, position: Position) -> dict[str, Any]:
+def final_update(state: Mapping[str, Any], outcome: Outcome, position: DelegationScope) -> dict[str, Any]:
     """Return what a team writes at its end: the outcome, also as a message; its context was for this run alone."""
     message = _outcome_message(outcome, position)
     return {
@@ -104,7 +104,7 @@ def _goal(task: object) -> object:
     return task.get("goal") if isinstance(task, Mapping) else task
 
 
-def _pieces(message: BaseMessage, task: object, asking: BaseMessage | None) -> list[Piece]:
+def _pieces(message: BaseMessage, task: object, asking: BaseMessage | None) -> list[ContextItem]:
     """Return a message as context; nothing of one that is empty, as one that only calls tools.
 
     Of the one that asks, only what it holds beside its text.
@@ -115,7 +115,7 @@ def _pieces(message: BaseMessage, task: object, asking: BaseMessage | None) -> l
     if media and (text or not asks):
         said.append(f"(not passed on: {media})")
     value = "\n".join(filter(None, said))
-    return [Piece(kind="background", title="message", sender=_sender(message), value=value)] if value else []
+    return [ContextItem(kind="background", title="message", sender=_sender(message), value=value)] if value else []
 
 
 def _last_human(messages: Sequence[BaseMessage]) -> BaseMessage | None:
@@ -171,7 +171,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _team(position: Position) -> str:
+def _team(position: DelegationScope) -> str:
     """Return the name of a team; a nested one is called as its account is."""
     if position.account == position.run_id:
         return position.path[0] if position.path else "team"

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from guardgraph.agents.results import gap_of
 from guardgraph.nodes.context import accepted_of, subtasks_by_id
-from guardgraph.state import Ending, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
+from guardgraph.state import EarlyStop, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
 
 __all__ = ("collected_value", "open_gaps", "outcome_of", "written_value")
 
@@ -44,7 +44,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     """Return the best there is, what is missing, and what stopped it."""
     draft, written = state.get("draft"), written_value(state)
     accepted: list[Result] = [] if _COLLECTED in (state.get("refused") or ()) else accepted_of(state)
-    ending: Ending | None = state.get("ending")
+    ending: EarlyStop | None = state.get("ending")
     gaps = _all_gaps(state)
     own = {gap.agent for gap in gaps if not gap.path}
     if draft is not None and draft.status != "ok" and draft.agent not in own:
@@ -97,7 +97,7 @@ def _all_gaps(state: Mapping[str, Any]) -> list[Gap]:
     """Return what is missing, and a gap for every subtask of which nothing else tells."""
     planned, gaps, closed = subtasks_by_id(state), open_gaps(state), _closed(state)
     told = {gap.owner for gap in gaps} | {result.subtask for result in accepted_of(state)} | closed
-    ending: Ending | None = state.get("ending")
+    ending: EarlyStop | None = state.get("ending")
     reason = f"not done, since the run was stopped: {ending.reason}" if ending is not None else "nobody has done it"
     by = ending.stopped_by if ending is not None else None
     return [*gaps, *(Gap(subtask=id_, reason=reason, guard=by) for id_ in planned if id_ not in told)]
@@ -131,7 +131,7 @@ def _closed(state: Mapping[str, Any]) -> set[str]:
     return closed
 
 
-def _stop(ending: Ending | None, gaps: Sequence[Gap]) -> tuple[str | None, str]:
+def _stop(ending: EarlyStop | None, gaps: Sequence[Gap]) -> tuple[str | None, str]:
     """Return the guard that ended the run, or stopped the first of what is missing, and why."""
     if ending is not None:
         return ending.stopped_by, ending.reason

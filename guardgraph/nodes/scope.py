@@ -8,25 +8,29 @@ from urllib.parse import quote
 
 from guardgraph.agents.agent import Agent
 from guardgraph.runtime.execution_context import Services
-from guardgraph.state import Allowance, Position, Request, left_of
+from guardgraph.state import Allowance, DelegationScope, Request, remaining_allowance
 
-__all__ = ("place_of", "role_of", "until_of", "work_until")
+__all__ = ("attempt_scope", "cost_key", "until_of", "work_until")
 
 _CONCLUDING = 0.5
 
 
-def place_of(agent: Agent, request: Request, team: Position, services: Services, *, concluding: bool) -> Position:
+def attempt_scope(
+    agent: Agent, request: Request, team: DelegationScope, services: Services, *, concluding: bool
+) -> DelegationScope:
     """Return the position of one attempt of `agent` in `team`; its allowance is at most the share that it may take.
 
     `request.id` names the attempt, and so its account.
     """
-    drawn = team.account if concluding else team.work
+    drawn = team.account if concluding else team.spending_account
     _, _, attempt = request.id.partition("/")
     account = f"{drawn}/{quote(agent.name, safe='')}:{quote(attempt, safe='#')}"
     allowance = team.allowance.model_copy(update={"deadline": _work_until(team, concluding=concluding)})
-    share = min([part for part in (agent.share, request.subtask.share if request.subtask else None) if part] or [1])
+    share = min(
+        [part for part in (agent.budget_share, request.subtask.share if request.subtask else None) if part] or [1]
+    )
     if share < 1:
-        allowance = allowance.narrow(_counts(left_of(services.ledger.balances(drawn)).share(share)))
+        allowance = allowance.narrow(_counts(remaining_allowance(services.ledger.balances(drawn)).share(share)))
     return team.model_copy(
         update={
             "account": account,
@@ -39,13 +43,13 @@ def place_of(agent: Agent, request: Request, team: Position, services: Services,
     )
 
 
-def work_until(team: Position) -> datetime | None:
+def work_until(team: DelegationScope) -> datetime | None:
     """Return when agents have to be back: a tenth (at most 10 s) before the deadline, so that the team can conclude."""
     deadline = team.allowance.deadline
     return None if deadline is None else deadline - min(timedelta(seconds=10), (deadline - team.started) / 10)
 
 
-def role_of(team: Position, agent: str) -> str:
+def cost_key(team: DelegationScope, agent: str) -> str:
     """Return the name under which the costs of `agent` are learned: the names of all above it, and its own.
 
     It is the same in every round, attempt and run; only agents that one agent calls under the same names share it.
@@ -59,14 +63,14 @@ def _counts(allowance: Allowance) -> Allowance:
     return allowance.model_copy(update={"depth": None, "deadline": None})
 
 
-def _work_until(team: Position, *, concluding: bool) -> datetime | None:
+def _work_until(team: DelegationScope, *, concluding: bool) -> datetime | None:
     """Return when an agent has to be back; one that concludes has the margin that the others leave, and 0.5 s."""
     if concluding and team.allowance.deadline is not None:
         return team.allowance.deadline + timedelta(seconds=_CONCLUDING)
     return work_until(team)
 
 
-def until_of(me: Position, services: Services) -> float | None:
+def until_of(me: DelegationScope, services: Services) -> float | None:
     """Return when an attempt has to be over, on the monotonic clock; `None` sets no limit."""
     if me.allowance.deadline is None:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
-from guardgraph.state import Piece, Request, Subtask
+from guardgraph.state import ContextItem, Request, Subtask
 
 __all__ = ("request_for", "worker_roster")
 
@@ -16,7 +16,7 @@ __all__ = ("request_for", "worker_roster")
 def request_for(
     state: Mapping[str, Any],
     subtask: Subtask | None,
-    context: tuple[Piece, ...],
+    context: tuple[ContextItem, ...],
     *,
     attempt: int = 1,
     feedback: str | None = None,
@@ -32,9 +32,11 @@ def request_for(
     )
 
 
-def worker_roster(workers: Iterable[Agent]) -> tuple[Piece, ...]:
+def worker_roster(workers: Iterable[Agent]) -> tuple[ContextItem, ...]:
     """Return who can be delegated to, as context for a planner."""
     return tuple(
-        Piece(kind="worker", title=worker.name, value={"skills": list[JsonValue](sorted(worker.skills))}, sender="team")
+        ContextItem(
+            kind="worker", title=worker.name, value={"skills": list[JsonValue](sorted(worker.skills))}, sender="team"
+        )
         for worker in workers
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard
 from guardgraph.nodes.state_update import Channel
-from guardgraph.state import Piece
+from guardgraph.state import ContextItem
 
 __all__ = ("EXIT", "TeamSpec")
 
@@ -30,7 +30,7 @@ class TeamSpec:
     """The names of those to whom work is delegated: the guards of `dispatch` judge what is sent to them."""
     drafters: frozenset[str] = frozenset()
     """The names of those who write a draft again that a guard of `exit` gives back."""
-    context: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict[str, tuple[Piece, ...]])
+    context: Mapping[str, tuple[ContextItem, ...]] = field(default_factory=dict[str, tuple[ContextItem, ...]])
     """What an agent is told beside what it is sent."""
     author: Agent | None = None
     """Who writes the value of the team: it is asked once work has ended."""
@@ -46,7 +46,7 @@ class TeamSpec:
     @property
     def ends(self) -> frozenset[str]:
         """The nodes in which a run ends: no work goes on in them."""
-        return frozenset([EXIT, *(member.name for member in (self.author.line if self.author else ()))])
+        return frozenset([EXIT, *(member.name for member in (self.author.fallback_chain if self.author else ()))])
 
     @property
     def closing(self) -> int:

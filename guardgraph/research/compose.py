@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from guardgraph.research.citation import citation_of, first_line, source_line
-from guardgraph.state import Evidence, Piece
+from guardgraph.state import ContextItem, Evidence
 
 __all__ = ("MADE_BY", "Composed", "compose")
 
@@ -37,7 +37,9 @@ class _Said(NamedTuple):
     evidence: tuple[Evidence, ...]
 
 
-def compose(question: str, results: Sequence[Piece], gaps: Sequence[Piece], *, made_by: str = MADE_BY) -> Composed:
+def compose(
+    question: str, results: Sequence[ContextItem], gaps: Sequence[ContextItem], *, made_by: str = MADE_BY
+) -> Composed:
     """Return the report on `question`: a section for each result, its claims with citations, the gaps, the sources.
 
     A claim that stands in several results is told once, in the one where it stands highest; equal evidence has one
@@ -66,13 +68,15 @@ def compose(question: str, results: Sequence[Piece], gaps: Sequence[Piece], *, m
     return Composed({"report": "\n".join(lines).rstrip() + "\n", "citations": citations}, tuple(numbers), left)
 
 
-def _homes(pieces: Sequence[Piece]) -> dict[str, int]:
+def _homes(pieces: Sequence[ContextItem]) -> dict[str, int]:
     """Return for each claim the place of the piece in which it is told: where it stands highest, or else first."""
     ranked = [(rank, at, said.text) for at, piece in enumerate(pieces) for rank, said in enumerate(_said(piece))]
     return {text: at for _, at, text in sorted(ranked, reverse=True)}
 
 
-def _section(piece: Piece, question: str, numbers: dict[Evidence, int], at: int, homes: Mapping[str, int]) -> list[str]:
+def _section(
+    piece: ContextItem, question: str, numbers: dict[Evidence, int], at: int, homes: Mapping[str, int]
+) -> list[str]:
     title = "What the documents say" if _line(piece.title) == _line(question) else _capitalized(_line(piece.title))
     bullets: dict[str, str] = {}
     elsewhere: list[str] = []
@@ -86,7 +90,7 @@ def _section(piece: Piece, question: str, numbers: dict[Evidence, int], at: int,
     return [f"## {_bare(title)}", "", *(f"- {_bare(text)} {marks}".rstrip() for text, marks in bullets.items()), *also]
 
 
-def _said(piece: Piece) -> Iterator[_Said]:
+def _said(piece: ContextItem) -> Iterator[_Said]:
     """Yield what a result says: its claims if it has the form of `make_worker`, else its value as a whole."""
     listed = piece.value.get("claims") if isinstance(piece.value, Mapping) else None
     if not isinstance(listed, list):
@@ -97,7 +101,7 @@ def _said(piece: Piece) -> Iterator[_Said]:
         yield _Said(_line(str(claim["text"])), _evidence_of(claim, at, piece, count=len(claims)))
 
 
-def _evidence_of(claim: Mapping[str, JsonValue], at: int, piece: Piece, *, count: int) -> tuple[Evidence, ...]:
+def _evidence_of(claim: Mapping[str, JsonValue], at: int, piece: ContextItem, *, count: int) -> tuple[Evidence, ...]:
     """Return the evidence of one claim: by its source and line, or else by its place in the list."""
     fits = [one for one in piece.evidence if one.source == claim.get("source") and first_line(one) == claim.get("line")]
     by_place = piece.evidence[at] if len(piece.evidence) == count else None
@@ -106,14 +110,14 @@ def _evidence_of(claim: Mapping[str, JsonValue], at: int, piece: Piece, *, count
     return tuple(fits[:1])
 
 
-def _missing(left: Iterable[str], gaps: Sequence[Piece]) -> list[str]:
+def _missing(left: Iterable[str], gaps: Sequence[ContextItem]) -> list[str]:
     """Return one line for each question that has no answer."""
     reasons = {_line(gap.title): _line(_text(gap.value)) or "it was not answered" for gap in gaps}
     reasons |= dict.fromkeys(left, "nothing was found that answers it")
     return [_bare(f"- {title}: {reason}") for title, reason in reasons.items()]
 
 
-def _has_something(piece: Piece) -> bool:
+def _has_something(piece: ContextItem) -> bool:
     return any(said.text for said in _said(piece))
 
 

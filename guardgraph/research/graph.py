@@ -22,10 +22,10 @@ from guardgraph.guards import (
     FunctionGuard,
     Grounding,
     Guard,
+    GuardContext,
     Limits,
     Retry,
     Schema,
-    View,
     guard,
 )
 from guardgraph.research.documents import Skipped, read_documents
@@ -155,7 +155,7 @@ def _telling(
 
 def _citations_hold(library: Library) -> FunctionGuard:
     @guard(at="exit", on_trip=Retry(1))
-    def citations_hold(view: View) -> str | None:
+    def citations_hold(view: GuardContext) -> str | None:
         """Refuse a report with a citation that does not open at its line."""
         if not view.subject.has_value:
             return None

@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field, JsonValue
 
 from guardgraph.agents.adapters import model_body
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.results import Invalid
+from guardgraph.agents.results import InvalidAnswer
 from guardgraph.research.citation import citation_of, first_line, source_line
 from guardgraph.research.library import Library
 from guardgraph.research.offline import write
 from guardgraph.research.passages import Passage
-from guardgraph.state import Evidence, Outcome, Piece, Reply, Request
+from guardgraph.state import ContextItem, Evidence, Outcome, Reply, Request
 
 __all__ = ("make_model_worker", "make_model_writer")
 
@@ -96,9 +96,9 @@ def make_model_writer(model: str | BaseChatModel, *, max_tokens: int = 4_000) ->
     return write_with_model
 
 
-def _piece(hit: Passage) -> Piece:
+def _piece(hit: Passage) -> ContextItem:
     title = f"{hit.source}, below {hit.heading!r}" if hit.heading else hit.source
-    return Piece(kind="background", title=title, sender=hit.source, value=hit.text)
+    return ContextItem(kind="background", title=title, sender=hit.source, value=hit.text)
 
 
 def _reply(found: _Claims, hits: Sequence[Passage], library: Library) -> Reply:
@@ -145,7 +145,7 @@ def _words_of(lines: Sequence[str]) -> tuple[list[str], list[int]]:
     return [word for word, _ in pairs], [number for _, number in pairs]
 
 
-def _numbered(results: Sequence[Piece]) -> dict[Evidence, str]:
+def _numbered(results: Sequence[ContextItem]) -> dict[Evidence, str]:
     """Return all evidence once, in the order of its numbers, each with the claim it was given for."""
     found: dict[Evidence, str] = {}
     for piece in results:
@@ -163,9 +163,9 @@ def _texts_of(value: JsonValue) -> list[str]:
     )
 
 
-def _evidence_piece(number: int, evidence: Evidence, text: str) -> Piece:
+def _evidence_piece(number: int, evidence: Evidence, text: str) -> ContextItem:
     value: JsonValue = {"number": number, "claim": text, "quote": evidence.quote}
-    return Piece(kind="background", title=f"evidence [{number}]", sender=evidence.source, value=value)
+    return ContextItem(kind="background", title=f"evidence [{number}]", sender=evidence.source, value=value)
 
 
 def _report(question: str, told: str, evidence: Sequence[Evidence], *, made_by: str) -> Reply:
@@ -173,9 +173,11 @@ def _report(question: str, told: str, evidence: Sequence[Evidence], *, made_by: 
     used = list(dict.fromkeys(int(mark) for mark in _MARK.findall(_CODE.sub("", told))))
     unknown = [number for number in used if not 1 <= number <= len(evidence)]
     if unknown:
-        raise Invalid(f"[{unknown[0]}] is no number of the evidence; use 1 to {len(evidence)}")
+        raise InvalidAnswer(f"[{unknown[0]}] is no number of the evidence; use 1 to {len(evidence)}")
     if evidence and not used:
-        raise Invalid("the report cites nothing; put the numbers of the evidence in brackets behind what they prove")
+        raise InvalidAnswer(
+            "the report cites nothing; put the numbers of the evidence in brackets behind what they prove"
+        )
     order = {number: place for place, number in enumerate(used, 1)}
     cited = [evidence[number - 1] for number in used]
     lines = [f"# {' '.join(question.split())}", "", made_by, "", _renumbered(told, order), ""]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from guardgraph.runs.run import Listed, Run, RunStatus, Waiting
+from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary
 from guardgraph.runs.runner import Runner
 
 __all__ = (
-    "Listed",
+    "PendingInterrupt",
     "Run",
     "RunStatus",
+    "RunSummary",
     "Runner",
-    "Waiting",
 )

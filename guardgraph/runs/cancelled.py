@@ -17,7 +17,7 @@ from langgraph.types import Command, Overwrite, Send
 from guardgraph.nodes.context import accepted_of
 from guardgraph.nodes.outcome import outcome_of
 from guardgraph.runs.run import Run
-from guardgraph.state import BadInput, Ending, Event, Gap, Outcome, Request, Result, RunEnded, Usage
+from guardgraph.state import BadInput, EarlyStop, Gap, Outcome, Request, Result, RunEnded, RunEvent, Usage
 
 __all__ = ("asked_reason", "cancelled_outcome", "concluding", "ended_error", "finished_event", "tell")
 
@@ -52,7 +52,7 @@ def concluding(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, re
     planned = {subtask.id for subtask in state.get("subtasks") or ()}
     if not gaps and planned <= {result.subtask for result in accepted_of(state)}:  # what would have come is not known
         gaps = [Gap(subtask="run", reason=reason)]
-    ending = Ending(status="cancelled", reason=reason)
+    ending = EarlyStop(status="cancelled", reason=reason)
     written = {name: value for name, value in kept.items() if value is not _UNKEPT}
     return Command(update={**written, "ending": ending, "gaps": Overwrite(gaps)}, goto="guard_exit")
 
@@ -92,7 +92,7 @@ def cancelled_outcome(state: Mapping[str, Any], usage: Usage, reason: str) -> Ou
     """
     told = Outcome(status="cancelled", usage=usage)
     if state.get("position") is not None:
-        ending, draft = Ending(status="cancelled", reason=reason), _unreviewed_draft(state)
+        ending, draft = EarlyStop(status="cancelled", reason=reason), _unreviewed_draft(state)
         unjudged = [result for result in (draft, *accepted_of(state)) if result is not None]
         passed = None if draft is not None else state.get("draft")
         gaps = [*(state.get("gaps") or ()), *_unreviewed(state, () if passed is not None else unjudged, reason)]
@@ -130,15 +130,15 @@ def ended_error(run: Run, asked: Literal["update", "cancel"]) -> RunEnded:
     return RunEnded(run.run_id, thread_id=run.thread_id, status=run.status, stopped_by=by, asked=asked)
 
 
-def finished_event(run: Run, outcome: Outcome, now: datetime) -> Event:
+def finished_event(run: Run, outcome: Outcome, now: datetime) -> RunEvent:
     """Return the event that a run has been ended."""
     position = run.state.get("position")
     path = position.path if position is not None else ()
     data: dict[str, Any] = {"status": outcome.status, "gaps": len(outcome.gaps)}
-    return Event(kind="run_finished", run_id=run.run_id, at=now, path=path, data=data)
+    return RunEvent(kind="run_finished", run_id=run.run_id, at=now, path=path, data=data)
 
 
-def tell(listen: Callable[[Event], None] | None, event: Event) -> None:
+def tell(listen: Callable[[RunEvent], None] | None, event: RunEvent) -> None:
     """Tell a listener; one that raises does not disturb the caller."""
     try:
         if listen is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from guardgraph.state import Outcome, Position
+from guardgraph.state import DelegationScope, Outcome
 
-__all__ = ("RunTime",)
+__all__ = ("RunClock",)
 
 
 @dataclass(frozen=True, slots=True)
-class RunTime:
+class RunClock:
     """How far a run's own clock is behind the wall's.
 
     It stands still while nobody works on the run, and is turned back by as much as the deadline was moved on. So every
@@ -24,7 +24,7 @@ class RunTime:
     """By how much its deadline was moved on."""
 
     @classmethod
-    def of(cls, paused: timedelta, deadline: datetime | None, later: datetime | None) -> RunTime:
+    def of(cls, paused: timedelta, deadline: datetime | None, later: datetime | None) -> RunClock:
         """Return the time of a run whose `deadline` was moved to a `later` one; `None` is no deadline."""
         moved = timedelta(0) if deadline is None or later is None else later - deadline
         return cls(paused, moved)
@@ -37,7 +37,7 @@ class RunTime:
         """Return the wall's time at a time of the run's clock."""
         return own + self.paused + self.extended
 
-    def timed(self, outcome: Outcome, position: Position | None, wall: datetime) -> Outcome:
+    def timed(self, outcome: Outcome, position: DelegationScope | None, wall: datetime) -> Outcome:
         """Return the outcome with the time that the run has worked, which a clock that was turned back cannot tell."""
         if position is None or not self.extended:
             return outcome

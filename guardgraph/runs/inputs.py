@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from guardgraph.nodes.admission import task_of
 from guardgraph.nodes.messages import asked_in
-from guardgraph.state import Allowance, BadGraph, BadInput, Event, Task, merge_messages
+from guardgraph.state import Allowance, BadGraph, BadInput, RunEvent, Task, merge_messages
 
 __all__ = (
     "asked_allowance",
@@ -72,7 +72,7 @@ def asked_arguments(arguments: object) -> dict[str, Any]:
     return dict(cast(Mapping[str, Any], arguments))
 
 
-def asked_listener(listen: object) -> Callable[[Event], None] | None:
+def asked_listener(listen: object) -> Callable[[RunEvent], None] | None:
     """Return the function that is to be told every event, if any. Raises `BadInput` for what cannot be called."""
     if listen is not None and not callable(listen):
         raise BadInput(f"`listen` is a function that is told every event, as events.append; got {listen!r}")

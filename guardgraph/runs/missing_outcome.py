@@ -12,13 +12,13 @@ from langgraph.types import Send, StateSnapshot
 
 from guardgraph.state import Gap
 
-__all__ = ("dead_end",)
+__all__ = ("missing_outcome",)
 
 _GOTO = "branch:to:"
 _SENDS = "__pregel_tasks"
 
 
-def dead_end(graph: CompiledStateGraph[Any, Any, Any, Any], last: StateSnapshot) -> Gap:
+def missing_outcome(graph: CompiledStateGraph[Any, Any, Any, Any], last: StateSnapshot) -> Gap:
     """Return what to tell of a graph whose `last` state has no outcome, no question and nothing left to do.
 
     LangGraph stores a route to a node that does not exist, and then only logs it. So what the nodes of the run have

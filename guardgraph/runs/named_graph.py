@@ -9,7 +9,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from guardgraph.state import BadGraph, BadInput, Told, UnknownGraph
+from guardgraph.state import BadGraph, BadInput, TeamOutput, UnknownGraph
 
 __all__ = ("named_graph",)
 
@@ -57,6 +57,6 @@ def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
     if not isinstance(graph, StateGraph):
         hint = "call it, or register it under a name" if callable(graph) else "a builder must return a StateGraph"
         raise BadGraph(f"graph {name!r} is no StateGraph but of type {type(graph).__name__}; {hint}")
-    if graph.output_schema is not Told:
+    if graph.output_schema is not TeamOutput:
         raise BadGraph(f"graph {name!r} tells no outcome; make it with a pattern or with `guardgraph.graphs.Team`")
     return graph

@@ -14,11 +14,21 @@ from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelled import cancelled_outcome
-from guardgraph.runs.clock import RunTime
+from guardgraph.runs.clock import RunClock
 from guardgraph.runs.pending import finished_tasks, values_of
-from guardgraph.runs.run import Listed, Run, RunStatus, Waiting
+from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary
 from guardgraph.runs.updating import is_stranded
-from guardgraph.state import Allowance, BadInput, Gap, Outcome, Position, RunStranded, Task, UnknownThread, new_id
+from guardgraph.state import (
+    Allowance,
+    BadInput,
+    DelegationScope,
+    Gap,
+    Outcome,
+    RunStranded,
+    Task,
+    UnknownThread,
+    new_id,
+)
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
@@ -72,13 +82,13 @@ class Records:
         found = self._latest(row.thread_id)
         return None if found is None or found.checkpoint.checkpoint["id"] == row.base_checkpoint else found
 
-    def listed(self, limit: int, status: RunStatus | None) -> list[Listed]:
+    def listed(self, limit: int, status: RunStatus | None) -> list[RunSummary]:
         """Return up to `limit` runs, newest first: all, or those that stand as `status` says."""
         if status not in (None, *get_args(RunStatus)):
             raise BadInput(f"`status` is one of {', '.join(get_args(RunStatus))}; got {status!r}")
         if status != "running" and status != "waiting":
-            return [Listed(row, self._standing(row)) for row in self.rows.list(limit, status)]
-        found = (Listed(row, self._standing(row)) for row in self.rows.unfinished())
+            return [RunSummary(row, self._standing(row)) for row in self.rows.list(limit, status)]
+        found = (RunSummary(row, self._standing(row)) for row in self.rows.unfinished())
         return [*islice((one for one in found if one.status == status), limit)]
 
     def _standing(self, row: RunRow) -> RunStatus:
@@ -106,7 +116,7 @@ class Records:
         self, row: RunRow, state: Mapping[str, Any], asked: Iterable[Interrupt], plain_types: tuple[str, ...] = ()
     ) -> Run:
         """Return a run with the state of its thread, if that is the run's own, and with what is `asked`."""
-        waiting = () if row.status else tuple(Waiting(one.id, one.value) for one in asked)
+        waiting = () if row.status else tuple(PendingInterrupt(one.id, one.value) for one in asked)
         mine = getattr(state.get("position"), "run_id", None) == row.run_id
         return Run(
             thread_id=row.thread_id,
@@ -126,17 +136,17 @@ class Records:
         until = None if add.deadline is None else add.deadline - self._paused(row, now)
         self._ledger.top_up(row.run_id, add.model_copy(update={"deadline": until}))
 
-    def begin_attempt(self, row: RunRow, position: Position | None, now: datetime) -> tuple[RunLedger, RunTime]:
+    def begin_attempt(self, row: RunRow, position: DelegationScope | None, now: datetime) -> tuple[RunLedger, RunClock]:
         """Note that a run works, and return its books and its time.
 
         Both go on from what it has done; `position` is that of its outermost team, `None` before its first node.
         """
         admitted = raised = Allowance()
-        time = RunTime()
+        time = RunClock()
         if position is not None:
             balances, admitted = self._ledger.balances(row.run_id), position.allowance
             raised = balances[0].cap if balances else raised
-            time = RunTime.of(self._paused(row, now), admitted.deadline, raised.deadline)
+            time = RunClock.of(self._paused(row, now), admitted.deadline, raised.deadline)
         self.rows.begin_attempt(row.run_id, now)
         return RunLedger(self._ledger, row.run_id, admitted, raised), time
 

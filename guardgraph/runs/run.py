@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 from guardgraph.state import Outcome, Result, Usage
 from guardgraph.storage.sql.runs import RunRow
 
-__all__ = ("Listed", "Run", "RunStatus", "Waiting")
+__all__ = ("PendingInterrupt", "Run", "RunStatus", "RunSummary")
 
 RunStatus = Literal["running", "waiting", "completed", "degraded", "escalated", "refused", "cancelled", "failed"]
 
 
-class Listed(NamedTuple):
+class RunSummary(NamedTuple):
     """One run in a list of runs."""
 
     row: RunRow
@@ -24,7 +24,7 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingInterrupt:
     """A question that a run waits for a human to answer."""
 
     id: str
@@ -49,7 +49,7 @@ class Run:
     """What it has cost so far, over all attempts."""
     results: tuple[Result, ...] = ()
     """Every attempt of every worker of the outermost team."""
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[PendingInterrupt, ...] = ()
     """What it waits for."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
     """The state of the outermost team."""

@@ -17,7 +17,7 @@ from langgraph.types import Command, StreamMode
 from guardgraph.runs.call_config import asked_config, asked_store, thread_in
 from guardgraph.runs.cancelled import asked_reason, concluding, ended_error, finished_event, tell
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
-from guardgraph.runs.execution import Attempt, services_of
+from guardgraph.runs.execution import RunExecution, services_of
 from guardgraph.runs.former_nodes import with_former_nodes
 from guardgraph.runs.inputs import (
     asked_allowance,
@@ -32,10 +32,10 @@ from guardgraph.runs.merging import merge_update
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
 from guardgraph.runs.resumption import check_going_on, check_nodes, check_resumption, next_nodes
-from guardgraph.runs.run import Listed, Run, RunStatus
+from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.updating import asked_values
 from guardgraph.runs.working import awork, work
-from guardgraph.state import Allowance, BadInput, Event, Position, RunActive, Task, new_id
+from guardgraph.state import Allowance, BadInput, DelegationScope, RunActive, RunEvent, Task, new_id
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.schemas import types_of_graph
 from guardgraph.storage.sql.runs import RunRow
@@ -59,7 +59,7 @@ class Runner:
         url: str = DEFAULT_URL,
         *,
         graphs: Mapping[str, _Build | StateGraph[Any, Any, Any, Any]] | None = None,
-        listen: Callable[[Event], None] | None = None,
+        listen: Callable[[RunEvent], None] | None = None,
         types: Sequence[type[Any]] = (),
         store: BaseStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -76,7 +76,7 @@ class Runner:
         self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types))
         self._records = Records(self.saver)
         self.url = self._records.url
-        self._attempts: set[Attempt] = set()
+        self._attempts: set[RunExecution] = set()
 
     def __enter__(self) -> Runner:
         """Return itself."""
@@ -249,7 +249,7 @@ class Runner:
         """Do as `status` without blocking the event loop."""
         return await asyncio.to_thread(self.status, thread_id)
 
-    def threads(self, limit: int = 50, *, status: RunStatus | None = None) -> list[Listed]:
+    def list_runs(self, limit: int = 50, *, status: RunStatus | None = None) -> list[RunSummary]:
         """Return the latest runs, newest first, with how they stand; only those with `status` if one is named."""
         return self._records.listed(limit, status)
 
@@ -262,7 +262,7 @@ class Runner:
         """
         return self._records.history(thread_id, limit)
 
-    def stop(self, *, at_once: bool = False) -> bool:
+    def drain(self, *, at_once: bool = False) -> bool:
         """Ask all runs under way in this runner to stop; tell whether there are any. They can be resumed.
 
         Agents at work finish, and what they did is stored; no other begins. With `at_once` the innermost agents at work
@@ -317,7 +317,7 @@ class Runner:
         arguments: Mapping[str, Any] | None,
         context: Any = None,
         config: RunnableConfig | None = None,
-    ) -> Attempt:
+    ) -> RunExecution:
         """Accept a new run, and make it ready to work."""
         (asked, input), given = asked_input(task), asked_arguments(arguments)
         configured = asked_config(config)
@@ -333,7 +333,7 @@ class Runner:
         added: Allowance | Mapping[str, Any] | None,
         context: Any = None,
         config: RunnableConfig | None = None,
-    ) -> Attempt | Run:
+    ) -> RunExecution | Run:
         """Make a thread's last run ready to go on; return it as it is stored where there is nothing to do."""
         answers, add, configured = asked_answers(answered), asked_allowance(added), asked_config(config)
         thread_in(configured, thread_id)
@@ -354,7 +354,7 @@ class Runner:
         position = stored.state.get("position")
         return self._attempt(row, compiled, given if head else {"task": row.task}, position, context, configured)
 
-    def _updated(self, thread_id: str, values: Mapping[str, Any]) -> Attempt:
+    def _updated(self, thread_id: str, values: Mapping[str, Any]) -> RunExecution:
         """Make a thread's last run ready to go on with other values in its state."""
         row = self._records.last(thread_id)
         self._check_idle(row)
@@ -372,7 +372,7 @@ class Runner:
         beside = merge_update(compiled, row.thread_id, asked)
         return self._attempt(row, compiled, Command(update=beside) if beside else None, position, None, {})
 
-    def _concluding(self, row: RunRow, stored: Run, reason: str) -> Attempt | None:
+    def _concluding(self, row: RunRow, stored: Run, reason: str) -> RunExecution | None:
         """Make the graph of a run ready to conclude it at once; `None` where it cannot."""
         position = stored.state.get("position")
         if position is None:
@@ -400,16 +400,16 @@ class Runner:
         row: RunRow,
         graph: CompiledStateGraph[Any, Any, Any, Any],
         given: Any,
-        position: Position | None,
+        position: DelegationScope | None,
         context: Any,
         config: RunnableConfig,
-    ) -> Attempt:
+    ) -> RunExecution:
         ledger, time = self._records.begin_attempt(row, position, self.clock())
         saver: Any = graph.checkpointer
         services = services_of(ledger, time, lambda: self.clock(), self.listen, saver.codec.dumps)
-        return Attempt(row, graph, given, time, services, config, context)
+        return RunExecution(row, graph, given, time, services, config, context)
 
-    def _work(self, attempt: Attempt | Run, modes: Sequence[StreamMode] = ()) -> Iterator[Any]:
+    def _work(self, attempt: RunExecution | Run, modes: Sequence[StreamMode] = ()) -> Iterator[Any]:
         """Yield the stream parts of these modes, and at last the run; one that has nothing to do is yielded at once."""
         if isinstance(attempt, Run):
             yield attempt
@@ -420,7 +420,7 @@ class Runner:
         finally:
             self._attempts.discard(attempt)
 
-    async def _awork(self, attempt: Attempt | Run, modes: Sequence[StreamMode] = ()) -> AsyncGenerator[Any]:
+    async def _awork(self, attempt: RunExecution | Run, modes: Sequence[StreamMode] = ()) -> AsyncGenerator[Any]:
         """Do as `_work` without blocking the event loop."""
         if isinstance(attempt, Run):
             yield attempt
@@ -433,7 +433,7 @@ class Runner:
         finally:
             self._attempts.discard(attempt)
 
-    def _end(self, attempt: Attempt) -> Run:
+    def _end(self, attempt: RunExecution) -> Run:
         """Store the outcome, if there is one, and return the run; tell the listener where it waits."""
         last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
         outcome = attempt.outcome(last, now)

@@ -10,14 +10,14 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.state import Ask, BadInput, Piece, RunState
+from guardgraph.state import BadInput, ContextItem, RunState, TeamInput
 
 __all__ = ("asked_values", "is_stranded")
 
 _OPEN = "context"
 _GOTO = "branch:to:"
 _SENDS = "__pregel_tasks"
-_OWN = frozenset(get_type_hints(RunState)).union(get_type_hints(Ask)) - {_OPEN}
+_OWN = frozenset(get_type_hints(RunState)).union(get_type_hints(TeamInput)) - {_OPEN}
 
 
 def asked_values(values: Mapping[str, Any], graph: CompiledStateGraph[Any, Any, Any, Any]) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def is_stranded(head: CheckpointTuple) -> bool:
     return head.metadata.get("source") == "update" and values.get("outcome") is None and not comes_next
 
 
-def _context(given: Any) -> list[Piece]:
+def _context(given: Any) -> list[ContextItem]:
     try:
-        return TypeAdapter(list[Piece]).validate_python(given)
+        return TypeAdapter(list[ContextItem]).validate_python(given)
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'context'}: {one['msg']}" for one in error.errors())
         raise BadInput(f"`context` is a list of pieces, and does not fit: {told}") from error

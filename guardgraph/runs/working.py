@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from langgraph.errors import GraphDrained
 from langgraph.types import StreamMode
 
-from guardgraph.runs.execution import Attempt
+from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.run import Run
 
 __all__ = ("awork", "work")
@@ -42,7 +42,7 @@ class _Demand:
             await self._asked.acquire()
 
 
-def work(attempt: Attempt, modes: Sequence[StreamMode], end: Callable[[Attempt], Run]) -> Iterator[Any]:
+def work(attempt: RunExecution, modes: Sequence[StreamMode], end: Callable[[RunExecution], Run]) -> Iterator[Any]:
     """Yield the stream parts of an attempt, and at last what `end` returns.
 
     Where the caller leaves, nothing more begins; the agents at work finish, and what they did is stored.
@@ -58,7 +58,9 @@ def work(attempt: Attempt, modes: Sequence[StreamMode], end: Callable[[Attempt],
         parts.close()
 
 
-async def awork(attempt: Attempt, modes: Sequence[StreamMode], end: Callable[[Attempt], Run]) -> AsyncGenerator[Any]:
+async def awork(
+    attempt: RunExecution, modes: Sequence[StreamMode], end: Callable[[RunExecution], Run]
+) -> AsyncGenerator[Any]:
     """Do as `work` without blocking the event loop; but agents at work are cancelled where the caller leaves.
 
     The graph has a task of its own, which is not cancelled with the caller: LangGraph would lose what has just ended.
@@ -82,9 +84,9 @@ async def awork(attempt: Attempt, modes: Sequence[StreamMode], end: Callable[[At
 
 
 async def _drive(
-    attempt: Attempt,
+    attempt: RunExecution,
     modes: Sequence[StreamMode],
-    end: Callable[[Attempt], Run],
+    end: Callable[[RunExecution], Run],
     demand: _Demand,
     parts: asyncio.Queue[Any],
 ) -> None:
@@ -101,7 +103,7 @@ async def _drive(
         parts.put_nowait(_Failure(error))
 
 
-async def _leave(attempt: Attempt, graph: asyncio.Task[None]) -> None:
+async def _leave(attempt: RunExecution, graph: asyncio.Task[None]) -> None:
     """Cancel the agents at work, from the innermost teams outwards, and let the graph end by itself.
 
     So what has ended is stored. A graph that hangs elsewhere, as in a node of the user's own, is cancelled itself.

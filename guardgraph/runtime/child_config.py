@@ -10,23 +10,23 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
 
-from guardgraph.runtime.budget.callback_handler import AsyncMeter, Meter
-from guardgraph.runtime.execution_context import KEY, Here, enter
+from guardgraph.runtime.budget.callback_handler import AsyncBudgetCallbackHandler, BudgetCallbackHandler
+from guardgraph.runtime.execution_context import KEY, ExecutionContext, enter
 
-__all__ = ("inherited",)
+__all__ = ("child_config",)
 
 _FIRST: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_meter", default=None)
 _SECOND: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_second_meter", default=None)
 
 
-def inherited(config: RunnableConfig, here: Here) -> tuple[RunnableConfig, Context]:
+def child_config(config: RunnableConfig, here: ExecutionContext) -> tuple[RunnableConfig, Context]:
     """Return `config`, and a context in which all that is called inherits it, for the work of the agent that is `here`.
 
     Its own meter replaces that of the level above.
     """
     _hook_in()
     tab = here.tab
-    meters: list[BaseCallbackHandler] = [AsyncMeter(tab), Meter(tab, is_paired=True)]
+    meters: list[BaseCallbackHandler] = [AsyncBudgetCallbackHandler(tab), BudgetCallbackHandler(tab, is_paired=True)]
     mine: RunnableConfig = {
         **config,
         "callbacks": _metered(config.get("callbacks"), meters),
@@ -46,7 +46,7 @@ def _hook_in() -> None:
     register_configure_hook(_SECOND, inheritable=True)
 
 
-def _enter(here: Here, meters: list[BaseCallbackHandler]) -> None:
+def _enter(here: ExecutionContext, meters: list[BaseCallbackHandler]) -> None:
     enter(here)
     _FIRST.set(meters[0])
     _SECOND.set(meters[1])
@@ -55,10 +55,14 @@ def _enter(here: Here, meters: list[BaseCallbackHandler]) -> None:
 def _metered(inherited: Any, meters: list[BaseCallbackHandler]) -> Any:
     """Return the inherited callbacks with our meters in place of those of the level above."""
     if not isinstance(inherited, BaseCallbackManager):
-        kept = [handler for handler in inherited or [] if not isinstance(handler, Meter | AsyncMeter)]
+        kept = [
+            handler
+            for handler in inherited or []
+            if not isinstance(handler, BudgetCallbackHandler | AsyncBudgetCallbackHandler)
+        ]
         return [*kept, *meters]
     manager = inherited.copy()
-    for handler in [h for h in manager.handlers if isinstance(h, Meter | AsyncMeter)]:
+    for handler in [h for h in manager.handlers if isinstance(h, BudgetCallbackHandler | AsyncBudgetCallbackHandler)]:
         manager.remove_handler(handler)
     for meter in meters:
         manager.add_handler(meter, inherit=True)

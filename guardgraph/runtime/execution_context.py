@@ -17,16 +17,25 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphInterrupt
 from langgraph.runtime import get_runtime
 
-from guardgraph.runtime.budget.cost_estimates import Costs, Flight, rivals_of
+from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
 from guardgraph.runtime.budget.open_calls import InFlight
-from guardgraph.runtime.concurrency.conditions import Notice
-from guardgraph.runtime.concurrency.isolation import CancelToken, outlast
-from guardgraph.runtime.concurrency.limiter import Slots, Ticket
-from guardgraph.state import Amount, Event, EventKind, Position, Result, Unserializable, Usage, exactly
+from guardgraph.runtime.concurrency.conditions import ChangeCondition
+from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
+from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
+from guardgraph.state import Amount, DelegationScope, EventKind, Result, RunEvent, Unserializable, Usage, exact_decimal
 from guardgraph.storage.memory import MemoryLedger
 from guardgraph.storage.protocols import Ledger
 
-__all__ = ("IDLE_RUNS", "KEY", "Here", "Services", "enter", "forget_run", "here_of", "services_of")
+__all__ = (
+    "IDLE_RUNS",
+    "KEY",
+    "ExecutionContext",
+    "Services",
+    "enter",
+    "execution_context",
+    "execution_services",
+    "forget_run",
+)
 
 KEY = "__guardgraph"
 """The key under `config["configurable"]` by which position and services travel; nested graphs inherit it.
@@ -47,38 +56,38 @@ class Services:
 
     ledger: Ledger = field(default_factory=MemoryLedger)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    listen: Callable[[Event], None] | None = None
+    on_event: Callable[[RunEvent], None] | None = None
     check_storable: Callable[[Any], object] | None = None
     """Raises `Unserializable` for what the run's checkpointer does not store; `None` where nobody knows."""
-    costs: Costs = field(default_factory=Costs)
-    changed: Notice = field(default_factory=Notice)
+    costs: CostEstimator = field(default_factory=CostEstimator)
+    changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)
     """Held while it is decided whether one more attempt can be paid for."""
     in_flight: InFlight = field(default_factory=InFlight)
     """The model calls in flight, and how far they may go beyond what is reserved for them."""
-    _slots: dict[str, Slots] = field(default_factory=dict[str, Slots])
+    _slots: dict[str, ConcurrencyLimiter] = field(default_factory=dict[str, ConcurrencyLimiter])
     _flights: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
     _tokens: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
     _epochs: dict[str, int] = field(default_factory=dict[str, int])
     _lock: Lock = field(default_factory=Lock)
     _recalled: set[str] = field(default_factory=set[str])
 
-    def slots(self, account: str, limit: int | None) -> Slots:
+    def slots(self, account: str, limit: int | None) -> ConcurrencyLimiter:
         """Return the slots of the team with this account, made at the first call."""
         with self._lock:
-            return self._slots.setdefault(account, Slots(limit))
+            return self._slots.setdefault(account, ConcurrencyLimiter(limit))
 
-    def take_off(self, account: str, expects: Amount | None) -> None:
+    def attempt_started(self, account: str, expects: Amount | None) -> None:
         """Note that an attempt is under way; `expects` is `None` where nobody knows what it costs."""
         with self._lock:
             self._flights[account] = expects
 
-    def land(self, account: str) -> None:
+    def attempt_ended(self, account: str) -> None:
         """Note that an attempt has ended."""
         with self._lock:
             self._flights.pop(account, None)
             self._tokens.pop(account, None)
-        self.changed.tell()
+        self.changed.notify_all()
 
     def let_cancel(self, account: str, token: CancelToken) -> None:
         """Note how an attempt that begins can be cancelled, until it has landed."""
@@ -98,30 +107,30 @@ class Services:
                 token.cancel()
         return bool(under_way)
 
-    def sharers(self, account: str, mine: str) -> int:
+    def concurrent_count(self, account: str, mine: str) -> int:
         """Return how many attempts under way draw on `account`, that of `mine` included."""
         with self._lock:
-            return 1 + len(rivals_of(account, mine, self._flights))
+            return 1 + len(concurrent_attempts(account, mine, self._flights))
 
-    def flights(self) -> dict[str, Flight]:
+    def in_flight_attempts(self) -> dict[str, InFlightAttempt]:
         """Return the attempts under way, with what they have spent."""
         with self._lock:
             under_way = dict(self._flights)
-        return {name: Flight(name, expects, self._spent(name)) for name, expects in under_way.items()}
+        return {name: InFlightAttempt(name, expects, self._spent(name)) for name, expects in under_way.items()}
 
-    def ensure_open(self, position: Position) -> None:
+    def ensure_open(self, position: DelegationScope) -> None:
         """Open the accounts of a team, if this process has not done so yet."""
-        if position.work in self._epochs:
+        if position.spending_account in self._epochs:
             return
         with self._lock:
-            if position.work in self._epochs:
+            if position.spending_account in self._epochs:
                 return
-            account, work, allowance = position.account, position.work, position.allowance
+            account, work, allowance = position.account, position.spending_account, position.allowance
             self._epochs[account] = self.ledger.reopen(account, allowance)
             if work != account:
                 self._epochs[work] = self.ledger.reopen(work, allowance.share(1 - position.reserve))
 
-    def recall(self, position: Position, results: Iterable[Result]) -> None:
+    def recall(self, position: DelegationScope, results: Iterable[Result]) -> None:
         """Book, once for each team, what its stored results have spent and these books do not know of.
 
         That is so in a process that has not begun the run, or has dropped the services it had for it.
@@ -137,10 +146,10 @@ class Services:
         subtasks = len({result.subtask for result in told if result.subtask}) - known.spent.subtasks
         if missing == Usage() and subtasks <= known.reserved.subtasks:
             return
-        entry, epoch = f"{account}#recalled", self._epochs[position.work]
+        entry, epoch = f"{account}#recalled", self._epochs[position.spending_account]
         more = Amount(subtasks=max(subtasks - known.reserved.subtasks, 0))
-        if self.ledger.reserve(entry, position.work, epoch, more) is not None:
-            self.ledger.reserve(entry, position.work, epoch, Amount())  # nothing fits under every limit
+        if self.ledger.reserve(entry, position.spending_account, epoch, more) is not None:
+            self.ledger.reserve(entry, position.spending_account, epoch, Amount())  # nothing fits under every limit
         self.ledger.settle(entry, missing)
 
     def epoch_of(self, account: str) -> int:
@@ -152,16 +161,16 @@ class Services:
 
         It has the caller's context.
         """
-        return await outlast(work) if self.ledger.blocks else work()
+        return await run_shielded(work) if self.ledger.blocks else work()
 
-    def tell(self, kind: EventKind, position: Position, **data: Any) -> None:
+    def emit(self, kind: EventKind, position: DelegationScope, **data: Any) -> None:
         """Tell the listener, if there is one. One that raises does not disturb the run; it is told no more."""
-        if self.listen is not None:
-            event = Event(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
+        if self.on_event is not None:
+            event = RunEvent(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
             try:
-                self.listen(event)
+                self.on_event(event)
             except Exception:  # the listener's own trouble; the run goes on
-                self.listen = None
+                self.on_event = None
                 _LOG.warning("the listener of run %s raised and is told no more", position.run_id, exc_info=True)
 
     def unstorable(self, error: BaseException) -> Unserializable | None:
@@ -180,23 +189,23 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class ExecutionContext:
     """Where in the tree something runs, and what it has at hand. Travels in the config; never stored."""
 
     services: Services
-    position: Position | None = None
+    position: DelegationScope | None = None
     """The agent that the code runs in; `None` above the first team."""
     run_id: str | None = None
     """The id that the first team's run shall have."""
-    slots: tuple[Slots, ...] = ()
+    slots: tuple[ConcurrencyLimiter, ...] = ()
     """The slots of the teams above, innermost first."""
-    ticket: Ticket | None = None
+    ticket: SlotToken | None = None
     """The slot that the agent holds."""
     tab: Any = None
     """The `Tab` of the attempt, on which model calls are booked."""
 
 
-_CURRENT: ContextVar[Here | None] = ContextVar("guardgraph_here", default=None)
+_CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_here", default=None)
 _DEFAULTS: WeakValueDictionary[str, Services] = WeakValueDictionary()
 """This process's own services of runs, as long as somebody holds them."""
 _IDLE: OrderedDict[str, Services] = OrderedDict()
@@ -206,21 +215,21 @@ _INVOKED: WeakKeyDictionary[Any, dict[str, Services]] = WeakKeyDictionary()
 _DEFAULTS_LOCK = Lock()
 
 
-def here_of(config: Mapping[str, Any] | RunnableConfig | None) -> Here | None:
+def execution_context(config: Mapping[str, Any] | RunnableConfig | None) -> ExecutionContext | None:
     """Return where the caller stands: from its config, or else from its context.
 
     The context serves code that invokes a team with a `thread_id` of its own: LangGraph then drops what it inherits.
     """
     here = ((config or {}).get("configurable") or {}).get(KEY)
-    return here if isinstance(here, Here) else _CURRENT.get()
+    return here if isinstance(here, ExecutionContext) else _CURRENT.get()
 
 
-def enter(here: Here) -> None:
+def enter(here: ExecutionContext) -> None:
     """Make `here` known to the current context."""
     _CURRENT.set(here)
 
 
-def services_of(here: Here | None, run_id: str) -> Services:
+def execution_services(here: ExecutionContext | None, run_id: str) -> Services:
     """Return the services of a run: those that came with the config, else this process's own for that run.
 
     Its own are kept until the run has ended (`forget_run`), as long as an invocation works on it, and after that while
@@ -262,7 +271,7 @@ def _invocation() -> object | None:
     return writer if "<locals>" in getattr(writer, "__qualname__", "") else None
 
 
-@exactly
+@exact_decimal
 def _beyond(told: Usage, known: Usage) -> Usage:
     """Return how much more one usage is than another; an unknown price stays unknown, and time is left out."""
     usd = told.usd

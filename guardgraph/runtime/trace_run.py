@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager
 from langchain_core.runnables import RunnableConfig
 
-from guardgraph.runtime.budget.callback_handler import AsyncMeter, Meter
+from guardgraph.runtime.budget.callback_handler import AsyncBudgetCallbackHandler, BudgetCallbackHandler
 from guardgraph.state import Request, Result
 
 __all__ = ("TraceRun",)
@@ -84,4 +84,10 @@ def _listened(config: RunnableConfig) -> BaseCallbackManager | None:
     manager = config.get("callbacks")
     if not isinstance(manager, BaseCallbackManager):
         return None
-    return manager if any(not isinstance(handler, Meter | AsyncMeter) for handler in manager.handlers) else None
+    return (
+        manager
+        if any(
+            not isinstance(handler, BudgetCallbackHandler | AsyncBudgetCallbackHandler) for handler in manager.handlers
+        )
+        else None
+    )

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from guardgraph.state.accounts import Amount, Balance, Refusal, chain_of, in_full, left_of, shortage
+from guardgraph.state.accounts import (
+    Amount,
+    Balance,
+    ReservationDenied,
+    account_chain,
+    check_caps,
+    full_usage,
+    remaining_allowance,
+)
 from guardgraph.state.agent_info import AgentInfo
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.errors import (
@@ -29,18 +37,18 @@ from guardgraph.state.errors import (
     UnknownThread,
     Unserializable,
 )
-from guardgraph.state.event import Event, EventKind
-from guardgraph.state.frozen_model import Word, new_id, to_json
+from guardgraph.state.event import EventKind, RunEvent
+from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
-from guardgraph.state.money import exactly
+from guardgraph.state.money import exact_decimal
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.plan import Plan, Subtask
-from guardgraph.state.position import Position
-from guardgraph.state.reducers import add_counts, add_distinct, add_new, merge_open
+from guardgraph.state.position import DelegationScope
+from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
 from guardgraph.state.reply import Evidence, Reply
-from guardgraph.state.request import Piece, PieceKind, Request
+from guardgraph.state.request import ContextItem, ContextKind, Request
 from guardgraph.state.result import AgentError, ErrorKind, Gap, Result, ResultStatus
-from guardgraph.state.run_state import Ask, Assignment, Ending, RunState, Told
+from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
 from guardgraph.state.task import Category, Stakes, Task
 from guardgraph.state.told import error_place, error_text, printable
@@ -52,20 +60,22 @@ __all__ = (
     "Action",
     "AgentError",
     "AgentInfo",
+    "AgentInput",
     "Allowance",
     "Amount",
-    "Ask",
-    "Assignment",
     "BadGraph",
     "BadInput",
     "Balance",
     "Category",
+    "ContextItem",
+    "ContextKind",
+    "DelegationScope",
     "Documented",
-    "Ending",
+    "EarlyStop",
     "ErrorKind",
-    "Event",
     "EventKind",
     "Evidence",
+    "FrozenModel",
     "Gap",
     "Gate",
     "GuardgraphError",
@@ -78,17 +88,15 @@ __all__ = (
     "Outcome",
     "OutcomeStatus",
     "PatternError",
-    "Piece",
-    "PieceKind",
     "Plan",
-    "Position",
-    "Refusal",
     "Reply",
     "Request",
+    "ReservationDenied",
     "Result",
     "ResultStatus",
     "RunActive",
     "RunEnded",
+    "RunEvent",
     "RunState",
     "RunStranded",
     "RunUnfinished",
@@ -103,28 +111,28 @@ __all__ = (
     "Subtask",
     "Task",
     "TaskInput",
-    "Told",
+    "TeamInput",
+    "TeamOutput",
     "UnknownGraph",
     "UnknownModel",
     "UnknownThread",
     "Unserializable",
     "Usage",
     "Verdict",
-    "Word",
+    "account_chain",
     "add_counts",
-    "add_distinct",
-    "add_new",
-    "chain_of",
+    "append_by_id",
+    "append_unique",
+    "check_caps",
     "error_place",
     "error_text",
-    "exactly",
-    "in_full",
-    "left_of",
+    "exact_decimal",
+    "full_usage",
     "merge_messages",
     "merge_open",
     "new_id",
     "printable",
-    "shortage",
+    "remaining_allowance",
     "stored_as",
     "stored_name",
     "to_json",

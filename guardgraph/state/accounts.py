@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from guardgraph.state.allowance import Allowance
-from guardgraph.state.money import exactly
+from guardgraph.state.money import exact_decimal
 from guardgraph.state.usage import Usage
 
-__all__ = ("Amount", "Balance", "Refusal", "chain_of", "in_full", "left_of", "shortage")
+__all__ = ("Amount", "Balance", "ReservationDenied", "account_chain", "check_caps", "full_usage", "remaining_allowance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Amount:
     subtasks: int = 0
     messages: int = 0
 
-    @exactly
+    @exact_decimal
     def __add__(self, other: Amount) -> Amount:
         """Return the sum; unknown money stays unknown."""
         return Amount(
@@ -50,7 +50,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ReservationDenied:
     """Why a spending was refused; nothing was booked."""
 
     account: str
@@ -59,7 +59,7 @@ class Refusal:
     """`tokens`, `usd`, `calls`, `subtasks`, `messages`, `price` (unknown, and money is limited) or `closed`."""
     wanted: int | Decimal | None = None
     left: int | Decimal | None = None
-    waits: bool = False
+    retryable: bool = False
     """Whether it could still go through when reservations that are open now settle for less."""
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class Refusal:
         return f"{self.wanted} {self.what} wanted, {self.left} left"
 
 
-def chain_of(account: str) -> tuple[str, ...]:
+def account_chain(account: str) -> tuple[str, ...]:
     """Return `account` and the accounts above it, outermost first.
 
     >>> chain_of("r/work/a")
@@ -81,13 +81,13 @@ def chain_of(account: str) -> tuple[str, ...]:
     return tuple("/".join(parts[: n + 1]) for n in range(len(parts)))
 
 
-def in_full(amount: Amount) -> Usage:
+def full_usage(amount: Amount) -> Usage:
     """Return the usage of a reservation that nobody can account for: all of it, as input, for no output was seen."""
     return Usage(input_tokens=amount.tokens, usd=amount.usd, calls=amount.calls)
 
 
-@exactly
-def left_of(balances: tuple[Balance, ...]) -> Allowance:
+@exact_decimal
+def remaining_allowance(balances: tuple[Balance, ...]) -> Allowance:
     """Return what is not spent under every account of the chain.
 
     What is reserved for calls in flight counts as left: they may take less, and a decision that is final, such as the
@@ -100,17 +100,19 @@ def left_of(balances: tuple[Balance, ...]) -> Allowance:
     return left
 
 
-@exactly
-def shortage(balances: tuple[Balance, ...], amount: Amount) -> Refusal | None:
+@exact_decimal
+def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDenied | None:
     """Say why `amount` does not fit under these balances; `None` if it fits.
 
     Where money is limited, an unknown price fits nowhere, and nothing that costs fits beside one.
     """
     for balance in balances:
         if balance.cap.usd is not None and amount.usd is None:
-            return Refusal(balance.account, "price")
+            return ReservationDenied(balance.account, "price")
         if balance.cap.usd is not None and amount.usd and None in (balance.spent.usd, balance.reserved.usd):
-            return Refusal(balance.account, "price", amount.usd, Decimal(0), waits=balance.spent.usd is not None)
+            return ReservationDenied(
+                balance.account, "price", amount.usd, Decimal(0), retryable=balance.spent.usd is not None
+            )
         for what in ("tokens", "usd", "calls", "subtasks", "messages"):
             cap = getattr(balance.cap, what)
             if cap is None:
@@ -118,7 +120,9 @@ def shortage(balances: tuple[Balance, ...], amount: Amount) -> Refusal | None:
             wanted, spent, held = (getattr(part, what) or 0 for part in (amount, balance.spent, balance.reserved))
             if wanted and spent + held + wanted > cap:
                 fits_later = spent + wanted <= cap
-                return Refusal(balance.account, what, wanted, max(cap - spent - held, type(cap)(0)), waits=fits_later)
+                return ReservationDenied(
+                    balance.account, what, wanted, max(cap - spent - held, type(cap)(0)), retryable=fits_later
+                )
     return None
 
 

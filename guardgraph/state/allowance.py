@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.usage import Usage
 
 __all__ = ("Allowance",)
@@ -19,7 +19,7 @@ _DOWN = Context(prec=120, rounding=ROUND_FLOOR)  # what is left is never rounded
 _SMALLEST = Decimal("1E-60")
 
 
-class Allowance(Word):
+class Allowance(FrozenModel):
     """Limits that travel with each delegation and can only be narrowed; `None` is unlimited."""
 
     tokens: int | None = Field(default=None, ge=0)

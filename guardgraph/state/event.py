@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 
-__all__ = ("Event", "EventKind")
+__all__ = ("EventKind", "RunEvent")
 
 EventKind = Literal["agent_started", "agent_finished", "model_called", "verdict", "run_waiting", "run_finished"]
 
 
-class Event(Word):
+class RunEvent(FrozenModel):
     """One thing that happened; listeners get it as it happens."""
 
     kind: EventKind

@@ -8,10 +8,10 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
-__all__ = ("Word", "new_id", "to_json")
+__all__ = ("FrozenModel", "new_id", "to_json")
 
 
-class Word(BaseModel):
+class FrozenModel(BaseModel):
     """A frozen model that refuses unknown fields; everything that crosses an agent boundary is one.
 
     `schema_version` grows when a stored word changes in a way that old data cannot be read as it is.

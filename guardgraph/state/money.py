@@ -8,7 +8,7 @@ from functools import wraps
 from threading import local
 from typing import ParamSpec, TypeVar
 
-__all__ = ("exactly",)
+__all__ = ("exact_decimal",)
 
 
 class _Exact(local):
@@ -23,7 +23,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def exactly(function: Callable[_P, _T]) -> Callable[_P, _T]:
+def exact_decimal(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Have `function` calculate with 120 digits: sums of US dollars with 60 decimal places are exact."""
 
     @wraps(function)

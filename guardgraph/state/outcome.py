@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.reply import Evidence
 from guardgraph.state.result import Gap
 from guardgraph.state.usage import Usage
@@ -17,7 +17,7 @@ __all__ = ("Outcome", "OutcomeStatus")
 OutcomeStatus = Literal["completed", "degraded", "escalated", "refused", "cancelled", "failed"]
 
 
-class Outcome(Word):
+class Outcome(FrozenModel):
     """The end of a run that is not waiting: the best result there is, what is missing, and what stopped it."""
 
     status: OutcomeStatus

@@ -9,7 +9,7 @@ from itertools import count
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 
 __all__ = ("Plan", "Subtask")
 
@@ -17,7 +17,7 @@ _LONGEST = 100
 """Characters of an id."""
 
 
-class Subtask(Word):
+class Subtask(FrozenModel):
     """One piece of work that a planner delegates."""
 
     id: str = Field(min_length=1, max_length=_LONGEST)
@@ -53,7 +53,7 @@ class Subtask(Word):
         return goal
 
 
-class Plan(Word):
+class Plan(FrozenModel):
     """Subtasks for one round; an empty plan ends the rounds."""
 
     subtasks: tuple[Subtask, ...] = ()
@@ -70,7 +70,7 @@ class Plan(Word):
         given = {"subtasks": answer} if isinstance(answer, list) else answer
         return cls.model_validate({} if given is None else given)
 
-    def apart_from(self, used: Set[str], number: int) -> Plan:
+    def with_fresh_ids(self, used: Set[str], number: int) -> Plan:
         """Return the plan with new ids in place of those in `used`: with `number` 2, `s1` becomes `s1~2`."""
         taken = {*used, *(name for subtask in self.subtasks for name in (subtask.id, *subtask.depends_on))}
         new: dict[str, str] = {}
@@ -111,7 +111,7 @@ class Plan(Word):
         twice = sorted(id_ for id_, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"subtask ids must be unique, these stand twice: {', '.join(map(repr, twice))}")
-        circle = _circle({subtask.id: subtask.depends_on for subtask in self.subtasks})
+        circle = _cycle({subtask.id: subtask.depends_on for subtask in self.subtasks})
         if circle:
             raise ValueError(f"subtasks depend on each other in a circle: {' -> '.join(circle)}")
         return self
@@ -123,7 +123,7 @@ def _free(id_: str, taken: Set[str], number: int) -> str:
     return next(new for end in suffixes if (new := f"{id_[: _LONGEST - len(end)]}{end}") not in taken)
 
 
-def _circle(needs: Mapping[str, tuple[str, ...]]) -> list[str]:
+def _cycle(needs: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Return one circle of dependencies, or an empty list."""
     done: set[str] = set()
     for start in needs:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pydantic import AwareDatetime, Field
 
 from guardgraph.state.allowance import Allowance
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 
-__all__ = ("Position",)
+__all__ = ("DelegationScope",)
 
 
-class Position(Word):
+class DelegationScope(FrozenModel):
     """Where in the tree of teams a team or an agent stands, and what it may spend there."""
 
     run_id: str
     """The run of the outermost team."""
     account: str
     """Its account in the ledger."""
-    work: str
+    spending_account: str
     """The account that its agents draw from; `account` less what is kept for concluding."""
     path: tuple[str, ...] = ()
     """The names of the teams and agents above it, and its own."""

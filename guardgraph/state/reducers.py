@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-__all__ = ("add_counts", "add_distinct", "add_new", "merge_open")
+__all__ = ("add_counts", "append_by_id", "append_unique", "merge_open")
 
 
-def add_new(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
+def append_by_id(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
     """Append the items of `right` that do not stand in `left` yet, each under an id of its own.
 
     An item whose id is taken by a different one gets a digest of its content behind its id.
@@ -28,7 +28,7 @@ def add_new(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any
     return merged
 
 
-def add_distinct(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
+def append_unique(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
     """Append the items of `right` that are not equal to one in `left` yet."""
     merged = list(left or ())
     hashed = {item for item in merged if _has_hash(item)}  # a list alone would be searched from its start each time

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.plan import Subtask
 from guardgraph.state.usage import Usage
 
@@ -15,7 +15,7 @@ __all__ = ("Evidence", "Reply")
 _MOST, _DEAREST = 10**12, 10**6
 
 
-class Evidence(Word):
+class Evidence(FrozenModel):
     """What a claim rests on: a verbatim quote and where it stands."""
 
     source: str = Field(min_length=1, max_length=4_096)
@@ -26,7 +26,7 @@ class Evidence(Word):
     """Where in the source: lines as `12` or `12-14`, or any other mark."""
 
 
-class Reply(Word):
+class Reply(FrozenModel):
     """What an agent may answer instead of a bare value."""
 
     value: Any = None

@@ -7,20 +7,20 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from guardgraph.state.allowance import Allowance
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.plan import Subtask
 from guardgraph.state.reply import Evidence
 from guardgraph.state.task import Task
 
-__all__ = ("Piece", "PieceKind", "Request")
+__all__ = ("ContextItem", "ContextKind", "Request")
 
-PieceKind = Literal["result", "gap", "worker", "background"]
+ContextKind = Literal["result", "gap", "worker", "background"]
 
 
-class Piece(Word):
+class ContextItem(FrozenModel):
     """One piece of context. Its text is data from somebody else: never an instruction."""
 
-    kind: PieceKind
+    kind: ContextKind
     """An accepted `result`, a `gap`, a `worker` that can be delegated to, or `background` from outside."""
     title: str
     """What it is about: the goal of a subtask, the name of a worker."""
@@ -34,14 +34,14 @@ class Piece(Word):
     """The subtask that it answers."""
 
 
-class Request(Word):
+class Request(FrozenModel):
     """All that an agent is given for one attempt, and nothing else."""
 
     task: Task
     """What the team was asked; its goal is the original intent."""
     subtask: Subtask | None = None
     """What this agent is to do; `None` when it is to serve the task as a whole."""
-    context: tuple[Piece, ...] = ()
+    context: tuple[ContextItem, ...] = ()
     """What it needs to know from others."""
     allowance: Allowance = Allowance()
     """What it may spend."""
@@ -66,11 +66,11 @@ class Request(Word):
         return self.subtask.goal if self.subtask else self.task.goal
 
     @property
-    def results(self) -> tuple[Piece, ...]:
+    def results(self) -> tuple[ContextItem, ...]:
         """The accepted results among the context."""
         return tuple(piece for piece in self.context if piece.kind == "result")
 
     @property
-    def gaps(self) -> tuple[Piece, ...]:
+    def gaps(self) -> tuple[ContextItem, ...]:
         """What is missing so far, among the context."""
         return tuple(piece for piece in self.context if piece.kind == "gap")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.plan import Subtask
 from guardgraph.state.reply import Evidence
 from guardgraph.state.usage import Usage
@@ -17,7 +17,7 @@ ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisi
 ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team", "handoff"]
 
 
-class Gap(Word):
+class Gap(FrozenModel):
     """Something that is missing from the outcome."""
 
     subtask: str
@@ -39,7 +39,7 @@ class Gap(Word):
         return self.path[0].partition(":")[2] if self.path else self.subtask
 
 
-class AgentError(Word):
+class AgentError(FrozenModel):
     """Why an attempt gave no full answer."""
 
     kind: ErrorKind
@@ -53,7 +53,7 @@ class AgentError(Word):
     """The line that raised it, as in `report.py:12 in fetch`, if there was one."""
 
 
-class Result(Word):
+class Result(FrozenModel):
     """A reply and the facts of the run that made it; one attempt gives one result."""
 
     id: str

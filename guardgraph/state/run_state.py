@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.plan import Plan, Subtask
-from guardgraph.state.position import Position
-from guardgraph.state.reducers import add_counts, add_distinct, add_new, merge_open
-from guardgraph.state.request import Piece, Request
+from guardgraph.state.position import DelegationScope
+from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
+from guardgraph.state.request import ContextItem, Request
 from guardgraph.state.result import Gap, Result
 from guardgraph.state.task import Task
 from guardgraph.state.verdict import Verdict
 
-__all__ = ("Ask", "Assignment", "Ending", "RunState", "Told")
+__all__ = ("AgentInput", "EarlyStop", "RunState", "TeamInput", "TeamOutput")
 
 
 if TYPE_CHECKING:
     _Task: TypeAlias = Task | dict[str, Any] | str
-    _Pieces: TypeAlias = list[Piece]
+    _Pieces: TypeAlias = list[ContextItem]
     _Said: TypeAlias = list[Any]
 else:
-    _Task, _Pieces, _Said = TaskInput, OptionalInput[Piece], OptionalInput[Any]
+    _Task, _Pieces, _Said = TaskInput, OptionalInput[ContextItem], OptionalInput[Any]
 
 
-class Ending(Word):
+class EarlyStop(FrozenModel):
     """Why a team stops early."""
 
     status: OutcomeStatus
@@ -40,7 +40,7 @@ class Ending(Word):
     """Why."""
 
 
-class Ask(TypedDict, total=False):
+class TeamInput(TypedDict, total=False):
     """What a team is given: a task (a `Task`, its fields as a dict, or just the goal) and background for it.
 
     Instead of a task there may be messages, the last of which that a human has sent is the goal.
@@ -51,18 +51,18 @@ class Ask(TypedDict, total=False):
     messages: Annotated[_Said, Documented(), WithJsonSchema(MESSAGE_LIST)]
 
 
-class Told(TypedDict, total=False):
+class TeamOutput(TypedDict, total=False):
     """What a team tells: the outcome of its run, also as the last of the messages."""
 
     outcome: Outcome
     messages: Messages
 
 
-class Assignment(TypedDict, total=False):
+class AgentInput(TypedDict, total=False):
     """What a gate sends to an agent node."""
 
     request: Request
-    position: Position
+    position: DelegationScope
 
 
 class RunState(TypedDict, total=False):
@@ -74,35 +74,35 @@ class RunState(TypedDict, total=False):
     """What it is given beside its task, until it is admitted."""
     admitted: Task
     """The task that the team works on: what it was given, once it was admitted."""
-    context: list[Piece]
+    context: list[ContextItem]
     """What every agent is told beside the task: the background that was given, and what else was said."""
-    position: Position
+    position: DelegationScope
     """Where the team stands in the tree, and what it may spend."""
     plan: Plan
     """The plan of this round."""
-    subtasks: Annotated[list[Subtask], add_new]
+    subtasks: Annotated[list[Subtask], append_by_id]
     """Every subtask that was planned, each under the id by which results and gaps name it."""
     round: int
     """1 for the first plan."""
-    results: Annotated[list[Result], add_new]
+    results: Annotated[list[Result], append_by_id]
     """Every attempt of every worker or stage."""
-    accepted: Annotated[list[str], add_distinct]
+    accepted: Annotated[list[str], append_unique]
     """Ids of the results that others may see."""
-    refused: Annotated[list[str], add_distinct]
+    refused: Annotated[list[str], append_unique]
     """Ids of the results that nobody uses."""
     requests: Annotated[dict[str, Request | None], merge_open]
     """What was asked of whom has answered and was not reviewed yet, by the id of the result: a retry asks it again."""
-    plans: Annotated[list[Result], add_new]
+    plans: Annotated[list[Result], append_by_id]
     """Every attempt of the planner."""
-    gaps: Annotated[list[Gap], add_distinct]
+    gaps: Annotated[list[Gap], append_unique]
     """What is missing."""
-    verdicts: Annotated[list[Verdict], add_distinct]
+    verdicts: Annotated[list[Verdict], append_unique]
     """Alerts and trips."""
     draft: Result | None
     """The synthesizer's answer."""
-    passed: Annotated[list[str], add_distinct]
+    passed: Annotated[list[str], append_unique]
     """Ids of the drafts that the guards of `exit` let pass."""
-    ending: Ending | None
+    ending: EarlyStop | None
     """Why the team stops early."""
     visits: Annotated[dict[str, int], add_counts]
     """How often each gate was reached in this run."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, field_serializer, field_validator
 
-from guardgraph.state.frozen_model import Word, new_id
+from guardgraph.state.frozen_model import FrozenModel, new_id
 
 __all__ = ("Category", "Stakes", "Task")
 
@@ -14,7 +14,7 @@ Stakes = Literal["low", "normal", "high"]
 Category = Literal["financial", "safety", "personal", "irreversible"]
 
 
-class Task(Word):
+class Task(FrozenModel):
     """What a run was asked; it is never rewritten, and every agent sees its goal."""
 
     goal: str = Field(min_length=1, max_length=200_000)

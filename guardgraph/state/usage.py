@@ -7,13 +7,13 @@ from decimal import Decimal
 
 from pydantic import Field
 
-from guardgraph.state.frozen_model import Word
-from guardgraph.state.money import exactly
+from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.money import exact_decimal
 
 __all__ = ("Usage",)
 
 
-class Usage(Word):
+class Usage(FrozenModel):
     """What was spent: a commutative monoid under `+` with `Usage()` as its zero.
 
     An unknown price (`usd=None`) stays unknown through every sum: it is never taken for zero.
@@ -40,7 +40,7 @@ class Usage(Word):
         """Time spent working, in seconds."""
         return self.microseconds / 1_000_000
 
-    @exactly
+    @exact_decimal
     def __add__(self, other: Usage) -> Usage:
         """Return the sum; unknown money stays unknown."""
         return Usage.model_construct(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from guardgraph.state.frozen_model import Word
+from guardgraph.state.frozen_model import FrozenModel
 
 __all__ = ("Action", "Gate", "Verdict")
 
@@ -14,7 +14,7 @@ Gate = Literal["admission", "dispatch", "handoff", "round", "exit"]
 Action = Literal["pass", "alert", "trip"]
 
 
-class Verdict(Word):
+class Verdict(FrozenModel):
     """One guard's word on one subject."""
 
     guard: str

@@ -7,7 +7,17 @@ from decimal import Decimal
 from threading import Lock
 from typing import Literal
 
-from guardgraph.state import Allowance, Amount, Balance, Refusal, Usage, chain_of, exactly, in_full, shortage
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    Balance,
+    ReservationDenied,
+    Usage,
+    account_chain,
+    check_caps,
+    exact_decimal,
+    full_usage,
+)
 
 __all__ = ("MemoryLedger",)
 
@@ -30,7 +40,7 @@ class _Account:
     def reserved(self) -> Amount:
         return replace(self.priced, usd=None) if self.unpriced else self.priced
 
-    @exactly
+    @exact_decimal
     def hold(self, amount: Amount, *, times: Literal[1, -1]) -> None:
         """Add a reservation, or take it back."""
         self.unpriced += times if amount.usd is None else 0
@@ -64,19 +74,19 @@ class MemoryLedger:
             known = self._accounts.get(account)
             return self._open(account, at_least.widen(known.cap) if known and known.epoch else at_least)
 
-    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
         with self._lock:
             if entry in self._entries:
                 return None
             held = self._accounts.get(account)
-            if held is None or not epoch or held.epoch != epoch or any(map(self._is_closed, chain_of(account))):
-                return Refusal(account, "closed")
-            refusal = shortage(self._balances(account), amount)
+            if held is None or not epoch or held.epoch != epoch or any(map(self._is_closed, account_chain(account))):
+                return ReservationDenied(account, "closed")
+            refusal = check_caps(self._balances(account), amount)
             if refusal is None:
                 self._entries[entry] = account
                 held.entries[entry] = amount
-                for name in chain_of(account):
+                for name in account_chain(account):
                     self._accounts[name].hold(amount, times=1)
             return refusal
 
@@ -107,7 +117,7 @@ class MemoryLedger:
             return held.usage if held and held.epoch else Usage()
 
     def _open(self, account: str, cap: Allowance) -> int:
-        for name in chain_of(account):
+        for name in account_chain(account):
             self._accounts.setdefault(name, _Account())
         held = self._accounts[account]
         self._settle_all(account)
@@ -115,7 +125,7 @@ class MemoryLedger:
         return held.epoch
 
     def _balances(self, account: str) -> tuple[Balance, ...]:
-        found = ((name, self._accounts.get(name)) for name in chain_of(account))
+        found = ((name, self._accounts.get(name)) for name in account_chain(account))
         return tuple(Balance(name, held.cap, held.spent, held.reserved) for name, held in found if held and held.epoch)
 
     def _is_closed(self, account: str) -> bool:
@@ -128,9 +138,9 @@ class MemoryLedger:
 
     def _settle(self, entry: str, account: str, usage: Usage | None) -> None:
         amount = self._accounts[account].entries.pop(entry)
-        used = in_full(amount) if usage is None else usage
+        used = full_usage(amount) if usage is None else usage
         spent = Amount(used.tokens, used.usd, used.calls, amount.subtasks, amount.messages)
-        for name in chain_of(account):
+        for name in account_chain(account):
             above = self._accounts[name]
             above.hold(amount, times=-1)
             above.spent = above.spent + spent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from guardgraph.state import Allowance, Amount, Balance, Refusal, Usage
+from guardgraph.state import Allowance, Amount, Balance, ReservationDenied, Usage
 
 __all__ = ("Ledger",)
 
@@ -28,7 +28,7 @@ class Ledger(Protocol):
         """Do as `open`, but keep every limit of the account that is wider, such as one that was raised since."""
         ...
 
-    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """Book `amount` as reserved under the id `entry`, or say why not. Repeating an entry books nothing."""
         ...
 

@@ -12,17 +12,17 @@ from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 from guardgraph.agents import Agent
-from guardgraph.agents.adapters import Body, body_of
+from guardgraph.agents.adapters import AgentAdapter, adapt
 from guardgraph.agents.prompt import render
-from guardgraph.agents.results import Invalid
-from guardgraph.state import Ask, Outcome, Piece, Request, RunState, Subtask, Task, Told
+from guardgraph.agents.results import InvalidAnswer
+from guardgraph.state import ContextItem, Outcome, Request, RunState, Subtask, Task, TeamInput, TeamOutput
 
 TASK = Task(
     goal="compare", id="t", inputs={"year": 2030, "unit": "kg"}, stakes="high", categories=frozenset({"safety"})
 )
 REQUEST = Request(task=TASK)
-BACKGROUND = Piece(kind="background", title="house rules", value="be brief")
-WORKER = Piece(kind="worker", title="analyst", value={"skills": []})
+BACKGROUND = ContextItem(kind="background", title="house rules", value="be brief")
+WORKER = ContextItem(kind="worker", title="analyst", value={"skills": []})
 
 
 class Report(BaseModel):
@@ -33,7 +33,7 @@ class Chat(MessagesState, total=False):
     structured_response: Any
 
 
-def call(body: Body, request: Request = REQUEST) -> Any:
+def call(body: AgentAdapter, request: Request = REQUEST) -> Any:
     """Return what a body answers, in the only way or in both ways that it has."""
     said: list[Any] = []
     if body.call is not None:
@@ -85,7 +85,7 @@ class Async:
     "run", [goal, lambda request: request.goal, Sync(), Sync().method, partial(goal), partial(Sync())]
 )
 def test_a_sync_callable_is_called_on_a_thread_in_both_ways(run: Callable[..., Any]) -> None:
-    body = body_of(Agent("a", run=run), evidence=False)
+    body = adapt(Agent("a", run=run), evidence=False)
 
     assert body.acall is None, "a team that runs asynchronously runs it apart"
     assert call(body) == "compare"
@@ -95,7 +95,7 @@ def test_a_sync_callable_is_called_on_a_thread_in_both_ways(run: Callable[..., A
     "run", [agoal, Async(), Sync().amethod, partial(agoal), partial(Async()), partial(partial(Async()))]
 )
 def test_an_async_callable_is_awaited(run: Callable[..., Any]) -> None:
-    body = body_of(Agent("a", run=run), evidence=False)
+    body = adapt(Agent("a", run=run), evidence=False)
 
     assert body.call is None
     assert call(body) == "compare"
@@ -103,7 +103,7 @@ def test_an_async_callable_is_awaited(run: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("run", [partial(prefixed, "to "), partial(aprefixed, "to ")])
 def test_a_partial_keeps_its_arguments(run: Callable[..., Any]) -> None:
-    assert call(body_of(Agent("a", run=run), evidence=False)) == "to compare"
+    assert call(adapt(Agent("a", run=run), evidence=False)) == "to compare"
 
 
 def test_a_class_is_called_like_a_function() -> None:
@@ -114,25 +114,27 @@ def test_a_class_is_called_like_a_function() -> None:
         async def __call__(self) -> str:
             return self.goal
 
-    assert call(body_of(Agent("a", run=Answer), evidence=False)).goal == "compare"
+    assert call(adapt(Agent("a", run=Answer), evidence=False)).goal == "compare"
 
 
 def test_a_function_that_returns_a_coroutine_says_what_to_change() -> None:
     with pytest.raises(TypeError, match="returned a coroutine: declare it with `async def`"):
-        call(body_of(Agent("a", run=lambda request: agoal(request)), evidence=False))
+        call(adapt(Agent("a", run=lambda request: agoal(request)), evidence=False))
 
 
 @pytest.mark.parametrize(
     "run", [RunnableLambda(goal), RunnableLambda(goal, agoal), RunnableLambda(goal) | (lambda text: text)]
 )
 def test_a_runnable_is_given_the_request(run: Any) -> None:
-    assert call(body_of(Agent("a", run=run), evidence=False)) == "compare"
+    assert call(adapt(Agent("a", run=run), evidence=False)) == "compare"
 
 
 def test_a_runnable_may_be_asked_and_understood_differently() -> None:
-    agent = Agent("a", run=RunnableLambda(str.upper), ask=lambda request: request.goal, tell=lambda text: text + "!")
+    agent = Agent(
+        "a", run=RunnableLambda(str.upper), to_input=lambda request: request.goal, from_output=lambda text: text + "!"
+    )
 
-    assert call(body_of(agent, evidence=False)) == "COMPARE!"
+    assert call(adapt(agent, evidence=False)) == "COMPARE!"
 
 
 def chat(*, structured: Any = None, says: Any = None) -> Any:
@@ -153,25 +155,25 @@ def chat(*, structured: Any = None, says: Any = None) -> Any:
     "wrap", [lambda graph: graph, lambda graph: graph.with_retry(), lambda graph: graph.with_config(tags=["t"])]
 )
 def test_a_messages_graph_hears_the_rendered_request_and_its_last_message_is_taken(wrap: Any) -> None:
-    assert call(body_of(Agent("a", run=wrap(chat())), evidence=False)) == render(REQUEST)
+    assert call(adapt(Agent("a", run=wrap(chat())), evidence=False)) == render(REQUEST)
 
 
 @pytest.mark.parametrize("structured", [Report(title="t"), {"title": "t"}, [], 0])
 def test_a_structured_response_comes_before_the_last_message(structured: Any) -> None:
-    assert call(body_of(Agent("a", run=chat(structured=structured)), evidence=False)) == structured
+    assert call(adapt(Agent("a", run=chat(structured=structured)), evidence=False)) == structured
 
 
 def test_a_last_message_that_is_a_broken_tool_call_is_invalid() -> None:
     broken = AIMessage("", invalid_tool_calls=[{"name": "find", "args": "{", "id": "1", "error": None}])
 
-    with pytest.raises(Invalid, match=r"the model's tool call cannot be read: find\(\{\)"):
-        call(body_of(Agent("a", run=chat(says=broken)), evidence=False))
+    with pytest.raises(InvalidAnswer, match=r"the model's tool call cannot be read: find\(\{\)"):
+        call(adapt(Agent("a", run=chat(says=broken)), evidence=False))
 
 
 def test_a_messages_graph_may_be_understood_differently() -> None:
-    agent = Agent("a", run=chat(), tell=lambda output: len(output["messages"]))
+    agent = Agent("a", run=chat(), from_output=lambda output: len(output["messages"]))
 
-    assert call(body_of(agent, evidence=False)) == 2
+    assert call(adapt(agent, evidence=False)) == 2
 
 
 def team(told: Any) -> tuple[Agent, list[Any]]:
@@ -182,8 +184,8 @@ def team(told: Any) -> tuple[Agent, list[Any]]:
         from_outside.append(state)
         return {"outcome": told}
 
-    graph: Any = StateGraph(RunState, input_schema=Ask, output_schema=Told)
-    graph.add_node("conclude", conclude, input_schema=Ask)
+    graph: Any = StateGraph(RunState, input_schema=TeamInput, output_schema=TeamOutput)
+    graph.add_node("conclude", conclude, input_schema=TeamInput)
     return Agent("team", run=graph.add_edge(START, "conclude").compile()), from_outside
 
 
@@ -191,13 +193,13 @@ def team(told: Any) -> tuple[Agent, list[Any]]:
 def test_a_team_tells_its_outcome_also_when_a_checkpoint_made_a_dict_of_it(told: Any) -> None:
     agent, _ = team(told)
 
-    assert call(body_of(agent, evidence=False)) == Outcome(status="completed", value=1)
+    assert call(adapt(agent, evidence=False)) == Outcome(status="completed", value=1)
 
 
 def test_a_team_without_a_subtask_is_asked_the_task_itself_with_all_that_is_known() -> None:
     agent, asked = team(Outcome(status="completed"))
 
-    call(body_of(agent, evidence=False), Request(task=TASK, context=(BACKGROUND, WORKER)))
+    call(adapt(agent, evidence=False), Request(task=TASK, context=(BACKGROUND, WORKER)))
 
     assert (asked[0]["task"], asked[0]["background"]) == (TASK, [BACKGROUND, WORKER])
 
@@ -208,7 +210,7 @@ def test_a_team_is_asked_a_subtask_as_a_task_that_keeps_the_original_intent(abov
     subtask = Subtask(id="s-1", goal="search", inputs={"unit": "lb", "top": 3})
     task = TASK.model_copy(update={"origin": above})
 
-    call(body_of(agent, evidence=False), Request(task=task, subtask=subtask, context=(BACKGROUND, WORKER)))
+    call(adapt(agent, evidence=False), Request(task=task, subtask=subtask, context=(BACKGROUND, WORKER)))
 
     assert asked[0]["background"] == [BACKGROUND], "its own planner has workers of its own"
     assert asked[0]["task"] == Task(

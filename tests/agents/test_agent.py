@@ -51,14 +51,14 @@ MODEL = ScriptedModel(replies=["said"])
         (Agent("a", run=work), "function"),
         (Agent("a", run=RunnableLambda(work)), "runnable"),
         (Agent("a", run=team().compile()), "team"),
-        (Agent("a", run=team().compile(), ask=work, tell=work), "graph"),
+        (Agent("a", run=team().compile(), to_input=work, from_output=work), "graph"),
         (Agent("a", run=chat()), "messages"),
-        (Agent("a", run=chat(), tell=work), "messages"),
-        (Agent("a", run=chat(), ask=work, tell=work), "graph"),
+        (Agent("a", run=chat(), from_output=work), "messages"),
+        (Agent("a", run=chat(), to_input=work, from_output=work), "graph"),
         (Agent("a", run=chat().with_config(tags=["t"])), "messages"),
         (Agent("a", run=chat().with_retry()), "messages"),
         (Agent("a", run=chat().with_fallbacks([chat()])), "messages"),
-        (Agent("a", run=sums(), ask=work, tell=work), "graph"),
+        (Agent("a", run=sums(), to_input=work, from_output=work), "graph"),
         (Agent("a", model=MODEL), "model"),
         (Agent("a", model="offline:extractive"), "model"),
     ],
@@ -77,8 +77,8 @@ def test_an_agent_knows_what_it_is_made_of(agent: Agent, kind: str) -> None:
         (lambda: Agent("a", run="work"), "must be a function, a Runnable or a compiled graph, got str"),
         (lambda: Agent("a", run=work, tools=[work]), "`tools` go with `model`"),
         (lambda: Agent("a", run=sums()), "no `messages` channel: say with `ask=` and `tell=`"),
-        (lambda: Agent("a", run=sums(), ask=work), "no `messages` channel"),
-        (lambda: Agent("a", run=sums(), tell=work), "no `messages` channel"),
+        (lambda: Agent("a", run=sums(), to_input=work), "no `messages` channel"),
+        (lambda: Agent("a", run=sums(), from_output=work), "no `messages` channel"),
         (lambda: Agent("a", run=sums().with_retry()), "no `messages` channel"),
         (lambda: Agent("a", run=work, skills="research"), r"`skills` must be a list, got one str: write skills=\[…\]"),
         (lambda: Agent("a", run=work, fallback=work), r"`fallback` must be Agent\(…\) or None, got function"),  # type: ignore[arg-type]
@@ -159,15 +159,15 @@ def test_a_field_is_of_the_kind_that_it_is_declared_as(field: str, value: Any) -
     ("expects", "amount"), [(None, None), (0, Amount()), (7, Amount(tokens=7)), (Amount(calls=2), Amount(calls=2))]
 )
 def test_a_number_of_expected_tokens_is_an_amount(expects: Any, amount: Amount | None) -> None:
-    assert Agent("a", run=work, expects=expects).expected == amount
+    assert Agent("a", run=work, expected_cost=expects).expected_amount == amount
 
 
 def test_its_line_is_the_agent_and_its_fallbacks() -> None:
     third = Agent("third", run=work)
     first = Agent("first", run=work, fallback=Agent("second", run=work, fallback=third))
 
-    assert [agent.name for agent in first.line] == ["first", "second", "third"]
-    assert third.line == (third,)
+    assert [agent.name for agent in first.fallback_chain] == ["first", "second", "third"]
+    assert third.fallback_chain == (third,)
 
 
 def test_skills_and_tools_are_kept_as_they_cannot_change() -> None:

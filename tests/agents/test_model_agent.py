@@ -14,9 +14,9 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
 from guardgraph.agents import Agent
-from guardgraph.agents.adapters import body_of
+from guardgraph.agents.adapters import adapt
 from guardgraph.agents.prompt import render
-from guardgraph.agents.results import Invalid
+from guardgraph.agents.results import InvalidAnswer
 from guardgraph.agents.text import last_text
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, Evidence, MissingExtra, Reply, Request, Task
@@ -51,7 +51,7 @@ def find(what: str) -> str:
 
 def ask(agent: Agent, way: str, *, evidence: bool = False) -> Any:
     """Return what a model agent answers, in one of both ways."""
-    body = body_of(agent, evidence=evidence)
+    body = adapt(agent, evidence=evidence)
     assert body.call is not None
     acall = body.acall
     assert acall is not None
@@ -145,7 +145,7 @@ def test_with_evidence_it_answers_with_its_quotes(way: str, output: Any, said: s
     ],
 )
 def test_an_answer_that_does_not_fit_is_invalid(way: str, said: str, evidence: bool) -> None:
-    with pytest.raises(Invalid, match="the model's answer cannot be read"):
+    with pytest.raises(InvalidAnswer, match="the model's answer cannot be read"):
         ask(scripted(said, output=Report), way, evidence=evidence)
 
 
@@ -162,7 +162,7 @@ def test_a_model_without_structured_output_is_told_the_schema_in_words(way: str)
 @both_ways
 @pytest.mark.parametrize("said", ["no JSON at all", '{"titel": "t"}'])
 def test_words_that_do_not_fit_the_schema_are_invalid(way: str, said: str) -> None:
-    with pytest.raises(Invalid, match="the model's answer cannot be read"):
+    with pytest.raises(InvalidAnswer, match="the model's answer cannot be read"):
         ask(Agent("a", model=WordsOnly(messages=iter([said])), output=Report), way)
 
 
@@ -199,7 +199,7 @@ def test_with_tools_the_answer_fits_the_declared_output_too(way: str, evidence: 
 def test_with_tools_a_quote_that_says_nothing_is_invalid(way: str) -> None:
     said = '{"value": "v", "evidence": [{"source": "a", "quote": ""}]}'
 
-    with pytest.raises(Invalid, match="the model's answer cannot be read"):
+    with pytest.raises(InvalidAnswer, match="the model's answer cannot be read"):
         ask(scripted(calls_find(), said, tools=[find]), way, evidence=True)
 
 
@@ -209,12 +209,12 @@ def test_tools_need_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         MissingExtra, match=r"agent 'a' has tools and needs 'langchain'; install .*guardgraph\[agents\]"
     ):
-        body_of(scripted(tools=[find]), evidence=False)
+        adapt(scripted(tools=[find]), evidence=False)
 
 
 def test_a_model_is_made_when_the_graph_is_built_and_not_at_each_call() -> None:
     agent = scripted("one", "two")
-    body = body_of(agent, evidence=False)
+    body = adapt(agent, evidence=False)
     assert body.call is not None
 
     assert [body.call(REQUEST, {}), body.call(REQUEST, {})] == ["one", "two"]
@@ -259,7 +259,7 @@ def test_the_last_text_is_what_an_agent_said_last(messages: list[BaseMessage], t
 
 
 def test_a_tool_call_that_cannot_be_read_is_told_in_short() -> None:
-    with pytest.raises(Invalid, match=r"tool call cannot be read: find\(\{{200}\)$"):
+    with pytest.raises(InvalidAnswer, match=r"tool call cannot be read: find\(\{{200}\)$"):
         last_text([BROKEN])
 
 

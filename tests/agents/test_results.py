@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, field_validator
 
 from guardgraph.agents import Agent
-from guardgraph.agents.results import answered, failed, gap_of, result_id
+from guardgraph.agents.results import failed_result, gap_of, result_id, result_of_answer
 from guardgraph.state import (
     AgentError,
     ErrorKind,
@@ -21,9 +21,9 @@ from guardgraph.state import (
     Gap,
     Outcome,
     OutcomeStatus,
-    Refusal,
     Reply,
     Request,
+    ReservationDenied,
     Result,
     Subtask,
     Task,
@@ -34,7 +34,7 @@ TASK = Task(goal="compare", id="t")
 REQUEST = Request(task=TASK, subtask=Subtask(id="s-1", goal="search"), round=2, attempt=3)
 USAGE = Usage(input_tokens=3, output_tokens=4, calls=1)
 QUOTE = Evidence(source="a.txt", quote="two")
-STOP = Refusal("r", "tokens", 10, 5)
+STOP = ReservationDenied("r", "tokens", 10, 5)
 
 
 class Report(BaseModel):
@@ -61,8 +61,8 @@ def agent(output: Any = None) -> Agent:
     return Agent("analyst", run=print, version="7", output=output)
 
 
-def result_of(raw: object, output: Any = None, stopped: Refusal | None = None) -> Result:
-    return answered(agent(output), REQUEST, raw, usage=USAGE, stopped=stopped)
+def result_of(raw: object, output: Any = None, stopped: ReservationDenied | None = None) -> Result:
+    return result_of_answer(agent(output), REQUEST, raw, usage=USAGE, stopped=stopped)
 
 
 def test_a_result_tells_who_answered_what_at_which_cost() -> None:
@@ -222,7 +222,7 @@ def test_an_answer_after_a_stop_is_partial() -> None:
     ],
 )
 def test_what_went_wrong_tells_the_status_and_who_stopped_it(kind: ErrorKind, status: str, by: str | None) -> None:
-    result = failed(agent(), REQUEST, AgentError(kind=kind, message="why"), usage=USAGE)
+    result = failed_result(agent(), REQUEST, AgentError(kind=kind, message="why"), usage=USAGE)
 
     assert (result.status, result.stopped_by, result.usage) == (status, by, USAGE)
     assert not result.has_value
@@ -257,13 +257,15 @@ def test_a_degraded_team_never_looks_complete_from_above(status: OutcomeStatus, 
 def test_a_team_that_fails_without_gaps_says_what_stopped_it(by: str | None, why: str) -> None:
     request = Request(task=TASK)
 
-    result = answered(agent(), request, Outcome(status="failed", stopped_by=by), usage=USAGE, stopped=None)
+    result = result_of_answer(agent(), request, Outcome(status="failed", stopped_by=by), usage=USAGE, stopped=None)
 
     assert result.error == AgentError(kind="team", message=f"the team ended as failed: {why}")
 
 
 def test_a_gap_of_a_team_without_a_subtask_leads_through_its_name() -> None:
-    result = answered(agent(), Request(task=TASK), Outcome(status="failed", gaps=(GAP,)), usage=USAGE, stopped=None)
+    result = result_of_answer(
+        agent(), Request(task=TASK), Outcome(status="failed", gaps=(GAP,)), usage=USAGE, stopped=None
+    )
 
     assert result.gaps[0].path == ("analyst", "inner:x")
 
@@ -283,8 +285,8 @@ def test_the_value_of_a_team_fits_its_declared_output_too() -> None:
 
 
 def test_a_gap_names_what_a_result_leaves_open() -> None:
-    late = failed(agent(), REQUEST, AgentError(kind="deadline", message="no answer after 1 s"), usage=USAGE)
-    fine = answered(agent(), Request(task=TASK), "v", usage=USAGE, stopped=None)
+    late = failed_result(agent(), REQUEST, AgentError(kind="deadline", message="no answer after 1 s"), usage=USAGE)
+    fine = result_of_answer(agent(), Request(task=TASK), "v", usage=USAGE, stopped=None)
 
     assert gap_of(late) == Gap(subtask="s-1", agent="analyst", reason="no answer after 1 s", guard="Deadline", round=2)
     assert gap_of(late, guard="Schema", reason="unfit").model_dump(include={"guard", "reason"}) == {

@@ -440,7 +440,7 @@ def test_nothing_is_stored_of_what_is_refused(capsys: pytest.CaptureFixture[str]
         assert main([*arguments, "--db", url]) == 2
 
     with Runner(url) as runner:
-        assert runner.threads() == []
+        assert runner.list_runs() == []
 
 
 def test_a_thread_keeps_its_answer_when_the_next_task_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

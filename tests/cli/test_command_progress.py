@@ -11,12 +11,12 @@ from rich.console import Console
 
 from guardgraph.cli.entry import main
 from guardgraph.cli.progress import budget_bar, shown, watching
-from guardgraph.cli.run_monitor import Board, Standing, line_of
-from guardgraph.state import Allowance, Amount, Balance, Event, EventKind
+from guardgraph.cli.run_monitor import RunMonitor, RunProgress, line_of
+from guardgraph.state import Allowance, Amount, Balance, EventKind, RunEvent
 
 
-def event(kind: EventKind, *path: str, **data: Any) -> Event:
-    return Event(kind=kind, run_id="run", at=datetime.now(UTC), path=path, data=data)
+def event(kind: EventKind, *path: str, **data: Any) -> RunEvent:
+    return RunEvent(kind=kind, run_id="run", at=datetime.now(UTC), path=path, data=data)
 
 
 def plain(renderable: Any, *, width: int = 60) -> str:
@@ -48,7 +48,7 @@ CALLED = event("model_called", "team", "worker", tokens=30, usd="0.01")
 
 
 def test_an_agent_is_at_work_from_its_start_to_its_end() -> None:
-    board = Board(no_books)
+    board = RunMonitor(no_books)
 
     board.tell(STARTED)
     assert [one[:2] for one in board.standing().at_work] == [("worker", "look")]
@@ -58,7 +58,7 @@ def test_an_agent_is_at_work_from_its_start_to_its_end() -> None:
 
 
 def test_of_two_attempts_at_once_the_one_that_ended_is_gone() -> None:
-    board = Board(no_books)
+    board = RunMonitor(no_books)
 
     board.tell(STARTED)
     board.tell(event("agent_started", "team", "worker", goal="dig", attempt=1))
@@ -69,7 +69,7 @@ def test_of_two_attempts_at_once_the_one_that_ended_is_gone() -> None:
 
 def test_tokens_and_money_are_told_with_every_model_call() -> None:
     spent = [Amount(tokens=30, usd=Decimal("0.01")), Amount(tokens=70, usd=Decimal("0.03"))]
-    board = Board(lambda account: books_of(spent.pop(0))(account))
+    board = RunMonitor(lambda account: books_of(spent.pop(0))(account))
 
     board.tell(CALLED)
     first = board.standing()
@@ -81,7 +81,7 @@ def test_tokens_and_money_are_told_with_every_model_call() -> None:
 
 
 def test_what_was_done_before_a_run_was_resumed_counts_too() -> None:
-    board = Board(no_books, finished=3)
+    board = RunMonitor(no_books, finished=3)
 
     board.tell(STARTED)
     assert board.standing().finished == 3
@@ -90,7 +90,7 @@ def test_what_was_done_before_a_run_was_resumed_counts_too() -> None:
 
 
 def test_before_a_run_has_books_nothing_is_spent() -> None:
-    board = Board(no_books)
+    board = RunMonitor(no_books)
 
     board.tell(STARTED)
 
@@ -110,7 +110,7 @@ def test_before_a_run_has_books_nothing_is_spent() -> None:
     ],
 )
 def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: float | None) -> None:
-    board = Board(books_of(spent, **caps))
+    board = RunMonitor(books_of(spent, **caps))
 
     board.tell(STARTED)
 
@@ -142,7 +142,7 @@ def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: 
         (CALLED, None),
     ],
 )
-def test_an_event_is_one_line(told: Event, line: str | None) -> None:
+def test_an_event_is_one_line(told: RunEvent, line: str | None) -> None:
     assert line_of(told, 1.5) == line
 
 
@@ -165,7 +165,7 @@ def test_the_bar_has_marks_at_50_80_and_100_percent(spent: float, filled: int) -
 def test_the_display_names_at_most_eight_agents() -> None:
     at_work = tuple((f"worker-{number}", "x" * 200, 1.0) for number in range(11))
 
-    text = plain(shown(Standing(at_work, 2, 1_500, None, Allowance(), 0.5, 3.0)))
+    text = plain(shown(RunProgress(at_work, 2, 1_500, None, Allowance(), 0.5, 3.0)))
 
     assert "worker-7" in text
     assert "worker-8" not in text
@@ -184,7 +184,7 @@ def test_the_display_names_at_most_eight_agents() -> None:
     ],
 )
 def test_what_was_spent_stands_beside_what_may_be_spent(usd: Decimal | None, cap: Allowance, said: str) -> None:
-    assert said in plain(shown(Standing((), 1, 1_500, usd, cap, None, 2.0)))
+    assert said in plain(shown(RunProgress((), 1, 1_500, usd, cap, None, 2.0)))
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

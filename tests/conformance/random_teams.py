@@ -173,7 +173,7 @@ class _Maker:
             inner = self.name("team")
             return Agent(name, run=self.team(inner, levels=levels - 1).compile(), **more)
         if self.random.random() < 0.3:
-            return Agent(name, model=self.model(), expects=CALL, **more)
+            return Agent(name, model=self.model(), expected_cost=CALL, **more)
         return Agent(name, run=self.function(name), output=self.random.choice([None, None, str]), **more)
 
     def function(self, name: str) -> Callable[[Request], Any]:
@@ -199,7 +199,7 @@ class _Maker:
         if kind == "none":
             return None
         if kind == "model":
-            return Agent(self.name("writer"), model=self.model(), expects=CALL)
+            return Agent(self.name("writer"), model=self.model(), expected_cost=CALL)
 
         def write(request: Request) -> Any:
             if kind == "raise":

@@ -8,7 +8,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 
 from guardgraph.evals import Case, Suite
-from guardgraph.state import Ask, Outcome, RunState, Task, Told
+from guardgraph.state import Outcome, RunState, Task, TeamInput, TeamOutput
 
 
 def suite_of(*ids: str, name: str = "letters") -> Suite:
@@ -29,12 +29,12 @@ def saying(task: Task) -> Outcome:
 def saying_graph(*, checkpointed: bool = False) -> Any:
     """Return `saying` as a compiled graph."""
 
-    def say(state: Ask) -> dict[str, Any]:
+    def say(state: TeamInput) -> dict[str, Any]:
         task = state.get("task")
         assert isinstance(task, Task)
         return {"outcome": saying(task)}
 
-    graph = StateGraph(RunState, input_schema=Ask, output_schema=Told)
+    graph = StateGraph(RunState, input_schema=TeamInput, output_schema=TeamOutput)
     graph.add_node("say", say)
     graph.add_edge(START, "say")
     graph.add_edge("say", END)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from guardgraph.evals import Report, Row, Score, Tally, wilson
+from guardgraph.evals import CaseResult, MetricSummary, Report, Score, wilson
 from guardgraph.state import BadInput, Outcome, Usage
 
 
@@ -16,15 +16,15 @@ def score(metric: str, *, passed: bool, reason: str = "") -> Score:
     return Score(metric=metric, value=float(passed), passed=passed, reason=reason)
 
 
-def row(case: str, usage: Usage | None = None, **passed: bool) -> Row:
+def row(case: str, usage: Usage | None = None, **passed: bool) -> CaseResult:
     outcome = Outcome(status="completed", usage=usage or Usage())
     scores = tuple(
         score(metric, passed=one, reason="" if one else "because\nof this") for metric, one in passed.items()
     )
-    return Row(case=case, outcome=outcome, scores=scores, seconds=0.5)
+    return CaseResult(case=case, outcome=outcome, scores=scores, seconds=0.5)
 
 
-def report_of(*rows: Row, cases: tuple[str, ...] = (), suite: str = "s") -> Report:
+def report_of(*rows: CaseResult, cases: tuple[str, ...] = (), suite: str = "s") -> Report:
     return Report(
         run_name="r",
         suite=suite,
@@ -60,7 +60,7 @@ def test_the_table_is_one_that_a_person_wants_to_read() -> None:
 def test_a_metric_that_no_case_asks_for_has_no_rate() -> None:
     report = report_of(row("a", m=True))
 
-    assert report.tallies[1] == Tally(metric="n", passed=0, total=0)
+    assert report.tallies[1] == MetricSummary(metric="n", passed=0, total=0)
     assert report.tallies[1].rate is None
     assert "n       0 of 0  -     0% to 100%" in str(report)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from guardgraph.evals import Row, Score, UnknownRun, load_report, run_names
-from guardgraph.evals.results import Results, RunHead
+from guardgraph.evals import CaseResult, Score, UnknownRun, load_report, run_names
+from guardgraph.evals.results import ResultStore, RunHead
 from guardgraph.state import BadInput, Gap, Outcome
 from guardgraph.storage.sql.engine import engine_of
 
@@ -16,12 +16,12 @@ HEAD = RunHead("nightly", "letters", "f" * 64, ("n", "m"), ("b", "a"), datetime(
 AWKWARD = "NUL \0, half a pair \ud800, and a smile \U0001f600"
 
 
-def row_of(case: str, **facts: Any) -> Row:
+def row_of(case: str, **facts: Any) -> CaseResult:
     scores = (
         Score(metric="n", value=1 / 3, passed=False, reason=AWKWARD),
         Score(metric="m", value=1, passed=True),
     )
-    return Row(case=case, scores=scores, seconds=0.25, **facts)
+    return CaseResult(case=case, scores=scores, seconds=0.25, **facts)
 
 
 def test_what_is_stored_comes_back_as_it_was_in_the_order_of_the_suite(database_url: str) -> None:
@@ -30,7 +30,7 @@ def test_what_is_stored_comes_back_as_it_was_in_the_order_of_the_suite(database_
     )
     rows = (row_of("b", outcome=outcome), row_of("a", error=AWKWARD))
 
-    with Results(database_url) as results:
+    with ResultStore(database_url) as results:
         results.begin(HEAD)
         for row in reversed(rows):
             results.add("nightly", row)
@@ -42,7 +42,7 @@ def test_what_is_stored_comes_back_as_it_was_in_the_order_of_the_suite(database_
 
 
 def test_the_first_row_of_a_case_stays(database_url: str) -> None:
-    with Results(database_url) as results:
+    with ResultStore(database_url) as results:
         results.begin(HEAD)
         results.add("nightly", row_of("a", error="first"))
         results.add("nightly", row_of("a", error="second"))
@@ -59,7 +59,7 @@ def test_the_first_row_of_a_case_stays(database_url: str) -> None:
     ],
 )
 def test_a_run_is_continued_only_as_it_was_begun(sqlite_url: str, change: dict[str, Any], complaint: str) -> None:
-    with Results(sqlite_url) as results:
+    with ResultStore(sqlite_url) as results:
         results.begin(HEAD)
 
         with pytest.raises(BadInput, match=f"the run 'nightly' {complaint}; choose another `run_name`"):
@@ -67,7 +67,7 @@ def test_a_run_is_continued_only_as_it_was_begun(sqlite_url: str, change: dict[s
 
 
 def test_runs_are_listed_newest_first(database_url: str) -> None:
-    with Results(database_url) as results:
+    with ResultStore(database_url) as results:
         results.begin(HEAD)
         results.begin(HEAD._replace(run_name="later", started_at=HEAD.started_at + timedelta(microseconds=1)))
         results.begin(HEAD._replace(run_name="other", suite="digits", started_at=HEAD.started_at - timedelta(days=1)))
@@ -84,7 +84,7 @@ def test_a_run_that_never_was_is_unknown(sqlite_url: str) -> None:
 
 def test_an_engine_of_the_caller_stays_open() -> None:
     engine = engine_of("sqlite://")
-    with Results(engine) as results:
+    with ResultStore(engine) as results:
         results.begin(HEAD)
 
     assert run_names(engine) == ("nightly",)

@@ -14,7 +14,7 @@ from langsmith.run_helpers import get_tracing_context
 
 from guardgraph.evals import Case
 from guardgraph.evals.target import aattempt, attempt, config_for, require_target
-from guardgraph.state import Ask, BadInput, Outcome, RunState, Task, Told
+from guardgraph.state import BadInput, Outcome, RunState, Task, TeamInput, TeamOutput
 from tests.evals.answering import saying, saying_graph
 
 CASE = Case(id="a", task=Task(goal="say hello"))
@@ -75,7 +75,7 @@ async def test_what_a_graph_raises_is_the_error_of_the_attempt() -> None:
 
 
 def test_a_run_that_waits_for_a_human_has_no_outcome() -> None:
-    graph = StateGraph(RunState, input_schema=Ask, output_schema=Told)
+    graph = StateGraph(RunState, input_schema=TeamInput, output_schema=TeamOutput)
     graph.add_node("wait", lambda state: {"outcome": interrupt("sure?")})
     graph.add_edge(START, "wait")
     graph.add_edge("wait", END)
@@ -103,7 +103,7 @@ async def test_tracing_is_off_inside_even_if_the_environment_asks_for_it(monkeyp
         seen.append([one for one in callbacks.handlers if isinstance(one, LangChainTracer)])
         return {"outcome": HELLO}
 
-    graph = StateGraph(RunState, input_schema=Ask, output_schema=Told)
+    graph = StateGraph(RunState, input_schema=TeamInput, output_schema=TeamOutput)
     graph.add_node("look", look)
     graph.add_edge(START, "look")
     graph.add_edge("look", END)

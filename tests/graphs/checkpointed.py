@@ -21,7 +21,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Budget, Retry, View, guard
+from guardgraph.guards import Budget, GuardContext, Retry, guard
 from guardgraph.state import Request
 from guardgraph.storage import SQLSaver
 from tests.graphs.teams import plan_of, team, worker
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
 
 
 @guard(at="handoff", on_trip=Retry(1))
-def is_signed(view: View) -> str | None:
+def is_signed(view: GuardContext) -> str | None:
     """Refuse what is not signed."""
     return None if "signed" in str(view.subject.value) else "sign it"
 

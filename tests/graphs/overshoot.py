@@ -119,12 +119,12 @@ def run(case: Case) -> tuple[Outcome, Model, int]:
 def _worker(case: Case, model: Model, calls: int, expects: int | None) -> Agent:
     chat, most = model.chat, case.written if case.bounded else None
     if case.shape == "model":
-        return Agent("worker", model=chat, expects=expects, max_tokens=most)
+        return Agent("worker", model=chat, expected_cost=expects, max_tokens=most)
     if case.shape == "team":
         leaf = Agent("leaf", model=chat, max_tokens=most)
         inner = team(Plan(subtasks=(Subtask(id="x", goal="x" * case.size),)), workers=[leaf], guards=[]).compile()
-        return Agent("worker", run=inner, expects=expects)
-    return Agent("worker", run=_FUNCTIONS[case.shape](chat, calls), expects=expects)
+        return Agent("worker", run=inner, expected_cost=expects)
+    return Agent("worker", run=_FUNCTIONS[case.shape](chat, calls), expected_cost=expects)
 
 
 def _one(chat: ScriptedModel, calls: int) -> Callable[[Request], Any]:

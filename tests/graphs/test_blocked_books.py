@@ -14,8 +14,8 @@ import pytest
 from guardgraph.agents import Agent
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.runtime.execution_context import KEY, Here, Services
-from guardgraph.state import Amount, Refusal, Request
+from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.state import Amount, Request, ReservationDenied
 from guardgraph.storage import MemoryLedger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 from tests.graphs.teams import plan_of, speaker, team
@@ -62,7 +62,7 @@ async def test_a_busy_database_does_not_stop_the_event_loop(file: Path, books: S
 
     workers = [Agent("worker", run=calls), speaker("model", read=80, written=20)]
     graph = team(plan_of("a", "b"), workers=workers, guards=[Budget(tokens=10_000)]).compile()
-    config: Any = {"configurable": {KEY: Here(Services(ledger=books))}}
+    config: Any = {"configurable": {KEY: ExecutionContext(Services(ledger=books))}}
 
     async with held:
         outcome = (await graph.ainvoke({"task": "the task"}, config))["outcome"]
@@ -82,7 +82,7 @@ async def test_an_attempt_that_is_cancelled_is_settled_though_the_database_is_bu
         return "never"
 
     graph = team(plan_of("a"), workers=[Agent("worker", run=calls)], guards=[Budget(tokens=10_000)]).compile()
-    here = Here(Services(ledger=books), run_id="run")
+    here = ExecutionContext(Services(ledger=books), run_id="run")
     running = asyncio.create_task(graph.ainvoke({"task": "the task"}, {"configurable": {KEY: here}}))
     await at_work.wait()
 
@@ -92,8 +92,8 @@ async def test_an_attempt_that_is_cancelled_is_settled_though_the_database_is_bu
             await running
 
     account = "run/work/worker:a#1"
-    assert books.reserve("late", account, 1, Amount(tokens=1)) == Refusal(account, "closed")
-    assert here.services.flights() == {}
+    assert books.reserve("late", account, 1, Amount(tokens=1)) == ReservationDenied(account, "closed")
+    assert here.services.in_flight_attempts() == {}
 
 
 class Watched(MemoryLedger):
@@ -127,13 +127,13 @@ async def test_nobody_asks_such_books_on_an_event_loop() -> None:
         raise ValueError("no")
 
     workers = [
-        Agent("function", run=calls, share=0.5),
+        Agent("function", run=calls, budget_share=0.5),
         Agent("failing", run=fails, attempts=2),
         speaker("model", read=80, written=20),
     ]
     graph = team(plan_of("a", "b", "c"), workers=workers, guards=[Budget(tokens=100_000)], concurrency=2).compile()
 
-    await graph.ainvoke({"task": "the task"}, {"configurable": {KEY: Here(Services(ledger=books))}})
+    await graph.ainvoke({"task": "the task"}, {"configurable": {KEY: ExecutionContext(Services(ledger=books))}})
 
     assert books.asked > 20
     assert books.on_a_loop == []

@@ -14,10 +14,10 @@ from langgraph.types import Command, Send
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import GateContext, Team, pipeline, supervisor
-from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, Limits, Retry, View, guard
+from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, GuardContext, Limits, Retry, guard
 from guardgraph.nodes import Route
 from guardgraph.runs import Runner
-from guardgraph.state import BadGraph, PatternError, Piece, Plan, Request, RunState, Subtask
+from guardgraph.state import BadGraph, ContextItem, PatternError, Plan, Request, RunState, Subtask
 from tests.graphs.teams import WAYS, ask_sync, listed, plan_of, planner, speaker, team, worker
 
 WRITER = Agent("writer", run=lambda request: [item.value for item in request.results])
@@ -301,8 +301,8 @@ def test_of_two_sends_in_a_round_only_the_one_that_failed_is_tried_again() -> No
     assert (outcome.status, sorted(one["value"] for one in listed(outcome))) == ("completed", ["bad", "good"])
 
 
-def _item(name: str) -> Piece:
-    return Piece(kind="background", title="document", value=name)
+def _item(name: str) -> ContextItem:
+    return ContextItem(kind="background", title="document", value=name)
 
 
 # A handoff out of an agent is a wish that its gate judges.
@@ -379,7 +379,7 @@ def test_values_that_a_route_writes_are_stored_as_what_their_channels_hold() -> 
 
 def test_a_draft_is_not_written_again_for_ever() -> None:
     @guard(at="exit", on_trip=Retry(10_000))
-    def never(view: View) -> str:
+    def never(view: GuardContext) -> str:
         return "no"
 
     written: list[int] = []
@@ -439,7 +439,7 @@ def test_what_is_sent_twice_is_judged_and_worked_on_twice() -> None:
     judged: list[Any] = []
 
     @guard(at="dispatch")
-    def looks(view: View) -> None:
+    def looks(view: GuardContext) -> None:
         judged.append(view.subject)
 
     a = Agent("a", run=lambda request: request.goal)

@@ -113,7 +113,7 @@ def test_workers_that_make_ten_calls_at_once(
     way: str, expects: int | None, work: Callable[[ScriptedModel], Callable[[Request], Any]]
 ) -> None:
     model = ScriptedModel(replies=lambda _: "said", input_tokens=80, output_tokens=20, delay=0.002)
-    agent = Agent("worker", run=work(model), expects=expects)
+    agent = Agent("worker", run=work(model), expected_cost=expects)
     graph = team(plan_of(*IDS), workers=[agent], guards=[Budget(tokens=100 * COST)], concurrency=20).compile()
 
     outcome = WAYS[way](graph, "the task", None)
@@ -208,7 +208,7 @@ def test_nested_agents_with_tools_and_half_the_tokens_they_want(
     way: str, expects: int | None, concurrency: int, max_tokens: int | None
 ) -> None:
     model = ScriptedModel(replies=looks_up_twice, input_tokens=80, output_tokens=20, max_tokens=max_tokens, delay=0.002)
-    agent = Agent("worker", run=create_agent(model, [look_up]), expects=expects)
+    agent = Agent("worker", run=create_agent(model, [look_up]), expected_cost=expects)
     budget = 30 * COST
     graph = team(plan_of(*IDS), workers=[agent], guards=[Budget(tokens=budget)], concurrency=concurrency).compile()
 
@@ -285,7 +285,7 @@ def test_ten_workers_with_half_the_money_they_want(way: str, max_tokens: int | N
     cost = price.usd(400, 600)
     with loopback.OpenAIServer(answering(400, 600)) as server:
         expects = Amount(tokens=1_000, usd=cost, calls=1) if declares else None
-        agent = Agent("worker", model=mini(server), max_tokens=max_tokens, expects=expects)
+        agent = Agent("worker", model=mini(server), max_tokens=max_tokens, expected_cost=expects)
         guards = [Budget(usd=cost * 5, reserve=0)]
         graph = team(plan_of(*IDS[:10]), workers=[agent], guards=guards, concurrency=10).compile()
 

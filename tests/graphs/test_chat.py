@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import GateContext, Team, pipeline, supervisor
-from guardgraph.guards import Refuse, View, guard
+from guardgraph.guards import GuardContext, Refuse, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.nodes import Route
 from guardgraph.runs import Runner
@@ -298,7 +298,7 @@ def test_a_task_alone_knows_nothing_of_a_run_that_was_given_up() -> None:
 
 def test_what_a_guard_refuses_is_said_in_a_sentence() -> None:
     @guard(at="admission", on_trip=Refuse())
-    def no_greetings(view: View) -> str | None:
+    def no_greetings(view: GuardContext) -> str | None:
         return "greetings are not answered"
 
     said = one(guards=[no_greetings]).compile().invoke(HELLO)
@@ -405,7 +405,7 @@ class TestRunner:
             runner.run("desk", HELLO, thread_id="1")
             run = runner.run("desk", {"messages": [("user", "and then?")]}, thread_id="1")
             stored = runner.status("1")
-            goals = [listed.row.task.goal for listed in runner.threads()]
+            goals = [listed.row.task.goal for listed in runner.list_runs()]
 
         assert run.outcome is not None
         assert run.outcome.value == {"goal": "and then?", "after": ["user: hello", "desk: answer to hello"]}
@@ -438,7 +438,7 @@ class TestRunner:
                 runner.run(one(), {"messages": [("ai", "hello")]})
             with pytest.raises(BadInput, match="unknown fields 'backgroud' beside `task` and `messages`"):
                 runner.run(one(), {**HELLO, "backgroud": []})
-            assert runner.threads() == []
+            assert runner.list_runs() == []
 
 
 class TestTool:

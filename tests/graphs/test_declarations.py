@@ -10,7 +10,7 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, Team, pipeline, supervisor
-from guardgraph.guards import Budget, Deadline, Depth, Guard, Limits, OnTrip, Refuse, Retry, Schema, View, guard
+from guardgraph.guards import Budget, Deadline, Depth, Guard, GuardContext, Limits, OnTrip, Refuse, Retry, Schema, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph
 from tests.graphs.teams import echo, planner, team, worker
@@ -25,7 +25,7 @@ def built(**facts: Any) -> Any:
 
 
 @guard(at=("admission", "dispatch"), on_trip=Retry(2))
-def sends_back(view: View) -> str | None:
+def sends_back(view: GuardContext) -> str | None:
     """Want something sent back where nobody is there yet."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Escalate, Guard, Limits, Retry, Schema, View, guard
+from guardgraph.guards import Escalate, Guard, GuardContext, Limits, Retry, Schema, guard
 from guardgraph.state import Plan, Reply, Request, Subtask
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
@@ -15,7 +15,7 @@ def fails(request: Request) -> str:
 
 
 @guard(at="handoff", on_trip=Escalate())
-def decent(view: View) -> str | None:
+def decent(view: GuardContext) -> str | None:
     return "that is indecent" if "b" in str(view.subject.value) else None
 
 
@@ -39,7 +39,7 @@ def test_who_was_to_try_again_when_a_human_is_called_is_a_gap(way: str, order: s
 
 
 @guard(at="dispatch", on_trip=Escalate())
-def harmless(view: View) -> str | None:
+def harmless(view: GuardContext) -> str | None:
     return "ask a human first" if view.subject.id == "b" else None
 
 
@@ -48,8 +48,8 @@ def test_what_was_not_sent_when_a_human_is_called_is_a_gap_and_is_not_counted(wa
     left: list[int | None] = []
 
     @guard(at="round")
-    def notes(view: View) -> None:
-        left.append(view.left.subtasks)
+    def notes(view: GuardContext) -> None:
+        left.append(view.remaining.subtasks)
 
     low = team(plan_of("a", "b", "c"), guards=[harmless], name="low").compile()
     top = team(plan_of("x"), plan_of("y"), workers=[Agent("low", run=low)], guards=[Limits(9), notes]).compile()
@@ -82,12 +82,12 @@ def test_a_writer_that_says_that_there_is_nothing_to_tell_has_written(way: str) 
 
 
 @guard(at="dispatch")
-def no_errands(view: View) -> str | None:
+def no_errands(view: GuardContext) -> str | None:
     return "no errands" if view.subject.id == "b" else None
 
 
 @guard(at="handoff", on_trip=Retry(1))
-def no_echoes(view: View) -> str | None:
+def no_echoes(view: GuardContext) -> str | None:
     return "only an echo" if view.subject.subtask == "b" else None
 
 

@@ -22,10 +22,10 @@ from typing_extensions import TypedDict
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Budget, Convergence, Deadline, Depth, Retry, View, guard
+from guardgraph.guards import Budget, Convergence, Deadline, Depth, GuardContext, Retry, guard
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.runtime.execution_context import KEY, Here, Services
-from guardgraph.state import Allowance, Amount, Outcome, Plan, Position, Refusal, Request, StorageBusy
+from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.state import Allowance, Amount, DelegationScope, Outcome, Plan, Request, ReservationDenied, StorageBusy
 from guardgraph.storage import MemoryLedger
 from tests.graphs.teams import WAYS, listed, plan_of, team, worker
 
@@ -184,7 +184,7 @@ def test_a_fallback_of_langchain_does_not_get_around_the_stop(way: str) -> None:
 class BrokenLedger(MemoryLedger):
     """A ledger whose database goes away at the first model call."""
 
-    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         if amount.calls:
             raise StorageBusy("the database is busy")
         return super().reserve(entry, account, epoch, amount)
@@ -202,7 +202,7 @@ def test_a_ledger_that_fails_ends_the_run_with_its_own_error(way: str, swallows:
             return "swallowed"
 
     graph = team(plan_of("a"), workers=[worker(run=speaks)], guards=[Budget(tokens=900)]).compile()
-    config = {"configurable": {KEY: Here(services=Services(ledger=BrokenLedger()))}}
+    config = {"configurable": {KEY: ExecutionContext(services=Services(ledger=BrokenLedger()))}}
 
     with pytest.raises(StorageBusy, match="the database is busy"):
         WAYS[way](graph, "the task", config)
@@ -275,7 +275,7 @@ def test_a_draft_that_a_guard_refuses_at_the_exit_is_written_again_with_the_reas
     seen: list[str | None] = []
 
     @guard(at="exit", on_trip=Retry(1))
-    def is_polite(view: View) -> str | None:
+    def is_polite(view: GuardContext) -> str | None:
         return None if view.subject.value == "please" else "say please"
 
     def write(request: Request) -> str:
@@ -412,7 +412,7 @@ def test_a_nested_team_that_leads_nowhere_is_a_gap_that_says_so(way: str) -> Non
 def test_an_account_that_was_opened_before_keeps_a_cap_that_was_raised() -> None:
     ledger = MemoryLedger()
     facts: Any = {"run_id": "r", "account": "r", "work": "r/work", "reserve": 0.2, "started": datetime.now(UTC)}
-    position = Position(allowance=Allowance(tokens=100), **facts)
+    position = DelegationScope(allowance=Allowance(tokens=100), **facts)
     Services(ledger=ledger).ensure_open(position)
     ledger.open("r", Allowance(tokens=150))
 

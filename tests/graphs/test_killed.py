@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Budget, Retry, View, guard
+from guardgraph.guards import Budget, GuardContext, Retry, guard
 from guardgraph.state import Request
 from guardgraph.storage import SQLSaver
 from tests.graphs.teams import WAYS, plan_of, team, worker
@@ -26,7 +26,7 @@ HUNG = "do c"
 
 
 @guard(at="handoff", on_trip=Retry(1))
-def wants_a_second_attempt(view: View) -> str | None:
+def wants_a_second_attempt(view: GuardContext) -> str | None:
     """Refuse the first attempt of every nested team."""
     return "once more" if view.subject.agent == "mid" and view.subject.attempt == 1 else None
 

@@ -6,7 +6,7 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.runtime.execution_context import KEY, Here, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
 from tests.graphs.teams import WAYS, plan_of, speaker, team
 
 
@@ -20,7 +20,7 @@ def test_agents_of_one_name_in_different_teams_share_no_costs_and_every_run_goes
     services = Services()
 
     for _ in range(2):
-        WAYS[way](graph, "the task", {"configurable": {KEY: Here(services)}})
+        WAYS[way](graph, "the task", {"configurable": {KEY: ExecutionContext(services)}})
 
     learned = {
         role: services.costs.expected(role) for role in ("top/worker", "top/dear/team/worker", "top/cheap/team/worker")

@@ -8,7 +8,7 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline, supervisor
-from guardgraph.guards import Budget, Convergence, Finish, Refuse, Retry, Schema, View, guard
+from guardgraph.guards import Budget, Convergence, Finish, GuardContext, Refuse, Retry, Schema, guard
 from guardgraph.state import Gap, Gate, Outcome, Plan, Request, Subtask
 from tests.graphs.teams import WAYS, ask_sync, gather, listed, plan_of, speaker, team, worker
 
@@ -177,12 +177,12 @@ def test_ids_of_results_differ_where_attempts_do() -> None:
 
 
 @guard(at="exit", on_trip=Refuse())
-def harmless(view: View) -> str | None:
+def harmless(view: GuardContext) -> str | None:
     return "it is harmful" if "harm" in str(view.subject.value) else None
 
 
 @guard(at="exit", on_trip=Finish())
-def decent(view: View) -> str | None:
+def decent(view: GuardContext) -> str | None:
     return "it is indecent" if "do " in str(view.subject.value) else None
 
 
@@ -237,7 +237,7 @@ def test_a_retried_agent_is_shown_what_it_was_shown_before_and_the_reason() -> N
         return "mine" if request.subtask.id == "late" and request.attempt == 1 else "other"
 
     @guard(at="handoff", on_trip=Retry(1))
-    def not_mine(view: View) -> str | None:
+    def not_mine(view: GuardContext) -> str | None:
         return "say other" if view.subject.value == "mine" else None
 
     graph = team(plan_of("early", "late"), workers=[worker(run=run)], guards=[not_mine]).compile()
@@ -266,7 +266,7 @@ def test_a_stage_that_is_asked_again_sees_nothing_new() -> None:
 
 def test_subtasks_of_a_refused_plan_are_gaps() -> None:
     @guard(at="round")
-    def small(view: View) -> str | None:
+    def small(view: GuardContext) -> str | None:
         return "that is too much" if len(view.subject.subtasks) > 3 else None
 
     outcome = ask_sync(team(plan_of(*map(str, range(20))), guards=[small]).compile())
@@ -278,7 +278,7 @@ def test_subtasks_of_a_refused_plan_are_gaps() -> None:
 @pytest.mark.parametrize("second", ["raises", "too few steps"])
 def test_subtasks_of_a_plan_that_was_sent_back_are_gaps_where_no_other_plan_comes(second: str) -> None:
     @guard(at="round", on_trip=Retry(1))
-    def small(view: View) -> str | None:
+    def small(view: GuardContext) -> str | None:
         return "that is too much"
 
     def plan(request: Request) -> Plan:
@@ -322,7 +322,7 @@ def test_a_planner_is_not_asked_for_a_round_that_is_not_allowed(fails: tuple[str
 @pytest.mark.parametrize("at", ["admission", "round", "exit"])
 def test_the_outcome_says_in_a_sentence_what_stopped_it(at: Gate) -> None:
     @guard(at=at, on_trip=Refuse())
-    def strict(view: View) -> str | None:
+    def strict(view: GuardContext) -> str | None:
         return f"not at {at}"
 
     outcome = ask_sync(team(plan_of("a"), guards=[strict]).compile())
@@ -339,7 +339,7 @@ def test_a_team_that_is_asked_again_is_told_why() -> None:
         return Plan() if request.results else plan_of("leaf")
 
     @guard(at="handoff", on_trip=Retry(1))
-    def in_usd(view: View) -> str:
+    def in_usd(view: GuardContext) -> str:
         return "name the price in USD"
 
     inner = supervisor(planner=Agent("inner_planner", run=plan), workers=[worker()], guards=[], name="inner").compile()

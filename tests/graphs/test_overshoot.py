@@ -67,7 +67,9 @@ def test_chinese_text_is_counted_as_a_quarter_of_what_is_read(way: str) -> None:
     model = ScriptedModel(replies=lambda _: "好", input_tokens=len(goal), output_tokens=10, delay=0.005)
     plan = Plan(subtasks=tuple(Subtask(id=id_, goal=goal) for id_ in IDS))
     budget = 5 * (len(goal) + 10)
-    graph = team(plan, workers=[Agent("worker", model=model, expects=150)], guards=[Budget(tokens=budget, reserve=0)])
+    graph = team(
+        plan, workers=[Agent("worker", model=model, expected_cost=150)], guards=[Budget(tokens=budget, reserve=0)]
+    )
 
     outcome = WAYS[way](graph.compile(), "the task", None)
 

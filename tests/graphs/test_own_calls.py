@@ -86,7 +86,7 @@ def test_callbacks_that_a_call_is_given_are_heard_and_leave_the_meter_in_force(
         said = await asyncio.gather(*(model.ainvoke(request.goal, OWN[own](mine)) for _ in range(10)))
         return said[-1].text
 
-    workers = [Agent("worker", run=acalls if is_async else calls, expects=10 * COST)]
+    workers = [Agent("worker", run=acalls if is_async else calls, expected_cost=10 * COST)]
     graph = team(plan_of(*IDS), workers=workers, guards=[Budget(tokens=40 * COST, reserve=0.25)]).compile()
 
     outcome = WAYS[way](graph, "the task", None)
@@ -116,7 +116,7 @@ def test_agents_within_two_attempts_do_not_wait_for_each_others_ends(
 
     run = calls if kind == "function" else inner
     graph = team(
-        plan_of("a", "b"), workers=[Agent("worker", run=run, expects=expects)], guards=[Budget(tokens=budget)]
+        plan_of("a", "b"), workers=[Agent("worker", run=run, expected_cost=expects)], guards=[Budget(tokens=budget)]
     ).compile()
 
     outcome = WAYS[way](graph, "the task", None)
@@ -172,9 +172,9 @@ def test_a_team_goes_on_while_calls_beside_it_hold_the_whole_budget(
         return [result.value for result in request.results]
 
     inner = supervisor(
-        planner=Agent("planner", run=plan, expects=0),
-        workers=[Agent("leaf", run=leaf, expects=0)],
-        synthesizer=Agent("writer", run=gathered, expects=0),
+        planner=Agent("planner", run=plan, expected_cost=0),
+        workers=[Agent("leaf", run=leaf, expected_cost=0)],
+        synthesizer=Agent("writer", run=gathered, expected_cost=0),
         guards=guards,
     )
     both = Plan(
@@ -185,7 +185,7 @@ def test_a_team_goes_on_while_calls_beside_it_hold_the_whole_budget(
     )
     graph = team(
         both,
-        workers=[Agent("holder", run=hold), Agent("team", run=inner.compile(), expects=0)],
+        workers=[Agent("holder", run=hold), Agent("team", run=inner.compile(), expected_cost=0)],
         guards=[Budget(calls=2, reserve=0), Convergence(1)],
     ).compile()
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import Stage, pipeline
-from guardgraph.guards import Deadline, Escalate, Finish, Guard, OnTrip, Retry, View, guard
+from guardgraph.guards import Deadline, Escalate, Finish, Guard, GuardContext, OnTrip, Retry, guard
 from guardgraph.state import BadGraph, Outcome, Request
 
 
@@ -114,7 +114,7 @@ def test_a_value_that_does_not_fit_goes_back_with_the_reason() -> None:
 
 def test_a_gate_stops_a_stage_before_the_next_one_works() -> None:
     @guard(at="handoff")
-    def short(view: View) -> str | None:
+    def short(view: GuardContext) -> str | None:
         return "too long" if len(str(view.subject.value)) > 6 else None
 
     outcome = told(append("a"), append("b"), append("c"), guards=[short])
@@ -129,7 +129,7 @@ def test_a_draft_that_is_refused_at_the_exit_is_written_again() -> None:
         return f"draft {request.attempt}"
 
     @guard(at="exit", on_trip=Retry(1))
-    def second(view: View) -> str | None:
+    def second(view: GuardContext) -> str | None:
         return None if view.subject.value == "draft 2" else "not good enough"
 
     outcome = told(append("a"), Agent("b", run=run), guards=[second])
@@ -147,12 +147,12 @@ def test_a_draft_is_written_again_only_if_the_guards_of_dispatch_let_its_agent_w
     sent: list[str] = []
 
     @guard(at="dispatch", on_trip=on_trip)
-    def only_once(view: View) -> str | None:
+    def only_once(view: GuardContext) -> str | None:
         sent.append(view.agent.name if view.agent else "")
         return "once is enough" if len(sent) > 1 else None
 
     @guard(at="exit", on_trip=Retry(3))
-    def never(view: View) -> str:
+    def never(view: GuardContext) -> str:
         return "no"
 
     worked: list[int] = []
@@ -164,7 +164,7 @@ def test_a_draft_is_written_again_only_if_the_guards_of_dispatch_let_its_agent_w
 
 
 @guard(at="exit", on_trip=Retry(1))
-def says_three(view: View) -> str | None:
+def says_three(view: GuardContext) -> str | None:
     return None if str(view.subject.value).endswith("3") else "say three"
 
 
@@ -183,7 +183,7 @@ def test_who_writes_a_draft_again_does_not_find_the_refused_one_among_the_result
 
 def test_a_draft_that_stays_refused_leaves_what_was_accepted_before_if_that_passes() -> None:
     @guard(at="exit", on_trip=Retry(1))
-    def without_b(view: View) -> str | None:
+    def without_b(view: GuardContext) -> str | None:
         return "no b" if "b" in str(view.subject.value).replace("subtask", "") else None
 
     kept = told(append("a"), append("b"), guards=[without_b])

@@ -13,7 +13,7 @@ from langgraph.types import Command, interrupt
 
 from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.runtime.execution_context import IDLE_RUNS, services_of
+from guardgraph.runtime.execution_context import IDLE_RUNS, execution_services
 from guardgraph.state import Amount, Request, Usage, new_id
 from tests.graphs.teams import WAYS, plan_of, speaker, team, worker
 
@@ -27,7 +27,7 @@ def test_the_books_of_a_plain_run_are_dropped_when_its_outcome_is_told_and_not_w
 
     def writes(request: Request) -> str:
         run_id = request.key.partition("/")[0]
-        seen.append((run_id, services_of(None, run_id).ledger.usage(run_id).tokens))
+        seen.append((run_id, execution_services(None, run_id).ledger.usage(run_id).tokens))
         return "done"
 
     graph = team(plan_of("a"), workers=[Agent("team", run=below)], synthesizer=Agent("writer", run=writes)).compile()
@@ -36,20 +36,20 @@ def test_the_books_of_a_plain_run_are_dropped_when_its_outcome_is_told_and_not_w
 
     [(run_id, spent)] = seen
     assert (outcome.status, outcome.usage.tokens, spent) == ("completed", 100, 100)
-    assert services_of(None, run_id).ledger.usage(run_id) == Usage(), "another book, and an empty one"
+    assert execution_services(None, run_id).ledger.usage(run_id) == Usage(), "another book, and an empty one"
 
 
 def others() -> None:
     """Let more runs than are kept begin, which nobody goes on with."""
     for _ in range(2 * IDLE_RUNS):
-        services_of(None, new_id())
+        execution_services(None, new_id())
 
 
 def test_the_services_of_a_run_that_is_worked_on_are_kept_however_many_others_there_are() -> None:
     graph = team(plan_of("a"), plan_of("b"), workers=[speaker("leaf", read=80, written=20)]).compile()
     parts = graph.stream({"task": "x"}, stream_mode="updates")
     run_id = next(parts)["guard_admission"]["position"].run_id
-    services = ref(services_of(None, run_id))
+    services = ref(execution_services(None, run_id))
 
     seen: list[str] = []
     for part in parts:

@@ -8,7 +8,7 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Convergence, Finish, Guard, OnTrip, Retry, View, guard
+from guardgraph.guards import Convergence, Finish, Guard, GuardContext, OnTrip, Retry, guard
 from guardgraph.state import Plan, Request, Subtask
 from tests.graphs.teams import WAYS, listed, plan_of, worker
 
@@ -17,7 +17,7 @@ BARE, SOURCED = plan_of("a"), Plan(subtasks=(Subtask(id="a", goal="from X"),))
 
 def names_a_source(on_trip: OnTrip) -> Guard:
     @guard(at="round", on_trip=on_trip)
-    def sourced(view: View) -> str | None:
+    def sourced(view: GuardContext) -> str | None:
         return None if all("from" in subtask.goal for subtask in view.subject.subtasks) else "name a source"
 
     return sourced
@@ -70,7 +70,7 @@ def test_a_planner_that_does_not_listen_is_asked_as_often_as_the_guard_allows(
 
 def test_a_plan_that_was_sent_back_does_not_count_as_worked_on() -> None:
     @guard(at="round", on_trip=Retry(1))
-    def begins_with_x(view: View) -> str | None:
+    def begins_with_x(view: GuardContext) -> str | None:
         return "begin with X" if view.round == 1 and view.subject == BARE else None
 
     def plan(request: Request) -> Plan:

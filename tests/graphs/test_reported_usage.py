@@ -13,9 +13,9 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.runtime.budget.attempt_budget import Tab
-from guardgraph.runtime.execution_context import KEY, Here, Services
-from guardgraph.state import Allowance, Position, Reply, Request, Usage
+from guardgraph.runtime.budget.attempt_budget import AttemptBudget
+from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.state import Allowance, DelegationScope, Reply, Request, Usage
 from guardgraph.storage import Ledger, MemoryLedger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 from tests.graphs.teams import WAYS, gather, plan_of, planner, team
@@ -51,7 +51,7 @@ def test_it_is_added_to_what_was_metered_and_every_account_above_sees_it(way: st
 
     inner = team(plan_of("x"), workers=[Agent("leaf", run=work)], guards=[]).compile()
     graph = team(plan_of("a", "b"), workers=[Agent("worker", run=inner)], guards=[Budget(tokens=10_000)]).compile()
-    here = Here(Services(ledger=books), run_id="run")
+    here = ExecutionContext(Services(ledger=books), run_id="run")
 
     outcome = WAYS[way](graph, "the task", {"configurable": {KEY: here}})
 
@@ -66,7 +66,7 @@ def test_an_overspend_shows_and_later_work_is_refused(way: str, books: Ledger) -
     guards = [Budget(tokens=4_000, reserve=0)]
     graph = team(plan_of(*IDS), workers=[agent], guards=guards, concurrency=1).compile()
 
-    outcome = WAYS[way](graph, "the task", {"configurable": {KEY: Here(Services(ledger=books))}})
+    outcome = WAYS[way](graph, "the task", {"configurable": {KEY: ExecutionContext(Services(ledger=books))}})
 
     assert (outcome.status, outcome.stopped_by) == ("degraded", "Budget")
     assert (outcome.usage.tokens, outcome.value) == (5_000, ["said"])
@@ -144,7 +144,7 @@ def test_more_than_the_books_can_hold_is_told_in_the_result(books: Ledger) -> No
     agent = Agent("worker", run=foreign(Usage(input_tokens=10**30)))
     graph = team(plan_of("a"), workers=[agent], guards=[]).compile()
 
-    outcome = WAYS["sync"](graph, "the task", {"configurable": {KEY: Here(Services(ledger=books))}})
+    outcome = WAYS["sync"](graph, "the task", {"configurable": {KEY: ExecutionContext(Services(ledger=books))}})
 
     assert outcome.status == "failed"
     assert "usage" in outcome.gaps[0].reason
@@ -154,8 +154,10 @@ def test_it_is_booked_once(books: Ledger) -> None:
     services = Services(ledger=books)
     books.open("run", Allowance())
     account = "run/worker:a#1"
-    place = Position(run_id="run", account=account, work=account, path=("worker",), started=services.clock())
-    tab = Tab(services, place, books.open(account, Allowance()), "worker")
+    place = DelegationScope(
+        run_id="run", account=account, spending_account=account, path=("worker",), started=services.clock()
+    )
+    tab = AttemptBudget(services, place, books.open(account, Allowance()), "worker")
 
     for _ in range(2):
         tab.add(Usage(input_tokens=100))

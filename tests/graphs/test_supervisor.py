@@ -170,7 +170,7 @@ def test_a_subtask_goes_to_who_has_the_skill_or_becomes_a_gap() -> None:
 def test_what_matters_most_is_sent_when_the_budget_is_short() -> None:
     plan = Plan(subtasks=tuple(Subtask(id=f"s{n}", goal=f"g{n}", priority=n) for n in range(10)))
     model = ScriptedModel(replies=lambda _: "said", input_tokens=80, output_tokens=20)
-    agent = Agent("worker", model=model, max_tokens=20, expects=100)
+    agent = Agent("worker", model=model, max_tokens=20, expected_cost=100)
     graph = team(plan, workers=[agent], guards=[Budget(tokens=500)], synthesizer=None).compile()
 
     outcome = WAYS["sync"](graph, "the task", None)

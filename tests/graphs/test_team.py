@@ -9,18 +9,18 @@ from langgraph.types import Command
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import GateContext, Team
-from guardgraph.guards import Depth, Escalate, Guard, Limits, Retry, View, guard
-from guardgraph.state import Gap, Piece, Request, Subtask
+from guardgraph.guards import Depth, Escalate, Guard, GuardContext, Limits, Retry, guard
+from guardgraph.state import ContextItem, Gap, Request, Subtask
 from tests.graphs.teams import WAYS, ask_sync, listed
 
 
 @guard(at="handoff", on_trip=Retry(1))
-def loud(view: View) -> str | None:
+def loud(view: GuardContext) -> str | None:
     return None if str(view.subject.value).isupper() else "say it louder"
 
 
 @guard(at="handoff", on_trip=Escalate())
-def decent(view: View) -> str | None:
+def decent(view: GuardContext) -> str | None:
     return "that is indecent" if view.subject.value == "DAMN" else None
 
 
@@ -97,7 +97,7 @@ def test_then_sees_the_state_as_the_review_leaves_it_and_may_update_it(how: str)
         found = [*gate.state["accepted"], *gate.state["gaps"]]
         gaps = [Gap(subtask="more", reason=f"after {found[0]}")]
         if how == "command":
-            told = [*gate.context(), Piece(kind="gap", title="more", value=gaps[0].reason)]
+            told = [*gate.context(), ContextItem(kind="gap", title="more", value=gaps[0].reason)]
             return Command(update={"gaps": gaps}, goto=[gate.send(WRITER, context=told)])
         gate.write(gaps=gaps)
         assert gate.gaps == gaps

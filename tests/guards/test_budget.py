@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardgraph.guards import Budget, View, judge
+from guardgraph.guards import Budget, GuardContext, evaluate_guards
 from guardgraph.state import Allowance, Amount, BadGraph, Usage, Verdict
 from tests.guards.views import view_of_subtask, view_of_task
 
@@ -17,7 +17,7 @@ BUDGET = Budget(tokens=10**9)
 """One that judges; its own cap is narrowed into the allowance by others."""
 
 
-def spending(used: int, *, of: int = 100, known: tuple[Verdict, ...] = ()) -> View:
+def spending(used: int, *, of: int = 100, known: tuple[Verdict, ...] = ()) -> GuardContext:
     """Return a view in which `used` of `of` tokens are spent."""
     allowance, spent = Allowance(tokens=of), Usage(input_tokens=used)
     return view_of_subtask(allowance=allowance, left=Allowance(tokens=10**9), spent=spent, state={"verdicts": known})
@@ -116,7 +116,7 @@ def test_the_cap_that_is_nearest_to_its_end_counts() -> None:
 def test_however_it_is_spent_each_mark_is_said_at_most_once_and_only_when_it_is_passed(course: list[int]) -> None:
     known: tuple[Verdict, ...] = ()
     for used in course:
-        known += judge([BUDGET], spending(used, known=known)).alerts
+        known += evaluate_guards([BUDGET], spending(used, known=known)).alerts
     marks = [mark for mark in (0.5, 0.8, 1.0) for alert in known if alert.limit == mark]
 
     assert [alert.limit for alert in known] == marks == sorted(set(marks))

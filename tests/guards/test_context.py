@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardgraph.guards import Depth, View, guard
+from guardgraph.guards import Depth, GuardContext, guard
 from guardgraph.state import Plan, Verdict
 from tests.guards.views import NOW, view_of_plan, view_of_result, view_of_subtask, view_of_task
 
@@ -19,10 +19,10 @@ from tests.guards.views import NOW, view_of_plan, view_of_result, view_of_subtas
         (view_of_subtask(), "s-1"),
         (view_of_result(), "r-1"),
         (view_of_plan(Plan(), before=(Plan(),)), "round-2"),
-        (View(gate="exit", subject=None, now=NOW), "exit"),
+        (GuardContext(gate="exit", subject=None, now=NOW), "exit"),
     ],
 )
-def test_a_subject_has_a_name_at_every_gate(view: View, subject_id: str) -> None:
+def test_a_subject_has_a_name_at_every_gate(view: GuardContext, subject_id: str) -> None:
     assert view.subject_id == subject_id
 
 
@@ -68,7 +68,7 @@ def test_a_verdict_names_guard_gate_and_subject() -> None:
 
 def test_a_guard_with_a_name_is_called_by_it() -> None:
     @guard(at="dispatch")
-    def stays_polite(view: View) -> None: ...
+    def stays_polite(view: GuardContext) -> None: ...
 
     assert view_of_subtask().verdict(stays_polite, trips=False).guard == "stays_polite"
 

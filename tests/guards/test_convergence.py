@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardgraph.guards import Convergence, judge
+from guardgraph.guards import Convergence, evaluate_guards
 from guardgraph.state import Plan, Result, Subtask
 from tests.guards.views import plan_of, view_of_plan
 
@@ -93,8 +93,8 @@ def test_an_answer_that_was_no_plan_does_not_stop_a_later_round(broken: object) 
     stored = [view.state["plans"][0].model_copy(update={"value": broken}), view.state["plans"][1]]
     state = {**view.state, "plans": stored}
 
-    assert judge([Convergence(5)], replace(view, state=state)).trip is None
-    assert judge([Convergence(5)], replace(view, state=state, subject=C)).trip is not None
+    assert evaluate_guards([Convergence(5)], replace(view, state=state)).trip is None
+    assert evaluate_guards([Convergence(5)], replace(view, state=state, subject=C)).trip is not None
 
 
 def test_a_bare_list_of_subtasks_is_a_plan() -> None:
@@ -105,7 +105,7 @@ def test_a_bare_list_of_subtasks_is_a_plan() -> None:
 
 
 def test_what_is_no_plan_at_all_trips() -> None:
-    told = judge([Convergence(5)], replace(view_of_plan(A), subject="text"))
+    told = evaluate_guards([Convergence(5)], replace(view_of_plan(A), subject="text"))
 
     assert told.trip is not None
     assert "guard 'Convergence' raised AttributeError" in told.trip.reason
@@ -117,7 +117,8 @@ def test_no_course_of_plans_goes_on_for_long(course: list[str], rounds: int) -> 
     passed = 0
     while (
         passed < len(plans)
-        and judge([Convergence(rounds)], view_of_plan(plans[passed], before=tuple(plans[:passed]))).trip is None
+        and evaluate_guards([Convergence(rounds)], view_of_plan(plans[passed], before=tuple(plans[:passed]))).trip
+        is None
     ):
         passed += 1
 

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardgraph.guards import Depth, Escalate, Finish, Guard, Judgement, OnTrip, Refuse, Retry, View, guard, judge
+from guardgraph.guards import (
+    Depth,
+    Escalate,
+    Finish,
+    Guard,
+    GuardContext,
+    GuardDecision,
+    OnTrip,
+    Refuse,
+    Retry,
+    evaluate_guards,
+    guard,
+)
 from guardgraph.state import Gate, Verdict
 from tests.guards.views import view_of_subtask
 
@@ -23,7 +35,7 @@ class Says:
     on_trip: OnTrip = field(default=Finish())
     gates = frozenset[Gate]({"dispatch"})
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         return view.verdict(self, trips=self.action == "trip").model_copy(update={"action": self.action})
 
 
@@ -35,7 +47,7 @@ class Answers:
     on_trip: OnTrip = field(default=Refuse())
     gates = frozenset[Gate]({"dispatch"})
 
-    def __call__(self, view: View) -> Any:
+    def __call__(self, view: GuardContext) -> Any:
         return self.answer
 
 
@@ -48,39 +60,43 @@ class Unspeakable(Exception):
 
 def raises(error: Exception) -> Guard:
     @guard(at="dispatch", on_trip=Escalate())
-    def breaks(view: View) -> str | None:
+    def breaks(view: GuardContext) -> str | None:
         raise error
 
     return breaks
 
 
 def test_without_guards_everything_passes() -> None:
-    assert judge([], view_of_subtask()) == Judgement(None, None, ())
+    assert evaluate_guards([], view_of_subtask()) == GuardDecision(None, None, ())
 
 
 def test_guards_of_other_gates_are_not_asked() -> None:
     @guard(at="handoff")
-    def elsewhere(view: View) -> str | None:
+    def elsewhere(view: GuardContext) -> str | None:
         raise AssertionError("asked")
 
-    assert judge([elsewhere], view_of_subtask()).trip is None
+    assert evaluate_guards([elsewhere], view_of_subtask()).trip is None
 
 
 def test_the_first_trip_ends_it_with_its_own_reaction() -> None:
-    told = judge([Says("pass"), Says("trip", "one", Retry(2)), raises(ValueError("never asked"))], view_of_subtask())
+    told = evaluate_guards(
+        [Says("pass"), Says("trip", "one", Retry(2)), raises(ValueError("never asked"))], view_of_subtask()
+    )
 
     assert told.trip is not None
     assert (told.trip.guard, told.on_trip) == ("one", Retry(2))
 
 
 def test_alerts_before_a_trip_are_kept_in_order() -> None:
-    told = judge([Says("alert", "a"), Says("pass"), Says("alert", "b"), Says("trip"), Says("alert")], view_of_subtask())
+    told = evaluate_guards(
+        [Says("alert", "a"), Says("pass"), Says("alert", "b"), Says("trip"), Says("alert")], view_of_subtask()
+    )
 
     assert [alert.guard for alert in told.alerts] == ["a", "b"]
 
 
 def test_alerts_let_pass() -> None:
-    told = judge([Says("alert")], view_of_subtask())
+    told = evaluate_guards([Says("alert")], view_of_subtask())
 
     assert told.trip is None
     assert told.on_trip is None
@@ -88,7 +104,7 @@ def test_alerts_let_pass() -> None:
 
 
 def test_a_guard_that_raises_trips_and_says_why() -> None:
-    told = judge([raises(KeyError("price")), Depth(5)], view_of_subtask())
+    told = evaluate_guards([raises(KeyError("price")), Depth(5)], view_of_subtask())
 
     assert told.trip is not None
     assert (told.trip.action, told.trip.guard, told.trip.subject) == ("trip", "breaks", "s-1")
@@ -97,21 +113,21 @@ def test_a_guard_that_raises_trips_and_says_why() -> None:
 
 
 def test_an_error_without_words_trips_too() -> None:
-    told = judge([raises(Unspeakable())], view_of_subtask())
+    told = evaluate_guards([raises(Unspeakable())], view_of_subtask())
 
     assert told.trip is not None
     assert "Unspeakable" in told.trip.reason
 
 
 def test_a_subject_without_an_id_trips_a_guard_that_cannot_judge_it() -> None:
-    view = View(gate="dispatch", subject=None, now=view_of_subtask().now)
+    view = GuardContext(gate="dispatch", subject=None, now=view_of_subtask().now)
 
-    assert judge([raises(ValueError("x"))], view).trip is not None
+    assert evaluate_guards([raises(ValueError("x"))], view).trip is not None
 
 
 @pytest.mark.parametrize("answer", [None, True, False, "no", {"action": "pass"}])
 def test_a_guard_that_answers_no_verdict_trips(answer: object) -> None:
-    told = judge([Answers(answer)], view_of_subtask())
+    told = evaluate_guards([Answers(answer)], view_of_subtask())
 
     assert told.trip is not None
     assert told.trip.reason == f"guard 'Answers' must answer with Verdict, got {type(answer).__name__}"
@@ -120,10 +136,10 @@ def test_a_guard_that_answers_no_verdict_trips(answer: object) -> None:
 
 def test_a_guard_that_wants_to_end_the_program_trips_as_any_that_raises() -> None:
     @guard(at="dispatch", on_trip=Refuse())
-    def leaves(view: View) -> str | None:
+    def leaves(view: GuardContext) -> str | None:
         raise SystemExit(3)
 
-    told = judge([leaves], view_of_subtask())
+    told = evaluate_guards([leaves], view_of_subtask())
 
     assert told.trip is not None
     assert (told.trip.reason, told.on_trip) == ("guard 'leaves' raised SystemExit: 3", Refuse())
@@ -131,16 +147,16 @@ def test_a_guard_that_wants_to_end_the_program_trips_as_any_that_raises() -> Non
 
 def test_ctrl_c_while_a_guard_judges_is_no_verdict() -> None:
     @guard(at="dispatch")
-    def interrupted(view: View) -> str | None:
+    def interrupted(view: GuardContext) -> str | None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
-        judge([interrupted], view_of_subtask())
+        evaluate_guards([interrupted], view_of_subtask())
 
 
 @given(st.lists(st.sampled_from(["pass", "alert", "trip"])))
 def test_it_stops_if_and_only_if_one_trips_and_keeps_every_alert_before_it(actions: list[str]) -> None:
-    told = judge([Says(action, str(n)) for n, action in enumerate(actions)], view_of_subtask())
+    told = evaluate_guards([Says(action, str(n)) for n, action in enumerate(actions)], view_of_subtask())
     before = actions[: actions.index("trip")] if "trip" in actions else actions
 
     assert (told.trip is not None) == ("trip" in actions)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardgraph.guards import (
+    AllowanceLimiter,
     Budget,
     Convergence,
     Deadline,
@@ -16,12 +17,11 @@ from guardgraph.guards import (
     Finish,
     Grounding,
     Guard,
+    GuardContext,
     Limits,
-    Narrows,
-    Reads,
     Retry,
     Schema,
-    View,
+    SourceReader,
     guard,
     name_of,
 )
@@ -32,7 +32,7 @@ OWN = guard(at="exit")(lambda view: None)
 ALL: list[Guard] = [Budget(tokens=10**9), Convergence(), Deadline(1), Depth(), Grounding({}), Limits(), Schema(), OWN]
 
 
-def objects(view: View) -> str | None:
+def objects(view: GuardContext) -> str | None:
     return "names a rival" if "ACME" in str(view.subject.value) else None
 
 
@@ -44,8 +44,13 @@ def test_every_guard_keeps_the_protocol(one: Guard) -> None:
 
 
 def test_guards_that_set_limits_narrow_and_only_grounding_reads() -> None:
-    assert [name_of(one) for one in ALL if isinstance(one, Narrows)] == ["Budget", "Deadline", "Depth", "Limits"]
-    assert [name_of(one) for one in ALL if isinstance(one, Reads)] == ["Grounding"]
+    assert [name_of(one) for one in ALL if isinstance(one, AllowanceLimiter)] == [
+        "Budget",
+        "Deadline",
+        "Depth",
+        "Limits",
+    ]
+    assert [name_of(one) for one in ALL if isinstance(one, SourceReader)] == ["Grounding"]
 
 
 def test_a_function_that_returns_none_lets_pass() -> None:
@@ -100,7 +105,7 @@ def test_what_is_no_reaction_is_refused(on_trip: Any) -> None:
 
 
 def test_an_async_function_is_refused() -> None:
-    async def asks(view: View) -> str | None:
+    async def asks(view: GuardContext) -> str | None:
         raise AssertionError
 
     with pytest.raises(BadGraph, match="guard 'asks' is async"):

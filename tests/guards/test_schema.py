@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from guardgraph.guards import Retry, Schema, judge
+from guardgraph.guards import Retry, Schema, evaluate_guards
 from guardgraph.state import AgentError, BadGraph, ResultStatus
 from tests.guards.views import view_of_result
 
@@ -98,7 +98,7 @@ def test_every_value_must_fit_also_a_partial_one(status: ResultStatus) -> None:
 
 
 def test_a_check_that_raises_trips() -> None:
-    told = judge([Schema(check=lambda value: value["absent"])], view_of_result({}))
+    told = evaluate_guards([Schema(check=lambda value: value["absent"])], view_of_result({}))
 
     assert told.trip is not None
     assert told.trip.reason == "guard 'Schema' raised KeyError: 'absent'"

@@ -11,7 +11,7 @@ from langchain_core.callbacks import get_usage_metadata_callback
 from pydantic import BaseModel
 
 from guardgraph.models.offline import ExtractiveModel, ReplayModel
-from guardgraph.models.resolve import model_of
+from guardgraph.models.resolve import resolve_model
 from guardgraph.state import GuardgraphError, MissingExtra, MissingKey, UnknownModel
 from tests import loopback
 from tests.loopback import OpenAIServer, Response
@@ -41,13 +41,13 @@ def serve(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Se
 def test_a_model_is_returned_as_it_is() -> None:
     model = ExtractiveModel()
 
-    assert model_of(model) is model
+    assert resolve_model(model) is model
 
 
 def test_offline_models_are_found_by_name(tmp_path: Path) -> None:
-    assert isinstance(model_of("offline:extractive"), ExtractiveModel)
+    assert isinstance(resolve_model("offline:extractive"), ExtractiveModel)
     (tmp_path / "a:b.jsonl").touch()
-    replay = model_of(f"offline:replay:{tmp_path}/a:b.jsonl")
+    replay = resolve_model(f"offline:replay:{tmp_path}/a:b.jsonl")
     assert isinstance(replay, ReplayModel)
     assert replay.file == tmp_path / "a:b.jsonl"
 
@@ -70,14 +70,14 @@ def test_offline_models_are_found_by_name(tmp_path: Path) -> None:
 )
 def test_a_name_without_a_model_is_an_error_that_says_what_to_write(name: str, says: str) -> None:
     with pytest.raises(UnknownModel, match=says) as caught:
-        model_of(name)
+        resolve_model(name)
 
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_key_names_its_variable() -> None:
     with pytest.raises(MissingKey, match="model 'openai:gpt-5' needs a key: set OPENAI_API_KEY") as caught:
-        model_of("openai:gpt-5")
+        resolve_model("openai:gpt-5")
 
     assert caught.value.variable == "OPENAI_API_KEY"
     assert "\n" not in str(caught.value)
@@ -87,25 +87,25 @@ def test_a_missing_integration_names_its_package(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "langchain_anthropic", None)
 
     with pytest.raises(MissingExtra, match="needs 'langchain-anthropic'; install it with `pip install langchain-anth"):
-        model_of("anthropic:claude-sonnet-4-5")
+        resolve_model("anthropic:claude-sonnet-4-5")
 
 
 def test_a_missing_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
 
     with pytest.raises(MissingExtra, match=r"needs 'langchain'; install it with `pip install 'guardgraph\[agents\]'`"):
-        model_of("openai:gpt-5")
+        resolve_model("openai:gpt-5")
 
 
 def test_every_error_of_a_name_has_the_common_base() -> None:
     with pytest.raises(GuardgraphError, match="cannot make a model of"):
-        model_of("gpt-5")
+        resolve_model("gpt-5")
 
 
 def test_the_real_client_answers_with_its_usage(serve: Serve) -> None:
     server = serve([loopback.text("hello", input_tokens=20, output_tokens=5)])
 
-    message = model_of("openai:gpt-4o-mini").invoke("hi")
+    message = resolve_model("openai:gpt-4o-mini").invoke("hi")
 
     assert message.text == "hello"
     assert message.usage_metadata is not None
@@ -118,14 +118,14 @@ def test_the_real_client_answers_with_its_usage(serve: Serve) -> None:
 async def test_the_real_client_answers_when_awaited(serve: Serve) -> None:
     serve([loopback.text("hello")])
 
-    assert (await model_of("openai:gpt-4o-mini").ainvoke("hi")).text == "hello"
+    assert (await resolve_model("openai:gpt-4o-mini").ainvoke("hi")).text == "hello"
 
 
 def test_the_real_client_streams_and_reports_usage(serve: Serve) -> None:
     server = serve([loopback.text("hello big world", output_tokens=3)])
 
     with get_usage_metadata_callback() as usage:
-        chunks = list(model_of("openai:gpt-4o-mini").stream("hi", stream_usage=True))
+        chunks = list(resolve_model("openai:gpt-4o-mini").stream("hi", stream_usage=True))
 
     assert "".join(chunk.text for chunk in chunks) == "hello big world"
     assert len([chunk for chunk in chunks if chunk.text]) == 3
@@ -136,7 +136,7 @@ def test_the_real_client_streams_and_reports_usage(serve: Serve) -> None:
 async def test_the_real_client_streams_tool_calls_when_awaited(serve: Serve) -> None:
     serve([loopback.tool_call("Answer", {"value": "yes"})])
 
-    model = model_of("openai:gpt-4o-mini").bind_tools([Answer])
+    model = resolve_model("openai:gpt-4o-mini").bind_tools([Answer])
     chunks = [chunk async for chunk in model.astream("hi")]
 
     calls: list[Any] = [call for chunk in chunks for call in getattr(chunk, "tool_call_chunks", ())]
@@ -146,14 +146,14 @@ async def test_the_real_client_streams_tool_calls_when_awaited(serve: Serve) -> 
 def test_the_real_client_gives_structured_output(serve: Serve) -> None:
     serve([loopback.tool_call("Answer", {"value": "yes"})])
 
-    model = model_of("openai:gpt-4o-mini").with_structured_output(Answer, method="function_calling")
+    model = resolve_model("openai:gpt-4o-mini").with_structured_output(Answer, method="function_calling")
 
     assert model.invoke("hi") == Answer(value="yes")
 
 
 def test_a_malformed_tool_call_is_an_invalid_one(serve: Serve) -> None:
     serve([loopback.malformed_tool_call("Answer"), loopback.malformed_tool_call("Answer")])
-    model = model_of("openai:gpt-4o-mini")
+    model = resolve_model("openai:gpt-4o-mini")
 
     message = model.bind_tools([Answer]).invoke("hi")
     assert message.tool_calls == []
@@ -171,7 +171,7 @@ def test_a_malformed_tool_call_is_an_invalid_one(serve: Serve) -> None:
 def test_the_real_client_tries_again_after_trouble(serve: Serve, trouble: Response) -> None:
     server = serve([trouble, loopback.text("hello")])
 
-    assert model_of("openai:gpt-4o-mini").invoke("hi").text == "hello"
+    assert resolve_model("openai:gpt-4o-mini").invoke("hi").text == "hello"
     assert len(server.requests) == 2
 
 
@@ -190,4 +190,4 @@ def test_trouble_that_lasts_is_the_clients_own_error(
     serve([trouble] * 5)
 
     with pytest.raises(error, match=says):
-        model_of("openai:gpt-4o-mini").invoke("hi")
+        resolve_model("openai:gpt-4o-mini").invoke("hi")

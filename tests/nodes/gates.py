@@ -12,16 +12,16 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import GateContext
 from guardgraph.guards import Guard
 from guardgraph.nodes.team_spec import TeamSpec
-from guardgraph.runtime.execution_context import KEY, Here, Services
-from guardgraph.state import Position, RunState
+from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.state import DelegationScope, RunState
 
 __all__ = ("NOW", "gate_of", "position", "spec_of")
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
-def position(**facts: Any) -> Position:
-    return Position.model_validate(
+def position(**facts: Any) -> DelegationScope:
+    return DelegationScope.model_validate(
         {"run_id": "r", "account": "r", "work": "r", "path": ("team",), "started": NOW, **facts}
     )
 
@@ -41,9 +41,9 @@ def spec_of(
 
 
 def gate_of(
-    spec: TeamSpec | None = None, *, team: Position | None = None, services: Services | None = None, **state: Any
+    spec: TeamSpec | None = None, *, team: DelegationScope | None = None, services: Services | None = None, **state: Any
 ) -> GateContext:
     """Return the gate `guard_handoff` of a team in this state."""
     at_hand = services or Services(clock=lambda: NOW)
     known = {"position": team or position(), **state}
-    return GateContext(spec or spec_of(), "guard_handoff", known, {"configurable": {KEY: Here(at_hand)}})
+    return GateContext(spec or spec_of(), "guard_handoff", known, {"configurable": {KEY: ExecutionContext(at_hand)}})

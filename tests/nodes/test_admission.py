@@ -9,14 +9,14 @@ import pytest
 from langgraph.types import Overwrite
 
 from guardgraph.graphs import GateContext
-from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, OnTrip, Refuse, View, guard
+from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, GuardContext, OnTrip, Refuse, guard
 from guardgraph.nodes.admission import admission, task_of
-from guardgraph.runtime.execution_context import KEY, Here, Services
-from guardgraph.state import Allowance, BadInput, Ending, Event, Gate, Piece, Position, Task, Verdict
+from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, EarlyStop, Gate, RunEvent, Task, Verdict
 from tests.nodes.gates import spec_of
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
-PIECE = Piece(kind="background", title="house rules", value="be brief")
+PIECE = ContextItem(kind="background", title="house rules", value="be brief")
 LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"}
 
 
@@ -24,28 +24,30 @@ def admit(
     asked: Any = "compare",
     guards: Sequence[Guard] = (),
     *,
-    here: Here | None = None,
+    here: ExecutionContext | None = None,
     begin: Any = lambda gate: "planner",
     **state: Any,
 ) -> Any:
     """Return what the way in of a team says to a task."""
     node = admission(spec_of(guards=guards), begin=begin, goes=["planner"])
-    said = node({"task": asked, **state}, {"configurable": {KEY: here or Here(Services(clock=lambda: NOW))}})
+    said = node(
+        {"task": asked, **state}, {"configurable": {KEY: here or ExecutionContext(Services(clock=lambda: NOW))}}
+    )
     if said.update.get("unfit"):
         assert (said.goto, said.update["admitted"], said.update["context"]) == ("guard_exit", None, [])
         raise BadInput(said.update["unfit"])
     return said
 
 
-def position_of(*guards: Guard, above: Position | None = None) -> Position:
-    return admit(guards=guards, here=Here(Services(clock=lambda: NOW), position=above)).update["position"]
+def position_of(*guards: Guard, above: DelegationScope | None = None) -> DelegationScope:
+    return admit(guards=guards, here=ExecutionContext(Services(clock=lambda: NOW), position=above)).update["position"]
 
 
-def above(**allowance: Any) -> Position:
-    return Position(
+def above(**allowance: Any) -> DelegationScope:
+    return DelegationScope(
         run_id="r",
         account="r/work/worker:s#1",
-        work="r/work/worker:s#1",
+        spending_account="r/work/worker:s#1",
         path=("top", "worker"),
         depth=1,
         allowance=Allowance(**allowance),
@@ -140,9 +142,11 @@ def test_all_that_belongs_to_the_run_before_is_reset() -> None:
 def test_the_first_team_stands_at_the_top_of_a_run_of_its_own() -> None:
     one, other = position_of(), position_of()
 
-    assert one == Position(run_id=one.run_id, account=one.run_id, work=one.run_id, path=("team",), started=NOW)
+    assert one == DelegationScope(
+        run_id=one.run_id, account=one.run_id, spending_account=one.run_id, path=("team",), started=NOW
+    )
     assert one.run_id != other.run_id
-    named = admit(here=Here(Services(clock=lambda: NOW), run_id="mine")).update["position"]
+    named = admit(here=ExecutionContext(Services(clock=lambda: NOW), run_id="mine")).update["position"]
     assert (named.run_id, named.account) == ("mine", "mine")
 
 
@@ -156,7 +160,12 @@ def test_a_nested_team_stands_below_the_agent_that_called_it() -> None:
     nested = position_of(above=above(tokens=50, depth=4))
 
     assert nested.account.startswith("r/work/worker:s#1/team-")
-    assert (nested.run_id, nested.path, nested.depth, nested.work) == ("r", ("top", "worker"), 1, nested.account)
+    assert (nested.run_id, nested.path, nested.depth, nested.spending_account) == (
+        "r",
+        ("top", "worker"),
+        1,
+        nested.account,
+    )
     assert nested.allowance == Allowance(tokens=50, depth=4)
     assert position_of(above=above()).account != nested.account, "the same agent may call it twice"
 
@@ -178,13 +187,15 @@ def test_the_reserve_is_kept_where_the_budget_is_made_narrower(own: int, inherit
     position = position_of(Budget(tokens=own, reserve=0.2), above=above(tokens=inherited))
 
     assert position.reserve == reserve
-    assert position.work == (f"{position.account}/work" if reserve else position.account)
+    assert position.spending_account == (f"{position.account}/work" if reserve else position.account)
 
 
 def test_the_name_of_a_team_cannot_break_its_account() -> None:
     node = admission(spec_of(name="a/b c"), begin=lambda gate: "planner", goes=["planner"])
 
-    position = node({"task": "t"}, {"configurable": {KEY: Here(Services(), position=above())}}).update["position"]
+    position = node({"task": "t"}, {"configurable": {KEY: ExecutionContext(Services(), position=above())}}).update[
+        "position"
+    ]
 
     assert "/a%2Fb%20c-" in position.account
 
@@ -194,14 +205,14 @@ def test_the_name_of_a_team_cannot_break_its_account() -> None:
 )
 def test_a_task_that_a_guard_stops_goes_to_the_end_with_the_reason(on_trip: OnTrip, status: Any) -> None:
     @guard(at="admission", on_trip=on_trip)
-    def no_rivals(view: View) -> str | None:
+    def no_rivals(view: GuardContext) -> str | None:
         return "names a rival" if "ACME" in view.subject.goal else None
 
-    told: list[Event] = []
-    said = admit("praise ACME", [no_rivals], here=Here(Services(listen=told.append)))
+    told: list[RunEvent] = []
+    said = admit("praise ACME", [no_rivals], here=ExecutionContext(Services(on_event=told.append)))
 
     assert said.goto == "guard_exit"
-    assert said.update["ending"] == Ending(status=status, stopped_by="no_rivals", reason="names a rival")
+    assert said.update["ending"] == EarlyStop(status=status, stopped_by="no_rivals", reason="names a rival")
     assert [verdict.action for verdict in said.update["verdicts"].value] == ["trip"]
     assert [event.kind for event in told] == ["verdict"]
     assert admit("compare", [no_rivals]).goto == ["planner"]
@@ -209,7 +220,7 @@ def test_a_task_that_a_guard_stops_goes_to_the_end_with_the_reason(on_trip: OnTr
 
 def test_only_guards_of_the_admission_are_asked() -> None:
     @guard(at="handoff")
-    def elsewhere(view: View) -> str:
+    def elsewhere(view: GuardContext) -> str:
         return "not here"
 
     assert admit(guards=[elsewhere]).update["verdicts"].value == []
@@ -217,7 +228,7 @@ def test_only_guards_of_the_admission_are_asked() -> None:
 
 @pytest.mark.parametrize(("limit", "goes"), [(0, "guard_exit"), (1, ["planner"])])
 def test_a_nested_team_that_stands_too_deep_is_stopped(limit: int, goes: Any) -> None:
-    assert admit(guards=[Depth(9)], here=Here(Services(), position=above(depth=limit))).goto == goes
+    assert admit(guards=[Depth(9)], here=ExecutionContext(Services(), position=above(depth=limit))).goto == goes
 
 
 @dataclass(frozen=True)
@@ -228,12 +239,12 @@ class Narrowing:
     on_trip: OnTrip = field(default=Finish())
     gates = frozenset[Gate]({"dispatch"})
 
-    def narrow(self, view: View) -> Any:
+    def narrow(self, view: GuardContext) -> Any:
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         return view.verdict(self, trips=False)
 
 
@@ -248,11 +259,13 @@ class Narrowing:
     ],
 )
 def test_a_guard_that_cannot_narrow_lets_nobody_in(says: object, reason: str, on_trip: OnTrip, status: str) -> None:
-    events: list[Event] = []
-    told = admit(guards=[Narrowing(says, on_trip)], here=Here(Services(clock=lambda: NOW, listen=events.append)))
+    events: list[RunEvent] = []
+    told = admit(
+        guards=[Narrowing(says, on_trip)], here=ExecutionContext(Services(clock=lambda: NOW, on_event=events.append))
+    )
 
     assert told.goto == "guard_exit"
-    assert told.update["ending"] == Ending(status=status, stopped_by="Narrowing", reason=reason)  # type: ignore[arg-type]
+    assert told.update["ending"] == EarlyStop(status=status, stopped_by="Narrowing", reason=reason)  # type: ignore[arg-type]
     assert [event.data["guard"] for event in events if event.kind == "verdict"] == ["Narrowing"]
 
 

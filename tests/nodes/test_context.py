@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from guardgraph.nodes.context import accepted_of, context_of, subtasks_by_id
-from guardgraph.state import Evidence, Gap, Piece, Result, Subtask
+from guardgraph.state import ContextItem, Evidence, Gap, Result, Subtask
 
 SEARCH = Subtask(id="s-1", goal="search the prices")
 COUNT = Subtask(id="s-2", goal="count them")
@@ -32,7 +32,9 @@ def test_a_result_is_about_the_goal_of_its_subtask(subtask: str | None, planned:
 
     (piece,) = context_of({"results": results, "accepted": ["a"], "subtasks": planned})
 
-    assert piece == Piece(kind="result", title=title, sender="analyst", value=[1], evidence=(QUOTE,), subtask=subtask)
+    assert piece == ContextItem(
+        kind="result", title=title, sender="analyst", value=[1], evidence=(QUOTE,), subtask=subtask
+    )
 
 
 @pytest.mark.parametrize(("planned", "title"), [([SEARCH], "search the prices"), ([], "s-1")])
@@ -42,11 +44,11 @@ def test_a_gap_is_about_the_goal_of_its_subtask_and_says_why(
 ) -> None:
     (piece,) = context_of({"gaps": [Gap(subtask="s-1", agent=agent, reason="no data")], "subtasks": planned})
 
-    assert piece == Piece(kind="gap", title=title, sender=agent or "", value="no data", subtask="s-1")
+    assert piece == ContextItem(kind="gap", title=title, sender=agent or "", value="no data", subtask="s-1")
 
 
 def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -> None:
-    background = Piece(kind="background", title="house rules")
+    background = ContextItem(kind="background", title="house rules")
     state: dict[str, Any] = {
         "gaps": [Gap(subtask="s-2", reason="late")],
         "results": [result("a", subtask="s-1"), result("refused", subtask="s-1")],

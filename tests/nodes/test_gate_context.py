@@ -8,19 +8,19 @@ from typing import Annotated, Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Budget, Convergence, Depth, OnTrip, Refuse, View, guard
+from guardgraph.guards import Budget, Convergence, Depth, GuardContext, OnTrip, Refuse, guard
 from guardgraph.nodes.scope import work_until
 from guardgraph.runtime.execution_context import Services
 from guardgraph.state import (
     Allowance,
     Amount,
     BadInput,
-    Event,
+    ContextItem,
     Evidence,
     Gap,
     Gate,
-    Piece,
     Result,
+    RunEvent,
     RunState,
     Subtask,
     Task,
@@ -86,13 +86,13 @@ def test_a_position_that_a_checkpoint_made_a_dict_of_is_read() -> None:
 
 
 def test_a_guard_sees_the_team_and_the_agent() -> None:
-    seen: list[View] = []
+    seen: list[GuardContext] = []
 
     @guard(at=("dispatch", "handoff"))
-    def looks(view: View) -> None:
+    def looks(view: GuardContext) -> None:
         seen.append(view)
 
-    agent = Agent("w", run=print, version="7", skills={"reading"}, expects=4)
+    agent = Agent("w", run=print, version="7", skills={"reading"}, expected_cost=4)
     team = position(depth=2, path=("top", "team"), allowance=Allowance(tokens=10))
     gate = gate_of(spec_of(agent, guards=[looks]), team=team, round=4, admitted=TASK)
 
@@ -102,9 +102,20 @@ def test_a_guard_sees_the_team_and_the_agent() -> None:
     assert gate.allow(sends) == sends, "what is judged once is not judged again"
 
     plain, first, second = seen
-    assert (plain.gate, plain.depth, plain.left.tokens, plain.expects, plain.round) == ("handoff", 2, 10, None, 4)
-    assert (first.gate, first.depth, first.left.tokens, first.expects) == ("dispatch", 3, 10, Amount(tokens=4))
-    assert (second.left.tokens, gate.remaining.tokens) == (6, 2)
+    assert (plain.gate, plain.depth, plain.remaining.tokens, plain.expected_cost, plain.round) == (
+        "handoff",
+        2,
+        10,
+        None,
+        4,
+    )
+    assert (first.gate, first.depth, first.remaining.tokens, first.expected_cost) == (
+        "dispatch",
+        3,
+        10,
+        Amount(tokens=4),
+    )
+    assert (second.remaining.tokens, gate.remaining.tokens) == (6, 2)
     assert all((view.subject, view.path, view.now) == (TASK, ("top", "team"), NOW) for view in seen)
     info = plain.agent
     assert info is not None
@@ -113,7 +124,7 @@ def test_a_guard_sees_the_team_and_the_agent() -> None:
 
 def test_what_a_guard_of_dispatch_stops_is_a_gap_and_is_not_sent() -> None:
     @guard(at="dispatch")
-    def no_b(view: View) -> str | None:
+    def no_b(view: GuardContext) -> str | None:
         return "not b" if view.subject.goal == "b" else None
 
     agent = Agent("w", run=print)
@@ -179,7 +190,7 @@ def test_a_round_that_may_not_begin_does_not_and_says_why() -> None:
 
 
 def test_context_that_is_given_replaces_what_an_agent_would_be_told() -> None:
-    rules, note = (Piece(kind="background", title=title) for title in ("house rules", "note"))
+    rules, note = (ContextItem(kind="background", title=title) for title in ("house rules", "note"))
     agent = Agent("w", run=print)
     gate = gate_of(spec_of(agent), admitted=TASK, context=[rules])
 
@@ -198,15 +209,15 @@ def test_where_no_guard_stands_everything_passes() -> None:
 
 def says(action: str, *, name: str = "said", on_trip: OnTrip | None = None) -> Any:
     @guard(at="handoff", on_trip=on_trip)
-    def said(view: View) -> Verdict:
+    def said(view: GuardContext) -> Verdict:
         return Verdict(guard=name, gate="handoff", subject=view.subject_id, action=action, reason=name)  # type: ignore[arg-type]
 
     return said
 
 
 def test_alerts_before_the_first_trip_are_kept_and_all_are_told() -> None:
-    told: list[Event] = []
-    services = Services(clock=lambda: NOW, listen=told.append)
+    told: list[RunEvent] = []
+    services = Services(clock=lambda: NOW, on_event=told.append)
     guards = [
         says("alert", name="one"),
         says("pass"),
@@ -226,8 +237,8 @@ def test_alerts_before_the_first_trip_are_kept_and_all_are_told() -> None:
 
 
 def test_what_passes_is_not_told() -> None:
-    told: list[Event] = []
-    gate_of(services=Services(listen=told.append)).judge("dispatch", TASK, [Depth(3)])
+    told: list[RunEvent] = []
+    gate_of(services=Services(on_event=told.append)).judge("dispatch", TASK, [Depth(3)])
 
     assert told == []
 
@@ -244,7 +255,7 @@ class Reader:
     def read(self, evidence: Evidence) -> str | None:
         return self.reads(evidence)
 
-    def __call__(self, view: View) -> Verdict:
+    def __call__(self, view: GuardContext) -> Verdict:
         self.seen.append(dict(view.sources))
         return view.verdict(self, trips="a" not in view.sources, reason="no source")
 

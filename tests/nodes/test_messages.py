@@ -15,11 +15,13 @@ from langchain_core.messages import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from guardgraph.nodes.messages import asked_in, final_update
-from guardgraph.state import BadInput, Gap, Outcome, Position, Task
+from guardgraph.state import BadInput, DelegationScope, Gap, Outcome, Task
 from guardgraph.storage.sql.codec.codec import Codec
 
 IMAGE = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
-POSITION = Position(run_id="r", account="r", work="r", path=("desk",), started=datetime(2030, 1, 1, tzinfo=UTC))
+POSITION = DelegationScope(
+    run_id="r", account="r", spending_account="r", path=("desk",), started=datetime(2030, 1, 1, tzinfo=UTC)
+)
 
 
 def said(*messages: AnyMessage, **state: Any) -> tuple[Any, list[tuple[str, Any]]]:
@@ -168,7 +170,7 @@ class TestTheNextRunOfAThread:
         assert update["seen"] == ["1", "outcome-r"]
 
 
-def message_of(outcome: Outcome, position: Position = POSITION) -> AIMessage:
+def message_of(outcome: Outcome, position: DelegationScope = POSITION) -> AIMessage:
     return final_update({}, outcome, position)["messages"][0]
 
 

@@ -7,12 +7,12 @@ from langgraph.types import Send
 
 from guardgraph.agents import Agent
 from guardgraph.nodes import worker_roster
-from guardgraph.state import Gap, Piece, Plan, Position, Request, Result, Subtask, Task
+from guardgraph.state import ContextItem, DelegationScope, Gap, Plan, Request, Result, Subtask, Task
 from tests.nodes.gates import gate_of, spec_of
 
 TASK = Task(goal="compare", id="t")
-POSITION = Position(run_id="r", account="r", work="r/work", started=datetime(2030, 1, 1, tzinfo=UTC))
-BACKGROUND = Piece(kind="background", title="house rules")
+POSITION = DelegationScope(run_id="r", account="r", spending_account="r/work", started=datetime(2030, 1, 1, tzinfo=UTC))
+BACKGROUND = ContextItem(kind="background", title="house rules")
 PLAN = Plan(subtasks=tuple(Subtask(id=id_, goal=f"do {id_}") for id_ in ("a", "b", "c", "d")))
 STATE: dict[str, Any] = {
     "admitted": TASK,
@@ -58,7 +58,7 @@ def test_the_task_goes_out_with_all_that_is_accepted_and_missing() -> None:
 
 
 def test_other_context_a_reason_and_a_number_of_attempt_go_with_it() -> None:
-    worker = Piece(kind="worker", title="w")
+    worker = ContextItem(kind="worker", title="w")
 
     request = request_of(send(STATE, attempt=3, feedback="no source", context=iter([worker])))
 

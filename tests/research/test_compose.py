@@ -4,22 +4,22 @@ import pytest
 from pydantic import JsonValue
 
 from guardgraph.research import MADE_BY, check_citations, compose
-from guardgraph.state import Evidence, Piece
+from guardgraph.state import ContextItem, Evidence
 
 ONE = Evidence(source="docs/a.md", quote="Budgets stop runs.", locator="3")
 TWO = Evidence(source="docs/b.md", quote="Deadlines stop\nruns too.", locator="7-8")
 TEXTS = {"docs/a.md": "\n\nBudgets stop runs.", "docs/b.md": "\n" * 6 + "Deadlines stop\nruns too."}
 
 
-def result(title: str, *said: Evidence) -> Piece:
+def result(title: str, *said: Evidence) -> ContextItem:
     claims: list[JsonValue] = [
         {"text": " ".join(one.quote.split()), "source": one.source, "line": int(one.locator[0])} for one in said
     ]
-    return Piece(kind="result", title=title, value={"claims": claims}, evidence=said)
+    return ContextItem(kind="result", title=title, value={"claims": claims}, evidence=said)
 
 
 def test_a_report_has_sections_citations_gaps_and_sources() -> None:
-    gap = Piece(kind="gap", title="costs", value="took too long")
+    gap = ContextItem(kind="gap", title="costs", value="took too long")
 
     composed = compose("What stops\na run?", [result("deadlines", TWO, ONE), result("What stops a run?", ONE)], [gap])
 
@@ -62,7 +62,7 @@ def test_the_report_says_that_no_model_wrote_it() -> None:
 
 
 def test_a_report_on_nothing_says_so() -> None:
-    composed = compose("Why?", [Piece(kind="result", title="Why?")], [])
+    composed = compose("Why?", [ContextItem(kind="result", title="Why?")], [])
 
     assert composed.evidence == ()
     assert "Nothing was found in the documents that answers the question." in str(composed.value["report"])
@@ -80,7 +80,9 @@ def test_a_claim_of_two_results_is_told_where_it_stands_highest() -> None:
 
 
 def test_a_question_without_an_answer_is_listed_once() -> None:
-    composed = compose("Q", [Piece(kind="result", title="costs")], [Piece(kind="gap", title="costs", value="too late")])
+    composed = compose(
+        "Q", [ContextItem(kind="result", title="costs")], [ContextItem(kind="gap", title="costs", value="too late")]
+    )
 
     assert str(composed.value["report"]).count("- costs:") == 1
 
@@ -97,7 +99,7 @@ def test_a_question_without_an_answer_is_listed_once() -> None:
     ],
 )
 def test_results_of_any_form_are_told_with_their_evidence(value: JsonValue, bullet: str) -> None:
-    composed = compose("Q", [Piece(kind="result", title="part", value=value, evidence=(ONE,))], [])
+    composed = compose("Q", [ContextItem(kind="result", title="part", value=value, evidence=(ONE,))], [])
 
     assert bullet in str(composed.value["report"]).split("\n")
     assert check_citations(composed.value, TEXTS.get) == []
@@ -106,7 +108,7 @@ def test_results_of_any_form_are_told_with_their_evidence(value: JsonValue, bull
 def test_a_claim_that_names_no_evidence_is_told_without_a_citation() -> None:
     value: JsonValue = {"claims": [{"text": "Said so.", "source": "x", "line": 1}]}
 
-    composed = compose("Q", [Piece(kind="result", title="part", value=value, evidence=(ONE, TWO))], [])
+    composed = compose("Q", [ContextItem(kind="result", title="part", value=value, evidence=(ONE, TWO))], [])
 
     assert "- Said so.\n" in str(composed.value["report"])
     assert composed.value["citations"] == []
@@ -116,7 +118,7 @@ def test_a_long_quote_is_cut_in_the_list_and_whole_in_the_data() -> None:
     quote = "word " * 100 + "end"
     evidence = Evidence(source="a.md", quote=quote, locator="lines 5")
 
-    composed = compose("Q", [Piece(kind="result", title="part", value="Text.", evidence=(evidence,))], [])
+    composed = compose("Q", [ContextItem(kind="result", title="part", value="Text.", evidence=(evidence,))], [])
 
     last = str(composed.value["report"]).split("\n")[-2]
     assert last.startswith('[1] a.md:5 "word')
@@ -128,15 +130,15 @@ def test_a_long_quote_is_cut_in_the_list_and_whole_in_the_data() -> None:
 def test_evidence_without_a_line_is_cited_by_its_source() -> None:
     evidence = Evidence(source="a.pdf", quote="Some words.", locator="page 3")
 
-    composed = compose("Q", [Piece(kind="result", title="part", value="Text.", evidence=(evidence,))], [])
+    composed = compose("Q", [ContextItem(kind="result", title="part", value="Text.", evidence=(evidence,))], [])
 
     assert '[1] a.pdf "Some words."' in str(composed.value["report"])
 
 
 def test_brackets_of_the_sources_own_are_no_citations() -> None:
-    said = Piece(kind="result", title="Part [7]", value="As in [3], `a[4]`.", evidence=(ONE,))
+    said = ContextItem(kind="result", title="Part [7]", value="As in [3], `a[4]`.", evidence=(ONE,))
 
-    composed = compose("Why [5]?", [said], [Piece(kind="gap", title="costs [6]")])
+    composed = compose("Why [5]?", [said], [ContextItem(kind="gap", title="costs [6]")])
 
     assert "- As in \\[3], `a[4]`. [1]\n" in str(composed.value["report"])
     assert check_citations(composed.value, TEXTS.get) == []
@@ -150,6 +152,6 @@ def test_a_section_may_be_called_sources() -> None:
 
 
 def test_a_gap_without_a_reason_is_told_once() -> None:
-    gap = Piece(kind="gap", title="costs")
+    gap = ContextItem(kind="gap", title="costs")
 
     assert str(compose("Q", [], [gap, gap]).value["report"]).count("- costs: it was not answered") == 1

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from guardgraph.agents.results import Invalid
+from guardgraph.agents.results import InvalidAnswer
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.research import Document, Library, make_model_worker, make_model_writer
-from guardgraph.state import Evidence, Piece, Request, Task
+from guardgraph.state import ContextItem, Evidence, Request, Task
 
 TEXT = "# Tyres\n\nA tube loses half a bar\nin a week.\n\nLater: a tube loses half a bar in a week.\n"
 LIBRARY = Library.build([Document("tyres.md", TEXT)])
@@ -19,10 +19,10 @@ def claim(quote: str, source: str = "tyres.md") -> str:
     return json.dumps({"claims": [{"text": "Half a bar a week.", "source": source, "quote": quote}]})
 
 
-def result(*quotes: str) -> Piece:
+def result(*quotes: str) -> ContextItem:
     rows: Any = [{"text": f"claim {quote}", "source": "tyres.md", "line": 1} for quote in quotes]
     evidence = tuple(Evidence(source="tyres.md", quote=quote, locator="3") for quote in quotes)
-    return Piece(kind="result", title="tube", value={"claims": rows}, evidence=evidence)
+    return ContextItem(kind="result", title="tube", value={"claims": rows}, evidence=evidence)
 
 
 def test_a_quote_gets_the_lines_where_it_stands() -> None:
@@ -66,5 +66,5 @@ def test_a_report_is_renumbered_in_the_order_in_which_it_cites() -> None:
 def test_a_report_whose_numbers_prove_nothing_is_refused(told: str, why: str) -> None:
     write = make_model_writer(ScriptedModel(replies=[told]))
 
-    with pytest.raises(Invalid, match=why):
+    with pytest.raises(InvalidAnswer, match=why):
         write(REQUEST.model_copy(update={"context": (result("one", "two"),)}))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from guardgraph.guards import Grounding, View
+from guardgraph.guards import Grounding, GuardContext
 from guardgraph.research import Document, Library, check_citations, make_worker, plan, read_documents, write
-from guardgraph.state import Outcome, Piece, Reply, Request, Result, Subtask, Task
+from guardgraph.state import ContextItem, Outcome, Reply, Request, Result, Subtask, Task
 from tests.house.sources import ROOT
 
 QUESTION = "How do guard nodes keep a run inside its budget, and what does the checkpointer do?"
@@ -90,7 +90,7 @@ def test_what_a_worker_says_passes_the_grounding_guard(library: Library, questio
     texts = {one.source: library.text_of(one.source) or "" for one in reply.evidence}
     guard = Grounding(library.text_of)
 
-    verdict = guard(View(gate="handoff", subject=result, now=datetime.now(UTC), sources=texts))
+    verdict = guard(GuardContext(gate="handoff", subject=result, now=datetime.now(UTC), sources=texts))
 
     assert (verdict.action, verdict.reason) == ("pass", "")
     assert reply.evidence
@@ -100,7 +100,7 @@ def test_finding_nothing_passes_the_grounding_guard(library: Library) -> None:
     reply = make_worker(library)(asked("Zanzibar xylophone quarterly?"))
     result = Result(id="r", agent="worker", value=reply.value, evidence=reply.evidence)
 
-    verdict = Grounding(library.text_of)(View(gate="handoff", subject=result, now=datetime.now(UTC)))
+    verdict = Grounding(library.text_of)(GuardContext(gate="handoff", subject=result, now=datetime.now(UTC)))
 
     assert verdict.action == "pass"
 
@@ -133,11 +133,11 @@ def test_workers_in_many_threads_answer_as_one_does(library: Library) -> None:
 def test_every_citation_of_a_report_on_the_projects_own_pages_opens_at_its_line(library: Library) -> None:
     work = make_worker(library)
     pieces = [
-        Piece(kind="result", title=one.goal, value=reply.value, evidence=reply.evidence, subtask=one.id)
+        ContextItem(kind="result", title=one.goal, value=reply.value, evidence=reply.evidence, subtask=one.id)
         for one in plan(asked()).subtasks
         if (reply := work(asked(subtask=one)))
     ]
-    gap = Piece(kind="gap", title="prices", value="the deadline had passed")
+    gap = ContextItem(kind="gap", title="prices", value="the deadline had passed")
 
     reply: Any = write(asked(context=(*pieces, gap)))
 
@@ -148,7 +148,7 @@ def test_every_citation_of_a_report_on_the_projects_own_pages_opens_at_its_line(
 
 
 def test_a_report_without_results_names_the_gaps() -> None:
-    reply = write(asked(context=(Piece(kind="gap", title="prices", value={"reason": "no money left"}),)))
+    reply = write(asked(context=(ContextItem(kind="gap", title="prices", value={"reason": "no money left"}),)))
 
     assert isinstance(reply, Outcome)
     assert reply.status == "degraded"

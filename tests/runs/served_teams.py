@@ -11,7 +11,7 @@ from langgraph.types import interrupt
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import GateContext, Team
-from guardgraph.guards import Budget, Depth, Retry, View, guard
+from guardgraph.guards import Budget, Depth, GuardContext, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.nodes import Destination
 from guardgraph.state import Request
@@ -37,7 +37,7 @@ def answer(messages: Any) -> Any:
 
 
 @guard(at="handoff", on_trip=Retry(1))
-def is_short(view: View) -> str | None:
+def is_short(view: GuardContext) -> str | None:
     """Refuse what is not short; the second attempt is."""
     return None if view.subject.value == "short" else "make it short"
 

@@ -9,7 +9,7 @@ from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import Event, Plan, Request, Subtask
+from guardgraph.state import Plan, Request, RunEvent, Subtask
 
 MARKS = [
     ("alert", "50% of the budget is spent"),
@@ -34,7 +34,7 @@ def team() -> Any:
 
 
 def test_at_each_mark_of_its_budget_a_run_tells_so_once(database_url: str) -> None:
-    told: list[Event] = []
+    told: list[RunEvent] = []
     with Runner(database_url, graphs={"team": team}, listen=told.append) as runner:
         run = runner.run("team", "t")
 

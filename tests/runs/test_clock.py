@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from guardgraph.runs.clock import RunTime
-from guardgraph.state import Outcome, Position, Usage
+from guardgraph.runs.clock import RunClock
+from guardgraph.state import DelegationScope, Outcome, Usage
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -20,7 +20,7 @@ MINUTE = timedelta(minutes=1)
 def test_a_later_deadline_turns_the_clock_back_by_as_much(
     deadline: datetime | None, later: datetime | None, extended: int
 ) -> None:
-    time = RunTime.of(2 * MINUTE, deadline, later)
+    time = RunClock.of(2 * MINUTE, deadline, later)
 
     assert time.own(NOON) == NOON - (2 + extended) * MINUTE
     assert time.wall(time.own(NOON)) == NOON
@@ -29,9 +29,9 @@ def test_a_later_deadline_turns_the_clock_back_by_as_much(
 @pytest.mark.parametrize(("extended", "minutes"), [(0, 99), (7, 8)])
 def test_an_outcome_counts_the_time_of_work_where_the_clock_was_turned_back(extended: int, minutes: int) -> None:
     outcome = Outcome(status="completed", usage=Usage(calls=1, microseconds=99 * 60_000_000))
-    position = Position(run_id="r", account="r", work="r", started=NOON)
+    position = DelegationScope(run_id="r", account="r", spending_account="r", started=NOON)
 
-    told = RunTime(2 * MINUTE, extended * MINUTE).timed(outcome, position, NOON + 10 * MINUTE)
+    told = RunClock(2 * MINUTE, extended * MINUTE).timed(outcome, position, NOON + 10 * MINUTE)
 
     assert told.usage == Usage(calls=1, microseconds=minutes * 60_000_000)
 
@@ -39,4 +39,4 @@ def test_an_outcome_counts_the_time_of_work_where_the_clock_was_turned_back(exte
 def test_an_outcome_of_a_run_without_a_position_stays_as_it_is() -> None:
     outcome = Outcome(status="failed")
 
-    assert RunTime(MINUTE, MINUTE).timed(outcome, None, NOON) is outcome
+    assert RunClock(MINUTE, MINUTE).timed(outcome, None, NOON) is outcome

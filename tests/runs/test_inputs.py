@@ -128,14 +128,14 @@ def test_runs_are_listed_by_how_they_stand(database_url: str) -> None:
         next(parts)
         parts.close()  # type: ignore[attr-defined]
 
-        listed = [(one.row.thread_id, one.status) for one in runner.threads()]
+        listed = [(one.row.thread_id, one.status) for one in runner.list_runs()]
         assert listed == [("left", "running"), ("asks", "waiting"), ("done", "completed")]
-        assert [one.row.thread_id for one in runner.threads(status="waiting")] == ["asks"]
-        assert [one.row.thread_id for one in runner.threads(1, status="running")] == ["left"]
-        assert [one.row.thread_id for one in runner.threads(status="completed")] == ["done"]
-        assert {one.status for one in runner.threads()} == {runner.status(t).status for t in ("left", "asks", "done")}
+        assert [one.row.thread_id for one in runner.list_runs(status="waiting")] == ["asks"]
+        assert [one.row.thread_id for one in runner.list_runs(1, status="running")] == ["left"]
+        assert [one.row.thread_id for one in runner.list_runs(status="completed")] == ["done"]
+        assert {one.status for one in runner.list_runs()} == {runner.status(t).status for t in ("left", "asks", "done")}
         with pytest.raises(BadInput, match="`status` is one of running, waiting, completed, degraded"):
-            runner.threads(status="unfinished")  # type: ignore[arg-type]
+            runner.list_runs(status="unfinished")  # type: ignore[arg-type]
 
 
 def streamed(how: str, **given: Any) -> list[Any]:
@@ -167,4 +167,4 @@ def test_what_is_no_mode_of_streaming_is_refused_before_anything_is_stored(how: 
     with Runner(URL, graphs={"flat": team.flat}) as runner:
         with pytest.raises(BadInput, match=r"`stream_mode` is one or several of 'values', 'updates', .*; got "):
             asyncio.run(first(runner)) if how == "async" else next(runner.stream("flat", "t", stream_mode=modes))
-        assert runner.threads() == []
+        assert runner.list_runs() == []

@@ -14,10 +14,10 @@ from langgraph.types import interrupt
 from guardgraph.agents import Agent
 from guardgraph.cli.exit_code import ExitCode, code_of_error
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, View, guard
+from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, GuardContext, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
-from guardgraph.state import Allowance, BadInput, Event, Plan, Request, RunEnded, Subtask
+from guardgraph.state import Allowance, BadInput, Plan, Request, RunEnded, RunEvent, Subtask
 from guardgraph.storage import SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 
@@ -215,7 +215,7 @@ def test_a_runs_own_time_never_goes_back_before_what_it_has_stored(
     seen: list[datetime] = []
 
     @guard(at="handoff")
-    def watch(view: View) -> None:
+    def watch(view: GuardContext) -> None:
         seen.append(view.now)
 
     top = Plan(subtasks=(Subtask(id="all", goal="all"),))
@@ -241,7 +241,7 @@ def test_a_runs_own_time_never_goes_back_before_what_it_has_stored(
 
 
 def test_events_tell_the_time_of_the_wall(runner_of: Callable[..., Runner], world: World) -> None:
-    events: list[Event] = []
+    events: list[RunEvent] = []
     runner = runner_of(lambda: world.team(Deadline(60)), listen=events.append)
     run = runner.run("graph", "t")
     world.ahead, before = HOUR, len(events)

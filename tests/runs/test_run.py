@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from guardgraph.runs import Run, Waiting
+from guardgraph.runs import PendingInterrupt, Run
 from guardgraph.state import Gap, Outcome, OutcomeStatus, Result, Usage
 
 COST = Usage(input_tokens=1_000, output_tokens=200, usd=Decimal("0.0210"), calls=3, microseconds=1_250_000)
@@ -77,7 +77,7 @@ def test_a_run_without_a_value_says_so_and_why_it_was_stopped(status: OutcomeSta
 
 
 def test_a_waiting_run_says_what_is_asked_and_by_what_id_to_answer() -> None:
-    asked = (Waiting("id-1", {"pay": "2.00"}), Waiting("id-2", "x" * 200))
+    asked = (PendingInterrupt("id-1", {"pay": "2.00"}), PendingInterrupt("id-2", "x" * 200))
     run = Run("mine", "r", "vendors", "waiting", usage=COST, results=(GOOD,), waiting=asked)
 
     assert str(run).splitlines() == [

@@ -19,7 +19,7 @@ from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
-from guardgraph.state import BadGraph, BadInput, Event, UnknownGraph, UnknownThread
+from guardgraph.state import BadGraph, BadInput, RunEvent, UnknownGraph, UnknownThread
 from tests.runs import team
 
 
@@ -51,7 +51,7 @@ def test_a_run_tells_its_outcome_and_is_stored(runner: Runner, worked: Path) -> 
     assert run.outcome is not None
     assert run.outcome.value == VALUE
     assert runner.status(run.thread_id) == run
-    assert [one.row.run_id for one in runner.threads()] == [run.run_id]
+    assert [one.row.run_id for one in runner.list_runs()] == [run.run_id]
 
 
 async def test_an_async_run_tells_the_same(runner: Runner, worked: Path) -> None:
@@ -91,7 +91,7 @@ async def test_async_streams_do_the_same(runner: Runner, worked: Path) -> None:
 
 
 def test_events_are_told_as_they_happen(database_url: str, worked: Path) -> None:
-    events: list[Event] = []
+    events: list[RunEvent] = []
     with Runner(database_url, graphs=team.GRAPHS, listen=events.append) as runner:
         run = runner.run("flat", "t")
 
@@ -177,9 +177,9 @@ def test_so_is_one_on_a_thread_that_has_served_another_task(runner: Runner, work
 
 
 def test_a_stopped_run_goes_on_where_it_was(runner: Runner, worked: Path) -> None:
-    def stop(event: Event) -> None:
+    def stop(event: RunEvent) -> None:
         if event.kind == "agent_started" and event.path[-1] == "worker":
-            runner.stop()
+            runner.drain()
 
     runner.listen = stop
     run = runner.run("flat", "t")
@@ -262,14 +262,14 @@ def test_bad_input_stores_nothing(runner: Runner) -> None:
         runner.run("flat", "t", arguments={"nothing": 1})
     with pytest.raises(BadGraph, match="is compiled"):
         runner.run(team.flat().compile(), "t")  # pyright: ignore[reportArgumentType] - that is the mistake
-    assert runner.threads() == []
+    assert runner.list_runs() == []
 
 
 def test_arguments_build_the_graph_again(runner: Runner, worked: Path) -> None:
     run = runner.run("tiers", "t", arguments={"attempts": 2})
 
     assert run.status == "completed"
-    assert runner.threads()[0].row.arguments == {"attempts": 2}
+    assert runner.list_runs()[0].row.arguments == {"attempts": 2}
 
 
 def test_the_summary_is_what_a_person_wants_to_read(runner: Runner, worked: Path) -> None:
@@ -316,11 +316,11 @@ def test_runs_at_once_do_not_meet(runner: Runner, worked: Path) -> None:
 
 async def test_a_stream_begins_nothing_before_its_first_part_is_asked_for(runner: Runner, worked: Path) -> None:
     parts, later = runner.stream("flat", "t"), runner.astream("flat", "t")
-    assert runner.threads() == []
+    assert runner.list_runs() == []
 
     next(parts)
-    assert len(runner.threads()) == 1
+    assert len(runner.list_runs()) == 1
     await anext(aiter(later))
-    assert len(runner.threads()) == 2
+    assert len(runner.list_runs()) == 2
     parts.close()  # type: ignore[attr-defined]
     await later.aclose()  # type: ignore[attr-defined]

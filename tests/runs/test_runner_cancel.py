@@ -17,22 +17,22 @@ from langgraph.types import interrupt
 from guardgraph.agents import Agent
 from guardgraph.cli.exit_code import ExitCode, code_of_error, code_of_run
 from guardgraph.graphs import Team, pipeline, supervisor
-from guardgraph.guards import Finish, OnTrip, Refuse, View, guard
+from guardgraph.guards import Finish, GuardContext, OnTrip, Refuse, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.nodes.context import accepted_of
 from guardgraph.runs import Run, Runner
 from guardgraph.state import (
     BadInput,
-    Event,
     Outcome,
     Plan,
     Request,
     RunActive,
     RunEnded,
+    RunEvent,
     RunState,
     RunUnfinished,
     Subtask,
-    Told,
+    TeamOutput,
     UnknownThread,
 )
 from tests.graphs.teams import worker
@@ -88,7 +88,7 @@ HOWS = pytest.mark.parametrize("how", ["sync", "async"])
 def test_a_cancelled_run_ends_with_what_was_accepted_and_tells_what_is_missing(
     database_url: str, world: World, how: str, second: Any
 ) -> None:
-    world.second, events = second, list[Event]()
+    world.second, events = second, list[RunEvent]()
     with Runner(database_url, graphs={"team": world.team}, listen=events.append) as runner:
         try:
             runner.run("team", "t", thread_id="thread")
@@ -104,9 +104,9 @@ def test_a_cancelled_run_ends_with_what_was_accepted_and_tells_what_is_missing(
         assert {gap.subtask for gap in run.outcome.gaps} == {"second", "third"}
         assert all("not needed any more" in gap.reason for gap in run.outcome.gaps)
         assert run.outcome.usage.seconds < 60
-        assert (run.waiting, code_of_run(run)) == ((), ExitCode.WRITTEN)
+        assert (run.waiting, code_of_run(run)) == ((), ExitCode.OK)
         assert runner.status("thread") == runner.resume("thread") == run
-        assert [one.status for one in runner.threads(status="cancelled")] == ["cancelled"]
+        assert [one.status for one in runner.list_runs(status="cancelled")] == ["cancelled"]
         assert world.worked == before
         assert (events[-1].kind, events[-1].data["status"]) == ("run_finished", "cancelled")
 
@@ -172,7 +172,7 @@ def test_what_is_done_beside_what_waits_is_told_and_kept(database_url: str, how:
 @HOWS
 def test_what_was_done_when_the_run_was_stopped_is_told_and_kept(database_url: str, how: str) -> None:
     def stops() -> str:
-        runner.stop()
+        runner.drain()
         return "half of it"
 
     with Runner(database_url, graphs={"team": lambda: beside(stops, lambda: "all of it")}) as runner:
@@ -198,11 +198,11 @@ def test_the_guards_of_the_exit_judge_what_becomes_the_value(
     database_url: str, refused: tuple[str, ...], value: Any, on_trip: OnTrip
 ) -> None:
     def writes(request: Request) -> str:
-        runner.stop()
+        runner.drain()
         return "written"
 
     @guard(at="exit", on_trip=on_trip)
-    def fits(view: View) -> str | None:
+    def fits(view: GuardContext) -> str | None:
         return next((word for word in refused if word in str(view.subject.value)), None)
 
     def build() -> Any:
@@ -313,7 +313,7 @@ def test_channels_of_ones_own_that_were_written_beside_what_waits_are_kept(datab
 
 def test_a_run_whose_graph_is_another_one_by_now_is_cancelled(database_url: str, world: World) -> None:
     def another() -> Any:
-        graph = StateGraph(RunState, output_schema=Told)
+        graph = StateGraph(RunState, output_schema=TeamOutput)
         graph.add_node("guard_admission", lambda state: {"outcome": Outcome(status="completed", value=1)})
         graph.add_edge(START, "guard_admission")
         return graph
@@ -364,7 +364,7 @@ def test_a_run_that_this_runner_works_on_is_not_cancelled(database_url: str, wor
             runner.cancel("thread")
         with pytest.raises(RunUnfinished):
             runner.run("team", "t", thread_id="thread")
-        assert runner.stop()
+        assert runner.drain()
         go_on.set()
 
         assert run.result().status == "running"
@@ -390,7 +390,7 @@ def test_a_second_run_beside_one_that_has_not_ended_is_refused(
         assert (e.value.run_id, e.value.thread_id) == (first.run_id, "thread")
         assert code_of_error(e.value) == ExitCode.BAD_INPUT
         assert runner.status("thread") == first
-        assert len(runner.threads()) == 1
+        assert len(runner.list_runs()) == 1
 
 
 def test_of_many_runs_that_begin_on_a_thread_at_once_one_is_accepted(database_url: str, world: World) -> None:
@@ -418,7 +418,7 @@ def test_a_run_that_ended_unnoted_makes_room_for_the_next(
         assert runner.status("thread").status == "running"
 
         assert runner.run("team", "again", thread_id="thread").status == "completed"
-        assert [one.status for one in runner.threads()] == ["completed", "completed"]
+        assert [one.status for one in runner.list_runs()] == ["completed", "completed"]
 
 
 def test_nor_can_it_be_cancelled(database_url: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,7 +436,7 @@ def test_nor_can_it_be_cancelled(database_url: str, world: World, monkeypatch: p
 
 @HOWS
 def test_an_event_tells_that_a_run_waits(database_url: str, world: World, how: str) -> None:
-    events: list[Event] = []
+    events: list[RunEvent] = []
     with Runner(database_url, graphs={"team": world.team}, listen=events.append) as runner:
         run = begun(runner, how)
         told = [event for event in events if event.kind == "run_waiting"]

@@ -154,7 +154,7 @@ def test_a_config_that_does_not_fit_is_refused_before_anything_is_stored(
     with Runner(sqlite_url, graphs={"graph": lambda: team(Agent("worker", run=str))}) as runner:
         with pytest.raises(BadInput, match=why):
             runner.run("graph", "t", config=config, thread_id="t")
-        assert runner.threads() == []
+        assert runner.list_runs() == []
 
 
 @tool

@@ -123,7 +123,7 @@ async def broken_off(runner: Runner, team: Team, moment: float) -> None:
         if len(team.ended) * 0.02 >= moment:
             team.leaves()
             break
-    while runner.stop():  # the stream is closed in a task of its own
+    while runner.drain():  # the stream is closed in a task of its own
         await asyncio.sleep(0.01)
 
 
@@ -212,4 +212,4 @@ async def test_a_node_of_the_users_that_hangs_is_cancelled_too(sqlite_url: str) 
         assert finished
         assert run.cancelled()
         assert runner.status("thread").status == "running"
-        assert not runner.stop()
+        assert not runner.drain()

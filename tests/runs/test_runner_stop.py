@@ -91,7 +91,7 @@ def runner(database_url: str, team: Team) -> Iterator[Runner]:
 def test_what_has_not_begun_when_a_run_is_stopped_begins_when_it_is_resumed(
     runner: Runner, team: Team, kind: str, graph: str, parts: int
 ) -> None:
-    team.when_two = runner.stop
+    team.when_two = runner.drain
     if kind:
         stopped = asyncio.run(runner.arun(kind + graph, "t", thread_id="thread"))
     else:
@@ -117,11 +117,11 @@ def test_what_has_not_begun_when_a_stream_is_left_never_does(runner: Runner, tea
 
 def test_to_stop_tells_whether_anything_was_under_way(runner: Runner, team: Team) -> None:
     told: list[bool] = []
-    team.when_two = lambda: told.append(runner.stop())
+    team.when_two = lambda: told.append(runner.drain())
     runner.run("flat", "t")
 
     assert told == [True]
-    assert not runner.stop()
+    assert not runner.drain()
 
 
 @pytest.mark.parametrize("how", ["arun", "astream", "aresume"])
@@ -151,7 +151,7 @@ async def test_a_run_that_was_cancelled_while_it_was_prepared_is_not_under_way(d
         await asyncio.get_running_loop().shutdown_default_executor()  # what prepares it has ended
 
         assert call.cancelled()
-        assert not runner.stop()
+        assert not runner.drain()
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -162,7 +162,7 @@ def test_an_agent_that_hides_that_its_graph_was_stopped_has_not_ended(database_u
         def takes(state: MessagesState) -> dict[str, Any]:
             steps.append(name)
             if steps == ["first"]:
-                runner.stop()
+                runner.drain()
             return {"messages": [AIMessage(name)]}
 
         return takes
@@ -203,7 +203,7 @@ def test_what_was_stopped_beside_a_question_goes_on_before_its_answer(database_u
     def asks(request: Request) -> str:
         asked.append(request.goal)
         if len(asked) == 1:
-            runner.stop()
+            runner.drain()
         return interrupt("may I?")
 
     def works(request: Request) -> str:

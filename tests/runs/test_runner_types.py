@@ -117,7 +117,7 @@ async def test_an_agent_may_answer_in_a_response_format(database_url: str, make:
         assert "Bern" in str(run.outcome and run.outcome.value)
         assert runner.status("thread").status == "completed"
         assert runner.history("thread")
-        assert [one.status for one in runner.threads()] == ["completed"]
+        assert [one.status for one in runner.list_runs()] == ["completed"]
 
 
 def unknown_to_all() -> Any:
@@ -160,7 +160,7 @@ async def test_a_foreign_graph_with_what_is_unknown_fails_its_attempt_only(datab
     graph.add_node("find", lambda state: {"found": next(formats)(city="Bern")})
     graph.add_node("tell", lambda state: {"found": state["found"].city})
     graph.add_edge(START, "find").add_edge("find", "tell")
-    inner = Agent("worker", run=graph.compile(), ask=lambda r: {"found": r.goal}, tell=lambda s: s["found"])
+    inner = Agent("worker", run=graph.compile(), to_input=lambda r: {"found": r.goal}, from_output=lambda s: s["found"])
 
     with Runner(database_url, graphs={"graph": lambda: team(inner)}) as runner:
         run = await run_on(runner, how)
@@ -181,7 +181,7 @@ async def test_a_question_may_be_a_model(database_url: str, how: str) -> None:
         stored = runner.status("thread")
         assert (stored.status, stored.plain_types) == ("waiting", (f"{__name__}:Approval",))
         assert [wait.value for wait in stored.waiting] == [{"about": "a"}]
-        assert [one.status for one in runner.threads()] == ["waiting"]
+        assert [one.status for one in runner.list_runs()] == ["waiting"]
         assert runner.resume("thread", answers={stored.waiting[0].id: "yes"}).status == "completed"
 
 
@@ -228,7 +228,7 @@ def test_what_is_stored_is_told_as_plain_fields_where_only_the_graph_knows_its_c
         assert stored.plain_types == (f"{__name__}:Weather",)
         assert runner.resume("thread").plain_types == (f"{__name__}:Weather",)
         assert len(runner.history("thread")) > 3
-        assert [one.status for one in runner.threads()] == [ended.status]
+        assert [one.status for one in runner.list_runs()] == [ended.status]
 
     with Runner(database_url, types=[Weather]) as runner:
         assert runner.status("thread").state["weather"] == Weather(city="Bern")

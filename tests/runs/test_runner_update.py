@@ -15,7 +15,7 @@ from guardgraph.graphs import Team, supervisor
 from guardgraph.runs import Run, Runner
 from guardgraph.state import (
     BadInput,
-    Piece,
+    ContextItem,
     Plan,
     Request,
     RunActive,
@@ -92,8 +92,8 @@ def updated(runner: Runner, how: str, **values: Any) -> Run:
 
 
 HOWS = pytest.mark.parametrize("how", ["sync", "async"])
-PIECE = Piece(kind="background", title="seen by a human", value="all is well")
-OTHER = Piece(kind="background", title="another one")
+PIECE = ContextItem(kind="background", title="seen by a human", value="all is well")
+OTHER = ContextItem(kind="background", title="another one")
 
 
 @HOWS
@@ -276,7 +276,7 @@ def test_what_a_raw_update_has_stranded_says_how_to_go_on(database_url: str, wor
 
         stored = runner.status("thread")
         assert stored.status == "failed"
-        assert [one.status for one in runner.threads()] == ["failed"]
+        assert [one.status for one in runner.list_runs()] == ["failed"]
         assert stored.outcome is not None
         assert "`update_state` has dropped what waited; say where it goes on" in stored.outcome.gaps[0].reason
         with pytest.raises(RunStranded, match=r"Runner.update\(thread_id, …\) in place of `update_state` keeps"):

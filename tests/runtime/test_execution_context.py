@@ -8,19 +8,38 @@ from typing import Any
 
 import pytest
 
-from guardgraph.runtime.execution_context import IDLE_RUNS, KEY, Here, Services, enter, forget_run, here_of, services_of
-from guardgraph.state import Allowance, Amount, Event, Position, Refusal, Result, StorageBusy, Usage, new_id
+from guardgraph.runtime.execution_context import (
+    IDLE_RUNS,
+    KEY,
+    ExecutionContext,
+    Services,
+    enter,
+    execution_context,
+    execution_services,
+    forget_run,
+)
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    DelegationScope,
+    ReservationDenied,
+    Result,
+    RunEvent,
+    StorageBusy,
+    Usage,
+    new_id,
+)
 from guardgraph.storage import MemoryLedger
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def position(*, reserve: float = 0, **allowance: Any) -> Position:
+def position(*, reserve: float = 0, **allowance: Any) -> DelegationScope:
     work = "r/work" if reserve else "r"
-    return Position(
+    return DelegationScope(
         run_id="r",
         account="r",
-        work=work,
+        spending_account=work,
         path=("team",),
         reserve=reserve,
         allowance=Allowance(**allowance),
@@ -93,12 +112,12 @@ def test_a_team_has_its_own_slots_however_often_they_are_asked_for() -> None:
 def test_attempts_under_way_are_known_with_what_they_have_spent() -> None:
     services = Services()
     epoch = services.ledger.open("r/a", Allowance())
-    services.take_off("r/a", Amount(tokens=50))
-    services.take_off("r/b", Amount())
+    services.attempt_started("r/a", Amount(tokens=50))
+    services.attempt_started("r/b", Amount())
     assert services.ledger.reserve("e", "r/a", epoch, Amount(tokens=20)) is None
     services.ledger.settle("e", Usage(input_tokens=7, calls=1))
 
-    flights = services.flights()
+    flights = services.in_flight_attempts()
 
     assert {name: (flight.expects, flight.spent.tokens) for name, flight in flights.items()} == {
         "r/a": (Amount(tokens=50), 7),
@@ -108,35 +127,35 @@ def test_attempts_under_way_are_known_with_what_they_have_spent() -> None:
 
 def test_an_attempt_that_has_landed_is_no_longer_under_way_and_wakes_who_waits() -> None:
     services = Services()
-    services.take_off("r/a", Amount())
+    services.attempt_started("r/a", Amount())
     turn = services.changed.turn()
 
-    services.land("r/a")
-    services.land("r/never-began")
+    services.attempt_ended("r/a")
+    services.attempt_ended("r/never-began")
 
-    assert services.flights() == {}
+    assert services.in_flight_attempts() == {}
     assert turn.done()
 
 
 def test_a_listener_is_told_where_and_when() -> None:
-    told: list[Event] = []
-    services = Services(clock=lambda: NOW, listen=told.append)
+    told: list[RunEvent] = []
+    services = Services(clock=lambda: NOW, on_event=told.append)
 
-    services.tell("agent_started", position(), goal="search")
+    services.emit("agent_started", position(), goal="search")
 
-    assert told == [Event(kind="agent_started", run_id="r", at=NOW, path=("team",), data={"goal": "search"})]
+    assert told == [RunEvent(kind="agent_started", run_id="r", at=NOW, path=("team",), data={"goal": "search"})]
 
 
 def test_a_listener_that_raises_is_told_no_more_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[Event] = []
+    told: list[RunEvent] = []
 
-    def listen(event: Event) -> None:
+    def listen(event: RunEvent) -> None:
         told.append(event)
         raise LookupError("no screen")
 
-    services = Services(listen=listen)
+    services = Services(on_event=listen)
     for _ in range(2):
-        services.tell("run_finished", position())
+        services.emit("run_finished", position())
 
     assert len(told) == 1
     assert "the listener of run r raised" in caplog.text
@@ -148,67 +167,67 @@ def test_without_a_clock_the_time_is_aware() -> None:
 
 
 def test_where_code_stands_comes_from_its_config_and_else_from_its_context() -> None:
-    mine, inherited = Here(Services()), Here(Services())
+    mine, inherited = ExecutionContext(Services()), ExecutionContext(Services())
 
     def standing() -> None:
         enter(inherited)
-        assert here_of(None) is inherited
-        assert here_of({}) is inherited
-        assert here_of({"configurable": {"thread_id": "own"}}) is inherited
-        assert here_of({"configurable": {KEY: mine}}) is mine
-        assert here_of({"configurable": {KEY: "not ours"}}) is inherited
+        assert execution_context(None) is inherited
+        assert execution_context({}) is inherited
+        assert execution_context({"configurable": {"thread_id": "own"}}) is inherited
+        assert execution_context({"configurable": {KEY: mine}}) is mine
+        assert execution_context({"configurable": {KEY: "not ours"}}) is inherited
 
     copy_context().run(standing)
-    assert here_of({"configurable": None}) is None
+    assert execution_context({"configurable": None}) is None
 
 
 async def test_tasks_inherit_where_they_stand_and_do_not_move_each_other() -> None:
-    below = Here(Services())
+    below = ExecutionContext(Services())
 
-    async def deeper() -> Here | None:
+    async def deeper() -> ExecutionContext | None:
         enter(below)
-        return await asyncio.create_task(asyncio.sleep(0, here_of(None)))
+        return await asyncio.create_task(asyncio.sleep(0, execution_context(None)))
 
     assert await asyncio.create_task(deeper()) is below
-    assert here_of(None) is None
+    assert execution_context(None) is None
 
 
 def test_services_come_with_the_config_and_else_belong_to_the_run() -> None:
     with_config, run_id = Services(), new_id()
 
-    assert services_of(Here(with_config), run_id) is with_config
-    own = services_of(None, run_id)
-    assert services_of(None, run_id) is own
-    assert services_of(None, new_id()) is not own
+    assert execution_services(ExecutionContext(with_config), run_id) is with_config
+    own = execution_services(None, run_id)
+    assert execution_services(None, run_id) is own
+    assert execution_services(None, new_id()) is not own
 
 
 @pytest.mark.parametrize(("beside", "is_kept"), [(IDLE_RUNS - 1, True), (IDLE_RUNS, False)])
 def test_of_runs_that_nobody_works_on_the_last_ones_keep_their_services(beside: int, is_kept: bool) -> None:
     run_id = new_id()
-    services_of(None, run_id).costs.learn("role", Usage(calls=7))
+    execution_services(None, run_id).costs.learn("role", Usage(calls=7))
     for _ in range(beside):
-        services_of(None, new_id())
+        execution_services(None, new_id())
 
-    assert (services_of(None, run_id).costs.expected("role") is not None) is is_kept
+    assert (execution_services(None, run_id).costs.expected("role") is not None) is is_kept
 
 
 def test_services_that_somebody_holds_are_kept_whatever_runs_beside_them() -> None:
     run_id = new_id()
-    services = services_of(None, run_id)
+    services = execution_services(None, run_id)
     for _ in range(2 * IDLE_RUNS):
-        services_of(None, new_id())
+        execution_services(None, new_id())
 
-    assert services_of(None, run_id) is services
+    assert execution_services(None, run_id) is services
 
 
 def test_services_of_a_run_are_kept_until_it_is_forgotten() -> None:
     run_id = new_id()
-    services = services_of(None, run_id)
+    services = execution_services(None, run_id)
 
-    assert services_of(None, run_id) is services
+    assert execution_services(None, run_id) is services
     forget_run(run_id)
     forget_run("never-begun")
-    assert services_of(None, run_id) is not services
+    assert execution_services(None, run_id) is not services
 
 
 def test_what_stored_results_have_spent_is_booked_once_where_the_books_do_not_know_it() -> None:
@@ -254,5 +273,5 @@ def test_a_process_that_took_over_refuses_the_one_before() -> None:
     before.ensure_open(position())
     after.ensure_open(position())
 
-    assert ledger.reserve("e", "r", before.epoch_of("r"), Amount(tokens=1)) == Refusal("r", "closed")
+    assert ledger.reserve("e", "r", before.epoch_of("r"), Amount(tokens=1)) == ReservationDenied("r", "closed")
     assert ledger.reserve("e", "r", after.epoch_of("r"), Amount(tokens=1)) is None

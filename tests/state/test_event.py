@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from guardgraph.state import Event
+from guardgraph.state import RunEvent
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
     ],
 )
 def test_an_event_is_one_line_of_what_there_is_to_say(facts: Any, line: str) -> None:
-    assert str(Event(kind="agent_started", run_id="r", at=NOW, **facts)) == line
+    assert str(RunEvent(kind="agent_started", run_id="r", at=NOW, **facts)) == line
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ def test_an_event_is_one_line_of_what_there_is_to_say(facts: Any, line: str) -> 
 )
 def test_what_is_no_event_is_refused(facts: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        Event.model_validate({"kind": "verdict", "run_id": "r", "at": NOW, **facts})
+        RunEvent.model_validate({"kind": "verdict", "run_id": "r", "at": NOW, **facts})
 
 
 def test_events_can_be_written_and_read() -> None:
-    event = Event(kind="verdict", run_id="r", at=NOW, path=("t",), data={"guard": "Depth", "measured": [1, None]})
+    event = RunEvent(kind="verdict", run_id="r", at=NOW, path=("t",), data={"guard": "Depth", "measured": [1, None]})
 
-    assert Event.model_validate_json(event.model_dump_json()) == event
+    assert RunEvent.model_validate_json(event.model_dump_json()) == event

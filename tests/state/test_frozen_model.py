@@ -21,13 +21,14 @@ from guardgraph import state
 from guardgraph.state import (
     AgentError,
     Allowance,
-    Ending,
+    ContextItem,
+    DelegationScope,
+    EarlyStop,
     Evidence,
+    FrozenModel,
     Gap,
     Outcome,
-    Piece,
     Plan,
-    Position,
     Reply,
     Request,
     Result,
@@ -35,7 +36,6 @@ from guardgraph.state import (
     Task,
     Usage,
     Verdict,
-    Word,
     new_id,
     to_json,
 )
@@ -103,7 +103,7 @@ FAULTS = st.builds(
     type=TEXT,
 )
 PIECES = st.builds(
-    Piece,
+    ContextItem,
     kind=st.sampled_from(["result", "gap", "worker", "background"]),
     title=TEXT,
     sender=TEXT,
@@ -112,10 +112,10 @@ PIECES = st.builds(
     subtask=MAYBE,
 )
 STATUSES = st.sampled_from(["completed", "degraded", "escalated", "refused", "failed"])
-WORDS: dict[type[Word], st.SearchStrategy[Any]] = {
+WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     AgentError: FAULTS,
     Allowance: ALLOWANCES,
-    Ending: st.builds(Ending, status=STATUSES, stopped_by=MAYBE, reason=TEXT),
+    EarlyStop: st.builds(EarlyStop, status=STATUSES, stopped_by=MAYBE, reason=TEXT),
     Evidence: EVIDENCE,
     Gap: GAPS,
     Outcome: st.builds(
@@ -129,7 +129,7 @@ WORDS: dict[type[Word], st.SearchStrategy[Any]] = {
         dissent=tuples(JSON),
         usage=USAGES,
     ),
-    Piece: PIECES,
+    ContextItem: PIECES,
     Plan: st.builds(
         Plan,
         subtasks=st.lists(SUBTASKS, max_size=3, unique_by=lambda one: one.id).map(
@@ -137,8 +137,8 @@ WORDS: dict[type[Word], st.SearchStrategy[Any]] = {
         ),
         reasoning=TEXT,
     ),
-    Position: st.builds(
-        Position,
+    DelegationScope: st.builds(
+        DelegationScope,
         run_id=TEXT,
         account=TEXT,
         work=TEXT,
@@ -198,13 +198,15 @@ WORDS: dict[type[Word], st.SearchStrategy[Any]] = {
 }
 EXPORTED = {name: getattr(state, name) for name in state.__all__}
 MODELS = [
-    kind for kind in EXPORTED.values() if inspect.isclass(kind) and issubclass(kind, BaseModel) and kind is not Word
+    kind
+    for kind in EXPORTED.values()
+    if inspect.isclass(kind) and issubclass(kind, BaseModel) and kind is not FrozenModel
 ]
 CODEC = Codec()
 every_word = pytest.mark.parametrize("kind", WORDS, ids=lambda kind: kind.__name__)
 
 
-def one_of(kind: type[Word]) -> Word:
+def one_of(kind: type[FrozenModel]) -> FrozenModel:
     needed = {
         "id": "i",
         "goal": "g",
@@ -230,7 +232,7 @@ def one_of(kind: type[Word]) -> Word:
 
 
 def test_every_exported_model_is_tried_here() -> None:
-    assert {kind for kind in MODELS if issubclass(kind, Word)} - {state.Event} == set(WORDS), (
+    assert {kind for kind in MODELS if issubclass(kind, FrozenModel)} - {state.RunEvent} == set(WORDS), (
         "an event is told, not stored"
     )
 
@@ -242,7 +244,7 @@ def test_every_exported_model_is_frozen_and_closed(kind: type[BaseModel]) -> Non
 
 
 @every_word
-def test_a_word_does_not_change(kind: type[Word]) -> None:
+def test_a_word_does_not_change(kind: type[FrozenModel]) -> None:
     word = one_of(kind)
 
     for field in kind.model_fields:
@@ -251,7 +253,7 @@ def test_a_word_does_not_change(kind: type[Word]) -> None:
 
 
 @every_word
-def test_an_unknown_field_is_refused_by_name(kind: type[Word]) -> None:
+def test_an_unknown_field_is_refused_by_name(kind: type[FrozenModel]) -> None:
     known = one_of(kind).model_dump()
 
     with pytest.raises(ValidationError, match=r"surprise\n  Extra inputs are not permitted"):
@@ -259,7 +261,7 @@ def test_an_unknown_field_is_refused_by_name(kind: type[Word]) -> None:
 
 
 @every_word
-def test_every_field_says_what_it_is(kind: type[Word]) -> None:
+def test_every_field_says_what_it_is(kind: type[FrozenModel]) -> None:
     source = inspect.getsource(kind)
 
     for field in kind.__annotations__:
@@ -268,7 +270,7 @@ def test_every_field_says_what_it_is(kind: type[Word]) -> None:
 
 
 @every_word
-def test_a_word_has_a_version_that_is_not_a_field(kind: type[Word]) -> None:
+def test_a_word_has_a_version_that_is_not_a_field(kind: type[FrozenModel]) -> None:
     assert kind.schema_version >= 1
     assert "schema_version" not in kind.model_fields
 
@@ -276,7 +278,7 @@ def test_a_word_has_a_version_that_is_not_a_field(kind: type[Word]) -> None:
 @every_word
 @settings(max_examples=40)
 @given(data=st.data())
-def test_a_word_comes_back_from_json_as_it_was(kind: type[Word], data: st.DataObject) -> None:
+def test_a_word_comes_back_from_json_as_it_was(kind: type[FrozenModel], data: st.DataObject) -> None:
     word = data.draw(WORDS[kind])
 
     assert kind.model_validate_json(word.model_dump_json()) == word
@@ -286,7 +288,7 @@ def test_a_word_comes_back_from_json_as_it_was(kind: type[Word], data: st.DataOb
 @every_word
 @settings(max_examples=40)
 @given(data=st.data())
-def test_a_word_comes_back_from_the_store_as_it_was(kind: type[Word], data: st.DataObject) -> None:
+def test_a_word_comes_back_from_the_store_as_it_was(kind: type[FrozenModel], data: st.DataObject) -> None:
     word = data.draw(WORDS[kind])
     again = CODEC.loads(CODEC.dumps(word))
 
@@ -298,7 +300,7 @@ def test_a_word_comes_back_from_the_store_as_it_was(kind: type[Word], data: st.D
 @every_word
 @settings(max_examples=10)
 @given(data=st.data())
-def test_a_word_made_without_validation_is_stored_all_the_same(kind: type[Word], data: st.DataObject) -> None:
+def test_a_word_made_without_validation_is_stored_all_the_same(kind: type[FrozenModel], data: st.DataObject) -> None:
     word = data.draw(WORDS[kind])
     unchecked = kind.model_construct(**{name: getattr(word, name) for name in kind.model_fields})
 

@@ -6,11 +6,11 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 
-from guardgraph.state import BadInput, Documented, Messages, OptionalInput, Piece, Task, TaskInput, merge_messages
+from guardgraph.state import BadInput, ContextItem, Documented, Messages, OptionalInput, Task, TaskInput, merge_messages
 
-PIECE = Piece(kind="gap", title="t")
+PIECE = ContextItem(kind="gap", title="t")
 Tool: type[BaseModel] = create_model(
-    "Tool", task=(TaskInput, Field(...)), background=(OptionalInput[Piece], Field(...))
+    "Tool", task=(TaskInput, Field(...)), background=(OptionalInput[ContextItem], Field(...))
 )
 
 
@@ -49,7 +49,7 @@ def test_a_tool_takes_more_than_it_shows() -> None:
 
 
 def test_documented_inputs_are_shown_as_what_they_take() -> None:
-    shown = TypeAdapter(Annotated[OptionalInput[Piece], Documented()]).json_schema()
+    shown = TypeAdapter(Annotated[OptionalInput[ContextItem], Documented()]).json_schema()
     task = TypeAdapter(Annotated[TaskInput, Documented()]).json_schema()
 
     assert (shown["type"], shown["items"]) == ("array", {"$ref": "#/$defs/Piece"})

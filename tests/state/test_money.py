@@ -5,9 +5,9 @@ from decimal import Decimal, Inexact, getcontext, localcontext
 import pytest
 
 from guardgraph.models.prices import price_of
-from guardgraph.runtime.budget.call_bounds import fit, rooms_of
-from guardgraph.runtime.budget.cost_estimates import Costs, may_start
-from guardgraph.state import Allowance, Amount, Balance, Usage, exactly, left_of
+from guardgraph.runtime.budget.call_bounds import bound_call, headrooms
+from guardgraph.runtime.budget.cost_estimates import CostEstimator, can_start
+from guardgraph.state import Allowance, Amount, Balance, Usage, exact_decimal, remaining_allowance
 from guardgraph.storage import MemoryLedger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 
@@ -16,7 +16,7 @@ CENT = Decimal("0.01")
 
 
 def test_money_is_counted_exactly_and_the_context_of_the_thread_stays() -> None:
-    @exactly
+    @exact_decimal
     def summed(*parts: Decimal) -> Decimal:
         return sum(parts, Decimal(0))
 
@@ -37,7 +37,7 @@ def test_no_context_lets_books_overspend(kind: str) -> None:
         accepted = [ledger.reserve(f"{n}", "r", epoch, Amount(usd=Decimal("0.004"))) is None for n in range(50)]
         for number in range(50):
             ledger.settle(f"{number}", None)
-        left = left_of(ledger.balances("r")).usd
+        left = remaining_allowance(ledger.balances("r")).usd
         total = ledger.usage("r").usd
 
     if isinstance(ledger, SQLLedger):
@@ -47,7 +47,7 @@ def test_no_context_lets_books_overspend(kind: str) -> None:
 
 
 def test_estimates_do_not_depend_on_the_context_either() -> None:
-    costs = Costs()
+    costs = CostEstimator()
     for usd in ("0.1", "0.2"):
         costs.learn("a", Usage(usd=Decimal(usd), calls=1))
     costs.learn("third", Usage(usd=Decimal(1)))
@@ -58,9 +58,9 @@ def test_estimates_do_not_depend_on_the_context_either() -> None:
     price_in_full = LONG - CENT
 
     def seen() -> list[object]:
-        rooms = rooms_of([balance], price, sharers=lambda _: 3)
-        starts = may_start("r/a", Amount(usd=price_in_full), above=[balance], flights={})
-        said = fit(rooms, read=100, wanted=10**18, least=1)
+        rooms = headrooms([balance], price, sharers=lambda _: 3)
+        starts = can_start("r/a", Amount(usd=price_in_full), above=[balance], flights={})
+        said = bound_call(rooms, read=100, wanted=10**18, least=1)
         return [costs.expected("a"), costs.expected("third"), rooms[0].rest, starts, said]
 
     usual = seen()

@@ -118,14 +118,14 @@ def test_what_is_no_plan_is_not_read_as_one(answer: object) -> None:
 def test_ids_that_are_used_get_the_number_and_what_depends_on_them_follows() -> None:
     plan = Plan(subtasks=(subtask("a"), subtask("b", "a", "before"), subtask("c", "b")))
 
-    apart = plan.apart_from({"a", "c", "before"}, 2)
+    apart = plan.with_fresh_ids({"a", "c", "before"}, 2)
 
     assert [(one.id, one.depends_on) for one in apart.subtasks] == [
         ("a~2", ()),
         ("b", ("a~2", "before")),
         ("c~2", ("b",)),
     ]
-    assert plan.apart_from(set(), 2) == plan
+    assert plan.with_fresh_ids(set(), 2) == plan
 
 
 NAMES = st.sampled_from(["a", "a~2", "a~3", "x" * 100, "x" * 98 + "~2", "y" * 99])
@@ -133,7 +133,7 @@ NAMES = st.sampled_from(["a", "a~2", "a~3", "x" * 100, "x" * 98 + "~2", "y" * 99
 
 @given(st.lists(NAMES, unique=True), st.sets(NAMES), st.integers(1, 12))
 def test_a_plan_set_apart_is_a_plan_that_repeats_no_id(names: list[str], used: set[str], number: int) -> None:
-    apart = Plan(subtasks=tuple(map(subtask, names))).apart_from(used, number)
+    apart = Plan(subtasks=tuple(map(subtask, names))).with_fresh_ids(used, number)
 
     assert Plan.model_validate(apart.model_dump()) == apart
     assert used.isdisjoint(one.id for one in apart.subtasks)

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from guardgraph.state import Position
+from guardgraph.state import DelegationScope
 
 KNOWN = {"run_id": "r", "account": "r", "work": "r/work", "started": "2030-01-01T00:00:00Z"}
 
 
 @pytest.mark.parametrize("reserve", [0, 0.2, 1])
 def test_a_reserve_from_0_to_1_passes(reserve: float) -> None:
-    assert Position.model_validate({**KNOWN, "reserve": reserve}).reserve == reserve
+    assert DelegationScope.model_validate({**KNOWN, "reserve": reserve}).reserve == reserve
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ def test_a_reserve_from_0_to_1_passes(reserve: float) -> None:
 )
 def test_what_does_not_fit_is_refused_by_name(fields: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
-        Position.model_validate({**KNOWN, **fields})
+        DelegationScope.model_validate({**KNOWN, **fields})

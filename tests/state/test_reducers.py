@@ -14,7 +14,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Overwrite, Send
 from typing_extensions import TypedDict
 
-from guardgraph.state import Gap, Result, Verdict, add_counts, add_distinct, add_new, merge_open
+from guardgraph.state import Gap, Result, Verdict, add_counts, append_by_id, append_unique, merge_open
 from guardgraph.storage.sql.codec.codec import Codec
 
 Reducer = Callable[[Sequence[Any] | None, Sequence[Any] | None], list[Any]]
@@ -28,7 +28,7 @@ VERDICTS = st.builds(
     measured=st.sampled_from([1, True, 1.0, "1", [1], [True], {"a": 1}, None]),
 )
 ITEMS = st.lists(st.sampled_from("abcd") | VERDICTS, max_size=6)
-WRITES = [(add_new, RESULTS), (add_distinct, ITEMS)]
+WRITES = [(append_by_id, RESULTS), (append_unique, ITEMS)]
 both = pytest.mark.parametrize(("reducer", "writes"), WRITES, ids=["add_new", "add_distinct"])
 
 
@@ -77,18 +77,18 @@ def test_an_item_is_new_when_no_item_equals_it(left: list[Any], right: list[Any]
         if not any(item == known for known in expected):
             expected.append(item)
 
-    assert add_distinct(left, right) == expected
+    assert append_unique(left, right) == expected
 
 
 def test_different_results_of_one_id_both_stay_each_under_an_id_of_its_own() -> None:
     first, other = Result(id="a", agent="x"), Result(id="a", agent="y")
 
-    merged = add_new([first], [other])
+    merged = append_by_id([first], [other])
 
     assert merged[0] == first
     assert merged[1] == other.model_copy(update={"id": merged[1].id})
     assert merged[1].id.startswith("a~")
-    assert add_new([], [first, other]) == add_new(merged, [other]) == merged
+    assert append_by_id([], [first, other]) == append_by_id(merged, [other]) == merged
 
 
 def test_counts_add_up_and_what_is_answered_is_taken_out() -> None:
@@ -101,8 +101,8 @@ def test_counts_add_up_and_what_is_answered_is_taken_out() -> None:
 @pytest.mark.parametrize(
     ("reducer", "items"),
     [
-        (add_new, [Result(id=str(place), agent="x") for place in range(20_000)]),
-        (add_distinct, [Gap(subtask=str(place), reason="late") for place in range(20_000)]),
+        (append_by_id, [Result(id=str(place), agent="x") for place in range(20_000)]),
+        (append_unique, [Gap(subtask=str(place), reason="late") for place in range(20_000)]),
     ],
     ids=["add_new", "add_distinct"],
 )
@@ -112,8 +112,8 @@ def test_long_lists_take_no_quadratic_time(reducer: Reducer, items: list[Any]) -
 
 
 class State(TypedDict, total=False):
-    results: Annotated[list[Result], add_new]
-    accepted: Annotated[list[str], add_distinct]
+    results: Annotated[list[Result], append_by_id]
+    accepted: Annotated[list[str], append_unique]
 
 
 class Sent(TypedDict):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from guardgraph.state import Piece, Request, Subtask, Task
+from guardgraph.state import ContextItem, Request, Subtask, Task
 
 TASK = Task(goal="Compare the vendors")
 
@@ -24,7 +24,9 @@ def test_the_task_is_always_part_of_it() -> None:
 
 
 def test_results_and_gaps_are_picked_from_the_context_in_order() -> None:
-    pieces = tuple(Piece(kind=kind, title=kind) for kind in ("gap", "result", "worker", "background", "result", "gap"))
+    pieces = tuple(
+        ContextItem(kind=kind, title=kind) for kind in ("gap", "result", "worker", "background", "result", "gap")
+    )
 
     request = Request(task=TASK, context=pieces)
 

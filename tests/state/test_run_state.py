@@ -12,25 +12,27 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
 from guardgraph.state import (
-    Ask,
-    Assignment,
-    Ending,
+    AgentInput,
+    DelegationScope,
+    EarlyStop,
     Gap,
     Outcome,
     Plan,
-    Position,
     Result,
     RunState,
     Subtask,
     Task,
-    Told,
+    TeamInput,
+    TeamOutput,
     Verdict,
 )
 from guardgraph.storage import SQLSaver
 
 FULL: RunState = {
     "admitted": Task(goal="g", id="t"),
-    "position": Position(run_id="r", account="r", work="r/work", started=datetime(2030, 1, 1, tzinfo=UTC)),
+    "position": DelegationScope(
+        run_id="r", account="r", spending_account="r/work", started=datetime(2030, 1, 1, tzinfo=UTC)
+    ),
     "plan": Plan(subtasks=(Subtask(id="a", goal="g"),)),
     "subtasks": [Subtask(id="a", goal="g")],
     "round": 1,
@@ -39,20 +41,20 @@ FULL: RunState = {
     "gaps": [Gap(subtask="b", reason="late")],
     "verdicts": [Verdict(guard="Depth", gate="dispatch", subject="a", measured=[1])],
     "draft": Result(id="r2", agent="writer", status="partial"),
-    "ending": Ending(status="degraded", stopped_by="Budget"),
+    "ending": EarlyStop(status="degraded", stopped_by="Budget"),
     "outcome": Outcome(status="degraded", gaps=(Gap(subtask="b", reason="late"),)),
 }
 
 
-def told() -> StateGraph[RunState, None, Ask, Told]:
-    graph = StateGraph(RunState, input_schema=Ask, output_schema=Told)
+def told() -> StateGraph[RunState, None, TeamInput, TeamOutput]:
+    graph = StateGraph(RunState, input_schema=TeamInput, output_schema=TeamOutput)
     graph.add_node("all", lambda state: FULL)
     graph.add_edge(START, "all")
     graph.add_edge("all", END)
     return graph
 
 
-@pytest.mark.parametrize("schema", [Ask, Told, Assignment, RunState])
+@pytest.mark.parametrize("schema", [TeamInput, TeamOutput, AgentInput, RunState])
 def test_a_schema_has_a_json_schema(schema: type[Any]) -> None:
     assert is_typeddict(schema)
     assert set(TypeAdapter(schema).json_schema()["properties"]) == set(schema.__annotations__)
@@ -75,4 +77,4 @@ def test_every_word_of_the_state_comes_back_from_the_database() -> None:
 
 def test_an_ending_has_a_known_status() -> None:
     with pytest.raises(ValidationError, match=r"Input should be 'completed', 'degraded', .*'refused', 'cancelled' or"):
-        Ending.model_validate({"status": "tired"})
+        EarlyStop.model_validate({"status": "tired"})

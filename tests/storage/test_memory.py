@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardgraph.state import Allowance, Amount, Balance, Refusal, Usage, chain_of, in_full, left_of, shortage
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    Balance,
+    ReservationDenied,
+    Usage,
+    account_chain,
+    check_caps,
+    full_usage,
+    remaining_allowance,
+)
 from guardgraph.storage import Ledger, MemoryLedger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 from tests.storage.sql.conftest import postgres_url as postgres_url
@@ -43,7 +53,7 @@ def test_a_spending_fits_up_to_the_cap(ledger: Ledger, wanted: int, fits: bool) 
 
     refusal = ledger.reserve("e", "r", epoch, Amount(tokens=wanted))
 
-    assert refusal == (None if fits else Refusal("r", "tokens", wanted, 100, waits=False))
+    assert refusal == (None if fits else ReservationDenied("r", "tokens", wanted, 100, retryable=False))
     assert balance_of(ledger, "r").reserved.tokens == (wanted if fits else 0)
 
 
@@ -61,7 +71,7 @@ def test_everything_that_is_counted_is_capped(ledger: Ledger, what: str, cap: Al
     epoch = ledger.open("r", cap)
 
     assert ledger.reserve("e1", "r", epoch, amount) is None
-    assert ledger.reserve("e2", "r", epoch, amount) == Refusal("r", what, 3, 2, waits=True)
+    assert ledger.reserve("e2", "r", epoch, amount) == ReservationDenied("r", what, 3, 2, retryable=True)
 
 
 def test_a_spending_counts_in_every_account_above(ledger: Ledger) -> None:
@@ -86,7 +96,7 @@ def test_the_outermost_account_that_has_too_little_is_named_and_nothing_is_booke
 
     refusal = ledger.reserve("e2", "r/work/a", 1, CALL)
 
-    assert refusal == Refusal("r/work", "tokens", 100, 50, waits=True)
+    assert refusal == ReservationDenied("r/work", "tokens", 100, 50, retryable=True)
     assert str(refusal) == "100 tokens wanted, 50 left"
     assert [balance.reserved.tokens for balance in ledger.balances("r/work/a")] == [100, 100, 100]
 
@@ -96,7 +106,7 @@ def test_a_spending_waits_only_for_what_may_come_back(ledger: Ledger) -> None:
     ledger.reserve("e1", "r", 1, CALL)
     ledger.settle("e1", Usage(input_tokens=100, calls=1))
 
-    assert ledger.reserve("e2", "r", 1, CALL) == Refusal("r", "tokens", 100, 50, waits=False)
+    assert ledger.reserve("e2", "r", 1, CALL) == ReservationDenied("r", "tokens", 100, 50, retryable=False)
 
 
 def test_a_repeated_entry_books_nothing_also_when_nothing_more_would_fit(ledger: Ledger) -> None:
@@ -136,8 +146,8 @@ def test_a_call_may_turn_out_dearer_than_it_was_reserved(ledger: Ledger) -> None
 
     ledger.settle("e", Usage(input_tokens=130, calls=1))
 
-    assert left_of(ledger.balances("r")).tokens == 0
-    assert ledger.reserve("e2", "r", 1, Amount(tokens=1)) == Refusal("r", "tokens", 1, 0, waits=False)
+    assert remaining_allowance(ledger.balances("r")).tokens == 0
+    assert ledger.reserve("e2", "r", 1, Amount(tokens=1)) == ReservationDenied("r", "tokens", 1, 0, retryable=False)
     assert ledger.reserve("e3", "r", 1, Amount(subtasks=1)) is None
 
 
@@ -149,9 +159,9 @@ def test_closing_settles_in_full_and_refuses_what_comes_later(ledger: Ledger) ->
 
     ledger.close("r/a", 1)
 
-    assert ledger.usage("r/a") == Usage(input_tokens=100, usd=USD, calls=1) == in_full(CALL)
+    assert ledger.usage("r/a") == Usage(input_tokens=100, usd=USD, calls=1) == full_usage(CALL)
     assert balance_of(ledger, "r").reserved == CALL
-    assert ledger.reserve("late", "r/a", 1, CALL) == Refusal("r/a", "closed")
+    assert ledger.reserve("late", "r/a", 1, CALL) == ReservationDenied("r/a", "closed")
     ledger.settle("own", Usage())
     assert ledger.usage("r").tokens == 100
 
@@ -162,7 +172,7 @@ def test_what_stands_below_a_closed_account_books_nothing_until_that_is_opened_a
 
     ledger.close("r/a", 1)
 
-    assert ledger.reserve("late", "r/a/team/leaf", 1, CALL) == Refusal("r/a/team/leaf", "closed")
+    assert ledger.reserve("late", "r/a/team/leaf", 1, CALL) == ReservationDenied("r/a/team/leaf", "closed")
     assert ledger.balances("r")[0].reserved == Amount(usd=ledger.balances("r")[0].reserved.usd)
     ledger.open("r/a", Allowance())
     assert ledger.reserve("again", "r/a/team/leaf", 1, CALL) is None
@@ -175,7 +185,7 @@ def test_reopening_settles_what_an_earlier_epoch_left_and_shuts_it_out(ledger: L
     assert ledger.open("r", Allowance(tokens=300)) == 2
 
     assert balance_of(ledger, "r") == Balance("r", Allowance(tokens=300), CALL, Amount())
-    assert ledger.reserve("zombie", "r", 1, CALL) == Refusal("r", "closed")
+    assert ledger.reserve("zombie", "r", 1, CALL) == ReservationDenied("r", "closed")
     ledger.close("r", 1)
     assert ledger.reserve("e", "r", 2, CALL) is None
 
@@ -184,9 +194,9 @@ def test_reopening_settles_what_an_earlier_epoch_left_and_shuts_it_out(ledger: L
 def test_an_account_that_was_never_opened_is_closed(ledger: Ledger, epoch: int) -> None:
     ledger.open("r/work/a", Allowance())
 
-    assert ledger.reserve("e1", "nobody", epoch, CALL) == Refusal("nobody", "closed")
-    assert ledger.reserve("e2", "r/work", epoch, CALL) == Refusal("r/work", "closed")
-    assert str(Refusal("nobody", "closed")) == "account 'nobody' is closed"
+    assert ledger.reserve("e1", "nobody", epoch, CALL) == ReservationDenied("nobody", "closed")
+    assert ledger.reserve("e2", "r/work", epoch, CALL) == ReservationDenied("r/work", "closed")
+    assert str(ReservationDenied("nobody", "closed")) == "account 'nobody' is closed"
     assert ledger.balances("nobody") == ()
     assert ledger.usage("nobody") == Usage()
     assert ledger.usage("r") == Usage()
@@ -212,7 +222,7 @@ def test_balances_give_back_the_whole_cap(ledger: Ledger) -> None:
     ledger.open("r", cap)
 
     assert balance_of(ledger, "r").cap == cap
-    assert left_of(ledger.balances("r")).depth == 2
+    assert remaining_allowance(ledger.balances("r")).depth == 2
 
 
 def test_an_unknown_price_does_not_fit_where_money_is_limited(ledger: Ledger) -> None:
@@ -220,7 +230,7 @@ def test_an_unknown_price_does_not_fit_where_money_is_limited(ledger: Ledger) ->
 
     refusal = ledger.reserve("e", "r", 1, replace(CALL, usd=None))
 
-    assert refusal == Refusal("r", "price")
+    assert refusal == ReservationDenied("r", "price")
     assert "limit tokens instead" in str(refusal)
 
 
@@ -243,8 +253,8 @@ def test_after_an_unknown_bill_no_money_is_left_under_a_limit(ledger: Ledger) ->
     ledger.settle("e1", Usage(input_tokens=10, usd=None, calls=1))
 
     assert ledger.usage("r").usd is None
-    assert left_of(ledger.balances("r")).usd == 0
-    assert ledger.reserve("e2", "r", 1, CALL) == Refusal("r", "price", USD, Decimal(0), waits=False)
+    assert remaining_allowance(ledger.balances("r")).usd == 0
+    assert ledger.reserve("e2", "r", 1, CALL) == ReservationDenied("r", "price", USD, Decimal(0), retryable=False)
     assert ledger.reserve("e3", "r", 1, Amount(subtasks=1)) is None
 
 
@@ -264,7 +274,7 @@ def test_threads_cannot_overspend(ledger: Ledger) -> None:
     ledger.open("r", Allowance(tokens=2500))
     for worker in range(4):
         ledger.open(f"r/{worker}", Allowance())
-    refused: list[Refusal] = []
+    refused: list[ReservationDenied] = []
 
     def work(worker: int) -> None:
         for call in range(10):
@@ -309,15 +319,15 @@ def test_an_account_that_only_stands_above_another_has_no_limit_to_keep(ledger: 
 
 
 def test_a_chain_runs_from_the_outermost_account_down() -> None:
-    assert chain_of("r") == ("r",)
-    assert chain_of("r/a/b") == ("r", "r/a", "r/a/b")
+    assert account_chain("r") == ("r",)
+    assert account_chain("r/a/b") == ("r", "r/a", "r/a/b")
 
 
 def test_what_is_only_reserved_counts_as_left() -> None:
     balances = (Balance("r", Allowance(tokens=100), Amount(tokens=30), Amount(tokens=50)),)
 
-    assert left_of(balances).tokens == 70
-    assert shortage(balances, Amount(tokens=20)) is None
+    assert remaining_allowance(balances).tokens == 70
+    assert check_caps(balances, Amount(tokens=20)) is None
 
 
 # The properties: a small tree of accounts, and any sequence of operations on it.

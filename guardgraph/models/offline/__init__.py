@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardgraph.models.offline.extractive import ExtractiveModel
-from guardgraph.models.offline.replay import RecordingModel, ReplayModel, digest_of, record
+from guardgraph.models.offline.replay import RecordingModel, ReplayModel, record, request_digest
 from guardgraph.models.offline.scripted import ScriptedModel, Spoken
 
 __all__ = (
@@ -12,6 +12,6 @@ __all__ = (
     "ReplayModel",
     "ScriptedModel",
     "Spoken",
-    "digest_of",
     "record",
+    "request_digest",
 )

@@ -22,7 +22,7 @@ from guardgraph.models.identity import origin_of
 from guardgraph.models.offline.offline_model import PROVIDER, OfflineModel, result_of
 from guardgraph.state import BadInput
 
-__all__ = ("RecordingModel", "ReplayModel", "digest_of", "record")
+__all__ = ("RecordingModel", "ReplayModel", "record", "request_digest")
 
 _QUIET = RunnableConfig(callbacks=[])
 """The recorded call is reported once, by the model around it."""
@@ -30,7 +30,7 @@ _WRITING = Lock()
 """Models with other tools bound write to the same file."""
 
 
-def digest_of(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]] = ()) -> str:
+def request_digest(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return 64 hexadecimal characters that stand for what a model is asked: the messages and the bound tools.
 
     Random ids, metadata and settings such as `max_tokens` do not count.
@@ -64,7 +64,7 @@ class ReplayModel(OfflineModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        digest = digest_of(messages, kwargs.get("tools") or ())
+        digest = request_digest(messages, kwargs.get("tools") or ())
         with self._lock:
             if self._answers is None:
                 self._answers = _read(self.file)
@@ -126,7 +126,7 @@ class RecordingModel(BaseChatModel):
         return self._keep(messages, await self.model.ainvoke(messages, _QUIET, stop=stop, **kwargs))
 
     def _keep(self, messages: list[BaseMessage], message: AIMessage) -> ChatResult:
-        row = {"digest": digest_of(messages, self.tools), "message": message_to_dict(message)}
+        row = {"digest": request_digest(messages, self.tools), "message": message_to_dict(message)}
         with _WRITING, self.file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
         return result_of(message)

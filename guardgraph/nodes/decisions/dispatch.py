@@ -9,7 +9,7 @@ from typing import Any
 from guardgraph.agents.agent import Agent
 from guardgraph.nodes.decisions.plan import read_plan
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import Ending, Gap, Plan, Subtask
+from guardgraph.state import EarlyStop, Gap, Plan, Subtask
 
 __all__ = ("DispatchDecision", "decide_dispatch", "nothing_to_send", "pending_subtasks", "read_plan_and_dispatch")
 
@@ -46,7 +46,7 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     decision = decide_dispatch(gate.state, workers, plan or Plan())
     gate.note(gaps=decision.gaps)
     sends = gate.allow(gate.send(worker, subtask) for worker, subtask in decision.picked)
-    ending: Ending | None = gate.state.get("ending")
+    ending: EarlyStop | None = gate.state.get("ending")
     if ending is not None:
         return gate.end(ending)
     if sends:
@@ -56,13 +56,13 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     return None
 
 
-def nothing_to_send(gate: GateContext) -> Ending | None:
+def nothing_to_send(gate: GateContext) -> EarlyStop | None:
     """Return what ends a run whose planner could plan what it liked: no subtask may be sent any more."""
     left, depth = gate.unspent.subtasks, gate.allowance.depth
     if left is not None and left <= 0:
-        return Ending(status="degraded", stopped_by="Limits", reason="no subtasks left")
+        return EarlyStop(status="degraded", stopped_by="Limits", reason="no subtasks left")
     if depth is not None and gate.position.depth + 1 > depth:
-        return Ending(status="degraded", stopped_by="Depth", reason=f"nobody may work below level {depth}")
+        return EarlyStop(status="degraded", stopped_by="Depth", reason=f"nobody may work below level {depth}")
     return None
 
 

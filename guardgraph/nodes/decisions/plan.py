@@ -11,7 +11,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import RetryRequest, gaps_within, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import Ending, Gap, Plan, Result, Subtask, Verdict
+from guardgraph.state import EarlyStop, Gap, Plan, Result, Subtask, Verdict
 
 __all__ = ("PlanDecision", "decide_plan", "read_plan")
 
@@ -26,7 +26,7 @@ class PlanDecision(NamedTuple):
     """The plan to work on."""
     again: RetryRequest | None = None
     """One more attempt at planning."""
-    ending: Ending | None = None
+    ending: EarlyStop | None = None
     """What a guard of `round` ends the run with. Where nothing is set, the rounds have ended."""
 
 
@@ -53,7 +53,7 @@ def decide_plan(gate: GateContext, planner: Agent) -> PlanDecision:
         gate.note(gaps=[Gap(subtask="plan", agent=planner.name, reason="there is no plan")])
         return PlanDecision()
     last = results[-1]
-    agents = {agent.name: agent for agent in planner.line}
+    agents = {agent.name: agent for agent in planner.fallback_chain}
     gate.note(requests={last.id: None})
     problem, plan = _parsed(last)
     if plan is None:
@@ -62,7 +62,7 @@ def decide_plan(gate: GateContext, planner: Agent) -> PlanDecision:
         gate.note(plan=plan, gaps=gaps_within(last))
         return PlanDecision()
     earlier: list[Subtask] = list(gate.state.get("subtasks") or ())
-    plan = plan.following(earlier).apart_from(_used(gate, planner), last.round)
+    plan = plan.following(earlier).with_fresh_ids(_used(gate, planner), last.round)
     judgement = gate.judge("round", plan, agent=agents.get(last.agent))
     gate.note(verdicts=[*judgement.alerts, *((judgement.trip,) if judgement.trip else ())])
     if judgement.trip is None:
@@ -100,7 +100,7 @@ def _not_carried_out(plan: Plan, planner: Agent, trip: Verdict) -> tuple[Gap, ..
 def _used(gate: GateContext, planner: Agent) -> frozenset[str]:
     """Return the ids that a new subtask may not have."""
     heads = (planner, gate.team.author) if gate.team.author else (planner,)
-    state, names = gate.state, {member.name for head in heads for member in head.line}
+    state, names = gate.state, {member.name for head in heads for member in head.fallback_chain}
     planned = (subtask.id for subtask in state.get("subtasks") or ())
     tried = (result.subtask for result in state.get("results") or () if result.subtask is not None)
     missing = (gap.subtask for gap in state.get("gaps") or ())
@@ -114,7 +114,7 @@ def _sent_back(gate: GateContext, last: Result, planner: Agent) -> tuple[Gap, ..
     _, plan = _parsed(before[-1]) if before and trips else (None, None)
     if plan is None:
         return ()
-    return _not_carried_out(plan.apart_from(_used(gate, planner), last.round), planner, trips[-1])
+    return _not_carried_out(plan.with_fresh_ids(_used(gate, planner), last.round), planner, trips[-1])
 
 
 def _parsed(result: Result) -> tuple[str | None, Plan | None]:

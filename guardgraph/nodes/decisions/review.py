@@ -11,7 +11,7 @@ from guardgraph.agents.results import gap_of
 from guardgraph.guards import Escalate, Guard, OnTrip, Refuse, Retry
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import judge_send
-from guardgraph.state import Ending, Gap, Gate, Request, Result, Verdict
+from guardgraph.state import EarlyStop, Gap, Gate, Request, Result, Verdict
 
 __all__ = (
     "RetryRequest",
@@ -46,7 +46,7 @@ class ReviewDecision:
     retries: list[RetryRequest] = field(default_factory=list[RetryRequest])
     gaps: list[Gap] = field(default_factory=list[Gap])
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
-    ending: Ending | None = None
+    ending: EarlyStop | None = None
 
 
 def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | None:
@@ -55,7 +55,7 @@ def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | 
     A refused result is tried again with the reason, as often as its agent and the guard allow, then by its fallback;
     then it is a gap. Once nothing is left to try, it is left to the route of the gate where to go.
     """
-    known = {member.name: member for agent in agents for member in agent.line}
+    known = {member.name: member for agent in agents for member in agent.fallback_chain}
     results = [result for result in _new_results(gate.state) if result.agent in known]
     gate.reviewed = tuple(results)
     found = review(gate, results, at="handoff", agents=known)
@@ -113,7 +113,9 @@ def retry(gate: GateContext, retries: Sequence[RetryRequest]) -> Destination | N
         gate.note(gaps=list(again.gaps))
         if isinstance(judgement.on_trip, Escalate):
             gate.note(gaps=[gap for other, _ in sends for gap in other.gaps])
-            return gate.end(Ending(status="escalated", stopped_by=judgement.trip.guard, reason=judgement.trip.reason))
+            return gate.end(
+                EarlyStop(status="escalated", stopped_by=judgement.trip.guard, reason=judgement.trip.reason)
+            )
     gate.is_free = gate.is_free and bool(passed)
     return passed or None
 
@@ -150,7 +152,10 @@ def retry_targets(agents: Iterable[Agent], guards: Sequence[Guard], *, at: Gate)
     """Return the names of those whom a review can send to: agents that may try again, and fallbacks."""
     asked = can_retry(guards, at=at)
     return tuple(
-        member.name for agent in agents for member in agent.line if asked or member.attempts > 1 or member is not agent
+        member.name
+        for agent in agents
+        for member in agent.fallback_chain
+        if asked or member.attempts > 1 or member is not agent
     )
 
 
@@ -184,9 +189,9 @@ def _review_one(
         return
     found.gaps.extend(gaps)
     if isinstance(judgement.on_trip, Escalate):
-        found.ending = Ending(status="escalated", stopped_by=guard, reason=reason)
+        found.ending = EarlyStop(status="escalated", stopped_by=guard, reason=reason)
     elif isinstance(judgement.on_trip, Refuse) and at == "exit":
-        found.ending = Ending(status="refused", stopped_by=guard, reason=reason)
+        found.ending = EarlyStop(status="refused", stopped_by=guard, reason=reason)
 
 
 def _next(
@@ -199,7 +204,7 @@ def _next(
     if agent is None or (until is not None and gate.now >= until):
         return None
     if hopeless:  # nothing is left to pay for a model, but code may do without
-        return next((other for other in agent.line[1:] if other.kind == "function"), None)
+        return next((other for other in agent.fallback_chain[1:] if other.kind == "function"), None)
     allowed = agent.attempts
     if isinstance(on_trip, Retry):
         allowed = max(allowed, 1 + on_trip.times)
@@ -214,16 +219,16 @@ def _new_results(state: Mapping[str, Any]) -> list[Result]:
     return [result for result in state.get("results") or () if result.id not in seen]
 
 
-def _exhausted(gate: GateContext, results: Sequence[Result], agents: Mapping[str, Agent]) -> Ending | None:
+def _exhausted(gate: GateContext, results: Sequence[Result], agents: Mapping[str, Agent]) -> EarlyStop | None:
     """Return what ends a run whose allowance has stopped all that came back, where none of that had a smaller share."""
 
     def is_short(result: Result) -> bool:
         agent, asked = agents.get(result.agent), gate.asked(result)
         share = asked.subtask.share if asked is not None and asked.subtask is not None else None
-        alone = agent is not None and agent.kind != "team" and agent.share is None and share is None
+        alone = agent is not None and agent.kind != "team" and agent.budget_share is None and share is None
         return alone and result.stopped_by == "Budget" and result.error is not None
 
     if not results or not all(is_short(result) for result in results):
         return None
     last = results[-1].error
-    return Ending(status="degraded", stopped_by="Budget", reason=last.message if last else "the allowance is spent")
+    return EarlyStop(status="degraded", stopped_by="Budget", reason=last.message if last else "the allowance is spent")

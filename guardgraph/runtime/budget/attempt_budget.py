@@ -14,7 +14,7 @@ from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphBubbleUp, GraphDrained
 
 from guardgraph.models.prices import Price, price_of
-from guardgraph.runtime.budget.call_bounds import Room, fit, rooms_of
+from guardgraph.runtime.budget.call_bounds import Headroom, bound_call, headrooms
 from guardgraph.runtime.budget.call_reservation import (
     Call,
     bound_of,
@@ -27,27 +27,27 @@ from guardgraph.runtime.budget.call_reservation import (
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
 from guardgraph.runtime.execution_context import Services
-from guardgraph.state import Amount, Balance, Position, Refusal, StorageError, Usage
+from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage
 
-__all__ = ("AllowanceSpent", "Tab")
+__all__ = ("AttemptBudget", "BudgetExceeded")
 
 _DEFAULT_OUTPUT = 4_096
 
 
-class AllowanceSpent(GraphBubbleUp):
+class BudgetExceeded(GraphBubbleUp):
     """A model call was stopped before it happened, because an account would not have paid for it."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: ReservationDenied) -> None:
         self.refusal = refusal
         super().__init__(f"the allowance is spent: {refusal}")
 
 
 @dataclass(slots=True)
-class Tab:
+class AttemptBudget:
     """What the calls of one attempt have open, and whether it was stopped. Shared by all meters of the attempt."""
 
     services: Services
-    position: Position
+    position: DelegationScope
     epoch: int
     role: str
     """Under which name its costs are learned."""
@@ -59,8 +59,8 @@ class Tab:
     """What the ledger raised: it ends the run, even where the agent's code swallows it."""
     drained: GraphDrained | None = None
     """What a graph inside raised when it was told to stop: the attempt has not ended, even where its code says so."""
-    _stop: Refusal | None = None
-    _cut: Refusal | None = None
+    _stop: ReservationDenied | None = None
+    _cut: ReservationDenied | None = None
     _open: dict[UUID, Call] = field(default_factory=dict[UUID, Call])
     _booked: Call | None = None
     _lock: Lock = field(default_factory=Lock)
@@ -71,11 +71,11 @@ class Tab:
         return self.fault or self.drained
 
     @property
-    def stopped(self) -> Refusal | None:
+    def stopped(self) -> ReservationDenied | None:
         """Why the attempt got less than it wanted: a call was refused for good, or the last one was cut short."""
         return self._stop or self._cut
 
-    def book(
+    def reserve(
         self,
         counted: int,
         wanted: int | None,
@@ -83,7 +83,7 @@ class Tab:
         *,
         may_wait: bool = True,
         is_over: Callable[[], bool] | None = None,
-    ) -> int | Refusal | None:
+    ) -> int | ReservationDenied | None:
         """Reserve for the call that comes next; return how many tokens it may write, or why it may not be made.
 
         That is what is `wanted` (`None` stands for 4,096), and never more than is left; where several share what is
@@ -99,16 +99,16 @@ class Tab:
             return wanted
         output = (wanted or _DEFAULT_OUTPUT) * times
         least = wanted * times if wanted else max(self._known(balances, call.read), times)
-        total = fit(rooms, read=call.read, wanted=output, least=least, must=times)
+        total = bound_call(rooms, read=call.read, wanted=output, least=least, must=times)
         total = self._reserved(call, total, may_wait=may_wait, is_over=is_over)
-        if isinstance(total, Refusal):
+        if isinstance(total, ReservationDenied):
             return total
         bound = (total - call.read) // times
-        short = Refusal(self.position.account, "tokens", output // times, bound)
+        short = ReservationDenied(self.position.account, "tokens", output // times, bound)
         self._booked = replace(call, short=short) if bound < output // times else call
         return bound
 
-    def waive(self) -> None:
+    def release(self) -> None:
         """Give back what is booked for a call that did not come."""
         with self._lock:
             call, self._booked = self._booked, None
@@ -123,7 +123,7 @@ class Tab:
         *,
         may_wait: bool = True,
         is_over: Callable[[], bool] | None = None,
-    ) -> Refusal | None:
+    ) -> ReservationDenied | None:
         """Reserve for one model call, unless that is done already, or say why it may not be made.
 
         A call that may not wait is not held back for what others in flight may take; nobody waits for one that
@@ -141,7 +141,7 @@ class Tab:
         bound = bound_of(facts)
         call = self._call(run_id, counted + schema_tokens(facts), facts, is_bounded=bound is not None)
         total = self._reserved(call, self._needed(call, bound), may_wait=may_wait, is_over=is_over)
-        if isinstance(total, Refusal):
+        if isinstance(total, ReservationDenied):
             return total
         with self._lock:
             self._open[run_id] = call
@@ -159,14 +159,14 @@ class Tab:
         with self._noting_faults():
             self.services.ledger.reserve(entry, self.position.account, self.epoch, Amount())
             self.services.ledger.settle(entry, usage)
-        self.services.changed.tell()
+        self.services.changed.notify_all()
 
     def is_open(self, run_id: UUID) -> bool:
         """Whether this call has not been settled yet."""
         with self._lock:
             return run_id in self._open
 
-    def stop(self, refusal: Refusal) -> None:
+    def stop(self, refusal: ReservationDenied) -> None:
         """Make a refusal final: nobody waits for it to turn out otherwise, and every later call is refused too."""
         self._stop = replace(refusal, waits=False)
 
@@ -182,7 +182,7 @@ class Tab:
         usage = cost_of(call, report, costs=self.services.costs)
         self._settle(call, usage)
         self._cut = call.short if any(map(was_cut, messages)) else None
-        self.services.tell(
+        self.services.emit(
             "model_called",
             self.position,
             model=call.model,
@@ -223,14 +223,14 @@ class Tab:
             is_bounded=is_bounded,
         )
 
-    def _needed(self, call: Call, bound: int | None) -> int | Refusal:
+    def _needed(self, call: Call, bound: int | None) -> int | ReservationDenied:
         """Return what a call takes that was not booked: it cannot be told how much it may write."""
         balances, read = self._balances(), call.read
         rooms = self._rooms(balances, call.price)
         if bound is not None:
-            return fit(rooms, read=read, wanted=bound, least=bound, must=bound)
+            return bound_call(rooms, read=read, wanted=bound, least=bound, must=bound)
         largest, known = self.services.costs.largest_output(self.role), self._known(balances, read)
-        return fit(rooms, read=read, wanted=known or _DEFAULT_OUTPUT, least=known or 1, must=max(largest, 1))
+        return bound_call(rooms, read=read, wanted=known or _DEFAULT_OUTPUT, least=known or 1, must=max(largest, 1))
 
     def _known(self, balances: Sequence[Balance], read: int) -> int:
         """Return the output that a call is known to take: the most of any so far, or what the attempt still expects."""
@@ -243,25 +243,31 @@ class Tab:
         with self._noting_faults():
             return self.services.ledger.balances(self.position.account)
 
-    def _rooms(self, balances: Sequence[Balance], price: Price | None) -> list[Room]:
-        return rooms_of(balances, price, sharers=lambda name: self.services.sharers(name, self.position.account))
+    def _rooms(self, balances: Sequence[Balance], price: Price | None) -> list[Headroom]:
+        return headrooms(
+            balances, price, sharers=lambda name: self.services.concurrent_count(name, self.position.account)
+        )
 
     def _reserved(
-        self, call: Call, total: int | Refusal, *, may_wait: bool, is_over: Callable[[], bool] | None
-    ) -> int | Refusal:
+        self, call: Call, total: int | ReservationDenied, *, may_wait: bool, is_over: Callable[[], bool] | None
+    ) -> int | ReservationDenied:
         """Reserve a call of `total` tokens and return them, or why not."""
         refusal = (
-            total if isinstance(total, Refusal) else self._reserve(call, total, may_wait=may_wait, is_over=is_over)
+            total
+            if isinstance(total, ReservationDenied)
+            else self._reserve(call, total, may_wait=may_wait, is_over=is_over)
         )
         if refusal is None:
             return total
-        if not isinstance(total, Refusal) and refusal.what in ("tokens", "usd"):
+        if not isinstance(total, ReservationDenied) and refusal.what in ("tokens", "usd"):
             refusal = replace(refusal, waits=True)  # somebody was faster: another look tells how much is left now
-        if not refusal.waits:
+        if not refusal.retryable:
             self.stop(refusal)
         return refusal
 
-    def _reserve(self, call: Call, total: int, *, may_wait: bool, is_over: Callable[[], bool] | None) -> Refusal | None:
+    def _reserve(
+        self, call: Call, total: int, *, may_wait: bool, is_over: Callable[[], bool] | None
+    ) -> ReservationDenied | None:
         usd = call.price.usd(call.read, total - call.read) if call.price else None
         amount, risk, in_flight = (
             Amount(tokens=total, usd=usd, calls=1),
@@ -285,7 +291,7 @@ class Tab:
                 self.services.ledger.settle(call.entry, usage)
         finally:
             self.services.in_flight.drop(call.entry)
-            self.services.changed.tell()
+            self.services.changed.notify_all()
 
     @contextmanager
     def _noting_faults(self) -> Generator[None]:

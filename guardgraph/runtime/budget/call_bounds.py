@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from guardgraph.models.prices import Price
-from guardgraph.state import Balance, Refusal, exactly
+from guardgraph.state import Balance, ReservationDenied, exact_decimal
 
-__all__ = ("Room", "fit", "rooms_of")
+__all__ = ("Headroom", "bound_call", "headrooms")
 
 _THOUSAND = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Headroom:
     """What one account has for one call: tokens, or US dollars where there is a price."""
 
     account: str
@@ -32,30 +32,34 @@ class Room:
         """Return the tokens that `amount` pays for, where `read` of them are input; 0 if not even those are paid."""
         return int(amount) if self.price is None else _bought(self.price, read, Decimal(amount))
 
-    def refusal(self, left: int | Decimal, *, read: int, total: int, waits: bool = False) -> Refusal:
+    def refusal(self, left: int | Decimal, *, read: int, total: int, waits: bool = False) -> ReservationDenied:
         """Return why a call of `total` tokens cannot be made of what is `left`."""
         if self.price is None:
-            return Refusal(self.account, "tokens", total, max(int(left), 0), waits)
-        return Refusal(self.account, "usd", self.price.usd(read, total - read), max(Decimal(left), Decimal(0)), waits)
+            return ReservationDenied(self.account, "tokens", total, max(int(left), 0), waits)
+        return ReservationDenied(
+            self.account, "usd", self.price.usd(read, total - read), max(Decimal(left), Decimal(0)), waits
+        )
 
 
-@exactly
-def rooms_of(balances: Iterable[Balance], price: Price | None, *, sharers: Callable[[str], int]) -> list[Room]:
+@exact_decimal
+def headrooms(balances: Iterable[Balance], price: Price | None, *, sharers: Callable[[str], int]) -> list[Headroom]:
     """Return the rooms of all accounts that limit tokens, or money where the price is known."""
-    found: list[Room] = []
+    found: list[Headroom] = []
     for balance in balances:
         account, cap, spent, held = balance.account, balance.cap, balance.spent, balance.reserved
         if cap.tokens is not None:
             rest = cap.tokens - spent.tokens
-            found.append(Room(account, rest, rest - held.tokens, sharers(account)))
+            found.append(Headroom(account, rest, rest - held.tokens, sharers(account)))
         if cap.usd is not None and price is not None and not price.is_free:
             money = cap.usd - (spent.usd or 0)
-            found.append(Room(account, money, money - (held.usd or 0), sharers(account), price))
+            found.append(Headroom(account, money, money - (held.usd or 0), sharers(account), price))
     return found
 
 
-@exactly
-def fit(rooms: Sequence[Room], *, read: int, wanted: int, least: int, must: int = 1) -> int | Refusal:
+@exact_decimal
+def bound_call(
+    rooms: Sequence[Headroom], *, read: int, wanted: int, least: int, must: int = 1
+) -> int | ReservationDenied:
     """Return how many tokens a call may take in all, reading included, or why it cannot be made.
 
     It gets the `wanted` output, or else a fair part of what is not spent yet, but at least the `least` output, or else

@@ -9,10 +9,10 @@ from math import ceil
 from typing import Any
 
 from guardgraph.models.prices import Price, price_of
-from guardgraph.runtime.budget.cost_estimates import Costs
+from guardgraph.runtime.budget.cost_estimates import CostEstimator
 from guardgraph.runtime.budget.open_calls import Risk
 from guardgraph.runtime.budget.reported_usage import CACHED, UsageReport
-from guardgraph.state import Amount, Refusal, Usage
+from guardgraph.state import Amount, ReservationDenied, Usage
 
 __all__ = ("Call", "bound_of", "cost_of", "generations_of", "names_of", "risk_of", "schema_tokens")
 
@@ -42,11 +42,11 @@ class Call:
     """What it costs, where that is known."""
     is_bounded: bool
     """Whether it is known how much it may write."""
-    short: Refusal | None = None
+    short: ReservationDenied | None = None
     """How many output tokens it wanted and how many it may write, where that is less."""
 
 
-def risk_of(call: Call, total: int, *, costs: Costs, declared: Amount | None) -> Risk:
+def risk_of(call: Call, total: int, *, costs: CostEstimator, declared: Amount | None) -> Risk:
     """Return how much more than `total` tokens a call may take at worst: what is `declared`, at least.
 
     What is declared tells nothing more once a call of its size was measured.
@@ -64,7 +64,7 @@ def risk_of(call: Call, total: int, *, costs: Costs, declared: Amount | None) ->
     return Risk(call.account, tokens, max(usd, expected.usd or Decimal(0)) - call.price.usd(call.read, written))
 
 
-def cost_of(call: Call, report: UsageReport | None, *, costs: Costs) -> Usage | None:
+def cost_of(call: Call, report: UsageReport | None, *, costs: CostEstimator) -> Usage | None:
     """Return what a call has cost, and let `costs` learn from it; `None` if it does not report that."""
     if report is None:
         costs.learn_silent_call(call.role, call.counted)

@@ -17,13 +17,13 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphDrained
 
-from guardgraph.runtime.budget.attempt_budget import AllowanceSpent, Tab
-from guardgraph.runtime.execution_context import Here
-from guardgraph.state import Refusal
+from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceeded
+from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.state import ReservationDenied
 
-__all__ = ("AsyncMeter", "Booking", "Meter")
+__all__ = ("AsyncBudgetCallbackHandler", "BudgetCallbackHandler", "CallReservation")
 
-_AROUND: ContextVar[tuple[tuple[Tab, UUID], ...]] = ContextVar("guardgraph_calls_around", default=())
+_AROUND: ContextVar[tuple[tuple[AttemptBudget, UUID], ...]] = ContextVar("guardgraph_calls_around", default=())
 """The calls within which the present code runs, as far as they are still open: they cannot end while it waits."""
 
 
@@ -40,22 +40,24 @@ _TASK: ContextVar[asyncio.Task[Any] | None] = ContextVar("guardgraph_task", defa
 """The task that makes the present call: a call that was cancelled is told to nobody."""
 
 
-class Booking:
+class CallReservation:
     """A model call whose output can be bounded: reserved on entering, sync or async, and given back if it never came.
 
     What is entered is the most that the call may write, in tokens; `None` sets no bound. Waits for what others have
     reserved; raises `AllowanceSpent` where the call cannot be paid for.
     """
 
-    def __init__(self, here: Here | None, counted: int, wanted: int | None, facts: Mapping[str, Any]) -> None:
-        self._tab: Tab | None = here.tab if here is not None else None
+    def __init__(
+        self, here: ExecutionContext | None, counted: int, wanted: int | None, facts: Mapping[str, Any]
+    ) -> None:
+        self._tab: AttemptBudget | None = here.tab if here is not None else None
         self._counted, self._wanted, self._facts = counted, wanted, facts
 
     def __enter__(self) -> int | None:
         if self._tab is None:
             return self._wanted
         tab = self._tab
-        return self._bound(tab.services.changed.until(lambda: self._ask(tab, on_a_loop=_on_a_loop()), _is_settled))
+        return self._bound(tab.services.changed.wait_for(lambda: self._ask(tab, on_a_loop=_on_a_loop()), _is_settled))
 
     async def __aenter__(self) -> int | None:
         if self._tab is None:
@@ -73,26 +75,26 @@ class Booking:
 
     def __exit__(self, *_: object) -> None:
         if self._tab is not None:
-            self._tab.waive()
+            self._tab.release()
 
     async def __aexit__(self, *_: object) -> None:
         if self._tab is not None:
-            await self._tab.services.off_loop(self._tab.waive)
+            await self._tab.services.off_loop(self._tab.release)
 
-    def _ask(self, tab: Tab, *, on_a_loop: bool, task: asyncio.Task[Any] | None = None) -> _Said:
+    def _ask(self, tab: AttemptBudget, *, on_a_loop: bool, task: asyncio.Task[Any] | None = None) -> _Said:
         may_wait, is_over = not (on_a_loop or _within_a_call()), task.done if task is not None else None
-        said = tab.book(self._counted, self._wanted, self._facts, may_wait=may_wait, is_over=is_over)
+        said = tab.reserve(self._counted, self._wanted, self._facts, may_wait=may_wait, is_over=is_over)
         return _Said(said, may_wait)
 
     def _bound(self, said: _Said) -> int | None:
-        if isinstance(said.refusal, Refusal):
+        if isinstance(said.refusal, ReservationDenied):
             if self._tab is not None:
                 self._tab.stop(said.refusal)
-            raise AllowanceSpent(said.refusal)
+            raise BudgetExceeded(said.refusal)
         return said.refusal
 
 
-class Meter(BaseCallbackHandler):
+class BudgetCallbackHandler(BaseCallbackHandler):
     """Reserves before each model call and settles after it; exactly one is active, the innermost.
 
     Where an open reservation of somebody else stands in the way it waits, unless that would block an event loop.
@@ -102,7 +104,7 @@ class Meter(BaseCallbackHandler):
     raise_error = True
     run_inline = True
 
-    def __init__(self, tab: Tab, *, is_paired: bool = False) -> None:
+    def __init__(self, tab: AttemptBudget, *, is_paired: bool = False) -> None:
         self.tab, self.is_paired = tab, is_paired
 
     def on_chat_model_start(
@@ -140,7 +142,7 @@ class Meter(BaseCallbackHandler):
             may_wait = not (_on_a_loop() or _within_a_call())
             return _Said(self.tab.begin(run_id, counted, facts, may_wait=may_wait), may_wait)
 
-        _passed(self.tab, self.tab.services.changed.until(ask, _is_settled).refusal)
+        _passed(self.tab, self.tab.services.changed.wait_for(ask, _is_settled).refusal)
 
     def _leaves(self, called: FrameType | None) -> bool:
         """Tell whether langchain-core awaits its handlers: then it is a coroutine that calls this one.
@@ -150,7 +152,7 @@ class Meter(BaseCallbackHandler):
         return self.is_paired and _is_coroutine(called)
 
 
-class AsyncMeter(AsyncCallbackHandler):
+class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     """Does the work of the `Meter` beside it for calls that are awaited, and blocks neither the loop nor its threads.
 
     It is not inline, so that neither its stop nor a cancellation while it waits leaves other handlers unawaited.
@@ -158,7 +160,7 @@ class AsyncMeter(AsyncCallbackHandler):
 
     raise_error = True
 
-    def __init__(self, tab: Tab) -> None:
+    def __init__(self, tab: AttemptBudget) -> None:
         self.tab = tab
 
     @property
@@ -206,24 +208,24 @@ class AsyncMeter(AsyncCallbackHandler):
 class _Said(NamedTuple):
     """What was said to a call, and whether it may wait for something better."""
 
-    refusal: int | Refusal | None
+    refusal: int | ReservationDenied | None
     """Why it may not be made; else how much it may write, where that is bounded."""
     may_wait: bool
 
 
 def _is_settled(said: _Said) -> bool:
-    return not (said.may_wait and isinstance(said.refusal, Refusal) and said.refusal.waits)
+    return not (said.may_wait and isinstance(said.refusal, ReservationDenied) and said.refusal.retryable)
 
 
-def _passed(tab: Tab, said: int | Refusal | None) -> None:
+def _passed(tab: AttemptBudget, said: int | ReservationDenied | None) -> None:
     """Raise the stop where a call is refused for good: then no prompt of its `generate` will be sent."""
-    if not isinstance(said, Refusal):
+    if not isinstance(said, ReservationDenied):
         return
     tab.stop(said)
     begun = _BATCH.get()
     for run_id in begun.calls if begun is not None else ():
         tab.give_up(run_id)
-    raise AllowanceSpent(said)
+    raise BudgetExceeded(said)
 
 
 def _is_coroutine(called: FrameType | None) -> bool:
@@ -238,7 +240,7 @@ def _within_a_call() -> bool:
     return any(tab.is_open(run_id) for tab, run_id in _AROUND.get())
 
 
-def _enter_call(tab: Tab, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+def _enter_call(tab: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
     """Make a call that is about to begin known to the code that runs within it."""
     params, begun = kwargs.get("invocation_params"), _BATCH.get()
     mates = begun.calls if begun is not None and params is not None and begun.params is params else ()
@@ -271,7 +273,7 @@ def _on_a_loop() -> bool:
 def _is_no_stop(record: logging.LogRecord) -> bool:
     """Drop the warning that langchain-core logs for a callback that raises, where it is our own stop."""
     ours = isinstance(record.args, tuple) and bool(record.args) and record.args[0] in ("Meter", "AsyncMeter")
-    return not (ours and AllowanceSpent.__name__ in str(record.args[-1]))  # type: ignore[index]
+    return not (ours and BudgetExceeded.__name__ in str(record.args[-1]))  # type: ignore[index]
 
 
 logging.getLogger("langchain_core.callbacks.manager").addFilter(_is_no_stop)

@@ -9,9 +9,9 @@ from fractions import Fraction
 from threading import Lock
 from typing import NamedTuple
 
-from guardgraph.state import Amount, Balance, Refusal, Usage, chain_of, exactly
+from guardgraph.state import Amount, Balance, ReservationDenied, Usage, account_chain, exact_decimal
 
-__all__ = ("Costs", "Flight", "may_start", "rivals_of")
+__all__ = ("CostEstimator", "InFlightAttempt", "can_start", "concurrent_attempts")
 
 _MEAN = Context(prec=28, rounding=ROUND_CEILING)
 _ONE = Decimal(1)
@@ -19,7 +19,7 @@ _DOUBT = 7
 _PRESUMED = Amount(tokens=8_000, usd=Decimal("0.10"), calls=2)
 
 
-class Flight(NamedTuple):
+class InFlightAttempt(NamedTuple):
     """An attempt under way."""
 
     account: str
@@ -37,7 +37,7 @@ class _Input(NamedTuple):
 
 
 @dataclass(slots=True)
-class Costs:
+class CostEstimator:
     """What attempts have cost so far in this process, by the agent's role: the mean, and the most that a call wrote."""
 
     _sums: dict[str, tuple[int, Usage]] = field(default_factory=dict[str, tuple[int, Usage]])
@@ -127,15 +127,15 @@ class Costs:
         sizes[counted.bit_length()] = sizes.get(counted.bit_length(), 0) + 1
 
 
-@exactly
-def may_start(
+@exact_decimal
+def can_start(
     account: str,
     expects: Amount | None,
     *,
     above: Iterable[Balance],
-    flights: Mapping[str, Flight],
+    flights: Mapping[str, InFlightAttempt],
     may_be_free: bool = False,
-) -> Refusal | None:
+) -> ReservationDenied | None:
     """Say whether an attempt can be paid for beside those under way; `None` lets it start.
 
     A refusal that `waits` may turn out otherwise once an attempt under way has ended. What works inside an attempt that
@@ -143,11 +143,11 @@ def may_start(
     cost nobody knows is presumed to be dear, but the only one under way is always let through: it shows what the others
     cost. What costs nothing always starts, and so does what `may_be_free` once all is spent: it can take from nobody.
     """
-    inside = next((name for name in reversed(chain_of(account)[:-1]) if name in flights), None)
+    inside = next((name for name in reversed(account_chain(account)[:-1]) if name in flights), None)
     for balance in above:
         if balance.cap.usd is not None and expects is not None and expects.usd is None:
-            return Refusal(balance.account, "price")
-        known = rivals_of(balance.account, account, flights)
+            return ReservationDenied(balance.account, "price")
+        known = concurrent_attempts(balance.account, account, flights)
         rivals = [flights[name] for name in known if inside is None or name.startswith(f"{inside}/")]
         for what in ("tokens", "usd", "calls"):
             cap = getattr(balance.cap, what)
@@ -161,20 +161,20 @@ def may_start(
             if free <= 0 or wanted > free:
                 known_lack = expects is not None or free <= 0
                 if rivals:
-                    return Refusal(balance.account, what, wanted, max(free, type(cap)(0)), waits=True)
+                    return ReservationDenied(balance.account, what, wanted, max(free, type(cap)(0)), retryable=True)
                 if known_lack:
-                    return Refusal(balance.account, what, wanted, max(free, type(cap)(0)))
+                    return ReservationDenied(balance.account, what, wanted, max(free, type(cap)(0)))
     return None
 
 
-def rivals_of(account: str, mine: str, flights: Iterable[str]) -> list[str]:
+def concurrent_attempts(account: str, mine: str, flights: Iterable[str]) -> list[str]:
     """Return the outermost flights under `account`, except `mine` and those above it."""
-    above = frozenset(chain_of(mine))
+    above = frozenset(account_chain(mine))
     under = {name for name in flights if name.startswith(f"{account}/") and name not in above}
-    return [name for name in under if not under.intersection(chain_of(name)[:-1])]
+    return [name for name in under if not under.intersection(account_chain(name)[:-1])]
 
 
-def _due(flight: Flight, what: str) -> int | Decimal:
+def _due(flight: InFlightAttempt, what: str) -> int | Decimal:
     expects = _PRESUMED if flight.expects is None else flight.expects
     expected, spent = getattr(expects, what) or 0, getattr(flight.spent, what) or 0
     return max(expected - spent, type(expected)(0))

@@ -14,7 +14,7 @@ from threading import RLock
 from time import monotonic
 from typing import NamedTuple
 
-from guardgraph.state import Balance, Refusal, exactly
+from guardgraph.state import Balance, ReservationDenied, exact_decimal
 
 __all__ = ("InFlight", "Risk", "held_back")
 
@@ -70,10 +70,10 @@ class InFlight:
             return [call.risk for call in calls if call.is_over is None or not call.is_over()]
 
 
-@exactly
+@exact_decimal
 def held_back(
     risk: Risk, others: Sequence[Risk], above: Iterable[Balance], *, tokens: int, usd: Decimal
-) -> Refusal | None:
+) -> ReservationDenied | None:
     """Say where a call that reserves `tokens` and `usd` has to wait for `others` in flight; `None` lets it begin.
 
     What they all may take at worst has to fit under every account `above`, but for the one of them that nobody can
@@ -89,7 +89,7 @@ def held_back(
             free = cap - spent - held
             most = _all_but_one([getattr(one, what) for one in (risk, *beside)])
             if most is None or most + wanted > free:
-                return Refusal(balance.account, what, wanted, max(free, type(cap)(0)), waits=True)
+                return ReservationDenied(balance.account, what, wanted, max(free, type(cap)(0)), retryable=True)
     return None
 
 

@@ -9,13 +9,13 @@ from threading import Event as Flag
 from threading import Lock
 from typing import TypeVar
 
-__all__ = ("Notice", "Turn")
+__all__ = ("ChangeCondition", "OneShotEvent")
 
 _AT_MOST = 0.5
 _T = TypeVar("_T")
 
 
-class Turn:
+class OneShotEvent:
     """Something that happens once; whoever waits for it, in a thread or on an event loop, is woken."""
 
     def __init__(self) -> None:
@@ -60,28 +60,28 @@ class Turn:
         return self._happened.is_set()
 
 
-class Notice:
+class ChangeCondition:
     """Wakes everybody who waits when something has changed.
 
     What other processes change nobody tells: it is looked at every half second.
     """
 
     def __init__(self) -> None:
-        self._next = Turn()
+        self._next = OneShotEvent()
         self._lock = Lock()
 
-    def turn(self) -> Turn:
+    def turn(self) -> OneShotEvent:
         """Return what happens at the next change."""
         with self._lock:
             return self._next
 
-    def tell(self) -> None:
+    def notify_all(self) -> None:
         """Say that something has changed."""
         with self._lock:
-            turn, self._next = self._next, Turn()
+            turn, self._next = self._next, OneShotEvent()
         turn.happen()
 
-    def until(self, look: Callable[[], _T], is_settled: Callable[[_T], bool]) -> _T:
+    def wait_for(self, look: Callable[[], _T], is_settled: Callable[[_T], bool]) -> _T:
         """Look now and after every change, until what is seen is settled; return it."""
         while True:
             turn = self.turn()  # before looking: so no change is missed

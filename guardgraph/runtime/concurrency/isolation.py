@@ -16,7 +16,16 @@ from langgraph.errors import GraphDrained
 
 from guardgraph.runtime.concurrency.abandoned import AbandonScope, redirect_calls
 
-__all__ = ("CancelToken", "TimedOut", "WorkCancelled", "aawait", "arun", "outlast", "run", "run_coroutine")
+__all__ = (
+    "CancelToken",
+    "TimedOut",
+    "WorkCancelled",
+    "arun_in_thread",
+    "run_coroutine_blocking",
+    "run_in_thread",
+    "run_shielded",
+    "wait_abandoning",
+)
 
 _GRACE = 0.4
 _PATIENCE = 5.0
@@ -56,7 +65,7 @@ class CancelToken:
             cancel()
 
 
-def run(
+def run_in_thread(
     work: Callable[[], Any],
     *,
     timeout: float | None,
@@ -74,7 +83,7 @@ def run(
             scope.abandon()
 
 
-async def arun(
+async def arun_in_thread(
     work: Callable[[], Any],
     *,
     timeout: float | None,
@@ -86,13 +95,13 @@ async def arun(
     scope = AbandonScope.begin(context)
     done = _start(work, context)
     try:
-        return await aawait(_wrapped(_or_cancelled(done, token)), timeout=timeout)
+        return await wait_abandoning(_wrapped(_or_cancelled(done, token)), timeout=timeout)
     finally:
         if not done.done():
             scope.abandon()
 
 
-async def outlast(work: Callable[[], Any]) -> Any:
+async def run_shielded(work: Callable[[], Any]) -> Any:
     """Do brief sync `work` in a thread, to its end also where the one who waits is cancelled meanwhile."""
     done = asyncio.wrap_future(_start(work, copy_context()))
     cancelled: asyncio.CancelledError | None = None
@@ -107,7 +116,7 @@ async def outlast(work: Callable[[], Any]) -> Any:
     return done.result()
 
 
-def run_coroutine(
+def run_coroutine_blocking(
     work: Coroutine[Any, Any, Any],
     *,
     timeout: float | None,
@@ -129,7 +138,7 @@ def run_coroutine(
         raise
 
 
-async def aawait(
+async def wait_abandoning(
     work: Coroutine[Any, Any, Any],
     *,
     timeout: float | None,

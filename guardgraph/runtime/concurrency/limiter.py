@@ -12,12 +12,12 @@ from concurrent.futures import Future
 from threading import Lock
 from time import monotonic
 
-from guardgraph.runtime.concurrency.conditions import Turn
+from guardgraph.runtime.concurrency.conditions import OneShotEvent
 
-__all__ = ("Slots", "Ticket")
+__all__ = ("ConcurrencyLimiter", "SlotToken")
 
 
-class Slots:
+class ConcurrencyLimiter:
     """At most `limit` holders at a time, first come, first served; `None` sets no limit."""
 
     def __init__(self, limit: int | None) -> None:
@@ -60,8 +60,8 @@ class _Claim:
     A holder of the last ones, those of the outermost team, waits for none: so claims cannot wait in a circle.
     """
 
-    def __init__(self, slots: tuple[Slots, ...], *, had: int = 0) -> None:
-        self.slots, self.settled = slots, Turn()
+    def __init__(self, slots: tuple[ConcurrencyLimiter, ...], *, had: int = 0) -> None:
+        self.slots, self.settled = slots, OneShotEvent()
         """`settled` happens once all are had, or the claim is dropped."""
         self._had, self._is_dropped = had, False
         self._turn: Future[None] | None = None
@@ -73,7 +73,7 @@ class _Claim:
         """Whether all slots are had."""
         return self._had == len(self.slots) and not self._is_dropped
 
-    def drop(self, *, keep: tuple[Slots, ...] = ()) -> None:
+    def drop(self, *, keep: tuple[ConcurrencyLimiter, ...] = ()) -> None:
         """Hand back all slots but those to `keep`, which pass to somebody else, and wait for no more."""
         with self._lock:
             if self._is_dropped:
@@ -108,10 +108,12 @@ class _Claim:
             self._go_on()
 
 
-class Ticket:
+class SlotToken:
     """One agent's hold on the slots of its team and of the teams above it (`slots`, innermost first)."""
 
-    def __init__(self, slots: tuple[Slots, ...], above: Ticket | None = None, until: float | None = None) -> None:
+    def __init__(
+        self, slots: tuple[ConcurrencyLimiter, ...], above: SlotToken | None = None, until: float | None = None
+    ) -> None:
         """`above` is that of the agent whose code runs the team; `until`, on the monotonic clock, ends its own work."""
         self.slots, self.above, self.until = slots, above, until
         self._claim: _Claim | None = None

@@ -18,9 +18,18 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from guardgraph.state import BadInput, MissingExtra, StorageUnavailable
-from guardgraph.storage.sql.errors import place_of, storage_faults
+from guardgraph.storage.sql.errors import place_of, translate_errors
 
-__all__ = ("Synchronous", "check_process", "close_engine", "engine_of", "is_forked", "is_sqlite", "reading", "writing")
+__all__ = (
+    "Synchronous",
+    "check_process",
+    "close_engine",
+    "engine_of",
+    "is_forked",
+    "is_sqlite",
+    "read_transaction",
+    "write_transaction",
+)
 
 Synchronous = Literal["FULL", "NORMAL"]
 """How surely SQLite has written a commit to disk before it returns."""
@@ -112,24 +121,24 @@ def is_sqlite(engine: Engine) -> bool:
 
 
 @contextmanager
-def reading(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
+def read_transaction(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
     """Give a connection in a transaction that only reads, and sees one state of the database; faults become typed."""
     check_process(engine)
-    with storage_faults(thread_id, engine=engine), _alone(engine, only_memory=True), engine.connect() as connection:
+    with translate_errors(thread_id, engine=engine), _alone(engine, only_memory=True), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")
         yield connection
 
 
 @contextmanager
-def writing(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
+def write_transaction(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
     """Give a connection in one transaction, committed at the end of the block, rolled back by any exception.
 
     On SQLite the transaction takes the write lock at once (`BEGIN IMMEDIATE`), so it never fails half-way for a lock.
     """
     check_process(engine)
     with (
-        storage_faults(thread_id, engine=engine),
+        translate_errors(thread_id, engine=engine),
         _alone(engine),
         engine.connect() as connection,
         connection.execution_options(**{_WRITES: True}).begin(),

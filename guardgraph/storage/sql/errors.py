@@ -21,7 +21,7 @@ from guardgraph.state import (
     StorageUnavailable,
 )
 
-__all__ = ("place_of", "storage_fault_of", "storage_faults")
+__all__ = ("place_of", "storage_fault_of", "translate_errors")
 
 _SQLITE: dict[int, type[StorageError]] = {
     sqlite3.SQLITE_BUSY: StorageBusy,
@@ -76,7 +76,7 @@ def storage_fault_of(error: Exception, *, place: str = "the database", thread_id
 
 
 @contextmanager
-def storage_faults(thread_id: str | None = None, *, engine: Engine | None = None) -> Generator[None]:
+def translate_errors(thread_id: str | None = None, *, engine: Engine | None = None) -> Generator[None]:
     """Turn a database fault raised inside the block into a `StorageError` that names the database and the thread."""
     try:
         yield

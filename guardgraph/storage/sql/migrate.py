@@ -11,7 +11,7 @@ from weakref import WeakSet
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, func, inspect, select
 
 from guardgraph.state import MigrationNeeded, StorageBusy
-from guardgraph.storage.sql.engine import is_sqlite, reading, writing
+from guardgraph.storage.sql.engine import is_sqlite, read_transaction, write_transaction
 from guardgraph.storage.sql.errors import place_of
 
 __all__ = ("known_revisions", "migrate")
@@ -43,10 +43,10 @@ def migrate(engine: Engine) -> None:
     if engine in _current:
         return
     with _one_at_a_time:
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             current = _is_current(connection, engine)
         if not current:
-            with writing(engine) as connection, _alone(connection):
+            with write_transaction(engine) as connection, _alone(connection):
                 if not _is_current(connection, engine):
                     _upgrade(connection)
         _current.add(engine)

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
 from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, StorageBusy, Task, Unserializable, to_json
-from guardgraph.storage.sql.engine import engine_of, reading, writing
+from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.run_tables import inserted, runs
@@ -93,7 +93,7 @@ class RunStore:
         }
         migrate(self.engine)
         for _ in range(_TRIES):
-            with writing(self.engine, thread_id=thread_id) as connection:
+            with write_transaction(self.engine, thread_id=thread_id) as connection:
                 # In this order: a run that another accepts before the check is seen by it, and one that comes after the
                 # first statement takes the next number, so that this one is not inserted and is checked again.
                 last = connection.execute(select(func.max(runs.c.number))).scalar()
@@ -120,7 +120,7 @@ class RunStore:
             "ended": None,
         }
         migrate(self.engine)
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             _change(connection, run_id, began)
             return int(connection.execute(select(runs.c.attempt).where(runs.c.run_id == run_id)).scalar_one())
 
@@ -133,7 +133,7 @@ class RunStore:
         """
         body = _dumps(outcome.model_dump(mode="json"), what="the outcome")
         migrate(self.engine)
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             _change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
 
     def get(self, run_id: str) -> RunRow | None:
@@ -160,7 +160,7 @@ class RunStore:
 
     def _rows(self, found: Select[Any], *, thread_id: str | None = None) -> _RunRows:
         migrate(self.engine)
-        with reading(self.engine, thread_id=thread_id) as connection:
+        with read_transaction(self.engine, thread_id=thread_id) as connection:
             return [_run_of(row) for row in connection.execute(found).all()]
 
 

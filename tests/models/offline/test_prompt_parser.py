@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from guardgraph.agents.prompt import render
 from guardgraph.models.offline.passages import Sentence
 from guardgraph.models.offline.prompt_parser import matter_of, parts_of, ranked
-from guardgraph.state import Evidence, Piece, Request, Task
+from guardgraph.state import ContextItem, Evidence, Request, Task
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,11 @@ def test_a_rendered_request_is_read_without_what_it_says_about_the_work() -> Non
     request = Request(
         task=Task(goal="Where does the fox run?"),
         context=(
-            Piece(kind="result", title="the fox in the wood", value="The fox runs in the wood.", evidence=(evidence,)),
-            Piece(kind="gap", title="the fox at night", value="nobody asked the fox"),
-            Piece(kind="worker", title="fox", value="knows about any fox"),
+            ContextItem(
+                kind="result", title="the fox in the wood", value="The fox runs in the wood.", evidence=(evidence,)
+            ),
+            ContextItem(kind="gap", title="the fox at night", value="nobody asked the fox"),
+            ContextItem(kind="worker", title="fox", value="knows about any fox"),
         ),
         feedback="the fox was missing",
     )

@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import LLMResult
 from pydantic import BaseModel
 
-from guardgraph.models.offline import ReplayModel, ScriptedModel, digest_of, record
-from guardgraph.models.resolve import model_of
+from guardgraph.models.offline import ReplayModel, ScriptedModel, record, request_digest
+from guardgraph.models.resolve import resolve_model
 from guardgraph.state import BadInput
 
 
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 def test_what_was_recorded_is_said_again(file: Path, answer: str) -> None:
     said = record(ScriptedModel(replies=[answer], output_tokens=9), file).invoke("where?")
 
-    again = model_of(f"offline:replay:{file}").invoke("where?")
+    again = resolve_model(f"offline:replay:{file}").invoke("where?")
 
     assert again.text == said.text == answer
     assert again.usage_metadata == said.usage_metadata
@@ -52,7 +52,7 @@ async def test_it_is_recorded_and_said_again_when_awaited(file: Path) -> None:
 def test_a_miss_names_the_digest_and_the_file(file: Path) -> None:
     record(ScriptedModel(replies=["here"]), file).invoke("where?")
 
-    digest = digest_of([HumanMessage("when?")])
+    digest = request_digest([HumanMessage("when?")])
     with pytest.raises(BadInput, match=rf"no answer is recorded for {digest} in '.*answers.jsonl'"):
         ReplayModel(file=file).invoke("when?")
 
@@ -92,13 +92,13 @@ def test_a_later_answer_to_the_same_question_counts(file: Path) -> None:
 
 
 def test_settings_and_random_ids_do_not_change_a_digest() -> None:
-    assert digest_of([HumanMessage("x", id="1")]) == digest_of([HumanMessage("x", id="2")])
+    assert request_digest([HumanMessage("x", id="1")]) == request_digest([HumanMessage("x", id="2")])
 
 
 @pytest.mark.parametrize("other", [HumanMessage("y"), AIMessage("x"), HumanMessage("x", name="somebody")])
 def test_another_question_has_another_digest(other: HumanMessage | AIMessage) -> None:
-    assert digest_of([HumanMessage("x")]) != digest_of([other])
-    assert digest_of([HumanMessage("x")]) != digest_of([HumanMessage("x")], [{"type": "function"}])
+    assert request_digest([HumanMessage("x")]) != request_digest([other])
+    assert request_digest([HumanMessage("x")]) != request_digest([HumanMessage("x")], [{"type": "function"}])
 
 
 def test_a_missing_file_is_a_clear_error(file: Path) -> None:

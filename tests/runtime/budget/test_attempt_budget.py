@@ -11,9 +11,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from guardgraph.models.prices import price_of
-from guardgraph.runtime.budget.attempt_budget import Tab
+from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.execution_context import Services
-from guardgraph.state import Allowance, Amount, Position, Refusal, StorageBusy, Usage
+from guardgraph.state import Allowance, Amount, DelegationScope, ReservationDenied, StorageBusy, Usage
 from guardgraph.storage import MemoryLedger
 
 FREE = {"ls_provider": "offline", "ls_model_name": "scripted"}
@@ -33,13 +33,15 @@ class Desk:
         self.services.ledger.open(TEAM, self.cap)
         self.tab = self.another("a")
 
-    def another(self, subtask: str) -> Tab:
+    def another(self, subtask: str) -> AttemptBudget:
         """Return the tab of one more attempt, and let it take off."""
         account = f"{TEAM}/worker:{subtask}#1"
-        place = Position(run_id="run", account=account, work=account, path=("worker",), started=self.services.clock())
-        self.services.take_off(account, self.expected)
+        place = DelegationScope(
+            run_id="run", account=account, spending_account=account, path=("worker",), started=self.services.clock()
+        )
+        self.services.attempt_started(account, self.expected)
         epoch = self.services.ledger.open(account, Allowance())
-        return Tab(self.services, place, epoch, "worker", expected=self.expected)
+        return AttemptBudget(self.services, place, epoch, "worker", expected=self.expected)
 
     @property
     def spent(self) -> Usage:
@@ -67,7 +69,9 @@ def said(read: int | None, written: int = 0, *, extra: dict[str, Any] | None = N
     return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
-def call(tab: Tab, answer: LLMResult, *, counted: int = 80, facts: dict[str, Any] = FREE) -> Refusal | None:
+def call(
+    tab: AttemptBudget, answer: LLMResult, *, counted: int = 80, facts: dict[str, Any] = FREE
+) -> ReservationDenied | None:
     """Make one call; return why it was refused."""
     run_id = uuid4()
     refusal = tab.begin(run_id, counted, facts)
@@ -80,12 +84,12 @@ def test_a_call_is_booked_adopted_and_settled_once() -> None:
     at = desk()
     run_id = uuid4()
 
-    assert at.tab.book(80, 20, FREE) == 20
+    assert at.tab.reserve(80, 20, FREE) == 20
     assert at.held == 100
     assert at.tab.begin(run_id, 500, FREE) is None
     assert at.tab.begin(run_id, 500, FREE) is None, "the meter behind the asynchronous one asks again"
     assert at.held == 100
-    at.tab.waive()
+    at.tab.release()
     assert at.held == 100, "what a call has adopted is not given back"
     at.tab.end(run_id, said(70, 10))
     at.tab.end(run_id, said(70, 10))
@@ -96,10 +100,10 @@ def test_a_call_is_booked_adopted_and_settled_once() -> None:
 
 def test_what_is_booked_for_a_call_that_never_came_is_given_back() -> None:
     at = desk()
-    at.tab.book(80, 20, FREE)
+    at.tab.reserve(80, 20, FREE)
 
-    at.tab.waive()
-    at.tab.waive()
+    at.tab.release()
+    at.tab.release()
 
     assert (at.held, at.spent) == (0, Usage())
 
@@ -111,7 +115,7 @@ def test_what_is_booked_for_a_call_that_never_came_is_given_back() -> None:
 def test_a_call_may_write_what_it_wants_and_never_more_than_is_left(
     tokens: int | None, wanted: int | None, bound: int | None
 ) -> None:
-    assert desk(tokens).tab.book(80, wanted, FREE) == bound
+    assert desk(tokens).tab.reserve(80, wanted, FREE) == bound
 
 
 def test_those_under_way_share_what_is_left_but_each_gets_what_it_expects() -> None:
@@ -119,8 +123,8 @@ def test_those_under_way_share_what_is_left_but_each_gets_what_it_expects() -> N
     for at in (unknown, known):
         at.another("b")
 
-    assert unknown.tab.book(80, None, FREE) == 1_000 // 2 - 80
-    assert known.tab.book(80, None, FREE) == 600 - 80
+    assert unknown.tab.reserve(80, None, FREE) == 1_000 // 2 - 80
+    assert known.tab.reserve(80, None, FREE) == 600 - 80
 
 
 REASONS = [
@@ -136,18 +140,18 @@ REASONS = [
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_call_that_the_budget_cuts_short_leaves_a_partial_result(reason: dict[str, Any]) -> None:
     at = desk(100)
-    at.tab.book(80, 50, FREE)
+    at.tab.reserve(80, 50, FREE)
 
     call(at.tab, said(80, 20, **reason))
 
-    assert at.tab.stopped == Refusal(MINE, "tokens", 50, 20)
+    assert at.tab.stopped == ReservationDenied(MINE, "tokens", 50, 20)
 
 
 def test_a_later_call_that_is_not_cut_makes_up_for_one_that_was() -> None:
     at = desk()
     at.another("b")
     for reason in ("length", "stop"):
-        at.tab.book(80, None, FREE)
+        at.tab.reserve(80, None, FREE)
         assert call(at.tab, said(80, 10, finish_reason=reason)) is None
 
     assert at.tab.stopped is None
@@ -164,7 +168,7 @@ def test_a_later_call_that_is_not_cut_makes_up_for_one_that_was() -> None:
 )
 def test_a_call_that_ends_by_itself_or_at_its_own_limit_is_not_cut(wanted: int, reason: dict[str, Any]) -> None:
     at = desk(100)
-    at.tab.book(80, wanted, FREE)
+    at.tab.reserve(80, wanted, FREE)
 
     call(at.tab, said(80, 20, **reason))
 
@@ -216,7 +220,7 @@ def test_calls_of_one_attempt_at_the_same_time_reserve_together_what_it_expects(
 def test_a_call_whose_bound_cannot_be_changed_is_refused_where_less_is_left(tokens: int, fits: bool) -> None:
     refusal = desk(tokens).tab.begin(uuid4(), 80, FREE | {"max_tokens": 20})
 
-    assert refusal == (None if fits else Refusal(TEAM, "tokens", 100, 99))
+    assert refusal == (None if fits else ReservationDenied(TEAM, "tokens", 100, 99))
 
 
 def test_a_refusal_is_sticky() -> None:
@@ -224,9 +228,9 @@ def test_a_refusal_is_sticky() -> None:
     first = at.tab.begin(uuid4(), 80, FREE)
 
     assert first is not None
-    assert not first.waits
+    assert not first.retryable
     assert at.tab.begin(uuid4(), 1, FREE) == first
-    assert at.tab.book(1, 1, FREE) == first
+    assert at.tab.reserve(1, 1, FREE) == first
     assert at.tab.stopped == first
 
 
@@ -235,7 +239,7 @@ def test_a_refusal_that_waits_is_none_until_nobody_waits_any_more() -> None:
     at.another("b").begin(uuid4(), 480, FREE | {"max_tokens": 500})
     refusal = at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20})
     assert refusal is not None
-    assert refusal.waits
+    assert refusal.retryable
     assert at.tab.stopped is None
 
     at.tab.stop(refusal)
@@ -249,7 +253,7 @@ def test_an_unbounded_call_must_have_what_the_largest_one_wrote() -> None:
     call(at.tab, said(80, 400))
     call(at.tab, said(80, 20))
 
-    assert at.tab.begin(uuid4(), 80, FREE) == Refusal(TEAM, "tokens", 480, 420)
+    assert at.tab.begin(uuid4(), 80, FREE) == ReservationDenied(TEAM, "tokens", 480, 420)
 
 
 @pytest.mark.parametrize(
@@ -305,21 +309,21 @@ def test_once_the_attempt_is_over_its_calls_are_refused_and_what_is_open_counts_
     at.tab.end(late, said(1, 1))
 
     assert at.spent.tokens == 100
-    assert at.tab.begin(uuid4(), 1, FREE) == Refusal(MINE, "closed")
+    assert at.tab.begin(uuid4(), 1, FREE) == ReservationDenied(MINE, "closed")
 
 
 def test_the_number_of_calls_is_limited_too() -> None:
     at = desk(None, calls=1)
 
     assert call(at.tab, said(80, 20)) is None
-    assert call(at.tab, said(80, 20)) == Refusal(TEAM, "calls", 1, 0)
+    assert call(at.tab, said(80, 20)) == ReservationDenied(TEAM, "calls", 1, 0)
 
 
 def test_money_is_reserved_and_spent_at_the_price_of_the_model() -> None:
     at, price = desk(None, usd="0.01"), price_of("openai", "gpt-5-mini")
     assert price is not None
 
-    bound = at.tab.book(1_000, None, MINI)
+    bound = at.tab.reserve(1_000, None, MINI)
     assert bound == 4_096
     assert at.services.ledger.balances(TEAM)[-1].reserved.usd == price.usd(1_000, 4_096)
     call(at.tab, said(900, 100), facts=MINI)
@@ -342,7 +346,7 @@ def test_several_generations_may_each_write_as_much() -> None:
 
     assert at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20, "n": 3}) is None
     assert at.held == 80 + 3 * 20
-    assert desk(380).tab.book(80, None, FREE | {"n": 3}) == 100
+    assert desk(380).tab.reserve(80, None, FREE | {"n": 3}) == 100
 
 
 def test_a_call_of_unknown_cost_is_alone_in_flight_and_what_was_learned_tells_how_many_may_be() -> None:
@@ -352,7 +356,7 @@ def test_a_call_of_unknown_cost_is_alone_in_flight_and_what_was_learned_tells_ho
 
     refusal = at.another("b").begin(uuid4(), 80, facts)
     assert refusal is not None
-    assert refusal.waits
+    assert refusal.retryable
     assert at.tab.stopped is None
     at.tab.end(first, said(160, 20))
 
@@ -388,13 +392,13 @@ def test_money_bounds_what_a_call_may_write() -> None:
     assert price is not None
     at = desk(None, usd=str(price.usd(1_000, 333)))
 
-    assert at.tab.book(1_000, None, MINI) == 333
+    assert at.tab.reserve(1_000, None, MINI) == 333
 
 
 def test_a_model_of_unknown_price_is_not_called_where_money_is_limited() -> None:
     at = desk(None, usd="1")
 
-    assert at.tab.begin(uuid4(), 80, {}) == Refusal(TEAM, "price")
+    assert at.tab.begin(uuid4(), 80, {}) == ReservationDenied(TEAM, "price")
 
 
 @dataclass
@@ -410,7 +414,7 @@ class Broken(MemoryLedger):
         if method == self.method:
             raise StorageBusy("the books are out of reach; try again")
 
-    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         self._fail("reserve")
         return super().reserve(entry, account, epoch, amount)
 
@@ -432,7 +436,7 @@ def test_a_fault_of_the_books_is_remembered_even_where_it_is_swallowed(method: s
 class Crowded(MemoryLedger):
     """Books in which somebody else has spent 905 tokens between the first look and the first reservation."""
 
-    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         if super().reserve("theirs", TEAM, 1, Amount(tokens=905)) is None:
             self.settle("theirs", None)
         return super().reserve(entry, account, epoch, amount)
@@ -441,12 +445,12 @@ class Crowded(MemoryLedger):
 def test_who_was_too_slow_asks_again() -> None:
     at = desk(services=Services(ledger=Crowded()))
 
-    refusal = at.tab.book(80, 20, FREE)
+    refusal = at.tab.reserve(80, 20, FREE)
 
-    assert isinstance(refusal, Refusal)
-    assert refusal.waits
+    assert isinstance(refusal, ReservationDenied)
+    assert refusal.retryable
     assert at.tab.stopped is None
-    assert at.tab.book(80, 20, FREE) == 15
+    assert at.tab.reserve(80, 20, FREE) == 15
 
 
 def test_those_who_wait_are_told_what_was_settled() -> None:
@@ -454,8 +458,8 @@ def test_those_who_wait_are_told_what_was_settled() -> None:
     turns = [at.services.changed.turn()]
     call(at.tab, said(80, 20))
     turns.append(at.services.changed.turn())
-    at.tab.book(80, 20, FREE)
-    at.tab.waive()
+    at.tab.reserve(80, 20, FREE)
+    at.tab.release()
 
     assert all(turn.done() for turn in turns)
 

@@ -15,7 +15,7 @@ from guardgraph.runtime.budget.call_reservation import (
     risk_of,
     schema_tokens,
 )
-from guardgraph.runtime.budget.cost_estimates import Costs
+from guardgraph.runtime.budget.cost_estimates import CostEstimator
 from guardgraph.runtime.budget.open_calls import Risk
 from guardgraph.runtime.budget.reported_usage import CACHED, UsageReport
 from guardgraph.state import Amount, Usage
@@ -38,8 +38,8 @@ def call(*, is_bounded: bool = True, priced: bool = False) -> Call:
 
 
 def test_of_an_agent_of_which_nothing_is_known_nobody_can_tell_what_a_call_may_take() -> None:
-    assert risk_of(call(), 120, costs=Costs(), declared=None) == Risk("r/a", None, None)
-    assert risk_of(call(), 120, costs=Costs(), declared=Amount()) == Risk("r/a", None, None)
+    assert risk_of(call(), 120, costs=CostEstimator(), declared=None) == Risk("r/a", None, None)
+    assert risk_of(call(), 120, costs=CostEstimator(), declared=Amount()) == Risk("r/a", None, None)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_of_an_agent_of_which_nothing_is_known_nobody_can_tell_what_a_call_may_t
 def test_with_a_declared_cost_it_is_eight_times_the_reservation_and_what_is_declared(
     declared: int, is_bounded: bool, more: int
 ) -> None:
-    found = risk_of(call(is_bounded=is_bounded), 120, costs=Costs(), declared=Amount(tokens=declared))
+    found = risk_of(call(is_bounded=is_bounded), 120, costs=CostEstimator(), declared=Amount(tokens=declared))
 
     assert found.tokens == more
 
 
 @pytest.mark.parametrize(("times", "more"), [(1, 700), (2, 350), (7, 100), (700, 1)])
 def test_the_more_calls_of_its_size_were_measured_the_less_it_may_take(times: int, more: int) -> None:
-    costs = Costs()
+    costs = CostEstimator()
     for _ in range(times):
         costs.learn_call("a", counted=100, read=100, written=20)
 
@@ -63,7 +63,7 @@ def test_the_more_calls_of_its_size_were_measured_the_less_it_may_take(times: in
 
 
 def test_a_call_of_another_size_is_taken_as_the_first_after_one() -> None:
-    costs = Costs()
+    costs = CostEstimator()
     for _ in range(9):
         costs.learn_call("a", counted=1_000, read=1_000, written=20)
 
@@ -71,7 +71,7 @@ def test_a_call_of_another_size_is_taken_as_the_first_after_one() -> None:
 
 
 def test_money_may_be_taken_for_more_tokens_and_for_dearer_ones() -> None:
-    costs = Costs()
+    costs = CostEstimator()
     assert MINI is not None
     cost_of(call(priced=True), UsageReport(100, 0, {"cache_read_tokens": 50}, None), costs=costs)
     assert costs.dearer("a") == 1
@@ -85,11 +85,11 @@ def test_money_may_be_taken_for_more_tokens_and_for_dearer_ones() -> None:
 
 
 def test_what_a_call_cost_is_what_it_reports_and_none_where_it_reports_nothing() -> None:
-    costs = Costs()
+    costs = CostEstimator()
 
     assert cost_of(call(), None, costs=costs) is None
     assert costs.has_measured("a", 100)
-    assert cost_of(call(), CACHED, costs=Costs()) == Usage(calls=1)
+    assert cost_of(call(), CACHED, costs=CostEstimator()) == Usage(calls=1)
     assert cost_of(call(), UsageReport(80, 20, {}, None), costs=costs) == Usage(
         input_tokens=80, output_tokens=20, usd=None, calls=1
     )

@@ -21,10 +21,14 @@ from langchain_openai import ChatOpenAI
 from guardgraph.agents import Agent
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.runtime.budget.attempt_budget import AllowanceSpent, Tab
-from guardgraph.runtime.budget.callback_handler import AsyncMeter, Booking, Meter
-from guardgraph.runtime.execution_context import Here, Services
-from guardgraph.state import Allowance, Amount, Position, Refusal, Request, Usage
+from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceeded
+from guardgraph.runtime.budget.callback_handler import (
+    AsyncBudgetCallbackHandler,
+    BudgetCallbackHandler,
+    CallReservation,
+)
+from guardgraph.runtime.execution_context import ExecutionContext, Services
+from guardgraph.state import Allowance, Amount, DelegationScope, Request, ReservationDenied, Usage
 from tests import loopback
 from tests.graphs.teams import WAYS, plan_of, speaker, team
 from tests.loopback import OpenAIServer
@@ -44,20 +48,22 @@ class Desk:
         self.services = Services()
         ledger = self.services.ledger
         ledger.reserve("theirs", TEAM, ledger.open(TEAM, Allowance(tokens=self.cap)), Amount(tokens=self.others))
-        place = Position(run_id="run", account=MINE, work=MINE, path=("worker",), started=self.services.clock())
-        self.tab = Tab(self.services, place, ledger.open(MINE, Allowance()), "worker")
+        place = DelegationScope(
+            run_id="run", account=MINE, spending_account=MINE, path=("worker",), started=self.services.clock()
+        )
+        self.tab = AttemptBudget(self.services, place, ledger.open(MINE, Allowance()), "worker")
 
     @property
-    def here(self) -> Here:
-        return Here(self.services, self.tab.position, tab=self.tab)
+    def here(self) -> ExecutionContext:
+        return ExecutionContext(self.services, self.tab.position, tab=self.tab)
 
     @property
     def sync(self) -> RunnableConfig:
-        return {"callbacks": [Meter(self.tab)]}
+        return {"callbacks": [BudgetCallbackHandler(self.tab)]}
 
     @property
     def on_loop(self) -> RunnableConfig:
-        return {"callbacks": [AsyncMeter(self.tab), Meter(self.tab, is_paired=True)]}
+        return {"callbacks": [AsyncBudgetCallbackHandler(self.tab), BudgetCallbackHandler(self.tab, is_paired=True)]}
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -68,7 +74,7 @@ class Desk:
     def settle(self) -> None:
         """Let the others be done for nothing."""
         self.services.ledger.settle("theirs", Usage())
-        self.services.changed.tell()
+        self.services.changed.notify_all()
 
 
 def model(**facts: Any) -> ScriptedModel:
@@ -132,7 +138,7 @@ def test_a_call_that_fails_is_settled() -> None:
 def test_a_stop_is_raised_before_the_call_and_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     at, never = Desk(0), model()
 
-    with caplog.at_level(logging.WARNING), pytest.raises(AllowanceSpent, match="tokens wanted, 0 left"):
+    with caplog.at_level(logging.WARNING), pytest.raises(BudgetExceeded, match="tokens wanted, 0 left"):
         never.invoke("hello", at.sync)
 
     assert never.calls == 0
@@ -143,7 +149,7 @@ def test_a_stop_is_raised_before_the_call_and_logs_nothing(caplog: pytest.LogCap
 async def test_an_awaited_call_is_stopped_too(caplog: pytest.LogCaptureFixture) -> None:
     at, never = Desk(0), model()
 
-    with caplog.at_level(logging.WARNING), pytest.raises(AllowanceSpent, match="tokens wanted, 0 left"):
+    with caplog.at_level(logging.WARNING), pytest.raises(BudgetExceeded, match="tokens wanted, 0 left"):
         await never.ainvoke("hello", at.on_loop)
 
     assert never.calls == 0
@@ -156,7 +162,7 @@ def test_an_error_of_another_handler_is_still_logged(caplog: pytest.LogCaptureFi
             raise ValueError("ill")
 
     with caplog.at_level(logging.WARNING):
-        model().invoke("hello", {"callbacks": [Ill(), Meter(Desk(1_000).tab)]})
+        model().invoke("hello", {"callbacks": [Ill(), BudgetCallbackHandler(Desk(1_000).tab)]})
 
     assert [record.getMessage() for record in caplog.records] == ["Error in Ill.on_llm_end callback: ValueError('ill')"]
 
@@ -186,17 +192,17 @@ async def test_the_loop_is_not_blocked_by_waiting() -> None:
 async def test_a_call_that_would_block_the_loop_is_stopped_instead_of_waiting(meters: str) -> None:
     at = Desk(1_000, others=1_000)
 
-    with pytest.raises(AllowanceSpent, match="tokens wanted, 0 left"):
+    with pytest.raises(BudgetExceeded, match="tokens wanted, 0 left"):
         model().invoke("hello", getattr(at, meters))
 
     assert at.tab.stopped is not None
-    assert not at.tab.stopped.waits
+    assert not at.tab.stopped.retryable
 
 
 def test_a_booking_bounds_the_call_that_comes_within_it() -> None:
     at = Desk(100)
 
-    with Booking(at.here, 80, None, FREE) as bound:
+    with CallReservation(at.here, 80, None, FREE) as bound:
         assert bound == 20
         assert at.tokens == (0, 100)
         model().invoke("hello", at.sync, max_tokens=bound)
@@ -207,7 +213,7 @@ def test_a_booking_bounds_the_call_that_comes_within_it() -> None:
 async def test_an_awaited_booking_does_the_same() -> None:
     at = Desk(100)
 
-    async with Booking(at.here, 80, None, FREE) as bound:
+    async with CallReservation(at.here, 80, None, FREE) as bound:
         assert bound == 20
         await model().ainvoke("hello", at.on_loop, max_tokens=bound)
 
@@ -217,7 +223,7 @@ async def test_an_awaited_booking_does_the_same() -> None:
 def test_a_booking_whose_call_never_came_is_given_back() -> None:
     at = Desk(100)
 
-    with pytest.raises(OSError, match="before the call"), Booking(at.here, 80, 20, FREE):
+    with pytest.raises(OSError, match="before the call"), CallReservation(at.here, 80, 20, FREE):
         raise OSError("before the call")
 
     assert at.tokens == (0, 0)
@@ -228,7 +234,7 @@ async def test_a_booking_whose_task_is_cancelled_is_given_back() -> None:
     began = asyncio.Event()
 
     async def hang() -> None:
-        async with Booking(at.here, 80, 20, FREE):
+        async with CallReservation(at.here, 80, 20, FREE):
             began.set()
             await asyncio.Event().wait()
 
@@ -244,7 +250,7 @@ def test_a_booking_waits_for_what_others_have_reserved() -> None:
     at = Desk(100, others=100)
 
     def book() -> int | None:
-        with Booking(at.here, 80, None, FREE) as bound:
+        with CallReservation(at.here, 80, None, FREE) as bound:
             return bound
 
     with ThreadPoolExecutor(1) as pool:
@@ -257,7 +263,7 @@ async def test_an_awaited_booking_waits_too() -> None:
     at = Desk(100, others=100)
 
     async def book() -> int | None:
-        async with Booking(at.here, 80, None, FREE) as bound:
+        async with CallReservation(at.here, 80, None, FREE) as bound:
             return bound
 
     waiting = asyncio.create_task(book())
@@ -270,26 +276,26 @@ async def test_an_awaited_booking_waits_too() -> None:
 async def test_a_booking_that_cannot_be_paid_for_is_refused() -> None:
     at = Desk(80)
 
-    with pytest.raises(AllowanceSpent, match="100 tokens wanted, 80 left"), Booking(at.here, 80, 20, FREE):
+    with pytest.raises(BudgetExceeded, match="100 tokens wanted, 80 left"), CallReservation(at.here, 80, 20, FREE):
         pass
-    with pytest.raises(AllowanceSpent, match="100 tokens wanted, 80 left"):
-        async with Booking(at.here, 80, 20, FREE):
+    with pytest.raises(BudgetExceeded, match="100 tokens wanted, 80 left"):
+        async with CallReservation(at.here, 80, 20, FREE):
             pass
 
 
-@pytest.mark.parametrize("here", [None, Here(Services())])
-async def test_outside_of_an_agent_nothing_is_booked(here: Here | None) -> None:
-    with Booking(here, 80, 20, FREE) as bound:
+@pytest.mark.parametrize("here", [None, ExecutionContext(Services())])
+async def test_outside_of_an_agent_nothing_is_booked(here: ExecutionContext | None) -> None:
+    with CallReservation(here, 80, 20, FREE) as bound:
         assert bound == 20
-    async with Booking(here, 80, None, FREE) as unbound:
+    async with CallReservation(here, 80, None, FREE) as unbound:
         assert unbound is None
 
 
 def test_after_a_stop_nobody_waits_any_more() -> None:
     at = Desk(1_000, others=1_000)
-    at.tab.stop(Refusal(TEAM, "tokens", 100, 0, waits=True))
+    at.tab.stop(ReservationDenied(TEAM, "tokens", 100, 0, retryable=True))
 
-    with pytest.raises(AllowanceSpent, match="100 tokens wanted, 0 left"):
+    with pytest.raises(BudgetExceeded, match="100 tokens wanted, 0 left"):
         model().invoke("hello", at.sync)
 
 
@@ -322,7 +328,7 @@ def test_the_innermost_meter_counts_and_callbacks_of_the_user_are_told(way: str)
 
 def test_an_entry_is_never_shared_by_two_calls() -> None:
     at = Desk(1_000)
-    meter, ids = Meter(at.tab), (uuid4(), uuid4())
+    meter, ids = BudgetCallbackHandler(at.tab), (uuid4(), uuid4())
 
     def begin() -> None:
         for run_id in ids:
@@ -403,7 +409,9 @@ def test_two_generations_that_repeat_one_report_are_counted_once() -> None:
 
 async def test_who_is_cancelled_while_waiting_leaves_no_handler_unawaited() -> None:
     at = Desk(1_000, others=1_000)
-    noting: RunnableConfig = {"callbacks": [AsyncMeter(at.tab), Meter(at.tab, is_paired=True), Noting()]}
+    noting: RunnableConfig = {
+        "callbacks": [AsyncBudgetCallbackHandler(at.tab), BudgetCallbackHandler(at.tab, is_paired=True), Noting()]
+    }
     waiting = asyncio.create_task(model().ainvoke("hello", noting))
     await asyncio.sleep(0.01)
 
@@ -421,7 +429,7 @@ async def test_a_booking_within_a_call_does_not_wait_for_the_one_around_it(is_as
     asked: list[str] = []
 
     def books(_: Any) -> str:
-        with pytest.raises(AllowanceSpent, match="tokens wanted"), Booking(at.here, 80, 20, FREE):
+        with pytest.raises(BudgetExceeded, match="tokens wanted"), CallReservation(at.here, 80, 20, FREE):
             pass
         asked.append("refused")
         return "said"

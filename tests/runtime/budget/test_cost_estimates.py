@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from guardgraph.runtime.budget.cost_estimates import Costs, Flight, may_start
+from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, can_start
 from guardgraph.state import Allowance, Amount, Balance, Usage
 
 
@@ -14,53 +14,53 @@ def balance(cap: int, spent: int = 0) -> Balance:
 
 @pytest.mark.parametrize(("wanted", "starts"), [(99, True), (100, True), (101, False)])
 def test_an_attempt_starts_if_what_is_left_pays_for_it(wanted: int, starts: bool) -> None:
-    refusal = may_start("r/a", Amount(tokens=wanted), above=[balance(150, 50)], flights={})
+    refusal = can_start("r/a", Amount(tokens=wanted), above=[balance(150, 50)], flights={})
 
     assert (refusal is None) is starts
 
 
 @pytest.mark.parametrize(("spent", "starts"), [(0, False), (49, False), (50, True)])
 def test_what_attempts_under_way_will_still_cost_is_kept_for_them(spent: int, starts: bool) -> None:
-    flights = {"r/b": Flight("r/b", Amount(tokens=100), Amount(tokens=spent))}
+    flights = {"r/b": InFlightAttempt("r/b", Amount(tokens=100), Amount(tokens=spent))}
 
-    refusal = may_start("r/a", Amount(tokens=100), above=[balance(200, 50)], flights=flights)
+    refusal = can_start("r/a", Amount(tokens=100), above=[balance(200, 50)], flights=flights)
 
     assert (refusal is None) is starts
-    assert refusal is None or refusal.waits
+    assert refusal is None or refusal.retryable
 
 
 def test_an_attempt_of_unknown_cost_starts_alone_and_waits_beside_others() -> None:
-    flights = {"r/b": Flight("r/b", Amount(), Amount())}
+    flights = {"r/b": InFlightAttempt("r/b", Amount(), Amount())}
 
-    assert may_start("r/a", None, above=[balance(100)], flights={}) is None
-    refusal = may_start("r/a", None, above=[balance(100)], flights=flights)
+    assert can_start("r/a", None, above=[balance(100)], flights={}) is None
+    refusal = can_start("r/a", None, above=[balance(100)], flights=flights)
     assert refusal is not None
-    assert refusal.waits
+    assert refusal.retryable
 
 
 @pytest.mark.parametrize(("cap", "starts"), [(15_999, False), (16_000, True)])
 def test_attempts_of_unknown_cost_are_each_presumed_to_need_8000_tokens(cap: int, starts: bool) -> None:
-    flights = {"r/b": Flight("r/b", None, Amount())}
+    flights = {"r/b": InFlightAttempt("r/b", None, Amount())}
 
-    assert (may_start("r/a", None, above=[balance(cap)], flights=flights) is None) is starts
+    assert (can_start("r/a", None, above=[balance(cap)], flights=flights) is None) is starts
 
 
 @pytest.mark.parametrize(("usd", "starts"), [("0.19", False), ("0.20", True)])
 def test_attempts_of_unknown_cost_are_each_presumed_to_need_ten_cents(usd: str, starts: bool) -> None:
     limited = Balance("r", Allowance(usd=Decimal(usd)), Amount(), Amount())
-    flights = {"r/b": Flight("r/b", None, Amount())}
+    flights = {"r/b": InFlightAttempt("r/b", None, Amount())}
 
-    assert (may_start("r/a", None, above=[limited], flights=flights) is None) is starts
+    assert (can_start("r/a", None, above=[limited], flights=flights) is None) is starts
 
 
 def test_code_starts_when_all_is_spent_for_it_can_take_from_nobody() -> None:
-    assert may_start("r/a", None, above=[balance(100, 100)], flights={}, may_be_free=True) is None
-    assert may_start("r/a", None, above=[balance(100, 100)], flights={}) is not None
-    assert may_start("r/a", Amount(), above=[balance(100, 100)], flights={}) is None
+    assert can_start("r/a", None, above=[balance(100, 100)], flights={}, may_be_free=True) is None
+    assert can_start("r/a", None, above=[balance(100, 100)], flights={}) is not None
+    assert can_start("r/a", Amount(), above=[balance(100, 100)], flights={}) is None
 
 
 def test_costs_are_the_mean_of_what_attempts_have_cost_rounded_up() -> None:
-    costs = Costs()
+    costs = CostEstimator()
     assert costs.expected("a") is None
 
     for tokens in (10, 11):
@@ -70,7 +70,7 @@ def test_costs_are_the_mean_of_what_attempts_have_cost_rounded_up() -> None:
 
 
 def test_an_agent_that_called_no_model_is_expected_to_cost_nothing() -> None:
-    costs = Costs()
+    costs = CostEstimator()
     costs.learn("a", Usage())
 
     assert costs.expected("a") == Amount()
@@ -78,7 +78,7 @@ def test_an_agent_that_called_no_model_is_expected_to_cost_nothing() -> None:
 
 @pytest.mark.parametrize(("counted", "read"), [(10, 80), (9, 80), (15, 120), (40, 90), (20, 160), (160, 360)])
 def test_the_input_of_a_call_is_estimated_by_calls_of_its_size(counted: int, read: int) -> None:
-    costs = Costs()
+    costs = CostEstimator()
     assert costs.input_of("a", counted) == counted
 
     costs.learn_call("a", counted=10, read=80, written=20)
@@ -88,7 +88,7 @@ def test_the_input_of_a_call_is_estimated_by_calls_of_its_size(counted: int, rea
 
 
 def test_the_largest_output_of_any_call_is_remembered() -> None:
-    costs = Costs()
+    costs = CostEstimator()
     assert costs.largest_output("a") == 0
 
     for written in (20, 30, 10):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardgraph.runtime.budget.open_calls import InFlight, Risk, held_back
-from guardgraph.state import Allowance, Amount, Balance, Refusal
+from guardgraph.state import Allowance, Amount, Balance, ReservationDenied
 
 
 def above(cap: int, *, spent: int = 0, held: int = 0) -> list[Balance]:
@@ -36,7 +36,7 @@ def test_a_call_begins_where_all_in_flight_but_one_may_take_the_worst(
 ) -> None:
     said = held_back(Risk("r/mine", mine), risks(*others), above(100 + free, spent=60, held=40), tokens=10, usd=_NONE)
 
-    assert said == (None if begins else Refusal("r", "tokens", 10, free, waits=True))
+    assert said == (None if begins else ReservationDenied("r", "tokens", 10, free, retryable=True))
 
 
 _NONE = Decimal(0)
@@ -48,7 +48,7 @@ def test_money_is_looked_at_like_tokens() -> None:
 
     said = held_back(Risk("r/c", 0, Decimal("0.10")), others, balance, tokens=10, usd=Decimal("0.50"))
 
-    assert said == Refusal("r", "usd", Decimal("0.50"), Decimal("1.00"), waits=True)
+    assert said == ReservationDenied("r", "usd", Decimal("0.50"), Decimal("1.00"), retryable=True)
 
 
 def test_calls_under_other_accounts_and_accounts_without_a_limit_hold_nobody_back() -> None:

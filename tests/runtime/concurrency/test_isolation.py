@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from guardgraph.runtime.concurrency.isolation import TimedOut, aawait, arun, run, run_coroutine
+from guardgraph.runtime.concurrency.isolation import (
+    TimedOut,
+    arun_in_thread,
+    run_coroutine_blocking,
+    run_in_thread,
+    wait_abandoning,
+)
 
 LONG = 60.0
 SHORT = 0.05
@@ -20,19 +26,19 @@ MARK: ContextVar[str] = ContextVar("mark", default="unset")
 
 
 def sync_on_a_thread(work: Callable[[], Any], timeout: float | None = LONG) -> Any:
-    return run(work, timeout=timeout)
+    return run_in_thread(work, timeout=timeout)
 
 
 def sync_on_a_loop(work: Callable[[], Any], timeout: float | None = LONG) -> Any:
-    return asyncio.run(arun(work, timeout=timeout))
+    return asyncio.run(arun_in_thread(work, timeout=timeout))
 
 
 def coroutine_on_a_thread(work: Callable[[], Any], timeout: float | None = LONG) -> Any:
-    return run_coroutine(_as_coroutine(work), timeout=timeout)
+    return run_coroutine_blocking(_as_coroutine(work), timeout=timeout)
 
 
 def coroutine_on_a_loop(work: Callable[[], Any], timeout: float | None = LONG) -> Any:
-    return asyncio.run(aawait(_as_coroutine(work), timeout=timeout))
+    return asyncio.run(wait_abandoning(_as_coroutine(work), timeout=timeout))
 
 
 async def _as_coroutine(work: Callable[[], Any]) -> Any:
@@ -52,7 +58,7 @@ def raising(error: BaseException) -> Callable[[], Any]:
 
 async def left_behind(work: Coroutine[Any, Any, Any], cancelled: bool) -> None:
     """Wait for work until it has timed out, or until the waiting is cancelled."""
-    waiting = asyncio.create_task(aawait(work, timeout=None if cancelled else SHORT))
+    waiting = asyncio.create_task(wait_abandoning(work, timeout=None if cancelled else SHORT))
     await asyncio.sleep(SHORT)
     if cancelled:
         waiting.cancel()
@@ -121,12 +127,12 @@ def test_a_coroutine_that_cancels_itself_does_not_cancel_who_waits() -> None:
 
     async def caller() -> str:
         with pytest.raises(RuntimeError, match="the work raised CancelledError"):
-            await aawait(work(), timeout=LONG)
+            await wait_abandoning(work(), timeout=LONG)
         return "goes on"
 
     assert asyncio.run(caller()) == "goes on"
     with pytest.raises(RuntimeError, match="the work raised CancelledError"):
-        run_coroutine(work(), timeout=LONG)
+        run_coroutine_blocking(work(), timeout=LONG)
 
 
 @every_way
@@ -148,8 +154,8 @@ def test_a_coroutine_works_in_the_context_that_it_is_given() -> None:
     context = copy_context()
     context.run(MARK.set, "given")
 
-    assert run_coroutine(_as_coroutine(MARK.get), timeout=LONG, context=context) == "given"
-    assert asyncio.run(aawait(_as_coroutine(MARK.get), timeout=LONG, context=context)) == "given"
+    assert run_coroutine_blocking(_as_coroutine(MARK.get), timeout=LONG, context=context) == "given"
+    assert asyncio.run(wait_abandoning(_as_coroutine(MARK.get), timeout=LONG, context=context)) == "given"
     assert MARK.get() == "unset"
 
 
@@ -165,7 +171,7 @@ def test_coroutines_of_sync_callers_share_one_loop() -> None:
     async def loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    assert run_coroutine(loop(), timeout=None) is run_coroutine(loop(), timeout=None)
+    assert run_coroutine_blocking(loop(), timeout=None) is run_coroutine_blocking(loop(), timeout=None)
 
 
 @pytest.mark.parametrize("way", [sync_on_a_thread, sync_on_a_loop])
@@ -200,7 +206,7 @@ async def test_sync_work_whose_waiter_was_cancelled_may_end_later(outcome: Any) 
             raise outcome
         return outcome
 
-    waiting = asyncio.create_task(arun(work, timeout=LONG))
+    waiting = asyncio.create_task(arun_in_thread(work, timeout=LONG))
     await asyncio.to_thread(begun.wait, LONG)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -219,7 +225,7 @@ async def test_waiting_for_sync_work_does_not_block_the_loop() -> None:
 
     other = asyncio.create_task(lets_it_go())
 
-    assert await arun(lambda: go.wait(LONG), timeout=LONG)
+    assert await arun_in_thread(lambda: go.wait(LONG), timeout=LONG)
     await other
 
 
@@ -234,8 +240,8 @@ async def test_async_work_that_takes_too_long_or_whose_waiter_is_cancelled_is_ca
             raise
 
     with pytest.raises(TimedOut):
-        await aawait(work("late"), timeout=SHORT)
-    waiting = asyncio.create_task(aawait(work("unwanted"), timeout=None))
+        await wait_abandoning(work("late"), timeout=SHORT)
+    waiting = asyncio.create_task(wait_abandoning(work("unwanted"), timeout=None))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -256,7 +262,7 @@ async def test_async_work_may_clean_up_when_it_is_cancelled() -> None:
             cleaned.set()
 
     with pytest.raises(TimedOut):
-        await aawait(work(), timeout=SHORT)
+        await wait_abandoning(work(), timeout=SHORT)
 
     await asyncio.wait_for(cleaned.wait(), LONG)
 
@@ -294,7 +300,7 @@ def test_work_of_a_sync_caller_that_swallowed_its_cancellation_is_ended() -> Non
     hung = SwallowsCancellation()
 
     with pytest.raises(TimedOut):
-        run_coroutine(hung.work(), timeout=SHORT)
+        run_coroutine_blocking(hung.work(), timeout=SHORT)
 
     assert hung.swallowed.wait(LONG)
     assert hung.ended.wait(LONG)
@@ -343,4 +349,4 @@ async def test_work_gets_what_it_awaits_and_the_errors_of_that() -> None:
             found.append("timed out")
         return found
 
-    assert await aawait(work(), timeout=LONG) == ["slept", "gathered", "inner", "timed out"]
+    assert await wait_abandoning(work(), timeout=LONG) == ["slept", "gathered", "inner", "timed out"]

@@ -6,15 +6,15 @@ from threading import Thread
 
 import pytest
 
-from guardgraph.runtime.concurrency.limiter import Slots, Ticket
+from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
 
 
-def take(slots: Slots, timeout: float = 0) -> bool:
-    return Ticket((slots,)).take(timeout)
+def take(slots: ConcurrencyLimiter, timeout: float = 0) -> bool:
+    return SlotToken((slots,)).take(timeout)
 
 
 def test_no_more_than_the_limit_hold_a_slot() -> None:
-    slots = Slots(2)
+    slots = ConcurrencyLimiter(2)
 
     assert [take(slots), take(slots), take(slots)] == [True, True, False]
     slots.give()
@@ -22,13 +22,13 @@ def test_no_more_than_the_limit_hold_a_slot() -> None:
 
 
 def test_without_a_limit_everybody_has_one() -> None:
-    assert all(take(Slots(None)) for _ in range(100))
+    assert all(take(ConcurrencyLimiter(None)) for _ in range(100))
 
 
 async def test_threads_and_event_loops_share_the_same_slots() -> None:
-    slots = Slots(1)
+    slots = ConcurrencyLimiter(1)
     assert take(slots)
-    waiting = asyncio.create_task(Ticket((slots,)).atake(5))
+    waiting = asyncio.create_task(SlotToken((slots,)).atake(5))
     await asyncio.sleep(0)
 
     Thread(target=slots.give).start()
@@ -38,9 +38,9 @@ async def test_threads_and_event_loops_share_the_same_slots() -> None:
 
 
 async def test_a_cancelled_wait_loses_no_slot() -> None:
-    slots = Slots(1)
+    slots = ConcurrencyLimiter(1)
     take(slots)
-    waiting = asyncio.create_task(Ticket((slots,)).atake())
+    waiting = asyncio.create_task(SlotToken((slots,)).atake())
     await asyncio.sleep(0)
 
     waiting.cancel()
@@ -51,10 +51,10 @@ async def test_a_cancelled_wait_loses_no_slot() -> None:
 
 
 def test_who_cannot_have_all_slots_holds_none() -> None:
-    inner, outer = Slots(1), Slots(1)
+    inner, outer = ConcurrencyLimiter(1), ConcurrencyLimiter(1)
     assert take(outer)
 
-    assert not Ticket((inner, outer)).take(0)
+    assert not SlotToken((inner, outer)).take(0)
 
     assert take(inner)
     outer.give()
@@ -62,11 +62,11 @@ def test_who_cannot_have_all_slots_holds_none() -> None:
 
 
 def test_an_agent_lends_its_slot_to_a_team_below_and_gets_it_back() -> None:
-    slots = Slots(1)
-    above = Ticket((slots,))
+    slots = ConcurrencyLimiter(1)
+    above = SlotToken((slots,))
     assert above.take(0)
 
-    below = Ticket((slots,), above)
+    below = SlotToken((slots,), above)
     assert below.take(0)
     below.give()
 
@@ -76,8 +76,8 @@ def test_an_agent_lends_its_slot_to_a_team_below_and_gets_it_back() -> None:
 
 
 def test_a_slot_is_given_back_once_only() -> None:
-    slots = Slots(1)
-    ticket = Ticket((slots,))
+    slots = ConcurrencyLimiter(1)
+    ticket = SlotToken((slots,))
     ticket.take(0)
 
     ticket.give()
@@ -87,10 +87,10 @@ def test_a_slot_is_given_back_once_only() -> None:
 
 
 def test_an_agent_that_pauses_lets_others_work_and_keeps_what_an_agent_above_has_lent() -> None:
-    slots = Slots(1)
-    above = Ticket((slots,))
+    slots = ConcurrencyLimiter(1)
+    above = SlotToken((slots,))
     assert above.take(0)
-    below = Ticket((slots,), above)
+    below = SlotToken((slots,), above)
     assert below.take(0)
 
     below.pause()
@@ -106,10 +106,10 @@ def test_an_agent_that_pauses_lets_others_work_and_keeps_what_an_agent_above_has
 @pytest.mark.parametrize("way", ["never had", "paused"])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_who_lent_its_slot_has_it_again_before_the_last_agent_below_is_over(way: str, is_async: bool) -> None:
-    slots = Slots(1)
-    above = Ticket((slots,))
+    slots = ConcurrencyLimiter(1)
+    above = SlotToken((slots,))
     assert above.take(0)
-    below = Ticket((slots,), above)
+    below = SlotToken((slots,), above)
     if way == "paused":
         assert below.take(0)
         below.pause()
@@ -133,10 +133,10 @@ def test_who_lent_its_slot_has_it_again_before_the_last_agent_below_is_over(way:
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_nobody_waits_for_an_agent_above_that_is_over(is_async: bool) -> None:
-    slots = Slots(1)
-    above = Ticket((slots,))
+    slots = ConcurrencyLimiter(1)
+    above = SlotToken((slots,))
     assert above.take(0)
-    below = Ticket((slots,), above)
+    below = SlotToken((slots,), above)
     assert below.take(0)
     below.pause()
     assert take(slots)

@@ -23,7 +23,7 @@ from guardgraph.state import (
     StorageUnavailable,
 )
 from guardgraph.storage import SQLSaver
-from guardgraph.storage.sql.engine import Synchronous, engine_of, reading, writing
+from guardgraph.storage.sql.engine import Synchronous, engine_of, read_transaction, write_transaction
 from tests.storage.sql.stored import config_of, ids_in, store
 
 NUMBERS = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
@@ -34,7 +34,7 @@ def path_in(url: str) -> Path:
 
 
 def pragma(engine: Engine, name: str) -> object:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return connection.exec_driver_sql("PRAGMA journal_mode" if name == "wal" else "PRAGMA synchronous").scalar_one()
 
 
@@ -163,12 +163,12 @@ def test_a_full_database_is_a_typed_error_and_goes_on_when_there_is_room() -> No
 
 
 def limit_pages(engine: Engine, pragma: str) -> None:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         connection.exec_driver_sql(pragma)
 
 
 def drop_connection(engine: Engine) -> None:
-    with writing(engine, thread_id="t") as connection:
+    with write_transaction(engine, thread_id="t") as connection:
         connection.execute(select(func.pg_terminate_backend(func.pg_backend_pid())))
 
 
@@ -189,7 +189,7 @@ def test_a_connection_that_was_dropped_while_idle_is_not_noticed(postgres_url: s
     )
     with SQLSaver.from_url(postgres_url) as saver, SQLSaver.from_url(postgres_url) as other:
         store(saver, "t")
-        with reading(other.engine) as connection:
+        with read_transaction(other.engine) as connection:
             assert connection.execute(others).scalars().all() == [True]
 
         assert len(ids_in(saver, config_of("t"))) == 1
@@ -200,7 +200,7 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
     NUMBERS.metadata.create_all(engine)
 
     def add(number: int) -> None:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(insert(NUMBERS).values(number=number))
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(20)]
@@ -209,7 +209,7 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
     for thread in threads:
         thread.join()
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert sorted(connection.execute(select(NUMBERS.c.number)).scalars()) == list(range(20))
     engine.dispose()
 
@@ -219,14 +219,14 @@ def test_a_transaction_that_fails_leaves_nothing_behind(database_url: str) -> No
     NUMBERS.metadata.create_all(engine)
 
     def add_and_fail() -> None:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(insert(NUMBERS).values(number=1))
             raise LookupError("on the way")
 
     with pytest.raises(LookupError, match="on the way"):
         add_and_fail()
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(select(NUMBERS.c.number)).all() == []
     engine.dispose()
 
@@ -235,9 +235,9 @@ def test_a_reader_sees_one_state_of_the_database(database_url: str) -> None:
     engine = engine_of(database_url)
     NUMBERS.metadata.create_all(engine)
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         before = connection.execute(select(NUMBERS.c.number)).all()
-        with writing(engine) as other:
+        with write_transaction(engine) as other:
             other.execute(insert(NUMBERS).values(number=1))
         after = connection.execute(select(NUMBERS.c.number)).all()
 
@@ -258,12 +258,12 @@ def test_who_still_works_when_a_saver_is_closed_leaves_no_connection_open(databa
     saver = SQLSaver.from_url(database_url)
     event.listen(saver.engine, "connect", lambda connection, _record: made.append(connection))
 
-    with reading(saver.engine) as working:
+    with read_transaction(saver.engine) as working:
         saver.close()
         saver.close()
         assert working.execute(text("SELECT 1")).scalar_one() == 1
     for _ in range(2):
-        with reading(saver.engine) as later:
+        with read_transaction(saver.engine) as later:
             assert later.execute(text("SELECT 1")).scalar_one() == 1
 
     assert len(made) >= 2

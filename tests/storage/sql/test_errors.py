@@ -20,7 +20,7 @@ from guardgraph.state import (
     StorageUnavailable,
 )
 from guardgraph.storage.sql.engine import engine_of
-from guardgraph.storage.sql.errors import place_of, storage_fault_of, storage_faults
+from guardgraph.storage.sql.errors import place_of, storage_fault_of, translate_errors
 
 
 class ServerError(Exception):
@@ -99,7 +99,7 @@ def test_the_message_names_the_database_the_reason_and_never_the_password() -> N
     engine = engine_of("postgresql://me:hunter2@127.0.0.1:1/x")
 
     with pytest.raises(StorageBusy, match=r"me:\*\*\*@127\.0\.0\.1:1/x is locked .*ServerError: refused") as caught:  # noqa: SIM117
-        with storage_faults("t", engine=engine):
+        with translate_errors("t", engine=engine):
             raise wrapped(ServerError("55P03", "refused\nand many details"))
 
     assert caught.value.thread_id == "t"
@@ -110,7 +110,7 @@ def test_the_message_names_the_database_the_reason_and_never_the_password() -> N
 def test_a_typed_error_from_within_only_learns_its_thread() -> None:
     inner = StorageCorrupt("damaged")
 
-    with pytest.raises(StorageCorrupt, match="damaged") as caught, storage_faults("t"):
+    with pytest.raises(StorageCorrupt, match="damaged") as caught, translate_errors("t"):
         raise inner
 
     assert caught.value is inner
@@ -119,5 +119,5 @@ def test_a_typed_error_from_within_only_learns_its_thread() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyError("mine")])
 def test_other_exceptions_pass_unchanged(error: Any) -> None:
-    with pytest.raises(type(error), match="mine"), storage_faults():
+    with pytest.raises(type(error), match="mine"), translate_errors():
         raise error

@@ -20,19 +20,19 @@ import guardgraph.storage.sql
 import guardgraph.storage.sql.migrations
 from guardgraph.state import MigrationNeeded
 from guardgraph.storage import SQLSaver
-from guardgraph.storage.sql.engine import engine_of, reading, writing
+from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import known_revisions, migrate
 from guardgraph.storage.sql.tables import metadata
 from tests.storage.sql.stored import store
 
 
 def revision_of(engine: Engine) -> str:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return str(connection.execute(text("SELECT version_num FROM guardgraph_version")).scalar_one())
 
 
 def pretend_newer(engine: Engine) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("UPDATE guardgraph_version SET version_num = '9999'"))
 
 
@@ -56,7 +56,7 @@ def test_an_empty_database_gets_exactly_the_declared_tables(database_url: str) -
     migrate(engine)
     migrate(engine)
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": "guardgraph_version"})
         names = set(inspect(connection).get_table_names())
         assert compare_metadata(context, declared()) == []
@@ -136,14 +136,14 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(database_url: s
     assert (caught.value.found, caught.value.known) == ("9999", known_revisions()[-1])
     assert "upgrade guardgraph, or open another database" in str(caught.value)
     assert revision_of(engine) == "9999"
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM guardgraph_checkpoint")).scalar_one() == 0
     engine.dispose()
 
 
 def test_a_database_of_an_older_version_is_upgraded_and_keeps_what_it_holds(database_url: str) -> None:
     engine, old = engine_of(database_url), engine_of(database_url)
-    with writing(old) as connection:
+    with write_transaction(old) as connection:
         upgrade(connection, "0001")
         connection.execute(text("INSERT INTO guardgraph_line VALUES (:key, 't', '')"), {"key": b"k" * 16})
     assert revision_of(old) == "0001"
@@ -151,7 +151,7 @@ def test_a_database_of_an_older_version_is_upgraded_and_keeps_what_it_holds(data
     migrate(engine)
 
     assert revision_of(engine) == known_revisions()[-1]
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(text("SELECT thread_id FROM guardgraph_line")).scalar_one() == "t"
         assert connection.execute(text("SELECT count(*) FROM guardgraph_run")).scalar_one() == 0
     engine.dispose()
@@ -163,7 +163,7 @@ def test_runs_that_shared_a_number_keep_their_order(database_url: str) -> None:
     shared = [("b", 1, 20), ("a", 1, 10), ("c", 2, 30), ("d", 7, 40), ("f", 9, 50), ("e", 9, 50), ("g", 10, 60)]
     row = "(:id, :number, 't', :packed, :packed, :packed, 0, :created, 'v')"
     columns = "(run_id, number, thread_id, graph, arguments, task, attempt, created, version)"
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         upgrade(connection, "0003")
         for run_id, number, created in shared:
             values = {"id": run_id, "number": number, "created": created, "packed": b"{}"}
@@ -171,7 +171,7 @@ def test_runs_that_shared_a_number_keep_their_order(database_url: str) -> None:
 
     migrate(engine)
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = connection.execute(text("SELECT run_id, number FROM guardgraph_run ORDER BY number")).all()
     assert found == [("a", 1), ("b", 2), ("c", 3), ("d", 7), ("e", 9), ("f", 10), ("g", 11)]
     engine.dispose()
@@ -179,12 +179,12 @@ def test_runs_that_shared_a_number_keep_their_order(database_url: str) -> None:
 
 def test_tables_of_others_are_left_alone(database_url: str) -> None:
     engine = engine_of(database_url)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
 
     migrate(engine)
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "theirs"
     engine.dispose()

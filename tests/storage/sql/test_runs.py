@@ -15,7 +15,7 @@ from sqlalchemy import event, select
 
 from guardgraph.state import BadInput, Gap, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, Usage
 from guardgraph.storage import RunRow, RunStore
-from guardgraph.storage.sql.engine import engine_of, reading
+from guardgraph.storage.sql.engine import engine_of, read_transaction
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.run_tables import runs
 
@@ -225,7 +225,7 @@ def test_runs_that_are_accepted_at_once_have_numbers_of_their_own(store: RunStor
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(accept, range(6)))
 
-    with reading(store.engine) as connection:
+    with read_transaction(store.engine) as connection:
         numbers = connection.execute(select(runs.c.number)).scalars().all()
     assert sorted(numbers) == list(range(1, 61))
     assert [row and row.run_id for row in map(store.latest, map(str, range(6)))] == [f"{n}-9" for n in range(6)]

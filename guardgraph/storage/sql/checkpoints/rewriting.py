@@ -10,7 +10,7 @@ from sqlalchemy import delete
 
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.checkpoints.storing import store_writes
-from guardgraph.storage.sql.engine import writing
+from guardgraph.storage.sql.engine import write_transaction
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import place_in
 from guardgraph.storage.sql.statements import write_rows
@@ -28,6 +28,6 @@ def rewrite(saver: SQLSaver, config: RunnableConfig, items: Sequence[tuple[str, 
     keep, replace = write_rows(saver.codec, place, items, task_id=task_id, task_path="")
     mine = (writes.c.line == place.line, writes.c.checkpoint_id == place.checkpoint_id, writes.c.task_id == task_id)
     migrate(saver.engine)
-    with writing(saver.engine, thread_id=place.thread_id) as connection:
+    with write_transaction(saver.engine, thread_id=place.thread_id) as connection:
         connection.execute(delete(writes).where(*mine, writes.c.idx >= 0))
         store_writes(connection, place, keep=keep, replace=replace)

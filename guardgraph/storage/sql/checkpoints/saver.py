@@ -34,10 +34,10 @@ from guardgraph.storage.sql.engine import (
     close_engine,
     engine_of,
     is_forked,
-    reading,
-    writing,
+    read_transaction,
+    write_transaction,
 )
-from guardgraph.storage.sql.errors import storage_faults
+from guardgraph.storage.sql.errors import translate_errors
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, config_at, place_in
 from guardgraph.storage.sql.statements import checkpoint_row, value_rows, write_rows
@@ -184,7 +184,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
             StorageError: or a subclass, when the database refuses; nothing of the checkpoint is stored then.
         """
         place = place_in(config)
-        with storage_faults(place.thread_id):
+        with translate_errors(place.thread_id):
             row = checkpoint_row(self.codec, config, place, checkpoint, metadata)
             stored = value_rows(self.codec, place, checkpoint, new_versions)
         with self._writing(place.thread_id) as connection:
@@ -201,7 +201,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         place = place_in(config)
         if place.checkpoint_id is None:
             raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
-        with storage_faults(place.thread_id):
+        with translate_errors(place.thread_id):
             keep, replace = write_rows(self.codec, place, writes, task_id=task_id, task_path=task_path)
         with self._writing(place.thread_id) as connection:
             store_writes(connection, place, keep=keep, replace=replace)
@@ -339,7 +339,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
     @contextmanager
     def _reading(self, thread_id: str | None) -> Generator[Connection]:
         migrate(self.engine)
-        with reading(self.engine, thread_id=thread_id) as connection:
+        with read_transaction(self.engine, thread_id=thread_id) as connection:
             yield connection
 
     @contextmanager
@@ -347,5 +347,5 @@ class SQLSaver(BaseCheckpointSaver[int]):
         check_process(self.engine)  # before a lock that another thread held when the process was forked
         migrate(self.engine)
         lock = self._locks[hash(thread_id) % _STRIPES]
-        with lock, writing(self.engine, thread_id=thread_id) as connection:
+        with lock, write_transaction(self.engine, thread_id=thread_id) as connection:
             yield connection

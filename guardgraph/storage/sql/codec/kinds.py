@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-__all__ = ("ARRAY", "BY_CODE", "BY_TYPE", "EXCEPTION", "INTEGER", "MAP", "RECORD", "TEXT", "Kind")
+__all__ = ("ARRAY", "BY_CODE", "BY_TYPE", "EXCEPTION", "INTEGER", "MAP", "RECORD", "TEXT", "BuiltinCodec")
 
 # Handled by the codec itself, since they are not found by an exact type.
 TEXT, INTEGER, MAP, RECORD, ARRAY, EXCEPTION = 1, 2, 3, 4, 5, 6
 
 
-class Kind(NamedTuple):
+class BuiltinCodec(NamedTuple):
     """One built-in type: `take` gives simpler values, `make` gives the value back from them."""
 
     code: int
@@ -123,26 +123,26 @@ def _make_zone(key: Any) -> ZoneInfo:
 
 
 _KINDS = (
-    Kind(10, tuple, list, tuple),
-    Kind(11, set, list, set),
-    Kind(12, frozenset, list, frozenset),
-    Kind(13, deque, _take_deque, _make_deque),
-    Kind(14, OrderedDict, _pairs, OrderedDict),
-    Kind(15, Counter, _pairs, lambda pairs: Counter(dict(pairs))),
-    Kind(16, defaultdict, _take_defaultdict, _make_defaultdict),
-    Kind(17, bytearray, bytes, bytearray),
-    Kind(18, complex, lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
-    Kind(19, Fraction, lambda value: [value.numerator, value.denominator], lambda parts: Fraction(*parts)),
-    Kind(20, UUID, lambda value: value.bytes, lambda data: UUID(bytes=data)),
-    Kind(21, date, lambda value: [value.year, value.month, value.day], lambda parts: date(*parts)),
-    Kind(22, time, _take_time, _make_time),
-    Kind(23, datetime, _take_datetime, _make_datetime),
-    Kind(24, timedelta, _take_timedelta, lambda parts: timedelta(*parts)),
-    Kind(25, timezone, _take_timezone, _make_timezone),
-    Kind(26, ZoneInfo, _take_zone, _make_zone),
-    *(Kind(code, kind, str, kind) for code, kind in _FROM_TEXT),
+    BuiltinCodec(10, tuple, list, tuple),
+    BuiltinCodec(11, set, list, set),
+    BuiltinCodec(12, frozenset, list, frozenset),
+    BuiltinCodec(13, deque, _take_deque, _make_deque),
+    BuiltinCodec(14, OrderedDict, _pairs, OrderedDict),
+    BuiltinCodec(15, Counter, _pairs, lambda pairs: Counter(dict(pairs))),
+    BuiltinCodec(16, defaultdict, _take_defaultdict, _make_defaultdict),
+    BuiltinCodec(17, bytearray, bytes, bytearray),
+    BuiltinCodec(18, complex, lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
+    BuiltinCodec(19, Fraction, lambda value: [value.numerator, value.denominator], lambda parts: Fraction(*parts)),
+    BuiltinCodec(20, UUID, lambda value: value.bytes, lambda data: UUID(bytes=data)),
+    BuiltinCodec(21, date, lambda value: [value.year, value.month, value.day], lambda parts: date(*parts)),
+    BuiltinCodec(22, time, _take_time, _make_time),
+    BuiltinCodec(23, datetime, _take_datetime, _make_datetime),
+    BuiltinCodec(24, timedelta, _take_timedelta, lambda parts: timedelta(*parts)),
+    BuiltinCodec(25, timezone, _take_timezone, _make_timezone),
+    BuiltinCodec(26, ZoneInfo, _take_zone, _make_zone),
+    *(BuiltinCodec(code, kind, str, kind) for code, kind in _FROM_TEXT),
 )
-BY_TYPE: dict[type[Any], Kind] = {kind.type: kind for kind in _KINDS}
+BY_TYPE: dict[type[Any], BuiltinCodec] = {kind.type: kind for kind in _KINDS}
 """The kinds, found by the exact type of a value."""
-BY_CODE: dict[int, Kind] = {kind.code: kind for kind in _KINDS}
+BY_CODE: dict[int, BuiltinCodec] = {kind.code: kind for kind in _KINDS}
 """The kinds, found by their number in stored data."""

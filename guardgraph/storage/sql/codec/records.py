@@ -20,7 +20,7 @@ from guardgraph.state import BadInput, StoredName
 from guardgraph.storage.sql.codec.tags import DELTA_SNAPSHOT, LANGCHAIN, name_of_stored
 
 __all__ = (
-    "Record",
+    "ClassCodec",
     "Registry",
     "default_types",
     "is_registrable",
@@ -34,7 +34,7 @@ _UNSET = "unset fields"
 _PRIVATE = "private attributes"
 
 
-class Record(NamedTuple):
+class ClassCodec(NamedTuple):
     """One registered class: `take` gives a value's fields, `make` gives the value back from them."""
 
     name: StoredName
@@ -46,8 +46,8 @@ class Record(NamedTuple):
 class Registry(NamedTuple):
     """The registered classes, by class for writing and by tag for reading."""
 
-    by_type: Mapping[type[Any], Record]
-    by_tag: Mapping[str, Record]
+    by_type: Mapping[type[Any], ClassCodec]
+    by_tag: Mapping[str, ClassCodec]
 
 
 def is_registrable(kind: object) -> bool:
@@ -79,7 +79,7 @@ def registry_of(types: Iterable[type[Any]]) -> Registry:
     records = [*_OWN]
     for kind in dict.fromkeys([*default_types(), *types]):
         records.append(_record_of(kind))
-    by_tag: dict[str, Record] = {}
+    by_tag: dict[str, ClassCodec] = {}
     for record in records:
         for tag in (record.name.tag, *record.name.former):
             other = by_tag.setdefault(tag, record)
@@ -95,7 +95,7 @@ def default_types() -> tuple[type[Any], ...]:
     return tuple(LANGCHAIN.values())
 
 
-def _record_of(kind: type[Any]) -> Record:
+def _record_of(kind: type[Any]) -> ClassCodec:
     if not is_registrable(kind):
         raise BadInput(
             f"{kind!r} cannot be registered: only pydantic models, dataclasses, enums and named tuples are stored"
@@ -104,8 +104,8 @@ def _record_of(kind: type[Any]) -> Record:
         raise BadInput(f"{kind!r} cannot be registered: its fields do not hold {missing}, which it is made with")
     (take, make), name = _hands_for(kind), name_of_stored(kind)
     if not name.renamed:
-        return Record(name, kind, take, make)
-    return Record(name, kind, take, lambda fields: make(_present(fields, name.renamed)))
+        return ClassCodec(name, kind, take, make)
+    return ClassCodec(name, kind, take, lambda fields: make(_present(fields, name.renamed)))
 
 
 def _present(fields: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def _needed_beside_fields(kind: type[Any]) -> list[str]:
     return [item.name for item in parameters if item.default is Parameter.empty and item.name not in fields]
 
 
-def _slots_record(kind: type[Any], names: tuple[str, ...], make: Callable[[dict[str, Any]], Any]) -> Record:
-    return Record(name_of_stored(kind), kind, lambda value: {name: getattr(value, name) for name in names}, make)
+def _slots_record(kind: type[Any], names: tuple[str, ...], make: Callable[[dict[str, Any]], Any]) -> ClassCodec:
+    return ClassCodec(name_of_stored(kind), kind, lambda value: {name: getattr(value, name) for name in names}, make)
 
 
 def _make_send(fields: dict[str, Any]) -> Send:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Update, and_, or_, true, update
 
-from guardgraph.state import Allowance, Amount, BadInput, Balance, Usage, chain_of, exactly, in_full
+from guardgraph.state import Allowance, Amount, BadInput, Balance, Usage, account_chain, exact_decimal, full_usage
 from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.run_tables import accounts
 
@@ -53,7 +53,7 @@ def key_of(name: str) -> bytes:
 
 def keys_of(account: str) -> list[bytes]:
     """Return the keys of `account` and the accounts above it, outermost first."""
-    return [key_of(name) for name in chain_of(account)]
+    return [key_of(name) for name in account_chain(account)]
 
 
 def in_nanos(amount: Amount) -> Amount:
@@ -63,12 +63,12 @@ def in_nanos(amount: Amount) -> Amount:
 
 def account_row(account: str) -> dict[str, Any]:
     """Return the row of an account that was never opened: without limits, and refusing everything."""
-    run_id = checked_id("run_id", chain_of(account)[0])
+    run_id = checked_id("run_id", account_chain(account)[0])
     facts = {"account": key_of(account), "run_id": run_id, "name": _packed(account), "epoch": 0, "closed": True}
     return {**facts, **cap_row(Allowance()), **dict.fromkeys(_NUMBERS, 0)}
 
 
-@exactly
+@exact_decimal
 def cap_row(cap: Allowance) -> dict[str, Any]:
     """Return the columns of an account's limits: all of them as JSON, and the counted ones as numbers."""
     numbers = {f"cap_{what}": getattr(cap, what) for what in ("tokens", "calls", "subtasks", "messages")}
@@ -83,7 +83,7 @@ def entry_row(entry: str, account: str, amount: Amount) -> dict[str, Any]:
         "entry": key_of(entry),
         "name": _packed(entry),
         "account": key_of(account),
-        "run_id": chain_of(account)[0],
+        "run_id": account_chain(account)[0],
         "settled": False,
         "in_full": False,
         "tokens": _checked("tokens", amount.tokens),
@@ -96,7 +96,7 @@ def entry_row(entry: str, account: str, amount: Amount) -> dict[str, Any]:
 
 def settled_row(usage: Usage | None, amount: Amount) -> dict[str, Any]:
     """Return the columns of an entry that change when it is settled."""
-    used = in_full(amount) if usage is None else usage
+    used = full_usage(amount) if usage is None else usage
     return {
         "settled": True,
         "in_full": usage is None,
@@ -127,7 +127,7 @@ def held_by(amount: Amount) -> Changes:
 
 def settling(usage: Usage | None, amount: Amount) -> Changes:
     """Return what settling a reservation changes in its account and every account above."""
-    used = in_full(amount) if usage is None else usage
+    used = full_usage(amount) if usage is None else usage
     freed = {name: -value for name, value in held_by(amount).items()}
     return freed | {
         "input_tokens": used.input_tokens,
@@ -206,12 +206,12 @@ def _packed(name: str) -> bytes:
     return name.encode("utf-8", "surrogatepass")
 
 
-@exactly
+@exact_decimal
 def _nanos(usd: Decimal | None) -> int | None:
     return None if usd is None else _checked("usd", int(usd.scaleb(9).to_integral_value(ROUND_CEILING)))
 
 
-@exactly
+@exact_decimal
 def _usd(nanos: int | None) -> Decimal | None:
     return None if nanos is None else Decimal(nanos) / 10**9
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardgraph.state import Allowance, Amount, Balance, Refusal, Usage
+from guardgraph.state import Allowance, Amount, Balance, ReservationDenied, Usage
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 
 __all__ = ("RunLedger",)
@@ -49,7 +49,7 @@ class RunLedger:
         """See `Ledger.reopen`."""
         return self.books.reopen(account, self._raised(at_least))
 
-    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
         return self.books.reserve(entry, account, epoch, amount)
 

@@ -13,14 +13,14 @@ from guardgraph.state import (
     Amount,
     BadInput,
     Balance,
-    Refusal,
+    ReservationDenied,
     StorageBusy,
     Usage,
-    chain_of,
-    exactly,
-    shortage,
+    account_chain,
+    check_caps,
+    exact_decimal,
 )
-from guardgraph.storage.sql.engine import engine_of, reading, writing
+from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.ledger.rows import (
     Changes,
     account_row,
@@ -75,7 +75,7 @@ class SQLLedger:
             known = [balance_of(name, row).cap for name, row in _opened(connection, account) if name == account]
             return _open(connection, account, at_least.widen(*known) if known else at_least)
 
-    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> Refusal | None:
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
         booked = in_nanos(amount)
         row = entry_row(entry, account, booked)
@@ -153,7 +153,9 @@ class SQLLedger:
                 connection.rollback()  # a repeated entry books nothing
             return True
 
-    def _why_not(self, row: dict[str, Any], account: str, epoch: int, amount: Amount) -> tuple[Refusal | None, bool]:
+    def _why_not(
+        self, row: dict[str, Any], account: str, epoch: int, amount: Amount
+    ) -> tuple[ReservationDenied | None, bool]:
         """Say why a reservation does not fit, and whether its entry is booked already; neither: try again."""
         with self._reading() as connection:
             same = select(entries.c.entry).where(entries.c.entry == row["entry"])
@@ -162,13 +164,13 @@ class SQLLedger:
             opened = _opened(connection, account)
         last = opened[-1] if opened and opened[-1][0] == account else None
         if last is None or last[1].epoch != epoch or any(row.closed for _, row in opened):
-            return Refusal(account, "closed"), False
-        return shortage(tuple(balance_of(name, found) for name, found in opened), amount), False
+            return ReservationDenied(account, "closed"), False
+        return check_caps(tuple(balance_of(name, found) for name, found in opened), amount), False
 
     @contextmanager
     def _opening(self, account: str) -> Generator[Connection]:
         """Give a transaction in which `account` and all above it have a row, and nobody else changes them."""
-        rows = [account_row(name) for name in chain_of(account)]
+        rows = [account_row(name) for name in account_chain(account)]
         with self._writing() as connection:
             for row in rows:
                 connection.execute(insert_new(connection.dialect, accounts), row)
@@ -178,25 +180,25 @@ class SQLLedger:
     @contextmanager
     def _writing(self) -> Generator[Connection]:
         migrate(self.engine)
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:
         migrate(self.engine)
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             yield connection
 
 
 def _lock(connection: Connection, account: str) -> None:
     """Wait until nobody else changes the accounts of this run (SQLite has but one writer anyway)."""
-    outermost = key_of(chain_of(account)[0])
+    outermost = key_of(account_chain(account)[0])
     connection.execute(select(accounts.c.account).where(accounts.c.account == outermost).with_for_update()).all()
 
 
 def _opened(connection: Connection, account: str) -> list[tuple[str, Any]]:
     """Return the names and rows of the opened accounts of a chain, outermost first."""
-    names = {key_of(name): name for name in chain_of(account)}
+    names = {key_of(name): name for name in account_chain(account)}
     found = select(accounts).where(accounts.c.account.in_(list(names)), accounts.c.epoch > 0)
     rows = {bytes(row.account): row for row in connection.execute(found).all()}
     return [(name, rows[key]) for key, name in names.items() if key in rows]
@@ -225,7 +227,7 @@ def _settle_all(connection: Connection, account: str) -> None:
         connection.execute(changed(keys_of(account), total))
 
 
-@exactly
+@exact_decimal
 def _raised(cap: Allowance, add: Allowance) -> Allowance:
     """Return `cap` with what `add` names added to it."""
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from guardgraph.state import BadInput, StorageCorrupt
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.checkpoints.loading import PAGE
-from guardgraph.storage.sql.engine import writing
+from guardgraph.storage.sql.engine import write_transaction
 from guardgraph.storage.sql.tables import values
 from tests.storage.sql.stored import config_of, id_of, ids_in, store
 
@@ -118,7 +118,7 @@ def test_writes_come_back_in_the_order_in_which_they_were_applied(saver: SQLSave
 
 def test_a_damaged_row_is_a_typed_error_that_names_its_thread(saver: SQLSaver) -> None:
     config = store(saver, "t", {"a": "text"})
-    with writing(saver.engine) as connection:
+    with write_transaction(saver.engine) as connection:
         connection.execute(values.update().values(data=b"\x01damaged and too long to be nothing"))
 
     with pytest.raises(StorageCorrupt, match="stored data is damaged") as caught:

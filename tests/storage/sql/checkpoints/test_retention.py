@@ -12,13 +12,13 @@ from typing_extensions import TypedDict
 
 from guardgraph.state import BadInput
 from guardgraph.storage import SQLSaver
-from guardgraph.storage.sql.engine import reading
+from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.tables import checkpoints, lines, values, writes
 from tests.storage.sql.stored import config_of, id_of, ids_in, store
 
 
 def rows(saver: SQLSaver) -> dict[str, int]:
-    with reading(saver.engine) as connection:
+    with read_transaction(saver.engine) as connection:
         return {
             table.name.removeprefix("guardgraph_"): connection.execute(
                 select(func.count()).select_from(table)

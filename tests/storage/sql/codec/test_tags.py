@@ -23,13 +23,14 @@ from guardgraph.state import (
     AgentError,
     Allowance,
     BadInput,
-    Ending,
+    ContextItem,
+    DelegationScope,
+    EarlyStop,
     Evidence,
+    FrozenModel,
     Gap,
     Outcome,
-    Piece,
     Plan,
-    Position,
     Reply,
     Request,
     Result,
@@ -38,7 +39,6 @@ from guardgraph.state import (
     Task,
     Usage,
     Verdict,
-    Word,
     stored_as,
 )
 from guardgraph.storage.sql.codec.codec import (
@@ -52,15 +52,15 @@ FOUND = Evidence(source="a.md", quote="q", locator="L1")
 VALUES: dict[str, Any] = {
     "AgentError": AgentError(kind="raised", message="no"),
     "Allowance": Allowance(tokens=5, usd=Decimal("0.5")),
-    "Ending": Ending(status="degraded", stopped_by="Budget"),
+    "Ending": EarlyStop(status="degraded", stopped_by="Budget"),
     "Evidence": FOUND,
     "Gap": Gap(subtask="b", reason="late"),
     "Outcome": Outcome(status="degraded", gaps=(Gap(subtask="b", reason="late"),)),
     "Usage": Usage(input_tokens=3, usd=Decimal("0.1")),
-    "Piece": Piece(kind="background", title="t"),
+    "Piece": ContextItem(kind="background", title="t"),
     "Plan": Plan(subtasks=(Subtask(id="a", goal="g"),)),
     "Subtask": Subtask(id="a", goal="g"),
-    "Position": Position(run_id="r", account="r", work="r/work", started=NOW),
+    "Position": DelegationScope(run_id="r", account="r", spending_account="r/work", started=NOW),
     "Reply": Reply(value=1, evidence=(FOUND,)),
     "Request": Request(task=Task(goal="g", id="t")),
     "Task": Task(goal="g", id="t"),
@@ -158,9 +158,13 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
 
 def test_every_model_of_the_state_has_one() -> None:
     exported = [getattr(state, name) for name in state.__all__]
-    models = {item for item in exported if isinstance(item, type) and issubclass(item, Word) and item is not Word}
+    models = {
+        item
+        for item in exported
+        if isinstance(item, type) and issubclass(item, FrozenModel) and item is not FrozenModel
+    }
 
-    assert models - {state.Event} == set(OWN.values()), "an event is told, and not stored"
+    assert models - {state.RunEvent} == set(OWN.values()), "an event is told, and not stored"
 
 
 def test_every_message_of_langchain_has_one() -> None:

@@ -13,9 +13,9 @@ from threading import Thread
 import pytest
 from sqlalchemy import select
 
-from guardgraph.state import Allowance, Amount, BadInput, Refusal, StorageReadOnly, Usage, left_of
+from guardgraph.state import Allowance, Amount, BadInput, ReservationDenied, StorageReadOnly, Usage, remaining_allowance
 from guardgraph.storage import Ledger, SQLLedger
-from guardgraph.storage.sql.engine import engine_of, reading
+from guardgraph.storage.sql.engine import engine_of, read_transaction
 from guardgraph.storage.sql.run_tables import accounts, entries
 
 CALL = Amount(tokens=100, usd=Decimal("0.01"), calls=1)
@@ -153,7 +153,7 @@ def test_each_call_is_one_row_that_tells_what_was_reserved_and_what_was_used(led
     ledger.reserve("e2", "r", 1, replace(CALL, usd=None))
     ledger.settle("e2", None)
 
-    with reading(ledger.engine) as connection:
+    with read_transaction(ledger.engine) as connection:
         rows = connection.execute(select(entries).order_by(entries.c.name)).all()
 
     assert [(bytes(row.name), row.run_id, row.settled, row.in_full) for row in rows] == [
@@ -169,7 +169,7 @@ def test_one_row_is_kept_for_each_account_and_none_twice(ledger: SQLLedger) -> N
     for _ in range(2):
         ledger.open("r/work/" + "x" * 1000, Allowance())
 
-    with reading(ledger.engine) as connection:
+    with read_transaction(ledger.engine) as connection:
         rows = connection.execute(select(accounts).order_by(accounts.c.name)).all()
 
     assert [(len(bytes(row.name)), row.epoch, row.closed) for row in rows] == [
@@ -187,7 +187,7 @@ def test_money_below_a_nano_dollar_is_rounded_up_and_never_passes_the_cap(ledger
     refusal = ledger.reserve("e2", "r", 1, tiny)
 
     nano = Decimal("0.000000001")
-    assert refusal == Refusal("r", "usd", nano, Decimal("0.0000000009"), waits=True)
+    assert refusal == ReservationDenied("r", "usd", nano, Decimal("0.0000000009"), retryable=True)
     ledger.settle("e1", Usage(usd=tiny.usd))
     assert ledger.usage("r").usd == nano
 
@@ -237,13 +237,13 @@ def test_after_more_allowance_a_spending_fits_that_did_not(ledger: SQLLedger) ->
     ledger.open("r", Allowance(tokens=100))
     ledger.reserve("e1", "r", 1, CALL)
     ledger.settle("e1", Usage(input_tokens=100, calls=1))
-    assert ledger.reserve("e2", "r", 1, CALL) == Refusal("r", "tokens", 100, 0, waits=False)
+    assert ledger.reserve("e2", "r", 1, CALL) == ReservationDenied("r", "tokens", 100, 0, retryable=False)
 
     ledger.top_up("r", Allowance(tokens=100))
 
-    assert left_of(ledger.balances("r")).tokens == 100
+    assert remaining_allowance(ledger.balances("r")).tokens == 100
     assert ledger.reserve("e2", "r", 1, CALL) is None
-    assert ledger.reserve("e3", "r", 1, CALL) == Refusal("r", "tokens", 100, 0, waits=True)
+    assert ledger.reserve("e3", "r", 1, CALL) == ReservationDenied("r", "tokens", 100, 0, retryable=True)
 
 
 def test_more_allowance_never_brings_an_earlier_deadline(ledger: SQLLedger) -> None:
