@@ -28,11 +28,11 @@ _CHECKED = (
     "timeout",
     "attempts",
     "fallback",
-    "expects",
+    "expected_cost",
     "max_tokens",
-    "share",
-    "ask",
-    "tell",
+    "budget_share",
+    "to_input",
+    "from_output",
 )
 """What is checked against its annotation; the rest has checks of its own."""
 
@@ -164,7 +164,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
     if agent.tools and agent.model is None:
         yield "`tools` go with `model`; a function brings its own"
     if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
-        yield "this graph has no `messages` channel: say with `ask=` and `tell=` what goes in and what comes out"
+        yield "this graph has no `messages` channel: say what goes in and out with `to_input=`, `from_output=`"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_limits(agent)
@@ -193,8 +193,8 @@ def _bad_limits(agent: Agent) -> Iterable[str]:
     if agent.timeout is not None and not 0 < agent.timeout <= TIMEOUT_MAX:
         yield f"`timeout` must be more than 0 seconds and finite, got {agent.timeout!r}"
     if isinstance(agent.expected_cost, int) and agent.expected_cost < 0:
-        yield f"`expects` must not be negative, got {agent.expected_cost!r}"
+        yield f"`expected_cost` must not be negative, got {agent.expected_cost!r}"
     if agent.max_tokens is not None and agent.max_tokens < 1:
         yield f"`max_tokens` must be at least 1, got {agent.max_tokens!r}"
     if agent.budget_share is not None and not 0 < agent.budget_share <= 1:
-        yield f"`share` must be above 0 and at most 1, got {agent.budget_share!r}"
+        yield f"`budget_share` must be above 0 and at most 1, got {agent.budget_share!r}"

@@ -63,7 +63,7 @@ def run_with_progress(
             quiet=as_json,
             console=screen,
             finished=finished,
-        ) as runner.listen,
+        ) as runner.on_event,
         _draining(runner, screen, f"stopped by Ctrl-C; go on with: {resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
         prints_apart(),

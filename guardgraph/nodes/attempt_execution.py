@@ -170,7 +170,7 @@ class AttemptExecution:
     def _late(self, refusal: ReservationDenied | None) -> AgentError:
         why = "it waited for its turn until the deadline"
         if refusal is not None and self._expects is None:
-            why += f": {refusal} beside those at work; what it costs is presumed, `expects=` says it"
+            why += f": {refusal} beside those at work; what it costs is presumed, `expected_cost=` says it"
         return AgentError(kind="deadline", message=why)
 
     def _close(self) -> None:

@@ -72,11 +72,11 @@ def asked_arguments(arguments: object) -> dict[str, Any]:
     return dict(cast(Mapping[str, Any], arguments))
 
 
-def asked_listener(listen: object) -> Callable[[RunEvent], None] | None:
+def asked_listener(on_event: object) -> Callable[[RunEvent], None] | None:
     """Return the function that is to be told every event, if any. Raises `BadInput` for what cannot be called."""
-    if listen is not None and not callable(listen):
-        raise BadInput(f"`listen` is a function that is told every event, as events.append; got {listen!r}")
-    return cast("Callable[[Event], None] | None", listen)
+    if on_event is not None and not callable(on_event):
+        raise BadInput(f"`on_event` is a function that is given every event, as events.append; got {on_event!r}")
+    return cast("Callable[[RunEvent], None] | None", on_event)
 
 
 def asked_modes(modes: object) -> tuple[StreamMode, ...]:

@@ -49,8 +49,8 @@ _MODES: tuple[StreamMode, ...] = ("updates",)
 class Runner:
     """Runs teams and keeps their threads, books and outcomes in one SQL database.
 
-    `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `listen` is told every
-    event as it happens, from any thread. `clock` tells the time, in UTC. Without a `url` runs are kept where the
+    `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `on_event` is given
+    every event as it happens, from any thread. `clock` tells the time, in UTC. Without a `url` runs are kept where the
     command `guardgraph` keeps and finds them.
     """
 
@@ -59,7 +59,7 @@ class Runner:
         url: str = DEFAULT_URL,
         *,
         graphs: Mapping[str, _Build | StateGraph[Any, Any, Any, Any]] | None = None,
-        listen: Callable[[RunEvent], None] | None = None,
+        on_event: Callable[[RunEvent], None] | None = None,
         types: Sequence[type[Any]] = (),
         store: BaseStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -70,7 +70,7 @@ class Runner:
         `get_store()`; the caller closes it.
         """
         self.graphs = registered(graphs or {})
-        self.listen = asked_listener(listen)
+        self.on_event = asked_listener(on_event)
         self.store = asked_store(store)
         self.clock = clock
         self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types))
@@ -302,7 +302,7 @@ class Runner:
         outcome = self._records.cancelled(row, stored.state, why, now)
         event = finished_event(stored, outcome, self.clock())
         run = self._records.stored(self._records.finish(row, outcome, now), head)
-        tell(self.listen, event)
+        tell(self.on_event, event)
         return run
 
     async def acancel(self, thread_id: str, *, reason: str = "cancelled by the caller") -> Run:
@@ -406,7 +406,7 @@ class Runner:
     ) -> RunExecution:
         ledger, time = self._records.begin_attempt(row, position, self.clock())
         saver: Any = graph.checkpointer
-        services = services_of(ledger, time, lambda: self.clock(), self.listen, saver.codec.dumps)
+        services = services_of(ledger, time, lambda: self.clock(), self.on_event, saver.codec.dumps)
         return RunExecution(row, graph, given, time, services, config, context)
 
     def _work(self, attempt: RunExecution | Run, modes: Sequence[StreamMode] = ()) -> Iterator[Any]:

@@ -74,7 +74,7 @@ class ReservationDenied:
 def account_chain(account: str) -> tuple[str, ...]:
     """Return `account` and the accounts above it, outermost first.
 
-    >>> chain_of("r/work/a")
+    >>> account_chain("r/work/a")
     ('r', 'r/work', 'r/work/a')
     """
     parts = account.split("/")

@@ -35,7 +35,7 @@ def team() -> Any:
 
 def test_at_each_mark_of_its_budget_a_run_tells_so_once(database_url: str) -> None:
     told: list[RunEvent] = []
-    with Runner(database_url, graphs={"team": team}, listen=told.append) as runner:
+    with Runner(database_url, graphs={"team": team}, on_event=told.append) as runner:
         run = runner.run("team", "t")
 
     assert (run.status, run.usage.tokens) == ("degraded", 1000)

@@ -92,7 +92,7 @@ async def test_async_streams_do_the_same(runner: Runner, worked: Path) -> None:
 
 def test_events_are_told_as_they_happen(database_url: str, worked: Path) -> None:
     events: list[RunEvent] = []
-    with Runner(database_url, graphs=team.GRAPHS, listen=events.append) as runner:
+    with Runner(database_url, graphs=team.GRAPHS, on_event=events.append) as runner:
         run = runner.run("flat", "t")
 
     kinds = Counter(event.kind for event in events)
@@ -181,11 +181,11 @@ def test_a_stopped_run_goes_on_where_it_was(runner: Runner, worked: Path) -> Non
         if event.kind == "agent_started" and event.path[-1] == "worker":
             runner.drain()
 
-    runner.listen = stop
+    runner.on_event = stop
     run = runner.run("flat", "t")
     assert run.status == "running"
     assert run.outcome is None
-    runner.listen = None
+    runner.on_event = None
 
     done = runner.resume(run.thread_id)
 

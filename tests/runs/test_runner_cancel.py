@@ -89,7 +89,7 @@ def test_a_cancelled_run_ends_with_what_was_accepted_and_tells_what_is_missing(
     database_url: str, world: World, how: str, second: Any
 ) -> None:
     world.second, events = second, list[RunEvent]()
-    with Runner(database_url, graphs={"team": world.team}, listen=events.append) as runner:
+    with Runner(database_url, graphs={"team": world.team}, on_event=events.append) as runner:
         try:
             runner.run("team", "t", thread_id="thread")
         except KeyboardInterrupt:
@@ -437,7 +437,7 @@ def test_nor_can_it_be_cancelled(database_url: str, world: World, monkeypatch: p
 @HOWS
 def test_an_event_tells_that_a_run_waits(database_url: str, world: World, how: str) -> None:
     events: list[RunEvent] = []
-    with Runner(database_url, graphs={"team": world.team}, listen=events.append) as runner:
+    with Runner(database_url, graphs={"team": world.team}, on_event=events.append) as runner:
         run = begun(runner, how)
         told = [event for event in events if event.kind == "run_waiting"]
         assert [event.data for event in told] == [{"questions": [run.waiting[0].id]}]

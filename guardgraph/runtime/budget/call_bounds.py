@@ -63,7 +63,7 @@ def bound_call(
     """Return how many tokens a call may take in all, reading included, or why it cannot be made.
 
     It gets the `wanted` output, or else a fair part of what is not spent yet, but at least the `least` output, or else
-    all that is left; it cannot do with less output than it `must` have. A refusal that `waits` may turn out otherwise
+    all that is left; it cannot do with less output than it `must` have. A `retryable` denial may turn out otherwise
     once what others have reserved is settled.
     """
     total, floor = read + wanted, read + max(least, must)

@@ -138,7 +138,7 @@ def can_start(
 ) -> ReservationDenied | None:
     """Say whether an attempt can be paid for beside those under way; `None` lets it start.
 
-    A refusal that `waits` may turn out otherwise once an attempt under way has ended. What works inside an attempt that
+    A `retryable` denial may turn out otherwise once an attempt under way has ended. What works inside an attempt that
     was let through waits only for others inside it, or two attempts could wait for each other's ends. An attempt whose
     cost nobody knows is presumed to be dear, but the only one under way is always let through: it shows what the others
     cost. What costs nothing always starts, and so does what `may_be_free` once all is spent: it can take from nobody.

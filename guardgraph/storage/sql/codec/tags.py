@@ -99,12 +99,15 @@ _FORMER: dict[str, tuple[str, ...]] = {
     "langgraph.types": ("Command", "Interrupt", "Overwrite", "Send", "TimeoutPolicy"),
 }
 
+_RENAMED: dict[str, dict[str, str]] = {"guardgraph:Position": {"work": "spending_account"}}
+"""The present names of fields that older data holds under other names, by tag."""
+
 
 def _names() -> dict[type[Any], StoredName]:
     former = {name.lstrip("_"): f"{module}:{name}" for module, names in _FORMER.items() for name in names}
     groups = ((PREFIX, OWN), ("langchain:", LANGCHAIN), ("langgraph:", _LANGGRAPH))
     return {
-        kind: StoredName(f"{prefix}{name}", (former[name],), MappingProxyType({}))
+        kind: StoredName(f"{prefix}{name}", (former[name],), MappingProxyType(_RENAMED.get(f"{prefix}{name}", {})))
         for prefix, group in groups
         for name, kind in group.items()
     }
