@@ -34,7 +34,7 @@ def attempt_scope(
     return team.model_copy(
         update={
             "account": account,
-            "work": account,
+            "spending_account": account,
             "path": (*team.path, agent.name),
             "depth": team.depth + 1,
             "allowance": allowance,

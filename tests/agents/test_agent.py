@@ -76,7 +76,7 @@ def test_an_agent_knows_what_it_is_made_of(agent: Agent, kind: str) -> None:
         (lambda: Agent("a", run=MODEL), "a chat model; pass it as `model=`"),
         (lambda: Agent("a", run="work"), "must be a function, a Runnable or a compiled graph, got str"),
         (lambda: Agent("a", run=work, tools=[work]), "`tools` go with `model`"),
-        (lambda: Agent("a", run=sums()), "no `messages` channel: say with `ask=` and `tell=`"),
+        (lambda: Agent("a", run=sums()), "no `messages` channel: say what goes in and out with `to_input=`"),
         (lambda: Agent("a", run=sums(), to_input=work), "no `messages` channel"),
         (lambda: Agent("a", run=sums(), from_output=work), "no `messages` channel"),
         (lambda: Agent("a", run=sums().with_retry()), "no `messages` channel"),
@@ -117,7 +117,13 @@ def test_a_name_that_a_graph_or_an_account_cannot_hold_is_refused(name: str) -> 
 
 @pytest.mark.parametrize(
     ("field", "lowest", "below"),
-    [("attempts", 1, 0), ("timeout", 0.001, 0), ("max_tokens", 1, 0), ("share", 0.001, 0), ("expects", 0, -1)],
+    [
+        ("attempts", 1, 0),
+        ("timeout", 0.001, 0),
+        ("max_tokens", 1, 0),
+        ("budget_share", 0.001, 0),
+        ("expected_cost", 0, -1),
+    ],
 )
 def test_limits_have_a_lowest_value(field: str, lowest: Any, below: Any) -> None:
     assert getattr(Agent("a", run=work, **{field: lowest}), field) == lowest
@@ -127,7 +133,7 @@ def test_limits_have_a_lowest_value(field: str, lowest: Any, below: Any) -> None
 
 @pytest.mark.parametrize(
     ("field", "highest", "above"),
-    [("share", 1, 1.01), ("timeout", 1e9, 1e10), ("timeout", 1e9, math.inf), ("timeout", 1, math.nan)],
+    [("budget_share", 1, 1.01), ("timeout", 1e9, 1e10), ("timeout", 1e9, math.inf), ("timeout", 1, math.nan)],
 )
 def test_limits_have_a_highest_value(field: str, highest: Any, above: Any) -> None:
     assert getattr(Agent("a", run=work, **{field: highest}), field) == highest
@@ -138,16 +144,16 @@ def test_limits_have_a_highest_value(field: str, highest: Any, above: Any) -> No
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("expects", "1000"),
-        ("expects", 1e3),
-        ("expects", {"tokens": 1000}),
+        ("expected_cost", "1000"),
+        ("expected_cost", 1e3),
+        ("expected_cost", {"tokens": 1000}),
         ("timeout", "30"),
         ("attempts", True),
         ("attempts", 1.5),
         ("max_tokens", "9"),
-        ("share", "0.5"),
+        ("budget_share", "0.5"),
         ("instructions", None),
-        ("ask", "it"),
+        ("to_input", "it"),
     ],
 )
 def test_a_field_is_of_the_kind_that_it_is_declared_as(field: str, value: Any) -> None:

@@ -20,7 +20,7 @@ def result(value: Any, **facts: Any) -> ContextItem:
 def data_in(text: str) -> list[dict[str, Any]]:
     """Return the pieces in the only data block of a rendered request."""
     assert text.count("<data>") == text.count("</data>") == 1
-    return [json.loads(line) for line in text.partition("<data>\n")[2].partition("\n</data>")[0].splitlines()]
+    return [json.loads(line) for line in text.partition("<data>\n")[2].partition("\n</data>")[0].split("\n")]
 
 
 def test_a_bare_task_is_its_goal() -> None:

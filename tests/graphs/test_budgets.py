@@ -42,7 +42,7 @@ def check(outcome: Outcome, *, finished: int, spent: int, subtasks: int = 20) ->
 @pytest.mark.parametrize("concurrency", [20, 4])
 @pytest.mark.parametrize("expects", [None, COST])
 def test_twenty_workers_with_half_the_tokens_they_want(way: str, concurrency: int, expects: int | None) -> None:
-    workers = [speaker("worker", read=80, written=20, delay=0.005, expects=expects, max_tokens=20)]
+    workers = [speaker("worker", read=80, written=20, delay=0.005, expected_cost=expects, max_tokens=20)]
     guards = [Depth(2), Budget(tokens=COST * 10), Convergence()]
     graph = team(plan_of(*IDS), workers=workers, guards=guards, concurrency=concurrency).compile()
 
@@ -54,7 +54,7 @@ def test_twenty_workers_with_half_the_tokens_they_want(way: str, concurrency: in
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("expects", [1_000, None])
 def test_three_workers_whose_output_nobody_bounds(way: str, expects: int | None) -> None:
-    workers = [speaker("worker", read=800, written=200, delay=0.005, expects=expects)]
+    workers = [speaker("worker", read=800, written=200, delay=0.005, expected_cost=expects)]
     graph = team(plan_of("a", "b", "c"), workers=workers, guards=[Budget(tokens=3_000)], concurrency=3).compile()
 
     outcome = WAYS[way](graph, "the task", None)
@@ -66,7 +66,7 @@ def test_three_workers_whose_output_nobody_bounds(way: str, expects: int | None)
 @pytest.mark.parametrize("concurrency", [20, 4])
 @pytest.mark.parametrize("expects", [None, COST])
 def test_twenty_workers_whose_output_nobody_bounds(way: str, concurrency: int, expects: int | None) -> None:
-    workers = [speaker("worker", read=80, written=20, delay=0.005, expects=expects)]
+    workers = [speaker("worker", read=80, written=20, delay=0.005, expected_cost=expects)]
     guards = [Depth(2), Budget(tokens=COST * 10), Convergence()]
     graph = team(plan_of(*IDS), workers=workers, guards=guards, concurrency=concurrency).compile()
 
@@ -233,7 +233,7 @@ def test_a_model_agent_with_tools_is_metered_in_each_of_its_calls(way: str) -> N
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("expects", [None, COST])
 def test_three_tiers_share_one_budget(way: str, expects: int | None) -> None:
-    leaf = speaker("leaf", read=80, written=20, delay=0.002, expects=expects, max_tokens=20)
+    leaf = speaker("leaf", read=80, written=20, delay=0.002, expected_cost=expects, max_tokens=20)
     low = team(plan_of("a", "b", "c", "d", "e"), workers=[leaf], guards=[], name="low").compile()
     mid = team(plan_of("m", "n"), workers=[Agent("low", run=low)], guards=[], name="mid").compile()
     top = team(plan_of("x", "y"), workers=[Agent("mid", run=mid)], guards=[Budget(tokens=10 * COST)]).compile()
@@ -250,7 +250,7 @@ def test_three_tiers_share_one_budget(way: str, expects: int | None) -> None:
 def test_with_a_paid_planner_and_a_paid_writer_the_reserve_pays_for_the_report(way: str) -> None:
     plan = plan_of(*IDS).model_dump_json()
     model = ScriptedModel(replies=lambda _: plan, input_tokens=800, output_tokens=200)
-    workers = [speaker("worker", read=800, written=200, expects=1_000, max_tokens=200)]
+    workers = [speaker("worker", read=800, written=200, expected_cost=1_000, max_tokens=200)]
     writer = speaker("writer", read=800, written=200, max_tokens=200)
     guards = [Budget(tokens=10_000), Convergence(1)]
     graph = supervisor(

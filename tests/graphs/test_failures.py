@@ -159,7 +159,7 @@ def test_code_that_swallows_the_stop_gives_a_partial_result(way: str, swallowed:
     assert outcome.value == ["3 of 6"]
     assert outcome.status == "degraded"
     assert outcome.usage.tokens == 300
-    assert stops == ["AllowanceSpent"] * 3
+    assert stops == ["BudgetExceeded"] * 3
     assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == [("a", "Budget")]
 
 
@@ -411,7 +411,13 @@ def test_a_nested_team_that_leads_nowhere_is_a_gap_that_says_so(way: str) -> Non
 
 def test_an_account_that_was_opened_before_keeps_a_cap_that_was_raised() -> None:
     ledger = MemoryLedger()
-    facts: Any = {"run_id": "r", "account": "r", "work": "r/work", "reserve": 0.2, "started": datetime.now(UTC)}
+    facts: Any = {
+        "run_id": "r",
+        "account": "r",
+        "spending_account": "r/work",
+        "reserve": 0.2,
+        "started": datetime.now(UTC),
+    }
     position = DelegationScope(allowance=Allowance(tokens=100), **facts)
     Services(ledger=ledger).ensure_open(position)
     ledger.open("r", Allowance(tokens=150))

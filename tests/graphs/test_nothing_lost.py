@@ -47,7 +47,7 @@ def test_a_subtask_that_failed_is_a_gap_beside_one_of_the_same_goal_that_did_not
 
 def test_what_the_budget_leaves_out_of_twenty_alike_is_twelve_gaps() -> None:
     ids = [f"s{number}" for number in range(20)]
-    staff = [speaker("worker", read=40, written=10, expects=50)]
+    staff = [speaker("worker", read=40, written=10, expected_cost=50)]
     graph = team(_alike(*ids), workers=staff, guards=[Budget(tokens=500)]).compile()
 
     outcome = ask_sync(graph)

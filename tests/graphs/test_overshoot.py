@@ -78,7 +78,7 @@ def test_chinese_text_is_counted_as_a_quarter_of_what_is_read(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_where_the_budget_pays_for_the_worst_calls_go_together(way: str) -> None:
-    workers = [speaker("worker", read=80, written=20, delay=0.3, expects=100, max_tokens=20)]
+    workers = [speaker("worker", read=80, written=20, delay=0.3, expected_cost=100, max_tokens=20)]
     graph = team(plan_of(*IDS), workers=workers, guards=[Budget(tokens=1_000_000)], concurrency=20).compile()
 
     began = monotonic()

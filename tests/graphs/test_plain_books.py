@@ -64,7 +64,7 @@ def test_the_services_of_a_run_that_is_worked_on_are_kept_however_many_others_th
 
 def test_a_run_whose_books_were_dropped_keeps_what_its_state_says_it_has_spent() -> None:
     asks = worker("asker", run=lambda request: interrupt("go on?"), skills={"ask"})
-    leaf = speaker("leaf", read=80, written=20, skills={"read"}, expects=Amount(tokens=100, calls=1))
+    leaf = speaker("leaf", read=80, written=20, skills={"read"}, expected_cost=Amount(tokens=100, calls=1))
     graph = team(
         plan_of("a", skill="read"),
         plan_of("b", skill="ask"),

@@ -20,7 +20,9 @@ BUDGET = Budget(tokens=10**9)
 def spending(used: int, *, of: int = 100, known: tuple[Verdict, ...] = ()) -> GuardContext:
     """Return a view in which `used` of `of` tokens are spent."""
     allowance, spent = Allowance(tokens=of), Usage(input_tokens=used)
-    return view_of_subtask(allowance=allowance, left=Allowance(tokens=10**9), spent=spent, state={"verdicts": known})
+    return view_of_subtask(
+        allowance=allowance, remaining=Allowance(tokens=10**9), spent=spent, state={"verdicts": known}
+    )
 
 
 @pytest.mark.parametrize("what", ["tokens", "usd", "calls"])
@@ -29,38 +31,42 @@ def test_what_a_subtask_is_expected_to_cost_must_be_left(what: str, left: int, a
     caps = Allowance.model_validate({what: left})
     costs: dict[str, Any] = {what: Decimal(10) if what == "usd" else 10}
 
-    assert BUDGET(view_of_subtask(allowance=caps, left=caps, expects=Amount(**costs))).action == action
+    assert BUDGET(view_of_subtask(allowance=caps, remaining=caps, expected_cost=Amount(**costs))).action == action
 
 
 @pytest.mark.parametrize(("left", "action"), [(0, "trip"), (1, "pass")])
 def test_without_an_expectation_something_must_be_left(left: int, action: str) -> None:
-    assert BUDGET(view_of_subtask(left=Allowance(tokens=left))).action == action
+    assert BUDGET(view_of_subtask(remaining=Allowance(tokens=left))).action == action
 
 
 def test_a_trip_says_what_is_left_and_what_is_needed() -> None:
-    verdict = BUDGET(view_of_subtask(left=Allowance(usd=Decimal("0.10")), expects=Amount(usd=Decimal("0.25"))))
+    verdict = BUDGET(
+        view_of_subtask(remaining=Allowance(usd=Decimal("0.10")), expected_cost=Amount(usd=Decimal("0.25")))
+    )
 
     assert verdict.reason == "0.10 usd left, 0.25 needed"
     assert (verdict.measured, verdict.limit) == ("0.10", "0.25")
-    assert BUDGET(view_of_subtask(left=Allowance(calls=0))).reason == "no calls left"
+    assert BUDGET(view_of_subtask(remaining=Allowance(calls=0))).reason == "no calls left"
 
 
 def test_money_is_compared_exactly() -> None:
     left, expects = Allowance(usd=Decimal("0.3")), Amount(usd=Decimal("0.1") + Decimal("0.2"))
 
-    assert BUDGET(view_of_subtask(left=left, expects=expects)).action == "pass"
+    assert BUDGET(view_of_subtask(remaining=left, expected_cost=expects)).action == "pass"
 
 
 @pytest.mark.parametrize("usd", [Decimal("1.00"), Decimal(0)])
 def test_an_unknown_price_does_not_pass_where_money_is_limited(usd: Decimal) -> None:
-    verdict = Budget(usd="1")(view_of_subtask(left=Allowance(usd=usd), expects=Amount(tokens=5, usd=None)))
+    verdict = Budget(usd="1")(view_of_subtask(remaining=Allowance(usd=usd), expected_cost=Amount(tokens=5, usd=None)))
 
     assert verdict.action == "trip"
     assert verdict.reason.startswith("the price of what it needs is unknown")
 
 
 def test_an_unknown_price_passes_where_only_tokens_are_limited() -> None:
-    view = view_of_subtask(left=Allowance(tokens=5), expects=Amount(tokens=5, usd=None), spent=Usage(usd=None))
+    view = view_of_subtask(
+        remaining=Allowance(tokens=5), expected_cost=Amount(tokens=5, usd=None), spent=Usage(usd=None)
+    )
 
     assert Budget(tokens=5)(view).action == "pass"
 
@@ -68,18 +74,18 @@ def test_an_unknown_price_passes_where_only_tokens_are_limited() -> None:
 def test_what_was_spent_at_an_unknown_price_leaves_no_money() -> None:
     allowance, spent = Allowance(usd=Decimal(5)), Usage(usd=None)
 
-    assert BUDGET(view_of_subtask(allowance=allowance, left=allowance.minus(spent), spent=spent)).action == "trip"
+    assert BUDGET(view_of_subtask(allowance=allowance, remaining=allowance.minus(spent), spent=spent)).action == "trip"
 
 
 @pytest.mark.parametrize("budget", [Budget(tokens=0), Budget(usd=0), Budget(usd="0.00"), Budget(calls=0)])
 def test_a_budget_of_nothing_stops_before_anything(budget: Budget) -> None:
     allowance = budget.narrow(view_of_task())
 
-    assert budget(view_of_task(allowance=allowance, left=allowance)).action == "trip"
+    assert budget(view_of_task(allowance=allowance, remaining=allowance)).action == "trip"
 
 
 def test_no_budget_never_trips() -> None:
-    assert BUDGET(view_of_subtask(expects=Amount(tokens=10**9), spent=Usage(input_tokens=10**9))).action == "pass"
+    assert BUDGET(view_of_subtask(expected_cost=Amount(tokens=10**9), spent=Usage(input_tokens=10**9))).action == "pass"
 
 
 @pytest.mark.parametrize(
@@ -100,14 +106,14 @@ def test_an_alert_says_how_much_is_spent() -> None:
 def test_marks_are_met_exactly(used: str, of: str) -> None:
     allowance, spent = Allowance(usd=Decimal(of)), Usage(usd=Decimal(used))
 
-    assert BUDGET(view_of_subtask(allowance=allowance, left=allowance.minus(spent), spent=spent)).limit == 0.8
+    assert BUDGET(view_of_subtask(allowance=allowance, remaining=allowance.minus(spent), spent=spent)).limit == 0.8
 
 
 def test_the_cap_that_is_nearest_to_its_end_counts() -> None:
     allowance = Allowance(tokens=100, usd=Decimal(10), calls=10)
     spent = Usage(input_tokens=10, usd=Decimal(1), calls=8)
 
-    verdict = BUDGET(view_of_subtask(allowance=allowance, left=allowance.minus(spent), spent=spent))
+    verdict = BUDGET(view_of_subtask(allowance=allowance, remaining=allowance.minus(spent), spent=spent))
 
     assert (verdict.action, verdict.limit) == ("alert", 0.8)
 

@@ -14,13 +14,15 @@ from tests.guards.views import view_of_subtask, view_of_task
 @pytest.mark.parametrize("name", ["subtasks", "messages", "calls"])
 @pytest.mark.parametrize(("left", "action"), [(2, "pass"), (1, "pass"), (0, "trip")])
 def test_trips_when_nothing_is_left_of_a_cap(name: str, left: int, action: str) -> None:
-    view = view_of_subtask(allowance=Allowance.model_validate({name: 9}), left=Allowance.model_validate({name: left}))
+    view = view_of_subtask(
+        allowance=Allowance.model_validate({name: 9}), remaining=Allowance.model_validate({name: left})
+    )
 
     assert Limits()(view).action == action
 
 
 def test_says_which_cap_is_used_up() -> None:
-    verdict = Limits()(view_of_subtask(allowance=Allowance(subtasks=20), left=Allowance(subtasks=0)))
+    verdict = Limits()(view_of_subtask(allowance=Allowance(subtasks=20), remaining=Allowance(subtasks=0)))
 
     assert verdict.reason == "the limit of 20 subtasks is used up"
     assert (verdict.measured, verdict.limit) == (0, 20)
@@ -44,4 +46,4 @@ def test_a_negative_cap_is_refused(caps: dict[str, Any]) -> None:
 def test_a_cap_of_zero_sends_nothing() -> None:
     allowance = Limits(subtasks=0).narrow(view_of_task())
 
-    assert Limits(subtasks=0)(view_of_subtask(allowance=allowance, left=allowance)).action == "trip"
+    assert Limits(subtasks=0)(view_of_subtask(allowance=allowance, remaining=allowance)).action == "trip"

@@ -22,7 +22,7 @@ NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 def position(**facts: Any) -> DelegationScope:
     return DelegationScope.model_validate(
-        {"run_id": "r", "account": "r", "work": "r", "path": ("team",), "started": NOW, **facts}
+        {"run_id": "r", "account": "r", "spending_account": "r", "path": ("team",), "started": NOW, **facts}
     )
 
 

@@ -56,7 +56,7 @@ def test_a_gate_is_late_when_the_time_for_work_is_over(seconds: float, late: boo
 
 
 def test_a_gate_tells_what_is_spent_and_what_workers_may_still_spend() -> None:
-    team = position(work="r/work", reserve=0.2, allowance=Allowance(tokens=100, depth=3))
+    team = position(spending_account="r/work", reserve=0.2, allowance=Allowance(tokens=100, depth=3))
     services = Services(clock=lambda: NOW)
     services.ensure_open(team)
     services.ledger.reserve("e", "r/work", services.epoch_of("r/work"), Amount(tokens=30))

@@ -47,7 +47,7 @@ def test_graphs_that_cannot_be_built_are_refused_at_once(graphs: Any, error: typ
 
 
 def test_a_listener_and_arguments_of_another_kind_are_named() -> None:
-    with pytest.raises(BadInput, match=r"`on_event` is a function that is told every event, as events.append; got 3"):
+    with pytest.raises(BadInput, match=r"`on_event` is a function that is given every event, as events.append; got 3"):
         Runner(URL, on_event=3)  # type: ignore[arg-type]
     with Runner(URL, graphs=team.GRAPHS) as runner, pytest.raises(BadInput, match=r"`arguments` maps .*; got 'x'"):
         runner.run("flat", "x", arguments="x")  # type: ignore[arg-type]

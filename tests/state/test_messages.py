@@ -52,7 +52,7 @@ def test_documented_inputs_are_shown_as_what_they_take() -> None:
     shown = TypeAdapter(Annotated[OptionalInput[ContextItem], Documented()]).json_schema()
     task = TypeAdapter(Annotated[TaskInput, Documented()]).json_schema()
 
-    assert (shown["type"], shown["items"]) == ("array", {"$ref": "#/$defs/Piece"})
+    assert (shown["type"], shown["items"]) == ("array", {"$ref": "#/$defs/ContextItem"})
     assert [one.get("type", "a task") for one in task["anyOf"]] == ["a task", "object", "string"]
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from guardgraph.state import DelegationScope
 
-KNOWN = {"run_id": "r", "account": "r", "work": "r/work", "started": "2030-01-01T00:00:00Z"}
+KNOWN = {"run_id": "r", "account": "r", "spending_account": "r/work", "started": "2030-01-01T00:00:00Z"}
 
 
 @pytest.mark.parametrize("reserve", [0, 0.2, 1])

@@ -168,7 +168,7 @@ class AttemptBudget:
 
     def stop(self, refusal: ReservationDenied) -> None:
         """Make a refusal final: nobody waits for it to turn out otherwise, and every later call is refused too."""
-        self._stop = replace(refusal, waits=False)
+        self._stop = replace(refusal, retryable=False)
 
     def end(self, run_id: UUID, response: LLMResult) -> None:
         """Settle one model call by what it reports; a call that reports nothing is settled in full."""
@@ -260,7 +260,7 @@ class AttemptBudget:
         if refusal is None:
             return total
         if not isinstance(total, ReservationDenied) and refusal.what in ("tokens", "usd"):
-            refusal = replace(refusal, waits=True)  # somebody was faster: another look tells how much is left now
+            refusal = replace(refusal, retryable=True)  # somebody was faster: another look tells how much is left now
         if not refusal.retryable:
             self.stop(refusal)
         return refusal

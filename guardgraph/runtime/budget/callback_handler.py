@@ -44,7 +44,7 @@ class CallReservation:
     """A model call whose output can be bounded: reserved on entering, sync or async, and given back if it never came.
 
     What is entered is the most that the call may write, in tokens; `None` sets no bound. Waits for what others have
-    reserved; raises `AllowanceSpent` where the call cannot be paid for.
+    reserved; raises `BudgetExceeded` where the call cannot be paid for.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class BudgetCallbackHandler(BaseCallbackHandler):
     """Reserves before each model call and settles after it; exactly one is active, the innermost.
 
     Where an open reservation of somebody else stands in the way it waits, unless that would block an event loop.
-    One that `is_paired` leaves what is awaited to the `AsyncMeter` beside it.
+    One that `is_paired` leaves what is awaited to the handler for awaited calls beside it.
     """
 
     raise_error = True
@@ -153,7 +153,7 @@ class BudgetCallbackHandler(BaseCallbackHandler):
 
 
 class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
-    """Does the work of the `Meter` beside it for calls that are awaited, and blocks neither the loop nor its threads.
+    """Does the work of the handler beside it for calls that are awaited, and blocks neither the loop nor its threads.
 
     It is not inline, so that neither its stop nor a cancellation while it waits leaves other handlers unawaited.
     """
@@ -165,12 +165,12 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
 
     @property
     def ignore_llm(self) -> bool:
-        """Whether it is a synchronous call that asks: the `Meter` serves it."""
+        """Whether it is a synchronous call that asks: the other handler serves it."""
         return not _is_coroutine(currentframe())
 
     @property
     def ignore_chat_model(self) -> bool:
-        """Whether it is a synchronous call that asks: the `Meter` serves it."""
+        """Whether it is a synchronous call that asks: the other handler serves it."""
         return not _is_coroutine(currentframe())
 
     async def on_chat_model_start(
@@ -272,7 +272,11 @@ def _on_a_loop() -> bool:
 
 def _is_no_stop(record: logging.LogRecord) -> bool:
     """Drop the warning that langchain-core logs for a callback that raises, where it is our own stop."""
-    ours = isinstance(record.args, tuple) and bool(record.args) and record.args[0] in ("Meter", "AsyncMeter")
+    ours = (
+        isinstance(record.args, tuple)
+        and bool(record.args)
+        and record.args[0] in (BudgetCallbackHandler.__name__, AsyncBudgetCallbackHandler.__name__)
+    )
     return not (ours and BudgetExceeded.__name__ in str(record.args[-1]))  # type: ignore[index]
 
 

@@ -245,7 +245,7 @@ def test_a_refusal_that_waits_is_none_until_nobody_waits_any_more() -> None:
     at.tab.stop(refusal)
 
     assert at.tab.stopped is not None
-    assert not at.tab.stopped.waits, "or those who ask again would wait for ever"
+    assert not at.tab.stopped.retryable, "or those who ask again would wait for ever"
 
 
 def test_an_unbounded_call_must_have_what_the_largest_one_wrote() -> None:

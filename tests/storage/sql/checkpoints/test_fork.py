@@ -31,7 +31,7 @@ async def both():
 
 calls = {
     "get_tuple": lambda: saver.get_tuple(thread),
-    "threads": runner.threads,
+    "threads": runner.list_runs,
     "aget_tuple": lambda: asyncio.run(saver.aget_tuple(thread)),
     "aexit": lambda: asyncio.run(leave()),
 }
@@ -44,11 +44,11 @@ if child == 0:
         print(error, flush=True)
     runner.close()
     with Runner(url) as own:
-        print(own.threads(), flush=True)
+        print(own.list_runs(), flush=True)
     os._exit(0)
 _, status = os.waitpid(child, 0)
 asyncio.run(both())
-print(status, runner.threads())
+print(status, runner.list_runs())
 """
 
 
