@@ -32,6 +32,13 @@ class Team:
     `BadGraph`. Nodes of gates are called `guard_` and the name of the gate, and stand there whether or not guards are
     given; the metadata of a node says which guards judge there. Whoever sends a worker to work judges that by the
     guards of `dispatch`.
+
+    `begin` are the agents that are sent the task once it is admitted, or a route, which may go to what `goes` names.
+    `guards=None` stands for `default`. `author` is the agent whose draft is the team's value: it is asked once work
+    has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted results.
+    `expected` are agents without whom the work is not whole: where a run is stopped, each of them that has not worked
+    is a gap. At most `concurrency` agents work at a time (`None` sets no limit). `state` is a `TypedDict` that extends
+    `RunState` by channels of your own.
     """
 
     def __init__(
@@ -47,15 +54,6 @@ class Team:
         concurrency: int | None = None,
         state: type[Any] = RunState,
     ) -> None:
-        """Declare a team.
-
-        `begin` are the agents that are sent the task once it is admitted, or a route, which may go to what `goes`
-        names. `guards=None` stands for `default`. `author` is the agent whose draft is the team's value: it is asked
-        once work has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted
-        results. `expected` are agents without whom the work is not whole: where a run is stopped, each of them that
-        has not worked is a gap. At most `concurrency` agents work at a time (`None` sets no limit). `state` is a
-        `TypedDict` that extends `RunState` by channels of your own.
-        """
         must_be("a team", "name", name, str)
         must_be(name, "guards", guards, Sequence[Any] | None)
         must_be(name, "author", author, Agent | None)

@@ -27,6 +27,7 @@ ADMISSION = "guard_admission"
 _LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed")
 _MAPPINGS = ("requests", "visits")
 _RESERVE = "reserve"
+_ITEMS = TypeAdapter(list[ContextItem])
 
 
 def task_of(asked: object) -> Task:
@@ -109,8 +110,10 @@ def _afresh(fresh: Mapping[str, Any], update: Any) -> dict[str, Any]:
 
 
 def _background(given: Any) -> list[ContextItem]:
+    if given is None:
+        return []
     try:
-        return TypeAdapter(list[ContextItem]).validate_python([] if given is None else given)
+        return _ITEMS.validate_python(given)
     except ValidationError as error:
         raise BadInput(
             f"`background` is a list of pieces, and does not fit: {_told(error, 'background')}; "

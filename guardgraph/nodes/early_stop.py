@@ -10,6 +10,9 @@ from guardgraph.state import Allowance, EarlyStop
 
 __all__ = ("early_stop", "last_round", "too_few_steps", "too_many_visits")
 
+_VISITS = Limits().visits
+"""How often a gate may be reached where no guard limits it."""
+
 
 def early_stop(
     state: Mapping[str, Any],
@@ -39,9 +42,9 @@ def early_stop(
 
 def too_many_visits(state: Mapping[str, Any], guards: Iterable[Guard], gate: str) -> EarlyStop | None:
     """Return what ends a run that has reached this gate as often as it may."""
-    visits = min((guard.visits for guard in guards if isinstance(guard, Limits)), default=Limits().visits)
+    visits = min((guard.visits for guard in guards if isinstance(guard, Limits)), default=_VISITS)
     visited = (state.get("visits") or {}).get(gate, 0)
-    if gate == "guard_admission" or visited < visits + _planned_attempts(state):
+    if gate == "guard_admission" or visited < visits or visited < visits + _planned_attempts(state):
         return None
     reason = f"{gate!r} was reached {visits:,} times; `Limits(visits=…)` allows more"
     return EarlyStop(status="degraded", stopped_by="Limits", reason=reason)

@@ -54,7 +54,7 @@ def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Comman
     is_end = not gate.team.ends.isdisjoint(answer.nodes)
     stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
     if stop is not None:
-        return gate.command(gate.stop_as(stop))
+        return gate.command(gate.stop(stop.status, by=stop.stopped_by, reason=stop.reason))
     ways = _ways(gate, answer.ways)
     clash = id_clash(gate.team, gate.state, [way for way in ways if isinstance(way, Send)])
     if clash is not None:

@@ -221,10 +221,6 @@ class GateContext:
         self.note(verdicts=[verdict])
         return self.end(ending)
 
-    def stop_as(self, ending: EarlyStop) -> Destination:
-        """Do as `stop`."""
-        return self.stop(ending.status, by=ending.stopped_by, reason=ending.reason)
-
     def end(self, ending: EarlyStop) -> Destination:
         """End the run as `stop` does, where a verdict has already told why; a worse end before it stays."""
         before: EarlyStop | None = self._update.state.get("ending")
