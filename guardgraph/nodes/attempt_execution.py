@@ -77,7 +77,7 @@ class AttemptExecution:
             if self._is_settled(refusal):
                 return _skipped(refusal)
             self.ticket.pause()
-            refusal = await self.services.changed.auntil(
+            refusal = await self.services.changed.await_for(
                 lambda: self.services.off_loop(self._refusal), self._is_settled
             )
         return self._late(refusal)

@@ -285,7 +285,7 @@ class Runner:
         Raises:
             UnknownThread: no run was ever started on the thread.
             RunEnded: the run has ended.
-            RunActive: this very runner works on it; stop it first. One that another process works on is not noticed.
+            RunActive: this very runner works on it; drain it first. One that another process works on is not noticed.
         """
         why = asked_reason(reason)
         row = self._records.last(thread_id)

@@ -98,7 +98,7 @@ class RunActive(BadInput):
         self.run_id, self.thread_id = run_id, thread_id
         super().__init__(
             f"run {run_id!r} on thread {thread_id!r} is worked on by this runner; wait until it is back, or stop it "
-            "with stop(), then try again"
+            "with drain(), then try again"
         )
 
 

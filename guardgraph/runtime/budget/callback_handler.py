@@ -65,7 +65,7 @@ class CallReservation:
         tab, services, task = self._tab, self._tab.services, asyncio.current_task()
         try:
             return self._bound(
-                await services.changed.auntil(
+                await services.changed.await_for(
                     lambda: services.off_loop(lambda: self._ask(tab, on_a_loop=False, task=task)), _is_settled
                 )
             )
@@ -201,7 +201,7 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
             said = self.tab.begin(run_id, counted, facts, may_wait=may_wait, is_over=is_over)
             return _Said(said, may_wait)
 
-        said = await services.changed.auntil(lambda: services.off_loop(look), _is_settled)
+        said = await services.changed.await_for(lambda: services.off_loop(look), _is_settled)
         await services.off_loop(lambda: _passed(self.tab, said.refusal))
 
 

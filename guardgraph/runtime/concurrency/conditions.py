@@ -90,8 +90,8 @@ class ChangeCondition:
                 return seen
             turn.wait(_AT_MOST)
 
-    async def auntil(self, look: Callable[[], Awaitable[_T]], is_settled: Callable[[_T], bool]) -> _T:
-        """Do as `until` without blocking the event loop."""
+    async def await_for(self, look: Callable[[], Awaitable[_T]], is_settled: Callable[[_T], bool]) -> _T:
+        """Do as `wait_for` without blocking the event loop."""
         while True:
             turn = self.turn()
             seen = await look()

@@ -111,7 +111,7 @@ async def test_looking_goes_on_until_what_is_seen_is_settled(changes: int, monke
     assert notice.wait_for(look, lambda number: number == changes) == changes
     assert seen == list(range(changes + 1))
     seen.clear()
-    assert await notice.auntil(alook, lambda number: number == changes) == changes
+    assert await notice.await_for(alook, lambda number: number == changes) == changes
     assert seen == list(range(changes + 1))
 
 
@@ -127,5 +127,5 @@ async def test_looking_again_waits_for_a_change() -> None:
 
     changing = asyncio.create_task(changes())
 
-    assert await notice.auntil(look, bool)
+    assert await notice.await_for(look, bool)
     await changing
