@@ -86,7 +86,7 @@ class Report(FrozenModel):
         return not self.missing and all(row.passed for row in self.rows)
 
     @property
-    def tallies(self) -> tuple[MetricSummary, ...]:
+    def summaries(self) -> tuple[MetricSummary, ...]:
         """How many cases passed each metric."""
         scores = [score for row in self.rows for score in row.scores]
         by_metric = {name: [score.passed for score in scores if score.metric == name] for name in self.metrics}
@@ -120,7 +120,7 @@ class Report(FrozenModel):
         """Return the report as plain JSON data, with rates and intervals."""
         return {
             **to_json(self),
-            "metrics": [_tally_json(tally) for tally in self.tallies],
+            "metrics": [_tally_json(tally) for tally in self.summaries],
             "missing": list(self.missing),
             "passed": self.passed,
             "usage": to_json(self.usage),
@@ -128,7 +128,7 @@ class Report(FrozenModel):
 
     def __str__(self) -> str:
         head = f"suite {self.suite}, run {self.run_name}: {len(self.rows)} of {len(self.cases)} cases finished"
-        cells = [("metric", "passed", "rate", "95 % interval"), *map(_tally_cells, self.tallies)]
+        cells = [("metric", "passed", "rate", "95 % interval"), *map(_tally_cells, self.summaries)]
         return "\n".join([head, "", *cells_in_columns(cells), *self._failures(), "", self._costs()])
 
     def _failures(self) -> list[str]:

@@ -54,11 +54,11 @@ def agent_node(
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
-    The node is given an `Assignment` by a gate (or the team's whole state), never raises for what the agent does, and
+    The node is given an `AgentInput` by a gate (or the team's whole state), never raises for what the agent does, and
     writes its `Result` where `writes` says. At most `concurrency` agents of the team work at a time (`None` sets no
     limit). With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and may
-    work until half a second after the deadline. Once LangGraph was asked to drain the run, what has not begun ends
-    without a word (`GraphDrained`), and runs when the thread is resumed.
+    work until half a second after the deadline. Once LangGraph was asked to drain the run, an attempt that has not
+    begun raises `GraphDrained`, and runs when the thread is resumed.
     """
     return _AgentNode(agent, writes, concurrency, evidence=evidence, concluding=concluding)
 

@@ -258,7 +258,7 @@ class Runner:
 
         Each has its `id`, when it was made (`at`, ISO 8601), its `step` (-1 is the input of the thread's first run),
         its `source` (`input`, `loop`, `update` or `fork`), and the `channels` that were written, sorted: those of the
-        state, and LangGraph's own, such as `branch:to:conclude` where `conclude` comes next.
+        state, and LangGraph's own, such as `branch:to:guard_exit` where `conclude` comes next.
         """
         return self._records.history(thread_id, limit)
 

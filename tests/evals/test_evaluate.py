@@ -44,7 +44,7 @@ print(sum(row.passed for row in report.rows), len(report.missing))
 
 
 def numbers_of(report: Any) -> list[tuple[str, int, int]]:
-    return [(tally.metric, tally.passed, tally.total) for tally in report.tallies]
+    return [(tally.metric, tally.passed, tally.total) for tally in report.summaries]
 
 
 @pytest.mark.parametrize("store", [None, "sqlite://"])

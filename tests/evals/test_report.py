@@ -60,8 +60,8 @@ def test_the_table_is_one_that_a_person_wants_to_read() -> None:
 def test_a_metric_that_no_case_asks_for_has_no_rate() -> None:
     report = report_of(row("a", m=True))
 
-    assert report.tallies[1] == MetricSummary(metric="n", passed=0, total=0)
-    assert report.tallies[1].rate is None
+    assert report.summaries[1] == MetricSummary(metric="n", passed=0, total=0)
+    assert report.summaries[1].rate is None
     assert "n       0 of 0  -     0% to 100%" in str(report)
 
 
