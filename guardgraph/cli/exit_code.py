@@ -5,35 +5,22 @@ from __future__ import annotations
 from enum import IntEnum
 
 from guardgraph.runs.run import Run
-from guardgraph.state import (
-    BadGraph,
-    BadInput,
-    GuardgraphError,
-    MigrationNeeded,
-    MissingExtra,
-    MissingKey,
-    NotADatabase,
-    StorageReadOnly,
-    StorageUnavailable,
-    UnknownGraph,
-    UnknownModel,
-    UnknownThread,
-)
+from guardgraph.state import errors
 
 __all__ = ("ExitCode", "code_of_error", "code_of_run")
 
 _CALLERS = (
-    BadGraph,
-    BadInput,
-    MigrationNeeded,
-    MissingExtra,
-    MissingKey,
-    NotADatabase,
-    StorageReadOnly,
-    StorageUnavailable,
-    UnknownGraph,
-    UnknownModel,
-    UnknownThread,
+    errors.BadGraph,
+    errors.BadInput,
+    errors.MigrationNeeded,
+    errors.MissingExtra,
+    errors.MissingKey,
+    errors.NotADatabase,
+    errors.StorageReadOnly,
+    errors.StorageUnavailable,
+    errors.UnknownGraph,
+    errors.UnknownModel,
+    errors.UnknownThread,
 )
 
 
@@ -56,7 +43,7 @@ class ExitCode(IntEnum):
     """Ctrl-C; the run can be resumed."""
 
 
-def code_of_error(error: GuardgraphError) -> ExitCode:
+def code_of_error(error: errors.GuardgraphError) -> ExitCode:
     """Return 2 for what the caller can mend in the call or its surroundings, else 1."""
     return ExitCode.BAD_INPUT if isinstance(error, _CALLERS) else ExitCode.ERROR
 

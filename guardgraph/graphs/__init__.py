@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from guardgraph.graphs.pipeline import Stage, pipeline
+from guardgraph.graphs.pipeline import pipeline
+from guardgraph.graphs.stage import Stage
 from guardgraph.graphs.supervisor import supervisor
 from guardgraph.graphs.team import Team
 from guardgraph.nodes.gate_context import GateContext

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
+from guardgraph.graphs.stage import Stage
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Depth, Guard, Schema
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import BadGraph, EarlyStop, Gap
-from guardgraph.state.argument_checks import check_fields, must_be
+from guardgraph.state.argument_checks import must_be
 
-__all__ = ("Stage", "pipeline")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of a pipeline: an agent, and what its failure means."""
-
-    agent: Agent
-    """Who does it; its `timeout` is the stage's."""
-    critical: bool = True
-    """Whether the run fails with it; an optional stage that fails is skipped, and is a gap."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
+__all__ = ("pipeline",)
 
 
 def pipeline(

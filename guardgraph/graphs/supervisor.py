@@ -45,14 +45,24 @@ def supervisor(
         raise BadGraph("a supervisor needs at least one worker")
     if planner.kind == "model" and planner.output is None:
         planner = replace(planner, output=Plan)
-    default = (Depth(), Convergence(), Limits(), Schema())
-    team = Team(name, guards=guards, default=default, begin=[planner], author=synthesizer, concurrency=concurrency)
+    team = Team(
+        name,
+        guards=guards,
+        default=(Depth(), Convergence(), Limits(), Schema()),
+        begin=[planner],
+        author=synthesizer,
+        concurrency=concurrency,
+    )
     team.add_agents([planner], to="dispatch", channel="plans", context=worker_roster(workers))
     team.add_agents(workers, to="handoff")
-    again = partial(_plan_again, planner=planner)
-    work = partial(_after_work, planner=planner)
-    team.add_gate("dispatch", read_plan_and_dispatch, agents=[planner, *workers], then=again, goes=[planner])
-    team.add_gate("handoff", agents=workers, then=work, goes=["dispatch", planner])
+    team.add_gate(
+        "dispatch",
+        read_plan_and_dispatch,
+        agents=[planner, *workers],
+        then=partial(_plan_again, planner=planner),
+        goes=[planner],
+    )
+    team.add_gate("handoff", agents=workers, then=partial(_after_work, planner=planner), goes=["dispatch", planner])
     return team.build()
 
 

@@ -202,7 +202,7 @@ class ExecutionContext:
     ticket: SlotToken | None = None
     """The slot that the agent holds."""
     tab: Any = None
-    """The `Tab` of the attempt, on which model calls are booked."""
+    """What the attempt may spend on model calls."""
 
 
 _CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_here", default=None)

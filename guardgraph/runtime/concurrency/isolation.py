@@ -73,9 +73,7 @@ def run_in_thread(
     token: CancelToken | None = None,
 ) -> Any:
     """Do sync `work` (in `context`) in a daemon thread and wait for it, at most `timeout` seconds."""
-    context = context or copy_context()
-    scope = AbandonScope.begin(context)
-    done = _start(work, context)
+    scope, done = _started(work, context or copy_context())
     try:
         return _wait(_or_cancelled(done, token), timeout)
     finally:
@@ -91,9 +89,7 @@ async def arun_in_thread(
     token: CancelToken | None = None,
 ) -> Any:
     """Do sync `work` (in `context`) in a daemon thread without blocking the event loop."""
-    context = context or copy_context()
-    scope = AbandonScope.begin(context)
-    done = _start(work, context)
+    scope, done = _started(work, context or copy_context())
     try:
         return await wait_abandoning(_wrapped(_or_cancelled(done, token)), timeout=timeout)
     finally:
@@ -240,6 +236,12 @@ class _Leash:
         self._end()  # where it was cut, or never begun
         if not task.cancelled():
             task.exception()  # nobody may be left to look at it
+
+
+def _started(work: Callable[[], Any], context: Context) -> tuple[AbandonScope, Future[Any]]:
+    """Begin work that may be left behind."""
+    scope = AbandonScope.begin(context)
+    return scope, _start(work, context)
 
 
 def _start(work: Callable[[], Any], context: Context) -> Future[Any]:
