@@ -18,7 +18,7 @@ from guardgraph.nodes.context import accepted_of, context_of
 from guardgraph.nodes.early_stop import early_stop, too_few_steps
 from guardgraph.nodes.judging import allowed_sends, judge_subject
 from guardgraph.nodes.outcome import open_gaps
-from guardgraph.nodes.scope import work_until
+from guardgraph.nodes.scope import COUNTS, allowance_of, attempts_of, work_until
 from guardgraph.nodes.sends import request_for
 from guardgraph.nodes.state_update import StateUpdate
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
@@ -44,7 +44,6 @@ from guardgraph.state import (
 
 __all__ = ("Destination", "GateContext", "Route")
 
-_COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
 
 Destination: TypeAlias = str | Send | Sequence[str | Send] | Command[Any]
 """Where a gate leads: what `send`, `stop` and `conclude` return, or the name of a gate or of a node of your own."""
@@ -70,7 +69,7 @@ class GateContext:
         self.services: Services = execution_services(here, self.position.run_id)
         self.services.ensure_open(self.position)
         if here is None:
-            self.services.recall(self.position, _attempts(state))
+            self.services.recall(self.position, attempts_of(state))
         self.now: datetime = self.services.clock()
         """The time, in UTC."""
         self.reviewed: tuple[Result, ...] = ()
@@ -117,13 +116,13 @@ class GateContext:
     @cached_property
     def allowance(self) -> Allowance:
         """All that the team may spend, with what was added since its admission."""
-        return _allowance(self.position, self._balances)
+        return allowance_of(self.position, self._balances)
 
     @cached_property
     def unspent(self) -> Allowance:
         """What the agents of the team may still spend, when this gate is reached."""
         return remaining_allowance(self._balances).narrow(
-            self.position.allowance.model_copy(update=dict.fromkeys(_COUNTS))
+            self.position.allowance.model_copy(update=dict.fromkeys(COUNTS))
         )
 
     @property
@@ -297,17 +296,3 @@ class GateContext:
     @cached_property
     def _balances(self) -> tuple[Balance, ...]:
         return self.services.ledger.balances(self.position.spending_account)
-
-
-def _attempts(state: Mapping[str, Any]) -> tuple[Result, ...]:
-    """Return all attempts of a run."""
-    draft: Result | None = state.get("draft")
-    return (*(state.get("results") or ()), *(state.get("plans") or ()), *(() if draft is None else (draft,)))
-
-
-def _allowance(position: DelegationScope, balances: tuple[Balance, ...]) -> Allowance:
-    """Return the team's allowance with the caps of its account, which may have been raised since admission."""
-    mine = next((balance.cap for balance in balances if balance.account == position.account), None)
-    if mine is None:
-        return position.allowance
-    return position.allowance.model_copy(update={name: getattr(mine, name) for name in _COUNTS})

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import Any
 from urllib.parse import quote
 
 from guardgraph.agents.agent import Agent
 from guardgraph.runtime.execution_context import Services
-from guardgraph.state import Allowance, DelegationScope, Request, remaining_allowance
+from guardgraph.state import Allowance, Balance, DelegationScope, Request, Result, remaining_allowance
 
-__all__ = ("attempt_scope", "cost_key", "until_of", "work_until")
+__all__ = ("COUNTS", "allowance_of", "attempt_scope", "attempts_of", "cost_key", "until_of", "work_until")
 
+COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
+"""What an account counts; depth and deadline belong to a scope."""
 _CONCLUDING = 0.5
 
 
@@ -75,3 +79,17 @@ def until_of(me: DelegationScope, services: Services) -> float | None:
     if me.allowance.deadline is None:
         return None
     return monotonic() + (me.allowance.deadline - services.clock()).total_seconds()
+
+
+def attempts_of(state: Mapping[str, Any]) -> tuple[Result, ...]:
+    """Return all attempts of a run."""
+    draft: Result | None = state.get("draft")
+    return (*(state.get("results") or ()), *(state.get("plans") or ()), *(() if draft is None else (draft,)))
+
+
+def allowance_of(position: DelegationScope, balances: tuple[Balance, ...]) -> Allowance:
+    """Return the team's allowance with the caps of its account, which may have been raised since admission."""
+    mine = next((balance.cap for balance in balances if balance.account == position.account), None)
+    if mine is None:
+        return position.allowance
+    return position.allowance.model_copy(update={name: getattr(mine, name) for name in COUNTS})
