@@ -70,6 +70,8 @@ def _after_stage(gate: GateContext, *, stage: Stage, following: Sequence[Stage])
 
 def _next_stage(gate: GateContext, *, following: Sequence[Stage]) -> Destination:
     for stage in following:
+        if gate.state.get("ending") is not None:
+            break
         send = gate.send(stage.agent)
         if stage.critical or gate.allow([send]):
             return send

@@ -145,6 +145,8 @@ class Team:
             raise BadGraph(f"node {name!r}: give exactly one of `to` and `goes`")
         if isinstance(to, Agent):
             agent, to = to, f"dispatch_{name}"
+            if to in self._team.gates:
+                raise BadGraph(f"node {name!r} leads to an agent by a gate {to!r}, which there is already")
             self._team.gates[to] = GateDeclaration(_leave_open, (), lambda gate: gate.send(agent), (agent,))
         self._team.own[name] = OwnNode(node, (to,) if to is not None else tuple(goes), is_routing=to is None)
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
@@ -59,8 +59,17 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         expected=team.expected,
         nodes={name: f"guard_{name}" for name in team.gates},
         leads=leads,
-        steps={node: count + (3 if node.startswith("guard_") else 1) for node, (_, count) in leads.items()},
+        steps=_steps(team, leads),
     )
+
+
+def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+    """Return the supersteps from each node to the gate at which the run can be stopped next, both included."""
+    steps = {node: count + (3 if node.startswith("guard_") else 1) for node, (_, count) in leads.items()}
+    for _ in team.own:  # each pass follows the nodes one step further
+        for name, own in team.own.items():
+            steps[name] = max(steps.get(name, 2), 1 + max(steps.get(team.node_of(to), 2) for to in own.goes))
+    return steps
 
 
 def _workers(team: Declaration) -> frozenset[str]:

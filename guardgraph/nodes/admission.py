@@ -76,8 +76,9 @@ def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callabl
             "seen": asked.seen,
         }
         steps = {name: state[name] for name in ("remaining_steps",) if state.get(name) is not None}
+        empty: dict[str, Any] = {**{name: [] for name in _LISTS}, **{name: {} for name in _MAPPINGS}}
         own = {name: value for name, value in state.items() if name not in RunState.__annotations__}
-        gate = GateContext(team, ADMISSION, {**own, **steps, **fresh}, config)
+        gate = GateContext(team, ADMISSION, {**own, **steps, **empty, **fresh}, config)
         gate.note(visits={ADMISSION: 1})
         way = _admitted(gate, begin, goes, unable)
         return Command(update=_afresh(fresh, way.update), goto=way.goto)

@@ -16,6 +16,7 @@ _OWN = frozenset(
     {
         "accepted",
         "admitted",
+        "background",
         "draft",
         "ending",
         "outcome",
@@ -29,6 +30,7 @@ _OWN = frozenset(
         "results",
         "round",
         "seen",
+        "task",
         "unfit",
         "visits",
     }

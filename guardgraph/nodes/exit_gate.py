@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
+from guardgraph.agents.results import gap_of
 from guardgraph.guards import Escalate
 from guardgraph.nodes.decisions.review import ReviewDecision, review
 from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
@@ -21,9 +22,6 @@ from guardgraph.runtime.execution_context import forget_run
 from guardgraph.state import BadInput, EarlyStop, Gap, Result
 
 __all__ = ("exit_gate",)
-
-_REWRITING = 2
-"""Supersteps of one more draft: its agent, and `guard_exit`."""
 
 
 def exit_gate(team: TeamSpec) -> Callable[..., Any]:
@@ -43,7 +41,7 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         again = _judged(gate)
         if again is not None:
             return gate.command([again])
-        gate.note(gaps=_unreached(gate))
+        gate.note(gaps=[*_unreviewed(gate), *_unreached(gate)])
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
         gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
@@ -83,7 +81,9 @@ def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
     gate.note(requests={draft.id: None})
     _note(gate, found)
     for again in found.retries:
-        stop = too_few_steps(gate.state, _REWRITING) or too_many_visits(gate.state, gate.team.guards, EXIT)
+        stop = too_few_steps(gate.state, gate.team.steps_to_end(again.agent.name)) or too_many_visits(
+            gate.state, gate.team.guards, EXIT
+        )
         if stop is None:
             gate.is_free = again.agent.kind == "function"
             send = gate.send_request(again.agent, again.request)
@@ -112,12 +112,22 @@ def _note(gate: GateContext, found: ReviewDecision) -> None:
         gate.note(ending=found.ending)
 
 
+def _unreviewed(gate: GateContext) -> list[Gap]:
+    """Return a gap for each result that no gate has reviewed: nobody knows whether it may be used."""
+    seen = {*(gate.state.get("accepted") or ()), *(gate.state.get("refused") or ())}
+    known = {gap.subtask for gap in gate.state.get("gaps") or () if not gap.path}
+    results = [result for result in gate.state.get("results") or () if result.id not in seen]
+    return [gap_of(one, reason="no gate has reviewed it") for one in results if (one.subtask or one.agent) not in known]
+
+
 def _unreached(gate: GateContext) -> list[Gap]:
     """Return a gap for each agent that has not worked, since the run was stopped before."""
     state, ending = gate.state, gate.state.get("ending")
     if ending is None:
         return []
-    known = {result.agent for result in state.get("results") or ()} | {gap.subtask for gap in state.get("gaps") or ()}
+    draft: Result | None = state.get("draft")
+    done = [*(state.get("results") or ()), *(state.get("plans") or ()), *([draft] if draft is not None else [])]
+    known = {result.agent for result in done} | {gap.subtask for gap in state.get("gaps") or () if not gap.path}
     missing = [agent.name for agent in gate.team.expected if known.isdisjoint(m.name for m in agent.fallback_chain)]
     reason = f"not reached, since the run was stopped: {ending.reason}"
     return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]

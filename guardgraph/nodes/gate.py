@@ -13,8 +13,9 @@ from guardgraph.agents.agent import Agent
 from guardgraph.nodes.destination import RouteAnswer, id_clash, read_answer
 from guardgraph.nodes.early_stop import too_few_steps
 from guardgraph.nodes.gate_context import Destination, GateContext, Route
+from guardgraph.nodes.judging import plan_subtasks
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.state import BadInput, EarlyStop, PatternError, StorageError, Verdict, error_place, error_text
+from guardgraph.state import BadInput, EarlyStop, PatternError, StorageError, error_place, error_text
 
 __all__ = ("Decide", "gate_node", "settled")
 
@@ -36,8 +37,12 @@ def gate_node(
     def gate(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
         here = GateContext(team, node, state, config)
         here.note(visits={node: 1})
-        decided = decide(here, agents)
-        return settled(here, (lambda _: decided) if decided is not None else then, goes=goes)
+
+        def route(gate: GateContext) -> Destination:
+            decided = decide(gate, agents)
+            return then(gate) if decided is None else decided
+
+        return settled(here, route, goes=goes)
 
     gate.__name__ = node
     return gate
@@ -54,6 +59,7 @@ def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Comman
     is_end = not gate.team.ends.isdisjoint(answer.nodes)
     stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
     if stop is not None:
+        plan_subtasks(gate, [way for way in answer.ways if isinstance(way, Send)])
         return gate.command(gate.stop(stop.status, by=stop.stopped_by, reason=stop.reason))
     ways = _ways(gate, answer.ways)
     clash = id_clash(gate.team, gate.state, [way for way in ways if isinstance(way, Send)])
@@ -62,9 +68,9 @@ def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Comman
     ways = _allowed(gate, ways)
     if not ways:
         return gate.command(gate.end(gate.state.get("ending") or _stopped(gate)))
-    for agent, result in gate.handoffs.items():
-        if not set(result.handoff).isdisjoint(answer.nodes):  # nothing is missing of what others take over
-            gate.withdraw([gap for gap in gate.state["gaps"] if gap.agent == agent])
+    for names, gap in gate.handoffs:
+        if not set(names).isdisjoint(answer.nodes):  # nothing is missing of what others take over
+            gate.withdraw([gap])
     return gate.command(ways)
 
 
@@ -115,6 +121,6 @@ def _allowed(gate: GateContext, ways: Sequence[str | Send]) -> list[str | Send]:
 
 def _stopped(gate: GateContext) -> EarlyStop:
     """Return what ends a run of which a guard has stopped all that would go on."""
-    trips: list[Verdict] = [one for one in gate.state.get("verdicts") or () if one.action == "trip"]
-    by, reason = (trips[-1].guard, trips[-1].reason) if trips else ("Limits", "no more subtasks may be sent")
+    trip = gate.last_trip
+    by, reason = (trip.guard, trip.reason) if trip else ("Limits", "no more subtasks may be sent")
     return EarlyStop(status="degraded", stopped_by=by, reason=reason)

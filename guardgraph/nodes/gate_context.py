@@ -72,14 +72,16 @@ class GateContext:
             self.services.recall(self.position, attempts_of(state))
         self.now: datetime = self.services.clock()
         """The time, in UTC."""
+        self.last_trip: Verdict | None = None
+        """The last verdict that has stopped something which this gate wanted to send."""
         self.reviewed: tuple[Result, ...] = ()
         """The results that this gate has just reviewed."""
         self.exhausted: EarlyStop | None = None
         """What ends the run if it would go on: what came back, or the rounds, allow no more."""
         self.is_free: bool = False
         """Whether what is sent next needs no allowance."""
-        self.handoffs: dict[str, Result] = {}
-        """What was refused, and wants others to take over, by its agent."""
+        self.handoffs: list[tuple[tuple[str, ...], Gap]] = []
+        """To whom what was refused wants to hand over, and what is missing unless they take over."""
         self._update = StateUpdate(state, team.channels)
         self._requests: Mapping[str, Any] = state.get("requests") or {}
         self._judged: set[int] = set()
@@ -274,6 +276,11 @@ class GateContext:
         in the state. What was allowed once is not judged again.
         """
         return allowed_sends(self, sends)
+
+    @property
+    def judged(self) -> tuple[Send, ...]:
+        """What the guards of `dispatch` have let pass at this gate."""
+        return tuple(self._kept)
 
     def is_judged(self, send: Send) -> bool:
         """Whether `allow` was asked before about exactly this."""

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Escalate, Guard, GuardContext, GuardDecision, SourceReader, evaluate_guards, name_of
+from guardgraph.guards import (
+    Depth,
+    Escalate,
+    Guard,
+    GuardContext,
+    GuardDecision,
+    SourceReader,
+    evaluate_guards,
+    name_of,
+)
 from guardgraph.nodes.context import subtasks_by_id
 from guardgraph.nodes.scope import cost_key
 from guardgraph.state import (
@@ -30,7 +39,10 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "judge_send", "judge_subject")
+__all__ = ("allowed_sends", "judge_send", "judge_subject", "plan_subtasks")
+
+_TOO_MANY = 10**15
+"""More subtasks than any limit allows."""
 
 
 def judge_subject(
@@ -70,7 +82,7 @@ def judge_subject(
 
 def allowed_sends(gate: GateContext, sends: Iterable[Send]) -> list[Send]:
     """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allow`."""
-    passed, gaps = list[Send](), list[Gap]()
+    passed, gaps, sends = list[Send](), list[Gap](), list(sends)
     for send in sends:
         judgement = judge_send(gate, send)
         trip = None if judgement is None else judgement.trip
@@ -79,11 +91,24 @@ def allowed_sends(gate: GateContext, sends: Iterable[Send]) -> list[Send]:
             continue
         gaps.append(_gap(gate, send, trip))
         if isinstance(judgement.on_trip, Escalate):
-            gate.note(gaps=gaps, ending=EarlyStop(status="escalated", stopped_by=trip.guard, reason=trip.reason))
+            plan_subtasks(gate, sends)  # those become gaps by themselves
+            why = f"not sent, since the run was stopped: {trip.reason}"
+            unsent = [_gap(gate, other, trip, why) for other in sends if _is_whole(gate, other) and other is not send]
+            ending = EarlyStop(status="escalated", stopped_by=trip.guard, reason=trip.reason)
+            gate.note(gaps=[*gaps, *unsent], ending=ending)
             return []
     if gaps:
         gate.note(gaps=gaps)
     return _booked(gate, passed)  # only now: a guard that ends the run sends nobody
+
+
+def plan_subtasks(gate: GateContext, sends: Iterable[Send]) -> None:
+    """Note the subtasks that are to be sent: what is planned becomes a result or a gap, whatever happens next."""
+    planned = subtasks_by_id(gate.state)
+    wanted = [_request(send).subtask for send in sends if send.node in gate.team.workers]
+    unknown = {subtask.id: subtask for subtask in wanted if subtask is not None and subtask.id not in planned}
+    if unknown:
+        gate.note(subtasks=list(unknown.values()))
 
 
 def judge_send(gate: GateContext, send: Send) -> GuardDecision | None:
@@ -98,12 +123,14 @@ def judge_send(gate: GateContext, send: Send) -> GuardDecision | None:
     left = Allowance() if gate.is_free else gate.remaining
     if not is_new:  # it was counted when it was sent for the first time, or is no subtask
         left = left.model_copy(update={"subtasks": None})
+    elif left.subtasks == 0:
+        left = left.model_copy(update={"subtasks": _booked_before(gate, send)})
     expects = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
     judgement = judge_subject(
         gate,
         "dispatch",
         request.subtask or request.task,
-        gate.team.guards,
+        [*gate.team.guards, *_inherited(gate)],
         agent=agent,
         left=left,
         expects=expects,
@@ -112,9 +139,17 @@ def judge_send(gate: GateContext, send: Send) -> GuardDecision | None:
     verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
     if verdicts:
         gate.note(verdicts=verdicts)
+    gate.last_trip = judgement.trip or gate.last_trip
     if judgement.trip is None:
-        gate.mark_judged(send, _after(gate.remaining, expects, subtasks=int(is_new)))
+        rest = gate.remaining.model_copy(update={"subtasks": left.subtasks}) if is_new else gate.remaining
+        gate.mark_judged(send, _after(rest, expects, subtasks=int(is_new)))
     return judgement
+
+
+def _inherited(gate: GateContext) -> list[Guard]:
+    """Return a guard for the depth that stands above a team which has no such guard itself."""
+    limit = gate.allowance.depth
+    return [] if limit is None or any(isinstance(g, Depth) for g in gate.team.guards) else [Depth(limit)]
 
 
 def _request(send: Send) -> Request:
@@ -128,12 +163,17 @@ def _is_new(gate: GateContext, request: Request) -> bool:
     return subtask is not None and (request.attempt == 1 or subtask.id not in subtasks_by_id(gate.state))
 
 
-def _gap(gate: GateContext, send: Send, trip: Verdict) -> Gap:
+def _is_whole(gate: GateContext, send: Send) -> bool:
+    """Whether a worker is sent the task as a whole."""
+    return send.node in gate.team.workers and _request(send).subtask is None
+
+
+def _gap(gate: GateContext, send: Send, trip: Verdict, reason: str | None = None) -> Gap:
     subtask = _request(send).subtask
     return Gap(
         subtask=send.node if subtask is None else subtask.id,
         agent=send.node,
-        reason=trip.reason,
+        reason=reason or trip.reason,
         guard=trip.guard,
         round=gate.round if subtask is None else 1,
     )
@@ -144,17 +184,14 @@ def _booked(gate: GateContext, sends: Sequence[Send]) -> list[Send]:
     new = [send for send in sends if send.node in gate.team.workers and _is_new(gate, _request(send))]
     if not new:
         return list(sends)
-    planned, refused, gaps = subtasks_by_id(gate.state), set[int](), list[Gap]()
-    subtasks = {subtask.id: subtask for send in new if (subtask := _request(send).subtask) is not None}
-    unknown = [subtask for id_, subtask in subtasks.items() if id_ not in planned]
+    plan_subtasks(gate, new)
+    refused, gaps = set[int](), list[Gap]()
     for send in new:
         subtask = _request(send).subtask
         refusal = None if subtask is None else _booking(gate, subtask)
         if subtask is not None and refusal is not None:
             refused.add(id(send))
             gaps.append(Gap(subtask=subtask.id, agent=send.node, reason=refusal, guard="Limits"))
-    if unknown:
-        gate.note(subtasks=unknown)  # what is sent is planned: it becomes a result or a gap
     if gaps:
         gate.note(gaps=gaps)
     return [send for send in sends if id(send) not in refused]
@@ -170,6 +207,15 @@ def _booking(gate: GateContext, subtask: Subtask) -> str | None:
         return str(refusal)
     services.ledger.settle(entry, Usage())
     return None
+
+
+def _booked_before(gate: GateContext, send: Send) -> int:
+    """Return how many of the subtasks that this gate sends were booked by an execution of it that has died."""
+    subtasks = [_request(one).subtask for one in (*gate.judged, send)]
+    services, account = gate.services, gate.position.spending_account
+    epoch, more = services.epoch_of(account), Amount(subtasks=_TOO_MANY)  # denied, unless the entry is there already
+    entries = {f"{account}>{subtask.id}" for subtask in subtasks if subtask is not None}
+    return sum(services.ledger.reserve(entry, account, epoch, more) is None for entry in entries)
 
 
 def _after(left: Allowance, expects: Amount | None, *, subtasks: int) -> Allowance:

@@ -49,7 +49,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     own = {gap.agent for gap in gaps if not gap.path}
     if draft is not None and draft.status != "ok" and draft.agent not in own:
         gaps.extend(gap for gap in draft.gaps or [gap_of(draft)] if gap not in gaps)
-    if draft is None and ending is None and not accepted and not gaps:
+    if draft is None and (ending is None or ending.status == "completed") and not accepted and not gaps:
         gaps.append(_nothing(state.get("plans") or ()))
     early = ending is not None and ending.status != "completed"
     missing = bool(gaps) or early or (bool(accepted) and written is None and draft is not None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from langgraph.channels import BinaryOperatorAggregate, LastValue
+from langgraph.channels import BinaryOperatorAggregate, LastValue, Topic
 from langgraph.channels.base import BaseChannel
 from langgraph.types import Overwrite
+
+from guardgraph.state import RunState
 
 __all__ = ("Channel", "StateUpdate")
 
@@ -17,8 +19,7 @@ Channel = BaseChannel[Any, Any, Any]
 class StateUpdate:
     """The writes of one gate, applied at once by the reducers of their channels.
 
-    What is written several times to one channel becomes one write, so reducers have to be associative, as LangGraph's
-    own parallel writes demand as well.
+    What is written several times to one channel becomes one write, which does the same.
     """
 
     __slots__ = ("channels", "state", "values")
@@ -34,7 +35,12 @@ class StateUpdate:
         """Write to a channel. Raises `KeyError` where there is none, and whatever its reducer raises."""
         channel = self.channels[name]
         self.state[name] = _reduced(channel, self.state, name, value)
-        self.values[name] = _joined(channel, self.values[name], value) if name in self.values else value
+        if name not in self.values:
+            self.values[name] = value
+        elif isinstance(channel, BinaryOperatorAggregate) and name not in RunState.__annotations__:
+            self.values[name] = Overwrite(self.state[name])  # whatever its reducer does
+        else:
+            self.values[name] = _joined(channel, self.values[name], value)
 
     def take_back(self, name: str, items: list[Any]) -> None:
         """Take items that were written to a list out of the update; the state keeps them."""
@@ -64,4 +70,10 @@ def _joined(channel: Channel, first: Any, second: Any) -> Any:
         return {**first, **second}
     if isinstance(channel, BinaryOperatorAggregate):
         return channel.operator(first, second)
+    if isinstance(channel, Topic):
+        return [*_listed(first), *_listed(second)]
     return second
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]

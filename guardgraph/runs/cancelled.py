@@ -74,13 +74,17 @@ def _rewritten(channel: object, value: Any) -> Any:
 
 def _waiting(state: Mapping[str, Any], sends: Iterable[Send], reason: str) -> list[Gap]:
     """Return a gap for each agent that was sent the task and has not answered; subtasks have gaps of their own."""
-    answered = list((state.get("requests") or {}).values())
-    asked = [(send.node, send.arg.get("request")) for send in sends if isinstance(send.arg, Mapping)]
-    names = [
-        name
-        for name, request in asked
-        if isinstance(request, Request) and request.subtask is None and request not in answered
-    ]
+    requests: Mapping[str, Any] = state.get("requests") or {}
+    draft: Result | None = state.get("draft")
+    done = [*(state.get("results") or ()), *(state.get("plans") or ()), *([draft] if draft is not None else [])]
+    answered = [(result.agent, requests[result.id]) for result in done if result.id in requests]
+    names: list[str] = []
+    for send in sends:
+        request = send.arg.get("request") if isinstance(send.arg, Mapping) else None
+        if (send.node, request) in answered:
+            answered.remove((send.node, request))
+        elif isinstance(request, Request) and request.subtask is None:
+            names.append(send.node)
     return [Gap(subtask=name, agent=name, reason=f"not done, since the run was stopped: {reason}") for name in names]
 
 

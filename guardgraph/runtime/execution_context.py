@@ -128,7 +128,9 @@ class Services:
             account, work, allowance = position.account, position.spending_account, position.allowance
             self._epochs[account] = self.ledger.reopen(account, allowance)
             if work != account:
-                self._epochs[work] = self.ledger.reopen(work, allowance.share(1 - position.reserve))
+                kept = {name: getattr(allowance, name) for name in ("subtasks", "messages")}  # concluding takes none
+                shared = allowance.share(1 - position.reserve).model_copy(update=kept)
+                self._epochs[work] = self.ledger.reopen(work, shared)
 
     def recall(self, position: DelegationScope, results: Iterable[Result]) -> None:
         """Book, once for each team, what its stored results have spent and these books do not know of.

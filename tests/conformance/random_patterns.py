@@ -390,7 +390,7 @@ def _after(do: Callable[[GateContext], Any], way: _Route) -> _Route:
 
 def _next_round(gate: GateContext, agent: Agent) -> Any:
     stop = gate.next_round()
-    return gate.send(agent) if stop is None else gate.stop_as(stop)
+    return gate.send(agent) if stop is None else gate.stop(stop.status, by=stop.stopped_by, reason=stop.reason)
 
 
 def _conclude(gate: GateContext) -> Any:

@@ -200,7 +200,7 @@ def test_a_route_that_leads_nowhere_ends_the_run_as_failed(way: str, answer: Any
     ("channels", "says"),
     [
         ({"round": 2}, "wrote to 'round', which belongs to the gates; `GateContext.next_round` begins the next one"),
-        ({"nothing": 1}, "wrote to 'nothing', which is no channel of the state; there are: background, "),
+        ({"nothing": 1}, "wrote to 'nothing', which is no channel of the state; there are: context, "),
         ({"gaps": ["x"]}, r"wrote \['x'\] to 'gaps': Input should be a valid dictionary or instance of Gap"),
         ({"messages": [1]}, r"wrote \[1\] to 'messages': "),
     ],

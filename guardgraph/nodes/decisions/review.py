@@ -47,6 +47,8 @@ class ReviewDecision:
     gaps: list[Gap] = field(default_factory=list[Gap])
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
     ending: EarlyStop | None = None
+    lost: dict[str, Gap] = field(default_factory=dict[str, Gap])
+    """What is missing of each result that was refused for good, by its id."""
 
 
 def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | None:
@@ -72,7 +74,7 @@ def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | 
     if again is not None:
         return again
     tasks = (result for result in found.refused if result.subtask is None)  # a subtask is not done by who follows
-    gate.handoffs = {result.agent: result for result in tasks if result.handoff}
+    gate.handoffs = [(result.handoff, found.lost[result.id]) for result in tasks if result.handoff]
     gate.exhausted = _exhausted(gate, results, known)
     return None
 
@@ -188,6 +190,7 @@ def _review_one(
         found.retries.append(again)
         return
     found.gaps.extend(gaps)
+    found.lost[result.id] = gaps[-1]
     if isinstance(judgement.on_trip, Escalate):
         found.ending = EarlyStop(status="escalated", stopped_by=guard, reason=reason)
     elif isinstance(judgement.on_trip, Refuse) and at == "exit":
