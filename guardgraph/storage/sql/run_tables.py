@@ -8,30 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, LargeBinary, String, Table
-from sqlalchemy.dialects.mysql import LONGBLOB
-from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, String, Table
 
 from guardgraph.storage.sql.statements import insert_new
-from guardgraph.storage.sql.tables import ID_LENGTH, metadata
+from guardgraph.storage.sql.tables import ID_LENGTH, identifier_type, key_type, metadata, packed_type
 
 __all__ = ("accounts", "entries", "inserted", "runs")
-
-
-def _identifier() -> TypeEngine[str]:
-    text = String(ID_LENGTH)
-    return text.with_variant(String(ID_LENGTH, collation="C"), "postgresql").with_variant(
-        String(ID_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
-
-
-def _key() -> TypeEngine[bytes]:
-    return LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
-
-
-def _packed() -> TypeEngine[bytes]:
-    return LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
 def _count(name: str) -> Column[int]:
@@ -41,12 +23,12 @@ def _count(name: str) -> Column[int]:
 accounts = Table(
     "guardgraph_account",
     metadata,
-    Column("account", _key(), primary_key=True),
-    Column("run_id", _identifier(), nullable=False),
-    Column("name", _packed(), nullable=False),
+    Column("account", key_type(), primary_key=True),
+    Column("run_id", identifier_type(), nullable=False),
+    Column("name", packed_type(), nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("closed", Boolean, nullable=False),
-    Column("cap", _packed(), nullable=False),
+    Column("cap", packed_type(), nullable=False),
     Column("cap_tokens", BigInteger),
     Column("cap_usd", BigInteger),
     Column("cap_calls", BigInteger),
@@ -74,10 +56,10 @@ accounts = Table(
 entries = Table(
     "guardgraph_entry",
     metadata,
-    Column("entry", _key(), primary_key=True),
-    Column("name", _packed(), nullable=False),
-    Column("account", _key(), nullable=False),
-    Column("run_id", _identifier(), nullable=False),
+    Column("entry", key_type(), primary_key=True),
+    Column("name", packed_type(), nullable=False),
+    Column("account", key_type(), nullable=False),
+    Column("run_id", identifier_type(), nullable=False),
     Column("settled", Boolean, nullable=False),
     Column("in_full", Boolean, nullable=False),
     _count("tokens"),
@@ -99,19 +81,19 @@ tells that nobody reported a usage, and the reservation was taken for it."""
 runs = Table(
     "guardgraph_run",
     metadata,
-    Column("run_id", _identifier(), primary_key=True),
+    Column("run_id", identifier_type(), primary_key=True),
     Column("number", BigInteger, nullable=False),
-    Column("thread_id", _identifier(), nullable=False),
-    Column("graph", _packed(), nullable=False),
-    Column("arguments", _packed(), nullable=False),
-    Column("task", _packed(), nullable=False),
+    Column("thread_id", identifier_type(), nullable=False),
+    Column("graph", packed_type(), nullable=False),
+    Column("arguments", packed_type(), nullable=False),
+    Column("task", packed_type(), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("status", String(20)),
-    Column("outcome", _packed()),
+    Column("outcome", packed_type()),
     Column("created", BigInteger, nullable=False),
     Column("started", BigInteger),
     Column("ended", BigInteger),
-    Column("base_checkpoint", _identifier()),
+    Column("base_checkpoint", identifier_type()),
     Column("version", String(ID_LENGTH), nullable=False),
     Index("guardgraph_run_thread", "thread_id", "number"),
     Index("guardgraph_run_number", "number", unique=True),

@@ -11,7 +11,17 @@ from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
 from sqlalchemy.types import TypeEngine
 
-__all__ = ("ID_LENGTH", "checkpoints", "lines", "metadata", "values", "writes")
+__all__ = (
+    "ID_LENGTH",
+    "checkpoints",
+    "identifier_type",
+    "key_type",
+    "lines",
+    "metadata",
+    "packed_type",
+    "values",
+    "writes",
+)
 
 ID_LENGTH = 255
 """The longest thread, checkpoint, task or run id, in characters."""
@@ -20,27 +30,29 @@ metadata = MetaData()
 """Every table of guardgraph; other modules add theirs here."""
 
 
-def _identifier() -> TypeEngine[str]:
-    """Text that sorts by its bytes on every database: checkpoint ids are ordered, and a locale would reorder them."""
+def identifier_type() -> TypeEngine[str]:
+    """Return text that sorts by its bytes everywhere: checkpoint ids are ordered, and a locale would reorder them."""
     text = String(ID_LENGTH)
     return text.with_variant(String(ID_LENGTH, collation="C"), "postgresql").with_variant(
         String(ID_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb"
     )
 
 
-def _key() -> TypeEngine[bytes]:
+def key_type() -> TypeEngine[bytes]:
+    """Return the type of a digest that names a row."""
     return LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
 
 
-def _packed() -> TypeEngine[bytes]:
+def packed_type() -> TypeEngine[bytes]:
+    """Return the type of values as bytes, of any length."""
     return LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
 lines = Table(
     "guardgraph_line",
     metadata,
-    Column("line", _key(), primary_key=True),
-    Column("thread_id", _identifier(), nullable=False),
+    Column("line", key_type(), primary_key=True),
+    Column("thread_id", identifier_type(), nullable=False),
     Column("checkpoint_ns", Text, nullable=False),
     Index("guardgraph_line_thread", "thread_id"),
 )
@@ -48,31 +60,31 @@ lines = Table(
 checkpoints = Table(
     "guardgraph_checkpoint",
     metadata,
-    Column("line", _key(), primary_key=True),
-    Column("checkpoint_id", _identifier(), primary_key=True),
-    Column("parent_id", _identifier()),
-    Column("run_id", _identifier()),
-    Column("body", _packed(), nullable=False),
-    Column("metadata", _packed(), nullable=False),
+    Column("line", key_type(), primary_key=True),
+    Column("checkpoint_id", identifier_type(), primary_key=True),
+    Column("parent_id", identifier_type()),
+    Column("run_id", identifier_type()),
+    Column("body", packed_type(), nullable=False),
+    Column("metadata", packed_type(), nullable=False),
     Index("guardgraph_checkpoint_run", "run_id"),
 )
 
 values = Table(
     "guardgraph_value",
     metadata,
-    Column("line", _key(), primary_key=True),
-    Column("value", _key(), primary_key=True),
-    Column("data", _packed(), nullable=False),
+    Column("line", key_type(), primary_key=True),
+    Column("value", key_type(), primary_key=True),
+    Column("data", packed_type(), nullable=False),
 )
 
 writes = Table(
     "guardgraph_write",
     metadata,
-    Column("line", _key(), primary_key=True),
-    Column("checkpoint_id", _identifier(), primary_key=True),
-    Column("task_id", _identifier(), primary_key=True),
+    Column("line", key_type(), primary_key=True),
+    Column("checkpoint_id", identifier_type(), primary_key=True),
+    Column("task_id", identifier_type(), primary_key=True),
     Column("idx", Integer, primary_key=True, autoincrement=False),
-    Column("task_path", _packed(), nullable=False),
-    Column("channel", _packed(), nullable=False),
-    Column("data", _packed(), nullable=False),
+    Column("task_path", packed_type(), nullable=False),
+    Column("channel", packed_type(), nullable=False),
+    Column("data", packed_type(), nullable=False),
 )
