@@ -107,7 +107,7 @@ def test_a_killed_research_goes_on_and_finished_workers_do_not_work_again(
 ) -> None:
     office = Office(frozenset(hangs_at))
     with OpenAIServer(office.answer) as server, SQLSaver.from_url(f"sqlite:///{folder}/runs.db") as saver:
-        options = ("--model", "openai:gpt-4o-mini", "--concurrency", "2", "--thread", "t")
+        options = ("--model", "openai:gpt-4o-mini", "--concurrency", "3", "--thread", "t")
         killed = command(folder, server, "research", "When are the parts of a brake replaced?", "papers", *options)
         until(lambda: office.asked.keys() >= hangs_at)
         if "write" not in hangs_at:
