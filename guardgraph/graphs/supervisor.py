@@ -76,4 +76,4 @@ def _plan_again(gate: GateContext, *, planner: Agent) -> Destination:
         return gate.send(planner)
     if not gate.gaps:  # with nothing missing, nobody needs another round
         return gate.conclude()
-    return gate.stop(stop.status, by=stop.stopped_by, reason=stop.reason)
+    return gate.stop_early(stop)

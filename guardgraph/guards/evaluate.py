@@ -25,6 +25,11 @@ class GuardDecision(NamedTuple):
     alerts: tuple[Verdict, ...] = ()
     """Verdicts that let it pass, but that somebody should know."""
 
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The alerts, and the trip if there is one."""
+        return self.alerts if self.trip is None else (*self.alerts, self.trip)
+
     def ending(self, *, otherwise: OutcomeStatus) -> EarlyStop | None:
         """Return how the trip ends the run: as `Escalate` and `Refuse` say, and as `otherwise` for all else."""
         if self.trip is None:

@@ -89,7 +89,7 @@ def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callabl
 def _admitted(gate: GateContext, begin: Route, goes: Collection[str], unable: Sequence[Guard]) -> Command[Any]:
     """Return where a task leads that was asked: on, or to the end."""
     judgement = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
-    gate.note(verdicts=[*judgement.alerts, *((judgement.trip,) if judgement.trip else ())])
+    gate.note(verdicts=[*judgement.verdicts])
     ending = judgement.ending(otherwise="failed")
     return settled(gate, begin if ending is None else lambda here: here.end(ending), goes=goes)
 

@@ -10,13 +10,10 @@ from pydantic import ValidationError
 
 from guardgraph.nodes.checked_write import shown
 from guardgraph.nodes.context import subtasks_by_id
-from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.nodes.team_spec import EXIT, OWN_GAPS, TeamSpec
 from guardgraph.state import DelegationScope, Request
 
 __all__ = ("RouteAnswer", "id_clash", "read_answer")
-
-_OWN = frozenset({"plan", "result", "run"})
-"""What gaps of the team itself are called."""
 
 
 class RouteAnswer(NamedTuple):
@@ -66,7 +63,7 @@ def id_clash(team: TeamSpec, state: Mapping[str, Any], sends: Collection[Send]) 
         subtask = Request.model_validate(send.arg["request"]).subtask if send.node in team.agents else None
         if subtask is None or planned.get(subtask.id) == subtask:
             continue
-        if subtask.id in planned or subtask.id in team.agents or subtask.id in _OWN:
+        if subtask.id in planned or subtask.id in team.agents or subtask.id in OWN_GAPS:
             return f"sent the subtask {subtask.id!r}, whose id stands for something else; give it another one"
         planned[subtask.id] = subtask
     return None

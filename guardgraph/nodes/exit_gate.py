@@ -17,6 +17,7 @@ from guardgraph.nodes.gate_context import GateContext
 from guardgraph.nodes.judging import judge_send
 from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
+from guardgraph.nodes.scope import attempts_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.runtime.execution_context import forget_run
 from guardgraph.state import BadInput, EarlyStop, Gap, Result
@@ -125,9 +126,9 @@ def _unreached(gate: GateContext) -> list[Gap]:
     state, ending = gate.state, gate.state.get("ending")
     if ending is None:
         return []
-    draft: Result | None = state.get("draft")
-    done = [*(state.get("results") or ()), *(state.get("plans") or ()), *([draft] if draft is not None else [])]
-    known = {result.agent for result in done} | {gap.subtask for gap in state.get("gaps") or () if not gap.path}
+    known = {result.agent for result in attempts_of(state)} | {
+        gap.subtask for gap in state.get("gaps") or () if not gap.path
+    }
     missing = [agent.name for agent in gate.team.expected if known.isdisjoint(m.name for m in agent.fallback_chain)]
     reason = f"not reached, since the run was stopped: {ending.reason}"
     return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]

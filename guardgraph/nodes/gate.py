@@ -60,7 +60,7 @@ def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Comman
     stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
     if stop is not None:
         plan_subtasks(gate, [way for way in answer.ways if isinstance(way, Send)])
-        return gate.command(gate.stop(stop.status, by=stop.stopped_by, reason=stop.reason))
+        return gate.command(gate.stop_early(stop))
     ways = _ways(gate, answer.ways)
     clash = id_clash(gate.team, gate.state, [way for way in ways if isinstance(way, Send)])
     if clash is not None:

@@ -222,6 +222,10 @@ class GateContext:
         self.note(verdicts=[verdict])
         return self.end(ending)
 
+    def stop_early(self, found: EarlyStop) -> Destination:
+        """Stop the run for what `next_round` or `must_stop` has found."""
+        return self.stop(found.status, by=found.stopped_by, reason=found.reason)
+
     def end(self, ending: EarlyStop) -> Destination:
         """End the run as `stop` does, where a verdict has already told why; a worse end before it stays."""
         before: EarlyStop | None = self._update.state.get("ending")

@@ -75,7 +75,7 @@ def judge_subject(
         agent=None if agent is None else _info(agent, position.path),
     )
     judgement = _judged(placed, view)
-    for verdict in (*judgement.alerts, *((judgement.trip,) if judgement.trip else ())):
+    for verdict in judgement.verdicts:
         gate.tell(verdict)
     return judgement
 
@@ -136,9 +136,8 @@ def judge_send(gate: GateContext, send: Send) -> GuardDecision | None:
         expects=expects,
         deeper=1,
     )
-    verdicts = [*judgement.alerts, *((judgement.trip,) if judgement.trip else ())]
-    if verdicts:
-        gate.note(verdicts=verdicts)
+    if judgement.verdicts:
+        gate.note(verdicts=[*judgement.verdicts])
     gate.last_trip = judgement.trip or gate.last_trip
     if judgement.trip is None:
         rest = gate.remaining.model_copy(update={"subtasks": left.subtasks}) if is_new else gate.remaining

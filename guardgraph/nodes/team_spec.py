@@ -10,10 +10,12 @@ from guardgraph.guards import Guard
 from guardgraph.nodes.state_update import Channel
 from guardgraph.state import ContextItem
 
-__all__ = ("EXIT", "TeamSpec")
+__all__ = ("EXIT", "OWN_GAPS", "TeamSpec")
 
 EXIT = "guard_exit"
 """The node in which every run of a team ends."""
+OWN_GAPS = frozenset({"plan", "result", "run"})
+"""The names of gaps of the team itself: no subtask may have such an id."""
 
 
 @dataclass(frozen=True, slots=True)

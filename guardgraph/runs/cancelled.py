@@ -16,6 +16,7 @@ from langgraph.types import Command, Overwrite, Send
 
 from guardgraph.nodes.context import accepted_of
 from guardgraph.nodes.outcome import outcome_of
+from guardgraph.nodes.scope import attempts_of
 from guardgraph.runs.run import Run
 from guardgraph.state import BadInput, EarlyStop, Gap, Outcome, Request, Result, RunEnded, RunEvent, Usage
 
@@ -75,9 +76,7 @@ def _rewritten(channel: object, value: Any) -> Any:
 def _waiting(state: Mapping[str, Any], sends: Iterable[Send], reason: str) -> list[Gap]:
     """Return a gap for each agent that was sent the task and has not answered; subtasks have gaps of their own."""
     requests: Mapping[str, Any] = state.get("requests") or {}
-    draft: Result | None = state.get("draft")
-    done = [*(state.get("results") or ()), *(state.get("plans") or ()), *([draft] if draft is not None else [])]
-    answered = [(result.agent, requests[result.id]) for result in done if result.id in requests]
+    answered = [(result.agent, requests[result.id]) for result in attempts_of(state) if result.id in requests]
     names: list[str] = []
     for send in sends:
         request = send.arg.get("request") if isinstance(send.arg, Mapping) else None

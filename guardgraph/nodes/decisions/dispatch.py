@@ -42,7 +42,7 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
         plan = read
     stop = gate.must_stop()
     if stop is not None:
-        return gate.stop(stop.status, by=stop.stopped_by, reason=stop.reason)
+        return gate.stop_early(stop)
     decision = decide_dispatch(gate.state, workers, plan or Plan())
     gate.note(gaps=decision.gaps)
     sends = gate.allow(gate.send(worker, subtask) for worker, subtask in decision.picked)

@@ -11,12 +11,10 @@ from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import RetryRequest, gaps_within, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.nodes.team_spec import OWN_GAPS
 from guardgraph.state import EarlyStop, Gap, Plan, Result, Subtask, Verdict
 
 __all__ = ("PlanDecision", "decide_plan", "read_plan")
-
-_OWN = frozenset({"plan", "result", "run"})
-"""What gaps of the team itself are called."""
 
 
 class PlanDecision(NamedTuple):
@@ -64,7 +62,7 @@ def decide_plan(gate: GateContext, planner: Agent) -> PlanDecision:
     earlier: list[Subtask] = list(gate.state.get("subtasks") or ())
     plan = plan.following(earlier).with_fresh_ids(_used(gate, planner), last.round)
     judgement = gate.judge("round", plan, agent=agents.get(last.agent))
-    gate.note(verdicts=[*judgement.alerts, *((judgement.trip,) if judgement.trip else ())])
+    gate.note(verdicts=[*judgement.verdicts])
     if judgement.trip is None:
         gate.note(plan=plan, subtasks=list(plan.subtasks), gaps=gaps_within(last))
         return PlanDecision(plan)
@@ -104,7 +102,7 @@ def _used(gate: GateContext, planner: Agent) -> frozenset[str]:
     planned = (subtask.id for subtask in state.get("subtasks") or ())
     tried = (result.subtask for result in state.get("results") or () if result.subtask is not None)
     missing = (gap.subtask for gap in state.get("gaps") or ())
-    return _OWN | names | frozenset([*planned, *tried, *missing])
+    return OWN_GAPS | names | frozenset([*planned, *tried, *missing])
 
 
 def _sent_back(gate: GateContext, last: Result, planner: Agent) -> tuple[Gap, ...]:

@@ -104,7 +104,7 @@ def retry(gate: GateContext, retries: Sequence[RetryRequest]) -> Destination | N
     stop = gate.must_stop()
     if stop is not None:
         gate.note(gaps=[gap for again in retries for gap in again.gaps])
-        return gate.stop(stop.status, by=stop.stopped_by, reason=stop.reason)
+        return gate.stop_early(stop)
     sends = [(again, gate.send_request(again.agent, again.request)) for again in retries]
     passed = list[Any]()
     for again, send in sends:
