@@ -13,6 +13,7 @@ from guardgraph.state.accounts import (
 )
 from guardgraph.state.agent_info import AgentInfo
 from guardgraph.state.allowance import Allowance
+from guardgraph.state.delegation_scope import DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
@@ -43,7 +44,6 @@ from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, Option
 from guardgraph.state.money import exact_decimal
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.plan import Plan, Subtask
-from guardgraph.state.position import DelegationScope
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
 from guardgraph.state.reply import Evidence, Reply
 from guardgraph.state.request import ContextItem, ContextKind, Request
@@ -51,7 +51,7 @@ from guardgraph.state.result import AgentError, ErrorKind, Gap, Result, ResultSt
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
 from guardgraph.state.task import Category, Stakes, Task
-from guardgraph.state.told import error_place, error_text, printable
+from guardgraph.state.text import error_place, error_text, printable
 from guardgraph.state.usage import Usage
 from guardgraph.state.verdict import Action, Gate, Verdict
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from guardgraph.state.delegation_scope import DelegationScope
 from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.plan import Plan, Subtask
-from guardgraph.state.position import DelegationScope
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
 from guardgraph.state.request import ContextItem, Request
 from guardgraph.state.result import Gap, Result
