@@ -40,7 +40,7 @@ def test_an_error_tells_which_line_raised_it() -> None:
         fetch()
 
     line = fetch.__code__.co_firstlineno + 1
-    assert error_place(raised.value) == f"test_told.py:{line} in fetch"
+    assert error_place(raised.value) == f"test_text.py:{line} in fetch"
     assert error_place(LookupError("never raised")) == ""
 
 
