@@ -159,6 +159,7 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     """
 
     raise_error = True
+    ignore_agent = ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
 
     def __init__(self, tab: AttemptBudget) -> None:
         self.tab = tab
