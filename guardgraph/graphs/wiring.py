@@ -9,6 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.managed import RemainingSteps
 
 from guardgraph.agents.agent import Agent
+from guardgraph.graphs.channels import reduced_once
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
 from guardgraph.guards import Grounding, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
@@ -29,6 +30,7 @@ KINDS: dict[str, tuple[Gate, ...]] = {"dispatch": ("round", "dispatch"), "handof
 def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
     """Return the graph of a team whose declaration was checked."""
     graph: Any = StateGraph(_with_steps(team.state), input_schema=TeamInput, output_schema=TeamOutput)
+    graph.channels = {name: reduced_once(channel) for name, channel in graph.channels.items()}
     spec, goes = _spec(team, graph), team.nodes_of(team.goes)
     begin = team.begin if callable(team.begin) else _to_each(tuple(team.begin))
     _add_gate_node(team, graph, ADMISSION, admission(spec, begin=begin, goes=goes), ("admission",), goes)
@@ -55,6 +57,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         workers=_workers(team),
         drafters=frozenset(agent.name for agent in drafters),
         context={agent.name: member.context for member, agent in lines if member.context},
+        concurrency=team.concurrency,
         author=team.author,
         expected=team.expected,
         nodes={name: f"guard_{name}" for name in team.gates},

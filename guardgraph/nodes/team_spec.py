@@ -34,6 +34,8 @@ class TeamSpec:
     """The names of those who write a draft again that a guard of `exit` gives back."""
     context: Mapping[str, tuple[ContextItem, ...]] = field(default_factory=dict[str, tuple[ContextItem, ...]])
     """What an agent is told beside what it is sent."""
+    concurrency: int | None = None
+    """How many of its agents work at a time; `None` sets no limit."""
     author: Agent | None = None
     """Who writes the value of the team: it is asked once work has ended."""
     expected: tuple[Agent, ...] = ()

@@ -29,7 +29,7 @@ VERDICTS = st.builds(
 )
 ITEMS = st.lists(st.sampled_from("abcd") | VERDICTS, max_size=6)
 WRITES = [(append_by_id, RESULTS), (append_unique, ITEMS)]
-both = pytest.mark.parametrize(("reducer", "writes"), WRITES, ids=["add_new", "add_distinct"])
+both = pytest.mark.parametrize(("reducer", "writes"), WRITES, ids=["append_by_id", "append_unique"])
 
 
 @both
@@ -104,7 +104,7 @@ def test_counts_add_up_and_what_is_answered_is_taken_out() -> None:
         (append_by_id, [Result(id=str(place), agent="x") for place in range(20_000)]),
         (append_unique, [Gap(subtask=str(place), reason="late") for place in range(20_000)]),
     ],
-    ids=["add_new", "add_distinct"],
+    ids=["append_by_id", "append_unique"],
 )
 def test_long_lists_take_no_quadratic_time(reducer: Reducer, items: list[Any]) -> None:
     assert reducer(items, items) == items

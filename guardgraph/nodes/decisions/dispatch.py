@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import EarlyStop, Gap, Plan, Subtask
 
 __all__ = ("DispatchDecision", "decide_dispatch", "nothing_to_send", "pending_subtasks", "read_plan_and_dispatch")
+
+_WAVE = 512
+_EACH = 16
 
 
 @dataclass(slots=True)
@@ -30,8 +33,9 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     """Read a new plan, judge it by the guards of `round`, and send its subtasks, each judged by those of `dispatch`.
 
     The first of `agents` is the planner, the others are its workers. All that can start is sent at once, in order of
-    priority. What no worker can do, what depends on something that is missing, and what a guard stops becomes a gap.
-    Where nothing is left to send, it is left to the route of the gate where to go.
+    priority, but at most 512 subtasks, or 16 for each agent that may work at a time if those are more: LangGraph's cost
+    of a superstep grows with the square of its tasks. What no worker can do, what depends on something that is missing,
+    and what a guard stops becomes a gap. Where nothing is left to send, the route of the gate decides where to go.
     """
     planner, *workers = agents
     plan: Plan | None = gate.state.get("plan")
@@ -45,12 +49,13 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
         return gate.stop_early(stop)
     decision = decide_dispatch(gate.state, workers, plan or Plan())
     gate.note(gaps=decision.gaps)
-    sends = gate.allow(gate.send(worker, subtask) for worker, subtask in decision.picked)
-    ending: EarlyStop | None = gate.state.get("ending")
-    if ending is not None:
-        return gate.end(ending)
-    if sends:
-        return sends
+    for wave in _waves(decision.picked, gate.team.concurrency):
+        sends = gate.allow(gate.send(worker, subtask) for worker, subtask in wave)
+        ending: EarlyStop | None = gate.state.get("ending")
+        if ending is not None:
+            return gate.end(ending)
+        if sends:
+            return sends
     # what still waits now waits for a gap
     gate.note(gaps=[Gap(subtask=subtask.id, reason="what it depends on is missing") for subtask in decision.waiting])
     return None
@@ -95,6 +100,15 @@ def decide_dispatch(state: Mapping[str, Any], workers: Sequence[Agent], plan: Pl
         else:
             decision.waiting.append(subtask)
     return decision
+
+
+def _waves(
+    picked: Sequence[tuple[Agent, Subtask]], concurrency: int | None
+) -> Iterator[Sequence[tuple[Agent, Subtask]]]:
+    """Yield what is sent in one superstep after the other."""
+    size = len(picked) if concurrency is None else max(_WAVE, _EACH * concurrency)
+    for start in range(0, len(picked), size):
+        yield picked[start : start + size]
 
 
 def _pick(
