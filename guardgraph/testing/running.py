@@ -22,7 +22,7 @@ from guardgraph.testing.ways import Way
 
 __all__ = ("Ran", "impossible", "run_way")
 
-_WORKING = ("guardgraph-agent", "guardgraph-call")
+_WORKING = ("guardgraph-agent",)
 _PERMANENT = ("guardgraph-idle", "guardgraph-loop", "guardgraph-sql-", "pytest", "pydevd", "IPython")
 """How threads are named that live as long as the process, or are not the graph's."""
 _PATIENCE = 2.0

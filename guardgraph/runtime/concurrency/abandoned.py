@@ -23,7 +23,7 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ("AbandonScope", "redirect_calls")
+__all__ = ("AbandonScope", "redirect_calls", "run_in_daemon")
 
 _GRACE = 0.4
 """Seconds for which a sync call of work that was left behind is waited for: so long may a coroutine clean up."""
@@ -109,7 +109,7 @@ class _Call:
 
     def __call__(self) -> Any:
         with self._scope.waking(self._woken):
-            _start(self._body)
+            run_in_daemon(self._body)
             self._woken.wait()
         try:
             return self._done.result(_GRACE)
@@ -132,7 +132,7 @@ class _Call:
         self._woken.set()
 
 
-_BUSY = "guardgraph-call"
+_BUSY = "guardgraph-agent"
 
 
 class _Worker(Thread):
@@ -161,8 +161,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_IDLE.clear)  # the threads stay with the parent
 
 
-def _start(call: Callable[[], None]) -> None:
-    """Have `call` made on a daemon thread that is free."""
+def run_in_daemon(call: Callable[[], None]) -> None:
+    """Make `call`, which must not raise, on a daemon thread: an idle one if there is one."""
     try:
         worker = _IDLE.pop()
     except IndexError:

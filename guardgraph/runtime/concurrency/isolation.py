@@ -14,7 +14,7 @@ from typing import Any
 
 from langgraph.errors import GraphDrained
 
-from guardgraph.runtime.concurrency.abandoned import AbandonScope, redirect_calls
+from guardgraph.runtime.concurrency.abandoned import AbandonScope, redirect_calls, run_in_daemon
 
 __all__ = (
     "CancelToken",
@@ -258,7 +258,7 @@ def _start(work: Callable[[], Any], context: Context) -> Future[Any]:
         else:
             done.set_result(result)
 
-    Thread(target=body, daemon=True, name="guardgraph-agent").start()
+    run_in_daemon(body)
     return done
 
 
