@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from guardgraph.state.allowance import Allowance
-from guardgraph.state.money import exact_decimal
+from guardgraph.state.money import add_usd, exact_decimal
 from guardgraph.state.usage import Usage
 
 __all__ = ("Amount", "Balance", "ReservationDenied", "account_chain", "check_caps", "full_usage", "remaining_allowance")
@@ -27,16 +28,20 @@ class Amount:
     subtasks: int = 0
     messages: int = 0
 
-    @exact_decimal
     def __add__(self, other: Amount) -> Amount:
         """Return the sum; unknown money stays unknown."""
         return Amount(
             tokens=self.tokens + other.tokens,
-            usd=None if self.usd is None or other.usd is None else self.usd + other.usd,
+            usd=add_usd(self.usd, other.usd),
             calls=self.calls + other.calls,
             subtasks=self.subtasks + other.subtasks,
             messages=self.messages + other.messages,
         )
+
+    def __neg__(self) -> Amount:
+        """Return what takes this off a sum; unknown money stays unknown."""
+        usd = self.usd.copy_negate() if self.usd else self.usd
+        return Amount(-self.tokens, usd, -self.calls, -self.subtasks, -self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class ReservationDenied:
         return f"{self.wanted} {self.what} wanted, {self.left} left"
 
 
+@lru_cache(maxsize=4_096)
 def account_chain(account: str) -> tuple[str, ...]:
     """Return `account` and the accounts above it, outermost first.
 

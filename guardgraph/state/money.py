@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Context, getcontext, setcontext
+from decimal import Context, Decimal, getcontext, setcontext
 from functools import wraps
 from threading import local
 from typing import ParamSpec, TypeVar
 
-__all__ = ("exact_decimal",)
+__all__ = ("add_usd", "exact_decimal")
 
 
 class _Exact(local):
@@ -38,3 +38,12 @@ def exact_decimal(function: Callable[_P, _T]) -> Callable[_P, _T]:
             setcontext(before)
 
     return counted
+
+
+def add_usd(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    """Return the exact sum of two amounts of US dollars; one that is unknown (`None`) leaves the sum unknown."""
+    if first is None or second is None:
+        return None
+    if not first or not second:
+        return first or second
+    return _exact.context.add(first, second)

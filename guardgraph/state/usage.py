@@ -8,7 +8,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from guardgraph.state.frozen_model import FrozenModel
-from guardgraph.state.money import exact_decimal
+from guardgraph.state.money import add_usd
 
 __all__ = ("Usage",)
 
@@ -40,14 +40,13 @@ class Usage(FrozenModel):
         """Time spent working, in seconds."""
         return self.microseconds / 1_000_000
 
-    @exact_decimal
     def __add__(self, other: Usage) -> Usage:
         """Return the sum; unknown money stays unknown."""
         return Usage.model_construct(
             self.model_fields_set | other.model_fields_set,  # a price that neither names stays unnamed
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
-            usd=None if self.usd is None or other.usd is None else self.usd + other.usd,
+            usd=add_usd(self.usd, other.usd),
             calls=self.calls + other.calls,
             microseconds=self.microseconds + other.microseconds,
         )

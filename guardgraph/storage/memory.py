@@ -1,11 +1,10 @@
-"""The books of runs in the memory of this process."""
+"""The ledger of runs in the memory of this process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from threading import Lock
-from typing import Literal
 
 from guardgraph.state import (
     Allowance,
@@ -15,42 +14,63 @@ from guardgraph.state import (
     Usage,
     account_chain,
     check_caps,
-    exact_decimal,
     full_usage,
 )
 
 __all__ = ("MemoryLedger",)
 
+_NO_AMOUNT, _NO_USAGE = Amount(), Usage()
+
 
 @dataclass(slots=True)
 class _Account:
+    name: str
+    above: tuple[_Account, ...]
+    """The accounts above it, outermost first."""
     cap: Allowance = field(default_factory=Allowance)
     epoch: int = 0
-    """How often it was opened; one that only stands above an opened account has 0."""
+    """How often it was opened; one that only lies above an opened account has 0."""
     closed: bool = True
-    spent: Amount = field(default_factory=Amount)
-    priced: Amount = field(default_factory=Amount)
-    """What is reserved; unknown prices are not in its money."""
+    spent: Amount = _NO_AMOUNT
+    reserved: Amount = _NO_AMOUNT
+    """Unknown prices are not in its money."""
     unpriced: int = 0
     """How many open reservations have an unknown price."""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = _NO_USAGE
     entries: dict[str, Amount] = field(default_factory=dict[str, Amount])
+    _balance: Balance | None = None
 
     @property
-    def reserved(self) -> Amount:
-        return replace(self.priced, usd=None) if self.unpriced else self.priced
+    def chain(self) -> tuple[_Account, ...]:
+        """The accounts above it, and itself."""
+        return (*self.above, self)
 
-    @exact_decimal
-    def hold(self, amount: Amount, *, times: Literal[1, -1]) -> None:
-        """Add a reservation, or take it back."""
-        self.unpriced += times if amount.usd is None else 0
-        self.priced = Amount(
-            tokens=self.priced.tokens + times * amount.tokens,
-            usd=(self.priced.usd or Decimal(0)) + times * (amount.usd or Decimal(0)),
-            calls=self.priced.calls + times * amount.calls,
-            subtasks=self.priced.subtasks + times * amount.subtasks,
-            messages=self.priced.messages + times * amount.messages,
-        )
+    @property
+    def is_closed(self) -> bool:
+        return self.closed and self.epoch > 0
+
+    @property
+    def balance(self) -> Balance:
+        if self._balance is None:
+            reserved = replace(self.reserved, usd=None) if self.unpriced else self.reserved
+            self._balance = Balance(self.name, self.cap, self.spent, reserved)
+        return self._balance
+
+    def reserve(self, amount: Amount) -> None:
+        self.unpriced += amount.usd is None
+        self.reserved = self.reserved + _priced(amount)
+        self._balance = None
+
+    def settle(self, amount: Amount, used: Usage, spent: Amount) -> None:
+        """Replace the reservation of `amount` by what was `spent`."""
+        self.unpriced -= amount.usd is None
+        self.reserved = self.reserved + -_priced(amount)
+        self.spent, self.usage = self.spent + spent, self.usage + used
+        self._balance = None
+
+    def open(self, cap: Allowance) -> int:
+        self.cap, self.closed, self.epoch, self._balance = cap, False, self.epoch + 1, None
+        return self.epoch
 
 
 class MemoryLedger:
@@ -60,7 +80,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}
-        self._entries: dict[str, str] = {}
+        self._entries: dict[str, _Account] = {}
         self._lock = Lock()
 
     def open(self, account: str, cap: Allowance) -> int:
@@ -80,35 +100,36 @@ class MemoryLedger:
             if entry in self._entries:
                 return None
             held = self._accounts.get(account)
-            if held is None or not epoch or held.epoch != epoch or any(map(self._is_closed, account_chain(account))):
+            if held is None or not epoch or held.epoch != epoch or any(one.is_closed for one in held.chain):
                 return ReservationDenied(account, "closed")
-            refusal = check_caps(self._balances(account), amount)
+            refusal = check_caps(_balances(held), amount)
             if refusal is None:
-                self._entries[entry] = account
+                self._entries[entry] = held
                 held.entries[entry] = amount
-                for name in account_chain(account):
-                    self._accounts[name].hold(amount, times=1)
+                for one in held.chain:
+                    one.reserve(amount)
             return refusal
 
     def settle(self, entry: str, usage: Usage | None) -> None:
         """See `Ledger.settle`."""
         with self._lock:
-            account = self._entries.get(entry)
-            if account is not None and entry in self._accounts[account].entries:
-                self._settle(entry, account, usage)
+            held = self._entries.get(entry)
+            if held is not None and entry in held.entries:
+                _settle(held, entry, usage)
 
     def close(self, account: str, epoch: int) -> None:
         """See `Ledger.close`."""
         with self._lock:
             held = self._accounts.get(account)
             if held is not None and held.epoch == epoch:
-                self._settle_all(account)
+                _settle_all(held)
                 held.closed = True
 
     def balances(self, account: str) -> tuple[Balance, ...]:
         """See `Ledger.balances`."""
         with self._lock:
-            return self._balances(account)
+            known = [self._accounts[name] for name in account_chain(account) if name in self._accounts]
+            return _balances(known[-1]) if known else ()
 
     def usage(self, account: str) -> Usage:
         """See `Ledger.usage`."""
@@ -117,31 +138,30 @@ class MemoryLedger:
             return held.usage if held and held.epoch else Usage()
 
     def _open(self, account: str, cap: Allowance) -> int:
-        for name in account_chain(account):
-            self._accounts.setdefault(name, _Account())
-        held = self._accounts[account]
-        self._settle_all(account)
-        held.cap, held.closed, held.epoch = cap, False, held.epoch + 1
-        return held.epoch
+        above: tuple[_Account, ...] = ()
+        for name in account_chain(account)[:-1]:
+            above = self._accounts.setdefault(name, _Account(name, above)).chain
+        held = self._accounts.setdefault(account, _Account(account, above))
+        _settle_all(held)
+        return held.open(cap)
 
-    def _balances(self, account: str) -> tuple[Balance, ...]:
-        found = ((name, self._accounts.get(name)) for name in account_chain(account))
-        return tuple(Balance(name, held.cap, held.spent, held.reserved) for name, held in found if held and held.epoch)
 
-    def _is_closed(self, account: str) -> bool:
-        held = self._accounts[account]
-        return held.closed and held.epoch > 0
+def _balances(held: _Account) -> tuple[Balance, ...]:
+    return tuple(one.balance for one in held.chain if one.epoch)
 
-    def _settle_all(self, account: str) -> None:
-        for entry in list(self._accounts[account].entries):
-            self._settle(entry, account, None)
 
-    def _settle(self, entry: str, account: str, usage: Usage | None) -> None:
-        amount = self._accounts[account].entries.pop(entry)
-        used = full_usage(amount) if usage is None else usage
-        spent = Amount(used.tokens, used.usd, used.calls, amount.subtasks, amount.messages)
-        for name in account_chain(account):
-            above = self._accounts[name]
-            above.hold(amount, times=-1)
-            above.spent = above.spent + spent
-            above.usage = above.usage + used
+def _settle_all(held: _Account) -> None:
+    for entry in list(held.entries):
+        _settle(held, entry, None)
+
+
+def _settle(held: _Account, entry: str, usage: Usage | None) -> None:
+    amount = held.entries.pop(entry)
+    used = full_usage(amount) if usage is None else usage
+    spent = Amount(used.tokens, used.usd, used.calls, amount.subtasks, amount.messages)
+    for one in held.chain:
+        one.settle(amount, used, spent)
+
+
+def _priced(amount: Amount) -> Amount:
+    return replace(amount, usd=Decimal(0)) if amount.usd is None else amount

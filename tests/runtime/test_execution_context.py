@@ -128,7 +128,7 @@ def test_attempts_under_way_are_known_with_what_they_have_spent() -> None:
 def test_an_attempt_that_has_landed_is_no_longer_under_way_and_wakes_who_waits() -> None:
     services = Services()
     services.attempt_started("r/a", Amount())
-    turn = services.changed.turn()
+    turn = services.changed.next_change()
 
     services.attempt_ended("r/a")
     services.attempt_ended("r/never-began")

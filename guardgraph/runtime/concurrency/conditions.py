@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from threading import Event as Flag
 from threading import Lock
 from typing import TypeVar
@@ -19,82 +19,99 @@ class OneShotEvent:
     """Something that happens once; whoever waits for it, in a thread or on an event loop, is woken."""
 
     def __init__(self) -> None:
-        self._happened = Flag()
-        self._wakes: set[Callable[[], None]] = set()
+        self._happened = False
+        self._wakes: set[Callable[[], object]] = set()
         self._lock = Lock()
 
     def done(self) -> bool:
-        """Tell whether it has happened."""
-        return self._happened.is_set()
+        """Return whether it has happened."""
+        return self._happened
 
     def happen(self) -> None:
         """Wake all who wait; a second time does nothing."""
         with self._lock:
-            self._happened.set()
+            self._happened = True
             wakes, self._wakes = self._wakes, set()
         for wake in wakes:
             wake()
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait at most `timeout` seconds (`None` sets no limit); tell whether it has happened."""
-        return self._happened.wait(timeout)
+        """Wait at most `timeout` seconds (`None` sets no limit); return whether it has happened."""
+        if not self._happened:
+            woken = Flag()
+            with self._waking(woken.set):
+                woken.wait(timeout)
+        return self._happened
 
     async def await_(self, timeout: float | None) -> bool:
         """Do as `wait` without blocking the event loop."""
-        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        if not self._happened:
+            loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
-        def wake() -> None:
-            with suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(woken.set)
+            def wake() -> None:
+                with suppress(RuntimeError):  # the loop was closed meanwhile
+                    loop.call_soon_threadsafe(woken.set)
 
-        with self._lock:
-            if self._happened.is_set():
-                return True
-            self._wakes.add(wake)
-        try:
-            with suppress(TimeoutError):
+            with self._waking(wake), suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), timeout)
+        return self._happened
+
+    @contextmanager
+    def _waking(self, wake: Callable[[], object]) -> Generator[None]:
+        """Call `wake` once it happens, or at once if it has happened meanwhile."""
+        with self._lock:
+            self._wakes.add(wake)
+            happened = self._happened
+        if happened:
+            wake()
+        try:
+            yield
         finally:
             with self._lock:
                 self._wakes.discard(wake)
-        return self._happened.is_set()
 
 
 class ChangeCondition:
     """Wakes everybody who waits when something has changed.
 
-    What other processes change nobody tells: it is looked at every half second.
+    Nothing reports changes made by other processes: they are looked for every half second.
     """
 
     def __init__(self) -> None:
-        self._next = OneShotEvent()
+        self._next: OneShotEvent | None = None
         self._lock = Lock()
 
-    def turn(self) -> OneShotEvent:
+    def next_change(self) -> OneShotEvent:
         """Return what happens at the next change."""
         with self._lock:
+            self._next = self._next or OneShotEvent()
             return self._next
 
     def notify_all(self) -> None:
-        """Say that something has changed."""
+        """Wake all who wait: something has changed."""
         with self._lock:
-            turn, self._next = self._next, OneShotEvent()
-        turn.happen()
+            change, self._next = self._next, None
+        if change is not None:
+            change.happen()
 
     def wait_for(self, look: Callable[[], _T], is_settled: Callable[[_T], bool]) -> _T:
-        """Look now and after every change, until what is seen is settled; return it."""
+        """Call `look` now and after every change, until what it returns is settled; return that."""
+        change: OneShotEvent | None = None
         while True:
-            turn = self.turn()  # before looking: so no change is missed
             seen = look()
             if is_settled(seen):
                 return seen
-            turn.wait(_AT_MOST)
+            if change is not None:
+                change.wait(_AT_MOST)
+            change = self.next_change()  # before looking again: so no change is missed
 
     async def await_for(self, look: Callable[[], Awaitable[_T]], is_settled: Callable[[_T], bool]) -> _T:
         """Do as `wait_for` without blocking the event loop."""
+        change: OneShotEvent | None = None
         while True:
-            turn = self.turn()
             seen = await look()
             if is_settled(seen):
                 return seen
-            await turn.await_(_AT_MOST)
+            if change is not None:
+                await change.await_(_AT_MOST)
+            change = self.next_change()

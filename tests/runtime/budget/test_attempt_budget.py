@@ -455,9 +455,9 @@ def test_who_was_too_slow_asks_again() -> None:
 
 def test_those_who_wait_are_told_what_was_settled() -> None:
     at = desk()
-    turns = [at.services.changed.turn()]
+    turns = [at.services.changed.next_change()]
     call(at.tab, said(80, 20))
-    turns.append(at.services.changed.turn())
+    turns.append(at.services.changed.next_change())
     at.tab.reserve(80, 20, FREE)
     at.tab.release()
 

@@ -14,19 +14,19 @@ LONG = 60.0
 
 def test_a_turn_is_done_at_the_next_change_and_not_before() -> None:
     notice = ChangeCondition()
-    turn = notice.turn()
-    assert notice.turn() is turn
+    turn = notice.next_change()
+    assert notice.next_change() is turn
     assert not turn.done()
 
     notice.notify_all()
 
     assert turn.done()
-    assert not notice.turn().done()
+    assert not notice.next_change().done()
 
 
 async def test_everybody_who_waits_is_woken_by_one_change() -> None:
     notice = ChangeCondition()
-    turn = notice.turn()
+    turn = notice.next_change()
     with ThreadPoolExecutor() as threads:
         waiting = [threads.submit(turn.wait, LONG) for _ in range(3)]
         on_the_loop = [asyncio.create_task(turn.await_(LONG)) for _ in range(3)]
@@ -40,7 +40,7 @@ async def test_everybody_who_waits_is_woken_by_one_change() -> None:
 
 async def test_a_change_between_looking_and_waiting_is_not_missed() -> None:
     notice = ChangeCondition()
-    turn = notice.turn()
+    turn = notice.next_change()
     notice.notify_all()
 
     assert turn.wait(0)
@@ -48,7 +48,7 @@ async def test_a_change_between_looking_and_waiting_is_not_missed() -> None:
 
 
 async def test_waiting_ends_without_a_change_too() -> None:
-    turn = ChangeCondition().turn()
+    turn = ChangeCondition().next_change()
 
     assert not turn.wait(0.01)
     assert not await turn.await_(0.01)
@@ -57,7 +57,7 @@ async def test_waiting_ends_without_a_change_too() -> None:
 
 
 async def test_who_waits_no_longer_is_kept_no_longer() -> None:
-    turn, loop = ChangeCondition().turn(), asyncio.get_running_loop()
+    turn, loop = ChangeCondition().next_change(), asyncio.get_running_loop()
     before = len(gc.get_referrers(loop))
 
     for _ in range(100):
@@ -68,7 +68,7 @@ async def test_who_waits_no_longer_is_kept_no_longer() -> None:
 
 async def test_a_wait_that_is_cancelled_leaves_the_others_waiting() -> None:
     notice = ChangeCondition()
-    turn = notice.turn()
+    turn = notice.next_change()
     waiting, other = (asyncio.create_task(turn.await_(LONG)) for _ in range(2))
     await asyncio.sleep(0)
 
@@ -83,7 +83,7 @@ async def test_a_wait_that_is_cancelled_leaves_the_others_waiting() -> None:
 
 def test_a_change_after_a_loop_was_closed_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
     notice = ChangeCondition()
-    turn = notice.turn()
+    turn = notice.next_change()
     asyncio.run(turn.await_(0.01))
 
     notice.notify_all()
