@@ -26,47 +26,46 @@ class ConcurrencyLimiter:
         self._waiting: deque[Future[None]] = deque()
         self._lock = Lock()
 
-    def queue(self) -> Future[None]:
-        """Return what is done once a slot is had, and may be cancelled until then."""
-        turn: Future[None] = Future()
+    def queue(self) -> Future[None] | None:
+        """Take a slot if one is free, else return a future that is done once one was taken; it may be cancelled."""
         with self._lock:
-            if self.limit is not None and not self._free:
-                self._waiting.append(turn)
-                return turn
-            self._free -= 1
-        turn.set_result(None)
-        return turn
+            if self.limit is None or self._free:
+                self._free -= 1
+                return None
+            granted: Future[None] = Future()
+            self._waiting.append(granted)
+            return granted
 
     def give(self) -> None:
         """Hand a slot back; the one who waits longest gets it."""
         with self._lock:
-            turn = self._first()
-            if turn is None:
+            granted = self._first()
+            if granted is None:
                 self._free += 1
                 return
-        turn.set_result(None)  # what that sets off may hand back a slot in turn
+        granted.set_result(None)  # its callbacks may hand back a slot in turn
 
     def _first(self) -> Future[None] | None:
         while self._waiting:
-            turn = self._waiting.popleft()
-            if turn.set_running_or_notify_cancel():
-                return turn
+            granted = self._waiting.popleft()
+            if granted.set_running_or_notify_cancel():
+                return granted
         return None
 
 
 class _Claim:
-    """A claim on some slots, which are had one after the other; nobody needs to stand by while it waits.
+    """A claim on some slots, which are taken one after the other, without a thread that waits for them.
 
-    A holder of the last ones, those of the outermost team, waits for none: so claims cannot wait in a circle.
+    A holder of the last ones, those of the outermost team, waits for none: so claims cannot wait for each other.
     """
 
     def __init__(self, slots: tuple[ConcurrencyLimiter, ...], *, had: int = 0) -> None:
         self.slots, self.settled = slots, OneShotEvent()
-        """`settled` happens once all are had, or the claim is dropped."""
+        """`settled` happens once all are taken, or the claim is dropped."""
         self._had, self._is_dropped = had, False
-        self._turn: Future[None] | None = None
+        self._granted: Future[None] | None = None
         self._lock = Lock()
-        self._go_on()
+        self._take_next()
 
     @property
     def holds_all(self) -> bool:
@@ -79,25 +78,29 @@ class _Claim:
             if self._is_dropped:
                 return
             self._is_dropped = True
-        if self._turn is not None:
-            self._turn.cancel()
+        if self._granted is not None:
+            self._granted.cancel()
         for slots in self.slots[: self._had]:
             if slots not in keep:
                 slots.give()
         self.settled.happen()
 
-    def _go_on(self) -> None:
+    def _take_next(self) -> None:
         with self._lock:
             if self._is_dropped:
                 return
-            turn = self._turn = self.slots[self._had].queue() if self._had < len(self.slots) else None
-        if turn is None:
+            self._granted = None
+            while self._had < len(self.slots) and self._granted is None:
+                self._granted = self.slots[self._had].queue()
+                self._had += self._granted is None
+            granted = self._granted
+        if granted is None:
             self.settled.happen()
         else:
-            turn.add_done_callback(self._next)
+            granted.add_done_callback(self._taken)
 
-    def _next(self, turn: Future[None]) -> None:
-        if turn.cancelled():
+    def _taken(self, granted: Future[None]) -> None:
+        if granted.cancelled():
             return
         with self._lock:
             comes_late = self._is_dropped
@@ -105,7 +108,7 @@ class _Claim:
         if comes_late:
             self.slots[self._had].give()
         else:
-            self._go_on()
+            self._take_next()
 
 
 class SlotToken:
