@@ -73,12 +73,11 @@ def run_in_thread(
     token: CancelToken | None = None,
 ) -> Any:
     """Do sync `work` (in `context`) in a daemon thread and wait for it, at most `timeout` seconds."""
-    scope, done = _started(work, context or copy_context())
+    scope, done = _started(work, context or copy_context(), token)
     try:
-        return _wait(_or_cancelled(done, token), timeout)
+        return _wait(done, timeout)
     finally:
-        if not done.done():
-            scope.abandon()
+        _abandon_unless_ended(scope, done)
 
 
 async def arun_in_thread(
@@ -89,12 +88,11 @@ async def arun_in_thread(
     token: CancelToken | None = None,
 ) -> Any:
     """Do sync `work` (in `context`) in a daemon thread without blocking the event loop."""
-    scope, done = _started(work, context or copy_context())
+    scope, done = _started(work, context or copy_context(), token)
     try:
-        return await wait_abandoning(_wrapped(_or_cancelled(done, token)), timeout=timeout)
+        return await wait_abandoning(_wrapped(done), timeout=timeout)
     finally:
-        if not done.done():
-            scope.abandon()
+        _abandon_unless_ended(scope, done)
 
 
 async def run_shielded(work: Callable[[], Any]) -> Any:
@@ -238,10 +236,12 @@ class _Leash:
             task.exception()  # nobody may be left to look at it
 
 
-def _started(work: Callable[[], Any], context: Context) -> tuple[AbandonScope, Future[Any]]:
-    """Begin work that may be left behind."""
-    scope = AbandonScope.begin(context)
-    return scope, _start(work, context)
+def _started(work: Callable[[], Any], context: Context, token: CancelToken | None) -> tuple[AbandonScope, Future[Any]]:
+    """Begin work that may be abandoned; a token that is used before it ends makes the future raise `WorkCancelled`."""
+    scope, done = AbandonScope.begin(context), _start(work, context)
+    if token is not None:
+        token.bind(lambda: _settle(done, WorkCancelled("cancelled")))
+    return scope, done
 
 
 def _start(work: Callable[[], Any], context: Context) -> Future[Any]:
@@ -252,30 +252,25 @@ def _start(work: Callable[[], Any], context: Context) -> Future[Any]:
         try:
             result = context.run(work)
         except _ENDING as error:
-            done.set_exception(_ended(error))
-        except BaseException as error:  # handed to the one who waits
-            done.set_exception(error)
+            _settle(done, _ended(error))
+        except BaseException as error:  # raised where the result is waited for
+            _settle(done, error)
         else:
-            done.set_result(result)
+            _settle(done, None, result)
 
     run_in_daemon(body)
     return done
 
 
-def _or_cancelled(done: Future[Any], token: CancelToken | None) -> Future[Any]:
-    """Return a future that ends as `done`, or with `WorkCancelled` where the token is used before that."""
-    if token is None:
-        return done
-    first: Future[Any] = Future()
-    first.set_running_or_notify_cancel()
+def _settle(done: Future[Any], error: BaseException | None, result: Any = None) -> None:
+    """End a future, unless it has ended."""
+    with suppress(InvalidStateError):
+        done.set_result(result) if error is None else done.set_exception(error)
 
-    def end(error: BaseException | None, result: Any = None) -> None:
-        with suppress(InvalidStateError):  # the other one was first
-            first.set_result(result) if error is None else first.set_exception(error)
 
-    done.add_done_callback(lambda _: end(error) if (error := done.exception()) else end(None, done.result()))
-    token.bind(lambda: end(WorkCancelled("cancelled")))
-    return first
+def _abandon_unless_ended(scope: AbandonScope, done: Future[Any]) -> None:
+    if not done.done() or isinstance(done.exception(), WorkCancelled):
+        scope.abandon()
 
 
 def _ended(error: BaseException) -> RuntimeError:
