@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.agents.agent import Agent, input_keys
-from guardgraph.agents.prompt import render
+from guardgraph.agents.messages import messages_input, messages_output
 from guardgraph.agents.results import InvalidAnswer
-from guardgraph.agents.text import last_text
 from guardgraph.state import ContextItem, Outcome, Request, Task
 
-__all__ = ("AgentAdapter", "adapt", "model_body")
+__all__ = ("AgentAdapter", "adapt", "model_calls", "runnable_calls")
 
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class AgentAdapter:
-    """An agent's work, sync and async; one of both may be missing."""
+class AgentAdapter(NamedTuple):
+    """How an agent is called, sync and async; one of both may be missing."""
 
     call: _Call | None
     acall: _ACall | None
@@ -33,27 +29,40 @@ class AgentAdapter:
 
 def adapt(agent: Agent, *, evidence: bool) -> AgentAdapter:
     """Return how to call `agent`; with `evidence` a model agent answers its value with quotes."""
-    if agent.kind == "model":
-        return AgentAdapter(*model_body(agent, evidence=evidence))
-    if agent.kind == "function":
-        return _function(agent.run)
-    ask, tell = _translation(agent)
-    run: Any = agent.run
+    match agent.kind:
+        case "model":
+            return AgentAdapter(*model_calls(agent, evidence=evidence))
+        case "function":
+            return _function(agent.run)
+        case "team":
+            to_input = _team_input if "task" in input_keys(agent.run) else messages_input
+            from_output = agent.from_output or _team_output
+        case "messages":
+            to_input, from_output = messages_input, agent.from_output or messages_output
+        case "graph" | "runnable":
+            to_input, from_output = agent.to_input or _unchanged, agent.from_output or _unchanged
+    return AgentAdapter(*runnable_calls(agent.run, to_input, from_output))
 
-    def call(request: Request, config: RunnableConfig) -> Any:
-        return tell(run.invoke(ask(request), config))
 
-    async def acall(request: Request, config: RunnableConfig) -> Any:
-        return tell(await run.ainvoke(ask(request), config))
-
-    return AgentAdapter(call, acall)
-
-
-def model_body(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
-    """Return how to ask the agent's model, sync and async. The model is made once, when the graph is built."""
+def model_calls(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
+    """Return how to call the agent's model, sync and async. The model is made once, when the graph is built."""
     from guardgraph.agents.model_agent import calls_of
 
     return calls_of(agent, evidence=evidence)
+
+
+def runnable_calls(
+    run: Any, to_input: Callable[[Request], Any], from_output: Callable[[Any], Any]
+) -> tuple[_Call, _ACall]:
+    """Return how to call a Runnable, sync and async, by what makes its input and reads its output."""
+
+    def call(request: Request, config: RunnableConfig) -> Any:
+        return from_output(run.invoke(to_input(request), config))
+
+    async def acall(request: Request, config: RunnableConfig) -> Any:
+        return from_output(await run.ainvoke(to_input(request), config))
+
+    return call, acall
 
 
 def _function(run: Callable[..., Any]) -> AgentAdapter:
@@ -75,27 +84,21 @@ def _function(run: Callable[..., Any]) -> AgentAdapter:
 
 
 def _is_async(run: Any) -> bool:
-    """Tell whether a call of `run` is to be awaited: an async function, or an object with an async `__call__`."""
+    """Return whether a call of `run` must be awaited: an async function, or an object with an async `__call__`."""
     while isinstance(run, partial):
         run = run.func
     return inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(type(run).__call__)
 
 
-def _translation(agent: Agent) -> tuple[Callable[[Request], Any], Callable[[Any], Any]]:
-    """Return what goes into a graph or Runnable, and what is taken from its output."""
-    if agent.kind == "team":
-        return _ask_team if "task" in input_keys(agent.run) else _ask_messages, agent.from_output or _tell_team
-    if agent.kind == "messages":
-        return _ask_messages, agent.from_output or _tell_messages
-    return agent.to_input or _as_it_is, agent.from_output or _as_it_is
-
-
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
-def _ask_team(request: Request) -> dict[str, Any]:
-    context = [*request.context, *_refusal(request)]
+def _team_input(request: Request) -> dict[str, Any]:
+    context = list(request.context)
+    if request.feedback is not None:
+        title = "why the previous attempt was refused"
+        context.append(ContextItem(kind="background", title=title, value=request.feedback, sender="gate"))
     if request.subtask is None:
         return {"task": request.task, "background": context}
     task = Task(
@@ -106,33 +109,13 @@ def _ask_team(request: Request) -> dict[str, Any]:
         categories=request.task.categories,
         origin=request.task.origin or request.task.goal,
     )
-    return {"task": task, "background": [piece for piece in context if piece.kind != "worker"]}
+    return {"task": task, "background": [item for item in context if item.kind != "worker"]}
 
 
-def _refusal(request: Request) -> list[ContextItem]:
-    """Return why the attempt before was refused, as context of a team."""
-    if request.feedback is None:
-        return []
-    return [
-        ContextItem(
-            kind="background", title="why the attempt before was refused", value=request.feedback, sender="gate"
-        )
-    ]
-
-
-def _tell_team(output: dict[str, Any]) -> Outcome:
+def _team_output(output: dict[str, Any]) -> Outcome:
     outcome: Any = output.get("outcome")
     if outcome is None:
         raise InvalidAnswer(
             "the team ended before its `guard_exit`: a node leads nowhere, or to one that does not exist"
         )
     return outcome if isinstance(outcome, Outcome) else Outcome.model_validate(outcome)
-
-
-def _ask_messages(request: Request) -> dict[str, Any]:
-    return {"messages": [HumanMessage(render(request))]}
-
-
-def _tell_messages(output: dict[str, Any]) -> Any:
-    structured = output.get("structured_response")
-    return last_text(output["messages"]) if structured is None else structured

@@ -1,12 +1,13 @@
 """A chat model as an agent: alone, or with tools.
 
-LangChain's chat models are loaded here, so nothing but `body` imports this module, and only for an agent with a model.
+LangChain's chat models are loaded here, so only `model_calls` imports this module, and only for an agent with a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from langchain_core.exceptions import OutputParserException
@@ -19,10 +20,11 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, ValidationError, create_model
 
+from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.messages import last_text, messages_input, messages_output
 from guardgraph.agents.prompt import render
 from guardgraph.agents.results import InvalidAnswer
-from guardgraph.agents.text import last_text
 from guardgraph.models.identity import origin_of
 from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
@@ -36,30 +38,29 @@ _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
 def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
-    """Return how to ask the agent's model, sync and async; `model_body` says more."""
-    model = resolve_model(agent.model)  # type: ignore[arg-type] - the kind of the agent says that it has one
+    """Return how to call the agent's model, sync and async; see `model_calls`."""
+    model = resolve_model(agent.model)  # type: ignore[arg-type] - an agent of kind `model` has one
     schema = _schema(agent, evidence=evidence)
     return _with_tools(agent, model, schema) if agent.tools else _alone(agent, model, schema)
 
 
 def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -> tuple[_Call, _ACall]:
-    line, native = _line(model, schema)
-    line, parse = _parser_of(line)
-    till = _Till(agent, model, [schema] if native and schema is not None else [])
-    told = None if native else schema
+    runnable, parse, is_native = _structured(model, schema)
+    bounds = _CallBounds(agent, model, [schema] if is_native and schema is not None else [])
+    described = None if is_native else schema
 
     def call(request: Request, config: RunnableConfig) -> Any:
-        messages = _messages(agent, request, told)
-        with _reading(), till.book(messages, config) as bound:
-            said = parse(line.invoke(messages, config, **till.setting(bound)))
-        return _read(said, schema)
+        messages = _messages(agent, request, described)
+        with _readable(), bounds.reserve(messages, config) as bound:
+            answer = parse(runnable.invoke(messages, config, **bounds.options(bound)))
+        return _read(answer, schema)
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
-        messages = _messages(agent, request, told)
-        with _reading():
-            async with till.book(messages, config) as bound:
-                said = parse(await line.ainvoke(messages, config, **till.setting(bound)))
-        return _read(said, schema)
+        messages = _messages(agent, request, described)
+        with _readable():
+            async with bounds.reserve(messages, config) as bound:
+                answer = parse(await runnable.ainvoke(messages, config, **bounds.options(bound)))
+        return _read(answer, schema)
 
     return call, acall
 
@@ -71,18 +72,18 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
     except ImportError as error:
         raise MissingExtra("langchain", extra="agents", needed_for=f"agent {agent.name!r} has tools and") from error
 
-    till = _Till(agent, model, [*agent.tools, *([schema] if schema is not None else [])])
+    bounds = _CallBounds(agent, model, [*agent.tools, *([schema] if schema is not None else [])])
 
     class Bounds(AgentMiddleware[Any, Any]):
         """Bounds what each model call may write."""
 
         def wrap_model_call(self, request: Any, handler: Any) -> Any:
-            with till.book(_read_by(request), None) as bound:
-                return handler(_within(request, till.setting(bound)))
+            with bounds.reserve(_all_messages(request), None) as bound:
+                return handler(_with_settings(request, bounds.options(bound)))
 
         async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            async with till.book(_read_by(request), None) as bound:
-                return await handler(_within(request, till.setting(bound)))
+            async with bounds.reserve(_all_messages(request), None) as bound:
+                return await handler(_with_settings(request, bounds.options(bound)))
 
     graph: Any = create_agent(
         model,
@@ -93,39 +94,39 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
         name=agent.name,
     )
 
-    def told(output: Mapping[str, Any]) -> Any:
-        structured = output.get("structured_response")
-        if structured is None:
-            return last_text(output["messages"])
-        with _reading():
-            return _reply(structured)
+    def answer(output: Mapping[str, Any]) -> Any:
+        with _readable():
+            return _reply(messages_output(output))
 
-    def call(request: Request, config: RunnableConfig) -> Any:
-        return told(graph.invoke({"messages": [HumanMessage(render(request))]}, config))
-
-    async def acall(request: Request, config: RunnableConfig) -> Any:
-        return told(await graph.ainvoke({"messages": [HumanMessage(render(request))]}, config))
-
-    return call, acall
+    return runnable_calls(graph, messages_input, answer)
 
 
-def _line(model: BaseChatModel, schema: type[BaseModel] | None) -> tuple[Runnable[Any, Any], bool]:
-    """Return what to invoke, and whether it brings the schema to the model by itself."""
+def _structured(
+    model: BaseChatModel, schema: type[BaseModel] | None
+) -> tuple[Runnable[Any, Any], Callable[[Any], Any], bool]:
+    """Return what to invoke, what reads its output, and whether it passes the schema to the model by itself.
+
+    A model and the parser behind it are invoked apart: as a sequence they cost twice as much as the model alone.
+    """
     if schema is None:
-        return model, True
+        return model, _unchanged, True
     try:
-        return model.with_structured_output(schema), True
-    except NotImplementedError:  # such a model is told the schema in words
-        return model | JsonOutputParser(), False
-
-
-def _parser_of(line: Runnable[Any, Any]) -> tuple[Runnable[Any, Any], Callable[[Any], Any]]:
-    """Return a model and the parser behind it apart: as a sequence they cost twice as much as the model alone."""
-    match line:
-        case RunnableSequence(steps=[model, BaseOutputParser() as parser]):
-            return model, lambda message: parser.parse_result([ChatGeneration(message=message)])
+        runnable = model.with_structured_output(schema)
+    except NotImplementedError:  # the system message describes the schema to such a model
+        return model, partial(_parsed, JsonOutputParser()), False
+    match runnable:
+        case RunnableSequence(steps=[first, BaseOutputParser() as parser]):
+            return first, partial(_parsed, parser), True
         case _:
-            return line, lambda answer: answer
+            return runnable, _unchanged, True
+
+
+def _parsed(parser: BaseOutputParser[Any], message: Any) -> Any:
+    return parser.parse_result([ChatGeneration(message=message)])
+
+
+def _unchanged(answer: Any) -> Any:
+    return answer
 
 
 def _messages(agent: Agent, request: Request, schema: type[BaseModel] | None) -> list[BaseMessage]:
@@ -136,57 +137,54 @@ def _messages(agent: Agent, request: Request, schema: type[BaseModel] | None) ->
     return [*system, HumanMessage(render(request))]
 
 
-class _Till:
-    """Where the calls of one model agent are booked."""
+class _CallBounds:
+    """Reserves the budget of each call of a model agent, and bounds its output."""
 
     def __init__(self, agent: Agent, model: BaseChatModel, offered: Sequence[Any]) -> None:
-        self._wanted, self._facts = agent.max_tokens, origin_of(model)
+        self._wanted, self._origin = agent.max_tokens, origin_of(model)
         self._offered = count_tokens_approximately([], tools=[convert_to_openai_tool(tool) for tool in offered])
-        self._setting = _bound_name(type(model).__name__)
+        name = type(model).__name__
+        self._option = "num_predict" if "Ollama" in name else "max_output_tokens" if "Google" in name else "max_tokens"
 
-    def book(self, messages: Sequence[Any], config: RunnableConfig | None) -> CallReservation:
-        """Book one call that reads `messages`, and what is offered with them."""
+    def reserve(self, messages: Sequence[Any], config: RunnableConfig | None) -> CallReservation:
+        """Reserve one call with `messages` and what is offered with them; on entering it gives the bound in tokens."""
         counted = count_tokens_approximately(list(messages)) + self._offered
-        return CallReservation(execution_context(config), counted, self._wanted, self._facts)
+        return CallReservation(execution_context(config), counted, self._wanted, self._origin)
 
-    def setting(self, bound: int | None) -> dict[str, int]:
-        """Return the argument that bounds what the model may write."""
-        return {} if bound is None else {self._setting: bound}
+    def options(self, bound: int | None) -> dict[str, int]:
+        """Return the argument of the call that bounds its output."""
+        return {} if bound is None else {self._option: bound}
 
 
-def _read_by(request: Any) -> list[Any]:
+def _all_messages(request: Any) -> list[Any]:
     return [*([request.system_message] if request.system_message else []), *request.messages]
 
 
-def _within(request: Any, setting: dict[str, int]) -> Any:
-    return request.override(model_settings={**request.model_settings, **setting}) if setting else request
-
-
-def _bound_name(model: str) -> str:
-    return "num_predict" if "Ollama" in model else "max_output_tokens" if "Google" in model else "max_tokens"
+def _with_settings(request: Any, settings: dict[str, int]) -> Any:
+    return request.override(model_settings={**request.model_settings, **settings}) if settings else request
 
 
 @contextmanager
-def _reading() -> Generator[None]:
-    """Raise `Invalid` for an answer that cannot be read."""
+def _readable() -> Generator[None]:
+    """Raise `InvalidAnswer` for an answer that cannot be read."""
     try:
         yield
     except (OutputParserException, ValidationError) as error:
         raise InvalidAnswer(f"the model's answer cannot be read: {error_text(error, named=False)}") from error
 
 
-def _read(said: Any, schema: type[BaseModel] | None) -> Any:
+def _read(answer: Any, schema: type[BaseModel] | None) -> Any:
     if schema is None:
-        return last_text([said]) if isinstance(said, AIMessage) else said
-    with _reading():
-        return _reply(said if isinstance(said, schema) else schema.model_validate(said))
+        return last_text([answer]) if isinstance(answer, AIMessage) else answer
+    with _readable():
+        return _reply(answer if isinstance(answer, schema) else schema.model_validate(answer))
 
 
-def _reply(said: Any) -> Any:
-    if not isinstance(said, _Answer):
-        return said
-    evidence = tuple(Evidence.model_validate(item.model_dump()) for item in said.evidence)
-    return Reply(value=said.value, evidence=evidence, confidence=said.confidence)
+def _reply(answer: Any) -> Any:
+    if not isinstance(answer, _Answer):
+        return answer
+    evidence = tuple(Evidence.model_validate(item.model_dump()) for item in answer.evidence)
+    return Reply(value=answer.value, evidence=evidence, confidence=answer.confidence)
 
 
 class _Quote(BaseModel):
@@ -206,27 +204,16 @@ class _Answer(BaseModel):
 
 
 def _schema(agent: Agent, *, evidence: bool) -> type[BaseModel] | None:
-    """Return the model that the chat model is to fill; `None` for plain text."""
-    if not evidence:
-        return None if agent.output is None or agent.output is str else _object(agent.output)
-    return _answer(agent.output or str)
-
-
-def _answer(value: Any) -> type[BaseModel]:
-    return create_model(
-        f"Answer_{getattr(value, '__name__', 'value')}",
-        __base__=_Answer,
-        value=(value, Field(description="the answer")),
-        evidence=(list[_Quote], Field(description="what the answer rests on")),
-    )
-
-
-def _object(output: Any) -> type[BaseModel]:
-    if isinstance(output, type) and issubclass(output, BaseModel):
+    """Return the pydantic model of the answer; `None` for plain text."""
+    output = agent.output or str
+    if not evidence and output is str:
+        return None
+    if not evidence and isinstance(output, type) and issubclass(output, BaseModel):
         return output
+    quotes = Field(description="what the answer rests on") if evidence else Field(default_factory=list[_Quote])
     return create_model(
         f"Answer_{getattr(output, '__name__', 'value')}",
         __base__=_Answer,
         value=(output, Field(description="the answer")),
-        evidence=(list[_Quote], Field(default_factory=list[_Quote])),
+        evidence=(list[_Quote], quotes),
     )

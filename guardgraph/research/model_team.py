@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.config import ensure_config
 from pydantic import BaseModel, Field, JsonValue
 
-from guardgraph.agents.adapters import model_body
+from guardgraph.agents.adapters import model_calls
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import InvalidAnswer
 from guardgraph.research.citation import citation_of, first_line, source_line
@@ -59,7 +59,7 @@ def make_model_worker(
     document is kept without a line, for `Grounding` to refuse. One call writes at most `max_tokens`.
     """
     reader = Agent("reader", model=model, instructions=_READ, output=_Claims, max_tokens=max_tokens)
-    ask, _ = model_body(reader, evidence=False)
+    ask, _ = model_calls(reader, evidence=False)
 
     def work(request: Request) -> Reply:
         """Search the library and let the model extract claims."""
@@ -80,7 +80,7 @@ def make_model_writer(model: str | BaseChatModel, *, max_tokens: int = 4_000) ->
     `max_tokens`.
     """
     author = Agent("author", model=model, instructions=_WRITE, max_tokens=max_tokens)
-    ask, _ = model_body(author, evidence=False)
+    ask, _ = model_calls(author, evidence=False)
     name = model if isinstance(model, str) else type(model).__name__
 
     def write_with_model(request: Request) -> Reply | Outcome:

@@ -1,39 +1,18 @@
-"""Trying graphs out: every way of running gives the same outcome."""
+"""Checks that a graph gives the same outcome in every way of running."""
 
 from __future__ import annotations
 
-from guardgraph.testing.check import (
-    GraphCheck,
-    check_graph,
-    compared,
-)
-from guardgraph.testing.facts import (
-    Facts,
-    facts_of,
-)
-from guardgraph.testing.running import (
-    Ran,
-    impossible,
-    run_way,
-)
-from guardgraph.testing.storages import (
-    Place,
-    Storage,
-    storages,
-)
-from guardgraph.testing.trial import (
-    Trial,
-)
-from guardgraph.testing.ways import (
-    WAYS,
-    Way,
-)
+from guardgraph.testing.check import GraphCheck, check_graph, compared
+from guardgraph.testing.facts import Facts, facts_of
+from guardgraph.testing.running import Ran, impossible, run_way
+from guardgraph.testing.storages import Storage, storages
+from guardgraph.testing.trial import Trial
+from guardgraph.testing.ways import WAYS, Way
 
 __all__ = (
     "WAYS",
     "Facts",
     "GraphCheck",
-    "Place",
     "Ran",
     "Storage",
     "Trial",

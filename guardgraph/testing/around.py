@@ -1,4 +1,4 @@
-"""A team inside something of a user's: another graph, a node, a tool."""
+"""A trial's graph inside another graph, a node function or a tool."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def inside(trial: Trial) -> Any:
     return _outer(trial, trial.build().compile())
 
 
-def from_node(trial: Trial, *, hands_on: bool = False) -> Any:
-    """Return a compiled graph with a node that calls the trial's graph; with `hands_on` it passes its config."""
+def from_node(trial: Trial, *, passes_config: bool = False) -> Any:
+    """Return a compiled graph with a node that calls the trial's graph; `passes_config`: with its own config."""
     inner: Any = trial.build().compile()
 
     def call(state: _Outer, config: RunnableConfig) -> Any:
-        output = inner.invoke(state, config) if hands_on else inner.invoke(state)
+        output = inner.invoke(state, config) if passes_config else inner.invoke(state)
         return {"outcome": output["outcome"]}
 
     async def acall(state: _Outer, config: RunnableConfig) -> Any:
-        output = await (inner.ainvoke(state, config) if hands_on else inner.ainvoke(state))
+        output = await (inner.ainvoke(state, config) if passes_config else inner.ainvoke(state))
         return {"outcome": output["outcome"]}
 
     return _outer(trial, RunnableLambda(call, acall))

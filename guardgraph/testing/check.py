@@ -1,9 +1,10 @@
-"""One graph in all ways of running."""
+"""Run one graph in all ways and compare the outcomes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +13,7 @@ from langgraph.graph import StateGraph
 
 from guardgraph.testing.facts import Facts, differences
 from guardgraph.testing.running import Ran, impossible, run_way
-from guardgraph.testing.storages import Storage, storages
+from guardgraph.testing.storages import storages
 from guardgraph.testing.trial import Answer, Trial
 from guardgraph.testing.ways import WAYS, Way
 
@@ -21,19 +22,19 @@ __all__ = ("GraphCheck", "check_graph", "compared")
 
 @dataclass(frozen=True, slots=True)
 class GraphCheck:
-    """What came of a graph in all ways of running."""
+    """The result of running a graph in all ways."""
 
     expected: Facts | None
-    """The facts of the outcome of a plain `invoke`; `None` where that gave none."""
+    """The facts of the outcome of a plain `invoke`; `None` if it had none."""
     passed: tuple[str, ...]
-    """The ways that gave the same, and left nothing behind."""
+    """The ways that gave the same outcome, and left no thread or task running."""
     failed: dict[str, tuple[str, ...]]
-    """What is wrong, by way."""
+    """The problems of each way that failed."""
     impossible: dict[str, str]
     """The ways that were not run, with the reason."""
 
     def __str__(self) -> str:
-        """Say it in a few lines: how many ways gave the same outcome, and what is wrong with the others."""
+        """Return how many ways gave the same outcome, and the problems of the others, one per line."""
         head = f"{len(self.passed)} ways of running gave the same outcome, {len(self.failed)} did not"
         return "\n".join([head, *(f"- {way}: {'; '.join(why)}" for way, why in self.failed.items())])
 
@@ -50,59 +51,39 @@ def check_graph(
 ) -> GraphCheck:
     """Run a graph in every way, on every storage that is possible here, and compare the outcomes.
 
-    Each has to give the outcome of a plain `invoke` (times, ids and numbers within reasons aside) with the same usage,
-    tell it and store it alike, raise nothing, warn of nothing, and leave no thread and no task behind.
+    Each must return and store the outcome of a plain `invoke` (except times, ids, and numbers within reasons), with the
+    same usage, without an exception or a warning, and without a thread or task that still runs.
 
     Args:
         build: returns the graph, uncompiled. It is called for each run, so it makes models and agents anew.
         task: what the graph is to do.
-        answer: answers what agents ask by `interrupt`, from its value. Needed where one asks.
+        answer: returns the answer to an `interrupt`, from its value. Needed where an agent interrupts.
         postgres: the URL of a PostgreSQL database to run on as well; threads are left in it.
         limit: seconds after which a run counts as hanging.
-        settle: called after each run, before it is looked for threads: ends what hangs on purpose.
+        settle: called after each run, before the check for remaining threads; ends what hangs on purpose.
         ways: the ways to run; all if not given.
 
     Raises:
-        AssertionError: a way differs; the message names each, and how.
+        AssertionError: a way differs; the message names each such way and its differences.
     """
     with TemporaryDirectory(prefix="guardgraph-") as folder:
-        places = storages(Path(folder), postgres=postgres)
-        reference = _reference(build, task, answer, places, limit, settle)
-        passed, failed, skipped = list[str](), dict[str, tuple[str, ...]](), dict[str, str]()
-        for storage in places:
-            for way in ways:
-                name = f"{way.name} on {storage.name}"
-                reason = impossible(way, storage, asks=answer is not None)
-                if reason is not None:
-                    skipped[name] = reason
-                    continue
-                ran = run_way(way, storage, Trial(build, task, answer), limit=limit, settle=settle)
-                problems = compared(reference, ran)
-                if problems:
-                    failed[name] = problems
-                else:
-                    passed.append(name)
-    check = GraphCheck(reference.facts, tuple(passed), failed, skipped)
+        found = storages(Path(folder), postgres=postgres)
+        run = partial(run_way, trial=Trial(build, task, answer), limit=limit, settle=settle)
+        reference = run(WAYS[0], next(storage for storage in found if storage.keeps_threads or answer is None))
+        pairs = {f"{way.name} on {storage.name}": (way, storage) for storage in found for way in ways}
+        reasons = {name: impossible(*pair, interrupts=answer is not None) for name, pair in pairs.items()}
+        problems = {name: compared(reference, run(*pair)) for name, pair in pairs.items() if reasons[name] is None}
+    passed = tuple(name for name, why in problems.items() if not why)
+    failed = {name: why for name, why in problems.items() if why}
+    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
+    check = GraphCheck(reference.facts, passed, failed, skipped)
     if failed:
         raise AssertionError(str(check))
     return check
 
 
 def compared(reference: Ran, ran: Ran) -> tuple[str, ...]:
-    """Return what is wrong with a run, beside the one that it has to equal."""
+    """Return the problems of a run, including how its outcome differs from the reference."""
     if ran.facts is None or reference.facts is None:
         return tuple(ran.problems or ["there is no outcome"])
     return (*ran.problems, *differences(reference.facts, ran.facts))
-
-
-def _reference(
-    build: Callable[[], StateGraph[Any, Any, Any, Any]],
-    task: Any,
-    answer: Answer | None,
-    places: Sequence[Storage],
-    limit: float,
-    settle: Callable[[], object] | None,
-) -> Ran:
-    """Run it by `invoke`: without a saver, or where questions are asked on the first that keeps threads."""
-    plain = next(storage for storage in places if storage.keeps_threads or answer is None)
-    return run_way(WAYS[0], plain, Trial(build, task, answer), limit=limit, settle=settle)

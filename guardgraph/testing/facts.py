@@ -1,4 +1,4 @@
-"""What has to be the same in every way of running."""
+"""The part of an outcome that must be the same in every way of running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID = re.compile(r"\b[0-9a-f]{8,}(-[0-9a-f]{4,})*\b")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is compared of an outcome: all of it but times, random ids, and numbers within reasons."""
+    """The compared part of an outcome: all but times, random ids, and numbers within reasons."""
 
     status: str
     value: Any
@@ -32,11 +32,12 @@ class Facts:
 
 
 def facts_of(outcome: Any) -> Facts:
-    """Return what is compared of an outcome. Raises `TypeError` for what is none, such as a mapping of its fields."""
+    """Return the compared part of an outcome. Raises `TypeError` for any other object."""
     if not isinstance(outcome, Outcome):
-        raise TypeError(f"the outcome is no `Outcome`, but {type(outcome).__name__}: {outcome!r:.200}")
+        raise TypeError(f"the outcome is not an `Outcome`, but {type(outcome).__name__}: {outcome!r:.200}")
     gaps = (
-        ("/".join(gap.path), gap.subtask, gap.agent or "", gap.guard or "", _steady(gap.reason)) for gap in outcome.gaps
+        ("/".join(gap.path), gap.subtask, gap.agent or "", gap.guard or "", _without_numbers(gap.reason))
+        for gap in outcome.gaps
     )
     return Facts(
         status=outcome.status,
@@ -52,12 +53,12 @@ def facts_of(outcome: Any) -> Facts:
 
 
 def differences(expected: Facts, found: Facts) -> list[str]:
-    """Name each fact that is not as expected."""
+    """Describe each fact that is not as expected."""
     names: Mapping[str, Any] = Facts.__dataclass_fields__
     pairs = ((name, getattr(expected, name), getattr(found, name)) for name in names)
     return [f"{name} is {second!r}, not {first!r}" for name, first, second in pairs if first != second]
 
 
-def _steady(reason: str) -> str:
-    """Return a reason without the numbers and ids that no two runs share."""
+def _without_numbers(reason: str) -> str:
+    """Return a reason without numbers and ids, which differ between runs."""
     return _NUMBER.sub("#", _ID.sub("#", reason))

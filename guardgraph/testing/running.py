@@ -1,4 +1,4 @@
-"""One trial in one way: what came of it, and what it left behind."""
+"""Run one trial in one way, and collect its outcome and problems."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import asyncio
 import gc
 import logging
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from logging.handlers import BufferingHandler
 from time import monotonic, sleep
-from typing import Any, NamedTuple
+from typing import Any
 
 from guardgraph.state import error_text
 from guardgraph.testing.facts import Facts, facts_of
@@ -23,53 +25,62 @@ from guardgraph.testing.ways import Way
 __all__ = ("Ran", "impossible", "run_way")
 
 _WORKING = ("guardgraph-agent",)
+"""Name prefixes of threads in which agents work."""
 _PERMANENT = ("guardgraph-idle", "guardgraph-loop", "guardgraph-sql-", "pytest", "pydevd", "IPython")
-"""How threads are named that live as long as the process, or are not the graph's."""
+"""Name prefixes of threads that live as long as the process, or do not belong to the graph."""
 _PATIENCE = 2.0
+"""Seconds in which threads and tasks must end after a run."""
+_INTERVAL = 0.002
 _LOGGERS = ("guardgraph", "langgraph", "langchain_core", "asyncio")
-_OF_THE_WAY = re.compile(r"astream_events version='v1' is deprecated|astream_log is deprecated|This API is in beta")
-"""What LangChain says of the way of running itself."""
+_EXPECTED = re.compile(r"astream_events version='v1' is deprecated|astream_log is deprecated|This API is in beta")
+"""Warnings of LangChain about the way of running itself."""
 _ONCE = "langgraph.checkpoint.serde.jsonplus"
-"""Says once in a process which types nobody registered: of the saver, not of the run. Run strictly to see the harm."""
+"""Warns once per process about types that a saver does not know; with LANGGRAPH_STRICT_MSGPACK=true they fail."""
 
 
 @dataclass(slots=True)
 class Ran:
-    """What came of one trial."""
+    """The result of one trial."""
 
     facts: Facts | None = None
-    """The outcome's, where there is one."""
+    """The facts of the outcome, if there is one."""
     problems: list[str] = field(default_factory=list[str])
-    """What must not be: an exception, outcomes that differ within the way, threads and tasks left, warnings."""
+    """Exceptions, outcomes that differ within the way, remaining threads and tasks, warnings."""
 
 
-def impossible(way: Way, storage: Storage, *, asks: bool) -> str | None:
-    """Return why this way cannot be run on this storage; `asks` says that an agent interrupts. `None` if it can be."""
-    if way.kind == "runner" and not storage.serves_runner:
+def impossible(way: Way, storage: Storage, *, interrupts: bool) -> str | None:
+    """Return why this way cannot be run on this storage, where an agent `interrupts` or not; `None` if it can."""
+    if way.kind == "runner" and storage.url is None:
         return "the Runner keeps its threads by `SQLSaver`"
-    if asks and not storage.keeps_threads:
+    if interrupts and not storage.keeps_threads:
         return "LangGraph's `interrupt` needs a checkpointer"
-    if asks and way.kind == "tool":
-        return "a tool call takes no `Command(resume=…)`; who has the graph goes on with the thread"
+    if interrupts and way.kind == "tool":
+        return "a tool call takes no `Command(resume=…)`; resume the thread with the graph itself"
     return None
 
 
 def run_way(
     way: Way, storage: Storage, trial: Trial, *, limit: float = 30.0, settle: Callable[[], object] | None = None
 ) -> Ran:
-    """Run a trial in one way on one storage, for at most `limit` seconds.
+    """Run a trial in one way on one storage, for at most `limit` seconds, on a new thread.
 
-    `settle` is called before the storage is closed, and before it is looked for threads that were left behind: it ends
-    what hangs on purpose.
+    `settle` ends what hangs on purpose. It is called before the storage is closed, and again before the check for
+    remaining threads.
     """
     ran, known = Ran(), set(threading.enumerate())
-    with _watched(ran):
-        outcomes = _outcomes(way, storage, trial, ran, limit, _Settling(settle, known))
+
+    def settled() -> None:
         if settle is not None:
-            settle()  # once more: it may not have come so far
-        left = _left(known)
-        gc.collect(1)  # a coroutine that was never awaited says so only then
-    ran.problems.extend(f"thread {name!r} still runs" for name in left)
+            settle()
+            _wait_for_end(lambda: [name for name in _new_threads(known) if name.startswith(_WORKING)])
+
+    with _collected_warnings(ran):
+        outcomes = _outcomes(way, storage, trial, ran, limit, settled)
+        if settle is not None:
+            settle()
+        remaining = _wait_for_end(lambda: _new_threads(known))
+        gc.collect(1)  # a coroutine that was never awaited warns only then
+    ran.problems.extend(f"thread {name!r} still runs" for name in sorted(remaining))
     for outcome in outcomes:
         try:
             facts = facts_of(outcome)
@@ -77,37 +88,23 @@ def run_way(
             ran.problems.append(str(error))
             continue
         if ran.facts is not None and facts != ran.facts:
-            ran.problems.append(f"it tells two outcomes: {ran.facts} and {facts}")
+            ran.problems.append(f"it has two outcomes: {ran.facts} and {facts}")
         ran.facts = ran.facts or facts
     return ran
-
-
-class _Settling(NamedTuple):
-    """Ends what hangs on purpose, and lets it write for the last time while its storage is open."""
-
-    end: Callable[[], object] | None
-    known: set[threading.Thread]
-
-    def __call__(self) -> None:
-        until = monotonic() + _PATIENCE
-        if self.end is not None:
-            self.end()
-            while any(name.startswith(_WORKING) for name in _others(self.known)) and monotonic() < until:
-                sleep(0.002)
 
 
 def _outcomes(
     way: Way, storage: Storage, trial: Trial, ran: Ran, limit: float, settle: Callable[[], None]
 ) -> list[Any]:
-    """Run it in a thread of its own, so that it neither hangs the caller nor meets the caller's event loop."""
+    """Run it in a new thread: a hanging run does not block the caller, and the caller's event loop is not used."""
     found: list[Any] = []
 
     def work() -> None:
         try:
             if way.is_async:
-                made = asyncio.run(_atried(way, storage, trial, ran, settle))
+                made = asyncio.run(_arun(way, storage, trial, ran, settle))
             else:
-                made = _tried(way, storage, trial, settle)
+                made = _run(way, storage, trial, settle)
             found.extend(made if isinstance(made, list) else [made])
         except BaseException as error:
             ran.problems.append(f"it raises {error_text(error)}")
@@ -121,59 +118,57 @@ def _outcomes(
     return found
 
 
-def _tried(way: Way, storage: Storage, trial: Trial, settle: Callable[[], None]) -> Any:
-    with storage.open() as place:
-        made = way.run(replace(trial, saver=place.saver, store=place.store, url=place.url))
+def _run(way: Way, storage: Storage, trial: Trial, settle: Callable[[], None]) -> Any:
+    with storage.open() as saver:
+        made = way.run(_stored(trial, storage, saver))
         settle()
         return made
 
 
-async def _atried(way: Way, storage: Storage, trial: Trial, ran: Ran, settle: Callable[[], None]) -> Any:
-    async with storage.aopen() as place:
-        made = await way.run(replace(trial, saver=place.saver, store=place.store, url=place.url))
+async def _arun(way: Way, storage: Storage, trial: Trial, ran: Ran, settle: Callable[[], None]) -> Any:
+    async with storage.aopen() as saver:
+        made = await way.run(_stored(trial, storage, saver))
         await asyncio.to_thread(settle)
     until = monotonic() + _PATIENCE
     while (left := asyncio.all_tasks() - {asyncio.current_task()}) and monotonic() < until:
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(_INTERVAL)
     ran.problems.extend(f"task {task.get_coro()!r} still runs" for task in left)
     return made
 
 
-def _left(known: set[threading.Thread]) -> list[str]:
-    """Return the names of the threads that were begun and do not end."""
+def _stored(trial: Trial, storage: Storage, saver: Any) -> Trial:
+    store = None if storage.make_store is None else storage.make_store()
+    return trial.again(saver=saver, store=store, url=storage.url)
+
+
+def _wait_for_end(find: Callable[[], list[str]]) -> list[str]:
+    """Wait until `find` finds nothing, for at most `_PATIENCE` seconds, and return what it still finds."""
     until = monotonic() + _PATIENCE
-    while (left := _others(known)) and monotonic() < until:
-        sleep(0.002)
-    return sorted(left)
+    while (found := find()) and monotonic() < until:
+        sleep(_INTERVAL)
+    return found
 
 
-def _others(known: set[threading.Thread]) -> list[str]:
+def _new_threads(known: set[threading.Thread]) -> list[str]:
+    """Return the names of the threads that were started since, and must end."""
     return [one.name for one in threading.enumerate() if one not in known and not one.name.startswith(_PERMANENT)]
 
 
-class _Collector(logging.Handler):
-    def __init__(self, ran: Ran) -> None:
-        super().__init__(logging.WARNING)
-        self.ran = ran
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name == _ONCE:
-            return
-        self.ran.problems.append(f"it logs to {record.name}: {record.getMessage():.200}")
-
-
 @contextmanager
-def _watched(ran: Ran) -> Generator[None]:
-    """Note every warning, and what is logged as one."""
-    collector = _Collector(ran)
+def _collected_warnings(ran: Ran) -> Generator[None]:
+    """Add every warning to the problems, and every record that is logged as one."""
+    handler = BufferingHandler(sys.maxsize)
+    handler.setLevel(logging.WARNING)
     for name in _LOGGERS:
-        logging.getLogger(name).addHandler(collector)
+        logging.getLogger(name).addHandler(handler)
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             yield
-        strange = [one for one in said if not _OF_THE_WAY.match(str(one.message))]
-        ran.problems.extend(f"it warns: {one.category.__name__}: {one.message}" for one in strange)
     finally:
         for name in _LOGGERS:
-            logging.getLogger(name).removeHandler(collector)
+            logging.getLogger(name).removeHandler(handler)
+    logged = [record for record in handler.buffer if record.name != _ONCE]
+    ran.problems.extend(f"it logs to {record.name}: {record.getMessage():.200}" for record in logged)
+    unexpected = [one for one in raised if not _EXPECTED.match(str(one.message))]
+    ran.problems.extend(f"it warns: {one.category.__name__}: {one.message}" for one in unexpected)

@@ -1,9 +1,9 @@
-"""What is run, and on what."""
+"""One run of a graph: its task, its answers and its storage."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -17,14 +17,14 @@ from guardgraph.storage.sql.codec.schemas import types_of_graph
 __all__ = ("Answer", "Trial")
 
 Answer = Callable[[Any], Any]
-"""Answers what an agent asks by `interrupt`, from its value."""
+"""Returns the answer to an `interrupt`, from its value."""
 
-_MOST_QUESTIONS = 20
+_MOST_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One run: the graph, its task, who answers questions, and where it is kept."""
+    """One run of a graph on a thread of its own."""
 
     build: Callable[[], StateGraph[Any, Any, Any, Any]]
     task: Any
@@ -32,12 +32,12 @@ class Trial:
     saver: Any = None
     store: Any = None
     url: str | None = None
-    """The database of a saver of ours, for those who open it themselves."""
+    """The database of a `SQLSaver`, for the `Runner`."""
     thread_id: str = field(default_factory=new_id)
 
     @property
     def config(self) -> RunnableConfig:
-        """What the run is told: its thread, where it is kept on one."""
+        """The config of the run: its thread, if there is a checkpointer."""
         return {"configurable": {"thread_id": self.thread_id}} if self.saver is not None else {}
 
     @property
@@ -48,25 +48,26 @@ class Trial:
     def compiled(self, graph: StateGraph[Any, Any, Any, Any] | None = None) -> Any:
         """Return the graph (or one around it), compiled with the trial's saver and store.
 
-        A saver of ours stores the types that the graph names, as with a `Runner`.
+        A `SQLSaver` stores the types that the graph names, as with a `Runner`.
         """
         built, saver = graph or self.build(), self.saver
         if isinstance(saver, SQLSaver):
             saver = saver.with_types(*types_of_graph(built))
         return built.compile(checkpointer=saver, store=self.store)
 
-    def again(self) -> Trial:
-        """Return the same trial on a thread of its own."""
-        return Trial(self.build, self.task, self.answer, self.saver, self.store, self.url)
+    def again(self, **changes: Any) -> Trial:
+        """Return the same trial, with `changes`, on a new thread."""
+        return replace(self, thread_id=new_id(), **changes)
 
-    def answers(self, questions: Any, number: int) -> dict[str, Any]:
-        """Return the answers to what is asked, by id. Raises where nobody answers, or the questions never end."""
+    def answers(self, interrupts: Any, number: int) -> dict[str, Any]:
+        """Return the answers to open interrupts, by id. Raises if there is no `answer`, or after too many rounds."""
         if self.answer is None:
-            raise AssertionError(f"it asks {[question.value for question in questions]!r}, and no `answer=` is given")
-        if number > _MOST_QUESTIONS:
-            raise AssertionError(f"it still asks after {_MOST_QUESTIONS} answers")
-        return {question.id: self.answer(question.value) for question in questions}
+            values = [interrupt.value for interrupt in interrupts]
+            raise AssertionError(f"the graph interrupts with {values!r}; give `answer=`, which returns the answers")
+        if number > _MOST_ROUNDS:
+            raise AssertionError(f"the graph still interrupts after {_MOST_ROUNDS} rounds of answers")
+        return {interrupt.id: self.answer(interrupt.value) for interrupt in interrupts}
 
-    def resume(self, questions: Any, number: int) -> Command[Any]:
-        """Return the answers as the input that goes on with the thread."""
-        return Command(resume=self.answers(questions, number))
+    def resume(self, interrupts: Any, number: int) -> Command[Any]:
+        """Return the answers as the input that resumes the thread."""
+        return Command(resume=self.answers(interrupts, number))

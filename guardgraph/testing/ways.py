@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
 from langgraph.types import StreamMode
 
+from guardgraph.runs.runner import Runner
 from guardgraph.testing.around import as_tool, from_node, inside
-from guardgraph.testing.runners import arun_runner, astream_runner, run_runner, stream_runner
 from guardgraph.testing.trial import Trial
 
 __all__ = ("WAYS", "Kind", "Way")
 
 Kind = Literal["graph", "tool", "runner"]
-_Turn = Callable[[Any, Any, Any], Any]
-_ATurn = Callable[[Any, Any, Any], Awaitable[Any]]
-_MODES: tuple[StreamMode, ...] = get_args(StreamMode)
+_NAME = "trial"
+"""The name of the graph for a `Runner`."""
+_Call = Callable[[Any, Any, Any], Any]
+"""Calls a graph once with an input and a config, and returns the outcome; `None` where it was interrupted."""
+_ACall = Callable[[Any, Any, Any], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,44 +29,51 @@ class Way:
 
     name: str
     run: Callable[[Trial], Any]
-    """Returns the outcome, or a list of outcomes (as told, as stored) that have to be the same; awaitable where
+    """Returns the outcome, or a list of outcomes (as returned, as stored) that have to be the same; awaitable where
     `is_async`."""
     is_async: bool = False
     kind: Kind = "graph"
-    """Who runs it: the graph itself (also within another one), a tool, which takes no answers, or the `Runner`."""
+    """What runs it: the graph itself (also within another one), a tool, which takes no answers, or the `Runner`."""
 
 
-def _talk(turn: _Turn, trial: Trial, around: Callable[[Trial], Any] = Trial.compiled) -> list[Any]:
-    """Run `turn` until nothing is asked any more; return its outcome, told and stored."""
-    compiled, given, number = around(trial), trial.given, 0
-    while True:
-        outcome = turn(compiled, given, trial.config)
-        if trial.saver is None:
-            return [outcome]
-        stored = compiled.get_state(trial.config)
-        if not stored.interrupts:
-            return _ended(outcome, stored)
-        number += 1
-        given: Any = trial.resume(stored.interrupts, number)
+def _run(call: _Call, trial: Trial, around: Callable[[Trial], Any] = Trial.compiled) -> list[Any]:
+    """Run a trial to its end; return its outcome as returned and as stored."""
+    graph = around(trial)
+    return _finish(call, trial, graph, call(graph, trial.given, trial.config))
 
 
-async def _atalk(turn: _ATurn, trial: Trial, around: Callable[[Trial], Any] = Trial.compiled) -> list[Any]:
-    compiled, given, number = around(trial), trial.given, 0
-    while True:
-        outcome = await turn(compiled, given, trial.config)
-        if trial.saver is None:
-            return [outcome]
-        stored = await compiled.aget_state(trial.config)
-        if not stored.interrupts:
-            return _ended(outcome, stored)
-        number += 1
-        given: Any = trial.resume(stored.interrupts, number)
+def _finish(call: _Call, trial: Trial, graph: Any, outcome: Any) -> list[Any]:
+    """Answer every interrupt by another call; return the outcome as returned and as stored."""
+    if trial.saver is None:
+        return [outcome]
+    stored, rounds = graph.get_state(trial.config), 0
+    while stored.interrupts:
+        rounds += 1
+        outcome = call(graph, trial.resume(stored.interrupts, rounds), trial.config)
+        stored = graph.get_state(trial.config)
+    return _both(outcome, stored)
 
 
-def _ended(outcome: Any, stored: Any) -> list[Any]:
-    """Return the outcome, and what is stored of it. Raises where the thread has not ended."""
+async def _arun(call: _ACall, trial: Trial, around: Callable[[Trial], Any] = Trial.compiled) -> list[Any]:
+    graph = around(trial)
+    return await _afinish(call, trial, graph, await call(graph, trial.given, trial.config))
+
+
+async def _afinish(call: _ACall, trial: Trial, graph: Any, outcome: Any) -> list[Any]:
+    if trial.saver is None:
+        return [outcome]
+    stored, rounds = await graph.aget_state(trial.config), 0
+    while stored.interrupts:
+        rounds += 1
+        outcome = await call(graph, trial.resume(stored.interrupts, rounds), trial.config)
+        stored = await graph.aget_state(trial.config)
+    return _both(outcome, stored)
+
+
+def _both(outcome: Any, stored: Any) -> list[Any]:
+    """Return the outcome as returned and as stored. Raises where the thread has not ended."""
     if stored.next:
-        raise AssertionError(f"nothing is asked, but the thread has not ended: next is {stored.next!r}")
+        raise AssertionError(f"there is no open interrupt, but the thread has not ended: next is {stored.next!r}")
     return [outcome, stored.values.get("outcome")]
 
 
@@ -84,39 +93,6 @@ async def _ainvoke_v2(graph: Any, given: Any, config: Any) -> Any:
     return (await graph.ainvoke(given, config, version="v2")).value.get("outcome")
 
 
-def _plain(parts: Sequence[Any]) -> Any:
-    """Return the outcome from the parts of `stream_mode="values"`."""
-    return parts[-1].get("outcome")
-
-
-def _updates(parts: Sequence[Any]) -> Any:
-    return next(
-        (part["guard_exit"]["outcome"] for part in reversed(parts) if "outcome" in (part.get("guard_exit") or ())), None
-    )
-
-
-def _several(parts: Sequence[Any]) -> Any:
-    """Return the outcome from the values among the parts of several modes, with or without subgraphs."""
-    own = [part for part in parts if len(part) == 2 or part[0] == ()]
-    return next((part[-1].get("outcome") for part in reversed(own) if part[-2] == "values"), None)
-
-
-def _v2(parts: Sequence[Any]) -> Any:
-    own = [part for part in parts if part["type"] == "values" and not part["ns"]]
-    return own[-1]["data"].get("outcome")
-
-
-def _streamed(read: Callable[[Sequence[Any]], Any], **how: Any) -> _Turn:
-    return lambda graph, given, config: read(list(graph.stream(given, config, **how)))
-
-
-def _astreamed(read: Callable[[Sequence[Any]], Any], **how: Any) -> _ATurn:
-    async def turn(graph: Any, given: Any, config: Any) -> Any:
-        return read([part async for part in graph.astream(given, config, **how)])
-
-    return turn
-
-
 async def _events(graph: Any, given: Any, config: Any, *, version: str) -> Any:
     events = [event async for event in graph.astream_events(given, config, version=version)]
     first = events[0]["run_id"]
@@ -132,97 +108,133 @@ async def _log(graph: Any, given: Any, config: Any) -> Any:
 
 
 def _last(output: Any) -> Any:
-    """Return the outcome from what such a stream ends with: the values, or the update of the last node."""
+    """Return the outcome from the output of such a stream: the values, or the update of the last node."""
     return output.get("outcome") or output.get("guard_exit", {}).get("outcome")
 
 
 def _batch(trial: Trial) -> list[Any]:
     """Run two at once; both outcomes have to be the same."""
-    trials = [trial, trial.again()]
-    compiled = trial.compiled()
-    made = compiled.batch([one.given for one in trials], [one.config for one in trials])
-    if trial.saver is None:
-        return [one.get("outcome") for one in made]
-
-    def ended(one: Trial, first: Any) -> list[Any]:
-        def turn(graph: Any, given: Any, config: Any) -> Any:
-            return (first if given == one.given else graph.batch([given], [config])[0]).get("outcome")
-
-        return _talk(turn, one)
-
-    return [outcome for one, first in zip(trials, made, strict=True) for outcome in ended(one, first)]
+    trials, graph = [trial, trial.again()], trial.compiled()
+    outputs = graph.batch([one.given for one in trials], [one.config for one in trials])
+    pairs = zip(trials, outputs, strict=True)
+    return [outcome for one, output in pairs for outcome in _finish(_invoke, one, graph, output.get("outcome"))]
 
 
 async def _abatch(trial: Trial) -> list[Any]:
-    trials = [trial, trial.again()]
-    compiled = trial.compiled()
-    made = await compiled.abatch([one.given for one in trials], [one.config for one in trials])
-    if trial.saver is None:
-        return [one.get("outcome") for one in made]
-
-    async def ended(one: Trial, first: Any) -> list[Any]:
-        async def turn(graph: Any, given: Any, config: Any) -> Any:
-            return (first if given == one.given else (await graph.abatch([given], [config]))[0]).get("outcome")
-
-        return await _atalk(turn, one)
-
-    return [outcome for one, first in zip(trials, made, strict=True) for outcome in await ended(one, first)]
+    trials, graph = [trial, trial.again()], trial.compiled()
+    outputs = await graph.abatch([one.given for one in trials], [one.config for one in trials])
+    pairs = zip(trials, outputs, strict=True)
+    return [outcome for one, output in pairs for outcome in await _afinish(_ainvoke, one, graph, output.get("outcome"))]
 
 
-def _own(name: str, turn: _Turn) -> Way:
-    return Way(name, partial(_talk, turn))
+def _of_values(parts: Sequence[Any]) -> Any:
+    """Return the outcome from the parts of `stream_mode="values"`."""
+    return parts[-1].get("outcome")
 
 
-def _aown(name: str, turn: _ATurn) -> Way:
-    return Way(name, partial(_atalk, turn), is_async=True)
+def _of_updates(parts: Sequence[Any]) -> Any:
+    return next(
+        (part["guard_exit"]["outcome"] for part in reversed(parts) if "outcome" in (part.get("guard_exit") or ())), None
+    )
 
 
-def _modes(mode: StreamMode) -> list[StreamMode]:
-    """Return a mode and, beside it, the one that tells the outcome."""
-    return [mode, "values"] if mode != "values" else ["values"]
+def _of_several(parts: Sequence[Any]) -> Any:
+    """Return the outcome from the values among the parts of several modes, with or without subgraphs."""
+    own = [part for part in parts if len(part) == 2 or part[0] == ()]
+    return next((part[-1].get("outcome") for part in reversed(own) if part[-2] == "values"), None)
 
 
-def _streams() -> list[Way]:
-    found = [
-        _own("stream values", _streamed(_plain, stream_mode="values")),
-        _own("stream updates", _streamed(_updates, stream_mode="updates")),
-        _aown("astream values", _astreamed(_plain, stream_mode="values")),
-        _aown("astream updates", _astreamed(_updates, stream_mode="updates")),
-        _own("stream v2", _streamed(_v2, stream_mode=list(_MODES), subgraphs=True, version="v2")),
-        _aown("astream v2", _astreamed(_v2, stream_mode=list(_MODES), subgraphs=True, version="v2")),
+def _of_v2(parts: Sequence[Any]) -> Any:
+    own = [part for part in parts if part["type"] == "values" and not part["ns"]]
+    return own[-1]["data"].get("outcome")
+
+
+def _streams() -> Iterator[Way]:
+    """Yield every kind of stream, sync and async."""
+    modes = get_args(StreamMode)
+    streams: list[tuple[str, Callable[[Sequence[Any]], Any], dict[str, Any]]] = [
+        ("values", _of_values, {"stream_mode": "values"}),
+        ("updates", _of_updates, {"stream_mode": "updates"}),
+        ("v2", _of_v2, {"stream_mode": list(modes), "subgraphs": True, "version": "v2"}),
     ]
-    for mode in _MODES:
+    for mode in modes:
+        both = list(dict.fromkeys((mode, "values")))  # the outcome is read from the values
+        streams.append((f"{mode} subgraphs", _of_several, {"stream_mode": both, "subgraphs": True}))
         if mode not in ("values", "updates"):
-            found.append(_own(f"stream {mode}", _streamed(_several, stream_mode=_modes(mode))))
-            found.append(_aown(f"astream {mode}", _astreamed(_several, stream_mode=_modes(mode))))
-        nested: dict[str, Any] = {"stream_mode": _modes(mode), "subgraphs": True}
-        found.append(_own(f"stream {mode} subgraphs", _streamed(_several, **nested)))
-        found.append(_aown(f"astream {mode} subgraphs", _astreamed(_several, **nested)))
-    return found
+            streams.append((mode, _of_several, {"stream_mode": both}))
+    for name, read, options in streams:
+        yield Way(f"stream {name}", partial(_run, partial(_stream, read=read, **options)))
+        yield Way(f"astream {name}", partial(_arun, partial(_astream, read=read, **options)), is_async=True)
+
+
+def _stream(graph: Any, given: Any, config: Any, *, read: Callable[[Sequence[Any]], Any], **options: Any) -> Any:
+    return read(list(graph.stream(given, config, **options)))
+
+
+async def _astream(graph: Any, given: Any, config: Any, *, read: Callable[[Sequence[Any]], Any], **options: Any) -> Any:
+    return read([part async for part in graph.astream(given, config, **options)])
+
+
+def _run_runner(trial: Trial, *, streams: bool = False) -> Any:
+    """Run by `Runner.run` or `Runner.stream`; return the outcome as returned and as stored."""
+    with _runner(trial) as runner:
+        if streams:
+            *_, run = runner.stream(_NAME, trial.task, thread_id=trial.thread_id)
+        else:
+            run = runner.run(_NAME, trial.task, thread_id=trial.thread_id)
+        rounds = 0
+        while run.status == "waiting":
+            rounds += 1
+            run = runner.resume(run.thread_id, answers=trial.answers(run.waiting, rounds))
+        return [run.outcome, runner.status(run.thread_id).outcome]
+
+
+async def _arun_runner(trial: Trial, *, streams: bool = False) -> Any:
+    """Do as `_run_runner` by `Runner.arun` or `Runner.astream`."""
+    async with _runner(trial) as runner:
+        if streams:
+            *_, run = [part async for part in runner.astream(_NAME, trial.task, thread_id=trial.thread_id)]
+        else:
+            run = await runner.arun(_NAME, trial.task, thread_id=trial.thread_id)
+        rounds = 0
+        while run.status == "waiting":
+            rounds += 1
+            run = await runner.aresume(run.thread_id, answers=trial.answers(run.waiting, rounds))
+        return [run.outcome, (await runner.astatus(run.thread_id)).outcome]
+
+
+def _runner(trial: Trial) -> Runner:
+    if trial.url is None:
+        raise AssertionError("the Runner needs the URL of a database")
+    return Runner(trial.url, graphs={_NAME: trial.build})
+
+
+def _pair(name: str, around: Callable[[Trial], Any]) -> tuple[Way, Way]:
+    """Return `invoke` and `ainvoke` of a graph around that of the trial."""
+    return (
+        Way(name, partial(_run, _invoke, around=around)),
+        Way(f"a{name}", partial(_arun, _ainvoke, around=around), is_async=True),
+    )
 
 
 WAYS: tuple[Way, ...] = (
-    _own("invoke", _invoke),
-    _aown("ainvoke", _ainvoke),
-    _own("invoke v2", _invoke_v2),
-    _aown("ainvoke v2", _ainvoke_v2),
+    *_pair("invoke", Trial.compiled),
+    Way("invoke v2", partial(_run, _invoke_v2)),
+    Way("ainvoke v2", partial(_arun, _ainvoke_v2), is_async=True),
     *_streams(),
-    _aown("astream_events v1", partial(_events, version="v1")),
-    _aown("astream_events v2", partial(_events, version="v2")),
-    _aown("astream_log", _log),
+    Way("astream_events v1", partial(_arun, partial(_events, version="v1")), is_async=True),
+    Way("astream_events v2", partial(_arun, partial(_events, version="v2")), is_async=True),
+    Way("astream_log", partial(_arun, _log), is_async=True),
     Way("batch", _batch),
     Way("abatch", _abatch, is_async=True),
-    Way("subgraph", partial(_talk, _invoke, around=inside)),
-    Way("asubgraph", partial(_atalk, _ainvoke, around=inside), is_async=True),
-    Way("node with config", partial(_talk, _invoke, around=partial(from_node, hands_on=True))),
-    Way("anode with config", partial(_atalk, _ainvoke, around=partial(from_node, hands_on=True)), is_async=True),
-    Way("node without config", partial(_talk, _invoke, around=from_node)),
-    Way("anode without config", partial(_atalk, _ainvoke, around=from_node), is_async=True),
+    *_pair("subgraph", inside),
+    *_pair("node with config", partial(from_node, passes_config=True)),
+    *_pair("node without config", from_node),
     Way("tool", lambda trial: _invoke(as_tool(trial), trial.given, trial.config), kind="tool"),
     Way("atool", lambda trial: _ainvoke(as_tool(trial), trial.given, trial.config), is_async=True, kind="tool"),
-    Way("Runner.run", run_runner, kind="runner"),
-    Way("Runner.arun", arun_runner, is_async=True, kind="runner"),
-    Way("Runner.stream", stream_runner, kind="runner"),
-    Way("Runner.astream", astream_runner, is_async=True, kind="runner"),
+    Way("Runner.run", _run_runner, kind="runner"),
+    Way("Runner.arun", _arun_runner, is_async=True, kind="runner"),
+    Way("Runner.stream", partial(_run_runner, streams=True), kind="runner"),
+    Way("Runner.astream", partial(_arun_runner, streams=True), is_async=True, kind="runner"),
 )
 """Every way there is. A new one is one more line."""

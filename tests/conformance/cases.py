@@ -53,7 +53,7 @@ def reason_against(case: Case) -> str | None:
     if case.serializer == "strict" and not storage.keeps_threads:
         return "nothing is stored"
     return IMPOSSIBLE.get((case.agent, case.behaviour)) or impossible(
-        _WAYS[case.way], storage, asks=case.behaviour == "asks"
+        _WAYS[case.way], storage, interrupts=case.behaviour == "asks"
     )
 
 

@@ -27,7 +27,7 @@ async def recall(request: Request) -> str:
 
 
 @pytest.mark.parametrize(
-    "way", [way for way in WAYS if impossible(way, STORAGE, asks=False) is None], ids=lambda way: way.name
+    "way", [way for way in WAYS if impossible(way, STORAGE, interrupts=False) is None], ids=lambda way: way.name
 )
 def test_what_one_agent_writes_to_the_store_another_reads(way: Way) -> None:
     def build() -> Any:
