@@ -1,4 +1,4 @@
-"""Whom a team asks: what an agent is declared as, and how its code is called."""
+"""The declaration of an agent, and how its code is called."""
 
 from __future__ import annotations
 

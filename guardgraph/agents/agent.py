@@ -1,4 +1,4 @@
-"""What an agent is declared as."""
+"""The declaration of an agent."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _CHECKED = (
     "to_input",
     "from_output",
 )
-"""What is checked against its annotation; the rest has checks of its own."""
+"""The fields that are checked against their annotation; the others have checks of their own."""
 
-_ASKED = ("task", "messages")
-"""By which of its inputs a team is asked."""
+_TEAM_INPUTS = ("task", "messages")
+"""The input keys of which a team has at least one."""
 
 AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"]
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Somebody who answers a `Request`: a function, a Runnable, a compiled graph, or a chat model.
+    """What answers a `Request`: a function, a Runnable, a compiled graph, or a chat model.
 
-    Exactly one of `run` and `model` is given. Everything is checked when the agent is made: `BadGraph` says what is
+    Exactly one of `run` and `model` is given. Everything is checked when the agent is made; `BadGraph` names what is
     wrong.
     """
 
@@ -63,19 +63,19 @@ class Agent:
     skills: Collection[str] = frozenset()
     """What it can do; a subtask that needs a skill goes to an agent that has it."""
     version: str = "1"
-    """Told in every result."""
+    """Copied into every result."""
     output: Any = None
     """The type of its value: a pydantic model or anything a `TypeAdapter` takes; checked before it is stored."""
     timeout: float | None = None
     """Seconds for one attempt, counted from when it holds its slot."""
     attempts: int = 1
-    """How often it may try before it counts as failed."""
+    """How many attempts it has before it counts as failed."""
     fallback: Agent | None = None
-    """Who tries when it has failed."""
+    """The agent that is tried when this one has failed."""
     expected_cost: Amount | int | None = None
-    """What one attempt is expected to cost (an int means tokens); learned from earlier attempts where not given."""
+    """The expected cost of one attempt (an int means tokens); learned from earlier attempts where not given."""
     max_tokens: int | None = None
-    """The most that one model call may write."""
+    """The most tokens that one model call may write."""
     budget_share: float | None = None
     """At most this part (0 to 1) of what its team still has may go into one attempt."""
     to_input: Callable[[Request], Any] | None = None
@@ -94,19 +94,19 @@ class Agent:
 
     @property
     def kind(self) -> AgentKind:
-        """What it is made of; a `team` is a graph that tells an `Outcome`, as our own do."""
+        """What it is made of; a `team` is a graph with an `Outcome` in its output, as those of guardgraph."""
         if self.model is not None:
             return "model"
-        graph = _bare(self.run)
+        graph = _unwrapped(self.run)
         if isinstance(graph, CompiledStateGraph):
-            if self.to_input is None and _tells_outcome(graph):
+            if self.to_input is None and _is_team(graph):
                 return "team"
             return "messages" if "messages" in graph.channels and self.to_input is None else "graph"
         return "runnable" if isinstance(self.run, Runnable) else "function"
 
     @property
     def expected_amount(self) -> Amount | None:
-        """What one attempt is declared to cost."""
+        """The declared cost of one attempt."""
         if isinstance(self.expected_cost, int):
             return Amount(tokens=self.expected_cost)
         return self.expected_cost
@@ -117,27 +117,27 @@ class Agent:
         return (self, *(self.fallback.fallback_chain if self.fallback else ()))
 
 
-def _tells_outcome(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
-    """Tell whether a graph takes a task or messages, and tells an `Outcome` at its end."""
-    told = getattr(graph.channels.get("outcome"), "ValueType", None)
-    return told is Outcome and "outcome" in graph.output_channels and not input_keys(graph).isdisjoint(_ASKED)
+def _is_team(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
+    """Return whether a graph takes a task or messages, and has an `Outcome` in its output."""
+    kind = getattr(graph.channels.get("outcome"), "ValueType", None)
+    return kind is Outcome and "outcome" in graph.output_channels and not input_keys(graph).isdisjoint(_TEAM_INPUTS)
 
 
 def input_keys(run: Any) -> frozenset[str]:
-    """Return the names of what a compiled graph takes as its input."""
-    builder = _bare(run).builder
+    """Return the keys of the input of a compiled graph."""
+    builder = _unwrapped(run).builder
     return frozenset(builder.schemas[builder.input_schema])
 
 
-def _bare(run: Any) -> Any:
-    """Return what is inside `with_retry`, `with_fallbacks` and the like."""
+def _unwrapped(run: Any) -> Any:
+    """Return the Runnable inside `with_retry`, `with_fallbacks` and the like."""
     if isinstance(run, RunnableBindingBase):
-        return _bare(run.bound)
-    return _bare(run.runnable) if _is(run, "RunnableWithFallbacks", "runnables.fallbacks") else run
+        return _unwrapped(run.bound)
+    return _unwrapped(run.runnable) if _is(run, "RunnableWithFallbacks", "runnables.fallbacks") else run
 
 
 def _is(value: object, kind: str, module: str) -> bool:
-    """Tell whether `value` is a `kind` of LangChain's `module`. It is not loaded for that: without it, none exists."""
+    """Return whether `value` is a `kind` of LangChain's `module`, without loading it: before, no instance exists."""
     known = getattr(sys.modules.get(f"langchain_core.{module}"), kind, None)
     return known is not None and isinstance(value, known)
 
@@ -145,7 +145,7 @@ def _is(value: object, kind: str, module: str) -> bool:
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
         raise BadGraph(f"an agent needs a name, got {name!r}")
-    if any(mark in name for mark in ":|/") or name.startswith("__") or len(name) > 100:
+    if not {":", "|", "/"}.isdisjoint(name) or name.startswith("__") or len(name) > 100:
         raise BadGraph(f"agent name {name!r} must be at most 100 characters, without ':', '|', '/' or a leading '__'")
 
 
@@ -164,7 +164,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
     if agent.tools and agent.model is None:
         yield "`tools` go with `model`; a function brings its own"
     if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
-        yield "this graph has no `messages` channel: say what goes in and out with `to_input=`, `from_output=`"
+        yield "this graph has no `messages` channel: give `to_input=` and `from_output=`"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_limits(agent)
@@ -173,7 +173,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
 def _bad_model(model: Any) -> str | None:
     if model is None or isinstance(model, str) or _is(model, "BaseChatModel", "language_models.chat_models"):
         return None
-    hint = "; what works by itself is passed as `run=`" if callable(model) or isinstance(model, Runnable) else ""
+    hint = "; pass a function or a Runnable as `run=`" if callable(model) or isinstance(model, Runnable) else ""
     if isinstance(model, RunnableBindingBase):
         hint = "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
     return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
@@ -188,13 +188,12 @@ def _is_type(output: Any) -> bool:
 
 
 def _bad_limits(agent: Agent) -> Iterable[str]:
-    if agent.attempts < 1:
-        yield f"`attempts` must be at least 1, got {agent.attempts!r}"
-    if agent.timeout is not None and not 0 < agent.timeout <= TIMEOUT_MAX:
-        yield f"`timeout` must be more than 0 seconds and finite, got {agent.timeout!r}"
-    if isinstance(agent.expected_cost, int) and agent.expected_cost < 0:
-        yield f"`expected_cost` must not be negative, got {agent.expected_cost!r}"
-    if agent.max_tokens is not None and agent.max_tokens < 1:
-        yield f"`max_tokens` must be at least 1, got {agent.max_tokens!r}"
-    if agent.budget_share is not None and not 0 < agent.budget_share <= 1:
-        yield f"`budget_share` must be above 0 and at most 1, got {agent.budget_share!r}"
+    cost, seconds, tokens, share = agent.expected_cost, agent.timeout, agent.max_tokens, agent.budget_share
+    limits = (
+        ("attempts", agent.attempts >= 1, "be at least 1"),
+        ("timeout", seconds is None or 0 < seconds <= TIMEOUT_MAX, "be more than 0 seconds and finite"),
+        ("expected_cost", not isinstance(cost, int) or cost >= 0, "not be negative"),
+        ("max_tokens", tokens is None or tokens >= 1, "be at least 1"),
+        ("budget_share", share is None or 0 < share <= 1, "be above 0 and at most 1"),
+    )
+    return (f"`{name}` must {rule}, got {getattr(agent, name)!r}" for name, fits, rule in limits if not fits)

@@ -1,4 +1,4 @@
-"""From what an agent has answered to a result. Pure: no clock, no ledger."""
+"""Makes results of the answers of agents. Pure: no clock, no ledger."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from guardgraph.state import (
 
 __all__ = ("InvalidAnswer", "failed_result", "gap_of", "result_id", "result_of_answer", "result_of_handoff")
 
-_NOTHING = "it returned None: did you forget `return`? `Reply(value=None)` says that there is nothing to tell"
+_NOTHING = "it returned None: did you forget `return`? Return `Reply(value=None)` if None is the answer"
 _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
     "timeout": ("timeout", None),
     "deadline": ("timeout", "Deadline"),
     "stopped": ("failed", "Budget"),
     "skipped": ("skipped", "Budget"),
 }
-"""The status of what went wrong, and the guard that stopped it; a timeout of its own is no guard."""
+"""The status of a failed attempt, and the guard that stopped it; the agent's own timeout is no guard."""
 
 
 class InvalidAnswer(ValueError):
-    """What an agent answered cannot be read as what it declares."""
+    """The answer of an agent does not have the form that the agent declares."""
 
 
 def result_id(agent: str, request: Request, execution: str = "") -> str:
-    """Return the id of the result of one attempt: no other `execution` of a node has it."""
+    """Return the id of the result of one attempt, unique to this `execution` of a node."""
     subject = request.subtask.id if request.subtask else f"r{request.round}"
     return f"{agent}/{subject}#{request.attempt}" + (f".{execution}" if execution else "")
 
@@ -49,9 +49,9 @@ def result_id(agent: str, request: Request, execution: str = "") -> str:
 def result_of_answer(
     agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: ReservationDenied | None
 ) -> Result:
-    """Return the result of an attempt that has answered `raw`; after a stop it is only partial.
+    """Return the result of an attempt that returned `raw`; after a stop it is only partial.
 
-    A bare `None` is no answer, unless the declared `output` takes it. A `Command` is a wish to hand over.
+    A bare `None` is no answer, unless the declared `output` takes it. A `Command` is a request to hand over.
     """
     if isinstance(raw, Command):
         return result_of_handoff(agent, request, raw, usage=usage)
@@ -64,40 +64,41 @@ def result_of_answer(
             raise InvalidAnswer(_NOTHING)
         value = _fitting(agent.output, reply.value)
     except Exception as unfit:  # a validator of the user's may raise anything
-        why = _NOTHING if raw is None else _short(unfit)
+        why = _NOTHING if raw is None else _why_unfit(unfit)
         return failed_result(agent, request, error or AgentError(kind="invalid", message=why), usage=usage)
-    return _result(agent, request, usage).model_copy(
-        update={
-            "status": "ok" if stopped is None else "partial",
-            "stopped_by": None if stopped is None else "Budget",
-            "value": value,
-            "evidence": reply.evidence,
-            "confidence": reply.confidence,
-            "reasoning": reply.reasoning,
-            "subtasks": reply.subtasks,
-            "error": error,
-        }
+    return _result(
+        agent,
+        request,
+        usage,
+        status="ok" if stopped is None else "partial",
+        stopped_by=None if stopped is None else "Budget",
+        value=value,
+        evidence=reply.evidence,
+        confidence=reply.confidence,
+        reasoning=reply.reasoning,
+        subtasks=reply.subtasks,
+        error=error,
     )
 
 
-def failed_result(agent: Agent, request: Request, error: AgentError, *, usage: Usage) -> Result:
-    """Return the result of an attempt that gave no answer."""
-    status, by = _ENDS.get(error.kind, ("failed", None))
-    return _result(agent, request, usage).model_copy(update={"status": status, "error": error, "stopped_by": by})
+def failed_result(agent: Agent, request: Request, error: AgentError, *, usage: Usage, **fields: Any) -> Result:
+    """Return the result of an attempt that gave no answer, with other `fields` of it."""
+    status, guard = _ENDS.get(error.kind, ("failed", None))
+    return _result(agent, request, usage, **{"status": status, "error": error, "stopped_by": guard, **fields})
 
 
 def result_of_handoff(agent: Agent, request: Request, command: Command[Any], *, usage: Usage) -> Result:
-    """Return the result of an attempt that wants others to go on: its gate decides, it is no answer."""
+    """Return the result of an attempt that asks to hand over: not an answer; the gate decides what follows."""
     goto: Any = command.goto
-    ways = goto if isinstance(goto, list | tuple) else [goto] if goto else []
-    names = tuple(str(getattr(way, "node", way)) for way in ways)
-    told = " and ".join(map(repr, names)) or "nobody"
-    why = f"it wants to hand over to {told}; here nobody takes over: answer, or say what is missing"
-    found = failed_result(agent, request, AgentError(kind="handoff", message=why), usage=usage)
-    return found.model_copy(update={"handoff": names})
+    targets = goto if isinstance(goto, list | tuple) else [goto] if goto else []
+    names = tuple(str(getattr(target, "node", target)) for target in targets)
+    to = " and ".join(map(repr, names)) or "no agent"
+    why = f"it returned a handoff to {to}, which this team does not allow; return an answer instead"
+    error = AgentError(kind="handoff", message=why)
+    return failed_result(agent, request, error, usage=usage, handoff=names)
 
 
-def _result(agent: Agent, request: Request, usage: Usage) -> Result:
+def _result(agent: Agent, request: Request, usage: Usage, **fields: Any) -> Result:
     return Result(
         id=request.id or result_id(agent.name, request),
         agent=agent.name,
@@ -106,6 +107,7 @@ def _result(agent: Agent, request: Request, usage: Usage) -> Result:
         round=request.round,
         attempt=request.attempt,
         usage=usage,
+        **fields,
     )
 
 
@@ -115,26 +117,23 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     gaps = tuple(gap.model_copy(update={"path": (team, *gap.path)}) for gap in outcome.gaps)
     is_whole = outcome.status == "completed" and not outcome.gaps
     has_value = outcome.status in ("completed", "degraded")
-    value, error = outcome.value, None
     try:
-        value = _fitting(agent.output, value) if has_value else value
+        value = _fitting(agent.output, outcome.value) if has_value else outcome.value
     except Exception as unfit:
-        found = failed_result(agent, request, AgentError(kind="invalid", message=_short(unfit)), usage=usage)
-        return found.model_copy(update={"gaps": gaps, "stopped_by": outcome.stopped_by})
-    if not is_whole:
-        why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"
-        error = AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}")
-    status = "ok" if is_whole else "partial" if has_value else "failed"
-    return _result(agent, request, usage).model_copy(
-        update={
-            "status": status,
-            "value": value,
-            "evidence": outcome.evidence,
-            "confidence": outcome.confidence,
-            "gaps": gaps,
-            "stopped_by": outcome.stopped_by,
-            "error": error,
-        }
+        error = AgentError(kind="invalid", message=_why_unfit(unfit))
+        return failed_result(agent, request, error, usage=usage, gaps=gaps, stopped_by=outcome.stopped_by)
+    why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"
+    return _result(
+        agent,
+        request,
+        usage,
+        status="ok" if is_whole else "partial" if has_value else "failed",
+        value=value,
+        evidence=outcome.evidence,
+        confidence=outcome.confidence,
+        gaps=gaps,
+        stopped_by=outcome.stopped_by,
+        error=None if is_whole else AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}"),
     )
 
 
@@ -145,21 +144,21 @@ def _fitting(output: Any, value: object) -> Any:
     else:
         adapter = TypeAdapter[Any](output)
         data = adapter.dump_python(adapter.validate_python(value), mode="json")
-    json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are no JSON
+    json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are not JSON
     return data
 
 
-def _short(error: Exception) -> str:
+def _why_unfit(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        told = [f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()[:5]]
-        return f"the value does not fit {error.title}: {'; '.join(told)}"
+        faults = [f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()[:5]]
+        return f"the value does not fit {error.title}: {'; '.join(faults)}"
     if isinstance(error, ValueError):
         return f"the value cannot be stored as JSON: {error_text(error, named=False)}"
     return f"the value could not be checked: {error_text(error)}"
 
 
 def gap_of(result: Result, *, guard: str | None = None, reason: str | None = None) -> Gap:
-    """Return what a result that is not used leaves open."""
+    """Return the gap of a result that is not used."""
     why = reason or (result.error.message if result.error else "no answer")
     return Gap(
         subtask=result.subtask or result.agent,

@@ -117,7 +117,7 @@ def test_a_bare_none_is_no_answer(output: Any) -> None:
     assert (result.status, result.value) == ("failed", None)
     assert result.error is not None
     assert result.error.kind == "invalid"
-    assert result.error.message.startswith("it returned None: did you forget `return`? `Reply(value=None)` says")
+    assert result.error.message.startswith("it returned None: did you forget `return`? Return `Reply(value=None)`")
 
 
 @pytest.mark.parametrize(("value", "output"), [(Reply(value=None), None), (None, str | None), (None, type(None))])

@@ -331,7 +331,7 @@ def test_an_agent_that_wants_to_hand_over_does_not_jump_past_its_gate(way: str, 
 
     assert (outcome.status, outcome.value) == ("failed", None)
     assert [gap.reason for gap in outcome.gaps] == [
-        "it wants to hand over to 'planner'; here nobody takes over: answer, or say what is missing"
+        "it returned a handoff to 'planner', which this team does not allow; return an answer instead"
     ]
 
 
