@@ -11,7 +11,7 @@ import click
 from guardgraph.cli.graph_loader import builder_of, graph_at
 from guardgraph.cli.options import database, json_option, thread_of, url_of
 from guardgraph.cli.run_with_progress import run_with_progress
-from guardgraph.runs.inputs import asked_task
+from guardgraph.runs.arguments import checked_input
 from guardgraph.state import BadInput
 
 __all__ = ("run_command",)
@@ -57,7 +57,7 @@ def _task(given: str) -> Any:
     except (ValueError, RecursionError) as error:
         hint = 'write {"task": "what is to be done"}'
         raise BadInput(f"{place} is not JSON: {error}; {hint}") from error
-    asked_task(asked)
+    checked_input(asked)
     return asked
 
 

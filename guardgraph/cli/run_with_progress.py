@@ -56,14 +56,14 @@ def run_with_progress(
         check_file(out)
     screen = Console(stderr=True, quiet=as_json)
     with (
-        Runner(url, graphs=graphs) as runner,
         watching(
-            SQLLedger(runner.saver.engine).balances,
+            lambda account: SQLLedger(runner.saver.engine).balances(account),
             thread=thread,
             quiet=as_json,
             console=screen,
             finished=finished,
-        ) as runner.on_event,
+        ) as on_event,
+        Runner(url, graphs=graphs, on_event=on_event) as runner,
         _draining(runner, screen, f"stopped by Ctrl-C; go on with: {resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
         prints_apart(),

@@ -1,46 +1,51 @@
-"""The time by which a run's deadlines are judged."""
+"""The clock by which a run's deadlines are checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from guardgraph.state import DelegationScope, Outcome
+from guardgraph.state import DelegationScope, Outcome, Usage
 
-__all__ = ("RunClock",)
+__all__ = ("RunClock", "usage_of_work")
 
 
 @dataclass(frozen=True, slots=True)
 class RunClock:
-    """How far a run's own clock is behind the wall's.
+    """How far a run's own clock is behind the wall clock.
 
-    It stands still while nobody works on the run, and is turned back by as much as the deadline was moved on. So every
-    deadline of the tree moves, also those of nested teams and of what had been sent when the run stopped.
+    It stops while the run is not worked on, and is turned back when the deadline is extended. So every deadline of the
+    tree moves by as much, also those of nested teams and of requests that were sent before.
     """
 
     paused: timedelta = timedelta(0)
-    """How long nobody worked on the run."""
+    """How long the run was not worked on."""
     extended: timedelta = timedelta(0)
-    """By how much its deadline was moved on."""
+    """By how much its deadline was extended."""
 
     @classmethod
     def of(cls, paused: timedelta, deadline: datetime | None, later: datetime | None) -> RunClock:
-        """Return the time of a run whose `deadline` was moved to a `later` one; `None` is no deadline."""
-        moved = timedelta(0) if deadline is None or later is None else later - deadline
-        return cls(paused, moved)
+        """Return the clock of a run whose `deadline` was extended to a `later` one; `None` is no deadline."""
+        extended = timedelta(0) if deadline is None or later is None else later - deadline
+        return cls(paused, extended)
 
     def own(self, wall: datetime) -> datetime:
-        """Return the run's time at a time of the wall's clock."""
+        """Return the run's time at a time of the wall clock."""
         return wall - self.paused - self.extended
 
     def wall(self, own: datetime) -> datetime:
-        """Return the wall's time at a time of the run's clock."""
+        """Return the time of the wall clock at a time of the run."""
         return own + self.paused + self.extended
 
     def timed(self, outcome: Outcome, position: DelegationScope | None, wall: datetime) -> Outcome:
-        """Return the outcome with the time that the run has worked, which a clock that was turned back cannot tell."""
+        """Return the outcome with the time of work in its usage, which a clock that was turned back does not give."""
         if position is None or not self.extended:
             return outcome
-        took = max(wall - self.paused - position.started, timedelta(0))
-        usage = outcome.usage.model_copy(update={"microseconds": took // timedelta(microseconds=1)})
+        usage = usage_of_work(outcome.usage, position.started, self.paused, wall)
         return outcome.model_copy(update={"usage": usage})
+
+
+def usage_of_work(usage: Usage, started: datetime, paused: timedelta, now: datetime) -> Usage:
+    """Return the usage with the time since `started` in which the run was worked on."""
+    worked = max(now - paused - started, timedelta(0))
+    return usage.model_copy(update={"microseconds": worked // timedelta(microseconds=1)})

@@ -1,23 +1,20 @@
-"""What a database keeps of runs: their rows, their books and their checkpoints."""
+"""The stored runs of a database: their rows, their ledger and their checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import CheckpointTuple
-from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import Interrupt
 
-from guardgraph.runs.cancelled import cancelled_outcome
-from guardgraph.runs.clock import RunClock
-from guardgraph.runs.pending import finished_tasks, values_of
+from guardgraph.runs.cancelling import cancelled_outcome
+from guardgraph.runs.clock import RunClock, usage_of_work
+from guardgraph.runs.head import Head
 from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary
-from guardgraph.runs.updating import is_stranded
 from guardgraph.state import (
     Allowance,
     BadInput,
@@ -34,22 +31,14 @@ from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow, RunStore
 
-__all__ = ("PAUSED", "Head", "Records")
+__all__ = ("PAUSED", "Records")
 
 PAUSED = "guardgraph_clock"
-"""Where the metadata of a checkpoint say for how many seconds nobody had worked on the run."""
-
-
-class Head(NamedTuple):
-    """The latest checkpoint of a run's outermost team, as it can be read without the run's graph."""
-
-    checkpoint: CheckpointTuple
-    plain_types: tuple[str, ...]
-    """The classes that are not known here, so that their fields are given as dicts."""
+"""The key in the metadata of a checkpoint: for how many seconds the run was not worked on."""
 
 
 class Records:
-    """The runs of one database. Every method blocks. What only a graph knows the class of is read as plain fields."""
+    """The runs of one database. Every method blocks. Objects of classes that only a graph knows are read as dicts."""
 
     def __init__(self, saver: SQLSaver) -> None:
         """Use the database of a saver."""
@@ -62,12 +51,12 @@ class Records:
         """Store a new run on a thread, and return its row. Raises `RunUnfinished` where one has not ended."""
         before = self.rows.latest(thread_id)
         if before is not None and before.status is None:
-            self.noted(before, self.head(before), now)
+            self.with_end(before, self.head(before), now)
         head, run_id = self._latest(thread_id), new_id()
-        self.rows.create(run_id, thread_id, graph, arguments, task, head and head.checkpoint.checkpoint["id"], now)
+        self.rows.create(run_id, thread_id, graph, arguments, task, head and head.id, now)
         row = self.rows.get(run_id)
         if row is None:
-            raise BadInput(f"run {run_id!r} was taken out of the database while it began")
+            raise BadInput(f"run {run_id!r} was deleted from the database while it began")
         return row
 
     def last(self, thread_id: str) -> RunRow:
@@ -80,44 +69,43 @@ class Records:
     def head(self, row: RunRow) -> Head | None:
         """Return the latest checkpoint of a run's outermost team; `None` where it has died before its first one."""
         found = self._latest(row.thread_id)
-        return None if found is None or found.checkpoint.checkpoint["id"] == row.base_checkpoint else found
+        return None if found is None or found.id == row.base_checkpoint else found
 
     def listed(self, limit: int, status: RunStatus | None) -> list[RunSummary]:
-        """Return up to `limit` runs, newest first: all, or those that stand as `status` says."""
+        """Return up to `limit` runs, newest first: all, or those with a `status`."""
         if status not in (None, *get_args(RunStatus)):
             raise BadInput(f"`status` is one of {', '.join(get_args(RunStatus))}; got {status!r}")
         if status != "running" and status != "waiting":
-            return [RunSummary(row, self._standing(row)) for row in self.rows.list(limit, status)]
-        found = (RunSummary(row, self._standing(row)) for row in self.rows.unfinished())
+            return [RunSummary(row, self._status(row)) for row in self.rows.list(limit, status)]
+        found = (RunSummary(row, self._status(row)) for row in self.rows.unfinished())
         return [*islice((one for one in found if one.status == status), limit)]
 
-    def _standing(self, row: RunRow) -> RunStatus:
-        """Return how a run stands; one that its thread has left behind waits for nobody."""
+    def _status(self, row: RunRow) -> RunStatus:
+        """Return the status of a run. One that has not ended is `running`, if its thread has a later run."""
         if row.status is not None:
             return row.status
-        if self.last(row.thread_id).run_id != row.run_id:
-            return "running"
-        head = self.head(row)
-        if head is not None and is_stranded(head.checkpoint):
+        head = self.head(row) if self.last(row.thread_id).run_id == row.run_id else None
+        if head is not None and head.is_stranded():
             return "failed"
-        return "waiting" if _open_questions(head) else "running"
+        return "waiting" if head is not None and head.interrupts() else "running"
 
     def stored(self, row: RunRow, head: Head | None) -> Run:
-        """Return a run as its row and its latest checkpoint tell it."""
-        values: Mapping[str, Any] = values_of(head.checkpoint) if head else {}
-        state = {key: value for key, value in values.items() if ":" not in key and not key.startswith("__")}
-        run = self.run(row, state, _open_questions(head), head.plain_types if head else ())
-        if head is None or row.status is not None or not is_stranded(head.checkpoint):
+        """Return a run by its row and its latest checkpoint."""
+        if head is None:
+            return self.run(row, {}, ())
+        state = {key: value for key, value in head.values().items() if ":" not in key and not key.startswith("__")}
+        run = self.run(row, state, head.interrupts(), head.plain_types)
+        if row.status is not None or not head.is_stranded():
             return run
         gap = Gap(subtask="run", reason=str(RunStranded(row.run_id, thread_id=row.thread_id)))
         return replace(run, status="failed", outcome=Outcome(status="failed", gaps=(gap,), usage=run.usage))
 
     def run(
-        self, row: RunRow, state: Mapping[str, Any], asked: Iterable[Interrupt], plain_types: tuple[str, ...] = ()
+        self, row: RunRow, state: Mapping[str, Any], interrupts: Iterable[Interrupt], plain_types: tuple[str, ...] = ()
     ) -> Run:
-        """Return a run with the state of its thread, if that is the run's own, and with what is `asked`."""
-        waiting = () if row.status else tuple(PendingInterrupt(one.id, one.value) for one in asked)
-        mine = getattr(state.get("position"), "run_id", None) == row.run_id
+        """Return a run with its open interrupts, and with the state of its thread, if that is the run's own."""
+        waiting = () if row.status else tuple(PendingInterrupt(one.id, one.value) for one in interrupts)
+        is_own = getattr(state.get("position"), "run_id", None) == row.run_id
         return Run(
             thread_id=row.thread_id,
             run_id=row.run_id,
@@ -125,21 +113,21 @@ class Records:
             status=row.status or ("waiting" if waiting else "running"),
             outcome=row.outcome,
             usage=row.outcome.usage if row.outcome else self._ledger.usage(row.run_id),
-            results=tuple(state.get("results") or ()) if mine else (),
+            results=tuple(state.get("results") or ()) if is_own else (),
             waiting=waiting,
-            state=state if mine else {},
-            plain_types=plain_types if mine else (),
+            state=state if is_own else {},
+            plain_types=plain_types if is_own else (),
         )
 
     def add(self, row: RunRow, add: Allowance, now: datetime) -> None:
-        """Add to what a run may spend; a deadline is kept in the run's own time."""
+        """Add to what a run may spend; a deadline is stored in the run's own time."""
         until = None if add.deadline is None else add.deadline - self._paused(row, now)
         self._ledger.top_up(row.run_id, add.model_copy(update={"deadline": until}))
 
     def begin_attempt(self, row: RunRow, position: DelegationScope | None, now: datetime) -> tuple[RunLedger, RunClock]:
-        """Note that a run works, and return its books and its time.
+        """Store that an attempt begins, and return its ledger and its clock, which continue those of earlier ones.
 
-        Both go on from what it has done; `position` is that of its outermost team, `None` before its first node.
+        `position` is that of its outermost team, `None` before its first node.
         """
         admitted = raised = Allowance()
         time = RunClock()
@@ -151,21 +139,22 @@ class Records:
         return RunLedger(self._ledger, row.run_id, admitted, raised), time
 
     def finish(self, row: RunRow, outcome: Outcome, now: datetime) -> RunRow:
-        """Store how a run ended, and return its row as it is stored."""
+        """Store the outcome of a run, and return its row as it is stored."""
         self.rows.finish(row.run_id, outcome, now)
         return self.rows.get(row.run_id) or row
 
-    def noted(self, row: RunRow, head: Head | None, now: datetime) -> RunRow:
-        """Return the row of a run; where its process has died before it noted the end, that is noted now."""
+    def with_end(self, row: RunRow, head: Head | None, now: datetime) -> RunRow:
+        """Return the row of a run; if its process died between its outcome and storing that here, store it now."""
+        if row.status is not None:
+            return row
         outcome: Outcome | None = self.stored(row, head).state.get("outcome")
-        return row if row.status is not None or outcome is None else self.finish(row, outcome, now)
+        return row if outcome is None else self.finish(row, outcome, now)
 
     def cancelled(self, row: RunRow, state: Mapping[str, Any], reason: str, now: datetime) -> Outcome:
-        """Return the outcome of a run that is ended in this state, with what it has cost."""
+        """Return the outcome of a run that is cancelled in this state, with its usage."""
         usage, position = self._ledger.usage(row.run_id), state.get("position")
         if position is not None:
-            took = max(now - self._paused(row, now) - position.started, timedelta(0))
-            usage = usage.model_copy(update={"microseconds": took // timedelta(microseconds=1)})
+            usage = usage_of_work(usage, position.started, self._paused(row, now), now)
         return cancelled_outcome(state, usage, reason)
 
     def history(self, thread_id: str, limit: int) -> list[dict[str, Any]]:
@@ -188,11 +177,11 @@ class Records:
         return None if found is None else Head(found, tuple(dict.fromkeys(unknown)))
 
     def _reader(self, unknown: list[str]) -> SQLSaver:
-        """Return a saver that reads what it does not know as plain fields, and notes its class in `unknown`."""
+        """Return a saver that reads objects of unknown classes as dicts, and adds their classes to `unknown`."""
         return self.saver.reading_plain(unknown.append)
 
     def _paused(self, row: RunRow, now: datetime) -> timedelta:
-        """Return how long nobody has worked on a run: before its last checkpoint, at any level, and since."""
+        """Return how long the run was not worked on: before its last checkpoint, at any level, and since."""
         last = next(self._reader([]).list({"configurable": {"thread_id": row.thread_id}}, limit=1))
         metadata: Mapping[str, Any] = last.metadata
         since = now - datetime.fromisoformat(last.checkpoint["ts"])
@@ -201,11 +190,3 @@ class Records:
 
 def _outermost(thread_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-
-
-def _open_questions(head: Head | None) -> list[Interrupt]:
-    """Return what tasks have asked, also those of nested teams, and have not finished since."""
-    writes: Sequence[tuple[str, str, Any]] = (head.checkpoint.pending_writes if head else None) or ()
-    finished = finished_tasks(writes)
-    asked = [found for task, channel, found in writes if channel == INTERRUPT and task not in finished]
-    return [question for questions in asked for question in questions]

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_type_hints
+from uuid import UUID
 
-from langgraph.channels import BaseChannel
-from langgraph.checkpoint.base import CheckpointTuple
+from langchain_core.runnables import RunnableConfig
+from langgraph.channels import BaseChannel, BinaryOperatorAggregate, DeltaChannel, Topic
+from langgraph.checkpoint.base import WRITES_IDX_MAP
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Overwrite
 from pydantic import TypeAdapter, ValidationError
 
+from guardgraph.runs.head import Head
 from guardgraph.state import BadInput, ContextItem, RunState, TeamInput
+from guardgraph.storage.sql.checkpoints.rewriting import rewrite
 
-__all__ = ("asked_values", "is_stranded")
+__all__ = ("NO_TASK", "checked_values", "merge_update")
 
+NO_TASK = str(UUID(int=0))
+"""The id under which LangGraph stores what a caller's `Command` writes, since no task has written it."""
+_ACCUMULATING = (BinaryOperatorAggregate, DeltaChannel, Topic)
 _OPEN = "context"
-_GOTO = "branch:to:"
-_SENDS = "__pregel_tasks"
 _OWN = frozenset(get_type_hints(RunState)).union(get_type_hints(TeamInput)) - {_OPEN}
+"""The channels of guardgraph itself."""
 
 
-def asked_values(values: Mapping[str, Any], graph: CompiledStateGraph[Any, Any, Any, Any]) -> dict[str, Any]:
+def checked_values(values: Mapping[str, Any], graph: CompiledStateGraph[Any, Any, Any, Any]) -> dict[str, Any]:
     """Return what is to be merged into the state of a graph, by channel.
 
     Raises:
@@ -30,41 +37,23 @@ def asked_values(values: Mapping[str, Any], graph: CompiledStateGraph[Any, Any, 
     known = sorted(name for name in graph.channels if not _is_internal(name) and name not in _OWN | managed)
     if not values:
         raise BadInput(f"nothing is to be updated; name a channel: {_listed(known)}")
-    taken, counted = sorted(_OWN.intersection(values)), sorted(managed.intersection(values))
-    unknown = sorted(set(values) - set(known) - _OWN - managed)
-    if counted:
-        raise BadInput(f"{_listed(counted)} cannot be updated: LangGraph computes it; what can be: {_listed(known)}")
-    if taken:
-        why = "guardgraph itself writes there, or it is read only as a run begins"
-        raise BadInput(f"{_listed(taken)} cannot be updated: {why}; what can be: {_listed(known)}")
-    if unknown:
-        raise BadInput(f"the state has no {_listed(unknown)}; what can be updated: {_listed(known)}")
-    found = dict(values)
-    if _OPEN in found:
-        found[_OPEN] = _context(found[_OPEN])
-    return found
-
-
-def is_stranded(head: CheckpointTuple) -> bool:
-    """Tell whether `update_state` has left a run at this checkpoint without anything that comes next.
-
-    It drops the tasks that wait, and runs only the writers of one node; a node that routes by `Command` has none that
-    say where to go.
-    """
-    values: Mapping[str, Any] = head.checkpoint["channel_values"]
-    routes = [name for name in values if name.startswith(_GOTO)]
-    sends = [value for name, value in values.items() if name == _SENDS and value]
-    pending = [name for _, name, _ in head.pending_writes or () if name == _SENDS or name.startswith(_GOTO)]
-    comes_next = routes or sends or pending
-    return head.metadata.get("source") == "update" and values.get("outcome") is None and not comes_next
+    for names, why in (
+        (managed, "cannot be updated: LangGraph computes it"),
+        (_OWN, "cannot be updated: guardgraph itself writes there, or it is read only as a run begins"),
+        (values.keys() - {*known}, "cannot be updated: the state has no such channel"),
+    ):
+        refused = sorted(values.keys() & names)
+        if refused:
+            raise BadInput(f"{_listed(refused)} {why}; what can be: {_listed(known)}")
+    return {name: _context(value) if name == _OPEN else value for name, value in values.items()}
 
 
 def _context(given: Any) -> list[ContextItem]:
     try:
         return TypeAdapter(list[ContextItem]).validate_python(given)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'context'}: {one['msg']}" for one in error.errors())
-        raise BadInput(f"`context` is a list of pieces, and does not fit: {told}") from error
+        faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'context'}: {one['msg']}" for one in error.errors())
+        raise BadInput(f"`context` is a list of `ContextItem`, and does not fit: {faults}") from error
 
 
 def _is_internal(name: str) -> bool:
@@ -73,3 +62,51 @@ def _is_internal(name: str) -> bool:
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(map(repr, names)) or "nothing"
+
+
+def merge_update(
+    graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Merge values into earlier updates of the latest checkpoint of a thread, and return what is yet to be written.
+
+    LangGraph applies all updates of a checkpoint in one step, in which a plain channel takes one value only, and a
+    reducer ignores what comes after an `Overwrite`. So the latest value of a plain channel is stored in place of those
+    before it, and what is added to an `Overwrite` is put into it.
+
+    Raises:
+        BadInput: a reducer raises on a value.
+    """
+    saver: Any = graph.checkpointer  # a `SQLSaver`, which knows the classes of the graph
+    config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+    found = saver.get_tuple(config)
+    if found is None:
+        return dict(values)
+    head = Head(found)
+    earlier = [(name, value) for task, name, value in head.writes if task == NO_TASK and name not in WRITES_IDX_MAP]
+    stored, new = earlier, dict[str, Any]()
+    for name, value in values.items():
+        before = [older for written, older in earlier if written == name]
+        replacement = _replacement(graph.channels[name], head, name, before, value)
+        if replacement:
+            stored = [*(write for write in stored if write[0] != name), (name, replacement[0])]
+        else:
+            new[name] = value
+    if stored is not earlier:
+        rewrite(saver, found.config, stored, NO_TASK)
+    return new
+
+
+def _replacement(channel: Any, head: Head, name: str, before: Sequence[Any], value: Any) -> tuple[Any, ...]:
+    """Return the value that replaces earlier updates of a channel; nothing where the new one is added to them."""
+    if not isinstance(channel, _ACCUMULATING):
+        return (value,) if before else ()
+    if not isinstance(channel, BinaryOperatorAggregate):
+        return ()
+    kept = head.channels
+    live: Any = channel.from_checkpoint(kept[name]) if name in kept else channel.copy()
+    try:
+        for one in (*before, value):
+            live.update([one])
+    except Exception as error:
+        raise BadInput(f"{name!r} cannot be updated with {value!r}: its reducer raised {error!r}") from error
+    return (Overwrite(live.get()),) if any(isinstance(one, Overwrite) for one in before) else ()

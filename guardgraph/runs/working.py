@@ -1,130 +1,124 @@
-"""Driving one attempt at a run, for callers that stay and for callers that leave."""
+"""Running one attempt, also for callers that leave before its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from langgraph.errors import GraphDrained
 from langgraph.types import StreamMode
 
+from guardgraph.runs.attempts import Attempts
 from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.run import Run
 
 __all__ = ("awork", "work")
 
 _PATIENCE = 0.6
-"""Seconds in which agents that were cancelled, and the team around them, are expected to end."""
-_ROUNDS = 12
+"""Seconds in which cancelled agents, and the team around them, are expected to end."""
+_LEVELS = 12
+"""How often the innermost agents are cancelled before the graph itself is."""
 
 
-class _Failure(NamedTuple):
-    error: BaseException
+def work(attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[StreamMode] = ()) -> Iterator[Any]:
+    """Yield the stream parts of an attempt in these modes, and at last the run; a `Run` alone is yielded at once.
 
-
-class _Demand:
-    """Lets a graph go on when its next part is wanted, and freely once nobody wants any."""
-
-    def __init__(self) -> None:
-        self._asked, self._is_free = asyncio.Semaphore(0), False
-
-    def ask(self) -> None:
-        self._asked.release()
-
-    def free(self) -> None:
-        self._is_free = True
-        self._asked.release()
-
-    async def wait(self) -> None:
-        if not self._is_free:
-            await self._asked.acquire()
-
-
-def work(attempt: RunExecution, modes: Sequence[StreamMode], end: Callable[[RunExecution], Run]) -> Iterator[Any]:
-    """Yield the stream parts of an attempt, and at last what `end` returns.
-
-    Where the caller leaves, nothing more begins; the agents at work finish, and what they did is stored.
+    Where the caller leaves, nothing more begins; the agents at work finish, and their results are stored.
     """
-    parts: Any = attempt.graph.stream(**attempt.call(modes))
-    try:
-        with suppress(GraphDrained):
-            for part in parts:  # noqa: UP028 - `yield from` would close it before the drain is asked for
-                yield part
-        yield end(attempt)
-    finally:
-        attempt.control.request_drain("left")
-        parts.close()
+    if isinstance(attempt, Run):
+        yield attempt
+        return
+    with attempts.activated(attempt):
+        parts: Any = attempt.graph.stream(**attempt.call(modes))
+        try:
+            with suppress(GraphDrained):
+                for part in parts:  # noqa: UP028 - `yield from` would close it before the drain is requested
+                    yield part
+            yield attempts.end(attempt)
+        finally:
+            attempt.control.request_drain("left")
+            parts.close()
 
 
 async def awork(
-    attempt: RunExecution, modes: Sequence[StreamMode], end: Callable[[RunExecution], Run]
+    attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[StreamMode] = ()
 ) -> AsyncGenerator[Any]:
     """Do as `work` without blocking the event loop; but agents at work are cancelled where the caller leaves.
 
     The graph has a task of its own, which is not cancelled with the caller: LangGraph would lose what has just ended.
     """
-    demand, parts = _Demand(), asyncio.Queue[Any]()
-    graph = asyncio.create_task(_drive(attempt, modes, end, demand, parts))
-    try:
-        while True:
-            demand.ask()
-            part = await parts.get()
-            if isinstance(part, _Failure):
-                raise part.error
-            yield part
-            if isinstance(part, Run):
-                return
-    finally:
-        if not graph.done():
-            attempt.control.request_drain("left")
-            demand.free()
-            await _outlast(_leave(attempt, graph))
+    if isinstance(attempt, Run):
+        yield attempt
+        return
+    wanted, parts = asyncio.Event(), asyncio.Queue[Any]()
+
+    async def demand() -> None:
+        """Wait until the next part is wanted; once the run is drained its parts are made without demand."""
+        await wanted.wait()
+        if not attempt.control.drain_requested:
+            wanted.clear()
+
+    with attempts.activated(attempt):
+        task = asyncio.create_task(_drive(attempts, attempt, modes, demand, parts))
+        try:
+            part: Any = None
+            while not isinstance(part, Run):
+                wanted.set()
+                part = await parts.get()
+                if isinstance(part, BaseException):
+                    raise part
+                yield part
+        finally:
+            if not task.done():
+                attempt.control.request_drain("left")
+                wanted.set()
+                await _uninterrupted(_leave(attempt, task))
 
 
 async def _drive(
+    attempts: Attempts,
     attempt: RunExecution,
     modes: Sequence[StreamMode],
-    end: Callable[[RunExecution], Run],
-    demand: _Demand,
+    demand: Callable[[], Awaitable[None]],
     parts: asyncio.Queue[Any],
 ) -> None:
-    """Put the stream parts and the run into a queue, each when it is wanted; at last what went wrong, if anything."""
+    """Put the stream parts and the run into a queue, each on demand; at last the exception, if there is one."""
     try:
         async with aclosing(attempt.graph.astream(**attempt.call(modes))) as stream:  # pyright: ignore[reportArgumentType]
             with suppress(GraphDrained):
-                await demand.wait()
+                await demand()
                 async for part in stream:
                     parts.put_nowait(part)
-                    await demand.wait()
-        parts.put_nowait(await asyncio.to_thread(end, attempt))
+                    await demand()
+        parts.put_nowait(await asyncio.to_thread(attempts.end, attempt))
     except BaseException as error:  # raised where the caller waits for the next part
-        parts.put_nowait(_Failure(error))
+        parts.put_nowait(error)
 
 
-async def _leave(attempt: RunExecution, graph: asyncio.Task[None]) -> None:
+async def _leave(attempt: RunExecution, task: asyncio.Task[None]) -> None:
     """Cancel the agents at work, from the innermost teams outwards, and let the graph end by itself.
 
-    So what has ended is stored. A graph that hangs elsewhere, as in a node of the user's own, is cancelled itself.
+    So finished results are stored. A graph that hangs elsewhere, as in a node of the user's own, is cancelled itself.
     """
-    for _ in range(_ROUNDS):
+    for _ in range(_LEVELS):
         if not attempt.services.cancel_innermost():
             break
-        if await _ended(graph):
+        if await _ended(task):
             return
-    if not await _ended(graph):
-        graph.cancel()
-        await _ended(graph)
+    if not await _ended(task):
+        task.cancel()
+        await _ended(task)
 
 
 async def _ended(task: asyncio.Task[None]) -> bool:
     return bool((await asyncio.wait({task}, timeout=_PATIENCE))[0])
 
 
-async def _outlast(leaving: Any) -> None:
-    """Wait for the end of what must not be cut short; a cancellation meanwhile is raised afterwards."""
-    task = asyncio.ensure_future(leaving)
+async def _uninterrupted(work: Any) -> None:
+    """Wait for the end of `work`, also where the caller is cancelled; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -17,6 +17,7 @@ from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, GuardContext, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
+from guardgraph.runs.attempts import Attempts
 from guardgraph.state import Allowance, BadInput, Plan, Request, RunEnded, RunEvent, Subtask
 from guardgraph.storage import SQLLedger
 from guardgraph.storage.sql.engine import engine_of
@@ -278,7 +279,7 @@ def test_nor_does_one_whose_process_died_before_its_end_was_noted(
     runner = runner_of(world.team)
     run = runner.run("graph", "t")
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_end", _die)
+        patched.setattr(Attempts, "end", _die)
         with pytest.raises(KeyboardInterrupt):
             runner.resume(run.thread_id, answers=answers(run))
     assert runner.status(run.thread_id).status == "running"
@@ -297,7 +298,7 @@ def _die(*_: object) -> None:
 
 def test_nothing_can_be_added_before_the_first_node(runner_of: Callable[..., Runner], world: World) -> None:
     runner = runner_of(world.team)
-    runner._begin("graph", "t", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+    runner._attempts.begin("graph", "t", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
 
     with pytest.raises(BadInput, match="never reached its first node: there is nothing to add to; resume it"):
         runner.resume("thread", add=Allowance(tokens=1000))

@@ -19,6 +19,7 @@ from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Depth
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
+from guardgraph.runs.working import work
 from guardgraph.state import BadGraph, BadInput, RunEvent, UnknownGraph, UnknownThread
 from tests.runs import team
 
@@ -154,7 +155,7 @@ def _until_quiet(process: subprocess.Popen[bytes], file: Path, slow: str, in_fli
 
 
 def test_a_run_that_never_reached_its_first_node_is_begun_by_resume(runner: Runner, worked: Path) -> None:
-    begun = runner._begin("flat", "t", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+    begun = runner._attempts.begin("flat", "t", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
     assert runner.status("thread").status == "running"
 
     run = runner.resume("thread")
@@ -166,7 +167,7 @@ def test_a_run_that_never_reached_its_first_node_is_begun_by_resume(runner: Runn
 def test_so_is_one_on_a_thread_that_has_served_another_task(runner: Runner, worked: Path) -> None:
     runner.run("asking", "t", thread_id="thread")  # it waits
     runner.cancel("thread")
-    begun = runner._begin("flat", "other", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+    begun = runner._attempts.begin("flat", "other", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
     status = runner.status("thread")
     assert (status.run_id, status.status, status.waiting, status.results) == (begun.row.run_id, "running", (), ())
 
@@ -176,18 +177,18 @@ def test_so_is_one_on_a_thread_that_has_served_another_task(runner: Runner, work
     assert run.outcome.value == "done other.0, done other.1, done other.2"
 
 
-def test_a_stopped_run_goes_on_where_it_was(runner: Runner, worked: Path) -> None:
+def test_a_stopped_run_goes_on_where_it_was(database_url: str, worked: Path) -> None:
     def stop(event: RunEvent) -> None:
         if event.kind == "agent_started" and event.path[-1] == "worker":
             runner.drain()
 
-    runner.on_event = stop
-    run = runner.run("flat", "t")
+    with Runner(database_url, graphs=team.GRAPHS, on_event=stop) as runner:
+        run = runner.run("flat", "t")
     assert run.status == "running"
     assert run.outcome is None
-    runner.on_event = None
 
-    done = runner.resume(run.thread_id)
+    with Runner(database_url, graphs=team.GRAPHS) as other:
+        done = other.resume(run.thread_id)
 
     assert done.status == "completed"
     assert counts(worked) == {"t.0": 1, "t.1": 1, "t.2": 1}
@@ -197,9 +198,9 @@ def test_a_run_that_is_stopped_before_its_first_node_does_not_tell_the_outcome_o
     runner: Runner, worked: Path
 ) -> None:
     runner.run("flat", "t", thread_id="thread")
-    attempt = runner._begin("flat", "other", "thread", None)  # pyright: ignore[reportPrivateUsage] - the first moment
+    attempt = runner._attempts.begin("flat", "other", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - the first moment
     attempt.control.request_drain("stop")
-    [stopped] = runner._work(attempt)  # pyright: ignore[reportPrivateUsage] - what `run` does with it
+    [stopped] = work(runner._attempts, attempt)  # pyright: ignore[reportPrivateUsage] - what `run` does with it
 
     assert stopped.status == "running"
     assert stopped.outcome is None

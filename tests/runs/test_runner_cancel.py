@@ -21,6 +21,7 @@ from guardgraph.guards import Finish, GuardContext, OnTrip, Refuse, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.nodes.context import accepted_of
 from guardgraph.runs import Run, Runner
+from guardgraph.runs.attempts import Attempts
 from guardgraph.state import (
     BadInput,
     Outcome,
@@ -329,7 +330,7 @@ def test_a_run_whose_graph_is_another_one_by_now_is_cancelled(database_url: str,
 
 def test_a_run_that_never_reached_its_first_node_can_be_cancelled(database_url: str, world: World) -> None:
     with Runner(database_url, graphs={"team": world.team}) as runner:
-        runner._begin("team", "t", "thread", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+        runner._attempts.begin("team", "t", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
         run = runner.cancel("thread")
 
     assert run.outcome is not None
@@ -342,7 +343,7 @@ def test_what_cannot_be_cancelled_is_refused(database_url: str, world: World) ->
         runner.run("team", "t", thread_id="thread")
         with pytest.raises(UnknownThread):
             runner.cancel("nowhere")
-        with pytest.raises(BadInput, match="`reason` says in a few words why the run is cancelled; got ''"):
+        with pytest.raises(BadInput, match="`reason` describes in a few words why the run is cancelled; got ''"):
             runner.cancel("thread", reason="")
 
 
@@ -412,7 +413,7 @@ def test_a_run_that_ended_unnoted_makes_room_for_the_next(
     world.second = lambda: "said"
     with Runner(database_url, graphs={"team": world.team}) as runner:
         with monkeypatch.context() as patched:
-            patched.setattr(runner, "_end", lambda attempt: dies())
+            patched.setattr(Attempts, "end", lambda self, attempt: dies())
             with pytest.raises(KeyboardInterrupt):
                 runner.run("team", "t", thread_id="thread")
         assert runner.status("thread").status == "running"
@@ -425,7 +426,7 @@ def test_nor_can_it_be_cancelled(database_url: str, world: World, monkeypatch: p
     world.second = lambda: "said"
     with Runner(database_url, graphs={"team": world.team}) as runner:
         with monkeypatch.context() as patched:
-            patched.setattr(runner, "_end", lambda attempt: dies())
+            patched.setattr(Attempts, "end", lambda self, attempt: dies())
             with pytest.raises(KeyboardInterrupt):
                 runner.run("team", "t", thread_id="thread")
 

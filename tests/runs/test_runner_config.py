@@ -145,7 +145,7 @@ def test_what_the_runner_sets_itself_wins_and_that_is_logged(sqlite_url: str, ca
         ({"metadata": []}, r"`config\['metadata'\]` is a mapping; got \[\]"),
         ({"configurable": {"checkpoint_id": "1"}}, "holds 'checkpoint_id'; a runner goes on from the latest"),
         ({"configurable": {"thread_id": "other"}}, "`thread_id` is 't', but `config` names the thread 'other'"),
-        ({"max_concurrency": 0}, r"`config\['max_concurrency'\]` must be a whole number of at least 1, got 0"),
+        ({"max_concurrency": 0}, r"`config\['max_concurrency'\]` must be a whole number of at least 1; got 0"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused_before_anything_is_stored(

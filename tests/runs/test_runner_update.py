@@ -202,9 +202,12 @@ def test_nothing_that_is_finished_runs_again_at_any_level(
         ({}, r"nothing is to be updated; name a channel: 'context', 'note', 'notes'"),
         ({"results": [], "note": "a"}, r"'results' cannot be updated: .*; what can be: 'context', 'note', 'notes'"),
         ({"position": None}, r"'position' cannot be updated"),
-        ({"nonsense": 1}, r"the state has no 'nonsense'; what can be updated: 'context', 'note', 'notes'"),
-        ({"__pregel_tasks": 1}, r"the state has no '__pregel_tasks'"),
-        ({"context": [{"title": 1}]}, r"`context` is a list of pieces, and does not fit: 0"),
+        (
+            {"nonsense": 1},
+            r"'nonsense' cannot be updated: the state has no such channel; what can be: 'context', 'note', 'notes'",
+        ),
+        ({"__pregel_tasks": 1}, r"'__pregel_tasks' cannot be updated: the state has no such channel"),
+        ({"context": [{"title": 1}]}, r"`context` is a list of `ContextItem`, and does not fit: 0"),
     ],
 )
 def test_what_cannot_be_updated_is_refused_before_anything_runs(
@@ -248,7 +251,7 @@ def test_nor_is_a_run_updated_that_has_ended_is_worked_on_or_has_not_begun(sqlit
     with Runner(sqlite_url, graphs={"own": world.own, "busy": busy}) as runner:
         with pytest.raises(UnknownThread):
             runner.update("nowhere", note="a")
-        runner._begin("own", "t", "begun", None)  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+        runner._attempts.begin("own", "t", thread_id="begun")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
         with pytest.raises(BadInput, match="never reached its first node: there is nothing to update; resume it"):
             runner.update("begun", note="a")
         assert runner.run("busy", "t", thread_id="busy").status == "completed"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardgraph.runs import Runner
-from guardgraph.runs.inputs import asked_allowance, asked_answers, asked_task
+from guardgraph.runs.arguments import checked_allowance, checked_answers, checked_input
 from guardgraph.state import Allowance, BadGraph, BadInput
 from tests.runs import team
 
@@ -68,13 +68,13 @@ def test_a_function_that_is_not_registered_says_what_to_do() -> None:
 )
 def test_what_is_no_task_is_named(asked: object, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        asked_task(asked)
+        checked_input(asked)
 
 
 @pytest.mark.parametrize("answers", ["yes", ["yes"], 1])
 def test_answers_are_given_by_the_ids_of_their_questions(answers: object) -> None:
     with pytest.raises(BadInput, match=r"`answers` maps the id of each question of `run.waiting` to its answer"):
-        asked_answers(answers)
+        checked_answers(answers)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_answers_are_given_by_the_ids_of_their_questions(answers: object) -> Non
     [(None, None), ({"usd": "1.50"}, Allowance(usd=Decimal("1.50"))), (Allowance(calls=2), Allowance(calls=2))],
 )
 def test_what_is_added_may_be_given_by_its_fields(add: object, taken: Allowance | None) -> None:
-    assert asked_allowance(add) == taken
+    assert checked_allowance(add) == taken
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_is_added_may_be_given_by_its_fields(add: object, taken: Allowance 
 )
 def test_what_is_no_allowance_is_named(add: object, said: str) -> None:
     with pytest.raises(BadInput) as caught:
-        asked_allowance(add)
+        checked_allowance(add)
     assert str(caught.value).startswith(said)
 
 

@@ -9,14 +9,14 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
-from guardgraph.runs.merging import NOBODY
+from guardgraph.runs.updating import NO_TASK
 
 
 class State(TypedDict, total=False):
     note: str
 
 
-def test_what_a_command_writes_is_stored_under_the_id_of_nobody() -> None:
+def test_what_a_command_writes_is_stored_under_the_id_of_no_task() -> None:
     graph: Any = StateGraph(State)
     graph.add_node("ask", lambda state: {"note": interrupt("?")})
     graph.set_entry_point("ask")
@@ -26,4 +26,4 @@ def test_what_a_command_writes_is_stored_under_the_id_of_nobody() -> None:
     compiled.invoke(Command(update={"note": "b"}), config)
 
     stored: Any = saver.get_tuple(config)  # pyright: ignore[reportArgumentType]
-    assert (NOBODY, "note", "b") in stored.pending_writes
+    assert (NO_TASK, "note", "b") in stored.pending_writes

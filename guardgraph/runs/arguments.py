@@ -1,0 +1,151 @@
+"""Checks of the arguments of a `Runner`, before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast, get_args
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import StreamMode
+from pydantic import ValidationError
+
+from guardgraph.nodes.admission import task_of
+from guardgraph.nodes.messages import asked_in
+from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
+
+__all__ = (
+    "check_constructor",
+    "checked_allowance",
+    "checked_answers",
+    "checked_arguments",
+    "checked_config",
+    "checked_graphs",
+    "checked_input",
+    "checked_modes",
+    "require",
+    "thread_of",
+)
+
+_CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
+_POSITION_KEYS = frozenset({"checkpoint_id", "checkpoint_ns", "checkpoint_map"})
+
+
+def require(fits: object, rule: str, value: object) -> None:
+    """Raise `BadInput` with the rule and the value where it does not fit."""
+    if not fits:
+        raise BadInput(f"{rule}; got {value!r}")
+
+
+def _mapping(value: object, rule: str) -> dict[str, Any]:
+    """Return a mapping as a dict, an empty one for `None`. Raises `BadInput` for anything else."""
+    require(value is None or isinstance(value, Mapping), rule, value)
+    return dict(cast("Mapping[str, Any]", value or {}))
+
+
+def check_constructor(*, on_event: object, store: object) -> None:
+    """Raise `BadInput` for a callback or a store of another type."""
+    rule = "`on_event` is a function that is given every event, as events.append"
+    require(on_event is None or callable(on_event), rule, on_event)
+    rule = "`store` is a LangGraph store, as InMemoryStore()"
+    require(store is None or isinstance(store, BaseStore), rule, store)
+
+
+def checked_graphs(graphs: object) -> dict[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]:
+    """Return builders and graphs by their names.
+
+    Raises:
+        BadInput: it is not a mapping, or a name is not a text or empty.
+        BadGraph: a value is compiled, or neither a graph nor a function that could return one.
+    """
+    found = _mapping(graphs, "`graphs` maps names to builders, as {'vendors': build}")
+    for name, build in found.items():
+        is_name = isinstance(cast("object", name), str) and name.strip()
+        require(is_name, "the name of a graph is a text, as in {'vendors': build}", name)
+        if isinstance(build, CompiledStateGraph):
+            raise BadGraph(f"graph {name!r} is compiled; register the StateGraph itself, or a function that returns it")
+        if not (callable(build) or isinstance(build, StateGraph)):
+            raise BadGraph(f"graph {name!r} must be a StateGraph or a function that returns one, got {build!r}")
+    return found
+
+
+def checked_config(config: object) -> RunnableConfig:
+    """Return a caller's config. Raises `BadInput` for unknown keys, and for what would run another checkpoint."""
+    given = _mapping(config, "`config` is a RunnableConfig, as {'tags': ['nightly']}")
+    unknown = sorted(map(repr, given.keys() - _CONFIG_KEYS))
+    if unknown:
+        raise BadInput(f"`config` holds {', '.join(unknown)}; its keys are {', '.join(sorted(_CONFIG_KEYS))}")
+    for name in ("configurable", "metadata"):
+        require(isinstance(given.get(name, {}), Mapping), f"`config[{name!r}]` is a mapping", given.get(name))
+    keys = sorted(map(repr, _POSITION_KEYS.intersection(given.get("configurable", {}))))
+    if keys:
+        raise BadInput(f"`config` holds {', '.join(keys)}; a runner goes on from the latest checkpoint of a thread")
+    for name in ("max_concurrency", "recursion_limit"):
+        number: Any = given.get(name)
+        fits = number is None or (isinstance(number, int) and number >= 1)
+        require(fits, f"`config[{name!r}]` must be a whole number of at least 1", number)
+    return cast("RunnableConfig", given)
+
+
+def thread_of(config: RunnableConfig, thread_id: str | None) -> str | None:
+    """Return the thread that is named, as an argument or in a config. Raises `BadInput` where both name one."""
+    named = config.get("configurable", {}).get("thread_id")
+    if named is None or named == thread_id:
+        return thread_id
+    if thread_id is not None:
+        raise BadInput(f"`thread_id` is {thread_id!r}, but `config` names the thread {named!r}; name one of them")
+    return str(named)
+
+
+def checked_input(given: object) -> tuple[Task, dict[str, Any]]:
+    """Return the task that is given, and the input of the graph.
+
+    It is a text, a `Task`, the fields of one, or `{"task": …}`; or `{"messages": […]}`, where the last message of a
+    human is the goal; or both. Raises `BadInput` for anything else.
+    """
+    if not isinstance(given, Mapping) or not {"task", "messages"} & set(cast("Mapping[str, Any]", given)):
+        task = task_of(given)
+        return task, {"task": task}
+    fields = cast("Mapping[str, Any]", given)
+    unknown = sorted(map(repr, set(fields) - {"task", "messages"}))
+    if unknown:
+        raise BadInput(f"unknown fields {', '.join(unknown)} beside `task` and `messages`")
+    messages = merge_messages(None, fields.get("messages"))
+    task = task_of(asked_in({"task": fields.get("task"), "messages": messages}).task)
+    return task, {"task": task, **({"messages": messages} if messages else {})}
+
+
+def checked_answers(answers: object) -> dict[str, Any]:
+    """Return answers by the ids of their interrupts. Raises `BadInput` for anything but a mapping."""
+    return _mapping(answers, "`answers` maps the id of each question of `run.waiting` to its answer, as {'id': 1}")
+
+
+def checked_arguments(arguments: object) -> dict[str, Any]:
+    """Return the arguments of a builder by name. Raises `BadInput` for anything but a mapping."""
+    return _mapping(arguments, "`arguments` maps the names of a builder's arguments, as {'workers': 3}")
+
+
+def checked_modes(modes: object) -> tuple[StreamMode, ...]:
+    """Return the stream modes, given as one or several. Raises `BadInput` for unknown ones."""
+    several = isinstance(modes, Sequence) and not isinstance(modes, str)
+    given = tuple(cast("Sequence[object]", modes)) if several else (modes,)
+    known: tuple[StreamMode, ...] = get_args(StreamMode)
+    unknown = ", ".join(repr(mode) for mode in given if mode not in known)
+    if unknown:
+        raise BadInput(f"`stream_mode` is one or several of {', '.join(map(repr, known))}; got {unknown}")
+    return cast("tuple[StreamMode, ...]", given)
+
+
+def checked_allowance(add: object) -> Allowance | None:
+    """Return what is to be added, given as an `Allowance` or its fields. Raises `BadInput` for anything else."""
+    if add is None or isinstance(add, Allowance):
+        return add
+    fields = _mapping(add, "`add` is an Allowance, as Allowance(usd='1.00') or {'usd': '1.00'}")
+    try:
+        return Allowance.model_validate(fields)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+        known = ", ".join(Allowance.model_fields)
+        raise BadInput(f"`add` is no Allowance: {faults}; its fields are {known}") from error

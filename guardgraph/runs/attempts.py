@@ -1,0 +1,202 @@
+"""The attempts of one `Runner`: how they begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Command
+
+from guardgraph.runs.arguments import (
+    checked_allowance,
+    checked_answers,
+    checked_arguments,
+    checked_config,
+    checked_input,
+    require,
+    thread_of,
+)
+from guardgraph.runs.cancelling import conclude_command
+from guardgraph.runs.execution import RunExecution, services_of
+from guardgraph.runs.head import Head
+from guardgraph.runs.named_graph import named_graph
+from guardgraph.runs.records import Records
+from guardgraph.runs.resumption import check_nodes, check_not_stranded, check_resumption
+from guardgraph.runs.run import Run
+from guardgraph.runs.updating import checked_values, merge_update
+from guardgraph.runtime.execution_context import Services
+from guardgraph.state import Allowance, BadInput, DelegationScope, RunActive, RunEnded, RunEvent, Task, new_id
+from guardgraph.storage.sql.codec.schemas import types_of_graph
+from guardgraph.storage.sql.runs import RunRow
+
+__all__ = ("Attempts",)
+
+
+@dataclass(slots=True, eq=False)
+class Attempts:
+    """Prepares the attempts of a runner, and stores their ends. Every method blocks."""
+
+    records: Records
+    graphs: Mapping[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]
+    on_event: Callable[[RunEvent], None] | None
+    store: BaseStore | None
+    clock: Callable[[], datetime]
+    active: set[RunExecution] = field(default_factory=set[RunExecution])
+    """Those that run now."""
+
+    @contextmanager
+    def activated(self, attempt: RunExecution) -> Generator[None]:
+        """Count an attempt among the active ones."""
+        self.active.add(attempt)
+        try:
+            yield
+        finally:
+            self.active.discard(attempt)
+
+    def begin(
+        self,
+        graph: str | StateGraph[Any, Any, Any, Any],
+        task: str | Task | Mapping[str, Any],
+        *,
+        thread_id: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        context: Any = None,
+        config: RunnableConfig | None = None,
+    ) -> RunExecution:
+        """Accept a new run, and prepare its first attempt."""
+        (goal, given), built_with = checked_input(task), checked_arguments(arguments)
+        configured = checked_config(config)
+        thread = thread_of(configured, thread_id) or new_id()
+        name, compiled = self._compiled(graph, built_with)
+        row = self.records.accept(thread, name, built_with, goal, self.clock())
+        return self._attempt(row, compiled, given, None, context, configured)
+
+    def resume(
+        self,
+        thread_id: str,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        add: Allowance | Mapping[str, Any] | None = None,
+        context: Any = None,
+        config: RunnableConfig | None = None,
+    ) -> RunExecution | Run:
+        """Prepare another attempt at a thread's last run; return the run itself where there is nothing to do."""
+        given, added, configured = checked_answers(answers), checked_allowance(add), checked_config(config)
+        thread_of(configured, thread_id)
+        row = self.records.last(thread_id)
+        head = self.records.head(row)
+        stored = self.records.stored(row, head)
+        check_not_stranded(row, head)
+        check_resumption(stored, given, added)
+        if row.status is not None:
+            return stored
+        _, compiled = self._compiled(row.graph, row.arguments)
+        check_nodes(head, compiled, thread_id)
+        if added is not None:
+            self.records.add(row, added, self.clock())
+        if stored.waiting and not given and not _has_open_task(compiled, thread_id):
+            return stored
+        input: Any = Command(resume=given) if given else None
+        position = stored.state.get("position")
+        return self._attempt(row, compiled, input if head else {"task": row.task}, position, context, configured)
+
+    def update(self, thread_id: str, values: Mapping[str, Any]) -> RunExecution:
+        """Prepare another attempt at a thread's last run, with other values in its state."""
+        row, head, stored = self._unended(thread_id, "update")
+        check_not_stranded(row, head)
+        _, compiled = self._compiled(row.graph, row.arguments)
+        check_nodes(head, compiled, thread_id)
+        checked, position = checked_values(values, compiled), stored.state.get("position")
+        if position is None:
+            raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it")
+        new = merge_update(compiled, thread_id, checked)
+        return self._attempt(row, compiled, Command(update=new) if new else None, position)
+
+    def cancel(self, thread_id: str, reason: str) -> RunExecution | Run:
+        """Prepare the attempt that concludes a thread's last run; return the ended run where its graph cannot."""
+        is_text = isinstance(reason, str) and reason.strip()  # pyright: ignore[reportUnnecessaryIsInstance]
+        require(is_text, "`reason` describes in a few words why the run is cancelled", reason)
+        row, head, stored = self._unended(thread_id, "cancel")
+        attempt = self._concluding(row, stored, reason)
+        if attempt is not None:
+            return attempt
+        now = self.clock()
+        outcome = self.records.cancelled(row, stored.state, reason, now)
+        run = self.records.stored(self.records.finish(row, outcome, now), head)
+        own = DelegationScope(run_id=row.run_id, account=row.run_id, spending_account=row.run_id, started=now)
+        services = Services(clock=self.clock, on_event=self.on_event)
+        position = stored.state.get("position") or own
+        services.emit("run_finished", position, status=outcome.status, gaps=len(outcome.gaps))
+        return run
+
+    def end(self, attempt: RunExecution) -> Run:
+        """Store the outcome of an attempt, if there is one, and return the run; emit `run_waiting` where it waits."""
+        last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
+        outcome = attempt.outcome(last, now)
+        if outcome is not None:
+            row = self.records.finish(row, outcome, now)
+        run = self.records.run(row, last.values, last.interrupts)
+        position = run.state.get("position")
+        if run.waiting and position is not None:
+            attempt.services.emit("run_waiting", position, questions=[wait.id for wait in run.waiting])
+        return run
+
+    def _unended(self, thread_id: str, action: Literal["update", "cancel"]) -> tuple[RunRow, Head | None, Run]:
+        """Return a thread's last run. Raises `RunActive` or `RunEnded` where it is active here, or has ended."""
+        row = self.records.last(thread_id)
+        if any(attempt.row.thread_id == thread_id for attempt in list(self.active)):
+            raise RunActive(row.run_id, thread_id=thread_id)
+        head = self.records.head(row)
+        row = self.records.with_end(row, head, self.clock())
+        run = self.records.stored(row, head)
+        if row.status is not None:
+            by = run.outcome.stopped_by if run.outcome else None
+            raise RunEnded(row.run_id, thread_id=thread_id, status=run.status, stopped_by=by, asked=action)
+        return row, head, run
+
+    def _concluding(self, row: RunRow, stored: Run, reason: str) -> RunExecution | None:
+        """Prepare the graph of a run to conclude it at once; return `None` where it cannot."""
+        position = stored.state.get("position")
+        if position is None:
+            return None
+        try:  # not registered, or a builder that does not work any more: the run has to end all the same
+            _, compiled = self._compiled(row.graph, row.arguments)
+        except Exception:
+            return None
+        command = conclude_command(compiled, row.thread_id, reason)
+        if command is None:
+            return None
+        compiled.update_state({"configurable": {"thread_id": row.thread_id}}, command, as_node="guard_admission")
+        return self._attempt(row, compiled, None, position)
+
+    def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
+        name, built = named_graph(graph, arguments, self.graphs)
+        saver = self.records.saver.with_types(*types_of_graph(built))
+        return name, built.compile(checkpointer=saver, store=self.store, name=name)
+
+    def _attempt(
+        self,
+        row: RunRow,
+        graph: CompiledStateGraph[Any, Any, Any, Any],
+        given: Any,
+        position: DelegationScope | None,
+        context: Any = None,
+        config: RunnableConfig | None = None,
+    ) -> RunExecution:
+        ledger, time = self.records.begin_attempt(row, position, self.clock())
+        saver: Any = graph.checkpointer
+        services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
+        return RunExecution(row, graph, given, time, services, config or {}, context)
+
+
+def _has_open_task(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> bool:
+    """Return whether a task is neither finished nor waiting: it was stopped beside an interrupt."""
+    tasks = graph.get_state({"configurable": {"thread_id": thread_id}}).tasks
+    return any(task.result is None and not task.interrupts for task in tasks)
