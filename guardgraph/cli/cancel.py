@@ -1,4 +1,4 @@
-"""`guardgraph cancel`: end a run that nobody works on."""
+"""`guardgraph cancel`: end a run that is not active."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from guardgraph.cli.exit_code import ExitCode
 from guardgraph.cli.graph_loader import builder_of
 from guardgraph.cli.options import database, json_option, url_of
-from guardgraph.cli.run_with_progress import tell
+from guardgraph.cli.run_with_progress import write_run
 from guardgraph.runs.runner import Runner
 
 __all__ = ("cancel_command",)
@@ -15,7 +15,7 @@ __all__ = ("cancel_command",)
 
 @click.command(
     "cancel",
-    short_help="End a run that nobody works on.",
+    short_help="End a run that is not active.",
     epilog="\b\nExample:\n  guardgraph cancel monday --reason 'not needed any more'",
 )
 @click.argument("thread")
@@ -23,16 +23,16 @@ __all__ = ("cancel_command",)
 @database
 @json_option
 def cancel_command(thread: str, *, reason: str, db: str | None, as_json: bool) -> int:
-    """End the last run of THREAD with what it has: accepted results are its answer, all else is missing.
+    """End the last run of THREAD: its accepted results are the answer, all else is missing.
 
     The guards of its exit judge that answer; where its graph cannot be built any more, there is none.
 
-    Do not cancel a run that a process works on: stop that first.
+    Do not cancel a run that is active in a process: stop that first.
     """
     url = url_of(db)
     with Runner(url) as reader:
         graphs = builder_of(reader.status(thread).graph)
     with Runner(url, graphs=graphs) as runner:
         run = runner.cancel(thread, reason=reason)
-    tell(run, db=db, as_json=as_json)
+    write_run(run, db=db, as_json=as_json)
     return ExitCode.OK

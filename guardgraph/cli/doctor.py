@@ -1,10 +1,11 @@
-"""`guardgraph doctor`: what is here, and what is missing."""
+"""`guardgraph doctor`: the state of the installation, the database and the keys."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -54,7 +55,7 @@ _KEYS = ("ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "MISTRAL
 @database
 @json_option
 def doctor_command(*, db: str | None, as_json: bool) -> int:
-    """Tell what is installed, whether the database can be written, and which keys are set (never their values)."""
+    """Show what is installed, whether the database can be written, and which keys are set (never their values)."""
     found = _found(db)
     if as_json:
         write_json(found)
@@ -86,21 +87,18 @@ def _version(name: str) -> str | None:
 
 
 def _database(db: str | None) -> dict[str, Any]:
-    """Open the database, bring it to this version's schema, and take its write lock once."""
+    """Open the database, migrate it to this version's schema, and take its write lock once."""
+    url = None
     try:
-        engine = engine_of(url_of(db))
-        shown = engine.url.render_as_string(hide_password=True)
-        try:
+        with ExitStack() as stack:
+            engine = engine_of(url_of(db))
+            stack.callback(engine.dispose)
+            url = engine.url.render_as_string(hide_password=True)
             migrate(engine)
-            with write_transaction(engine):
-                pass
-        except GuardgraphError as error:
-            return {"url": shown, "error": str(error)}
-        finally:
-            engine.dispose()
+            stack.enter_context(write_transaction(engine))
     except GuardgraphError as error:
-        return {"url": None, "error": str(error)}
-    return {"url": shown, "error": None}
+        return {"url": url, "error": str(error)}
+    return {"url": url, "error": None}
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The way into the command: its subcommands, and what comes out when one fails."""
+"""The command: its subcommands, and the output and exit code where one fails."""
 
 from __future__ import annotations
 
@@ -6,43 +6,52 @@ import errno
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 
 import click
 
 from guardgraph.cli.exit_code import ExitCode, code_of_error
-from guardgraph.cli.lazy_group import LazyGroup
 from guardgraph.cli.output import write_json
 from guardgraph.state import GuardgraphError
 
 __all__ = ("cli", "main")
 
 _UNWRITABLE = frozenset((errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC))
-_HERE = "guardgraph.cli"
 _COMMANDS = {
-    "research": f"{_HERE}.research:research_command",
-    "run": f"{_HERE}.run:run_command",
-    "resume": f"{_HERE}.resume:resume_command",
-    "cancel": f"{_HERE}.cancel:cancel_command",
-    "threads": f"{_HERE}.threads:threads_group",
-    "graph": f"{_HERE}.graph:graph_group",
-    "eval": f"{_HERE}.evals:eval_group",
-    "doctor": f"{_HERE}.doctor:doctor_command",
+    "research": "research:research_command",
+    "run": "run:run_command",
+    "resume": "resume:resume_command",
+    "cancel": "cancel:cancel_command",
+    "threads": "threads:threads_group",
+    "graph": "graph:graph_group",
+    "eval": "evals:eval_group",
+    "doctor": "doctor:doctor_command",
 }
+"""The module below `guardgraph.cli` and the name of each command."""
+
+
+class _LazyGroup(click.Group):
+    """The group of all commands; the module of each is imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module, _, name = _COMMANDS.get(cmd_name, "").partition(":")
+        return getattr(import_module(f"guardgraph.cli.{module}"), name) if module else None
 
 
 @click.group(
-    cls=LazyGroup,
-    commands_at=_COMMANDS,
+    cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog='\b\nExample:\n  guardgraph research "How do I limit what a team spends?" docs README.md',
 )
 @click.version_option(package_name="guardgraph")
 def cli() -> None:
-    """Run guarded teams of agents, and look at what they did.
+    """Run guarded teams of agents, and inspect their runs.
 
-    Exit codes: 0 an answer was written (a degraded one says so), 1 error, 2 bad input or usage, 3 a guard left no
-    answer (or the run was cancelled), 4 waiting for a human, 5 an eval got worse, 130 stopped by Ctrl-C (it can be
-    resumed).
+    Exit codes: 0 an answer was written (maybe a degraded one), 1 error, 2 bad input or usage, 3 a guard left no answer
+    (or the run was cancelled), 4 waiting for a human, 5 an eval got worse, 130 stopped by Ctrl-C (it can be resumed).
     """
 
 
@@ -50,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (those of the process by default) and return its exit code.
 
     An error of guardgraph's is one line on stderr, or one JSON object on stdout where `--json` is given; any other
-    exception is raised. Where stdout cannot be written, that is one line on stderr, too.
+    exception is raised. If stdout cannot be written, the error is one line on stderr, too.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -59,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
         with suppress(OSError):
-            sys.stdout.close()  # or Python would fail at its end once more
+            sys.stdout.close()  # or Python would fail once more at exit
         return _failed("", f"cannot write to stdout: {error.strerror}", ExitCode.ERROR, as_json=False)
 
 
@@ -67,8 +76,8 @@ def _done(given: list[str], *, as_json: bool) -> int:
     try:
         done = cli.main(given, prog_name="guardgraph", standalone_mode=False)
         return int(done) if isinstance(done, int) else 0
-    except click.exceptions.Exit as asked:
-        return asked.exit_code
+    except click.exceptions.Exit as exit:
+        return exit.exit_code
     except GuardgraphError as error:
         return _failed(type(error).__name__, _one_line(error), code_of_error(error), as_json=as_json)
     except click.ClickException as error:
@@ -78,7 +87,7 @@ def _done(given: list[str], *, as_json: bool) -> int:
         return _failed("UsageError", error.format_message(), ExitCode.BAD_INPUT, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         return _failed("Interrupted", "stopped by Ctrl-C", ExitCode.INTERRUPTED, as_json=as_json)
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of stdout has gone
         sys.stderr.close()
         return ExitCode.ERROR
 

@@ -1,21 +1,19 @@
-"""`guardgraph eval`: score a graph by a suite of questions.
-
-`guardgraph.evals` stands above this folder, so it is imported by name when a command is used.
-"""
+"""`guardgraph eval`: score a graph by a suite of questions."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import click
 
+from guardgraph import evals
 from guardgraph.cli.exit_code import ExitCode
 from guardgraph.cli.graph_loader import graph_at
 from guardgraph.cli.options import database, json_option, url_of
-from guardgraph.cli.output import prints_apart, write_json
+from guardgraph.cli.output import prints_to_stderr, write_json
+from guardgraph.evals.metrics import CitationsValid, FactsFound, StatusAsExpected
 from guardgraph.research.documents import read_documents
 from guardgraph.research.graph import OFFLINE, team_of
 from guardgraph.research.library import Library
@@ -24,7 +22,7 @@ from guardgraph.state import BadInput, to_json
 __all__ = ("eval_group",)
 
 _SUITES = {"research": ("research.yaml", "workshop")}
-"""The suites that are packaged, each with its file and the folder of its documents."""
+"""The packaged suites, each with its file and the folder of its documents."""
 
 
 @click.group("eval", epilog="\b\nExample:\n  guardgraph eval run research --name before")
@@ -64,15 +62,14 @@ def _run(
 
     Exits with 5 where a score of the baseline got worse; without a baseline, where any case fails.
     """
-    evals, url = _evals(), url_of(db)
+    url = url_of(db)
     cases = evals.load_suite(_suite_file(suite))
     cases = cases.tagged(*tags) if tags else cases
     before = evals.load_report(url, baseline) if baseline else None
     target, sources = _target(suite, graph, documents, model)
-    found = import_module("guardgraph.evals.metrics")
-    metrics = [found.StatusAsExpected(), found.FactsFound()]
-    metrics += [found.CitationsValid(sources)] if sources is not None else []
-    with prints_apart():
+    metrics: list[Any] = [StatusAsExpected(), FactsFound()]
+    metrics += [CitationsValid(sources)] if sources is not None else []
+    with prints_to_stderr():
         report = evals.evaluate(
             cases,
             target,
@@ -80,7 +77,7 @@ def _run(
             metrics=metrics,
             concurrency=concurrency,
             run_name=name,
-            progress=None if as_json else _tell_progress,
+            progress=None if as_json else _print_progress,
         )
     worse = report.regressions(before) if before else ()
     if as_json:
@@ -103,7 +100,7 @@ def _run(
 @json_option
 def _show(run: str | None, *, suite: str | None, db: str | None, as_json: bool) -> None:
     """Print the scores of RUN, or list the runs of all suites, newest first."""
-    evals, url = _evals(), url_of(db)
+    url = url_of(db)
     if run is None:
         names = list(evals.run_names(url, suite))
         nothing = f"no run of suite {suite!r} is stored here" if suite else "no eval run is stored here"
@@ -111,10 +108,6 @@ def _show(run: str | None, *, suite: str | None, db: str | None, as_json: bool) 
         return
     report = evals.load_report(url, run)
     write_json(report.to_json()) if as_json else click.echo(str(report))
-
-
-def _evals() -> Any:
-    return import_module("guardgraph.evals")
 
 
 def _suite_file(suite: str) -> Path:
@@ -128,15 +121,15 @@ def _target(suite: str, graph: str | None, documents: tuple[str, ...], model: st
     if graph is not None:
         return graph_at(graph).compile(), None
     if not documents and suite not in _SUITES:
-        raise BadInput("say what is scored: --graph MODULE:GRAPH, or --documents PATH for the research graph")
+        raise BadInput("name what is scored: --graph MODULE:GRAPH, or --documents PATH for the research graph")
     own = Path(str(files("guardgraph.evals"))) / "suites" / _SUITES.get(suite, ("", ""))[1]
     paths = documents or (str(own),)
     library = Library.build(read_documents(paths, root=None if documents else own).documents)
     return team_of(library, model=model).compile(), library.text_of
 
 
-def _tell_progress(progress: Any) -> None:
+def _print_progress(progress: Any) -> None:
     row = progress.row
     failed = ", ".join(score.metric for score in row.scores if not score.passed)
-    said = row.error or (f"fails {failed}" if failed else "passes")
-    click.echo(f"[{progress.done} of {progress.total}] {row.case}: {said}", err=True)
+    result = row.error or (f"fails {failed}" if failed else "passes")
+    click.echo(f"[{progress.done} of {progress.total}] {row.case}: {result}", err=True)

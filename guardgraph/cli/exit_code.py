@@ -1,4 +1,4 @@
-"""What the exit code of the command says."""
+"""The exit codes of the command."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ExitCode(IntEnum):
     """The exit codes of the command."""
 
     OK = 0
-    """An answer was written; a degraded one says so."""
+    """An answer was written, maybe a degraded one."""
     ERROR = 1
-    """Something failed that the caller could not know."""
+    """Something failed that the caller could not foresee."""
     BAD_INPUT = 2
-    """What was asked does not fit; nothing was lost."""
+    """The input does not fit; nothing was lost."""
     NO_VALUE = 3
     """A guard left no answer, or the run was cancelled before there was one."""
     WAITING = 4
@@ -44,12 +44,12 @@ class ExitCode(IntEnum):
 
 
 def code_of_error(error: errors.GuardgraphError) -> ExitCode:
-    """Return 2 for what the caller can mend in the call or its surroundings, else 1."""
+    """Return 2 for an error that the caller can correct in the call or its environment, else 1."""
     return ExitCode.BAD_INPUT if isinstance(error, _CALLERS) else ExitCode.ERROR
 
 
 def code_of_run(run: Run) -> ExitCode:
-    """Return how the run came out."""
+    """Return the exit code of a run."""
     outcome = run.outcome
     if outcome is None:
         return ExitCode.WAITING if run.status == "waiting" else ExitCode.INTERRUPTED

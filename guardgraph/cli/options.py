@@ -1,10 +1,8 @@
-"""What several commands take."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
 
 import click
 
@@ -13,29 +11,19 @@ from guardgraph.state import BadInput, new_id
 
 __all__ = ("database", "json_option", "seconds_of", "thread_of", "url_of", "usd_of")
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-_database = click.option(
+database = click.option(
     "--db",
     envvar="GUARDGRAPH_DB",
     metavar="URL",
     help=f"Database of the runs; else GUARDGRAPH_DB, else {DEFAULT_URL}.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, and nothing else anywhere.")
-
-
-def database(command: _Command) -> _Command:
-    """Let a command take `--db URL`, as `db`."""
-    return _database(command)
-
-
-def json_option(command: _Command) -> _Command:
-    """Let a command take `--json`, as `as_json`."""
-    return _json(command)
+"""Lets a command take `--db URL`, as `db`."""
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, and nothing else anywhere.")
+"""Lets a command take `--json`, as `as_json`."""
 
 
 def seconds_of(deadline: float | None) -> float | None:
-    """Return the seconds of `--deadline`. Raises `BadInput` for what is no time to work in."""
+    """Return the seconds of `--deadline`. Raises `BadInput` if it is not positive, or too large."""
     if deadline is not None and not 0 < deadline <= 1_000_000_000:
         raise BadInput(f"--deadline must be more than 0 seconds and at most 1,000,000,000, got {deadline:g}")
     return deadline
@@ -49,7 +37,7 @@ def thread_of(name: str | None) -> str:
 
 
 def usd_of(option: str, text: str | None) -> Decimal | None:
-    """Return the US dollars that an option names. Raises `BadInput` for what is no amount to spend."""
+    """Return the US dollars of an option. Raises `BadInput` for anything but a positive amount."""
     try:
         usd = None if text is None else Decimal(text.removeprefix("$"))
     except InvalidOperation:
@@ -66,8 +54,6 @@ def url_of(db: str | None) -> str:
         BadInput: `db` is empty.
         StorageUnavailable: the folder cannot be made.
     """
-    if db is not None:
-        if not db.strip():
-            raise BadInput(f"--db is empty; leave it out for {DEFAULT_URL}, or name a database")
-        return db
-    return with_folder(DEFAULT_URL)
+    if db is not None and not db.strip():
+        raise BadInput(f"--db is empty; leave it out for {DEFAULT_URL}, or name a database")
+    return with_folder(DEFAULT_URL) if db is None else db

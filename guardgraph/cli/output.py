@@ -1,4 +1,4 @@
-"""What is written to stdout."""
+"""Writing answers, runs and JSON."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pydantic import JsonValue
 from guardgraph.runs.run import Run
 from guardgraph.state import BadInput, to_json
 
-__all__ = ("check_file", "prints_apart", "run_as_json", "value_as_text", "write_file", "write_json")
+__all__ = ("check_file", "prints_to_stderr", "run_as_json", "value_as_text", "write_file", "write_json")
 
 
 @contextmanager
-def prints_apart() -> Generator[None]:
-    """Send what the user's own code prints to stderr: on stdout stands the answer alone."""
+def prints_to_stderr() -> Generator[None]:
+    """Send what the user's own code prints to stderr: stdout is for the answer alone."""
     with redirect_stdout(sys.stderr):
         yield
 
 
 def write_json(data: Any) -> None:
-    """Write data as one JSON document; texts that no encoding holds are escaped."""
+    """Write data as one JSON document, in ASCII."""
     click.echo(json.dumps(to_json(data), indent=2, ensure_ascii=True, default=str))
 
 
 def check_file(path: Path) -> None:
-    """Raise `BadInput` where no file can be written, before anything is spent on what shall go into it."""
+    """Raise `BadInput` if the file cannot be written, before anything is spent on its content."""
     folder, advice = path.absolute().parent, "name another file with --out"
     if path.is_dir():
         raise BadInput(f"{str(path)!r} is a folder; {advice}")
@@ -52,8 +52,8 @@ def write_file(path: Path, text: str) -> None:
 
 def value_as_text(value: JsonValue) -> str:
     """Return an answer for a reader: its `report`, or a text as it is, or else JSON."""
-    told = value.get("report") if isinstance(value, dict) else value
-    return told if isinstance(told, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    text = value.get("report") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def run_as_json(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Working on a thread: with progress, with Ctrl-C, and with what is written at the end."""
+"""Running a thread with progress, Ctrl-C and the output at the end."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from sqlalchemy import make_url
 
 from guardgraph.cli.exit_code import ExitCode, code_of_run
 from guardgraph.cli.graph_loader import builder_of
-from guardgraph.cli.output import check_file, prints_apart, run_as_json, value_as_text, write_file, write_json
+from guardgraph.cli.output import check_file, prints_to_stderr, run_as_json, value_as_text, write_file, write_json
 from guardgraph.cli.progress import watching
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
 from guardgraph.state import printable
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 
-__all__ = ("resume_line", "run_with_progress", "tell")
+__all__ = ("run_with_progress", "write_run")
 
 _PATIENCE = 1.0
-"""Seconds in which agents are expected to end once they are cancelled."""
+"""Seconds in which cancelled agents are expected to end."""
 
 
 def run_with_progress(
@@ -46,11 +46,11 @@ def run_with_progress(
     out: Path | None = None,
     finished: int = 0,
 ) -> int:
-    """Do `work` on `thread` with a runner on `url`, show what happens, write what came of it, return the exit code.
+    """Do `work` on `thread` with a runner on `url`, show its progress, write the run, and return the exit code.
 
     `finished` is how many of the run's agents have finished before.
 
-    The first Ctrl-C lets the agents at work finish; a second one ends the process at once: what they did is lost.
+    The first Ctrl-C lets the agents at work finish; a second one ends the process at once, and their work is lost.
     """
     if out is not None:
         check_file(out)
@@ -64,16 +64,16 @@ def run_with_progress(
             finished=finished,
         ) as on_event,
         Runner(url, graphs=graphs, on_event=on_event) as runner,
-        _draining(runner, screen, f"stopped by Ctrl-C; go on with: {resume_line(thread, db)}", as_json=as_json),
+        _draining(runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
-        prints_apart(),
+        prints_to_stderr(),
     ):
         run = work(runner)
-    return tell(run, db=db, as_json=as_json, out=out)
+    return write_run(run, db=db, as_json=as_json, out=out)
 
 
-def tell(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) -> int:
-    """Write what came of a run: the answer on stdout (or in a file), a few lines about it on stderr."""
+def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) -> int:
+    """Write a run and return its exit code: the answer on stdout (or in a file), a summary on stderr."""
     value = run.outcome.value if run.outcome else None
     if out is not None and value is not None:
         write_file(out, value_as_text(value))
@@ -82,25 +82,26 @@ def tell(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) ->
         return code_of_run(run)
     if value is not None and out is None:
         click.echo(printable(value_as_text(value)))
-    click.echo(printable(_summary(run)), err=True)
+    summary = (line for line in str(run).splitlines() if not line.startswith("value: "))
+    click.echo(printable("\n".join(summary)), err=True)
     for wait in run.waiting:
-        click.echo(f"answer with: {resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
+        click.echo(f"answer with: {_resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
     if run.status == "running":
         by_command = bool(builder_of(run.graph))
-        how = resume_line(run.thread_id, db) if by_command else f"the Runner that has the graph {run.graph!r}"
+        how = _resume_line(run.thread_id, db) if by_command else f"the Runner that has the graph {run.graph!r}"
         click.echo(f"not finished; go on with: {how}", err=True)
     return code_of_run(run)
 
 
-def resume_line(thread_id: str, db: str | None) -> str:
-    """Return the command that goes on with a thread; a password of the database is left out."""
+def _resume_line(thread_id: str, db: str | None) -> str:
+    """Return the command that resumes a thread; a password of the database is left out."""
     where = f" --db {shlex.quote(make_url(db).render_as_string(hide_password=True))}" if db else ""
     return f"guardgraph resume {shlex.quote(thread_id)}{where}"
 
 
 @contextmanager
-def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool) -> Generator[None]:
-    """Let Ctrl-C stop the runner once the agents at work are done, and the next one end the process."""
+def _draining(runner: Runner, screen: Console, message: str, *, as_json: bool) -> Generator[None]:
+    """Let the first Ctrl-C drain the runner, and the second one end the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -115,7 +116,7 @@ def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool
         leaves = threading.Thread(target=_leave, args=(runner,), daemon=True)  # this one may hold a lock
         leaves.start()
         leaves.join(2 * _PATIENCE)
-        _end(last_words, as_json=as_json, is_terminal=screen.is_terminal)
+        _end(message, as_json=as_json, is_terminal=screen.is_terminal)
 
     before = signal.signal(signal.SIGINT, drain)
     try:
@@ -125,29 +126,29 @@ def _draining(runner: Runner, screen: Console, last_words: str, *, as_json: bool
 
 
 def _leave(runner: Runner) -> None:
-    """Cancel the agents at work, so that their books are closed and what has just ended is stored."""
+    """Cancel the agents at work, so that their accounts are closed and finished results are stored."""
     until = time.monotonic() + _PATIENCE
     while runner.drain(at_once=True) and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.1)  # the last writes are under way
 
 
-def _end(last_words: str, *, as_json: bool, is_terminal: bool) -> Never:
-    """End the process: nothing else ends agents at work, and what is stored is kept.
+def _end(message: str, *, as_json: bool, is_terminal: bool) -> Never:
+    """End the process: nothing else ends agents at work. The database stays as it is.
 
-    It is written past Python's streams, which the interrupted code may be just writing to.
+    The message bypasses Python's streams, to which the interrupted code may be writing.
     """
     if as_json:
-        os.write(1, f"{json.dumps({'error': 'Interrupted', 'message': last_words}, indent=2)}\n".encode())
+        os.write(1, f"{json.dumps({'error': 'Interrupted', 'message': message}, indent=2)}\n".encode())
     else:
         display_ends = f"\n{Control.show_cursor(show=True)}" if is_terminal else ""
-        os.write(2, f"{display_ends}guardgraph: {last_words}\n".encode())
+        os.write(2, f"{display_ends}guardgraph: {message}\n".encode())
     os._exit(ExitCode.INTERRUPTED)
 
 
 @contextmanager
 def _unlogged(*, quiet: bool) -> Generator[None]:
-    """Keep what libraries log away from stderr where nobody has said where it should go."""
+    """Keep the logs of libraries away from stderr, unless logging is configured."""
     nowhere = logging.NullHandler()
     if quiet:
         logging.root.addHandler(nowhere)
@@ -155,9 +156,3 @@ def _unlogged(*, quiet: bool) -> Generator[None]:
         yield
     finally:
         logging.root.removeHandler(nowhere)
-
-
-def _summary(run: Run) -> str:
-    """Return what the run says of itself, without the answer, which has been written."""
-    lines = str(run).splitlines()
-    return "\n".join(line for line in lines if not line.startswith("value: "))

@@ -1,4 +1,4 @@
-"""`guardgraph threads`: what is stored."""
+"""`guardgraph threads`: the stored threads and runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.text import Text
 
 from guardgraph.cli.options import database, json_option, url_of
 from guardgraph.cli.output import write_json
-from guardgraph.cli.run_with_progress import tell
+from guardgraph.cli.run_with_progress import write_run
 from guardgraph.runs.run import RunStatus, RunSummary
 from guardgraph.runs.runner import Runner
 from guardgraph.state import to_json
-from guardgraph.storage.sql.runs import RunRow
+from guardgraph.state.text import one_line
 
 __all__ = ("threads_group",)
 
@@ -24,18 +24,18 @@ _GOAL = 60
 
 @click.group("threads", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
 def threads_group() -> None:
-    """Look at stored threads and their runs."""
+    """Inspect stored threads and their runs."""
 
 
 @threads_group.command("list", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="At most so many."
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="At most this many."
 )
 @click.option(
     "--status",
     type=click.Choice(get_args(RunStatus)),
     metavar="STATUS",
-    help=f"Only runs that stand so: {', '.join(get_args(RunStatus))}.",
+    help=f"Only runs with this status: {', '.join(get_args(RunStatus))}.",
 )
 @database
 @json_option
@@ -51,29 +51,32 @@ def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool
         return
     _print_table(
         ("thread", "graph", "status", "begun (UTC)", "task"),
-        [(r.thread_id, r.graph, status, f"{r.created:%Y-%m-%d %H:%M}", _goal(r)) for r, status in found],
+        [
+            (r.thread_id, r.graph, status, f"{r.created:%Y-%m-%d %H:%M}", one_line(r.task.goal, _GOAL))
+            for r, status in found
+        ],
     )
 
 
 @threads_group.command(
     "show",
-    short_help="Tell how the last run of a thread stands.",
+    short_help="Show the last run of a thread.",
     epilog="\b\nExample:\n  guardgraph threads show monday",
 )
 @click.argument("thread")
 @database
 @json_option
 def _show(thread: str, *, db: str | None, as_json: bool) -> None:
-    """Tell how the last run of THREAD stands, without running anything."""
+    """Show the last run of THREAD, without running anything."""
     with Runner(url_of(db)) as runner:
         run = runner.status(thread)
-    tell(run, db=db, as_json=as_json)
+    write_run(run, db=db, as_json=as_json)
 
 
 @threads_group.command("history", epilog="\b\nExample:\n  guardgraph threads history monday --limit 5")
 @click.argument("thread")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most this many."
 )
 @database
 @json_option
@@ -84,23 +87,18 @@ def _history(thread: str, *, limit: int, db: str | None, as_json: bool) -> None:
     if as_json:
         write_json(found)
         return
-    rows = [(str(one["step"]), str(one["at"])[:23], one["id"], ", ".join(_written(one))) for one in found]
+    rows = [(str(one["step"]), str(one["at"])[:23], one["id"], _written(one)) for one in found]
     _print_table(("step", "at (UTC)", "checkpoint", "channels written"), rows)
 
 
-def _written(checkpoint: dict[str, Any]) -> list[str]:
-    """Return the channels of our state that were written, without LangGraph's own."""
-    return [name for name in checkpoint.get("channels") or () if not name.startswith(("__", "branch:"))]
+def _written(checkpoint: dict[str, Any]) -> str:
+    """Return the channels that were written, without LangGraph's own."""
+    return ", ".join(name for name in checkpoint.get("channels") or () if not name.startswith(("__", "branch:")))
 
 
 def _facts(found: RunSummary) -> dict[str, Any]:
     row, status = found
     return {**row._asdict(), "status": status, "task": to_json(row.task), "outcome": to_json(row.outcome)}
-
-
-def _goal(row: RunRow) -> str:
-    goal = " ".join(row.task.goal.split())
-    return goal if len(goal) <= _GOAL else f"{goal[: _GOAL - 1]}…"
 
 
 def _print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

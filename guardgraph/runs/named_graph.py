@@ -1,4 +1,4 @@
-"""The graph that a run is to work with, and its name."""
+"""The graph of a run, and its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from guardgraph.state import BadGraph, BadInput, TeamOutput, UnknownGraph
 
-__all__ = ("named_graph",)
+__all__ = ("named_graph", "unfit_arguments")
 
 
 def named_graph(
@@ -25,8 +25,8 @@ def named_graph(
 
     Raises:
         UnknownGraph: no builder has this name.
-        BadInput: the builder does not take these arguments. What it raises itself is raised as it is.
-        BadGraph: it is compiled, is no `StateGraph`, or tells no outcome.
+        BadInput: the builder does not take these arguments. Its own exceptions are raised unchanged.
+        BadGraph: it is compiled, is no `StateGraph`, or has no outcome in its output.
     """
     if not isinstance(graph, str):
         name = next((name for name, build in builders.items() if build is graph), None)
@@ -38,17 +38,21 @@ def named_graph(
         raise UnknownGraph(graph, registered=builders)
     if isinstance(build, StateGraph):
         return graph, _checked(build, graph)
-    _check_arguments(build, arguments, graph)
+    unfit = unfit_arguments(build, arguments)
+    if unfit is not None:
+        raise BadInput(f"graph {graph!r} cannot be built with {sorted(map(str, arguments))}: {unfit}") from unfit
     return graph, _checked(build(**arguments), graph)
 
 
-def _check_arguments(build: Callable[..., Any], arguments: Mapping[str, Any], name: str) -> None:
+def unfit_arguments(build: Callable[..., Any], arguments: Mapping[str, Any]) -> TypeError | None:
+    """Return why a function does not take these arguments; `None` if it does, or if that is not known."""
     try:
         signature(build).bind(**arguments)
     except TypeError as error:
-        raise BadInput(f"graph {name!r} cannot be built with {sorted(map(str, arguments))}: {error}") from error
-    except ValueError:  # some builtins tell no signature
+        return error
+    except ValueError:  # some builtins have no signature
         pass
+    return None
 
 
 def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
@@ -58,5 +62,5 @@ def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
         hint = "call it, or register it under a name" if callable(graph) else "a builder must return a StateGraph"
         raise BadGraph(f"graph {name!r} is no StateGraph but of type {type(graph).__name__}; {hint}")
     if graph.output_schema is not TeamOutput:
-        raise BadGraph(f"graph {name!r} tells no outcome; make it with a pattern or with `guardgraph.graphs.Team`")
+        raise BadGraph(f"graph {name!r} has no outcome; make it with a pattern or with `guardgraph.graphs.Team`")
     return graph

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from traceback import extract_tb
 
-__all__ = ("error_place", "error_text", "printable")
+__all__ = ("error_place", "error_text", "one_line", "printable")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST = 2_000
@@ -16,6 +16,12 @@ def printable(text: str) -> str:
     """Return `text` with what could take over a terminal escaped: control characters but line ends and tabs, characters
     that turn the direction of what follows, lone surrogates."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(value: object, limit: int) -> str:
+    """Return `value` as one printable line of at most `limit` characters."""
+    text = " ".join("".join(char if char.isprintable() else " " for char in str(value)).split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def error_place(error: BaseException) -> str:

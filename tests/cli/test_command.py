@@ -337,7 +337,7 @@ def test_help_and_version_are_told_without_importing_the_commands(capsys: pytest
 @pytest.mark.slow
 def test_the_demo_answers_from_the_projects_own_pages(folder: Path) -> None:
     question = "How do I keep a team of agents inside its budget?"
-    command = [sys.executable, "-m", "guardgraph.cli", "research", question, "docs", "README.md"]
+    command = [sys.executable, "-m", "guardgraph", "research", question, "docs", "README.md"]
 
     done = subprocess.run(
         [*command, "--db", f"sqlite:///{folder}/runs.db"], cwd=ROOT, capture_output=True, text=True, timeout=60

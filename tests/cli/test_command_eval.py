@@ -69,7 +69,7 @@ def test_runs_of_all_suites_are_listed_or_of_one(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["run", "good.yaml"], "say what is scored"),
+        (["run", "good.yaml"], "name what is scored"),
         (["run", "nowhere.yaml", "--documents", "pads.md"], "nowhere.yaml: cannot be read"),
         (["run", "--baseline", "nobody"], "no eval run is called 'nobody'"),
         (["show", "nobody"], "no eval run is called 'nobody'"),

@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
 def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GUARDGRAPH_DB": f"sqlite:///{folder}/runs.db"}
     return subprocess.Popen(
-        [sys.executable, "-m", "guardgraph.cli", *arguments],
+        [sys.executable, "-m", "guardgraph", *arguments],
         cwd=folder,
         env=environment,
         text=True,

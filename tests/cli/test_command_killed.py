@@ -76,7 +76,7 @@ def command(folder: Path, server: OpenAIServer, *arguments: str) -> subprocess.P
         "OPENAI_BASE_URL": server.url,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "guardgraph.cli", *arguments],
+        [sys.executable, "-m", "guardgraph", *arguments],
         cwd=folder,
         env=environment,
         text=True,

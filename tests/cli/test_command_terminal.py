@@ -50,7 +50,7 @@ def shown(folder: Path, *arguments: str, interrupt_at: str = "") -> tuple[int, s
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "guardgraph.cli", *(arguments or RUN)],
+        [sys.executable, "-m", "guardgraph", *(arguments or RUN)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"},
         stdout=subprocess.DEVNULL,
