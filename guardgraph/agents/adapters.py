@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.agents.agent import Agent, input_keys
-from guardgraph.agents.messages import messages_input, messages_output
-from guardgraph.agents.results import InvalidAnswer
+from guardgraph.agents.prompt import messages_input
+from guardgraph.agents.results import InvalidAnswer, messages_output
 from guardgraph.state import ContextItem, Outcome, Request, Task
 
 __all__ = ("AgentAdapter", "adapt", "model_calls", "runnable_calls")

@@ -22,9 +22,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.messages import last_text, messages_input, messages_output
-from guardgraph.agents.prompt import render
-from guardgraph.agents.results import InvalidAnswer
+from guardgraph.agents.prompt import messages_input, render
+from guardgraph.agents.results import InvalidAnswer, last_text, messages_output
 from guardgraph.models.identity import origin_of
 from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation

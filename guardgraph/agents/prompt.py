@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from langchain_core.messages import HumanMessage
+
 from guardgraph.state import ContextItem, Request
 
-__all__ = ("render",)
+__all__ = ("messages_input", "render")
 
 _HEADS = {
     "worker": "Workers you can delegate to",
@@ -35,6 +37,11 @@ def render(request: Request) -> str:
     if request.feedback:
         parts.append(f"Your attempt before this one was refused: {request.feedback}")
     return "\n\n".join(parts)
+
+
+def messages_input(request: Request) -> dict[str, Any]:
+    """Return a request as the message of a human."""
+    return {"messages": [HumanMessage(render(request))]}
 
 
 def _facts(item: ContextItem) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langchain_core.messages import AIMessage
 from langgraph.types import Command
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +26,16 @@ from guardgraph.state import (
     to_json,
 )
 
-__all__ = ("InvalidAnswer", "failed_result", "gap_of", "result_id", "result_of_answer", "result_of_handoff")
+__all__ = (
+    "InvalidAnswer",
+    "failed_result",
+    "gap_of",
+    "last_text",
+    "messages_output",
+    "result_id",
+    "result_of_answer",
+    "result_of_handoff",
+)
 
 _NOTHING = "it returned None: did you forget `return`? Return `Reply(value=None)` if None is the answer"
 _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
@@ -38,6 +49,25 @@ _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
 
 class InvalidAnswer(ValueError):
     """The answer of an agent does not have the form that the agent declares."""
+
+
+def messages_output(output: Mapping[str, Any]) -> Any:
+    """Return the structured response, if there is one, else the text of the last message."""
+    structured = output.get("structured_response")
+    return last_text(output["messages"]) if structured is None else structured
+
+
+def last_text(messages: Sequence[Any]) -> str:
+    """Return the text of the last message. Raises `InvalidAnswer` for no text, and for a broken tool call."""
+    last = messages[-1]
+    if isinstance(last, AIMessage) and last.invalid_tool_calls and not last.text:
+        broken = last.invalid_tool_calls[0]
+        raise InvalidAnswer(
+            f"the model's tool call cannot be read: {broken.get('name')}({str(broken.get('args'))[:200]})"
+        )
+    if not last.text.strip():
+        raise InvalidAnswer("the model's answer has no text")
+    return last.text
 
 
 def result_id(agent: str, request: Request, execution: str = "") -> str:

@@ -1,11 +1,11 @@
-"""`guardgraph graph`: what a graph looks like."""
+"""`guardgraph graph`: drawings of graphs."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import click
-from langchain_core.runnables.graph import Edge, Graph
+from langchain_core.runnables.graph import Graph
 from langgraph.graph import StateGraph
 
 from guardgraph.cli.graph_loader import graph_at
@@ -22,7 +22,7 @@ _Format = Literal["mermaid", "text", "json"]
 
 @click.group("graph", epilog=_EXAMPLE)
 def graph_group() -> None:
-    """Look at graphs."""
+    """Inspect graphs."""
 
 
 @graph_group.command("show", epilog=_EXAMPLE)
@@ -57,31 +57,14 @@ def _data(drawn: Graph) -> dict[str, Any]:
 
 
 def _text(drawn: Graph) -> str:
-    """Return one line for each node: a diamond for guards, and where it leads."""
-    lines = ["◆ guard   ○ other   → always   ⇢ if so decided", ""]
+    """Return one line for each node: a diamond for guards, and the nodes to which it leads."""
+    lines = ["◆ guard   ○ other   → always   ⇢ by a decision", ""]
     width = max(map(len, drawn.nodes), default=0)
-    for name in _in_order(drawn):
-        ways = [_way(edge) for edge in drawn.edges if edge.source == name]
-        lines.append(f"{'◆' if _is_guard(name) else '○'} {name.ljust(width)}  {'  '.join(ways)}".rstrip())
+    for name in drawn.nodes:
+        edges = (edge for edge in drawn.edges if edge.source == name)
+        targets = "  ".join(f"{'⇢' if edge.conditional else '→'} {edge.target}" for edge in edges)
+        lines.append(f"{'◆' if _is_guard(name) else '○'} {name.ljust(width)}  {targets}".rstrip())
     return "\n".join(lines)
-
-
-def _in_order(drawn: Graph) -> list[str]:
-    """Return the nodes as one comes to them from the start, the end last."""
-    found = dict.fromkeys(name for name in drawn.nodes if not any(edge.target == name for edge in drawn.edges))
-    waiting = list(found)
-    while waiting:
-        name = waiting.pop(0)
-        new = [edge.target for edge in drawn.edges if edge.source == name and edge.target not in found]
-        found.update(dict.fromkeys(new))
-        waiting += dict.fromkeys(new)
-    every = dict.fromkeys([*found, *drawn.nodes])
-    ends = [name for name in every if not any(edge.source == name for edge in drawn.edges)]
-    return [name for name in every if name not in ends] + ends
-
-
-def _way(edge: Edge) -> str:
-    return f"{'⇢' if edge.conditional else '→'} {edge.target}"
 
 
 def _is_guard(name: str) -> bool:

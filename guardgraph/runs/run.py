@@ -1,4 +1,4 @@
-"""What came of a run so far."""
+"""A run, as it is stored."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from guardgraph.state import Outcome, Result, Usage
+from guardgraph.state.text import one_line
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("PendingInterrupt", "Run", "RunStatus", "RunSummary")
@@ -18,9 +19,9 @@ class RunSummary(NamedTuple):
     """One run in a list of runs."""
 
     row: RunRow
-    """What is stored of it."""
+    """Its row in the database."""
     status: RunStatus
-    """How it stands; see `Run.status`."""
+    """See `Run.status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,12 @@ class PendingInterrupt:
     id: str
     """Name it in `Runner.resume(answers={id: …})`."""
     value: Any = None
-    """What is asked."""
+    """The value of the `interrupt`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a run so far, as it is stored."""
+    """A run, as it is stored."""
 
     thread_id: str
     run_id: str
@@ -58,36 +59,25 @@ class Run:
     `waiting` are dicts of their fields. `Runner(types=[…])` knows them."""
 
     def __str__(self) -> str:
-        """Say it in a few lines: how it stands, what it cost, its value, what is missing and why, what it waits for."""
-        return "\n".join([self._head(), self._spent(), *self._said()])
-
-    def _head(self) -> str:
+        """Return a few lines: status, cost, value, what is missing and why, what it waits for."""
         by = f", stopped by {self.outcome.stopped_by}" if self.outcome and self.outcome.stopped_by else ""
-        return f"{self.status}{by} · {self.graph} · thread {self.thread_id}"
+        lines = [f"{self.status}{by} · {self.graph} · thread {self.thread_id}", self._spent()]
+        if self.outcome is not None:
+            lines += str(self.outcome).splitlines()[1:]
+        lines += (f"waits for an answer to {wait.id}: {one_line(wait.value, 160)}" for wait in self.waiting)
+        return "\n".join(lines)
 
     def _spent(self) -> str:
-        usage, said = self.usage, "no model calls"
+        usage, cost = self.usage, "no model calls"
         if usage.calls:
             usd = "price unknown" if usage.usd is None else f"${usage.usd.normalize():f}"
-            said = f"{usage.tokens:,} tokens in {_counted(usage.calls, 'model call')}, {usd}"
-        if self.outcome is not None:  # before, nobody has added up the time
-            said += f", {usage.seconds:.1f} s"
+            cost = f"{usage.tokens:,} tokens in {_counted(usage.calls, 'model call')}, {usd}"
+        if self.outcome is not None:  # before, the time is not added up
+            cost += f", {usage.seconds:.1f} s"
         worked = sum(1 for result in self.results if result.has_value)
         tried = _counted(len(self.results), "attempt")
-        return f"{said}; {worked} of {tried} gave a result" if self.results else said
-
-    def _said(self) -> list[str]:
-        lines: list[str] = []
-        if self.outcome is not None:
-            _, *lines = str(self.outcome).splitlines()
-        lines.extend(f"waits for an answer to {wait.id}: {_short(wait.value)}" for wait in self.waiting)
-        return lines
+        return f"{cost}; {worked} of {tried} gave a result" if self.results else cost
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _short(value: Any, limit: int = 160) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
 from datetime import UTC, datetime
 from typing import Any, Unpack
 
@@ -60,7 +60,7 @@ class ResumeOptions(TypedDict, total=False):
     """LangChain's; see `RunOptions`."""
 
 
-class Runner:
+class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runner"]):
     """Runs teams and stores their threads, ledgers and outcomes in one SQL database.
 
     `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `on_event` is called
@@ -90,17 +90,9 @@ class Runner:
         self._attempts = Attempts(self._records, registered, on_event, store, clock)
         self.url = self._records.url
 
-    def __enter__(self) -> Runner:
-        """Return itself."""
-        return self
-
     def __exit__(self, *_: object) -> None:
         """Close the database."""
         self.close()
-
-    async def __aenter__(self) -> Runner:
-        """Return itself."""
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the database."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.graph import END, START, StateGraph
 from langgraph.types import StreamMode
+from typing_extensions import TypedDict
 
 from guardgraph.runs.runner import Runner
-from guardgraph.testing.around import as_tool, from_node, inside
+from guardgraph.state import Outcome
 from guardgraph.testing.trial import Trial
 
 __all__ = ("WAYS", "Kind", "Way")
@@ -209,6 +212,44 @@ def _runner(trial: Trial) -> Runner:
     return Runner(trial.url, graphs={_NAME: trial.build})
 
 
+class _Outer(TypedDict, total=False):
+    task: Any
+    outcome: Outcome
+
+
+def _inside(trial: Trial) -> Any:
+    """Return a compiled graph in which the trial's graph is a node."""
+    return _outer(trial, trial.build().compile())
+
+
+def _from_node(trial: Trial, *, passes_config: bool = False) -> Any:
+    """Return a compiled graph with a node that calls the trial's graph; `passes_config`: with its own config."""
+    inner: Any = trial.build().compile()
+
+    def call(state: _Outer, config: RunnableConfig) -> Any:
+        output = inner.invoke(state, config) if passes_config else inner.invoke(state)
+        return {"outcome": output["outcome"]}
+
+    async def acall(state: _Outer, config: RunnableConfig) -> Any:
+        output = await (inner.ainvoke(state, config) if passes_config else inner.ainvoke(state))
+        return {"outcome": output["outcome"]}
+
+    return _outer(trial, RunnableLambda(call, acall))
+
+
+def _as_tool(trial: Trial) -> Any:
+    """Return the compiled graph as a tool."""
+    return trial.compiled().as_tool(name="team", description="Does a task.")
+
+
+def _outer(trial: Trial, node: Any) -> Any:
+    graph = StateGraph(_Outer)
+    graph.add_node("team", node)
+    graph.add_edge(START, "team")
+    graph.add_edge("team", END)
+    return trial.compiled(graph)
+
+
 def _pair(name: str, around: Callable[[Trial], Any]) -> tuple[Way, Way]:
     """Return `invoke` and `ainvoke` of a graph around that of the trial."""
     return (
@@ -227,11 +268,11 @@ WAYS: tuple[Way, ...] = (
     Way("astream_log", partial(_arun, _log), is_async=True),
     Way("batch", _batch),
     Way("abatch", _abatch, is_async=True),
-    *_pair("subgraph", inside),
-    *_pair("node with config", partial(from_node, passes_config=True)),
-    *_pair("node without config", from_node),
-    Way("tool", lambda trial: _invoke(as_tool(trial), trial.given, trial.config), kind="tool"),
-    Way("atool", lambda trial: _ainvoke(as_tool(trial), trial.given, trial.config), is_async=True, kind="tool"),
+    *_pair("subgraph", _inside),
+    *_pair("node with config", partial(_from_node, passes_config=True)),
+    *_pair("node without config", _from_node),
+    Way("tool", lambda trial: _invoke(_as_tool(trial), trial.given, trial.config), kind="tool"),
+    Way("atool", lambda trial: _ainvoke(_as_tool(trial), trial.given, trial.config), is_async=True, kind="tool"),
     Way("Runner.run", _run_runner, kind="runner"),
     Way("Runner.arun", _arun_runner, is_async=True, kind="runner"),
     Way("Runner.stream", partial(_run_runner, streams=True), kind="runner"),

@@ -15,9 +15,8 @@ from pydantic import BaseModel, Field
 
 from guardgraph.agents import Agent
 from guardgraph.agents.adapters import adapt
-from guardgraph.agents.messages import last_text
 from guardgraph.agents.prompt import render
-from guardgraph.agents.results import InvalidAnswer
+from guardgraph.agents.results import InvalidAnswer, last_text
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, Evidence, MissingExtra, Reply, Request, Task
 

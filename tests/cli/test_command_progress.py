@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from guardgraph.cli.entry import main
-from guardgraph.cli.progress import budget_bar, shown, watching
-from guardgraph.cli.run_monitor import RunMonitor, RunProgress, line_of
+from guardgraph.cli.progress import RunMonitor, RunProgress, budget_bar, line_of, shown, watching
 from guardgraph.state import Allowance, Amount, Balance, EventKind, RunEvent
 
 
@@ -25,21 +24,21 @@ def plain(renderable: Any, *, width: int = 60) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined] - it is the StringIO above
 
 
-def no_books(account: str) -> tuple[Balance, ...]:
+def no_balances(account: str) -> tuple[Balance, ...]:
     return ()
 
 
-def books_of(spent: Amount, **caps: Any) -> Any:
-    """Return the books of a run that has a nested account too."""
+def balances_of(spent: Amount, **caps: Any) -> Any:
+    """Return the balances of a run that has a nested account too."""
 
-    def books(account: str) -> tuple[Balance, ...]:
+    def balances(account: str) -> tuple[Balance, ...]:
         assert account == "run"
         return (
             Balance("run", Allowance(**caps), spent, Amount()),
             Balance("run/work", Allowance(), Amount(tokens=1), Amount()),
         )
 
-    return books
+    return balances
 
 
 STARTED = event("agent_started", "team", "worker", goal="look", attempt=1)
@@ -48,54 +47,54 @@ CALLED = event("model_called", "team", "worker", tokens=30, usd="0.01")
 
 
 def test_an_agent_is_at_work_from_its_start_to_its_end() -> None:
-    board = RunMonitor(no_books)
+    monitor = RunMonitor(no_balances)
 
-    board.tell(STARTED)
-    assert [one[:2] for one in board.standing().at_work] == [("worker", "look")]
-    board.tell(FINISHED)
-    standing = board.standing()
-    assert (standing.at_work, standing.finished) == ((), 1)
+    monitor.observe(STARTED)
+    assert [one[:2] for one in monitor.progress().at_work] == [("worker", "look")]
+    monitor.observe(FINISHED)
+    progress = monitor.progress()
+    assert (progress.at_work, progress.finished) == ((), 1)
 
 
 def test_of_two_attempts_at_once_the_one_that_ended_is_gone() -> None:
-    board = RunMonitor(no_books)
+    monitor = RunMonitor(no_balances)
 
-    board.tell(STARTED)
-    board.tell(event("agent_started", "team", "worker", goal="dig", attempt=1))
-    board.tell(event("agent_finished", "team", "worker", status="ok", goal="dig", attempt=1))
+    monitor.observe(STARTED)
+    monitor.observe(event("agent_started", "team", "worker", goal="dig", attempt=1))
+    monitor.observe(event("agent_finished", "team", "worker", status="ok", goal="dig", attempt=1))
 
-    assert [one[:2] for one in board.standing().at_work] == [("worker", "look")]
+    assert [one[:2] for one in monitor.progress().at_work] == [("worker", "look")]
 
 
-def test_tokens_and_money_are_told_with_every_model_call() -> None:
+def test_tokens_and_money_are_updated_with_every_model_call() -> None:
     spent = [Amount(tokens=30, usd=Decimal("0.01")), Amount(tokens=70, usd=Decimal("0.03"))]
-    board = RunMonitor(lambda account: books_of(spent.pop(0))(account))
+    monitor = RunMonitor(lambda account: balances_of(spent.pop(0))(account))
 
-    board.tell(CALLED)
-    first = board.standing()
-    board.tell(CALLED)
-    second = board.standing()
+    monitor.observe(CALLED)
+    first = monitor.progress()
+    monitor.observe(CALLED)
+    second = monitor.progress()
 
     assert (first.tokens, first.usd) == (30, Decimal("0.01"))
     assert (second.tokens, second.usd) == (70, Decimal("0.03"))
 
 
 def test_what_was_done_before_a_run_was_resumed_counts_too() -> None:
-    board = RunMonitor(no_books, finished=3)
+    monitor = RunMonitor(no_balances, finished=3)
 
-    board.tell(STARTED)
-    assert board.standing().finished == 3
-    board.tell(FINISHED)
-    assert board.standing().finished == 4
+    monitor.observe(STARTED)
+    assert monitor.progress().finished == 3
+    monitor.observe(FINISHED)
+    assert monitor.progress().finished == 4
 
 
-def test_before_a_run_has_books_nothing_is_spent() -> None:
-    board = RunMonitor(no_books)
+def test_before_a_run_has_balances_nothing_is_spent() -> None:
+    monitor = RunMonitor(no_balances)
 
-    board.tell(STARTED)
+    monitor.observe(STARTED)
 
-    standing = board.standing()
-    assert (standing.tokens, standing.usd, standing.spent) == (0, Decimal(0), None)
+    progress = monitor.progress()
+    assert (progress.tokens, progress.usd, progress.spent) == (0, Decimal(0), None)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +109,11 @@ def test_before_a_run_has_books_nothing_is_spent() -> None:
     ],
 )
 def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: float | None) -> None:
-    board = RunMonitor(books_of(spent, **caps))
+    monitor = RunMonitor(balances_of(spent, **caps))
 
-    board.tell(STARTED)
+    monitor.observe(STARTED)
 
-    assert board.standing().spent == part
+    assert monitor.progress().spent == part
 
 
 @pytest.mark.parametrize(
@@ -183,18 +182,18 @@ def test_the_display_names_at_most_eight_agents() -> None:
         (None, Allowance(usd=Decimal(2)), "price unknown of $2.00"),
     ],
 )
-def test_what_was_spent_stands_beside_what_may_be_spent(usd: Decimal | None, cap: Allowance, said: str) -> None:
+def test_spent_amounts_are_shown_beside_their_limits(usd: Decimal | None, cap: Allowance, said: str) -> None:
     assert said in plain(shown(RunProgress((), 1, 1_500, usd, cap, None, 2.0)))
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_thread_trips_and_failures_are_told_as_they_happen_on_a_terminal_and_elsewhere(is_terminal: bool) -> None:
+def test_thread_trips_and_failures_are_logged_as_they_happen_on_a_terminal_and_elsewhere(is_terminal: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=is_terminal, width=80)
-    with watching(no_books, thread="t", quiet=False, console=console) as listen:
-        assert listen is not None
-        listen(STARTED)
-        listen(event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"))
-        listen(event("agent_finished", "team", "worker", status="failed", goal="look", attempt=1, error="no luck"))
+    with watching(no_balances, thread="t", quiet=False, console=console) as on_event:
+        assert on_event is not None
+        on_event(STARTED)
+        on_event(event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"))
+        on_event(event("agent_finished", "team", "worker", status="failed", goal="look", attempt=1, error="no luck"))
     written = console.file.getvalue()  # type: ignore[attr-defined] - it is the StringIO above
 
     assert written.count("thread t") == 1
@@ -205,8 +204,8 @@ def test_thread_trips_and_failures_are_told_as_they_happen_on_a_terminal_and_els
 
 def test_nothing_is_shown_when_it_is_to_be_quiet() -> None:
     console = Console(file=io.StringIO())
-    with watching(no_books, thread="t", quiet=True, console=console) as listen:
-        assert listen is None
+    with watching(no_balances, thread="t", quiet=True, console=console) as on_event:
+        assert on_event is None
 
     assert console.file.getvalue() == ""  # type: ignore[attr-defined] - it is the StringIO above
 
