@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import click
 from langchain_core.runnables.graph import Graph
-from langgraph.graph import StateGraph
 
 from guardgraph.cli.graph_loader import graph_at
 from guardgraph.cli.options import json_option
@@ -17,7 +16,6 @@ from guardgraph.research.library import Library
 __all__ = ("graph_group",)
 
 _EXAMPLE = "\b\nExample:\n  guardgraph graph show my_teams:vendors --format mermaid --xray"
-_Format = Literal["mermaid", "text", "json"]
 
 
 @click.group("graph", epilog=_EXAMPLE)
@@ -28,24 +26,18 @@ def graph_group() -> None:
 @graph_group.command("show", epilog=_EXAMPLE)
 @click.argument("graph", metavar="MODULE:GRAPH|research")
 @click.option(
-    "--format", "form", type=click.Choice(["mermaid", "text", "json"]), default="text", show_default=True, help="How."
+    "--format", "form", type=click.Choice(["mermaid", "text"]), default="text", show_default=True, help="How."
 )
 @click.option("--xray", is_flag=True, help="Show the inside of nested teams.")
 @json_option
-def _show(graph: str, *, form: _Format, xray: bool, as_json: bool) -> None:
+def _show(graph: str, *, form: str, xray: bool, as_json: bool) -> None:
     """Draw a graph with its guard nodes."""
-    drawn = _built(graph).compile().get_graph(xray=xray)
-    match "json" if as_json else form:
-        case "mermaid":
-            click.echo(drawn.draw_mermaid().rstrip())
-        case "json":
-            write_json(_data(drawn))
-        case _:
-            click.echo(_text(drawn))
-
-
-def _built(name: str) -> StateGraph[Any, Any, Any, Any]:
-    return team_of(Library.build([])) if name == "research" else graph_at(name)
+    built = team_of(Library.build([])) if graph == "research" else graph_at(graph)
+    drawn = built.compile().get_graph(xray=xray)
+    if as_json:
+        write_json(_data(drawn))
+    else:
+        click.echo(drawn.draw_mermaid().rstrip() if form == "mermaid" else _text(drawn))
 
 
 def _data(drawn: Graph) -> dict[str, Any]:

@@ -56,4 +56,4 @@ def url_of(db: str | None) -> str:
     """
     if db is not None and not db.strip():
         raise BadInput(f"--db is empty; leave it out for {DEFAULT_URL}, or name a database")
-    return with_folder(DEFAULT_URL) if db is None else db
+    return with_folder(db or DEFAULT_URL)

@@ -7,7 +7,6 @@ from typing import Any, cast, get_args
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
 from pydantic import ValidationError
@@ -64,10 +63,10 @@ def checked_graphs(graphs: object) -> dict[str, Callable[..., Any] | StateGraph[
     for name, build in found.items():
         is_name = isinstance(cast("object", name), str) and name.strip()
         require(is_name, "the name of a graph is a text, as in {'vendors': build}", name)
-        if isinstance(build, CompiledStateGraph):
-            raise BadGraph(f"graph {name!r} is compiled; register the StateGraph itself, or a function that returns it")
         if not (callable(build) or isinstance(build, StateGraph)):
-            raise BadGraph(f"graph {name!r} must be a StateGraph or a function that returns one, got {build!r}")
+            raise BadGraph(
+                f"graph {name!r} must be an uncompiled StateGraph or a function that returns one, got {build!r}"
+            )
     return found
 
 

@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
-from langgraph.types import Command
+from langgraph.types import Command, PregelTask, StateSnapshot
 
 from guardgraph.runs.arguments import (
     checked_allowance,
@@ -28,11 +28,22 @@ from guardgraph.runs.execution import RunExecution, services_of
 from guardgraph.runs.head import Head
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
-from guardgraph.runs.resumption import check_nodes, check_not_stranded, check_resumption
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, merge_update
 from guardgraph.runtime.execution_context import Services
-from guardgraph.state import Allowance, BadInput, DelegationScope, RunActive, RunEnded, RunEvent, Task, new_id
+from guardgraph.state import (
+    Allowance,
+    BadInput,
+    DelegationScope,
+    MigrationNeeded,
+    Outcome,
+    RunActive,
+    RunEnded,
+    RunEvent,
+    RunStranded,
+    Task,
+    new_id,
+)
 from guardgraph.storage.sql.codec.schemas import types_of_graph
 from guardgraph.storage.sql.runs import RunRow
 
@@ -93,12 +104,12 @@ class Attempts:
         row = self.records.last(thread_id)
         head = self.records.head(row)
         stored = self.records.stored(row, head)
-        check_not_stranded(row, head)
-        check_resumption(stored, given, added)
+        _check_not_stranded(row, head)
+        _check_resumption(stored, given, added)
         if row.status is not None:
             return stored
         _, compiled = self._compiled(row.graph, row.arguments)
-        check_nodes(head, compiled, thread_id)
+        _check_nodes(head, compiled, thread_id)
         if added is not None:
             self.records.add(row, added, self.clock())
         if stored.waiting and not given and not _has_open_task(compiled, thread_id):
@@ -110,9 +121,9 @@ class Attempts:
     def update(self, thread_id: str, values: Mapping[str, Any]) -> RunExecution:
         """Prepare another attempt at a thread's last run, with other values in its state."""
         row, head, stored = self._unended(thread_id, "update")
-        check_not_stranded(row, head)
+        _check_not_stranded(row, head)
         _, compiled = self._compiled(row.graph, row.arguments)
-        check_nodes(head, compiled, thread_id)
+        _check_nodes(head, compiled, thread_id)
         checked, position = checked_values(values, compiled), stored.state.get("position")
         if position is None:
             raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it")
@@ -200,3 +211,63 @@ def _has_open_task(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str
     """Return whether a task is neither finished nor waiting: it was stopped beside an interrupt."""
     tasks = graph.get_state({"configurable": {"thread_id": thread_id}}).tasks
     return any(task.result is None and not task.interrupts for task in tasks)
+
+
+def _check_not_stranded(row: RunRow, head: Head | None) -> None:
+    """Raise `RunStranded` where a run that has not ended has nothing that comes next."""
+    if row.status is None and head is not None and head.is_stranded():
+        raise RunStranded(row.run_id, thread_id=row.thread_id)
+
+
+def _check_resumption(run: Run, answers: Mapping[str, Any], add: Allowance | None) -> None:
+    """Raise where a stored run cannot take these `answers`, or what is to be added to its allowance.
+
+    A run has ended as soon as its outcome is in its state, also where its process died before storing that.
+
+    Raises:
+        RunEnded: it has ended; it takes neither.
+        BadInput: nothing waits for an answer; `add` holds a depth; or the run never reached its first node.
+    """
+    outcome: Outcome | None = run.outcome or run.state.get("outcome")
+    if outcome is not None and (answers or add is not None):
+        raise RunEnded(run.run_id, thread_id=run.thread_id, status=outcome.status, stopped_by=outcome.stopped_by)
+    unknown = sorted(set(answers) - {wait.id for wait in run.waiting})
+    if unknown:
+        open_ = ", ".join(wait.id for wait in run.waiting) or "none"
+        raise BadInput(f"nothing waits for {', '.join(unknown)}; open questions: {open_}")
+    if add is None:
+        return
+    if add.depth is not None:
+        raise BadInput("`add` holds a depth; how deep a run may delegate is a limit of its graph: raise it there")
+    if run.state.get("position") is None:
+        raise BadInput(f"run {run.run_id!r} never reached its first node: there is nothing to add to; resume it")
+
+
+def _check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> None:
+    """Raise `MigrationNeeded` where a run was left at a node that its graph does not have any more.
+
+    LangGraph would end such a run without an outcome. A nested team that was left at such a node counts too: it has
+    nothing that comes next.
+    """
+    if head is None:
+        return
+    config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+    unknown = sorted(head.next_nodes() - set(graph.nodes)) or [
+        name for task in graph.get_state(config, subgraphs=True).tasks for name in _stuck(task)
+    ]
+    if unknown:
+        known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
+        what = f"thread {thread_id!r} was left at {unknown[0]!r} by another version of its graph than this one"
+        hint = "resume it with the version that began it, or cancel it"
+        raise MigrationNeeded(f"{what} ({known}); {hint}", thread_id=thread_id, found=unknown[0], known=known)
+
+
+def _stuck(task: PregelTask) -> list[str]:
+    """Return the agents whose nested team has not ended and has nothing that comes next."""
+    nested = task.state
+    if not isinstance(nested, StateSnapshot):
+        return []
+    is_open = nested.values.get("admitted") is not None and nested.values.get("outcome") is None
+    if is_open and not nested.next:
+        return [task.name]
+    return [f"{task.name}/{name}" for one in nested.tasks for name in _stuck(one)]

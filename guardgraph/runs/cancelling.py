@@ -21,6 +21,7 @@ __all__ = ("cancelled_outcome", "conclude_command")
 
 _NODES = {"guard_admission", "guard_exit"}
 """The nodes that every graph of guardgraph has."""
+_NOT_WRITTEN = object()
 _DONE = {"partial": "done in part", "provisional": "done provisionally"}
 
 
@@ -42,16 +43,17 @@ def conclude_command(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: s
     planned = {subtask.id for subtask in state.get("subtasks") or ()}
     if not gaps and planned <= {result.subtask for result in accepted_of(state)}:  # the missing work is not known
         gaps = [Gap(subtask="run", reason=reason)]
-    update: dict[str, Any] = {"ending": EarlyStop(status="cancelled", reason=reason), "gaps": Overwrite(gaps)}
-    for name, value in state.items():
-        match graph.channels.get(name):
-            case BinaryOperatorAggregate():
-                update.setdefault(name, Overwrite(value))
-            case LastValue():
-                update.setdefault(name, value)
-            case _:
-                pass
-    return Command(update=update, goto="guard_exit")
+    kept = {name: _rewritten(graph.channels[name], value) for name, value in state.items() if name in graph.channels}
+    written = {name: value for name, value in kept.items() if value is not _NOT_WRITTEN}
+    ending = EarlyStop(status="cancelled", reason=reason)
+    return Command(update={**written, "ending": ending, "gaps": Overwrite(gaps)}, goto="guard_exit")
+
+
+def _rewritten(channel: object, value: Any) -> Any:
+    """Return the write after which a channel holds a value, whatever it holds now."""
+    if isinstance(channel, BinaryOperatorAggregate):
+        return Overwrite(value)
+    return value if isinstance(channel, LastValue) else _NOT_WRITTEN
 
 
 def _unanswered(state: Mapping[str, Any], head: Head, reason: str) -> list[Gap]:

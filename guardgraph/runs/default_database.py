@@ -1,4 +1,4 @@
-"""Where runs are kept if nothing else is said, by a `Runner` and by the command alike."""
+"""The default database of a `Runner` and of the command."""
 
 from __future__ import annotations
 
@@ -13,22 +13,18 @@ DEFAULT_URL = "sqlite:///.guardgraph/runs.db"
 
 
 def with_folder(url: str) -> str:
-    """Return `url`; the folder of the default database is made, and kept out of version control.
+    """Return `url`; make the folder of the default database, which version control ignores.
 
     Raises:
         StorageUnavailable: the folder cannot be made.
     """
-    if url != DEFAULT_URL:
-        return url
     folder = Path(".guardgraph")
+    ignore = folder / ".gitignore"
     try:
-        folder.mkdir(exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
+        if url == DEFAULT_URL and not ignore.exists():
+            folder.mkdir(exist_ok=True)
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
-        place, reason = str(folder.absolute()), error.strerror or str(error)
-        raise StorageUnavailable(
-            f"cannot make the folder {place!r}: {reason}; name another database, as by --db or Runner(url)"
-        ) from error
+        reason = f"cannot make the folder {str(folder.absolute())!r}: {error.strerror or error}"
+        raise StorageUnavailable(f"{reason}; name another database, as by --db or Runner(url)") from error
     return url

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 from langgraph.types import StateSnapshot, StreamMode
 
 from guardgraph.runs.clock import RunClock
-from guardgraph.runs.missing_outcome import missing_outcome
+from guardgraph.runs.head import route_of
 from guardgraph.runs.records import PAUSED
 from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
-from guardgraph.state import Outcome, RunEvent
+from guardgraph.state import Gap, Outcome, RunEvent
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.runs import RunRow
 
@@ -80,8 +81,50 @@ class RunExecution:
         outcome: Outcome | None = last.values.get("outcome")
         if outcome is None:
             usage = self.services.ledger.usage(self.row.run_id)
-            outcome = Outcome(status="failed", gaps=(missing_outcome(self.graph, last),), usage=usage)
+            outcome = Outcome(status="failed", gaps=(_missing_outcome(self.graph, last),), usage=usage)
         return self.time.timed(outcome, last.values.get("position"), now)
+
+
+def _missing_outcome(graph: CompiledStateGraph[Any, Any, Any, Any], last: StateSnapshot) -> Gap:
+    """Return the gap of a run whose `last` state has no outcome, no interrupt and no next node.
+
+    LangGraph stores a route to a node that does not exist, and then only logs it. So the node and its route are found
+    in the writes of the run, the latest first.
+    """
+    node, route = next(_lost_routes(graph, last), (None, None))
+    if route is not None:
+        nodes = _listed(name for name in graph.nodes if not name.startswith("__"))
+        reason = f"node {node!r} went to {route!r}, which does not exist; the nodes are: {nodes}"
+        return Gap(subtask="run", agent=node, reason=reason)
+    ended = _listed(_tasks_at(graph, last.parent_config).values())
+    reason = f"the graph ended without an outcome after {ended}; every way must lead to 'guard_exit'"
+    return Gap(subtask="run", reason=reason)
+
+
+def _lost_routes(
+    graph: CompiledStateGraph[Any, Any, Any, Any], last: StateSnapshot
+) -> Iterator[tuple[str | None, str]]:
+    """Yield each node and its route to a missing node, superstep by superstep back to the beginning of the run."""
+    saver, at = graph.checkpointer, last.parent_config
+    run_id = (last.metadata or {}).get("run_id")
+    while at is not None and isinstance(saver, BaseCheckpointSaver):
+        stored = saver.get_tuple(at)
+        if stored is None or stored.metadata.get("run_id") != run_id:
+            return
+        for task, channel, value in stored.pending_writes or ():
+            route = route_of(channel, value)
+            if route is not None and route not in graph.nodes:
+                yield _tasks_at(graph, at).get(task), route
+        at = stored.parent_config
+
+
+def _tasks_at(graph: CompiledStateGraph[Any, Any, Any, Any], config: RunnableConfig | None) -> dict[str, str]:
+    """Return the names of the nodes that ran on a checkpoint, by the ids of their tasks."""
+    return {} if config is None else {task.id: task.name for task in graph.get_state(config).tasks}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(set(names))))
 
 
 def services_of(

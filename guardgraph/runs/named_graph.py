@@ -28,20 +28,18 @@ def named_graph(
         BadInput: the builder does not take these arguments. Its own exceptions are raised unchanged.
         BadGraph: it is compiled, is no `StateGraph`, or has no outcome in its output.
     """
-    if not isinstance(graph, str):
-        name = next((name for name, build in builders.items() if build is graph), None)
-        if name is None:
-            return "unregistered", _checked(graph, "unregistered")
-        graph = name
-    build = builders.get(graph)
+    name = graph if isinstance(graph, str) else next((name for name, one in builders.items() if one is graph), None)
+    if name is None:
+        return "unregistered", _checked(graph, "unregistered")
+    build = builders.get(name)
     if build is None:
-        raise UnknownGraph(graph, registered=builders)
-    if isinstance(build, StateGraph):
-        return graph, _checked(build, graph)
-    unfit = unfit_arguments(build, arguments)
-    if unfit is not None:
-        raise BadInput(f"graph {graph!r} cannot be built with {sorted(map(str, arguments))}: {unfit}") from unfit
-    return graph, _checked(build(**arguments), graph)
+        raise UnknownGraph(name, registered=builders)
+    if not isinstance(build, StateGraph):
+        unfit = unfit_arguments(build, arguments)
+        if unfit is not None:
+            raise BadInput(f"graph {name!r} cannot be built with {sorted(map(str, arguments))}: {unfit}") from unfit
+        build = build(**arguments)
+    return name, _checked(build, name)
 
 
 def unfit_arguments(build: Callable[..., Any], arguments: Mapping[str, Any]) -> TypeError | None:

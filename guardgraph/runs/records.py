@@ -75,10 +75,9 @@ class Records:
         """Return up to `limit` runs, newest first: all, or those with a `status`."""
         if status not in (None, *get_args(RunStatus)):
             raise BadInput(f"`status` is one of {', '.join(get_args(RunStatus))}; got {status!r}")
-        if status != "running" and status != "waiting":
-            return [RunSummary(row, self._status(row)) for row in self.rows.list(limit, status)]
-        found = (RunSummary(row, self._status(row)) for row in self.rows.unfinished())
-        return [*islice((one for one in found if one.status == status), limit)]
+        rows = self.rows.unfinished() if status == "running" or status == "waiting" else self.rows.list(limit, status)
+        found = (RunSummary(row, self._status(row)) for row in rows)
+        return [*islice((one for one in found if status is None or one.status == status), limit)]
 
     def _status(self, row: RunRow) -> RunStatus:
         """Return the status of a run. One that has not ended is `running`, if its thread has a later run."""

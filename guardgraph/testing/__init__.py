@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from guardgraph.testing.check import GraphCheck, check_graph, compared
-from guardgraph.testing.facts import Facts, facts_of
-from guardgraph.testing.running import Ran, impossible, run_way
+from guardgraph.testing.running import Facts, Ran, facts_of, impossible, run_way
 from guardgraph.testing.storages import Storage, storages
 from guardgraph.testing.trial import Trial
 from guardgraph.testing.ways import WAYS, Way

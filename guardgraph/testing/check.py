@@ -11,8 +11,7 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
-from guardgraph.testing.facts import Facts, differences
-from guardgraph.testing.running import Ran, impossible, run_way
+from guardgraph.testing.running import Facts, Ran, differences, impossible, run_way
 from guardgraph.testing.storages import storages
 from guardgraph.testing.trial import Answer, Trial
 from guardgraph.testing.ways import WAYS, Way

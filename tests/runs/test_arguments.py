@@ -37,8 +37,8 @@ def test_graphs_and_tasks_are_taken_in_every_form(graphs: dict[str, Any], task: 
         ("flat", BadInput, "`graphs` maps names to builders"),
         ({1: team.flat}, BadInput, "the name of a graph is a text, as in {'vendors': build}; got 1"),
         ({" ": team.flat}, BadInput, "the name of a graph is a text"),
-        ({"p": None}, BadGraph, "graph 'p' must be a StateGraph or a function that returns one, got None"),
-        ({"p": team.flat().compile()}, BadGraph, "graph 'p' is compiled; register the StateGraph itself"),
+        ({"p": None}, BadGraph, "graph 'p' must be an uncompiled StateGraph or a function that returns one, got None"),
+        ({"p": team.flat().compile()}, BadGraph, "graph 'p' must be an uncompiled StateGraph"),
     ],
 )
 def test_graphs_that_cannot_be_built_are_refused_at_once(graphs: Any, error: type[Exception], said: str) -> None:
