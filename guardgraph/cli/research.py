@@ -27,8 +27,8 @@ _NAMED = 3
 @click.argument("question")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("--model", default=OFFLINE, show_default=True, metavar="MODEL", help="As openai:gpt-5-mini.")
-@click.option("--budget", "usd", metavar="USD", help="At most so many US dollars.")
-@click.option("--tokens", type=click.IntRange(min=1), metavar="N", help="At most so many tokens.")
+@click.option("--budget", "usd", metavar="USD", help="At most this many US dollars.")
+@click.option("--tokens", type=click.IntRange(min=1), metavar="N", help="At most this many tokens.")
 @click.option("--deadline", type=float, metavar="SECONDS", help="When the report is due.")
 @click.option("--concurrency", type=click.IntRange(min=1), default=4, show_default=True, help="Agents at a time.")
 @click.option("--thread", metavar="ID", help="Name of the thread; a random one if none is given.")
@@ -54,13 +54,13 @@ def research_command(
     Documents are text, Markdown, HTML and PDF files, or folders of them.
     """
     if not question.strip():
-        raise BadInput("the question is empty; ask something, in quotes")
+        raise BadInput("the question is empty; give one, in quotes")
     money = usd_of("--budget", usd)
     here = Path.cwd()
     arguments: dict[str, Any] = {
         "paths": [path and str(plain_path(here / path)) for path in paths],
         "root": str(here),
-        "model": _lasting(model),
+        "model": _absolute_model(model),
         "usd": None if money is None else str(money),
         "tokens": tokens,
         "deadline": seconds_of(deadline),
@@ -71,21 +71,21 @@ def research_command(
         lambda runner: runner.run("research", question, thread_id=name, arguments=arguments),
         name,
         url_of(db),
-        graphs={"research": partial(research, on_skipped=None if as_json else _tell_skipped)},
+        graphs={"research": partial(research, on_skipped=None if as_json else _print_skipped)},
         db=db,
         as_json=as_json,
         out=out,
     )
 
 
-def _lasting(model: str) -> str:
-    """Return the name of a model so that it means the same in another working directory."""
+def _absolute_model(model: str) -> str:
+    """Return the name of a model with an absolute path, if it has one."""
     head, sign, file = model.partition("offline:replay:")
     return model if head or not sign or not file else f"{sign}{plain_path(Path.cwd() / file)}"
 
 
-def _tell_skipped(skipped: list[Skipped]) -> None:
-    told = "; ".join(f"{one.name} {one.reason}" for one in skipped[:_NAMED])
+def _print_skipped(skipped: list[Skipped]) -> None:
+    names = "; ".join(f"{one.name} {one.reason}" for one in skipped[:_NAMED])
     more = f" (and {len(skipped) - _NAMED} more)" if len(skipped) > _NAMED else ""
     count = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
-    click.secho(printable(f"{count} not read in full: {told}{more}"), err=True, dim=True)
+    click.secho(printable(f"{count} not read in full: {names}{more}"), err=True, dim=True)

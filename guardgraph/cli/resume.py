@@ -45,7 +45,7 @@ def resume_command(
 ) -> int:
     """Go on with the last run of THREAD; agents that have finished do not work again.
 
-    A run that has ended is told again; it takes no answers and no more allowance.
+    A run that has ended is printed again; it takes no answers and no more allowance.
     """
     given = dict(map(_answer, answers))
     add = _added(add_tokens, add_usd, seconds_of(deadline))
@@ -65,7 +65,7 @@ def resume_command(
 
 
 def _finished(run: Run) -> int:
-    """Return how many agents of the outermost team have finished; what they asked below them is not stored."""
+    """Return how many agents of the outermost team have finished; the agents of nested teams are not counted."""
     return len(run.results) + len(run.state.get("plans") or ()) + (run.state.get("draft") is not None)
 
 

@@ -36,7 +36,7 @@ def run_command(graph: str, *, given: str, thread: str | None, out: Path | None,
     The task is JSON: a text, the fields of a task, or {"task": …} or {"messages": […]}.
     """
     task, name = _task(given), thread_of(thread)
-    graph_at(graph)  # so that a graph that is not there is told before anything is stored
+    graph_at(graph)  # so that a missing graph is an error before anything is stored
     arguments: dict[str, Any] = {"folder": str(Path.cwd())}
     return run_with_progress(
         lambda runner: runner.run(graph, task, thread_id=name, arguments=arguments),
@@ -50,26 +50,26 @@ def run_command(graph: str, *, given: str, thread: str | None, out: Path | None,
 
 
 def _task(given: str) -> Any:
-    """Return the task that was given as JSON, or stands in a file. Raises `BadInput` that says what does not fit."""
-    text, place = (_read(given[1:]), given[1:]) if given.startswith("@") else (given, "--input")
+    """Return the task, given as JSON or in a file. Raises `BadInput` if it does not fit."""
+    text, source = (_read(given[1:]), given[1:]) if given.startswith("@") else (given, "--input")
     try:
-        asked: Any = json.loads(text)
+        task: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         hint = 'write {"task": "what is to be done"}'
-        raise BadInput(f"{place} is not JSON: {error}; {hint}") from error
-    checked_input(asked)
-    return asked
+        raise BadInput(f"{source} is not JSON: {error}; {hint}") from error
+    checked_input(task)
+    return task
 
 
 def _read(name: str) -> str:
     if not name:
-        raise BadInput("there is no name behind the @ of --input; write @FILE")
+        raise BadInput("there is no name after the @ of --input; write @FILE")
     path = Path(name)
     try:
         if path.stat().st_size > _LARGEST:
             raise BadInput(f"{str(path)!r} has more than {_LARGEST:,} bytes; give documents as files, not in the input")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"{str(path)!r} cannot be read: {error.strerror}; check the path behind @") from error
+        raise BadInput(f"{str(path)!r} cannot be read: {error.strerror}; check the path after @") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error

@@ -117,7 +117,7 @@ def test_a_class_is_called_like_a_function() -> None:
     assert call(adapt(Agent("a", run=Answer), evidence=False)).goal == "compare"
 
 
-def test_a_function_that_returns_a_coroutine_says_what_to_change() -> None:
+def test_a_function_that_returns_a_coroutine_is_refused_with_a_remedy() -> None:
     with pytest.raises(TypeError, match="returned a coroutine: declare it with `async def`"):
         call(adapt(Agent("a", run=lambda request: agoal(request)), evidence=False))
 
@@ -129,7 +129,7 @@ def test_a_runnable_is_given_the_request(run: Any) -> None:
     assert call(adapt(Agent("a", run=run), evidence=False)) == "compare"
 
 
-def test_a_runnable_may_be_asked_and_understood_differently() -> None:
+def test_a_runnable_may_have_its_own_input_and_output() -> None:
     agent = Agent(
         "a", run=RunnableLambda(str.upper), to_input=lambda request: request.goal, from_output=lambda text: text + "!"
     )
@@ -190,13 +190,13 @@ def team(told: Any) -> tuple[Agent, list[Any]]:
 
 
 @pytest.mark.parametrize("told", [Outcome(status="completed", value=1), {"status": "completed", "value": 1}])
-def test_a_team_tells_its_outcome_also_when_a_checkpoint_made_a_dict_of_it(told: Any) -> None:
+def test_the_outcome_of_a_team_may_be_a_dict_from_a_checkpoint(told: Any) -> None:
     agent, _ = team(told)
 
     assert call(adapt(agent, evidence=False)) == Outcome(status="completed", value=1)
 
 
-def test_a_team_without_a_subtask_is_asked_the_task_itself_with_all_that_is_known() -> None:
+def test_a_team_without_a_subtask_gets_the_task_itself_with_all_context() -> None:
     agent, asked = team(Outcome(status="completed"))
 
     call(adapt(agent, evidence=False), Request(task=TASK, context=(BACKGROUND, WORKER)))
@@ -205,7 +205,7 @@ def test_a_team_without_a_subtask_is_asked_the_task_itself_with_all_that_is_know
 
 
 @pytest.mark.parametrize(("above", "origin"), [(None, "compare"), ("the first intent", "the first intent")])
-def test_a_team_is_asked_a_subtask_as_a_task_that_keeps_the_original_intent(above: str | None, origin: str) -> None:
+def test_a_team_gets_a_subtask_as_a_task_that_keeps_the_original_intent(above: str | None, origin: str) -> None:
     agent, asked = team(Outcome(status="completed"))
     subtask = Subtask(id="s-1", goal="search", inputs={"unit": "lb", "top": 3})
     task = TASK.model_copy(update={"origin": above})

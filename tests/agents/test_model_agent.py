@@ -149,7 +149,7 @@ def test_an_answer_that_does_not_fit_is_invalid(way: str, said: str, evidence: b
 
 
 @both_ways
-def test_a_model_without_structured_output_is_told_the_schema_in_words(way: str) -> None:
+def test_a_model_without_structured_output_gets_the_schema_in_its_prompt(way: str) -> None:
     model = WordsOnly(messages=iter(['```json\n{"title": "t"}\n```']))
 
     assert ask(Agent("a", model=model, instructions="Be brief.", output=Report), way) == Report(title="t")
@@ -195,7 +195,7 @@ def test_with_tools_the_answer_fits_the_declared_output_too(way: str, evidence: 
 
 
 @both_ways
-def test_with_tools_a_quote_that_says_nothing_is_invalid(way: str) -> None:
+def test_with_tools_an_empty_quote_is_invalid(way: str) -> None:
     said = '{"value": "v", "evidence": [{"source": "a", "quote": ""}]}'
 
     with pytest.raises(InvalidAnswer, match="the model's answer cannot be read"):
@@ -253,11 +253,11 @@ def test_an_output_that_is_no_type_is_refused_when_declared(output: Any) -> None
         ([BROKEN, AIMessage("mended")], "mended"),
     ],
 )
-def test_the_last_text_is_what_an_agent_said_last(messages: list[BaseMessage], text: str) -> None:
+def test_the_last_text_is_that_of_the_last_message(messages: list[BaseMessage], text: str) -> None:
     assert last_text(messages) == text
 
 
-def test_a_tool_call_that_cannot_be_read_is_told_in_short() -> None:
+def test_a_tool_call_that_cannot_be_read_is_shortened() -> None:
     with pytest.raises(InvalidAnswer, match=r"tool call cannot be read: find\(\{{200}\)$"):
         last_text([BROKEN])
 

@@ -65,7 +65,7 @@ def result_of(raw: object, output: Any = None, stopped: ReservationDenied | None
     return result_of_answer(agent(output), REQUEST, raw, usage=USAGE, stopped=stopped)
 
 
-def test_a_result_tells_who_answered_what_at_which_cost() -> None:
+def test_a_result_names_its_agent_request_and_cost() -> None:
     result = result_of("42")
 
     assert result == Result(
@@ -85,7 +85,7 @@ def test_the_id_of_a_result_names_agent_subject_and_attempt(request_: Request, i
     assert result_id("a", request_) == id_
 
 
-def test_a_reply_tells_its_evidence_confidence_reasoning_and_subtasks() -> None:
+def test_a_reply_has_evidence_confidence_reasoning_and_subtasks() -> None:
     more = Subtask(id="s-2", goal="look deeper")
     reply = Reply(value=1, evidence=(QUOTE,), confidence=0.5, reasoning="it says so", subtasks=(more,))
 
@@ -121,7 +121,7 @@ def test_a_bare_none_is_no_answer(output: Any) -> None:
 
 
 @pytest.mark.parametrize(("value", "output"), [(Reply(value=None), None), (None, str | None), (None, type(None))])
-def test_who_means_that_there_is_nothing_to_tell_can_say_so(value: object, output: Any) -> None:
+def test_a_reply_with_the_value_none_is_an_answer(value: object, output: Any) -> None:
     result = result_of(value, output)
 
     assert (result.status, result.value) == ("ok", None)
@@ -221,7 +221,7 @@ def test_an_answer_after_a_stop_is_partial() -> None:
         ("skipped", "skipped", "Budget"),
     ],
 )
-def test_what_went_wrong_tells_the_status_and_who_stopped_it(kind: ErrorKind, status: str, by: str | None) -> None:
+def test_the_error_sets_the_status_and_the_guard_that_stopped_it(kind: ErrorKind, status: str, by: str | None) -> None:
     result = failed_result(agent(), REQUEST, AgentError(kind=kind, message="why"), usage=USAGE)
 
     assert (result.status, result.stopped_by, result.usage) == (status, by, USAGE)
@@ -254,7 +254,7 @@ def test_a_degraded_team_never_looks_complete_from_above(status: OutcomeStatus, 
 
 
 @pytest.mark.parametrize(("by", "why"), [("Depth", "Depth"), (None, "no value")])
-def test_a_team_that_fails_without_gaps_says_what_stopped_it(by: str | None, why: str) -> None:
+def test_a_team_that_fails_without_gaps_names_what_stopped_it(by: str | None, why: str) -> None:
     request = Request(task=TASK)
 
     result = result_of_answer(agent(), request, Outcome(status="failed", stopped_by=by), usage=USAGE, stopped=None)

@@ -103,9 +103,7 @@ def test_a_report_goes_to_stdout_and_what_happened_to_stderr(folder: Path, capsy
     assert (folder / ".guardgraph" / "runs.db").is_file()
 
 
-def test_the_command_finds_what_a_runner_stores_where_nothing_is_said(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_finds_what_a_runner_stores_by_default(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     team = supervisor(planner=Agent("planner", run=lambda request: Plan()), workers=[Agent("worker", run=str)])
     with Runner(graphs={"team": lambda: team}) as runner:
         runner.run("team", "t", thread_id="mine")
@@ -214,7 +212,7 @@ def test_a_run_that_has_too_little_time_left_is_given_more(
     assert told(capsys)["status"] == status
 
 
-def test_resuming_a_finished_run_tells_it_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_a_finished_run_prints_it_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["research", "brake pads", "pads.md", "--thread", "t", "--json"])
     first = told(capsys)
 
@@ -240,7 +238,7 @@ def test_threads_are_listed_shown_and_gone_through(folder: Path, capsys: pytest.
     assert "failed" in capsys.readouterr().err
 
 
-def test_no_threads_is_said_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_list_of_threads_has_a_message(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["threads", "list"]) == 0
     assert capsys.readouterr() == ("", "no runs are stored here\n")
 
@@ -272,7 +270,7 @@ def test_documents_beside_the_working_directory_are_cited_without_the_way_to_the
         assert f"'{folder}/nowhere'" in capsys.readouterr().err
 
 
-def test_a_page_that_cannot_be_read_is_told_on_stderr_and_in_the_result(
+def test_a_page_that_cannot_be_read_is_named_on_stderr_and_in_the_result(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pdf = pdf_of(["Goats eat grass."], ["Sheep do too."])
@@ -291,7 +289,7 @@ def test_a_page_that_cannot_be_read_is_told_on_stderr_and_in_the_result(
     assert written.err == ""
 
 
-def test_the_doctor_tells_what_is_set_and_never_its_value(
+def test_the_doctor_shows_what_is_set_and_never_its_value(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
@@ -307,7 +305,7 @@ def test_the_doctor_tells_what_is_set_and_never_its_value(
     assert "very-secret" not in out + str(found)
 
 
-def test_the_doctor_tells_every_package_that_is_needed_and_every_extra_that_serves_a_user(
+def test_the_doctor_lists_every_package_that_is_needed_and_every_extra_for_users(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = settings()["project"]
@@ -327,7 +325,7 @@ def test_a_sick_database_is_found_by_the_doctor(folder: Path, capsys: pytest.Cap
     assert "does not exist" in capsys.readouterr().out
 
 
-def test_help_and_version_are_told_without_importing_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_are_printed_without_importing_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "Exit codes:" in capsys.readouterr().out
     assert main(["--version"]) == 0

@@ -107,7 +107,7 @@ def test_a_file_that_may_not_be_read(folder: Path) -> None:
         f"'{folder}/closed.md' cannot be read: Permission denied; check that it is there and that you may read it"
     )
     assert refused_by_permissions("run", "a:b", "--input", "@closed.md", "--db", "sqlite://") == (
-        "'closed.md' cannot be read: Permission denied; check the path behind @"
+        "'closed.md' cannot be read: Permission denied; check the path after @"
     )
 
 
@@ -226,7 +226,7 @@ def test_a_graph_that_is_not_there(
         ('{"task": ', "--input is not JSON"),
         ("", "--input is not JSON"),
         ("@nowhere.json", "'nowhere.json' cannot be read: No such file or directory"),
-        ("@", "there is no name behind the @ of --input"),
+        ("@", "there is no name after the @ of --input"),
         ("@.", "'.' cannot be read: Is a directory"),
         ("@latin.json", "'latin.json' is not UTF-8 text (byte 4)"),
         ("@pads.md", "pads.md is not JSON"),
@@ -368,7 +368,7 @@ def test_a_graph_that_cannot_be_built(
     assert why in refused(capsys, *command, f"ill_teams:{name}")
 
 
-def test_a_graph_that_tells_no_outcome(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_a_graph_without_an_outcome(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "ill_teams.py").write_text(TEAMS)
 
     said = refused(capsys, "run", "ill_teams:foreign", "--input", '"x"')

@@ -120,7 +120,7 @@ def test_a_run_that_was_stopped_or_killed_goes_on_where_it_was(folder: Path, sig
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_second_ctrl_c_ends_a_queue_of_agents_at_once_and_tells_how_to_go_on(
+def test_a_second_ctrl_c_ends_a_queue_of_agents_at_once_and_prints_how_to_resume(
     folder: Path, options: tuple[str, ...]
 ) -> None:
     process = command(folder, "run", "slow_team:hanging", "--input", '"x"', "--thread", "t", *options)

@@ -87,7 +87,7 @@ def test_a_run_of_any_graph_shows_agents_costs_and_a_budget_bar(folder: Path) ->
     assert "] third failed: OSError: out of order" in screen
 
 
-def test_what_ctrl_c_does_is_told_above_the_display(folder: Path) -> None:
+def test_the_effect_of_ctrl_c_is_printed_above_the_display(folder: Path) -> None:
     code, screen = shown(folder, interrupt_at="1 at work")
 
     assert code == 130

@@ -33,7 +33,7 @@ def team() -> Any:
     )
 
 
-def test_at_each_mark_of_its_budget_a_run_tells_so_once(database_url: str) -> None:
+def test_each_mark_of_the_budget_is_one_alert(database_url: str) -> None:
     told: list[RunEvent] = []
     with Runner(database_url, graphs={"team": team}, on_event=told.append) as runner:
         run = runner.run("team", "t")

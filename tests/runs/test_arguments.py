@@ -53,7 +53,7 @@ def test_a_listener_and_arguments_of_another_kind_are_named() -> None:
         runner.run("flat", "x", arguments="x")  # type: ignore[arg-type]
 
 
-def test_a_function_that_is_not_registered_says_what_to_do() -> None:
+def test_a_function_that_is_not_registered_is_refused_with_a_remedy() -> None:
     with Runner(URL) as runner, pytest.raises(BadGraph, match="of type function; call it, or register it"):
         runner.run(team.flat, "x")  # type: ignore[arg-type]
 

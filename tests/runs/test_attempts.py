@@ -64,7 +64,7 @@ def run(tmp_path: Path, graph: Graph, task: str) -> str:
     return url
 
 
-def test_a_run_that_was_left_at_a_node_that_is_gone_says_so_and_can_be_cancelled(tmp_path: Path) -> None:
+def test_a_run_that_was_left_at_a_missing_node_is_an_error_and_can_be_cancelled(tmp_path: Path) -> None:
     url = run(tmp_path, left_at(team(), "review", "guard_handoff"), "go")
 
     with Runner(url, graphs={"team": team()}) as runner:
@@ -73,7 +73,7 @@ def test_a_run_that_was_left_at_a_node_that_is_gone_says_so_and_can_be_cancelled
         assert runner.cancel("t").status == "cancelled"
 
 
-def test_a_nested_team_that_was_left_at_such_a_node_says_so(tmp_path: Path) -> None:
+def test_a_nested_team_that_was_left_at_such_a_node_is_an_error(tmp_path: Path) -> None:
     def above(inner: Graph) -> Graph:
         agent = Agent("inner", run=inner.compile())
         return supervisor(planner=Agent("planner", run=plan), workers=[agent])

@@ -135,7 +135,7 @@ async def answered(client: Any, thread: str, graph: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("graph", ANSWERS)
-async def test_a_team_is_asked_twice_on_a_thread(server: Served, graph: str) -> None:
+async def test_a_team_runs_twice_on_a_thread(server: Served, graph: str) -> None:
     async with get_client(url=server.url) as client:
         thread = (await client.threads.create())["thread_id"]
         outcomes: list[Any] = []
@@ -173,7 +173,7 @@ async def streamed(client: Any, graph: str, mode: Any) -> tuple[set[str], Any]:
 
 @pytest.mark.parametrize("server", ["its own checkpointer"], indirect=True)
 @pytest.mark.parametrize("graph", ANSWERS)
-async def test_every_stream_mode_tells_the_same_run(server: Served, graph: str) -> None:
+async def test_every_stream_mode_yields_the_same_run(server: Served, graph: str) -> None:
     modes: list[Any] = [*MODES, list(MODES)]
     async with get_client(url=server.url) as client:
         told = await asyncio.gather(*(streamed(client, graph, mode) for mode in modes))
@@ -218,7 +218,7 @@ async def test_a_copied_thread_and_one_that_is_run_again_from_a_checkpoint_have_
     assert told["outcome"]["value"] == "not sent: later"
 
 
-async def test_what_does_not_fit_is_said_to_the_client(server: Served) -> None:
+async def test_what_does_not_fit_is_an_error_of_the_client(server: Served) -> None:
     async with get_client(url=server.url) as client:
         with pytest.raises(Exception, match="BadInput: the task does not fit: goal: String should have at least 1"):
             await client.runs.wait(None, "vendors", input={"task": {"goal": ""}})

@@ -241,7 +241,7 @@ def test_a_runs_own_time_never_goes_back_before_what_it_has_stored(
     assert seen == sorted(seen)
 
 
-def test_events_tell_the_time_of_the_wall(runner_of: Callable[..., Runner], world: World) -> None:
+def test_events_have_the_time_of_the_wall_clock(runner_of: Callable[..., Runner], world: World) -> None:
     events: list[RunEvent] = []
     runner = runner_of(lambda: world.team(Deadline(60)), on_event=events.append)
     run = runner.run("graph", "t")

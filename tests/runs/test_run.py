@@ -22,7 +22,7 @@ def gaps(*pairs: tuple[str, str]) -> tuple[Gap, ...]:
     return tuple(Gap(subtask=name, reason=reason) for name, reason in pairs)
 
 
-def test_a_completed_run_says_its_cost_and_its_value() -> None:
+def test_a_completed_run_shows_its_cost_and_its_value() -> None:
     run = run_of(Outcome(status="completed", value="all\n  is well", usage=COST), results=(GOOD, BAD))
 
     assert str(run).splitlines() == [
@@ -40,11 +40,11 @@ def test_a_completed_run_says_its_cost_and_its_value() -> None:
         (Usage(input_tokens=5, calls=2, usd=Decimal(300)), "5 tokens in 2 model calls, $300, 0.0 s"),
     ],
 )
-def test_what_it_cost_is_said_as_far_as_it_is_known(usage: Usage, said: str) -> None:
+def test_the_cost_is_shown_as_far_as_it_is_known(usage: Usage, said: str) -> None:
     assert str(run_of(Outcome(status="completed", value=1, usage=usage))).splitlines()[1] == said
 
 
-def test_a_degraded_run_says_what_is_missing_once_for_each_reason() -> None:
+def test_a_degraded_run_lists_what_is_missing_once_for_each_reason() -> None:
     missing = (
         *gaps(("s1", "no money"), ("s2", "no time"), ("s3", "no money"), ("s4", "no money"), ("s5", "no money")),
         Gap(subtask="s6", reason="no money", path=("low:a",)),
@@ -65,7 +65,7 @@ def test_a_degraded_run_says_what_is_missing_once_for_each_reason() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "refused", "escalated"])
-def test_a_run_without_a_value_says_so_and_why_it_was_stopped(status: OutcomeStatus) -> None:
+def test_a_run_without_a_value_shows_why_it_was_stopped(status: OutcomeStatus) -> None:
     run = run_of(Outcome(status=status, stopped_by="never", reason="never on a Sunday"))
 
     assert str(run).splitlines() == [
@@ -76,7 +76,7 @@ def test_a_run_without_a_value_says_so_and_why_it_was_stopped(status: OutcomeSta
     ]
 
 
-def test_a_waiting_run_says_what_is_asked_and_by_what_id_to_answer() -> None:
+def test_a_waiting_run_shows_each_question_and_its_id() -> None:
     asked = (PendingInterrupt("id-1", {"pay": "2.00"}), PendingInterrupt("id-2", "x" * 200))
     run = Run("mine", "r", "vendors", "waiting", usage=COST, results=(GOOD,), waiting=asked)
 
@@ -88,5 +88,5 @@ def test_a_waiting_run_says_what_is_asked_and_by_what_id_to_answer() -> None:
     ]
 
 
-def test_a_run_that_has_not_ended_says_no_more_than_is_known() -> None:
+def test_a_run_that_has_not_ended_shows_no_more_than_is_known() -> None:
     assert str(Run("mine", "r", "vendors", "running")) == "running · vendors · thread mine\nno model calls"

@@ -45,7 +45,7 @@ def counts(file: Path) -> Counter[str]:
 VALUE = "done t.0, done t.1, done t.2"
 
 
-def test_a_run_tells_its_outcome_and_is_stored(runner: Runner, worked: Path) -> None:
+def test_a_run_has_its_outcome_and_is_stored(runner: Runner, worked: Path) -> None:
     run = runner.run("flat", "t")
 
     assert run.status == "completed"
@@ -55,7 +55,7 @@ def test_a_run_tells_its_outcome_and_is_stored(runner: Runner, worked: Path) -> 
     assert [one.row.run_id for one in runner.list_runs()] == [run.run_id]
 
 
-async def test_an_async_run_tells_the_same(runner: Runner, worked: Path) -> None:
+async def test_an_async_run_has_the_same_outcome(runner: Runner, worked: Path) -> None:
     run = await runner.arun("flat", "t")
 
     assert run.outcome is not None
@@ -91,7 +91,7 @@ async def test_async_streams_do_the_same(runner: Runner, worked: Path) -> None:
     assert parts[-1].status == "completed"
 
 
-def test_events_are_told_as_they_happen(database_url: str, worked: Path) -> None:
+def test_events_are_emitted_as_they_happen(database_url: str, worked: Path) -> None:
     events: list[RunEvent] = []
     with Runner(database_url, graphs=team.GRAPHS, on_event=events.append) as runner:
         run = runner.run("flat", "t")
@@ -194,7 +194,7 @@ def test_a_stopped_run_goes_on_where_it_was(database_url: str, worked: Path) -> 
     assert counts(worked) == {"t.0": 1, "t.1": 1, "t.2": 1}
 
 
-def test_a_run_that_is_stopped_before_its_first_node_does_not_tell_the_outcome_of_the_run_before(
+def test_a_run_that_is_stopped_before_its_first_node_has_not_the_outcome_of_the_run_before(
     runner: Runner, worked: Path
 ) -> None:
     runner.run("flat", "t", thread_id="thread")
@@ -283,7 +283,7 @@ def test_the_summary_is_what_a_person_wants_to_read(runner: Runner, worked: Path
     assert third == f"value: {VALUE}"
 
 
-def test_the_history_of_a_thread_is_told_newest_first(runner: Runner, worked: Path) -> None:
+def test_the_history_of_a_thread_is_listed_newest_first(runner: Runner, worked: Path) -> None:
     run = runner.run("flat", "t")
 
     history = runner.history(run.thread_id)
@@ -315,7 +315,7 @@ def test_runs_at_once_do_not_meet(runner: Runner, worked: Path) -> None:
     ]
 
 
-async def test_a_stream_begins_nothing_before_its_first_part_is_asked_for(runner: Runner, worked: Path) -> None:
+async def test_a_stream_begins_nothing_before_its_first_part_is_requested(runner: Runner, worked: Path) -> None:
     parts, later = runner.stream("flat", "t"), runner.astream("flat", "t")
     assert runner.list_runs() == []
 

@@ -86,7 +86,7 @@ HOWS = pytest.mark.parametrize("how", ["sync", "async"])
 
 @HOWS
 @pytest.mark.parametrize("second", [lambda: interrupt("may I?"), dies])
-def test_a_cancelled_run_ends_with_what_was_accepted_and_tells_what_is_missing(
+def test_a_cancelled_run_ends_with_what_was_accepted_and_gaps_for_the_rest(
     database_url: str, world: World, how: str, second: Any
 ) -> None:
     world.second, events = second, list[RunEvent]()
@@ -148,7 +148,7 @@ def beside(first: Any, second: Any, write: Any = None, **facts: Any) -> Any:
 
 
 @HOWS
-def test_what_is_done_beside_what_waits_is_told_and_kept(database_url: str, how: str) -> None:
+def test_what_is_done_beside_what_waits_is_reported_and_kept(database_url: str, how: str) -> None:
     model = ScriptedModel(replies=lambda messages: "x", input_tokens=1000, output_tokens=100)
 
     def pays() -> str:
@@ -171,7 +171,7 @@ def test_what_is_done_beside_what_waits_is_told_and_kept(database_url: str, how:
 
 
 @HOWS
-def test_what_was_done_when_the_run_was_stopped_is_told_and_kept(database_url: str, how: str) -> None:
+def test_what_was_done_when_the_run_was_stopped_is_reported_and_kept(database_url: str, how: str) -> None:
     def stops() -> str:
         runner.drain()
         return "half of it"
@@ -222,7 +222,7 @@ def test_the_guards_of_the_exit_judge_what_becomes_the_value(
 
 
 @pytest.mark.parametrize("graphs", [{}, {"team": lambda: 1 / 0}], ids=["not registered", "cannot be built"])
-def test_without_its_graph_a_run_is_cancelled_but_has_no_value_that_nobody_has_judged(
+def test_without_its_graph_a_run_is_cancelled_but_has_no_value_that_was_not_judged(
     database_url: str, world: World, graphs: dict[str, Any]
 ) -> None:
     with Runner(database_url, graphs={"team": world.team}) as runner:
@@ -436,7 +436,7 @@ def test_nor_can_it_be_cancelled(database_url: str, world: World, monkeypatch: p
 
 
 @HOWS
-def test_an_event_tells_that_a_run_waits(database_url: str, world: World, how: str) -> None:
+def test_a_waiting_run_emits_an_event(database_url: str, world: World, how: str) -> None:
     events: list[RunEvent] = []
     with Runner(database_url, graphs={"team": world.team}, on_event=events.append) as runner:
         run = begun(runner, how)

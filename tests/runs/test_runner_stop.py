@@ -115,7 +115,7 @@ def test_what_has_not_begun_when_a_stream_is_left_never_does(runner: Runner, tea
     assert len(team.ended) == len(team.began) < _PARTS**2
 
 
-def test_to_stop_tells_whether_anything_was_under_way(runner: Runner, team: Team) -> None:
+def test_drain_returns_whether_a_run_was_active(runner: Runner, team: Team) -> None:
     told: list[bool] = []
     team.when_two = lambda: told.append(runner.drain())
     runner.run("flat", "t")

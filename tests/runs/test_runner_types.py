@@ -216,7 +216,7 @@ def with_a_channel_of_its_own() -> Any:
     return own.build()
 
 
-def test_what_is_stored_is_told_as_plain_fields_where_only_the_graph_knows_its_class(database_url: str) -> None:
+def test_what_is_stored_is_read_as_plain_fields_where_only_the_graph_knows_its_class(database_url: str) -> None:
     with Runner(database_url, graphs={"own": with_a_channel_of_its_own}) as runner:
         waiting = runner.run("own", "t", thread_id="thread").waiting
         ended = runner.resume("thread", answers={waiting[0].id: "Bern"})

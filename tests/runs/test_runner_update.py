@@ -270,7 +270,7 @@ CONFIG: Any = {"configurable": {"thread_id": "thread"}}
 
 
 @HOWS
-def test_what_a_raw_update_has_stranded_says_how_to_go_on(database_url: str, world: World, how: str) -> None:
+def test_the_error_of_a_stranded_run_has_a_remedy(database_url: str, world: World, how: str) -> None:
     with Runner(database_url, graphs={"team": world.team}) as runner:
         runner.run("team", "t", thread_id="thread")
         graph = compiled(runner, world)
