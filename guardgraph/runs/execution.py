@@ -135,14 +135,10 @@ def services_of(
     check_storable: Callable[[Any], object],
 ) -> Services:
     """Return the services of an attempt: its clock gives the run's own time, its events have that of the wall clock."""
+    if on_event is not None and time != RunClock():
+        on_event = _with_wall_time(on_event, time)
+    return Services(ledger=ledger, clock=lambda: time.own(clock()), on_event=on_event, check_storable=check_storable)
 
-    def emit(event: RunEvent) -> None:
-        if on_event is not None:
-            on_event(event.model_copy(update={"at": time.wall(event.at)}))
 
-    return Services(
-        ledger=ledger,
-        clock=lambda: time.own(clock()),
-        on_event=on_event if time == RunClock() else emit,
-        check_storable=check_storable,
-    )
+def _with_wall_time(on_event: Callable[[RunEvent], None], time: RunClock) -> Callable[[RunEvent], None]:
+    return lambda event: on_event(event.model_copy(update={"at": time.wall(event.at)}))
