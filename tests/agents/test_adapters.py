@@ -35,18 +35,18 @@ class Chat(MessagesState, total=False):
 
 def call(body: AgentAdapter, request: Request = REQUEST) -> Any:
     """Return what a body answers, in the only way or in both ways that it has."""
-    said: list[Any] = []
+    message: list[Any] = []
     if body.call is not None:
-        said.append(body.call(request, {}))
+        message.append(body.call(request, {}))
     if body.acall is not None:
         acall = body.acall
 
         async def answer() -> Any:
             return await acall(request, {})
 
-        said.append(asyncio.run(answer()))
-    assert all(one == said[0] for one in said)
-    return said[0]
+        message.append(asyncio.run(answer()))
+    assert all(one == message[0] for one in message)
+    return message[0]
 
 
 def goal(request: Request) -> str:
@@ -143,8 +143,8 @@ def chat(*, structured: Any = None, says: Any = None) -> Any:
     def say(state: Chat) -> dict[str, Any]:
         heard = state["messages"][-1]
         assert isinstance(heard, HumanMessage)
-        said = AIMessage(heard.text) if says is None else says
-        return {"messages": [said], **({} if structured is None else {"structured_response": structured})}
+        message = AIMessage(heard.text) if says is None else says
+        return {"messages": [message], **({} if structured is None else {"structured_response": structured})}
 
     graph: Any = StateGraph(Chat)
     graph.add_node("say", say)
@@ -176,44 +176,44 @@ def test_a_messages_graph_may_be_understood_differently() -> None:
     assert call(adapt(agent, evidence=False)) == 2
 
 
-def team(told: Any) -> tuple[Agent, list[Any]]:
+def team(shown_text: Any) -> tuple[Agent, list[Any]]:
     """Return an agent that is one of our graphs, as far as it can be seen, and what it is asked."""
     from_outside: list[Any] = []
 
     def conclude(state: Any) -> dict[str, Any]:
         from_outside.append(state)
-        return {"outcome": told}
+        return {"outcome": shown_text}
 
     graph: Any = StateGraph(RunState, input_schema=TeamInput, output_schema=TeamOutput)
     graph.add_node("conclude", conclude, input_schema=TeamInput)
     return Agent("team", run=graph.add_edge(START, "conclude").compile()), from_outside
 
 
-@pytest.mark.parametrize("told", [Outcome(status="completed", value=1), {"status": "completed", "value": 1}])
-def test_the_outcome_of_a_team_may_be_a_dict_from_a_checkpoint(told: Any) -> None:
-    agent, _ = team(told)
+@pytest.mark.parametrize("shown_text", [Outcome(status="completed", value=1), {"status": "completed", "value": 1}])
+def test_the_outcome_of_a_team_may_be_a_dict_from_a_checkpoint(shown_text: Any) -> None:
+    agent, _ = team(shown_text)
 
     assert call(adapt(agent, evidence=False)) == Outcome(status="completed", value=1)
 
 
 def test_a_team_without_a_subtask_gets_the_task_itself_with_all_context() -> None:
-    agent, asked = team(Outcome(status="completed"))
+    agent, given = team(Outcome(status="completed"))
 
     call(adapt(agent, evidence=False), Request(task=TASK, context=(BACKGROUND, WORKER)))
 
-    assert (asked[0]["task"], asked[0]["background"]) == (TASK, [BACKGROUND, WORKER])
+    assert (given[0]["task"], given[0]["background"]) == (TASK, [BACKGROUND, WORKER])
 
 
 @pytest.mark.parametrize(("above", "origin"), [(None, "compare"), ("the first intent", "the first intent")])
 def test_a_team_gets_a_subtask_as_a_task_that_keeps_the_original_intent(above: str | None, origin: str) -> None:
-    agent, asked = team(Outcome(status="completed"))
+    agent, given = team(Outcome(status="completed"))
     subtask = Subtask(id="s-1", goal="search", inputs={"unit": "lb", "top": 3})
     task = TASK.model_copy(update={"origin": above})
 
     call(adapt(agent, evidence=False), Request(task=task, subtask=subtask, context=(BACKGROUND, WORKER)))
 
-    assert asked[0]["background"] == [BACKGROUND], "its own planner has workers of its own"
-    assert asked[0]["task"] == Task(
+    assert given[0]["background"] == [BACKGROUND], "its own planner has workers of its own"
+    assert given[0]["task"] == Task(
         id="s-1",
         goal="search",
         inputs={"year": 2030, "unit": "lb", "top": 3},

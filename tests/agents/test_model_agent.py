@@ -92,7 +92,7 @@ def test_a_model_hears_its_instructions_and_the_rendered_request(way: str, instr
 
 @both_ways
 @pytest.mark.parametrize(
-    ("output", "said", "value"),
+    ("output", "message", "value"),
     [
         (Report, '{"title": "t"}', Report(title="t")),
         (Answer_Sheet, '{"title": "t"}', Answer_Sheet(title="t")),
@@ -105,15 +105,15 @@ def test_a_model_hears_its_instructions_and_the_rendered_request(way: str, instr
         (dict[str, Report], '{"value": {"a": {"title": "t"}}}', {"a": Report(title="t")}),
     ],
 )
-def test_a_declared_output_is_what_the_model_fills(way: str, output: Any, said: str, value: Any) -> None:
-    answer = ask(scripted(said, output=output), way)
+def test_a_declared_output_is_what_the_model_fills(way: str, output: Any, message: str, value: Any) -> None:
+    answer = ask(scripted(message, output=output), way)
 
     assert (answer.value if isinstance(answer, Reply) else answer) == value
 
 
 @both_ways
 @pytest.mark.parametrize(
-    ("output", "said", "value"),
+    ("output", "message", "value"),
     [
         (None, '"42"', "42"),
         (int, "42", 42),
@@ -121,11 +121,11 @@ def test_a_declared_output_is_what_the_model_fills(way: str, output: Any, said: 
         (Annotated[list[str], ["no hash"]], '["a"]', ["a"]),
     ],
 )
-def test_with_evidence_it_answers_with_its_quotes(way: str, output: Any, said: str, value: Any) -> None:
+def test_with_evidence_it_answers_with_its_quotes(way: str, output: Any, message: str, value: Any) -> None:
     quotes = '[{"source": "a.txt", "quote": "it is 42", "locator": "7"}]'
 
     answer = ask(
-        scripted(f'{{"value": {said}, "evidence": {quotes}, "confidence": 0.5}}', output=output), way, evidence=True
+        scripted(f'{{"value": {message}, "evidence": {quotes}, "confidence": 0.5}}', output=output), way, evidence=True
     )
 
     quote = Evidence(source="a.txt", quote="it is 42", locator="7")
@@ -134,7 +134,7 @@ def test_with_evidence_it_answers_with_its_quotes(way: str, output: Any, said: s
 
 @both_ways
 @pytest.mark.parametrize(
-    ("said", "evidence"),
+    ("message", "evidence"),
     [
         ('{"titel": "t"}', False),
         ('{"title": 7}', False),
@@ -143,9 +143,9 @@ def test_with_evidence_it_answers_with_its_quotes(way: str, output: Any, said: s
         ('{"value": {"title": "t"}, "evidence": [{"source": "", "quote": ""}]}', True),
     ],
 )
-def test_an_answer_that_does_not_fit_is_invalid(way: str, said: str, evidence: bool) -> None:
+def test_an_answer_that_does_not_fit_is_invalid(way: str, message: str, evidence: bool) -> None:
     with pytest.raises(InvalidAnswer, match="the model's answer cannot be read"):
-        ask(scripted(said, output=Report), way, evidence=evidence)
+        ask(scripted(message, output=Report), way, evidence=evidence)
 
 
 @both_ways
@@ -153,16 +153,16 @@ def test_a_model_without_structured_output_gets_the_schema_in_its_prompt(way: st
     model = WordsOnly(messages=iter(['```json\n{"title": "t"}\n```']))
 
     assert ask(Agent("a", model=model, instructions="Be brief.", output=Report), way) == Report(title="t")
-    told = model.heard[0][0].text
-    assert told.startswith("Be brief.\n\nAnswer with JSON alone")
-    assert "'title'" in told
+    shown_text = model.heard[0][0].text
+    assert shown_text.startswith("Be brief.\n\nAnswer with JSON alone")
+    assert "'title'" in shown_text
 
 
 @both_ways
-@pytest.mark.parametrize("said", ["no JSON at all", '{"titel": "t"}'])
-def test_words_that_do_not_fit_the_schema_are_invalid(way: str, said: str) -> None:
+@pytest.mark.parametrize("message", ["no JSON at all", '{"titel": "t"}'])
+def test_words_that_do_not_fit_the_schema_are_invalid(way: str, message: str) -> None:
     with pytest.raises(InvalidAnswer, match="the model's answer cannot be read"):
-        ask(Agent("a", model=WordsOnly(messages=iter([said])), output=Report), way)
+        ask(Agent("a", model=WordsOnly(messages=iter([message])), output=Report), way)
 
 
 @both_ways
@@ -186,9 +186,9 @@ def test_with_tools_it_works_until_it_has_an_answer(way: str) -> None:
 @both_ways
 @pytest.mark.parametrize(("evidence", "type_"), [(False, Report), (True, Reply)])
 def test_with_tools_the_answer_fits_the_declared_output_too(way: str, evidence: bool, type_: type) -> None:
-    said = '{"title": "t"}' if not evidence else '{"value": {"title": "t"}, "evidence": []}'
+    message = '{"title": "t"}' if not evidence else '{"value": {"title": "t"}, "evidence": []}'
 
-    answer = ask(scripted(calls_find(), said, tools=[find], output=Report), way, evidence=evidence)
+    answer = ask(scripted(calls_find(), message, tools=[find], output=Report), way, evidence=evidence)
 
     assert isinstance(answer, type_)
     assert (answer.value if isinstance(answer, Reply) else answer) == Report(title="t")
@@ -196,10 +196,10 @@ def test_with_tools_the_answer_fits_the_declared_output_too(way: str, evidence: 
 
 @both_ways
 def test_with_tools_an_empty_quote_is_invalid(way: str) -> None:
-    said = '{"value": "v", "evidence": [{"source": "a", "quote": ""}]}'
+    message = '{"value": "v", "evidence": [{"source": "a", "quote": ""}]}'
 
     with pytest.raises(InvalidAnswer, match="the model's answer cannot be read"):
-        ask(scripted(calls_find(), said, tools=[find]), way, evidence=True)
+        ask(scripted(calls_find(), message, tools=[find]), way, evidence=True)
 
 
 def test_tools_need_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

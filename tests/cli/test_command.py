@@ -85,7 +85,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> Any:
+def printed_json(capsys: pytest.CaptureFixture[str]) -> Any:
     """Return the JSON on stdout; with `--json` nothing else is written."""
     out, err = capsys.readouterr()
     assert err == ""
@@ -120,7 +120,7 @@ def test_json_is_all_that_is_written(folder: Path, capsys: pytest.CaptureFixture
         main(["research", "brake pads", ".", "--json", "--tokens", "100", "--budget", "1.00", "--deadline", "9"]) == 0
     )
 
-    run = told(capsys)
+    run = printed_json(capsys)
     assert run["status"] == run["outcome"]["status"] == "completed"
     assert run["usage"]["tokens"] == 0
     library = Library.build(read_documents([folder], root=folder).documents)
@@ -144,8 +144,8 @@ def test_what_the_users_own_code_prints_goes_to_stderr(
     assert main(["run", "some_teams:talking", "--input", '"x"', *options]) == 0
 
     out, err = capsys.readouterr()
-    said = json.loads(out)["outcome"]["value"] if options else json.loads(out)
-    assert said == [{"subtask": "one", "agent": "worker", "value": "said"}]
+    message = json.loads(out)["outcome"]["value"] if options else json.loads(out)
+    assert message == [{"subtask": "one", "agent": "worker", "value": "said"}]
     assert [line for line in err.splitlines() if line in ("building", "working")][-2:] == ["building", "working"]
 
 
@@ -171,7 +171,7 @@ def test_a_graph_of_the_working_directory_runs(
 
     assert main(["run", f"some_teams:{name}", "--input", given, "--json"]) == 0
 
-    assert told(capsys)["outcome"]["value"] == [{"subtask": "one", "agent": "worker", "value": "do tidy up"}]
+    assert printed_json(capsys)["outcome"]["value"] == [{"subtask": "one", "agent": "worker", "value": "do tidy up"}]
 
 
 @pytest.mark.parametrize(("name", "code", "status"), [("failing", 1, "failed"), ("refusing", 3, "refused")])
@@ -180,7 +180,7 @@ def test_a_run_without_a_value_has_its_own_exit_code(
 ) -> None:
     assert main(["run", f"some_teams:{name}", "--input", '"x"', "--json"]) == code
 
-    assert told(capsys)["status"] == status
+    assert printed_json(capsys)["status"] == status
 
 
 def test_a_run_that_waits_is_answered_from_another_folder(
@@ -194,10 +194,10 @@ def test_a_run_that_waits_is_answered_from_another_folder(
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
     assert main(["threads", "show", "t", "--db", url, "--json"]) == 0
-    question = told(capsys)["waiting"][0]
+    question = printed_json(capsys)["waiting"][0]
     assert question["value"] == "may I?"
     assert main(["resume", "t", "--db", url, "--answer", f'{question["id"]}={{"yes": true}}', "--json"]) == 0
-    assert told(capsys)["outcome"]["value"][0]["value"] == {"yes": True}
+    assert printed_json(capsys)["outcome"]["value"][0]["value"] == {"yes": True}
 
 
 @pytest.mark.parametrize(("more", "status"), [([], "failed"), (["--deadline", "60"], "completed")])
@@ -205,19 +205,19 @@ def test_a_run_that_has_too_little_time_left_is_given_more(
     folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], status: str
 ) -> None:
     assert main(["run", "some_teams:slow", "--input", '"x"', "--thread", "t", "--json"]) == 4
-    (question,) = told(capsys)["waiting"]
+    (question,) = printed_json(capsys)["waiting"]
 
     main(["resume", "t", "--answer", f"{question['id']}=yes", *more, "--json"])
 
-    assert told(capsys)["status"] == status
+    assert printed_json(capsys)["status"] == status
 
 
 def test_resuming_a_finished_run_prints_it_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["research", "brake pads", "pads.md", "--thread", "t", "--json"])
-    first = told(capsys)
+    first = printed_json(capsys)
 
     assert main(["resume", "t", "--json"]) == 0
-    assert told(capsys) == first
+    assert printed_json(capsys) == first
 
 
 def test_threads_are_listed_shown_and_gone_through(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,11 +226,11 @@ def test_threads_are_listed_shown_and_gone_through(folder: Path, capsys: pytest.
     capsys.readouterr()
 
     assert main(["threads", "list", "--json"]) == 0
-    assert [(row["thread_id"], row["status"]) for row in told(capsys)] == [("u", "failed"), ("t", "completed")]
+    assert [(row["thread_id"], row["status"]) for row in printed_json(capsys)] == [("u", "failed"), ("t", "completed")]
     assert main(["threads", "list", "--status", "failed"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("u\tsome_teams:failing\tfailed\t")
     assert main(["threads", "history", "t", "--json"]) == 0
-    steps = [one["step"] for one in told(capsys)]
+    steps = [one["step"] for one in printed_json(capsys)]
     assert steps == sorted(steps, reverse=True)
     assert main(["threads", "history", "t"]) == 0
     assert capsys.readouterr().out.startswith("step\tat (UTC)\tcheckpoint")
@@ -249,7 +249,7 @@ def test_a_graph_is_drawn_with_its_guards(folder: Path, capsys: pytest.CaptureFi
     assert main(["graph", "show", "some_teams:graph", "--format", "mermaid", "--xray"]) == 0
     assert "guard_dispatch -.-> worker;" in capsys.readouterr().out
     assert main(["graph", "show", "some_teams:team", "--json"]) == 0
-    drawn = told(capsys)
+    drawn = printed_json(capsys)
     assert {"id": "guard_dispatch", "guard": True} in drawn["nodes"]
     ends = {edge[side] for edge in drawn["edges"] for side in ("source", "target")}
     assert ends == {node["id"] for node in drawn["nodes"]}
@@ -264,7 +264,7 @@ def test_documents_beside_the_working_directory_are_cited_without_the_way_to_the
     monkeypatch.chdir(folder / "dev")
 
     assert main(["research", "What do goats eat?", "../pages", "--json"]) == 0
-    assert told(capsys)["outcome"]["value"]["citations"][0]["source"] == str(folder / "pages" / "goats.md")
+    assert printed_json(capsys)["outcome"]["value"]["citations"][0]["source"] == str(folder / "pages" / "goats.md")
     for wrong in (["../nowhere"], ["../pages", "--model", "offline:replay:../nowhere"]):
         assert main(["research", "What do goats eat?", *wrong]) == 2
         assert f"'{folder}/nowhere'" in capsys.readouterr().err
@@ -295,7 +295,7 @@ def test_the_doctor_shows_what_is_set_and_never_its_value(
     monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
 
     assert main(["doctor", "--json"]) == 0
-    found = told(capsys)
+    found = printed_json(capsys)
     assert found["ok"] is True
     assert found["keys"]["OPENAI_API_KEY"] is True
     assert found["keys"]["ANTHROPIC_API_KEY"] is False
@@ -313,7 +313,7 @@ def test_the_doctor_lists_every_package_that_is_needed_and_every_extra_for_users
     extras: dict[str, list[str]] = project["optional-dependencies"]
 
     main(["doctor", "--json"])
-    found = told(capsys)
+    found = printed_json(capsys)
 
     assert set(found["packages"]) == {"guardgraph", *needed}
     assert set(found["extras"]) == set(extras) - {"bench", "dev"}

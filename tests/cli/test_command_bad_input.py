@@ -44,10 +44,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main([*arguments, "--json"]) == 2
     out, err = capsys.readouterr()
     assert err == ""
-    told = json.loads(out)
-    assert set(told) == {"error", "message"}
-    assert line == f"guardgraph: {told['message']}"
-    return f"{told['error']}: {told['message']}"
+    output = json.loads(out)
+    assert set(output) == {"error", "message"}
+    assert line == f"guardgraph: {output['message']}"
+    return f"{output['error']}: {output['message']}"
 
 
 def obey_permissions() -> None:

@@ -25,11 +25,11 @@ def test_a_run_is_ended_with_what_it_has(thread: str, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert main(["cancel", thread, "--reason", "not needed", "--json"]) == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
+    output = json.loads(out)
 
-    assert (told["status"], told["waiting"], err) == ("cancelled", [], "")
-    assert {gap["subtask"] for gap in told["outcome"]["gaps"]} >= {"part-1"}
-    assert "not needed" in told["outcome"]["gaps"][0]["reason"]
+    assert (output["status"], output["waiting"], err) == ("cancelled", [], "")
+    assert {gap["subtask"] for gap in output["outcome"]["gaps"]} >= {"part-1"}
+    assert "not needed" in output["outcome"]["gaps"][0]["reason"]
     assert main(["threads", "list", "--status", "cancelled", "--json"]) == 0
     assert [one["thread_id"] for one in json.loads(capsys.readouterr().out)] == [thread]
 

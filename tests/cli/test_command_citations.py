@@ -125,9 +125,9 @@ def test_every_citation_of_a_report_that_a_model_wrote_opens_at_its_line(
     capsys: pytest.CaptureFixture[str], papers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(body: dict[str, Any]) -> Response:
-        system, asked = str(body["messages"][0]["content"]), str(body["messages"][-1]["content"])
+        system, given = str(body["messages"][0]["content"]), str(body["messages"][-1]["content"])
         if "You plan" in system:
-            subtasks = [] if "Accepted results" in asked else [{"id": "a", "goal": QUESTION}]
+            subtasks = [] if "Accepted results" in given else [{"id": "a", "goal": QUESTION}]
             return text(json.dumps({"subtasks": subtasks, "reasoning": ""}))
         if "You extract" in system:
             claims = [

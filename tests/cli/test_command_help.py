@@ -31,11 +31,11 @@ def test_help_fits_a_terminal_and_gives_an_example(
     monkeypatch.setenv("COLUMNS", "80")
 
     assert main([*words, "--help"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
 
-    assert re.search(rf"Example:\n +guardgraph {' '.join(words)}", told)
-    assert all(len(line) <= 80 for line in told.splitlines())
-    assert "..." not in told.replace("[ARGS]...", ""), "a summary is cut"
+    assert re.search(rf"Example:\n +guardgraph {' '.join(words)}", output)
+    assert all(len(line) <= 80 for line in output.splitlines())
+    assert "..." not in output.replace("[ARGS]...", ""), "a summary is cut"
 
 
 def test_the_command_is_a_module_too_and_prints_its_version(tmp_path: Path) -> None:

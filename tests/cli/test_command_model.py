@@ -26,9 +26,9 @@ def system_of(body: dict[str, Any]) -> str:
 
 def answer(body: dict[str, Any]) -> Response:
     """Plan once, extract one claim, write one sentence."""
-    system, asked = system_of(body), str(body["messages"][-1]["content"])
+    system, given = system_of(body), str(body["messages"][-1]["content"])
     if "You plan" in system:
-        subtasks = [] if "Accepted results" in asked else [{"id": "a", "goal": "brake pads"}]
+        subtasks = [] if "Accepted results" in given else [{"id": "a", "goal": "brake pads"}]
         return text(json.dumps({"subtasks": subtasks, "reasoning": ""}))
     if "You extract" in system:
         return text(json.dumps({"claims": [{"text": "At 1.5 mm.", "source": "pads.md", "quote": QUOTE}]}))

@@ -117,7 +117,7 @@ def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: 
 
 
 @pytest.mark.parametrize(
-    ("told", "line"),
+    ("logged", "line"),
     [
         (STARTED, "[   1.5 s] worker starts: look"),
         (FINISHED, "[   1.5 s] worker ok, 40 tokens"),
@@ -141,8 +141,8 @@ def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: 
         (CALLED, None),
     ],
 )
-def test_an_event_is_one_line(told: RunEvent, line: str | None) -> None:
-    assert line_of(told, 1.5) == line
+def test_an_event_is_one_line(logged: RunEvent, line: str | None) -> None:
+    assert line_of(logged, 1.5) == line
 
 
 def test_control_characters_of_a_goal_never_reach_the_terminal() -> None:
@@ -174,7 +174,7 @@ def test_the_display_names_at_most_eight_agents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("usd", "cap", "said"),
+    ("usd", "cap", "message"),
     [
         (Decimal(0), Allowance(), "0 at work, 1 done · 1,500 tokens · $0.00 · 2.0 s"),
         (Decimal("0.0012345"), Allowance(tokens=9_000), "1,500 of 9,000 tokens · $0.0012 · 2.0 s"),
@@ -182,8 +182,8 @@ def test_the_display_names_at_most_eight_agents() -> None:
         (None, Allowance(usd=Decimal(2)), "price unknown of $2.00"),
     ],
 )
-def test_spent_amounts_are_shown_beside_their_limits(usd: Decimal | None, cap: Allowance, said: str) -> None:
-    assert said in plain(shown(RunProgress((), 1, 1_500, usd, cap, None, 2.0)))
+def test_spent_amounts_are_shown_beside_their_limits(usd: Decimal | None, cap: Allowance, message: str) -> None:
+    assert message in plain(shown(RunProgress((), 1, 1_500, usd, cap, None, 2.0)))
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -34,10 +34,10 @@ def team() -> Any:
 
 
 def test_each_mark_of_the_budget_is_one_alert(database_url: str) -> None:
-    told: list[RunEvent] = []
-    with Runner(database_url, graphs={"team": team}, on_event=told.append) as runner:
+    events: list[RunEvent] = []
+    with Runner(database_url, graphs={"team": team}, on_event=events.append) as runner:
         run = runner.run("team", "t")
 
     assert (run.status, run.usage.tokens) == ("degraded", 1000)
     assert [(one.action, one.reason) for one in run.state["verdicts"]] == MARKS
-    assert [(one.data["action"], one.data["reason"]) for one in told if one.kind == "verdict"] == MARKS
+    assert [(one.data["action"], one.data["reason"]) for one in events if one.kind == "verdict"] == MARKS

@@ -31,7 +31,7 @@ def test_graphs_and_tasks_are_taken_in_every_form(graphs: dict[str, Any], task: 
 
 
 @pytest.mark.parametrize(
-    ("graphs", "error", "said"),
+    ("graphs", "error", "message"),
     [
         ([team.flat], BadInput, "`graphs` maps names to builders"),
         ("flat", BadInput, "`graphs` maps names to builders"),
@@ -41,8 +41,8 @@ def test_graphs_and_tasks_are_taken_in_every_form(graphs: dict[str, Any], task: 
         ({"p": team.flat().compile()}, BadGraph, "graph 'p' must be an uncompiled StateGraph"),
     ],
 )
-def test_graphs_that_cannot_be_built_are_refused_at_once(graphs: Any, error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_graphs_that_cannot_be_built_are_refused_at_once(graphs: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         Runner(URL, graphs=graphs)
 
 
@@ -59,16 +59,16 @@ def test_a_function_that_is_not_registered_is_refused_with_a_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("request_input", "message"),
     [
         ({"task": "x", "tsak": "y"}, "unknown fields 'tsak' beside `task`"),
         ({"gaol": "x"}, "gaol: Extra inputs are not permitted; its fields are goal, id"),
         (3, "a task is a text, a Task or a mapping of its fields, got int"),
     ],
 )
-def test_what_is_no_task_is_named(asked: object, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
-        checked_input(asked)
+def test_what_is_no_task_is_named(request_input: object, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        checked_input(request_input)
 
 
 @pytest.mark.parametrize("answers", ["yes", ["yes"], 1])
@@ -86,17 +86,17 @@ def test_what_is_added_may_be_given_by_its_fields(add: object, taken: Allowance 
 
 
 @pytest.mark.parametrize(
-    ("add", "said"),
+    ("add", "message"),
     [
         (5, "`add` is an Allowance, as Allowance(usd='1.00')"),
         ({"dollars": 1}, "`add` is no Allowance: dollars: Extra inputs are not permitted; its fields are tokens, usd"),
         ({"tokens": -1}, "`add` is no Allowance: tokens: Input should be greater than or equal to 0"),
     ],
 )
-def test_what_is_no_allowance_is_named(add: object, said: str) -> None:
+def test_what_is_no_allowance_is_named(add: object, message: str) -> None:
     with pytest.raises(BadInput) as caught:
         checked_allowance(add)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
 
 
 def test_a_runner_takes_what_is_added_and_answered_by_fields(database_url: str) -> None:

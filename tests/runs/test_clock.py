@@ -31,9 +31,9 @@ def test_an_outcome_counts_the_time_of_work_where_the_clock_was_turned_back(exte
     outcome = Outcome(status="completed", usage=Usage(calls=1, microseconds=99 * 60_000_000))
     position = DelegationScope(run_id="r", account="r", spending_account="r", started=NOON)
 
-    told = RunClock(2 * MINUTE, extended * MINUTE).timed(outcome, position, NOON + 10 * MINUTE)
+    timed = RunClock(2 * MINUTE, extended * MINUTE).timed(outcome, position, NOON + 10 * MINUTE)
 
-    assert told.usage == Usage(calls=1, microseconds=minutes * 60_000_000)
+    assert timed.usage == Usage(calls=1, microseconds=minutes * 60_000_000)
 
 
 def test_an_outcome_of_a_run_without_a_position_stays_as_it_is() -> None:

@@ -150,10 +150,10 @@ async def test_a_team_runs_twice_on_a_thread(server: Served, graph: str) -> None
 
 async def test_research_answers_with_citations(server: Served) -> None:
     async with get_client(url=server.url) as client:
-        told: Any = await client.runs.wait(None, "research", input={"task": "What does a reserve pay for?"})
+        output: Any = await client.runs.wait(None, "research", input={"task": "What does a reserve pay for?"})
 
-    assert told["outcome"]["status"] == "completed"
-    assert told["outcome"]["value"]["citations"]
+    assert output["outcome"]["status"] == "completed"
+    assert output["outcome"]["value"]["citations"]
 
 
 async def streamed(client: Any, graph: str, mode: Any) -> tuple[set[str], Any]:
@@ -176,12 +176,12 @@ async def streamed(client: Any, graph: str, mode: Any) -> tuple[set[str], Any]:
 async def test_every_stream_mode_yields_the_same_run(server: Served, graph: str) -> None:
     modes: list[Any] = [*MODES, list(MODES)]
     async with get_client(url=server.url) as client:
-        told = await asyncio.gather(*(streamed(client, graph, mode) for mode in modes))
+        output = await asyncio.gather(*(streamed(client, graph, mode) for mode in modes))
 
-    assert [value for _, value in told] == [ANSWERS[graph]] * len(modes)
-    kinds = dict(zip(MODES, (kinds for kinds, _ in told), strict=False))
+    assert [value for _, value in output] == [ANSWERS[graph]] * len(modes)
+    kinds = dict(zip(MODES, (kinds for kinds, _ in output), strict=False))
     assert {mode for mode in TOLD if mode in kinds[mode]} == TOLD
-    assert told[-1][0] >= TOLD
+    assert output[-1][0] >= TOLD
     if graph == "metered":
         assert "messages/partial" in kinds["messages"]
         assert "messages" in kinds["messages-tuple"]
@@ -192,10 +192,10 @@ async def test_a_run_that_was_stopped_before_its_workers_goes_on(server: Served)
         thread = (await client.threads.create())["thread_id"]
         await client.runs.wait(thread, "vendors", input={"task": "the task"}, interrupt_before=["researcher"])
         waiting = (await client.threads.get_state(thread))["next"]
-        told: Any = await client.runs.wait(thread, "vendors", input=None)
+        output: Any = await client.runs.wait(thread, "vendors", input=None)
 
     assert waiting == ["researcher", "researcher"]
-    assert told["outcome"]["value"] == ANSWERS["vendors"]
+    assert output["outcome"]["value"] == ANSWERS["vendors"]
 
 
 async def test_a_copied_thread_and_one_that_is_run_again_from_a_checkpoint_have_answers_of_their_own(
@@ -205,17 +205,17 @@ async def test_a_copied_thread_and_one_that_is_run_again_from_a_checkpoint_have_
         thread = (await client.threads.create())["thread_id"]
         await client.runs.wait(thread, "approval", input={"task": "the task"})
         copied: Any = await client.threads.copy(thread)
-        said: dict[str, Any] = {}
+        answers: dict[str, Any] = {}
         for name, word in ((thread, "yes"), (copied["thread_id"], "no")):
-            told: Any = await client.runs.wait(name, "approval", command={"resume": word})
-            said[word] = told["outcome"]["value"]
+            output: Any = await client.runs.wait(name, "approval", command={"resume": word})
+            answers[word] = output["outcome"]["value"]
         history = await client.threads.get_history(thread, limit=20)
         before = next(state for state in history if state["next"] == ["approve"])
         await client.runs.wait(thread, "approval", input=None, checkpoint=before["checkpoint"])
-        told = await client.runs.wait(thread, "approval", command={"resume": "later"})
+        output = await client.runs.wait(thread, "approval", command={"resume": "later"})
 
-    assert said == {"yes": "sent: Order: the task", "no": "not sent: no"}
-    assert told["outcome"]["value"] == "not sent: later"
+    assert answers == {"yes": "sent: Order: the task", "no": "not sent: no"}
+    assert output["outcome"]["value"] == "not sent: later"
 
 
 async def test_what_does_not_fit_is_an_error_of_the_client(server: Served) -> None:
@@ -268,12 +268,12 @@ async def test_a_remote_graph_streams_waits_and_is_resumed(server: Served) -> No
         config: Any = {"configurable": {"thread_id": (await client.threads.create())["thread_id"]}}
         updates = [part async for part in remote.astream({"task": "chairs"}, config, stream_mode="updates")]
         waiting = await remote.aget_state(config)
-        told = await remote.ainvoke(Command(resume="yes"), config)
+        output = await remote.ainvoke(Command(resume="yes"), config)
 
     nodes = [name for part in updates for name in part]
     assert nodes == ["guard_admission", "draft", "guard_handoff_draft", "__interrupt__"]
     assert waiting.next == ("approve",)
-    assert told["outcome"]["value"] == "sent: Order: chairs"
+    assert output["outcome"]["value"] == "sent: Order: chairs"
 
 
 def test_the_example_runs(server: Served) -> None:

@@ -20,13 +20,15 @@ def test_what_a_builder_raises_is_raised_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "arguments", "said"),
+    ("build", "arguments", "error"),
     [
         (team.tiers, {"nothing": 1}, r"cannot be built with \['nothing'\]: got an unexpected keyword argument"),
         (lambda folder: folder, {}, r"cannot be built with \[\]: missing a required argument: 'folder'"),
         (team.tiers, {1: 2}, r"cannot be built with \['1'\]: "),
     ],
 )
-def test_arguments_that_a_builder_does_not_take_are_named(build: Callable[..., Any], arguments: Any, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_arguments_that_a_builder_does_not_take_are_named(
+    build: Callable[..., Any], arguments: Any, error: str
+) -> None:
+    with pytest.raises(BadInput, match=error):
         named_graph("team", arguments, {"team": build})

@@ -33,15 +33,15 @@ def test_a_completed_run_shows_its_cost_and_its_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "said"),
+    ("usage", "message"),
     [
         (Usage(), "no model calls, 0.0 s"),
         (Usage(input_tokens=5, calls=1, usd=None), "5 tokens in 1 model call, price unknown, 0.0 s"),
         (Usage(input_tokens=5, calls=2, usd=Decimal(300)), "5 tokens in 2 model calls, $300, 0.0 s"),
     ],
 )
-def test_the_cost_is_shown_as_far_as_it_is_known(usage: Usage, said: str) -> None:
-    assert str(run_of(Outcome(status="completed", value=1, usage=usage))).splitlines()[1] == said
+def test_the_cost_is_shown_as_far_as_it_is_known(usage: Usage, message: str) -> None:
+    assert str(run_of(Outcome(status="completed", value=1, usage=usage))).splitlines()[1] == message
 
 
 def test_a_degraded_run_lists_what_is_missing_once_for_each_reason() -> None:
@@ -77,8 +77,8 @@ def test_a_run_without_a_value_shows_why_it_was_stopped(status: OutcomeStatus) -
 
 
 def test_a_waiting_run_shows_each_question_and_its_id() -> None:
-    asked = (PendingInterrupt("id-1", {"pay": "2.00"}), PendingInterrupt("id-2", "x" * 200))
-    run = Run("mine", "r", "vendors", "waiting", usage=COST, results=(GOOD,), waiting=asked)
+    given = (PendingInterrupt("id-1", {"pay": "2.00"}), PendingInterrupt("id-2", "x" * 200))
+    run = Run("mine", "r", "vendors", "waiting", usage=COST, results=(GOOD,), waiting=given)
 
     assert str(run).splitlines() == [
         "waiting · vendors · thread mine",

@@ -181,11 +181,11 @@ def test_what_was_done_when_the_run_was_stopped_is_reported_and_kept(database_ur
         run = cancelled(runner, how, reason="enough")
 
     assert run.outcome is not None
-    told = {gap.subtask: gap.reason for gap in run.outcome.gaps}
+    got = {gap.subtask: gap.reason for gap in run.outcome.gaps}
     done = {str(result.subtask): str(result.value) for result in run.results}
     assert done["first"] == "half of it"
-    assert told["first"] == REVIEWED
-    assert told["second"] == (REVIEWED if "second" in done else NOT_DONE)
+    assert got["first"] == REVIEWED
+    assert got["second"] == (REVIEWED if "second" in done else NOT_DONE)
     assert run.outcome.value is None
 
 
@@ -215,8 +215,8 @@ def test_the_guards_of_the_exit_judge_what_becomes_the_value(
         assert runner.status("thread") == run
 
     assert run.outcome is not None
-    told = run.outcome.value
-    assert (run.status, [one["value"] for one in told] if isinstance(told, list) else told) == ("cancelled", value)  # pyright: ignore
+    got = run.outcome.value
+    assert (run.status, [one["value"] for one in got] if isinstance(got, list) else got) == ("cancelled", value)  # pyright: ignore
     assert (run.state["draft"].value, run.outcome.reason) == ("written", "enough")
     assert run.state["messages"][-1].response_metadata["outcome"]["status"] == "cancelled"
 
@@ -267,8 +267,8 @@ def test_wherever_a_run_was_left_all_of_it_is_in_the_value_or_a_gap(
 
             assert run.status == "cancelled", before
             assert run.outcome is not None
-            told = run.outcome.value or []
-            value = {one["subtask"] or one["agent"] for one in told} if isinstance(told, list) else names  # pyright: ignore
+            got = run.outcome.value or []
+            value = {one["subtask"] or one["agent"] for one in got} if isinstance(got, list) else names  # pyright: ignore
             gaps = {gap.subtask for gap in run.outcome.gaps}
             assert accepted <= value, before
             if stored.state.get("subtasks") or build is staged:
@@ -440,9 +440,9 @@ def test_a_waiting_run_emits_an_event(database_url: str, world: World, how: str)
     events: list[RunEvent] = []
     with Runner(database_url, graphs={"team": world.team}, on_event=events.append) as runner:
         run = begun(runner, how)
-        told = [event for event in events if event.kind == "run_waiting"]
-        assert [event.data for event in told] == [{"questions": [run.waiting[0].id]}]
-        assert (told[0].run_id, told[0].path, events[-1]) == (run.run_id, ("supervisor",), told[0])
+        got = [event for event in events if event.kind == "run_waiting"]
+        assert [event.data for event in got] == [{"questions": [run.waiting[0].id]}]
+        assert (got[0].run_id, got[0].path, events[-1]) == (run.run_id, ("supervisor",), got[0])
 
         runner.resume("thread")
         runner.resume("thread", answers={run.waiting[0].id: "yes"})

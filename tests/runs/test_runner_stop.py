@@ -116,11 +116,11 @@ def test_what_has_not_begun_when_a_stream_is_left_never_does(runner: Runner, tea
 
 
 def test_drain_returns_whether_a_run_was_active(runner: Runner, team: Team) -> None:
-    told: list[bool] = []
-    team.when_two = lambda: told.append(runner.drain())
+    output: list[bool] = []
+    team.when_two = lambda: output.append(runner.drain())
     runner.run("flat", "t")
 
-    assert told == [True]
+    assert output == [True]
     assert not runner.drain()
 
 
@@ -198,12 +198,12 @@ def test_an_agent_that_hides_that_its_graph_was_stopped_has_not_ended(database_u
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_what_was_stopped_beside_a_question_goes_on_before_its_answer(database_url: str, is_async: bool) -> None:
-    worked, asked, begun = list[str](), list[str](), list[str]()
+    worked, request_input, begun = list[str](), list[str](), list[str]()
 
     def asks(request: Request) -> str:
-        asked.append(request.goal)
+        request_input.append(request.goal)
         begun.append(request.goal)
-        if len(asked) == 1:
+        if len(request_input) == 1:
             runner.drain()
         return interrupt("may I?")
 

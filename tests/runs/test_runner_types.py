@@ -40,7 +40,7 @@ def team(worker: Agent, *goals: str) -> Any:
     return supervisor(planner=Agent("planner", run=lambda r: plan if r.round == 1 else Plan()), workers=[worker])
 
 
-def asked(graph: Any) -> Any:
+def given(graph: Any) -> Any:
     return graph.invoke({"messages": [HumanMessage("?")]})
 
 
@@ -58,7 +58,7 @@ def directly() -> Agent:
 
 def in_a_function() -> Agent:
     inner = agent_of(ToolStrategy(Weather))
-    return Agent("worker", run=lambda request: asked(inner)["structured_response"].city)
+    return Agent("worker", run=lambda request: given(inner)["structured_response"].city)
 
 
 def in_an_async_function() -> Agent:
@@ -84,7 +84,7 @@ class Caller:
     """An agent that is an object, and makes its graph when it is called."""
 
     def __call__(self, request: Request) -> str:
-        return asked(agent_of(AutoStrategy(Weather)))["structured_response"].city
+        return given(agent_of(AutoStrategy(Weather)))["structured_response"].city
 
 
 def in_an_object() -> Agent:
@@ -125,7 +125,7 @@ def unknown_to_all() -> Any:
     formats = iter([ToolStrategy(create_model("Weather", city=(str, ...)))])
 
     def work(request: Request) -> Any:
-        return asked(agent_of(next(formats)))["structured_response"].city if request.goal == "a" else request.goal
+        return given(agent_of(next(formats)))["structured_response"].city if request.goal == "a" else request.goal
 
     return work
 
