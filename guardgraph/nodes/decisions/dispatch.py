@@ -106,7 +106,7 @@ def _waves(
     picked: Sequence[tuple[Agent, Subtask]], concurrency: int | None
 ) -> Iterator[Sequence[tuple[Agent, Subtask]]]:
     """Yield what is sent in one superstep after the other."""
-    size = len(picked) if concurrency is None else max(_WAVE, _EACH * concurrency)
+    size = max(_WAVE, len(picked) if concurrency is None else _EACH * concurrency)
     for start in range(0, len(picked), size):
         yield picked[start : start + size]
 

@@ -104,3 +104,13 @@ def test_sends_name_their_agent() -> None:
 
     assert all(isinstance(send, Send) for send in sends)
     assert [(send.node, send.arg["request"].subtask) for send in sends] == [("reader", plan.subtasks[0])]
+
+
+@pytest.mark.parametrize("concurrency", [4, None])
+def test_where_nothing_can_be_sent_the_route_of_the_gate_decides(concurrency: int | None) -> None:
+    gate = gate_of(
+        spec_of(READER, concurrency=concurrency), admitted=Task(goal="x"), plan=_subtasks({"id": "a", "skill": "fly"})
+    )
+
+    assert read_plan_and_dispatch(gate, [PLANNER, READER]) is None
+    assert [gap.subtask for gap in gate.gaps] == ["a"]
