@@ -39,7 +39,7 @@ class Allowance(FrozenModel):
 
     def narrow(self, other: Allowance) -> Allowance:
         """Return the tighter of both, field by field."""
-        if other.__dict__ == _UNLIMITED:
+        if {*other.__dict__.values()} == {None}:  # it limits nothing
             return self
         return Allowance.model_construct(
             **{name: _least(getattr(self, name), getattr(other, name)) for name in _LIMITS}
@@ -109,6 +109,3 @@ def _less(value: Any, spent: Any) -> Any:
 
 def _fits(child: Any, parent: Any) -> bool:
     return parent is None or (child is not None and child <= parent)
-
-
-_UNLIMITED = dict.fromkeys(Allowance.model_fields)
