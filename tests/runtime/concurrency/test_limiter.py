@@ -115,8 +115,10 @@ def test_who_lent_its_slot_has_it_again_before_the_last_agent_below_is_over(way:
         below.pause()
         assert take(slots), "somebody else works"
     else:
-        assert slots.queue() is None, "somebody else was first"
+        granted = slots.queue()  # somebody else was first
+        assert granted is not None
         assert not below.take(0)
+        assert granted.done()
     with ThreadPoolExecutor() as threads:
         ending = threads.submit(lambda: asyncio.run(below.agive()) if is_async else below.give())
         with pytest.raises(TimeoutError):
