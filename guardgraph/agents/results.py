@@ -24,6 +24,7 @@ from guardgraph.state import (
     Usage,
     error_text,
     to_json,
+    validation_text,
 )
 
 __all__ = (
@@ -180,8 +181,7 @@ def _fitting(output: Any, value: object) -> Any:
 
 def _why_unfit(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        faults = [f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()[:5]]
-        return f"the value does not fit {error.title}: {'; '.join(faults)}"
+        return f"the value does not fit {error.title}: {validation_text(error)}"
     if isinstance(error, ValueError):
         return f"the value cannot be stored as JSON: {error_text(error, named=False)}"
     return f"the value could not be checked: {error_text(error)}"

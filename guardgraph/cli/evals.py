@@ -124,7 +124,7 @@ def _target(suite: str, graph: str | None, documents: tuple[str, ...], model: st
         raise BadInput("name what is scored: --graph MODULE:GRAPH, or --documents PATH for the research graph")
     own = Path(str(files("guardgraph.evals"))) / "suites" / _SUITES.get(suite, ("", ""))[1]
     paths = documents or (str(own),)
-    library = Library.build(read_documents(paths, root=None if documents else own).documents)
+    library = Library(read_documents(paths, root=None if documents else own).documents)
     return team_of(library, model=model).compile(), library.text_of
 
 

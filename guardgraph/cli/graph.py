@@ -32,7 +32,7 @@ def graph_group() -> None:
 @json_option
 def _show(graph: str, *, form: str, xray: bool, as_json: bool) -> None:
     """Draw a graph with its guard nodes."""
-    built = team_of(Library.build([])) if graph == "research" else graph_at(graph)
+    built = team_of(Library([])) if graph == "research" else graph_at(graph)
     drawn = built.compile().get_graph(xray=xray)
     if as_json:
         write_json(_data(drawn))

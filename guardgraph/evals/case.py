@@ -1,4 +1,4 @@
-"""One question of a suite, and what its outcome is expected to be."""
+"""One case of a suite with its expected outcome, its scores and its result."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field, StringConstraints, model_validator
 
-from guardgraph.state import FrozenModel, OutcomeStatus, Task
+from guardgraph.state import FrozenModel, Outcome, OutcomeStatus, Task
 
-__all__ = ("Case", "Name")
+__all__ = ("Case", "CaseResult", "Name", "Score")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """What names a suite, a case, a run or a metric: 1 to 200 characters, none of them a control character."""
@@ -23,7 +23,7 @@ class Case(FrozenModel):
     id: Name
     """Its name, unique in the suite; a stored run is continued and compared by it."""
     task: Task
-    """What the graph is asked."""
+    """The task that the graph is given."""
     expected_status: OutcomeStatus = "completed"
     """How the run should end."""
     expected_facts: tuple[Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)], ...] = ()
@@ -37,9 +37,38 @@ class Case(FrozenModel):
         if not isinstance(given, dict):
             return given
         fields = cast(dict[str, Any], given)
-        task = fields.get("task")
-        if isinstance(task, str):
-            task = {"goal": task}
-        if not isinstance(task, dict):
-            return fields
-        return {**fields, "task": {"id": fields.get("id"), **cast(dict[str, Any], task)}}
+        task = {"goal": fields["task"]} if isinstance(fields.get("task"), str) else fields.get("task")
+        return {**fields, "task": {"id": fields.get("id"), **task}} if isinstance(task, dict) else fields
+
+
+class Score(FrozenModel):
+    """How one outcome is rated by one metric."""
+
+    metric: Name
+    """The name of the metric."""
+    value: float = Field(ge=0, le=1)
+    """How good the outcome is, from 0 to 1."""
+    passed: bool
+    """Whether that is good enough."""
+    reason: str = ""
+    """Why; empty where there is nothing to explain."""
+
+
+class CaseResult(FrozenModel):
+    """One finished case of a run, with its scores."""
+
+    case: Name
+    """The id of the case."""
+    outcome: Outcome | None = None
+    """How the graph's run ended; `None` if it raised."""
+    error: str | None = None
+    """What the graph raised, or what was wrong with what it returned."""
+    scores: tuple[Score, ...] = ()
+    """One for each metric that measures something in this case."""
+    seconds: float = Field(default=0, ge=0)
+    """How long the graph took, in wall-clock time."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether all of its scores passed."""
+        return self.error is None and all(score.passed for score in self.scores)

@@ -1,14 +1,15 @@
-"""Running a suite against a graph: case by case, each stored as it finishes."""
+"""Running a suite against a graph: each case is stored as it finishes."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
 from contextvars import copy_context
 from datetime import UTC, datetime
+from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
 from typing import NamedTuple
@@ -16,21 +17,20 @@ from typing import NamedTuple
 from langchain_core.runnables import RunnableConfig
 from sqlalchemy import Engine
 
-from guardgraph.evals.case import Case
+from guardgraph.evals.case import Case, CaseResult
 from guardgraph.evals.metrics.facts_found import FactsFound
-from guardgraph.evals.metrics.metric import Metric
+from guardgraph.evals.metrics.metric import Metric, scores_of
 from guardgraph.evals.metrics.status_as_expected import StatusAsExpected
 from guardgraph.evals.report import Report
-from guardgraph.evals.results import ResultStore, RunHead
-from guardgraph.evals.row import CaseResult
-from guardgraph.evals.scoring import scores_of
+from guardgraph.evals.results import ResultStore
 from guardgraph.evals.suite import Suite
-from guardgraph.evals.target import CaseRun, Target, aattempt, attempt, config_for, require_target
+from guardgraph.evals.target import Target, arun_case, check_target, config_for, run_case
 from guardgraph.state import BadInput, Unserializable, new_id
 
 __all__ = ("Progress", "aevaluate", "evaluate")
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
+_IN_MEMORY = "sqlite://"
 
 
 class Progress(NamedTuple):
@@ -38,48 +38,31 @@ class Progress(NamedTuple):
 
     row: CaseResult
     done: int
-    """Cases that have finished, those of an earlier start of the run included."""
+    """Finished cases, including those of an earlier start of the run."""
     total: int
 
 
 class _Run(NamedTuple):
-    """An eval on its way."""
+    """A run of a suite that has begun."""
 
-    head: RunHead
+    known: Report
+    pending: list[Case]
     metrics: tuple[Metric, ...]
-    cases: tuple[Case, ...]
-    rows: dict[str, CaseResult]
-    results: ResultStore | None
+    results: ResultStore
     config: RunnableConfig | None
 
-    @property
-    def pending(self) -> list[Case]:
-        return [case for case in self.cases if case.id not in self.rows]
+    def scored(self, case: Case, result: CaseResult) -> CaseResult:
+        scores = scores_of(self.metrics, case, result.outcome, error=result.error)
+        return result.model_copy(update={"scores": scores})
 
-    def row_of(self, case: Case, made: CaseRun) -> CaseResult:
-        scores = scores_of(self.metrics, case, made.outcome, error=made.error)
-        return CaseResult(case=case.id, outcome=made.outcome, error=made.error, scores=scores, seconds=made.seconds)
-
-    def keep(self, row: CaseResult) -> Progress:
-        """Store a row; only then may anybody be told of it."""
-        if self.results:
-            try:
-                self.results.add(self.head.run_name, row)
-            except Unserializable as error:
-                row = row.model_copy(update={"outcome": None, "error": f"the outcome cannot be stored: {error}"})
-                self.results.add(self.head.run_name, row)
-        self.rows[row.case] = row
-        return Progress(row, len(self.rows), len(self.cases))
-
-    def close(self) -> None:
-        if self.results:
-            self.results.close()
-
-    def report(self) -> Report:
-        if self.results:
-            return self.results.report(self.head.run_name)
-        rows = tuple(self.rows[case] for case in self.head.cases)
-        return Report(**self.head._asdict(), rows=rows)
+    def store(self, result: CaseResult, number: int) -> Progress:
+        """Store a result, the `number`-th of this start; one that cannot be stored becomes an error."""
+        try:
+            self.results.add(self.known.run_name, result)
+        except Unserializable as error:
+            result = result.model_copy(update={"outcome": None, "error": f"the outcome cannot be stored: {error}"})
+            self.results.add(self.known.run_name, result)
+        return Progress(result, len(self.known.rows) + number, len(self.known.cases))
 
 
 def evaluate(
@@ -96,14 +79,14 @@ def evaluate(
     """Run every case of `suite` through `graph`, score the outcomes, and return the report.
 
     A case whose graph raises is a finished case with failed scores, and so is one whose metric raises. With `store` and
-    `run_name`, a run that was cut off is continued: finished cases are not run again, those that were under way are.
-    LangSmith's tracing is off inside. Each attempt has a thread id of its own.
+    `run_name`, a run that was cut off is continued: finished cases are not run again, unfinished ones are.
+    LangSmith's tracing is off during the run. Each attempt has a thread id of its own.
 
     Args:
         suite: the cases; see `load_suite`.
-        graph: any compiled LangGraph graph that takes `task` and tells `outcome`, or a function from a task to an
-            outcome (or its fields).
-        store: a database URL, or an engine; without one nothing is kept but the report.
+        graph: any compiled LangGraph graph that takes `task` and returns an `outcome`, or a function from a task
+            to an outcome (or its fields).
+        store: a database URL, or an engine; without one only the report is kept.
         metrics: what to score by; outcome status and expected facts by default.
         concurrency: how many cases are run at a time, each in a thread of its own.
         run_name: 1 to 200 characters; a new name is made up if none is given.
@@ -114,15 +97,14 @@ def evaluate(
         BadInput: an argument does not fit, or `run_name` was used for another suite or other metrics.
         StorageError: or one of its subclasses; what was stored before stays.
     """
-    require_target(graph, running_loop=False)
-    begun = _begun(suite, store=store, metrics=metrics, concurrency=concurrency, run_name=run_name, config=config)
-    with closing(begun) as run:
-        with closing(_rows_in_threads(run, graph, concurrency)) as rows:
-            for row in rows:
-                done = run.keep(row)
-                if progress:
-                    progress(done)
-        return run.report()
+    check_target(graph, is_async=False)
+    run = _begin(suite, store=store, metrics=metrics, concurrency=concurrency, run_name=run_name, config=config)
+    with closing(run.results):
+        for number, result in enumerate(_run_in_threads(run, graph, concurrency), start=1):
+            stored = run.store(result, number)
+            if progress:
+                progress(stored)
+        return run.results.report(run.known.run_name)
 
 
 async def aevaluate(
@@ -140,20 +122,22 @@ async def aevaluate(
 
     Metrics and the database work in threads, so that the event loop stays free.
     """
-    require_target(graph, running_loop=True)
-    begun = await asyncio.to_thread(
-        _begun, suite, store=store, metrics=metrics, concurrency=concurrency, run_name=run_name, config=config
+    check_target(graph, is_async=True)
+    run = await asyncio.to_thread(
+        _begin, suite, store=store, metrics=metrics, concurrency=concurrency, run_name=run_name, config=config
     )
-    with closing(begun) as run:
-        async with aclosing(_rows_in_tasks(run, graph, concurrency)) as rows:
-            async for row in rows:
-                done = await asyncio.to_thread(run.keep, row)
+    with closing(run.results):
+        number = 0
+        async with aclosing(_run_in_tasks(run, graph, concurrency)) as results:
+            async for result in results:
+                number += 1
+                stored = await asyncio.to_thread(run.store, result, number)
                 if progress:
-                    progress(done)
-        return await asyncio.to_thread(run.report)
+                    progress(stored)
+        return await asyncio.to_thread(run.results.report, run.known.run_name)
 
 
-def _begun(
+def _begin(
     suite: Suite,
     *,
     store: str | Engine | None,
@@ -169,76 +153,69 @@ def _begun(
     if run_name is not None and not _NAME.fullmatch(run_name):
         raise BadInput(f"`run_name` must have 1 to 200 characters and no control characters, got {run_name!a:.80}")
     now = datetime.now(UTC)
-    head = RunHead(
+    run = Report(
         run_name=run_name or f"{suite.name[:150]}-{now:%Y%m%d-%H%M%S}-{new_id()[:6]}",
         suite=suite.name,
         fingerprint=suite.fingerprint,
         metrics=tuple(metric.name for metric in chosen),
         cases=tuple(case.id for case in suite.cases),
+        rows=(),
         started_at=now,
     )
-    if store is None:
-        return _Run(head, chosen, suite.cases, {}, None, config)
-    results = ResultStore(store)
+    results = ResultStore(_IN_MEMORY if store is None else store)
     try:
-        known = results.begin(head)
+        known = results.begin(run)
     except BaseException:
         results.close()
         raise
-    return _Run(head, chosen, suite.cases, {row.case: row for row in known.rows}, results, config)
+    return _Run(known, [case for case in suite.cases if case.id in known.missing], chosen, results, config)
 
 
 def _checked(metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
     if not metrics:
         raise BadInput("`metrics` is empty; an eval needs at least one")
     for metric in metrics:
-        name: object = getattr(metric, "name", None)
-        if not (isinstance(name, str) and _NAME.fullmatch(name) and callable(metric)):
+        name = str(getattr(metric, "name", ""))
+        if not (_NAME.fullmatch(name) and callable(metric)):
             raise BadInput(f"{metric!r:.80} is no metric: it needs a `name` and must be callable")
-    twice = [name for name, count in Counter(metric.name for metric in metrics).items() if count > 1]
-    if twice:
-        raise BadInput(f"two metrics are called {twice[0]!r}; give each its own name")
+    name, count = Counter(metric.name for metric in metrics).most_common(1)[0]
+    if count > 1:
+        raise BadInput(f"two metrics are called {name!r}; give each its own name")
     return metrics
 
 
-def _rows_in_threads(run: _Run, graph: Target, concurrency: int) -> Generator[CaseResult]:
-    """Yield the rows of pending cases as they finish; daemon threads, so that a hung graph cannot hold the process."""
-    waiting: SimpleQueue[Case | None] = SimpleQueue()
+def _run_in_threads(run: _Run, graph: Target, concurrency: int) -> Iterator[CaseResult]:
+    """Yield results as cases finish; the threads are daemons, so that a hung graph does not keep the process alive."""
     finished: SimpleQueue[CaseResult | BaseException] = SimpleQueue()
-    pending = run.pending
-    stopped = False
+    pending = iter(run.pending)
 
-    def work() -> None:
-        while (case := waiting.get()) is not None and not stopped:
-            try:
-                made = attempt(graph, case, config_for(case, run.head.run_name, run.config))
-                finished.put(run.row_of(case, made))
-            except BaseException as error:  # handed to the caller's thread
-                finished.put(error)
+    def work(case: Case) -> None:
+        try:
+            finished.put(run.scored(case, run_case(graph, case, config_for(case, run.known.run_name, run.config))))
+        except BaseException as error:  # raised in the caller's thread
+            finished.put(error)
 
-    workers = min(concurrency, len(pending))
-    for case in [*pending, *[None] * workers]:
-        waiting.put(case)
-    for number in range(workers):
-        Thread(target=copy_context().run, args=(work,), name=f"guardgraph-eval-{number}", daemon=True).start()
-    try:
-        for _ in pending:
-            row = finished.get()
-            if isinstance(row, BaseException):
-                raise row
-            yield row
-    finally:
-        stopped = True
+    def start(cases: Iterable[Case]) -> None:
+        for case in cases:
+            Thread(target=copy_context().run, args=(work, case), name=f"eval-{case.id}", daemon=True).start()
+
+    start(islice(pending, concurrency))
+    for _ in run.pending:
+        result = finished.get()
+        if isinstance(result, BaseException):
+            raise result
+        start(islice(pending, 1))
+        yield result
 
 
-async def _rows_in_tasks(run: _Run, graph: Target, concurrency: int) -> AsyncGenerator[CaseResult]:
-    """Yield the rows of pending cases as they finish; leaving early cancels the others."""
-    places = asyncio.Semaphore(concurrency)
+async def _run_in_tasks(run: _Run, graph: Target, concurrency: int) -> AsyncGenerator[CaseResult]:
+    """Yield results as cases finish; leaving early cancels the others."""
+    slots = asyncio.Semaphore(concurrency)
 
     async def work(case: Case) -> CaseResult:
-        async with places:
-            made = await aattempt(graph, case, config_for(case, run.head.run_name, run.config))
-            return await asyncio.to_thread(run.row_of, case, made)
+        async with slots:
+            result = await arun_case(graph, case, config_for(case, run.known.run_name, run.config))
+            return await asyncio.to_thread(run.scored, case, result)
 
     tasks = [asyncio.create_task(work(case)) for case in run.pending]
     try:

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from math import sqrt
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 from pydantic import AwareDatetime
 
-from guardgraph.evals.case import Name
-from guardgraph.evals.row import CaseResult
-from guardgraph.evals.score import Score
-from guardgraph.evals.table import cells_in_columns, one_line
-from guardgraph.evals.wilson import Interval, wilson
-from guardgraph.state import BadInput, FrozenModel, Usage, to_json
+from guardgraph.evals.case import CaseResult, Name, Score
+from guardgraph.state import BadInput, FrozenModel, Usage, one_line, to_json
 
-__all__ = ("MetricSummary", "Regression", "Report")
+__all__ = ("Interval", "MetricSummary", "Regression", "Report", "wilson")
 
-_SHOWN = 20
+_MAX_FAILURES = 20
+
+
+class Interval(NamedTuple):
+    """A range of shares, from 0 to 1, both ends included."""
+
+    low: float
+    high: float
+
+
+def wilson(passed: int, total: int, *, confidence: float = 0.95) -> Interval:
+    """Return the score interval of a share: the range of the true one if `passed` of `total` independent cases passed.
+
+    The formula is that of E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22 (158), 1927, pp. 209-212, without continuity correction. It
+    stays within 0 and 1, and is accurate for few cases and for shares of 0 and 1. Without any case it is 0 to 1.
+
+    >>> wilson(8, 10)
+    Interval(low=0.490162..., high=0.943317...)
+
+    Raises:
+        BadInput: a count is negative, more passed than there are, or `confidence` is not between 0 and 1.
+    """
+    if not 0 <= passed <= total:
+        raise BadInput(f"`passed` must be between 0 and `total`, got {passed!r} of {total!r}")
+    if not 0 < confidence < 1:
+        raise BadInput(f"`confidence` must be between 0 and 1, got {confidence!r}")
+    if total == 0:
+        return Interval(0.0, 1.0)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, weight = passed / total, z * z / total
+    center = (share + weight / 2) / (1 + weight)
+    reach = z / (1 + weight) * sqrt(share * (1 - share) / total + weight / (4 * total))
+    return Interval(
+        0.0 if passed == 0 else max(0.0, center - reach),
+        1.0 if passed == total else min(1.0, center + reach),
+    )
 
 
 class MetricSummary(FrozenModel):
@@ -35,7 +70,7 @@ class MetricSummary(FrozenModel):
 
     @property
     def interval(self) -> Interval:
-        """Where the true share lies, with 95 % confidence (Wilson's score interval)."""
+        """The 95 % confidence interval of the rate (Wilson's score interval)."""
         return wilson(self.passed, self.total)
 
 
@@ -57,14 +92,14 @@ class Regression(FrozenModel):
 
 
 class Report(FrozenModel):
-    """All that is known of one run of a suite; `print(report)` is a table."""
+    """The results of one run of a suite; `print(report)` is a table."""
 
     run_name: Name
-    """What the run is continued and found by."""
+    """The name by which the run is found and continued."""
     suite: Name
     """The name of the suite."""
     fingerprint: str
-    """That of the suite; see `Suite.fingerprint`."""
+    """The fingerprint of the suite; see `Suite.fingerprint`."""
     metrics: tuple[Name, ...]
     """The names of the metrics, in the order of the table."""
     cases: tuple[Name, ...]
@@ -72,7 +107,7 @@ class Report(FrozenModel):
     rows: tuple[CaseResult, ...]
     """The finished cases, in the order of the suite."""
     started_at: AwareDatetime
-    """When the run was begun, in UTC."""
+    """When the run began, in UTC."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -94,13 +129,13 @@ class Report(FrozenModel):
 
     @property
     def usage(self) -> Usage:
-        """What all outcomes cost together; what a graph spent that raised is not known, and not in it."""
+        """The usage of all outcomes together; that of a graph that raised is unknown and not included."""
         return Usage.total(row.outcome.usage for row in self.rows if row.outcome)
 
     def regressions(self, baseline: Report) -> tuple[Regression, ...]:
         """Return every score that passed in `baseline` and does not pass here, in the order of the baseline.
 
-        A score that passed there and is missing here counts too, so that nothing gets better by leaving cases out.
+        A score that passed there and is missing here counts too, so leaving cases out cannot improve a comparison.
 
         Raises:
             BadInput: `baseline` is a run of another suite.
@@ -118,43 +153,33 @@ class Report(FrozenModel):
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON data, with rates and intervals."""
-        return {
-            **to_json(self),
-            "metrics": [_tally_json(tally) for tally in self.summaries],
-            "missing": list(self.missing),
-            "passed": self.passed,
-            "usage": to_json(self.usage),
-        }
+        metrics = [{**to_json(one), "rate": one.rate, **one.interval._asdict()} for one in self.summaries]
+        more = {"missing": list(self.missing), "passed": self.passed, "usage": to_json(self.usage)}
+        return {**to_json(self), "metrics": metrics, **more}
 
     def __str__(self) -> str:
         head = f"suite {self.suite}, run {self.run_name}: {len(self.rows)} of {len(self.cases)} cases finished"
-        cells = [("metric", "passed", "rate", "95 % interval"), *map(_tally_cells, self.summaries)]
-        return "\n".join([head, "", *cells_in_columns(cells), *self._failures(), "", self._costs()])
-
-    def _failures(self) -> list[str]:
-        failed = [
-            (row.case, score.metric, f"{score.value:.2f}", one_line(score.reason))
-            for row in self.rows
-            for score in row.scores
-            if not score.passed
-        ]
-        if not failed:
-            return []
-        more = [f"and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
-        cells = [("failed case", "metric", "score", "why"), *failed[:_SHOWN]]
-        return ["", *cells_in_columns(cells), *more]
-
-    def _costs(self) -> str:
+        rates = [("metric", "passed", "rate", "95 % interval"), *map(_summary_cells, self.summaries)]
+        failed = [_failure_cells(row.case, one) for row in self.rows for one in row.scores if not one.passed]
+        failures = ["", *_in_columns([("failed case", "metric", "score", "why"), *failed[:_MAX_FAILURES]])]
+        if len(failed) > _MAX_FAILURES:
+            failures.append(f"and {len(failed) - _MAX_FAILURES} more")
         usage, seconds = self.usage, sum(row.seconds for row in self.rows)
-        money = "price unknown" if usage.usd is None else f"${usage.usd:.4f}"
-        return f"{usage.calls} model calls, {usage.tokens:,} tokens, {money}, {seconds:.1f} s of work"
+        price = "price unknown" if usage.usd is None else f"${usage.usd:.4f}"
+        costs = f"{usage.calls} model calls, {usage.tokens:,} tokens, {price}, {seconds:.1f} s of work"
+        return "\n".join([head, "", *_in_columns(rates), *(failures if failed else []), "", costs])
 
 
-def _tally_cells(tally: MetricSummary) -> tuple[str, str, str, str]:
-    rate = "-" if tally.rate is None else f"{tally.rate:.0%}"
-    low, high = tally.interval
-    return tally.metric, f"{tally.passed} of {tally.total}", rate, f"{low:.0%} to {high:.0%}"
+def _summary_cells(summary: MetricSummary) -> tuple[str, str, str, str]:
+    rate = "-" if summary.rate is None else f"{summary.rate:.0%}"
+    low, high = summary.interval
+    return summary.metric, f"{summary.passed} of {summary.total}", rate, f"{low:.0%} to {high:.0%}"
 
 
-def _tally_json(tally: MetricSummary) -> dict[str, Any]:
-    return {**to_json(tally), "rate": tally.rate, "low": tally.interval.low, "high": tally.interval.high}
+def _failure_cells(case: str, score: Score) -> tuple[str, str, str, str]:
+    return case, score.metric, f"{score.value:.2f}", one_line(score.reason)
+
+
+def _in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

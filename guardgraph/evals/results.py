@@ -1,52 +1,39 @@
-"""Where the results of evals are kept: one row as each case finishes, in any of guardgraph's databases."""
+"""Stored results of evals: one row for each finished case, in any of guardgraph's databases."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any
 
-from sqlalchemy import Engine, Select, select
+from sqlalchemy import Engine, select
 
+from guardgraph.evals.case import CaseResult, Score
 from guardgraph.evals.report import Report
-from guardgraph.evals.row import CaseResult
-from guardgraph.evals.score import Score
-from guardgraph.state import BadInput, Outcome
+from guardgraph.state import BadInput
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import close_engine, engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.errors import place_of
-from guardgraph.storage.sql.eval_tables import eval_rows, eval_runs, eval_scores
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.statements import insert_new
+from guardgraph.storage.sql.tables import eval_rows, eval_runs, eval_scores
 
-__all__ = ("ResultStore", "RunHead", "UnknownRun", "load_report", "run_names")
+__all__ = ("ResultStore", "UnknownRun", "load_report", "run_names")
 
 
 class UnknownRun(BadInput, LookupError):
-    """No eval was ever run under this name in this database."""
+    """No eval run of this name is stored in this database."""
 
     def __init__(self, run_name: str, *, url: str) -> None:
         self.run_name, self.url = run_name, url
-        where = "list them with `guardgraph eval show` or run_names()"
-        super().__init__(f"no eval run is called {run_name!r} in {url}; {where}")
-
-
-class RunHead(NamedTuple):
-    """What a run is, before its first case has finished."""
-
-    run_name: str
-    suite: str
-    fingerprint: str
-    metrics: tuple[str, ...]
-    cases: tuple[str, ...]
-    started_at: datetime
+        remedy = "list them with `guardgraph eval show` or run_names()"
+        super().__init__(f"no eval run is called {run_name!r} in {url}; {remedy}")
 
 
 class ResultStore:
-    """The eval results in one database; the tables are made at the first use.
+    """The eval results in one database; the tables are created on first use.
 
-    An engine that is passed in stays open; one that was made from a URL is closed with this.
+    An engine that is passed in stays open; one that was made from a URL is closed by `close`.
     """
 
     def __init__(self, store: str | Engine) -> None:
@@ -54,47 +41,46 @@ class ResultStore:
         self._owns_engine = not isinstance(store, Engine)
         self._codec = Codec()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the database, if it was opened here."""
         if self._owns_engine:
             close_engine(self._engine)
 
-    def begin(self, head: RunHead) -> Report:
-        """Begin a run, or continue the one of that name; return what is known of it.
+    def begin(self, run: Report) -> Report:
+        """Begin a run (a report without rows), or continue the one of that name; return what is stored of it.
 
         Raises:
             BadInput: a run of that name scored another suite, other cases, or by other metrics.
         """
         migrate(self._engine)
+        body = self._codec.dumps({"metrics": list(run.metrics), "cases": list(run.cases)}, where="run")
+        names = {"run_name": run.run_name, "suite": run.suite, "fingerprint": run.fingerprint}
         with write_transaction(self._engine) as connection:
-            connection.execute(insert_new(connection.dialect, eval_runs), self._head_row(head))
-        known = self.report(head.run_name)
-        if known.suite != head.suite:
-            raise BadInput(_refused(head, f"scored the suite {known.suite!r}, not {head.suite!r}"))
-        if known.fingerprint != head.fingerprint:
-            raise BadInput(_refused(head, "scored other cases: the suite has changed since"))
-        if known.metrics != head.metrics:
-            raise BadInput(_refused(head, f"used the metrics {', '.join(known.metrics)}"))
+            row = {**names, "started_at": _timestamp(run.started_at), "body": body}
+            connection.execute(insert_new(connection.dialect, eval_runs), row)
+        known = self.report(run.run_name)
+        differences = {
+            f"scored the suite {known.suite!r}, not {run.suite!r}": known.suite != run.suite,
+            "scored other cases: the suite has changed since": known.fingerprint != run.fingerprint,
+            f"used the metrics {', '.join(known.metrics)}": known.metrics != run.metrics,
+        }
+        for difference, is_different in differences.items():
+            if is_different:
+                raise BadInput(f"the run {run.run_name!r} {difference}; choose another `run_name`")
         return known
 
-    def add(self, run_name: str, row: CaseResult) -> None:
-        """Store a finished case with its scores, in one transaction; a row that is there already stays."""
+    def add(self, run_name: str, result: CaseResult) -> None:
+        """Store a finished case with its scores, in one transaction; a row that exists already stays."""
+        key = {"run_name": run_name, "case_id": result.case}
+        body = self._codec.dumps({"outcome": result.outcome, "error": result.error}, where="row")
+        row = {"finished_at": _timestamp(datetime.now(UTC)), "seconds": result.seconds, "body": body}
+        scores = [
+            {**key, **score.model_dump(), "reason": self._codec.dumps(score.reason, where="reason")}
+            for score in result.scores
+        ]
         with write_transaction(self._engine) as connection:
-            facts = {"run_name": run_name, "case_id": row.case}
-            body = self._codec.dumps({"outcome": row.outcome, "error": row.error}, where="row")
-            stored = {"finished_at": _now(), "seconds": row.seconds, "body": body}
-            if not connection.execute(insert_new(connection.dialect, eval_rows), {**facts, **stored}).rowcount:
-                return
-            scores = [{**facts, **self._score_row(score)} for score in row.scores]
-            if scores:
+            is_new = connection.execute(insert_new(connection.dialect, eval_rows), {**key, **row}).rowcount
+            if is_new and scores:
                 connection.execute(insert_new(connection.dialect, eval_scores), scores)
 
     def report(self, run_name: str) -> Report:
@@ -105,57 +91,37 @@ class ResultStore:
         """
         migrate(self._engine)
         with read_transaction(self._engine) as connection:
-            head = connection.execute(select(eval_runs).where(eval_runs.c.run_name == run_name)).mappings().first()
-            rows = connection.execute(select(eval_rows).where(eval_rows.c.run_name == run_name)).mappings().all()
-            scores = connection.execute(select(eval_scores).where(eval_scores.c.run_name == run_name)).mappings().all()
-        if head is None:
+            runs, rows, scores = (
+                connection.execute(select(table).where(table.c.run_name == run_name)).mappings().all()
+                for table in (eval_runs, eval_rows, eval_scores)
+            )
+        if not runs:
             raise UnknownRun(run_name, url=place_of(self._engine))
-        body: dict[str, Any] = self._codec.loads(head["body"])
-        by_case: dict[str, list[Score]] = {}
-        for one in scores:
-            by_case.setdefault(one["case_id"], []).append(self._score_in(one))
-        found = {one["case_id"]: self._row_in(one, by_case.get(one["case_id"], ()), body["metrics"]) for one in rows}
-        return Report(
-            run_name=head["run_name"],
-            suite=head["suite"],
-            fingerprint=head["fingerprint"],
-            metrics=tuple(body["metrics"]),
-            cases=tuple(body["cases"]),
-            rows=tuple(found[case] for case in body["cases"] if case in found),
-            started_at=datetime.fromisoformat(head["started_at"]),
-        )
+        fields: dict[str, Any] = {name: value for name, value in runs[0].items() if name != "body"}
+        fields |= self._codec.loads(runs[0]["body"])
+        scored = {(row["case_id"], row["metric"]): self._score_in(row) for row in scores}
+        results = {
+            row["case_id"]: CaseResult(
+                case=row["case_id"],
+                seconds=row["seconds"],
+                scores=tuple(filter(None, (scored.get((row["case_id"], metric)) for metric in fields["metrics"]))),
+                **self._codec.loads(row["body"]),
+            )
+            for row in rows
+        }
+        return Report(**fields, rows=tuple(results[case] for case in fields["cases"] if case in results))
 
     def run_names(self, suite: str | None = None) -> tuple[str, ...]:
         """Return the names of all runs, or of one suite's, newest first."""
         migrate(self._engine)
+        newest_first = select(eval_runs.c.run_name).order_by(eval_runs.c.started_at.desc(), eval_runs.c.run_name)
+        statement = newest_first if suite is None else newest_first.where(eval_runs.c.suite == suite)
         with read_transaction(self._engine) as connection:
-            return tuple(str(name) for name in connection.scalars(_names(suite)))
+            return tuple(str(name) for name in connection.scalars(statement))
 
-    def _head_row(self, head: RunHead) -> dict[str, Any]:
-        body = {"metrics": list(head.metrics), "cases": list(head.cases)}
-        return {
-            "run_name": head.run_name,
-            "suite": head.suite,
-            "fingerprint": head.fingerprint,
-            "started_at": head.started_at.isoformat(timespec="microseconds"),
-            "body": self._codec.dumps(body, where="run"),
-        }
-
-    def _score_row(self, score: Score) -> dict[str, Any]:
-        reason = self._codec.dumps(score.reason, where="reason")
-        return {"metric": score.metric, "value": score.value, "passed": score.passed, "reason": reason}
-
-    def _score_in(self, stored: Any) -> Score:
-        reason = self._codec.loads(stored["reason"])
-        return Score(metric=stored["metric"], value=stored["value"], passed=stored["passed"], reason=reason)
-
-    def _row_in(self, stored: Any, scores: Sequence[Score], metrics: Sequence[str]) -> CaseResult:
-        body: dict[str, Any] = self._codec.loads(stored["body"])
-        outcome: Outcome | None = body["outcome"]
-        ordered = tuple(sorted(scores, key=lambda score: metrics.index(score.metric)))
-        return CaseResult(
-            case=stored["case_id"], outcome=outcome, error=body["error"], scores=ordered, seconds=stored["seconds"]
-        )
+    def _score_in(self, row: Any) -> Score:
+        reason = self._codec.loads(row["reason"])
+        return Score(metric=row["metric"], value=row["value"], passed=row["passed"], reason=reason)
 
 
 def load_report(store: str | Engine, run_name: str) -> Report:
@@ -165,24 +131,15 @@ def load_report(store: str | Engine, run_name: str) -> Report:
         UnknownRun: there is none of that name.
         StorageError: or one of its subclasses, when the database cannot be opened or read.
     """
-    with ResultStore(store) as results:
+    with closing(ResultStore(store)) as results:
         return results.report(run_name)
 
 
 def run_names(store: str | Engine, suite: str | None = None) -> tuple[str, ...]:
     """Return the names of all stored runs, or of one suite's, newest first."""
-    with ResultStore(store) as results:
+    with closing(ResultStore(store)) as results:
         return results.run_names(suite)
 
 
-def _names(suite: str | None) -> Select[Any]:
-    statement = select(eval_runs.c.run_name).order_by(eval_runs.c.started_at.desc(), eval_runs.c.run_name)
-    return statement if suite is None else statement.where(eval_runs.c.suite == suite)
-
-
-def _refused(head: RunHead, why: str) -> str:
-    return f"the run {head.run_name!r} {why}; choose another `run_name`"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _timestamp(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds")

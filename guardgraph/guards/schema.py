@@ -11,12 +11,11 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
-from guardgraph.state import BadGraph, Gate, Result, Verdict
+from guardgraph.state import BadGraph, Gate, Result, Verdict, validation_text
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Schema",)
 
-_SHOWN = 5
 """Faults that a reason names."""
 
 
@@ -58,7 +57,7 @@ class Schema:
             try:
                 value = TypeAdapter[Any](self.model).validate_json(json.dumps(value))
             except ValidationError as error:
-                return f"the value does not fit: {_told(error)}"
+                return f"the value does not fit: {validation_text(error)}"
         return self._checked(value) if self.check else None
 
     def _checked(self, value: Any) -> str | None:
@@ -66,11 +65,3 @@ class Schema:
         if said is not None and not isinstance(said, str):
             raise TypeError(f"`check` must return None or a reason, got {said!r}")
         return said
-
-
-def _told(error: ValidationError) -> str:
-    """Name the first faults, each with its place; the values are left out, they may be large."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}" for fault in faults[:_SHOWN]]
-    more = [f"and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
-    return "; ".join([*told, *more])

@@ -1,3 +1,1 @@
 """Chat models by their names, what they cost, and models that need no key."""
-
-from __future__ import annotations

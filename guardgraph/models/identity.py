@@ -1,4 +1,4 @@
-"""Who makes a model and what it is called."""
+"""The provider and the name of a chat model."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ __all__ = ("origin_of",)
 
 def origin_of(model: BaseChatModel) -> LangSmithParams:
     """Return a model's `ls_provider` and `ls_model_name`, as its calls report them to callbacks."""
-    return model._get_ls_params()  # pyright: ignore[reportPrivateUsage] - no public name tells them before a call
+    return model._get_ls_params()  # pyright: ignore[reportPrivateUsage] - no public method returns them before a call

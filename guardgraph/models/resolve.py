@@ -1,4 +1,4 @@
-"""From the name of a model to the model."""
+"""Resolving the name of a model."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _offline(model: str, name: str) -> BaseChatModel:
         case "extractive" if not rest:
             return ExtractiveModel()
         case "replay" if rest and not Path(rest).is_file():
-            raise UnknownModel(model, f"there is no file {rest!r}; record answers into it with `record`")
+            raise UnknownModel(model, f"file {rest!r} does not exist; record answers into it with `record`")
         case "replay" if rest:
             return ReplayModel(file=Path(rest))
         case "replay":
             raise UnknownModel(model, "name the file of recorded answers: `offline:replay:FILE`")
         case "scripted":
             raise UnknownModel(
-                model, "a script cannot stand in a name; pass ScriptedModel(replies=[…]) of guardgraph.models.offline"
+                model, "a script has no name; pass ScriptedModel(replies=[…]) of guardgraph.models.offline"
             )
         case _:
             raise UnknownModel(model, f"there is no such offline model; take {_OFFLINE}")
@@ -58,26 +58,23 @@ def _offline(model: str, name: str) -> BaseChatModel:
 def _online(model: str, provider: str, name: str) -> BaseChatModel:
     try:
         from langchain.chat_models import init_chat_model
-    except ImportError as fault:
-        raise MissingExtra("langchain", extra="agents", needed_for=f"model {model!r}") from fault
+    except ImportError as error:
+        raise MissingExtra("langchain", extra="agents", needed_for=f"model {model!r}") from error
     try:
         return init_chat_model(name, model_provider=provider)
-    except ImportError as fault:
-        named = _PIP.search(str(fault))
+    except ImportError as error:
+        named = _PIP.search(str(error))
         package = named.group(1) if named else f"langchain-{provider}"
-        raise MissingExtra(package, needed_for=f"model {model!r}") from fault
-    except Exception as fault:
-        if "Unsupported provider" in str(fault):
-            raise UnknownModel(model, f"LangChain knows no provider {provider!r}; or take {_OFFLINE}") from fault
-        if _ABOUT_A_KEY.search(str(fault)):
-            raise MissingKey(model, variable=_variable(provider, str(fault))) from fault
-        raise UnknownModel(model, f"its client says {_first_line(fault)}") from fault
+        raise MissingExtra(package, needed_for=f"model {model!r}") from error
+    except Exception as error:
+        if "Unsupported provider" in str(error):
+            raise UnknownModel(model, f"LangChain knows no provider {provider!r}; or take {_OFFLINE}") from error
+        if _ABOUT_A_KEY.search(str(error)):
+            raise MissingKey(model, variable=_variable(provider, str(error))) from error
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UnknownModel(model, f"its client raised: {first_line}") from error
 
 
-def _variable(provider: str, said: str) -> str:
-    named = _KEY.search(said)
+def _variable(provider: str, message: str) -> str:
+    named = _KEY.search(message)
     return named.group() if named else _KEYS.get(provider, f"{provider.upper().replace('-', '_')}_API_KEY")
-
-
-def _first_line(fault: Exception) -> str:
-    return (str(fault).strip().splitlines() or [type(fault).__name__])[0]

@@ -17,7 +17,7 @@ from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import asked_in
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.runtime.execution_context import ExecutionContext, execution_context
-from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, RunState, Task, new_id
+from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, RunState, Task, new_id, validation_text
 
 __all__ = ("ADMISSION", "admission", "task_of")
 
@@ -43,9 +43,8 @@ def task_of(asked: object) -> Task:
     try:
         return Task.model_validate(dict(asked))
     except ValidationError as error:
-        raise BadInput(
-            f"the task does not fit: {_told(error, 'task')}; its fields are {', '.join(Task.model_fields)}"
-        ) from error
+        faults, known = validation_text(error, whole="task"), ", ".join(Task.model_fields)
+        raise BadInput(f"the task does not fit: {faults}; its fields are {known}") from error
 
 
 def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callable[..., Any]:
@@ -117,13 +116,9 @@ def _background(given: Any) -> list[ContextItem]:
         return _ITEMS.validate_python(given)
     except ValidationError as error:
         raise BadInput(
-            f"`background` is a list of pieces, and does not fit: {_told(error, 'background')}; "
+            f"`background` is a list of pieces, and does not fit: {validation_text(error, whole='background')}; "
             f"the fields of a piece are {', '.join(ContextItem.model_fields)}"
         ) from error
-
-
-def _told(error: ValidationError, whole: str) -> str:
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors())
 
 
 def _position(

@@ -1,50 +1,49 @@
-"""Claims taken from documents as they stand there."""
+"""Claims: verbatim sentences of documents that answer a question."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
-from guardgraph.research.passages import Passage
-from guardgraph.research.sentences import Sentence, sentences_of
-from guardgraph.research.terms import WORD, content_words, stem, terms_of
 from guardgraph.state import Evidence
+from guardgraph.text.passages import Passage
+from guardgraph.text.sentences import Sentence, sentences_of
+from guardgraph.text.terms import WORD, content_words, stem, terms_of
 
 __all__ = ("Claim", "claims_of", "question_weights")
 
 _ALIKE = 0.6
-"""Two sentences that share this part of their terms (Jaccard) say the same."""
+"""Two sentences that share this part of their terms (Jaccard) are duplicates."""
 _LEAST = 0.2
 """A claim scores at least this; one that shares all of the question's weight scores 1."""
 _SHARED = 2
 """A claim and the headings above it share at least so many terms of the question, or all if it has fewer."""
 _NEAR = 0.4
-"""A claim scores at least this part of what the best one does."""
+"""A claim has at least this part of the best score."""
 _FALLBACK = 2
-"""So many claims that share one term only are told where no claim shares more."""
+"""So many claims that share only one term are returned where no claim shares more."""
 _IN_CODE = 0.4
-"""What a term counts that stands in code only: a path or a name that has the word in it."""
+"""The weight of a term that is in code only: a path or a name that contains the word."""
 _ABOUT = 0.5
-"""What a term counts on top where the sentence begins with it: it is what the sentence is about."""
+"""The additional weight of a term with which the sentence begins: it is its subject."""
 _ENOUGH = 0.3
-"""These cover so much of the question; words that stand nowhere in the documents weigh the most."""
+"""The coverage of these claims; words that are nowhere in the documents weigh the most."""
 _POINTER = 0.5
-"""What an entry of a table of contents scores, compared with the prose that it points to."""
+"""The factor for an entry of a table of contents, compared with the prose that it points to."""
 _ROW = 0.8
-"""What the row of a table scores, compared with a sentence: it lists what a sentence says."""
+"""The factor for the row of a table, compared with a sentence."""
 _BASE = 0.5
-"""What any word weighs before its rarity counts; in a few short pages rarity alone says little."""
+"""The weight of any word before its rarity is added; in a few short pages rarity alone means little."""
 _CODE = re.compile(r"`([^`]*)`")
 _ASIDE = 0.3
-"""What a term of the wider question weighs, compared with one of the question itself."""
+"""The factor for a term of the wider question, compared with one of the question itself."""
 _HEADING = 0.5
-"""What a term counts that stands in the headings above a sentence and not in it."""
+"""The factor for a term that is in the headings above a sentence and not in it."""
 
 
 class Claim(NamedTuple):
-    """One sentence of a document that answers to a question."""
+    """One sentence of a document that answers a question."""
 
     text: str
     """The sentence on one line, without marks."""
@@ -52,11 +51,6 @@ class Claim(NamedTuple):
     """The document, the verbatim sentence, and its lines as `12` or `12-13`."""
     coverage: float
     """Which part (0 to 1) of the question's weight it shares; what only the headings above share counts half."""
-
-    @property
-    def line(self) -> int:
-        """The number of the line where it begins."""
-        return int(self.evidence.locator.partition("-")[0])
 
 
 class _Candidate(NamedTuple):
@@ -67,9 +61,9 @@ class _Candidate(NamedTuple):
 
 
 def question_weights(question: str, *, rarity: Callable[[Iterable[str]], Mapping[str, float]]) -> dict[str, float]:
-    """Return what each term of `question` weighs; terms are stems.
+    """Return the weight of each term of `question`; terms are stems.
 
-    `rarity` tells how rare words are, as `Library.weights` does.
+    `rarity` returns how rare words are, as `Library.weights` does.
     """
     weights: dict[str, float] = {}
     for word, rare in rarity(dict.fromkeys(content_words(question))).items():
@@ -81,17 +75,17 @@ def claims_of(
     passages: Sequence[Passage],
     weights: Mapping[str, float],
     *,
-    aside: Mapping[str, float] = MappingProxyType({}),
+    aside: Mapping[str, float] | None = None,
     limit: int = 5,
 ) -> list[Claim]:
     """Return at most `limit` different claims, the best first, scored by the weight of the terms they share.
 
     Equal scores keep the order of `passages`. A claim that shares too little of the question is left out. The terms of
-    `aside`, the wider question, move a claim up or down; they make none.
+    `aside`, the wider question, change the order of claims; they add none.
     """
     if limit < 1:
         raise ValueError(f"`limit` must be at least 1, got {limit!r}")
-    beside = {term: _ASIDE * weight for term, weight in aside.items() if term not in weights}
+    beside = {term: _ASIDE * weight for term, weight in (aside or {}).items() if term not in weights}
     every = [
         _candidate(passage, sentence, weights, beside) for passage in passages for sentence in sentences_of(passage)
     ]
@@ -101,7 +95,7 @@ def claims_of(
 
 
 def _best(candidates: Sequence[_Candidate], limit: int) -> list[Claim]:
-    """Return the best of `candidates` that say different things."""
+    """Return the best of `candidates` without duplicates."""
     picked: list[_Candidate] = []
     least = max([_LEAST, *(_NEAR * one.score for one in candidates)])
     for candidate in sorted(candidates, key=lambda one: -one.score):
@@ -120,8 +114,8 @@ def _candidate(
     lending = f"{passage.heading} {sentence.heads}".strip()
     above = terms_of(lending) - terms if lending else frozenset[str]()
     prose = _CODE.sub(_word_or_nothing, own_text)
-    told = terms_of(prose)
-    own, further = (_shared_weight(some, terms, told, above) for some in (weights, beside))
+    outside_code = terms_of(prose)
+    own, further = (_shared_weight(some, terms, outside_code, above) for some in (weights, beside))
     subject = WORD.search(prose)
     about = _ABOUT * weights.get(stem(subject[0]), 0.0) if subject else 0.0
     length = min(1.0, len(terms) / 8) * min(1.0, 40 / max(len(terms), 1))
@@ -134,16 +128,16 @@ def _candidate(
 
 
 def _shared_weight(
-    weights: Mapping[str, float], terms: frozenset[str], told: frozenset[str], above: frozenset[str]
+    weights: Mapping[str, float], terms: frozenset[str], outside_code: frozenset[str], above: frozenset[str]
 ) -> float:
-    """Return what a sentence with `terms` (`told` outside code) shares of `weights`, if it shares any, with `above`."""
-    own = sum(weight * (1.0 if term in told else _IN_CODE) for term, weight in weights.items() if term in terms)
+    """Return the shared part of `weights`; terms `above` the sentence count only if it shares any itself."""
+    own = sum(weight * (1.0 if term in outside_code else _IN_CODE) for term, weight in weights.items() if term in terms)
     lent = sum(weight for term, weight in weights.items() if term in above)
     return own + _HEADING * lent if own else 0.0
 
 
 def _word_or_nothing(code: re.Match[str]) -> str:
-    """Return what stands in `code` if it is one word."""
+    """Return the content of `code` if it is one word."""
     return code[1] if code[1].removesuffix("()").isalnum() else " "
 
 

@@ -1,4 +1,4 @@
-"""The research team: it splits a question, looks into documents, and writes a cited report."""
+"""The research team: it splits a question, searches documents, and writes a cited report."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ from guardgraph.research.documents import Skipped, read_documents
 from guardgraph.research.library import Library
 from guardgraph.research.model_team import make_model_worker, make_model_writer
 from guardgraph.research.offline import make_worker, plan, write
-from guardgraph.research.report import check_citations, tell_unread
-from guardgraph.state import Outcome, Reply, Request
+from guardgraph.research.report import check_citations
 
 __all__ = ("OFFLINE", "research", "team_of")
 
 OFFLINE = "offline:extractive"
-"""The model that is none: plan, claims and report are made by rules, the same each time."""
+"""No model at all: plan, claims and report are made by rules, the same each time."""
 _COMPILED = "Composed of the claims that a model extracted and whose quotes were checked; no model wrote this report."
 _ROUNDS = 2
 _SUBTASKS = 20
@@ -64,10 +63,9 @@ def research(
     """Return a supervisor that answers questions from the documents in `paths`, as an uncompiled graph.
 
     Its value has `report` (Markdown with numbered citations) and `citations`, and where a document could be read only
-    in part, `unread`. `Grounding` refuses a claim whose quote
-    does not stand in its document, and the guard `citations_hold` a report whose citations do not open. Documents are
-    named relative to `root` (the working directory). All arguments but the last are JSON data where `model` is a name,
-    so that a run can be built again elsewhere.
+    in part, `unread`. `Grounding` refuses a claim whose quote is not in its document, and the guard `citations_hold` a
+    report whose citations are wrong. Documents are named relative to `root` (the working directory). All arguments but
+    the last are JSON data where `model` is a name, so that a run can be built again elsewhere.
 
     Args:
         paths: files and folders; see `read_documents`.
@@ -77,7 +75,7 @@ def research(
         deadline: seconds until the report is due.
         concurrency: agents that work at a time.
         root: what the names of documents are relative to.
-        on_skipped: is told which entries of the folders were not read, and which documents only in part, if any.
+        on_skipped: called with what was not read in the folders and which documents were read only in part, if any.
 
     Raises:
         BadInput: a path cannot be read, or a folder has no document.
@@ -93,7 +91,7 @@ def research(
     if deadline is not None:
         limits.append(Deadline(deadline))
     unread = [f"{one.name} {one.reason}" for one in in_part]
-    library = Library.build(found.documents)
+    library = Library(found.documents)
     return team_of(library, model=model, guards=limits, concurrency=concurrency, unread=unread)
 
 
@@ -107,7 +105,7 @@ def team_of(
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return the research team over `library`, with `guards` beside its own.
 
-    The report tells what was `unread`, which is not in the library.
+    The report lists what was `unread`, which is not in the library.
     """
     planner, worker, writer = _offline(library, unread) if model == OFFLINE else _online(library, model, unread)
     return supervisor(
@@ -130,33 +128,21 @@ def team_of(
 
 def _offline(library: Library, unread: Sequence[str]) -> tuple[Agent, Agent, Agent]:
     worker = Agent("researcher", run=make_worker(library), attempts=2)
-    return Agent("planner", run=plan), worker, Agent("writer", run=_telling(write, unread))
+    return Agent("planner", run=plan), worker, Agent("writer", run=partial(write, unread=unread))
 
 
 def _online(library: Library, model: str | BaseChatModel, unread: Sequence[str]) -> tuple[Agent, Agent, Agent]:
     planner = Agent("planner", model=model, instructions=_PLANNER, attempts=2, max_tokens=2_000)
     worker = Agent("researcher", run=make_model_worker(library, model), attempts=2)
-    compiler = Agent("compiler", run=_telling(partial(write, made_by=_COMPILED), unread))
-    writer = Agent("writer", run=_telling(make_model_writer(model), unread), attempts=2, fallback=compiler)
+    compiler = Agent("compiler", run=partial(write, made_by=_COMPILED, unread=unread))
+    writer = Agent("writer", run=make_model_writer(model, unread=unread), attempts=2, fallback=compiler)
     return planner, worker, writer
-
-
-def _telling(
-    write: Callable[[Request], Reply | Outcome], unread: Sequence[str]
-) -> Callable[[Request], Reply | Outcome]:
-    """Return a writer whose report tells what was `unread`, too."""
-
-    def write_and_tell(request: Request) -> Reply | Outcome:
-        answer = write(request)
-        return answer.model_copy(update={"value": tell_unread(answer.value, unread)})
-
-    return write_and_tell if unread else write
 
 
 def _citations_hold(library: Library) -> FunctionGuard:
     @guard(at="exit", on_trip=Retry(1))
     def citations_hold(view: GuardContext) -> str | None:
-        """Refuse a report with a citation that does not open at its line."""
+        """Refuse a report with a citation whose quote is not at its line."""
         if not view.subject.has_value:
             return None
         problems = check_citations(view.subject.value, library.text_of)

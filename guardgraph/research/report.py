@@ -1,62 +1,98 @@
-"""Whether the citations of a report hold."""
+"""Reports in Markdown with numbered citations: building them, and checking that their citations hold."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-__all__ = ("check_citations", "tell_unread")
+from guardgraph.guards import Lines, SourceText, named_lines
+from guardgraph.state import Evidence
+
+__all__ = (
+    "build_report",
+    "check_citations",
+    "cited_numbers",
+    "claims_value",
+    "escape_marks",
+    "first_line",
+    "on_one_line",
+)
 
 _SOURCES = "\n## Sources\n"
 _CODE = re.compile(r"`[^`\n]*`")
 _MARK = re.compile(r"(?<!\\)\[(\d+)\]")
-"""A citation; a backslash makes brackets of the source's own plain text."""
+"""A citation; a backslash marks brackets as plain text."""
+_CODE_OR_MARK = re.compile(r"`[^`]*`|\[(?=\d+\])")
+_QUOTE_LENGTH = 160
 
 
-def tell_unread(value: JsonValue, unread: Sequence[str]) -> JsonValue:
-    """Return the value of a report with what could not be read of the documents: as `unread`, and before its sources.
+def build_report(
+    question: str, body: Iterable[str], evidence: Sequence[Evidence], *, made_by: str, unread: Sequence[str] = ()
+) -> dict[str, JsonValue]:
+    """Return a report as data: `report` (Markdown), `citations`, and `unread` if there is any.
 
-    A value that is no report is returned as it is.
+    The citations are numbered from 1 in the order of `evidence`; each has `number`, `source`, `line` and `last_line`
+    (`None` if unknown), and `quote`. `body` are lines, `made_by` names the author, `unread` is what could not be read.
     """
-    if not isinstance(value, dict) or not isinstance(report := value.get("report"), str):
-        return value
-    before, heading, after = report.rpartition(_SOURCES)
-    body = before if heading else after
-    lines = "".join(f"- {_MARK.sub(_plain, one)}\n" for one in unread)
-    told = f"{body.rstrip()}\n\n## Not read\n\n{lines}{heading}{after if heading else ''}"
-    return {**value, "report": told, "unread": list(unread)}
+    lines = [f"# {escape_marks(on_one_line(question))}", "", made_by, "", *body, ""]
+    if unread:
+        lines += ["## Not read", "", *(f"- {escape_marks(one)}" for one in unread), ""]
+    if evidence:
+        lines += ["## Sources", "", *(f"{_source_line(number, one)}  " for number, one in enumerate(evidence, 1))]
+    value: dict[str, JsonValue] = {
+        "report": "\n".join(lines).rstrip() + "\n",
+        "citations": [_citation(number, one) for number, one in enumerate(evidence, 1)],
+    }
+    return {**value, "unread": list(unread)} if unread else value
 
 
-def _plain(mark: re.Match[str]) -> str:
-    return f"\\{mark[0]}"
+def claims_value(claims: Iterable[tuple[str, Evidence]]) -> dict[str, JsonValue]:
+    """Return the value of a worker's reply: `claims`, each with `text`, `source` and `line`."""
+    return {"claims": [{"text": text, "source": one.source, "line": first_line(one)} for text, one in claims]}
+
+
+def first_line(evidence: Evidence) -> int | None:
+    """Return the line where the quote begins, if the locator names one."""
+    lines = named_lines(evidence.locator)
+    return lines.first if lines else None
+
+
+def on_one_line(text: str) -> str:
+    """Return `text` with each run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def escape_marks(text: str) -> str:
+    """Return `text` with a backslash before what looks like a citation; code is not changed."""
+    return _CODE_OR_MARK.sub(lambda found: found[0] if found[0][0] == "`" else f"\\{found[0]}", text)
+
+
+def cited_numbers(text: str) -> list[int]:
+    """Return the numbers of the citations in `text`, outside code, in their order."""
+    return [int(number) for number in _MARK.findall(_CODE.sub("", text))]
 
 
 def check_citations(report_value: object, read: Callable[[str], str | None]) -> list[str]:
-    """Return what is wrong with the citations of a report, in plain words; an empty list if every one of them holds.
+    """Return what is wrong with the citations of a report; an empty list if all of them hold.
 
-    `report_value` is what the writer answers (`report` and `citations`); `read` returns the text of a source or None,
-    as `Library.text_of` does. Every citation must open at its line and end by its last one if it names one, every
-    number in the text must be a citation, and every citation must be used.
+    `report_value` is the writer's value (`report` and `citations`); `read` returns the text of a source or None, as
+    `Library.text_of` does. Every quote must begin in its line and end by its last one if it names one, every number
+    in the text must be a citation, and every citation must be used.
     """
     citations: object = report_value.get("citations") if isinstance(report_value, Mapping) else None
     if not isinstance(report_value, Mapping) or not isinstance(citations, list | tuple):
         return ["the report has no list of citations"]
     problems = [problem for citation in citations if (problem := _problem(citation, read))]
-    numbers = Counter(
-        number
-        for citation in citations
-        if isinstance(citation, Mapping)
-        if isinstance(number := citation.get("number"), int)
-    )
+    given = [citation.get("number") for citation in citations if isinstance(citation, Mapping)]
+    numbers = Counter(number for number in given if isinstance(number, int))
     before, heading, after = str(report_value.get("report", "")).rpartition(_SOURCES)
-    body = before if heading else after
-    told = {int(mark) for mark in _MARK.findall(_CODE.sub("", body))}
-    problems += [f"number {number} stands for {count} citations" for number, count in numbers.items() if count > 1]
-    problems += [f"[{number}] is in the text and in no citation" for number in sorted(told - set(numbers))]
-    problems += [f"[{number}] is cited nowhere in the text" for number in sorted(set(numbers) - told)]
+    used = set(cited_numbers(before if heading else after))
+    problems += [f"{count} citations have the number {number}" for number, count in numbers.items() if count > 1]
+    problems += [f"[{number}] is in the text and in no citation" for number in sorted(used - set(numbers))]
+    problems += [f"[{number}] is cited nowhere in the text" for number in sorted(set(numbers) - used)]
     return problems
 
 
@@ -65,28 +101,27 @@ def _problem(citation: object, read: Callable[[str], str | None]) -> str | None:
         case {"number": int(number), "source": str(source), "line": int(line), "quote": str(quote), **rest} if (
             quote.strip()
         ):
-            text = read(source)
-            if text is None:
-                return f"[{number}] {source!r} cannot be opened"
             last = rest.get("last_line")
-            if not _opens_at(text.split("\n"), line, last if isinstance(last, int) else None, " ".join(quote.split())):
-                upto = f", or does not end by line {last}" if isinstance(last, int) else ""
-                return f"[{number}] line {line} of {source!r} does not begin {quote[:80]!r}{upto}"
-            return None
         case _:
             return f"a citation needs number, source, line and quote, got {citation!r}"
+    content = read(source)
+    if content is None:
+        return f"[{number}] {source!r} cannot be opened"
+    text = SourceText.of(content)
+    until = f", or does not end by line {last}" if isinstance(last, int) else ""
+    if text.opens(quote, Lines(line, line)) and (not isinstance(last, int) or text.holds(quote, Lines(line, last))):
+        return None
+    return f"[{number}] line {line} of {source!r} does not begin {on_one_line(quote)[:80]!r}{until}"
 
 
-def _opens_at(lines: list[str], line: int, last: int | None, quote: str) -> bool:
-    """Tell whether `quote` (on one line) begins in line number `line`, and ends by line number `last`."""
-    if not 1 <= line <= (last or line) <= len(lines):
-        return False
-    opening = " ".join(lines[line - 1].split())
-    window, length = [opening], len(opening)
-    for following in lines[line:last]:
-        if length > len(opening) + len(quote) + 1:
-            break
-        window.append(" ".join(following.split()))
-        length += len(window[-1]) + 1
-    at = " ".join(filter(None, window)).find(quote)
-    return 0 <= at < len(opening)
+def _citation(number: int, evidence: Evidence) -> dict[str, JsonValue]:
+    first, last = named_lines(evidence.locator) or (None, None)
+    return {"number": number, "source": evidence.source, "line": first, "last_line": last, "quote": evidence.quote}
+
+
+def _source_line(number: int, evidence: Evidence) -> str:
+    """Return a citation for the list of sources, as `[1] a.md:3-4 "its quote"`; a long quote is cut."""
+    quote, lines = on_one_line(evidence.quote), named_lines(evidence.locator)
+    shown = quote if len(quote) <= _QUOTE_LENGTH else quote[:_QUOTE_LENGTH].rsplit(" ", 1)[0] + "…"
+    at = "" if lines is None else f":{lines.first}" if lines.first == lines.last else f":{lines.first}-{lines.last}"
+    return f'[{number}] {on_one_line(evidence.source)}{at} "{shown}"'

@@ -44,7 +44,7 @@ from guardgraph.state import (
     Task,
     new_id,
 )
-from guardgraph.storage.sql.codec.schemas import types_of_graph
+from guardgraph.storage.sql.codec.graph_types import types_of_graph
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("Attempts",)

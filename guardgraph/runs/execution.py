@@ -19,7 +19,7 @@ from guardgraph.runs.head import route_of
 from guardgraph.runs.records import PAUSED
 from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
 from guardgraph.state import Gap, Outcome, RunEvent
-from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("RunExecution", "services_of")
@@ -128,7 +128,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def services_of(
-    ledger: RunLedger,
+    ledger: SQLLedger,
     time: RunClock,
     clock: Callable[[], datetime],
     on_event: Callable[[RunEvent], None] | None,

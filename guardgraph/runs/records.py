@@ -27,7 +27,6 @@ from guardgraph.state import (
     new_id,
 )
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
-from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow, RunStore
 
@@ -123,7 +122,7 @@ class Records:
         until = None if add.deadline is None else add.deadline - self._paused(row, now)
         self._ledger.top_up(row.run_id, add.model_copy(update={"deadline": until}))
 
-    def begin_attempt(self, row: RunRow, position: DelegationScope | None, now: datetime) -> tuple[RunLedger, RunClock]:
+    def begin_attempt(self, row: RunRow, position: DelegationScope | None, now: datetime) -> tuple[SQLLedger, RunClock]:
         """Store that an attempt begins, and return its ledger and its clock, which continue those of earlier ones.
 
         `position` is that of its outermost team, `None` before its first node.
@@ -135,7 +134,7 @@ class Records:
             raised = balances[0].cap if balances else raised
             time = RunClock.of(self._paused(row, now), admitted.deadline, raised.deadline)
         self.rows.begin_attempt(row.run_id, now)
-        return RunLedger(self._ledger, row.run_id, admitted, raised), time
+        return self._ledger.for_run(admitted, raised), time
 
     def finish(self, row: RunRow, outcome: Outcome, now: datetime) -> RunRow:
         """Store the outcome of a run, and return its row as it is stored."""

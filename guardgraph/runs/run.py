@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from guardgraph.state import Outcome, Result, Usage
-from guardgraph.state.text import one_line
+from guardgraph.state import Outcome, Result, Usage, one_line
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("PendingInterrupt", "Run", "RunStatus", "RunSummary")

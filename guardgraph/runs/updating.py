@@ -14,8 +14,7 @@ from langgraph.types import Overwrite
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.runs.head import Head
-from guardgraph.state import BadInput, ContextItem, RunState, TeamInput
-from guardgraph.storage.sql.checkpoints.rewriting import rewrite
+from guardgraph.state import BadInput, ContextItem, RunState, TeamInput, validation_text
 
 __all__ = ("NO_TASK", "checked_values", "merge_update")
 
@@ -52,7 +51,7 @@ def _context(given: Any) -> list[ContextItem]:
     try:
         return TypeAdapter(list[ContextItem]).validate_python(given)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'context'}: {one['msg']}" for one in error.errors())
+        faults = validation_text(error, whole="context")
         raise BadInput(f"`context` is a list of `ContextItem`, and does not fit: {faults}") from error
 
 
@@ -92,7 +91,7 @@ def merge_update(
         else:
             new[name] = value
     if stored is not earlier:
-        rewrite(saver, found.config, stored, NO_TASK)
+        saver.put_writes(found.config, stored, NO_TASK, replace=True)
     return new
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from guardgraph.state.accounts import (
-    Amount,
     Balance,
     ReservationDenied,
     account_chain,
@@ -11,9 +10,20 @@ from guardgraph.state.accounts import (
     full_usage,
     remaining_allowance,
 )
-from guardgraph.state.agent_info import AgentInfo
-from guardgraph.state.allowance import Allowance
-from guardgraph.state.delegation_scope import DelegationScope
+from guardgraph.state.allowance import COUNTS, Allowance
+from guardgraph.state.attempt import (
+    AgentError,
+    ContextItem,
+    ContextKind,
+    ErrorKind,
+    Evidence,
+    Gap,
+    Reply,
+    Request,
+    Result,
+    ResultStatus,
+)
+from guardgraph.state.delegation import AgentInfo, DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
@@ -41,21 +51,17 @@ from guardgraph.state.errors import (
 from guardgraph.state.event import EventKind, RunEvent
 from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
-from guardgraph.state.money import exact_decimal
 from guardgraph.state.outcome import Outcome, OutcomeStatus
-from guardgraph.state.plan import Plan, Subtask
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
-from guardgraph.state.reply import Evidence, Reply
-from guardgraph.state.request import ContextItem, ContextKind, Request
-from guardgraph.state.result import AgentError, ErrorKind, Gap, Result, ResultStatus
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
-from guardgraph.state.task import Category, Stakes, Task
-from guardgraph.state.text import error_place, error_text, printable
-from guardgraph.state.usage import Usage
+from guardgraph.state.task import Category, Plan, Stakes, Subtask, Task
+from guardgraph.state.text import error_place, error_text, one_line, printable, validation_text
+from guardgraph.state.usage import Amount, Usage, exact_decimal
 from guardgraph.state.verdict import Action, Gate, Verdict
 
 __all__ = (
+    "COUNTS",
     "MESSAGE_LIST",
     "Action",
     "AgentError",
@@ -131,9 +137,11 @@ __all__ = (
     "merge_messages",
     "merge_open",
     "new_id",
+    "one_line",
     "printable",
     "remaining_allowance",
     "stored_as",
     "stored_name",
     "to_json",
+    "validation_text",
 )

@@ -1,4 +1,4 @@
-"""The books of a run: a tree of accounts, in which every spending is reserved before it happens.
+"""The accounts of a run: a tree, in which everything that is spent is reserved first.
 
 An account is named by its path: `run/work/researcher:s1#1` lies under `run/work`, which lies under `run`. A spending
 counts against its own account and every account above it, atomically: so a parallel tree cannot overspend.
@@ -10,38 +10,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from guardgraph.state.allowance import Allowance
-from guardgraph.state.money import add_usd, exact_decimal
-from guardgraph.state.usage import Usage
+from guardgraph.state.allowance import COUNTS, Allowance
+from guardgraph.state.usage import Amount, Usage, exact_decimal
 
-__all__ = ("Amount", "Balance", "ReservationDenied", "account_chain", "check_caps", "full_usage", "remaining_allowance")
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """What is to be spent, or was: a vector of everything that is counted."""
-
-    tokens: int = 0
-    usd: Decimal | None = Decimal(0)
-    """US dollars; `None` is an unknown price."""
-    calls: int = 0
-    subtasks: int = 0
-    messages: int = 0
-
-    def __add__(self, other: Amount) -> Amount:
-        """Return the sum; unknown money stays unknown."""
-        return Amount(
-            tokens=self.tokens + other.tokens,
-            usd=add_usd(self.usd, other.usd),
-            calls=self.calls + other.calls,
-            subtasks=self.subtasks + other.subtasks,
-            messages=self.messages + other.messages,
-        )
-
-    def __neg__(self) -> Amount:
-        """Return what takes this off a sum; unknown money stays unknown."""
-        usd = self.usd.copy_negate() if self.usd else self.usd
-        return Amount(-self.tokens, usd, -self.calls, -self.subtasks, -self.messages)
+__all__ = ("Balance", "ReservationDenied", "account_chain", "check_caps", "full_usage", "remaining_allowance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +28,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class ReservationDenied:
-    """Why a spending was refused; nothing was booked."""
+    """Why a reservation was refused; nothing was reserved."""
 
     account: str
     """The account that has too little."""
@@ -68,7 +40,7 @@ class ReservationDenied:
     """Whether it could still go through when reservations that are open now settle for less."""
 
     def __str__(self) -> str:
-        """Say it in words."""
+        """Describe it in one sentence."""
         if self.what == "closed":
             return f"account {self.account!r} is closed"
         if self.what == "price":
@@ -88,27 +60,26 @@ def account_chain(account: str) -> tuple[str, ...]:
 
 
 def full_usage(amount: Amount) -> Usage:
-    """Return the usage of a reservation that nobody can account for: all of it, as input, for no output was seen."""
+    """Return the usage of a reservation whose usage was not reported: all of it, as input tokens."""
     return Usage(input_tokens=amount.tokens, usd=amount.usd, calls=amount.calls)
 
 
-@exact_decimal
 def remaining_allowance(balances: tuple[Balance, ...]) -> Allowance:
     """Return what is not spent under every account of the chain.
 
-    What is reserved for calls in flight counts as left: they may take less, and a decision that is final, such as the
+    What is reserved for running calls counts as left: they may use less, and a decision that is final, such as the
     end of a run, must not depend on who happens to be in a call at that moment. `Ledger.reserve` sees to it that
     nothing is given out twice.
     """
     left = Allowance()
     for balance in balances:
-        left = left.narrow(_rest(balance))
+        left = left.narrow(balance.cap.minus(balance.spent))
     return left
 
 
 @exact_decimal
 def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDenied | None:
-    """Say why `amount` does not fit under these balances; `None` if it fits.
+    """Return why `amount` does not fit under these balances; `None` if it fits.
 
     Where money is limited, an unknown price fits nowhere, and nothing that costs fits beside one.
     """
@@ -119,7 +90,7 @@ def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDeni
             return ReservationDenied(
                 balance.account, "price", amount.usd, Decimal(0), retryable=balance.spent.usd is not None
             )
-        for what in ("tokens", "usd", "calls", "subtasks", "messages"):
+        for what in COUNTS:
             cap = getattr(balance.cap, what)
             if cap is None:
                 continue
@@ -130,15 +101,3 @@ def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDeni
                     balance.account, what, wanted, max(cap - spent - held, type(cap)(0)), retryable=fits_later
                 )
     return None
-
-
-def _rest(balance: Balance) -> Allowance:
-    def less(what: str) -> int | Decimal | None:
-        cap = getattr(balance.cap, what)
-        if cap is None:
-            return None
-        spent = getattr(balance.spent, what)
-        return type(cap)(0) if spent is None else max(type(cap)(0), cap - spent)  # an unknown price leaves no money
-
-    counts = {what: less(what) for what in ("tokens", "usd", "calls", "subtasks", "messages")}
-    return balance.cap.model_copy(update=counts)

@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import AwareDatetime, Field
 
 from guardgraph.state.frozen_model import FrozenModel
-from guardgraph.state.usage import Usage
+from guardgraph.state.usage import Amount, Usage
 
-__all__ = ("Allowance",)
+__all__ = ("COUNTS", "Allowance")
 
-_COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
-_LIMITS = (*_COUNTS, "depth", "deadline")
+COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
+"""The limits of an allowance that are used up by spending."""
+_LIMITS = (*COUNTS, "depth", "deadline")
 _DOWN = Context(prec=120, rounding=ROUND_FLOOR)  # what is left is never rounded up
 _SMALLEST = Decimal("1E-60")
 
@@ -57,21 +58,16 @@ class Allowance(FrozenModel):
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"`fraction` must be between 0 and 1, got {fraction!r}")
-        counts = {name: _part(getattr(self, name), Decimal(str(fraction))) for name in _COUNTS}
+        counts = {name: _part(getattr(self, name), Decimal(str(fraction))) for name in COUNTS}
         return self.model_copy(update=counts)
 
-    def minus(self, usage: Usage) -> Allowance:
-        """Return what is left after `usage`, never below zero; an unknown price leaves no money."""
-        return self.model_copy(
-            update={
-                "tokens": _less(self.tokens, usage.tokens),
-                "usd": _less(self.usd, self.usd if usage.usd is None else usage.usd),
-                "calls": _less(self.calls, usage.calls),
-            }
-        )
+    def minus(self, spent: Usage | Amount) -> Allowance:
+        """Return what is left after `spent`, never below zero; an unknown price leaves no money."""
+        left = {name: _less(getattr(self, name), getattr(spent, name, 0)) for name in COUNTS}
+        return self.model_copy(update=left)
 
     def within(self, parent: Allowance) -> bool:
-        """Tell whether no field is wider than `parent`'s."""
+        """Return whether no field is wider than `parent`'s."""
         return all(_fits(getattr(self, name), getattr(parent, name)) for name in _LIMITS)
 
     @property
@@ -81,9 +77,7 @@ class Allowance(FrozenModel):
 
 
 def _least(first: Any, second: Any) -> Any:
-    if first is None or second is None:
-        return second if first is None else first
-    return min(first, second)
+    return min((value for value in (first, second) if value is not None), default=None)
 
 
 def _most(first: Any, second: Any) -> Any:
@@ -91,20 +85,19 @@ def _most(first: Any, second: Any) -> Any:
 
 
 def _part(value: Any, part: Decimal) -> Any:
-    if isinstance(value, Decimal):
-        product = _DOWN.multiply(value, part)
-        return _DOWN.quantize(product, _SMALLEST) if _places(product) > 60 else product
-    return None if value is None else int(value * Fraction(part))
-
-
-def _places(value: Decimal) -> int:
-    return -int(value.as_tuple().exponent)
+    if not isinstance(value, Decimal):
+        return None if value is None else int(value * Fraction(part))
+    product = _DOWN.multiply(value, part)
+    return _DOWN.quantize(product, _SMALLEST) if int(product.as_tuple().exponent) < -60 else product
 
 
 def _less(value: Any, spent: Any) -> Any:
-    if value is None or spent is None:
-        return value
-    return max(Decimal(0), _DOWN.subtract(value, spent)) if isinstance(value, Decimal) else max(0, value - spent)
+    if value is None:
+        return None
+    zero = type(value)(0)
+    if spent is None:
+        return zero
+    return max(zero, _DOWN.subtract(value, spent) if isinstance(value, Decimal) else value - spent)
 
 
 def _fits(child: Any, parent: Any) -> bool:

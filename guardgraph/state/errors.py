@@ -43,7 +43,7 @@ class BadGraph(GuardgraphError, ValueError):
 
 
 class BadInput(GuardgraphError, ValueError):
-    """What a run was asked does not fit; the input must change. Nothing was started or stored."""
+    """The input of a run, or an argument, is invalid; it must change. Nothing was started or stored."""
 
 
 class PatternError(GuardgraphError, RuntimeError):
@@ -103,7 +103,7 @@ class RunActive(BadInput):
 
 
 class RunStranded(BadInput):
-    """A run's state was changed by LangGraph's `update_state` so that nothing comes next; say where it goes on."""
+    """A run's state was changed by LangGraph's `update_state` so that no node is next; name the next one."""
 
     def __init__(self, run_id: str, *, thread_id: str) -> None:
         self.run_id, self.thread_id = run_id, thread_id
@@ -177,11 +177,11 @@ class StorageBusy(StorageError, TimeoutError):
 
 
 class StorageFull(StorageError, OSError):
-    """The disk or the quota of the database is full; make room, then resume."""
+    """The disk or the quota of the database is full; free some space, then resume."""
 
 
 class StorageReadOnly(StorageError, PermissionError):
-    """The database cannot be written; mend the permissions, then resume."""
+    """The database cannot be written; fix the permissions, then resume."""
 
 
 class StorageCorrupt(StorageError, ValueError):

@@ -14,7 +14,7 @@ EventKind = Literal["agent_started", "agent_finished", "model_called", "verdict"
 
 
 class RunEvent(FrozenModel):
-    """One thing that happened; listeners get it as it happens."""
+    """One thing that happened; callbacks receive it as it happens."""
 
     kind: EventKind
     """What kind of thing."""
@@ -28,7 +28,7 @@ class RunEvent(FrozenModel):
     """Facts, by kind: the goal, the status, tokens, the verdict."""
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Describe it in one line."""
         facts: dict[str, Any] = {key: value for key, value in self.data.items() if value not in (None, "", 0)}
-        said = " ".join(f"{key}={value}" for key, value in facts.items())
-        return " ".join(f"{self.kind} {'/'.join(self.path)} {said}".split())
+        text = " ".join(f"{key}={value}" for key, value in facts.items())
+        return " ".join(f"{self.kind} {'/'.join(self.path)} {text}".split())

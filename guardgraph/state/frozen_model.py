@@ -1,4 +1,4 @@
-"""What all words of the shared state have in common."""
+"""The base class of the models of the shared state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ("FrozenModel", "new_id", "to_json")
 class FrozenModel(BaseModel):
     """A frozen model that refuses unknown fields; everything that crosses an agent boundary is one.
 
-    `schema_version` grows when a stored word changes in a way that old data cannot be read as it is.
+    `schema_version` grows when a stored model changes in a way that old data cannot be read as it is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)

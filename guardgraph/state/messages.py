@@ -1,4 +1,4 @@
-"""Messages, and what else a team may be given beside its task, as fields of its schemas."""
+"""Messages and other input of a team besides its task, as fields of its schemas."""
 
 from __future__ import annotations
 
@@ -43,31 +43,31 @@ Messages: TypeAlias = Annotated[list[Any], WithJsonSchema(MESSAGE_LIST)]
 class TaskInput:
     """A task, its fields, or just its goal; as a field of a tool it is shown to the model as the goal.
 
-    LangChain makes a tool of a graph from the bare types of its input. In a JSON schema the whole type stands where
-    it is annotated as `Documented`.
+    LangChain makes a tool of a graph from the bare types of its input. A JSON schema shows the whole type where it
+    is annotated as `Documented`.
     """
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Take a task in each of its forms."""
+        """Validate a task in each of its forms."""
         return handler.generate_schema(_plain(source))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:
-        """Show a text."""
+        """Show a string."""
         return {"type": "string", "description": "What is to be done, in full sentences."}
 
 
 class OptionalInput(list[Item], Generic[Item]):
     """A list that a caller may leave out; as a field of a tool it is not shown to the model.
 
-    A tool that LangChain makes of a graph requires every field; this type brings a default of its own. In a JSON
-    schema it stands only where it is annotated as `Documented`.
+    A tool that LangChain makes of a graph requires every field; this type brings a default of its own. A JSON
+    schema shows it only where it is annotated as `Documented`.
     """
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Take a list of the items, or nothing."""
+        """Validate a list of the items; the default is an empty one."""
         return core_schema.with_default_schema(handler.generate_schema(_plain(source)), default_factory=list)
 
     @classmethod
@@ -80,7 +80,7 @@ class Documented:
     """Shows a `TaskInput` or an `OptionalInput` in a JSON schema as all that it takes."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Take what the type stands for."""
+        """Validate as the actual type."""
         return handler.generate_schema(_plain(source))
 
 
@@ -102,6 +102,6 @@ def merge_messages(left: Sequence[Any] | None, right: Any) -> list[Any]:
 
 
 def _plain(source: Any) -> Any:
-    """Return the type that an input type stands for."""
+    """Return the actual type of an input type."""
     items = get_args(source)
     return list[items] if items else Task | dict[str, Any] | str

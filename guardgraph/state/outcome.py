@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from guardgraph.state.attempt import Evidence, Gap
 from guardgraph.state.frozen_model import FrozenModel
-from guardgraph.state.reply import Evidence
-from guardgraph.state.result import Gap
+from guardgraph.state.text import one_line
 from guardgraph.state.usage import Usage
 
 __all__ = ("Outcome", "OutcomeStatus")
@@ -27,7 +27,7 @@ class Outcome(FrozenModel):
     evidence: tuple[Evidence, ...] = ()
     """What the answer rests on."""
     confidence: float | None = Field(default=None, ge=0, le=1)
-    """How sure the team is, from 0 to 1; `None` if nobody said."""
+    """How sure the team is, from 0 to 1; `None` if unknown."""
     gaps: tuple[Gap, ...] = ()
     """What is missing, and why."""
     stopped_by: str | None = None
@@ -40,10 +40,10 @@ class Outcome(FrozenModel):
     """What the run cost, over all attempts and resumes."""
 
     def __str__(self) -> str:
-        """Say it in a few lines: how it ended, the value, what is missing and why; the data itself is in the fields."""
+        """Describe it in a few lines: the status, the value, what is missing and why; the data is in the fields."""
         by = f", stopped by {self.stopped_by}" if self.stopped_by else ""
-        value = "no value" if self.value is None else f"value: {_short(self.value)}"
-        stopped = [f"stopped: {_short(self.reason)}"] if self.reason else []
+        value = "no value" if self.value is None else f"value: {one_line(self.value)}"
+        stopped = [f"stopped: {one_line(self.reason)}"] if self.reason else []
         return "\n".join([f"{self.status}{by}", value, *stopped, *_missing(self.gaps)])
 
 
@@ -52,7 +52,7 @@ def _missing(gaps: Sequence[Gap]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for gap in gaps:
         by_reason.setdefault(gap.reason, []).append("/".join((*gap.path, gap.subtask)))
-    lines = [f"missing: {_listed(names)}: {_short(reason)}" for reason, names in list(by_reason.items())[:3]]
+    lines = [f"missing: {_listed(names)}: {one_line(reason)}" for reason, names in list(by_reason.items())[:3]]
     rest = sum(map(len, list(by_reason.values())[3:]))
     return [*lines, f"missing: {rest} more"] if rest else lines
 
@@ -60,8 +60,3 @@ def _missing(gaps: Sequence[Gap]) -> list[str]:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def _short(value: JsonValue, limit: int = 160) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

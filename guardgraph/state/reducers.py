@@ -14,7 +14,7 @@ __all__ = ("add_counts", "append_by_id", "append_unique", "merge_open")
 
 
 def append_by_id(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
-    """Append the items of `right` that do not stand in `left` yet, each under an id of its own.
+    """Append the items of `right` that are not in `left` yet, each under an id of its own.
 
     An item whose id is taken by a different one gets a digest of its content behind its id.
     """
@@ -22,7 +22,7 @@ def append_by_id(left: Sequence[Any] | None, right: Sequence[Any] | None) -> lis
     known = {item.id: item for item in merged}
     for item in right or ():
         new = item if item.id not in known or known[item.id] == item else _under_its_own_id(item)
-        if new.id not in known and not _stands_under_its_first_id(new, known):
+        if new.id not in known and not _has_its_first_id(new, known):
             known[new.id] = new
             merged.append(new)
     return merged
@@ -31,16 +31,13 @@ def append_by_id(left: Sequence[Any] | None, right: Sequence[Any] | None) -> lis
 def append_unique(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
     """Append the items of `right` that are not equal to one in `left` yet."""
     merged = list(left or ())
-    hashed = {item for item in merged if _has_hash(item)}  # a list alone would be searched from its start each time
-    others = [item for item in merged if not _has_hash(item)]
+    known = {item for item in merged if _has_hash(item)}  # a list alone would be searched from its start each time
     for item in right or ():
-        if _has_hash(item):
-            if item not in hashed:
-                hashed.add(item)
-                merged.append(item)
-        elif item not in others:
-            others.append(item)
+        has_hash = _has_hash(item)
+        if item not in (known if has_hash else merged):
             merged.append(item)
+            if has_hash:
+                known.add(item)
     return merged
 
 
@@ -54,10 +51,8 @@ def add_counts(left: Mapping[str, int] | None, right: Mapping[str, int] | None) 
 
 def merge_open(left: Mapping[str, Any] | None, right: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the entries of `left` with those of `right` in their place; `None` takes an entry out."""
-    merged = {**(left or {}), **(right or {})}
-    for name in [name for name, value in (right or {}).items() if value is None]:
-        del merged[name]
-    return merged
+    removed = {name for name, value in (right or {}).items() if value is None}
+    return {name: value for name, value in {**(left or {}), **(right or {})}.items() if name not in removed}
 
 
 def _under_its_own_id(item: Any) -> Any:
@@ -65,7 +60,7 @@ def _under_its_own_id(item: Any) -> Any:
     return item.model_copy(update={"id": f"{item.id}~{digest}"})
 
 
-def _stands_under_its_first_id(item: Any, known: Mapping[str, Any]) -> bool:
+def _has_its_first_id(item: Any, known: Mapping[str, Any]) -> bool:
     first, mark, _ = item.id.rpartition("~")
     return bool(mark) and first in known and _under_its_own_id(known[first]) == item
 

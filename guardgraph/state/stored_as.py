@@ -57,6 +57,6 @@ def stored_as(
 
 
 def stored_name(kind: type[Any]) -> StoredName:
-    """Return how objects of a class are named in stored data: as `stored_as` says, or else as `module:QualName`."""
+    """Return how objects of a class are named in stored data: by `stored_as`, or else as `module:QualName`."""
     given = kind.__dict__.get(_ATTRIBUTE)
     return given if isinstance(given, StoredName) else StoredName(f"{kind.__module__}:{kind.__qualname__}")

@@ -1,4 +1,4 @@
-"""Texts of others, made fit to print."""
+"""Texts of others (errors, values), made printable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from traceback import extract_tb
 
-__all__ = ("error_place", "error_text", "one_line", "printable")
+from pydantic import ValidationError
+
+__all__ = ("error_place", "error_text", "one_line", "printable", "validation_text")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST = 2_000
@@ -14,14 +16,8 @@ _LONGEST = 2_000
 
 def printable(text: str) -> str:
     """Return `text` with what could take over a terminal escaped: control characters but line ends and tabs, characters
-    that turn the direction of what follows, lone surrogates."""
+    that change the direction of the text after them, lone surrogates."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
-def one_line(value: object, limit: int) -> str:
-    """Return `value` as one printable line of at most `limit` characters."""
-    text = " ".join("".join(char if char.isprintable() else " " for char in str(value)).split())
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def error_place(error: BaseException) -> str:
@@ -31,13 +27,30 @@ def error_place(error: BaseException) -> str:
 
 
 def error_text(error: BaseException, *, named: bool = True) -> str:
-    """Return what `error` says, behind the name of its class if `named`: printable, at most 2,000 characters.
+    """Return the text of `error`, after the name of its class if `named`: printable, at most 2,000 characters.
 
-    Control characters and lone surrogates are escaped; an error whose own text cannot be had says so.
+    Control characters and lone surrogates are escaped; an error whose `__str__` raises has a fixed text.
     """
     try:
-        said = str(error)
+        message = str(error)
     except Exception:  # whatever the error's class does
-        said = "(it cannot be printed)"
-    text = f"{type(error).__name__}: {said}" if named else said
+        message = "(it cannot be printed)"
+    text = f"{type(error).__name__}: {message}" if named else message
     return printable(text)[:_LONGEST]
+
+
+def validation_text(error: ValidationError, *, whole: str = "value", most: int = 5) -> str:
+    """Return the first `most` faults of a validation, each with its path (`whole` at the root); no values are shown."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    texts = [f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in faults[:most]]
+    return "; ".join([*texts, f"and {len(faults) - most} more"] if len(faults) > most else texts)
+
+
+def one_line(value: object, longest: int = 160) -> str:
+    """Return `value` as text without line breaks and control characters, cut after `longest` characters.
+
+    >>> one_line("first\\nsecond", longest=9)
+    'first se…'
+    """
+    text = " ".join("".join(char if char.isprintable() else " " for char in str(value)).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

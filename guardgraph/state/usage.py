@@ -1,16 +1,68 @@
-"""What was spent."""
+"""What is spent, counted exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from decimal import Decimal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from pydantic import Field
 
 from guardgraph.state.frozen_model import FrozenModel
-from guardgraph.state.money import add_usd
 
-__all__ = ("Usage",)
+__all__ = ("Amount", "Usage", "add_usd", "exact_decimal")
+
+_EXACT = Context(prec=120)
+"""The usual 28 digits would round, and sums would depend on their order."""
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def exact_decimal(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Make `function` calculate with 120 digits: sums of US dollars with 60 decimal places are exact."""
+
+    @wraps(function)
+    def exact(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with localcontext(_EXACT):
+            return function(*args, **kwargs)
+
+    return exact
+
+
+def add_usd(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    """Return the exact sum of two amounts of US dollars; one that is unknown (`None`) leaves the sum unknown."""
+    if first is None or second is None:
+        return None
+    return _EXACT.add(first, second) if first and second else first or second
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What is to be spent, or was: a vector of everything that is counted."""
+
+    tokens: int = 0
+    usd: Decimal | None = Decimal(0)
+    """US dollars; `None` is an unknown price."""
+    calls: int = 0
+    subtasks: int = 0
+    messages: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        """Return the sum; unknown money stays unknown."""
+        return Amount(
+            tokens=self.tokens + other.tokens,
+            usd=add_usd(self.usd, other.usd),
+            calls=self.calls + other.calls,
+            subtasks=self.subtasks + other.subtasks,
+            messages=self.messages + other.messages,
+        )
+
+    def __neg__(self) -> Amount:
+        """Return what takes this off a sum; unknown money stays unknown."""
+        usd = self.usd.copy_negate() if self.usd else self.usd
+        return Amount(-self.tokens, usd, -self.calls, -self.subtasks, -self.messages)
 
 
 class Usage(FrozenModel):

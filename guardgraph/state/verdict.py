@@ -1,4 +1,4 @@
-"""What one guard says of one subject."""
+"""The verdict of a guard on one subject."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Action = Literal["pass", "alert", "trip"]
 
 
 class Verdict(FrozenModel):
-    """One guard's word on one subject."""
+    """The verdict of one guard on one subject."""
 
     guard: str
     """The name of the guard."""
     gate: Gate
-    """Where it judged."""
+    """The gate at which it was evaluated."""
     subject: str
-    """The id of what it judged."""
+    """The id of what it was evaluated on."""
     action: Action = "pass"
     """`pass`, `alert` (goes on, but somebody should know) or `trip`."""
     reason: str = ""

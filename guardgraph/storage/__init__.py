@@ -1,4 +1,4 @@
-"""Where checkpoints, books and runs are kept."""
+"""Storage of checkpoints, ledgers and runs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ if TYPE_CHECKING:
     from guardgraph.storage.memory import MemoryLedger
     from guardgraph.storage.protocols import Ledger
     from guardgraph.storage.sql.checkpoints.saver import SQLSaver
-    from guardgraph.storage.sql.codec.schemas import types_of_graph
-    from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+    from guardgraph.storage.sql.codec.graph_types import types_of_graph
     from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
     from guardgraph.storage.sql.runs import RunRow, RunStore
 
 __all__ = (
     "Ledger",
     "MemoryLedger",
-    "RunLedger",
     "RunRow",
     "RunStore",
     "SQLLedger",
@@ -25,16 +23,15 @@ __all__ = (
     "types_of_graph",
 )
 
-# Who works in memory needs no SQL: each name is imported when it is first asked for.
+# Each name is imported on first access, so that working in memory does not import SQLAlchemy.
 _MODULES = {
     "Ledger": "guardgraph.storage.protocols",
     "MemoryLedger": "guardgraph.storage.memory",
-    "RunLedger": "guardgraph.storage.sql.ledger.run_ledger",
     "RunRow": "guardgraph.storage.sql.runs",
     "RunStore": "guardgraph.storage.sql.runs",
     "SQLLedger": "guardgraph.storage.sql.ledger.sql_ledger",
     "SQLSaver": "guardgraph.storage.sql.checkpoints.saver",
-    "types_of_graph": "guardgraph.storage.sql.codec.schemas",
+    "types_of_graph": "guardgraph.storage.sql.codec.graph_types",
 }
 
 

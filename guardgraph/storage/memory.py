@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from threading import Lock
+from threading import RLock
 
 from guardgraph.state import (
     Allowance,
@@ -29,7 +29,7 @@ class _Account:
     """The accounts above it, outermost first."""
     cap: Allowance = field(default_factory=Allowance)
     epoch: int = 0
-    """How often it was opened; one that only lies above an opened account has 0."""
+    """How often it was opened; 0 if only accounts below it were opened."""
     closed: bool = True
     spent: Amount = _NO_AMOUNT
     reserved: Amount = _NO_AMOUNT
@@ -81,18 +81,23 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}
         self._entries: dict[str, _Account] = {}
-        self._lock = Lock()
+        self._lock = RLock()
 
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`."""
         with self._lock:
-            return self._open(account, cap)
+            above: tuple[_Account, ...] = ()
+            for name in account_chain(account)[:-1]:
+                above = self._accounts.setdefault(name, _Account(name, above)).chain
+            opened = self._accounts.setdefault(account, _Account(account, above))
+            _settle_all(opened)
+            return opened.open(cap)
 
     def reopen(self, account: str, at_least: Allowance) -> int:
         """See `Ledger.reopen`."""
         with self._lock:
             known = self._accounts.get(account)
-            return self._open(account, at_least.widen(known.cap) if known and known.epoch else at_least)
+            return self.open(account, at_least.widen(known.cap) if known and known.epoch else at_least)
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
@@ -136,14 +141,6 @@ class MemoryLedger:
         with self._lock:
             held = self._accounts.get(account)
             return held.usage if held and held.epoch else Usage()
-
-    def _open(self, account: str, cap: Allowance) -> int:
-        above: tuple[_Account, ...] = ()
-        for name in account_chain(account)[:-1]:
-            above = self._accounts.setdefault(name, _Account(name, above)).chain
-        held = self._accounts.setdefault(account, _Account(account, above))
-        _settle_all(held)
-        return held.open(cap)
 
 
 def _balances(held: _Account) -> tuple[Balance, ...]:

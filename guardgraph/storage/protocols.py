@@ -1,4 +1,4 @@
-"""What is asked of whatever keeps the books of runs."""
+"""The protocol of a ledger."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ("Ledger",)
 
 
 class Ledger(Protocol):
-    """Keeps the books of one or many runs. Every method is atomic and may be called from any thread.
+    """The accounts of one or many runs. Every method is atomic and may be called from any thread.
 
-    What is booked in an account counts in every account above it, also in one that is opened only later.
+    What is reserved or spent in an account counts in every account above it, also in one that is opened later.
     """
 
     @property
     def blocks(self) -> bool:
-        """Whether a call may take long, so that it must not be made on an event loop."""
+        """Whether a call may block, so that it must not be made on an event loop."""
         ...
 
     def open(self, account: str, cap: Allowance) -> int:
@@ -25,15 +25,15 @@ class Ledger(Protocol):
         ...
 
     def reopen(self, account: str, at_least: Allowance) -> int:
-        """Do as `open`, but keep every limit of the account that is wider, such as one that was raised since."""
+        """Like `open`, but keep every limit of the account that is wider, such as one that was raised since."""
         ...
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
-        """Book `amount` as reserved under the id `entry`, or say why not. Repeating an entry books nothing."""
+        """Reserve `amount` under the id `entry`, or return why not. Repeating an entry reserves nothing."""
         ...
 
     def settle(self, entry: str, usage: Usage | None) -> None:
-        """Replace the reservation by what was really used; `None` settles it in full. Unknown entries are ignored."""
+        """Replace the reservation by the actual usage; `None` settles it in full. Unknown entries are ignored."""
         ...
 
     def close(self, account: str, epoch: int) -> None:

@@ -12,7 +12,7 @@ from langgraph.types import Command
 
 from guardgraph.state import new_id
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
-from guardgraph.storage.sql.codec.schemas import types_of_graph
+from guardgraph.storage.sql.codec.graph_types import types_of_graph
 
 __all__ = ("Answer", "Trial")
 

@@ -81,14 +81,14 @@ def test_an_agent_knows_what_it_is_made_of(agent: Agent, kind: str) -> None:
         (lambda: Agent("a", run=sums(), from_output=work), "no `messages` channel"),
         (lambda: Agent("a", run=sums().with_retry()), "no `messages` channel"),
         (lambda: Agent("a", run=work, skills="research"), r"`skills` must be a list, got one str: write skills=\[…\]"),
-        (lambda: Agent("a", run=work, fallback=work), r"`fallback` must be Agent\(…\) or None, got function"),  # type: ignore[arg-type]
+        (lambda: Agent("a", run=work, fallback=work), r"`fallback` must be Agent \| None, got function"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=3), "`model` must be a chat model or its name, got int$"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=chat()), "got CompiledStateGraph; pass a function or a Runnable as `run=`"),
         (lambda: Agent("a", model=SPOKEN.bind(stop=["."])), "give the model itself: settings go to its constructor"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=SPOKEN.with_retry()), "give the model itself: .* retries to `attempts=`"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=work), "got function; pass a function or a Runnable as `run=`"),  # type: ignore[arg-type]
         (lambda: Agent("a", model=MODEL, tools=work), r"`tools` must be a list, got one function: write tools=\[…\]"),  # type: ignore[arg-type]
-        (lambda: Agent("a", run=work, skills=[1]), "each of `skills` must be a text, got 1"),  # type: ignore[list-item]
+        (lambda: Agent("a", run=work, skills=[1]), "each of `skills` must be str, got 1"),  # type: ignore[list-item]
         (lambda: Agent("a", run=work, output="Report"), "`output` must be a type that pydantic can check"),
         (lambda: Agent("a", run=work, output=object()), "`output` must be a type that pydantic can check"),
     ],

@@ -123,7 +123,7 @@ def test_json_is_all_that_is_written(folder: Path, capsys: pytest.CaptureFixture
     run = printed_json(capsys)
     assert run["status"] == run["outcome"]["status"] == "completed"
     assert run["usage"]["tokens"] == 0
-    library = Library.build(read_documents([folder], root=folder).documents)
+    library = Library(read_documents([folder], root=folder).documents)
     assert check_citations(run["outcome"]["value"], library.text_of) == []
 
 

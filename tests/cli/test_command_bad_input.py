@@ -104,7 +104,7 @@ def test_a_file_that_may_not_be_read(folder: Path) -> None:
     (folder / "closed.md").chmod(0)
 
     assert refused_by_permissions("research", QUESTION, "closed.md", "--db", "sqlite://") == (
-        f"'{folder}/closed.md' cannot be read: Permission denied; check that it is there and that you may read it"
+        f"'{folder}/closed.md' cannot be read: Permission denied; check that it exists and that you may read it"
     )
     assert refused_by_permissions("run", "a:b", "--input", "@closed.md", "--db", "sqlite://") == (
         "'closed.md' cannot be read: Permission denied; check the path after @"
@@ -266,7 +266,7 @@ def test_a_database_that_may_only_be_read(capsys: pytest.CaptureFixture[str], fo
     assert "StorageReadOnly" in refused(capsys, "research", QUESTION, "pads.md", "--db", readonly)
     (folder / "runs.db").chmod(0o444)
     said = refused_by_permissions("research", QUESTION, "pads.md", "--db", "sqlite:///runs.db")
-    assert said.startswith("sqlite:///runs.db cannot be written; mend its permissions")
+    assert said.startswith("sqlite:///runs.db cannot be written; fix its permissions")
     assert main(["threads", "show", "t", "--json", "--db", readonly]) == 0
     assert json.loads(capsys.readouterr().out) == run
 

@@ -131,7 +131,7 @@ def test_a_killed_research_goes_on_and_finished_workers_do_not_work_again(
     run = json.loads(out)
     assert run["status"] == "completed"
     value = run["outcome"]["value"]
-    library = Library.build(read_documents([folder / "papers"], root=folder).documents)
+    library = Library(read_documents([folder / "papers"], root=folder).documents)
     assert check_citations(value, library.text_of) == []
     assert {Path(one["source"]).stem for one in value["citations"]} == set(PARTS)
     assert run["usage"]["calls"] == sum(office.asked.values())

@@ -12,14 +12,14 @@ from guardgraph.state import Outcome, RunState, Task, TeamInput, TeamOutput
 
 
 def suite_of(*ids: str, name: str = "letters") -> Suite:
-    """Return a suite in which every case expects its own id to be told."""
+    """Return a suite in which every case expects its own id in the answer."""
     return Suite(
         name=name, cases=tuple(Case(id=one, task=Task(goal=f"say {one}", id=one), expected_facts=(one,)) for one in ids)
     )
 
 
 def saying(task: Task) -> Outcome:
-    """Tell what the task says; raise when it says `boom`."""
+    """Return the word of the task; raise when it is `boom`."""
     word = task.goal.removeprefix("say ")
     if word == "boom":
         raise RuntimeError("it went off")

@@ -78,17 +78,17 @@ def test_a_finished_run_is_read_and_not_run_again(database_url: str) -> None:
     assert sorted(calls) == ["a", "b"]
 
 
-def test_progress_is_told_after_a_case_is_stored(sqlite_url: str) -> None:
-    told: list[tuple[int, int, int]] = []
+def test_progress_is_reported_after_a_case_is_stored(sqlite_url: str) -> None:
+    reported: list[tuple[int, int, int]] = []
 
     def listen(progress: Progress) -> None:
         stored = load_report(sqlite_url, "one").rows
         assert progress.row in stored
-        told.append((progress.done, progress.total, len(stored)))
+        reported.append((progress.done, progress.total, len(stored)))
 
     evaluate(suite_of("a", "b", "c"), saying, store=sqlite_url, run_name="one", progress=listen)
 
-    assert told == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
+    assert reported == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
 
 
 def test_a_killed_eval_continues_with_what_is_left(database_url: str, tmp_path: Path) -> None:
@@ -249,14 +249,14 @@ def test_the_callers_context_and_config_reach_the_graph() -> None:
 async def test_an_argument_that_does_not_fit_is_refused_before_any_work(
     arguments: dict[str, Any], complaint: str
 ) -> None:
-    asked: list[Task] = []
+    tasks: list[Task] = []
 
     with pytest.raises(BadInput, match=complaint):
-        evaluate(suite_of("a"), asked.append, **arguments)
+        evaluate(suite_of("a"), tasks.append, **arguments)
     with pytest.raises(BadInput, match=complaint):
-        await aevaluate(suite_of("a"), asked.append, **arguments)
+        await aevaluate(suite_of("a"), tasks.append, **arguments)
 
-    assert asked == []
+    assert tasks == []
 
 
 def test_a_changed_suite_needs_another_run_name(sqlite_url: str) -> None:
@@ -284,7 +284,7 @@ print(evaluate(suite_of("a"), saying_graph()).passed, asyncio.run(aevaluate(suit
 """
 
 
-def test_nothing_is_sent_even_if_the_environment_asks_for_tracing() -> None:
+def test_nothing_is_sent_even_if_the_environment_enables_tracing() -> None:
     received: list[str] = []
 
     class Sink(BaseHTTPRequestHandler):
@@ -301,12 +301,12 @@ def test_nothing_is_sent_even_if_the_environment_asks_for_tracing() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Sink) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        asks = {"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "none"}
+        settings = {"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "none"}
         endpoint = f"http://127.0.0.1:{server.server_address[1]}"
         done = subprocess.run(
             [sys.executable, "-c", TRACED],
             cwd=ROOT,
-            env={**os.environ, **asks, "LANGSMITH_ENDPOINT": endpoint},
+            env={**os.environ, **settings, "LANGSMITH_ENDPOINT": endpoint},
             capture_output=True,
             text=True,
             check=False,

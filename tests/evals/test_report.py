@@ -57,7 +57,7 @@ def test_the_table_is_one_that_a_person_wants_to_read() -> None:
     ]
 
 
-def test_a_metric_that_no_case_asks_for_has_no_rate() -> None:
+def test_a_metric_that_measures_no_case_has_no_rate() -> None:
     report = report_of(row("a", m=True))
 
     assert report.summaries[1] == MetricSummary(metric="n", passed=0, total=0)
@@ -65,7 +65,7 @@ def test_a_metric_that_no_case_asks_for_has_no_rate() -> None:
     assert "n       0 of 0  -     0% to 100%" in str(report)
 
 
-def test_an_unknown_price_is_said_to_be_unknown() -> None:
+def test_an_unknown_price_is_shown_as_unknown() -> None:
     assert "price unknown" in str(report_of(row("a", Usage(usd=None), m=True)))
 
 

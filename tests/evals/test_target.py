@@ -1,4 +1,4 @@
-"""What can be asked for an outcome, and what is made of the answer."""
+"""What can be run on a case, and what its answer becomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from langgraph.types import interrupt
 from langsmith.run_helpers import get_tracing_context
 
 from guardgraph.evals import Case
-from guardgraph.evals.target import aattempt, attempt, config_for, require_target
+from guardgraph.evals.target import arun_case, check_target, config_for, run_case
 from guardgraph.state import BadInput, Outcome, RunState, Task, TeamInput, TeamOutput
 from tests.evals.answering import saying, saying_graph
 
@@ -21,57 +21,57 @@ CASE = Case(id="a", task=Task(goal="say hello"))
 HELLO = Outcome(status="completed", value={"report": "I say hello."})
 
 
-def asked(told: Any) -> Any:
-    return attempt(lambda task: told, CASE, {})
+def run_with(answer: Any) -> Any:
+    return run_case(lambda task: answer, CASE, {})
 
 
-async def test_a_graph_and_a_function_are_asked_alike() -> None:
+async def test_a_graph_and_a_function_are_run_alike() -> None:
     config = config_for(CASE, "run", None)
 
-    made = [attempt(saying_graph(), CASE, config), attempt(saying, CASE, config)]
-    made += [await aattempt(saying_graph(), CASE, config), await aattempt(saying, CASE, config)]
+    run = [run_case(saying_graph(), CASE, config), run_case(saying, CASE, config)]
+    run += [await arun_case(saying_graph(), CASE, config), await arun_case(saying, CASE, config)]
 
-    assert [one.outcome for one in made] == [HELLO] * 4
-    assert all(one.error is None and one.seconds > 0 for one in made)
+    assert [one.outcome for one in run] == [HELLO] * 4
+    assert all(one.error is None and one.seconds > 0 for one in run)
 
 
 async def test_an_asynchronous_function_is_awaited() -> None:
     async def say(task: Task) -> dict[str, Any]:
         return {"outcome": {"status": "refused"}}
 
-    made = await aattempt(say, CASE, {})
+    run = await arun_case(say, CASE, {})
 
-    assert made.outcome == Outcome(status="refused")
+    assert run.outcome == Outcome(status="refused")
 
 
 @pytest.mark.parametrize(
-    "told", [HELLO, {"status": "completed", "value": {"report": "I say hello."}}, {"outcome": HELLO}]
+    "answer", [HELLO, {"status": "completed", "value": {"report": "I say hello."}}, {"outcome": HELLO}]
 )
-def test_an_outcome_may_be_told_as_its_fields(told: Any) -> None:
-    assert asked(told).outcome == HELLO
+def test_an_outcome_may_be_returned_as_its_fields(answer: Any) -> None:
+    assert run_with(answer).outcome == HELLO
 
 
 @pytest.mark.parametrize(
-    ("told", "error"),
+    ("answer", "error"),
     [
         ("hello", "BadInput: expected an outcome, got str: 'hello'"),
-        ({"messages": []}, "BadInput: what the graph told is no outcome: `status`: Field required"),
-        ({"outcome": "hello"}, "BadInput: what the graph told is no outcome: `outcome`: "),
-        ({"status": "done"}, "BadInput: what the graph told is no outcome: `status`: Input should be"),
+        ({"messages": []}, "BadInput: the graph returned no outcome: status: Field required"),
+        ({"outcome": "hello"}, "BadInput: the graph returned no outcome: outcome: "),
+        ({"status": "done"}, "BadInput: the graph returned no outcome: status: Input should be"),
     ],
 )
-def test_what_is_no_outcome_is_the_error_of_the_attempt(told: Any, error: str) -> None:
-    made = asked(told)
+def test_what_is_no_outcome_is_the_error_of_the_attempt(answer: Any, error: str) -> None:
+    run = run_with(answer)
 
-    assert made.outcome is None
-    assert made.error.startswith(error)
+    assert run.outcome is None
+    assert run.error.startswith(error)
 
 
 async def test_what_a_graph_raises_is_the_error_of_the_attempt() -> None:
     case = Case(id="a", task=Task(goal="say boom"))
 
-    assert attempt(saying_graph(), case, {}).error == "RuntimeError: it went off"
-    assert (await aattempt(saying_graph(), case, {})).error == "RuntimeError: it went off"
+    assert run_case(saying_graph(), case, {}).error == "RuntimeError: it went off"
+    assert (await arun_case(saying_graph(), case, {})).error == "RuntimeError: it went off"
 
 
 def test_a_run_that_waits_for_a_human_has_no_outcome() -> None:
@@ -80,19 +80,19 @@ def test_a_run_that_waits_for_a_human_has_no_outcome() -> None:
     graph.add_edge(START, "wait")
     graph.add_edge("wait", END)
 
-    made = attempt(graph.compile(), CASE, {})
+    run = run_case(graph.compile(), CASE, {})
 
-    assert made.error == "BadInput: the run waits for a human; a graph that is evaluated must answer by itself"
+    assert run.error == "BadInput: the run waits for a human; a graph that is evaluated must answer by itself"
 
 
 def test_a_lambda_that_returns_a_coroutine_names_the_other_function() -> None:
     async def say(task: Task) -> Outcome:
         return HELLO
 
-    assert "use `await aevaluate(…)`" in (attempt(lambda task: say(task), CASE, {}).error or "")
+    assert "use `await aevaluate(…)`" in (run_case(lambda task: say(task), CASE, {}).error or "")
 
 
-async def test_tracing_is_off_inside_even_if_the_environment_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tracing_is_off_inside_even_if_the_environment_enables_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     seen: list[Any] = []
 
@@ -108,8 +108,8 @@ async def test_tracing_is_off_inside_even_if_the_environment_asks_for_it(monkeyp
     graph.add_edge(START, "look")
     graph.add_edge("look", END)
 
-    assert attempt(graph.compile(), CASE, {}).outcome == HELLO
-    assert (await aattempt(graph.compile(), CASE, {})).outcome == HELLO
+    assert run_case(graph.compile(), CASE, {}).outcome == HELLO
+    assert (await arun_case(graph.compile(), CASE, {})).outcome == HELLO
     assert seen == [False, []] * 2
 
 
@@ -128,18 +128,18 @@ def test_every_attempt_has_a_thread_of_its_own_and_keeps_what_the_caller_gave() 
 
 def test_a_graph_that_is_not_compiled_is_refused() -> None:
     with pytest.raises(BadInput, match=r"not compiled; pass `graph\.compile\(\)`"):
-        require_target(StateGraph(RunState), running_loop=False)
+        check_target(StateGraph(RunState), is_async=False)
 
 
 def test_what_cannot_be_called_is_refused() -> None:
     with pytest.raises(BadInput, match="cannot evaluate 'team'; pass a compiled graph or a function"):
-        require_target("team", running_loop=True)
+        check_target("team", is_async=True)
 
 
 def test_an_asynchronous_function_needs_the_asynchronous_twin() -> None:
     async def say(task: Task) -> Outcome:
         return HELLO
 
-    require_target(say, running_loop=True)
+    check_target(say, is_async=True)
     with pytest.raises(BadInput, match=r"the function is asynchronous; use `await aevaluate\(…\)`"):
-        require_target(say, running_loop=False)
+        check_target(say, is_async=False)

@@ -63,17 +63,17 @@ def test_who_is_no_agent_is_refused(role: str, wrong: Any) -> None:
     [
         (lambda: built(workers=worker()), r"supervisor: `workers` must be a list, got one Agent: write workers=\[…\]"),
         (lambda: built(guards=Budget(calls=1)), "supervisor: `guards` must be a list, got one Budget: write guards"),
-        (lambda: built(concurrency="4"), "supervisor: `concurrency` must be a whole number or None, got '4'"),
+        (lambda: built(concurrency="4"), "supervisor: `concurrency` must be int \\| None, got '4'"),
         (lambda: built(concurrency=0), "`concurrency` must be at least 1, got 0"),
-        (lambda: built(name=3), "a team: `name` must be a text, got 3"),
-        (lambda: pipeline(NONE), "pipeline: `stages` must be a list, got None"),
+        (lambda: built(name=3), "a team: `name` must be str, got 3"),
+        (lambda: pipeline(NONE), "pipeline: `stages` must be Sequence\\[Stage \\| Agent\\], got None"),
         (lambda: pipeline(worker()), "pipeline: `stages` must be a list, got one Agent"),  # type: ignore[arg-type]
-        (lambda: pipeline([echo]), r"each of `stages` must be Stage\(…\) or Agent\(…\), got function"),  # type: ignore[list-item]
+        (lambda: pipeline([echo]), r"each of `stages` must be Stage \| Agent, got function"),  # type: ignore[list-item]
         (lambda: pipeline([worker()], guards=Depth()), "pipeline: `guards` must be a list"),  # type: ignore[arg-type]
-        (lambda: Stage(echo), r"Stage: `agent` must be Agent\(…\), got function"),  # type: ignore[arg-type]
+        (lambda: Stage(echo), r"Stage: `agent` must be Agent, got function"),  # type: ignore[arg-type]
         (lambda: own(guards=Depth()), "own: `guards` must be a list, got one Depth"),
-        (lambda: own(begin="writer"), "own: `begin` must be a list, got 'writer'"),
-        (lambda: own(author=echo), r"own: `author` must be Agent\(…\) or None, got function"),
+        (lambda: own(begin="writer"), "own: `begin` must be Sequence\\[Agent\\], got 'writer'"),
+        (lambda: own(author=echo), r"own: `author` must be Agent \| None, got function"),
     ],
 )
 def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: str) -> None:
@@ -113,7 +113,7 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
             lambda: plain().add_agents([worker()], to="x", channel="gaps"),
             "`channel` must be one of results,",
         ),
-        (lambda: plain().add_agents(NONE, to="x"), "own: `agents` must be a list, got None"),
+        (lambda: plain().add_agents(NONE, to="x"), "own: `agents` must be Sequence\\[Agent\\], got None"),
         (
             lambda: plain().add_node("x", echo, to="y").build(),
             "node 'x' names 'y', which is no gate",

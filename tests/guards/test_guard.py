@@ -100,7 +100,7 @@ def test_a_gate_that_does_not_exist_is_refused(at: Any) -> None:
 
 @pytest.mark.parametrize("on_trip", [Escalate, "retry", True])
 def test_what_is_no_reaction_is_refused(on_trip: Any) -> None:
-    with pytest.raises(BadGraph, match=r"`on_trip` must be Finish\(…\), Retry\(…\), .* or None, got"):
+    with pytest.raises(BadGraph, match=r"`on_trip` must be Finish \| Retry \| .* \| None, got"):
         guard(at="exit", on_trip=on_trip)
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "guardgraph"
 FOLDERS = (
     "state",
+    "text",
     "guards",
     "storage",
     "models",

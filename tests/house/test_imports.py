@@ -51,6 +51,7 @@ def wrong_way(module: str, found: list[Import]) -> list[str]:
         f"{module}:{one.line} imports {one.name}"
         for one in found
         if one.name.partition(".")[0] == "guardgraph" and folder_of(one.name) not in below
+        if one.name != "guardgraph.__version__"
     ]
 
 

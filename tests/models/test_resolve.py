@@ -53,7 +53,7 @@ def test_offline_models_are_found_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("gpt-5", "write it as `provider:model`, such as `openai:gpt-5-mini`"),
         ("", "write it as `provider:model`"),
@@ -63,13 +63,13 @@ def test_offline_models_are_found_by_name(tmp_path: Path) -> None:
         ("offline:scripted", r"pass ScriptedModel\(replies=\[…\]\) of guardgraph.models.offline"),
         ("offline:replay", "name the file of recorded answers: `offline:replay:FILE`"),
         ("offline:replay:", "name the file of recorded answers"),
-        ("offline:replay:no/such.jsonl", "there is no file 'no/such.jsonl'; record answers into it with `record`"),
+        ("offline:replay:no/such.jsonl", "file 'no/such.jsonl' does not exist; record answers into it with `record`"),
         ("offline:extractive:x", "there is no such offline model; take `offline:extractive`"),
         ("offline:other", "there is no such offline model"),
     ],
 )
-def test_a_name_without_a_model_is_an_error_that_says_what_to_write(name: str, says: str) -> None:
-    with pytest.raises(UnknownModel, match=says) as caught:
+def test_a_name_without_a_model_is_an_error_that_names_the_remedy(name: str, message: str) -> None:
+    with pytest.raises(UnknownModel, match=message) as caught:
         resolve_model(name)
 
     assert "\n" not in str(caught.value)
@@ -176,7 +176,7 @@ def test_the_real_client_tries_again_after_trouble(serve: Serve, trouble: Respon
 
 
 @pytest.mark.parametrize(
-    ("trouble", "error", "says"),
+    ("trouble", "error", "message"),
     [
         (loopback.too_many_requests(), openai.RateLimitError, "rate limit reached"),
         (loopback.server_error(), openai.InternalServerError, "the server is ill"),
@@ -185,9 +185,9 @@ def test_the_real_client_tries_again_after_trouble(serve: Serve, trouble: Respon
     ids=["429", "500", "cut"],
 )
 def test_trouble_that_lasts_is_the_clients_own_error(
-    serve: Serve, trouble: Response, error: type[Exception], says: str
+    serve: Serve, trouble: Response, error: type[Exception], message: str
 ) -> None:
     serve([trouble] * 5)
 
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         resolve_model("openai:gpt-4o-mini").invoke("hi")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import JsonValue
 
-from guardgraph.research import MADE_BY, check_citations, compose
+from guardgraph.research import check_citations
+from guardgraph.research.offline import MADE_BY, compose
 from guardgraph.state import ContextItem, Evidence
 
 ONE = Evidence(source="docs/a.md", quote="Budgets stop runs.", locator="3")
@@ -11,11 +12,11 @@ TWO = Evidence(source="docs/b.md", quote="Deadlines stop\nruns too.", locator="7
 TEXTS = {"docs/a.md": "\n\nBudgets stop runs.", "docs/b.md": "\n" * 6 + "Deadlines stop\nruns too."}
 
 
-def result(title: str, *said: Evidence) -> ContextItem:
+def result(title: str, *evidence: Evidence) -> ContextItem:
     claims: list[JsonValue] = [
-        {"text": " ".join(one.quote.split()), "source": one.source, "line": int(one.locator[0])} for one in said
+        {"text": " ".join(one.quote.split()), "source": one.source, "line": int(one.locator[0])} for one in evidence
     ]
-    return ContextItem(kind="result", title=title, value={"claims": claims}, evidence=said)
+    return ContextItem(kind="result", title=title, value={"claims": claims}, evidence=evidence)
 
 
 def test_a_report_has_sections_citations_gaps_and_sources() -> None:
@@ -56,12 +57,12 @@ def test_a_report_has_sections_citations_gaps_and_sources() -> None:
     assert check_citations(composed.value, TEXTS.get) == []
 
 
-def test_the_report_says_that_no_model_wrote_it() -> None:
+def test_the_report_states_that_no_model_wrote_it() -> None:
     assert "offline:extractive" in MADE_BY
     assert "no model wrote" in MADE_BY
 
 
-def test_a_report_on_nothing_says_so() -> None:
+def test_a_report_on_nothing_states_that() -> None:
     composed = compose("Why?", [ContextItem(kind="result", title="Why?")], [])
 
     assert composed.evidence == ()
@@ -71,7 +72,7 @@ def test_a_report_on_nothing_says_so() -> None:
     assert composed.open == {"question": "Why?"}
 
 
-def test_a_claim_of_two_results_is_told_where_it_stands_highest() -> None:
+def test_a_claim_of_two_results_is_listed_where_it_ranks_highest() -> None:
     report = str(compose("Q", [result("runs", ONE, TWO), result("deadlines", TWO)], []).value["report"])
 
     assert report.count("- Deadlines stop runs too.") == 1
@@ -98,14 +99,14 @@ def test_a_question_without_an_answer_is_listed_once() -> None:
         ({"claims": [{"text": "Budgets stop runs."}, "junk", {"text": ""}]}, "- Budgets stop runs. [1]"),
     ],
 )
-def test_results_of_any_form_are_told_with_their_evidence(value: JsonValue, bullet: str) -> None:
+def test_results_of_any_form_are_listed_with_their_evidence(value: JsonValue, bullet: str) -> None:
     composed = compose("Q", [ContextItem(kind="result", title="part", value=value, evidence=(ONE,))], [])
 
     assert bullet in str(composed.value["report"]).split("\n")
     assert check_citations(composed.value, TEXTS.get) == []
 
 
-def test_a_claim_that_names_no_evidence_is_told_without_a_citation() -> None:
+def test_a_claim_that_names_no_evidence_is_listed_without_a_citation() -> None:
     value: JsonValue = {"claims": [{"text": "Said so.", "source": "x", "line": 1}]}
 
     composed = compose("Q", [ContextItem(kind="result", title="part", value=value, evidence=(ONE, TWO))], [])
@@ -136,9 +137,9 @@ def test_evidence_without_a_line_is_cited_by_its_source() -> None:
 
 
 def test_brackets_of_the_sources_own_are_no_citations() -> None:
-    said = ContextItem(kind="result", title="Part [7]", value="As in [3], `a[4]`.", evidence=(ONE,))
+    found = ContextItem(kind="result", title="Part [7]", value="As in [3], `a[4]`.", evidence=(ONE,))
 
-    composed = compose("Why [5]?", [said], [ContextItem(kind="gap", title="costs [6]")])
+    composed = compose("Why [5]?", [found], [ContextItem(kind="gap", title="costs [6]")])
 
     assert "- As in \\[3], `a[4]`. [1]\n" in str(composed.value["report"])
     assert check_citations(composed.value, TEXTS.get) == []
@@ -151,7 +152,7 @@ def test_a_section_may_be_called_sources() -> None:
     assert check_citations(composed.value, TEXTS.get) == []
 
 
-def test_a_gap_without_a_reason_is_told_once() -> None:
+def test_a_gap_without_a_reason_is_listed_once() -> None:
     gap = ContextItem(kind="gap", title="costs")
 
     assert str(compose("Q", [], [gap, gap]).value["report"]).count("- costs: it was not answered") == 1

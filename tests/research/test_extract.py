@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from guardgraph.research import Claim, Document, Library, claims_of, passages_of, question_weights
+from guardgraph.research import Document, Library
+from guardgraph.research.extract import Claim, claims_of, question_weights
+from guardgraph.research.report import first_line
+from guardgraph.text.passages import passages_of
 
 TEXT = """# Budgets
 
@@ -18,7 +21,7 @@ Every call reserves first and settles after it.
 
 
 def claims(question: str, *, limit: int = 5, aside: str = "", text: str = TEXT) -> list[Claim]:
-    library = Library.build([Document("a.md", text)])
+    library = Library([Document("a.md", text)])
     weights, wider = (question_weights(one, rarity=library.weights) for one in (question, aside))
     return claims_of(passages_of("a.md", text), weights, aside=wider, limit=limit)
 
@@ -28,12 +31,12 @@ def test_the_claim_that_shares_most_of_the_question_comes_first() -> None:
 
     assert first.text == "A budget stops the run before the call that would exceed it."
     assert (first.evidence.source, first.evidence.quote, first.evidence.locator) == ("a.md", first.text, "3")
-    assert first.line == 3
+    assert first_line(first.evidence) == 3
     assert 0.9 < first.coverage <= 1
 
 
-def test_what_was_said_once_is_not_said_again() -> None:
-    found = [one.line for one in claims("Which call would exceed a budget?")]
+def test_duplicates_are_left_out() -> None:
+    found = [first_line(one.evidence) for one in claims("Which call would exceed a budget?")]
 
     assert found.count(3) == 1
     assert 4 not in found
@@ -44,8 +47,8 @@ def test_what_shares_too_little_is_left_out() -> None:
     assert all("weather" not in one.text for one in claims("How does a budget stop a run?"))
 
 
-def test_a_heading_lends_its_words_to_what_stands_below() -> None:
-    assert [one.line for one in claims("What does the ledger settle?")] == [10]
+def test_a_heading_lends_its_words_to_the_text_below() -> None:
+    assert [first_line(one.evidence) for one in claims("What does the ledger settle?")] == [10]
 
 
 def test_a_heading_alone_makes_no_claim() -> None:
@@ -55,7 +58,7 @@ def test_a_heading_alone_makes_no_claim() -> None:
 def test_the_wider_question_weighs_less() -> None:
     found = claims("stop a run", aside="stop a run by a deadline")
 
-    assert found[0].line == 6
+    assert first_line(found[0].evidence) == 6
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_what_answers_the_rest_of_the_question_does_not_answer_its_part(part: st
 
     found = claims(part, aside=f"{part}, and why are old columns dropped on Friday?", text=text)
 
-    assert [one.line for one in found] == lines
+    assert [first_line(one.evidence) for one in found] == lines
 
 
 def test_no_more_claims_than_the_limit() -> None:
@@ -79,7 +82,7 @@ def test_no_more_claims_than_the_limit() -> None:
     assert len(claims("When does a run stop?", limit=9)) == 2
 
 
-def test_where_nothing_shares_two_terms_two_claims_that_share_one_are_told() -> None:
+def test_where_nothing_shares_two_terms_two_claims_that_share_one_are_returned() -> None:
     text = (
         "Budgets bound all the spending.\n\nTheir budgets are all in dollars.\n\nMany more budgets have other names.\n"
     )
@@ -89,7 +92,7 @@ def test_where_nothing_shares_two_terms_two_claims_that_share_one_are_told() -> 
 
 
 def test_a_sentence_on_the_subject_comes_before_one_that_names_it_in_a_path() -> None:
-    text = "Put `src/ledger/<name>.py` into the folder.\n\nA run has books.\n\nThe ledger is a tree of accounts.\n"
+    text = "Put `src/ledger/<name>.py` into the folder.\n\nA run has accounts.\n\nThe ledger is a tree of accounts.\n"
 
     assert claims("What is the ledger?", text=text)[0].text == "The ledger is a tree of accounts."
 
@@ -97,7 +100,7 @@ def test_a_sentence_on_the_subject_comes_before_one_that_names_it_in_a_path() ->
 def test_a_sentence_that_begins_with_the_subject_comes_first() -> None:
     text = "All that is spent is written to the ledger.\n\nLedger accounts are kept as one tree for each run.\n"
 
-    assert claims("What is the ledger?", text=text)[0].line == 3
+    assert first_line(claims("What is the ledger?", text=text)[0].evidence) == 3
 
 
 def test_an_entry_of_a_table_of_contents_comes_after_the_prose_it_points_to() -> None:
@@ -107,8 +110,10 @@ def test_an_entry_of_a_table_of_contents_comes_after_the_prose_it_points_to() ->
 
     found = claims("What is the tree of ledger accounts?", text=text)
 
-    assert found[0].line == 3
-    assert [one.line for one in claims("What is the tree of ledger accounts?", text=text.split("\n")[0])] == [1]
+    assert first_line(found[0].evidence) == 3
+    assert [
+        first_line(one.evidence) for one in claims("What is the tree of ledger accounts?", text=text.split("\n")[0])
+    ] == [1]
 
 
 def test_what_shares_one_term_of_many_is_no_answer() -> None:
@@ -125,7 +130,7 @@ def test_a_question_without_weight_has_no_claims() -> None:
 
 
 def test_rare_terms_weigh_more_and_forms_of_a_word_count_once() -> None:
-    weights = question_weights("budget budgets settle", rarity=Library.build([Document("a.md", TEXT)]).weights)
+    weights = question_weights("budget budgets settle", rarity=Library([Document("a.md", TEXT)]).weights)
 
     assert set(weights) == {"budget", "settl"}
     assert weights["settl"] > weights["budget"]

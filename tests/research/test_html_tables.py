@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from guardgraph.research import Document, Library, make_worker, passages_of
-from guardgraph.research.markup import text_of_html
-from guardgraph.research.sentences import sentences_of
+from guardgraph.research import Document, Library
+from guardgraph.research.html_text import text_of_html
+from guardgraph.research.offline import make_worker
 from guardgraph.state import Request, Task
+from guardgraph.text.passages import passages_of
+from guardgraph.text.sentences import sentences_of
 
 HEAD = "<tr><th>Expense</th><th>Limit</th><th>Receipt needed</th></tr>"
 TAXI = "<tr><td>Taxi</td><td>40 EUR</td><td>yes</td></tr>"
@@ -16,8 +18,8 @@ TOLD = [
 ]
 
 
-def told(page: str) -> list[tuple[str, int]]:
-    """The claims of an HTML page and their lines; each quote is checked to stand there."""
+def claims_in(page: str) -> list[tuple[str, int]]:
+    """The claims of an HTML page and their lines; each quote is checked to be there."""
     text = text_of_html(page)
     found = [one for passage in passages_of("a.html", text) for one in sentences_of(passage)]
     assert text.count("\n") == page.count("\n")
@@ -41,8 +43,8 @@ def told(page: str) -> list[tuple[str, int]]:
         (f"<table><tr><td>Travel</td></tr>{HEAD}{TAXI}<tr><th colspan=3>Far</th></tr>{HOTEL}</table>", [1, 1]),
     ],
 )
-def test_each_row_is_told_behind_the_names_of_its_columns(page: str, lines: list[int]) -> None:
-    assert told(page) == list(zip(TOLD, lines, strict=True))
+def test_each_row_follows_the_names_of_its_columns(page: str, lines: list[int]) -> None:
+    assert claims_in(page) == list(zip(TOLD, lines, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -77,20 +79,20 @@ def test_each_row_is_told_behind_the_names_of_its_columns(page: str, lines: list
 def test_a_row_that_names_columns_makes_no_claim_and_names_those_of_its_own_table(
     page: str, expected: list[str]
 ) -> None:
-    assert [text for text, _ in told(page)] == expected
+    assert [text for text, _ in claims_in(page)] == expected
 
 
 def test_a_table_that_lays_out_a_page_is_read_as_blocks() -> None:
     left, right = "This says a few words. " * 20, "That says more of them. " * 20
     page = f"<table><tr>\n<td>{left}</td>\n<td><p>{right}</td></tr></table>"
 
-    assert dict(told(page)) == {"This says a few words.": 2, "That says more of them.": 3}
+    assert dict(claims_in(page)) == {"This says a few words.": 2, "That says more of them.": 3}
 
 
 def test_a_row_is_found_by_the_names_of_its_columns() -> None:
     text = text_of_html(f"<table>\n{HEAD}\n\n{TAXI}\n\n{HOTEL}</table>")
 
-    reply = make_worker(Library.build([Document("a.html", text)]), limit=1)(
+    reply = make_worker(Library([Document("a.html", text)]), limit=1)(
         Request(task=Task(goal="Do I need a receipt for a taxi?"))
     )
 

@@ -7,11 +7,12 @@ import pytest
 
 from guardgraph.agents.results import InvalidAnswer
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.research import Document, Library, make_model_worker, make_model_writer
+from guardgraph.research import Document, Library
+from guardgraph.research.model_team import make_model_worker, make_model_writer
 from guardgraph.state import ContextItem, Evidence, Request, Task
 
 TEXT = "# Tyres\n\nA tube loses half a bar\nin a week.\n\nLater: a tube loses half a bar in a week.\n"
-LIBRARY = Library.build([Document("tyres.md", TEXT)])
+LIBRARY = Library([Document("tyres.md", TEXT)])
 REQUEST = Request(task=Task(goal="How much does a tube lose in a week?"))
 
 
@@ -25,7 +26,7 @@ def result(*quotes: str) -> ContextItem:
     return ContextItem(kind="result", title="tube", value={"claims": rows}, evidence=evidence)
 
 
-def test_a_quote_gets_the_lines_where_it_stands() -> None:
+def test_a_quote_gets_its_lines() -> None:
     reply = make_model_worker(LIBRARY, ScriptedModel(replies=[claim("a tube loses half a bar in a week")]))(REQUEST)
 
     assert [(one.source, one.locator) for one in reply.evidence] == [("tyres.md", "6")]
@@ -39,13 +40,13 @@ def test_a_quote_over_two_lines_gets_both() -> None:
 
 
 @pytest.mark.parametrize(("quote", "source"), [("it never loses air", "tyres.md"), ("A tube", "other.md")])
-def test_a_quote_that_does_not_stand_there_keeps_no_line(quote: str, source: str) -> None:
+def test_a_quote_that_is_not_there_keeps_no_line(quote: str, source: str) -> None:
     reply = make_model_worker(LIBRARY, ScriptedModel(replies=[claim(quote, source)]))(REQUEST)
 
     assert [(one.quote, one.locator) for one in reply.evidence] == [(quote, "")]
 
 
-def test_a_worker_that_finds_no_passage_asks_no_model() -> None:
+def test_a_worker_that_finds_no_passage_calls_no_model() -> None:
     reply = make_model_worker(LIBRARY, ScriptedModel(replies=[]))(Request(task=Task(goal="xylophone zebra")))
 
     assert (reply.value, reply.confidence) == (None, 0.0)
@@ -61,10 +62,10 @@ def test_a_report_is_renumbered_in_the_order_in_which_it_cites() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "why"), [("Nothing is cited.", "cites nothing"), ("Too far [3].", r"\[3\] is no number of the evidence")]
+    ("text", "why"), [("Nothing is cited.", "cites nothing"), ("Too far [3].", r"\[3\] is no number of the evidence")]
 )
-def test_a_report_whose_numbers_prove_nothing_is_refused(told: str, why: str) -> None:
-    write = make_model_writer(ScriptedModel(replies=[told]))
+def test_a_report_whose_numbers_prove_nothing_is_refused(text: str, why: str) -> None:
+    write = make_model_writer(ScriptedModel(replies=[text]))
 
     with pytest.raises(InvalidAnswer, match=why):
         write(REQUEST.model_copy(update={"context": (result("one", "two"),)}))

@@ -53,8 +53,8 @@ def test_a_source_that_is_not_there_is_a_problem() -> None:
     assert problems(citation(source="b.md")) == ["[1] 'b.md' cannot be opened"]
 
 
-def test_numbers_must_be_told_once_and_cited() -> None:
-    assert problems(citation(1), citation(1), text="[1]") == ["number 1 stands for 2 citations"]
+def test_numbers_must_be_unique_and_cited() -> None:
+    assert problems(citation(1), citation(1), text="[1]") == ["2 citations have the number 1"]
     assert problems(citation(1), text="[1][2] and `[3]`") == ["[2] is in the text and in no citation"]
     assert problems(citation(1), citation(2), text="[1]") == ["[2] is cited nowhere in the text"]
 

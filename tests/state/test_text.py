@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
-from guardgraph.state import error_place, error_text, printable
+from guardgraph.state import Usage, error_place, error_text, one_line, printable, validation_text
 
 
 class Mute(Exception):
@@ -46,3 +47,25 @@ def test_an_error_tells_which_line_raised_it() -> None:
 
 def test_no_error_is_told_at_length() -> None:
     assert len(error_text(ValueError("x" * 10_000))) == 2_000
+
+
+def test_one_line_has_no_control_characters() -> None:
+    assert one_line("a\x1b[31mb\n\tc\x00d") == "a [31mb c d"
+
+
+def test_one_line_is_cut_above_its_limit_only() -> None:
+    assert one_line("x" * 10, longest=10) == "x" * 10
+    assert one_line("x" * 11, longest=10) == "x" * 9 + "…"
+
+
+def test_the_first_faults_of_a_validation_are_named_without_their_values() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Usage.model_validate({"calls": "secret", "tokens_": 1, "usd": -1})
+
+    assert validation_text(caught.value, most=2) == (
+        "usd: Input should be greater than or equal to 0; "
+        "calls: Input should be a valid integer, unable to parse string as an integer; and 1 more"
+    )
+    with pytest.raises(ValidationError) as caught:
+        Usage.model_validate(3)
+    assert validation_text(caught.value, whole="usage").startswith("usage: Input should be a valid dictionary")

@@ -1,7 +1,5 @@
 """What outcomes are scored by: one metric, one file."""
 
-from __future__ import annotations
-
 from guardgraph.evals.metrics.citations_valid import CitationsValid
 from guardgraph.evals.metrics.facts_found import FactsFound
 from guardgraph.evals.metrics.metric import Metric

@@ -1,20 +1,19 @@
-"""Whether every citation of an answer stands where it says."""
+"""Whether every quote of an answer is at the line that its citation names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from guardgraph.evals.case import Case
-from guardgraph.evals.score import Score
-from guardgraph.guards import Grounding, Lines, SourceText, named_lines
+from guardgraph.evals.case import Case, Score
+from guardgraph.guards import Grounding, SourceText, named_lines
 from guardgraph.state import Evidence, Outcome
 
 __all__ = ("CitationsValid",)
 
-_SHOWN = 3
+_MAX_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +31,29 @@ class CitationsValid:
     name: str = "citations_valid"
 
     def __call__(self, case: Case, outcome: Outcome) -> Score | None:
-        """Score the share of citations that stand where they say."""
+        """Score the share of citations whose quote is at the named line."""
         if case.expected_status not in {"completed", "degraded"}:
             return None
-        found = outcome.value.get("citations") if isinstance(outcome.value, dict) else None
-        if not isinstance(found, list) or not found:
+        citations = outcome.value.get("citations") if isinstance(outcome.value, dict) else None
+        if not isinstance(citations, list) or not citations:
             return Score(metric=self.name, value=0, passed=False, reason="the answer has no citations")
-        wrong = [f"citation {number}: {objection}" for number, objection in self._objections(found)]
-        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        value = (len(found) - len(wrong)) / len(found)
-        return Score(metric=self.name, value=value, passed=not wrong, reason="; ".join(wrong[:_SHOWN]) + more)
-
-    def _objections(self, citations: Iterable[Any]) -> Iterable[tuple[int, str]]:
-        for number, citation in enumerate(citations, start=1):
-            objection = self._objection(citation)
-            if objection:
-                yield number, objection
+        checked = enumerate(map(self._objection, citations), start=1)
+        wrong = [f"citation {number}: {objection}" for number, objection in checked if objection]
+        more = f"; and {len(wrong) - _MAX_REASONS} more" if len(wrong) > _MAX_REASONS else ""
+        value = (len(citations) - len(wrong)) / len(citations)
+        return Score(metric=self.name, value=value, passed=not wrong, reason="; ".join(wrong[:_MAX_REASONS]) + more)
 
     def _objection(self, citation: Any) -> str | None:
-        if not isinstance(citation, dict):
-            return f"is no object with source, line and quote: {citation!r:.80}"
-        fields = cast(dict[str, Any], citation)
+        """Return what is wrong with one citation, if anything."""
+        fields = cast(dict[str, Any], citation) if isinstance(citation, dict) else {}
         source, quote, lines = fields.get("source"), fields.get("quote"), named_lines(str(fields.get("line")))
         if not (isinstance(source, str) and source and isinstance(quote, str) and quote.strip() and lines):
             return f"needs source, line and quote: {citation!r:.200}"
-        text = Grounding(self.sources).read(Evidence(source=source, quote=quote))
-        if text is None:
+        found = Grounding(self.sources).read(Evidence(source=source, quote=quote))
+        if found is None:
             return f"{source!r} is not one of the sources"
-        return _misplaced(quote, text, source=source, lines=lines)
-
-
-def _misplaced(quote: str, text: str, *, source: str, lines: Lines) -> str | None:
-    read = SourceText.of(text)
-    if not read.has(lines):
-        shown = lines.first if lines.first == lines.last else f"{lines.first}-{lines.last}"
-        return f"{source!r} has {len(read.lines)} lines, not {shown}"
-    if not read.opens(quote, lines):
-        return f"{quote[:80]!r} does not stand in {source!r} at line {lines.first}"
-    return None
+        text = SourceText.of(found)
+        if not text.has(lines):
+            shown = lines.first if lines.first == lines.last else f"{lines.first}-{lines.last}"
+            return f"{source!r} has {len(text.lines)} lines, not {shown}"
+        return None if text.opens(quote, lines) else f"{quote[:80]!r} is not in {source!r} at line {lines.first}"

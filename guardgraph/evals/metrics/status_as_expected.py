@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardgraph.evals.case import Case
-from guardgraph.evals.score import Score
+from guardgraph.evals.case import Case, Score
 from guardgraph.state import Outcome
 
 __all__ = ("StatusAsExpected",)

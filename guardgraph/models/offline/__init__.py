@@ -1,7 +1,5 @@
 """Chat models that need no key and no network."""
 
-from __future__ import annotations
-
 from guardgraph.models.offline.extractive import ExtractiveModel
 from guardgraph.models.offline.replay import RecordingModel, ReplayModel, record, request_digest
 from guardgraph.models.offline.scripted import ScriptedModel, Spoken

@@ -1,4 +1,4 @@
-"""A model that repeats what a real model once said."""
+"""Recording the answers of a chat model, and replaying them."""
 
 from __future__ import annotations
 
@@ -25,66 +25,66 @@ from guardgraph.state import BadInput
 __all__ = ("RecordingModel", "ReplayModel", "record", "request_digest")
 
 _QUIET = RunnableConfig(callbacks=[])
-"""The recorded call is reported once, by the model around it."""
+"""Callbacks see the call once, as one of the recording model."""
 _WRITING = Lock()
-"""Models with other tools bound write to the same file."""
+"""Models with different bound tools may write to the same file."""
 
 
 def request_digest(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return 64 hexadecimal characters that stand for what a model is asked: the messages and the bound tools.
+    """Return 64 hexadecimal characters that identify a request: the messages and the bound tools.
 
     Random ids, metadata and settings such as `max_tokens` do not count.
     """
-    asked = {"messages": [_essence(message) for message in messages], "tools": list(tools)}
-    return sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+    contents = [
+        {
+            "type": message.type,
+            "name": message.name,
+            "content": message.content,
+            "calls": [{"name": call["name"], "args": call["args"]} for call in getattr(message, "tool_calls", ())],
+        }
+        for message in messages
+    ]
+    request = {"messages": contents, "tools": list(tools)}
+    return sha256(json.dumps(request, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
 class ReplayModel(OfflineModel):
-    """A chat model that answers from a file of recorded answers; a question that is not in it raises `BadInput`.
+    """A chat model that answers from a file of recorded answers; a request that is not in it raises `BadInput`.
 
-    The file is read once, at the first call. Of two answers to one question the later one counts.
+    The file is read once, at the first call. Of two answers to one request the later one counts.
     """
 
     file: Path
     """JSON lines, as `record` writes them."""
     model_name: str = "replay"
-    """What it calls itself."""
+    """The name in its answers and in traces."""
 
     _answers: dict[str, AIMessage] | None = PrivateAttr(default=None)
     _lock: Lock = PrivateAttr(default_factory=Lock)
 
-    @property
-    def _llm_type(self) -> str:
-        return "offline-replay"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        digest = request_digest(messages, kwargs.get("tools") or ())
+    def answer(self, messages: list[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
+        """Return the recorded answer to these messages and tools."""
+        digest = request_digest(messages, options.get("tools") or ())
         with self._lock:
             if self._answers is None:
                 self._answers = _read(self.file)
         message = self._answers.get(digest)
         if message is None:
             raise BadInput(f"no answer is recorded for {digest} in {str(self.file)!r}; record it with `record`")
-        return result_of(_labelled(message))
+        return message.model_copy()  # its caller gives it an id
 
 
 class RecordingModel(BaseChatModel):
-    """A chat model that passes every call on to a real one and appends the answer to a file; `record` makes it."""
+    """A chat model that passes every call on to another one and appends the answer to a file; see `record`."""
 
     model: Runnable[LanguageModelInput, AIMessage]
-    """Who answers, with its tools bound."""
+    """The model that answers, with its tools bound."""
     file: Path
-    """Where the answers go, one JSON line each."""
+    """The file of answers, one JSON line each."""
     tools: tuple[dict[str, Any], ...] = ()
     """The tools that are bound, in OpenAI's form."""
     origin: LangSmithParams = LangSmithParams()
-    """What traces and meters read about the real model."""
+    """Provider and name of the real model, for callbacks."""
 
     @property
     def _llm_type(self) -> str:
@@ -93,7 +93,7 @@ class RecordingModel(BaseChatModel):
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return this model with `tools` to call; they are bound to the real model in its own way."""
+        """Return this model with `tools` to call; they are bound to the real model in its own form."""
         if not isinstance(self.model, BaseChatModel):
             raise BadInput("tools are bound already; bind them once, to the model that `record` returned")
         kwargs.pop("ls_structured_output_format", None)
@@ -133,40 +133,32 @@ class RecordingModel(BaseChatModel):
 
 
 def record(model: BaseChatModel, file: str | Path) -> RecordingModel:
-    """Return `model` so that every answer is also appended to `file`, for `offline:replay:FILE`.
+    """Return a model that answers as `model` and appends every answer to `file`, for `offline:replay:FILE`.
 
-    Structured output is asked for by tool calls, since that is how the replay answers. The file holds prompts only as
-    digests, answers in full.
+    Structured output is requested by tool calls, since that is how the replay answers. The file contains prompts only
+    as digests, answers in full.
     """
     return RecordingModel(model=model, file=Path(file), origin=origin_of(model))
-
-
-def _essence(message: BaseMessage) -> dict[str, Any]:
-    calls = [{"name": call["name"], "args": call["args"]} for call in getattr(message, "tool_calls", ())]
-    return {"type": message.type, "name": message.name, "content": message.content, "calls": calls}
 
 
 def _read(file: Path) -> dict[str, AIMessage]:
     try:
         lines = file.read_text(encoding="utf-8").split("\n")  # `splitlines` would also cut at U+2028 in an answer
-    except (OSError, UnicodeDecodeError) as fault:
-        raise BadInput(f"cannot read the recorded answers in {str(file)!r}: {fault}") from fault
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read the recorded answers in {str(file)!r}: {error}") from error
     return dict(_row(file, number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
 def _row(file: Path, number: int, line: str) -> tuple[str, AIMessage]:
+    """Return digest and answer of one line of the file, labelled as a replay."""
     try:
         row = json.loads(line)
-        (message,) = messages_from_dict([row["message"]])
-        digest = str(row["digest"])
-    except (ValueError, LookupError, TypeError) as fault:
-        raise BadInput(f"line {number} of {str(file)!r} is not a recorded answer: {fault!r}") from fault
+        digest, (message,) = str(row["digest"]), messages_from_dict([row["message"]])
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadInput(f"line {number} of {str(file)!r} is not a recorded answer: {error!r}") from error
     if not isinstance(message, AIMessage):
         raise BadInput(f"line {number} of {str(file)!r} holds a message of type {message.type!r}, not an answer")
-    return digest, message
-
-
-def _labelled(message: AIMessage) -> AIMessage:
-    recorded = {f"recorded_{name}": message.response_metadata.get(name) for name in ("model_provider", "model_name")}
+    metadata = message.response_metadata
+    recorded = {f"recorded_{name}": metadata.get(name) for name in ("model_provider", "model_name")}
     labels = {"provider": PROVIDER, "model_provider": PROVIDER, "model_name": "replay"}
-    return message.model_copy(update={"response_metadata": {**message.response_metadata, **recorded, **labels}})
+    return digest, message.model_copy(update={"response_metadata": {**metadata, **recorded, **labels}})

@@ -12,7 +12,7 @@ from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import RetryRequest, gaps_within, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.team_spec import OWN_GAPS
-from guardgraph.state import EarlyStop, Gap, Plan, Result, Subtask, Verdict
+from guardgraph.state import EarlyStop, Gap, Plan, Result, Subtask, Verdict, validation_text
 
 __all__ = ("PlanDecision", "decide_plan", "read_plan")
 
@@ -121,5 +121,4 @@ def _parsed(result: Result) -> tuple[str | None, Plan | None]:
     try:
         return None, Plan.of(result.value)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'plan'}: {e['msg']}" for e in error.errors()[:5])
-        return f"this is no plan: {told}", None
+        return f"this is no plan: {validation_text(error, whole='plan')}", None

@@ -1,4 +1,4 @@
-"""Opening a database, and the two kinds of transaction that everything else uses: `reading` and `writing`."""
+"""Opening a database, and its two kinds of transaction: reading and writing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -32,7 +32,7 @@ __all__ = (
 )
 
 Synchronous = Literal["FULL", "NORMAL"]
-"""How surely SQLite has written a commit to disk before it returns."""
+"""When SQLite syncs a commit to disk: always (`FULL`), or at checkpoints of its log (`NORMAL`)."""
 
 _DRIVERS = {
     "postgres": ("postgresql+psycopg", "psycopg", "postgres"),
@@ -45,11 +45,19 @@ _DRIVERS = {
 }
 _CONNECT_TIMEOUT = 10
 _WRITES = "guardgraph_writes"
-# One lock for an engine: SQLite has one writer anyway, and its own busy wait sleeps where a lock wakes at once.
-_locks: WeakKeyDictionary[Engine, RLock] = WeakKeyDictionary()
-_locks_guard = RLock()
-_homes: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
-"""The process in which each engine was first used; neither connections nor worker threads survive a fork."""
+
+
+class _Opened(NamedTuple):
+    """What is kept of an engine."""
+
+    process: int
+    """The process in which it was first used; neither connections nor worker threads survive a fork."""
+    lock: AbstractContextManager[object]
+    """Held by each write to SQLite, which has one writer anyway: its own busy wait sleeps, a lock wakes at once."""
+
+
+_opened: WeakKeyDictionary[Engine, _Opened] = WeakKeyDictionary()
+_opened_lock = RLock()
 
 
 def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Synchronous = "FULL") -> Engine:
@@ -70,30 +78,19 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
     """
     if busy_timeout < 0:
         raise BadInput(f"`busy_timeout` must not be negative, got {busy_timeout!r}")
-    if isinstance(url, Engine):
-        if is_sqlite(url):
-            _listen(url, busy_timeout=busy_timeout, synchronous=synchronous)
-        return _at_home(url)
-    address = _address_of(url)
-    if address.get_backend_name() != "sqlite":
-        patience = {} if "connect_timeout" in address.query else {"connect_timeout": _CONNECT_TIMEOUT}
-        return _at_home(create_engine(address, pool_pre_ping=True, hide_parameters=True, connect_args=patience))
-    _require_folder(address)
-    options: dict[str, Any] = {
-        "hide_parameters": True,
-        "connect_args": {"timeout": busy_timeout, "check_same_thread": False},
-    }
-    if _in_memory(address):
-        options["poolclass"] = StaticPool
-    engine = create_engine(address, **options)
-    _listen(engine, busy_timeout=busy_timeout, synchronous=synchronous)
-    return _at_home(engine)
+    engine = url if isinstance(url, Engine) else _new_engine(url)
+    with _opened_lock:
+        if engine not in _opened:
+            _opened[engine] = _Opened(os.getpid(), RLock())
+            if is_sqlite(engine):
+                _prepare_sqlite(engine, busy_timeout=busy_timeout, synchronous=synchronous)
+    return engine
 
 
 def close_engine(engine: Engine) -> None:
-    """Close the connections of an engine. One that is in use is closed when it comes back, and each that is made later.
+    """Close the connections of an engine; one that is in use, or is made later, is closed when it is returned.
 
-    An agent that nobody waits for any more may still use the engine, and SQLAlchemy would leave its connection open.
+    An abandoned agent may still use the engine, and SQLAlchemy would leave its connection open.
     """
     is_memory = isinstance(engine.pool, StaticPool)  # whose data is gone with its only connection
     if not is_memory and not event.contains(engine, "checkin", _close):
@@ -102,8 +99,8 @@ def close_engine(engine: Engine) -> None:
 
 
 def is_forked(engine: Engine) -> bool:
-    """Tell whether `engine` was first used in another process, of which this one is a fork."""
-    return _homes.get(engine, os.getpid()) != os.getpid()
+    """Return whether `engine` was first used in another process, of which this one is a fork."""
+    return engine in _opened and _opened[engine].process != os.getpid()
 
 
 def check_process(engine: Engine) -> None:
@@ -111,20 +108,24 @@ def check_process(engine: Engine) -> None:
     if is_forked(engine):
         raise StorageUnavailable(
             f"{place_of(engine)} was opened before this process was forked, and connections do not survive that; "
-            "open it anew here, as by SQLSaver.from_url(…) or Runner(…)"
+            "open it again in this process, as by SQLSaver.from_url(…) or Runner(…)"
         )
 
 
 def is_sqlite(engine: Engine) -> bool:
-    """Tell whether `engine` opens a SQLite database."""
+    """Return whether `engine` opens a SQLite database."""
     return engine.dialect.name == "sqlite"
 
 
 @contextmanager
 def read_transaction(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
-    """Give a connection in a transaction that only reads, and sees one state of the database; faults become typed."""
+    """Yield a connection in a read-only transaction with a consistent view; faults become typed errors."""
     check_process(engine)
-    with translate_errors(thread_id, engine=engine), _alone(engine, only_memory=True), engine.connect() as connection:
+    with (
+        translate_errors(thread_id, engine=engine),
+        _transaction_lock(engine, only_memory=True),
+        engine.connect() as connection,
+    ):
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")
         yield connection
@@ -132,38 +133,47 @@ def read_transaction(engine: Engine, *, thread_id: str | None = None) -> Generat
 
 @contextmanager
 def write_transaction(engine: Engine, *, thread_id: str | None = None) -> Generator[Connection]:
-    """Give a connection in one transaction, committed at the end of the block, rolled back by any exception.
+    """Yield a connection in one transaction, committed at the end of the block, rolled back by any exception.
 
-    On SQLite the transaction takes the write lock at once (`BEGIN IMMEDIATE`), so it never fails half-way for a lock.
+    On SQLite the transaction takes the write lock at once (`BEGIN IMMEDIATE`), so no lock makes it fail half-way.
     """
     check_process(engine)
     with (
         translate_errors(thread_id, engine=engine),
-        _alone(engine),
+        _transaction_lock(engine),
         engine.connect() as connection,
         connection.execution_options(**{_WRITES: True}).begin(),
     ):
         yield connection
 
 
-@contextmanager
-def _alone(engine: Engine, *, only_memory: bool = False) -> Generator[None]:
+def _transaction_lock(engine: Engine, *, only_memory: bool = False) -> AbstractContextManager[object]:
+    """Return the lock of a SQLite engine; other databases need none, nor do reads of a SQLite file."""
     if not is_sqlite(engine) or (only_memory and not isinstance(engine.pool, StaticPool)):
-        yield
-        return
-    with _locks_guard:
-        lock = _locks.setdefault(engine, RLock())
-    with lock:
-        yield
+        return nullcontext()
+    return _opened[engine_of(engine)].lock
 
 
 def _close(_connection: object, record: ConnectionPoolEntry) -> None:
     record.close()
 
 
-def _at_home(engine: Engine) -> Engine:
-    _homes.setdefault(engine, os.getpid())
-    return engine
+def _new_engine(url: str) -> Engine:
+    address = _address_of(url)
+    if address.get_backend_name() != "sqlite":
+        timeout = {} if "connect_timeout" in address.query else {"connect_timeout": _CONNECT_TIMEOUT}
+        return create_engine(address, pool_pre_ping=True, hide_parameters=True, connect_args=timeout)
+    arguments = {"check_same_thread": False}
+    if _in_memory(address):
+        return create_engine(address, hide_parameters=True, connect_args=arguments, poolclass=StaticPool)
+    path = Path((address.database or "").removeprefix("file:"))
+    if not path.parent.is_dir():
+        raise StorageUnavailable(
+            f"cannot open {str(path)!r}: the folder {str(path.parent)!r} does not exist; create it"
+        )
+    if path.is_dir():
+        raise StorageUnavailable(f"cannot open {str(path)!r}: it is a folder; name a file in it")
+    return create_engine(address, hide_parameters=True, connect_args=arguments)
 
 
 def _address_of(url: str) -> URL:
@@ -190,24 +200,7 @@ def _in_memory(address: URL) -> bool:
     return name in {"", ":memory:"} or "mode=memory" in name or address.query.get("mode") == "memory"
 
 
-def _require_folder(address: URL) -> None:
-    if _in_memory(address):
-        return
-    path = Path((address.database or "").removeprefix("file:"))
-    if not path.parent.is_dir():
-        raise StorageUnavailable(
-            f"cannot open {str(path)!r}: the folder {str(path.parent)!r} does not exist; create it"
-        )
-    if path.is_dir():
-        raise StorageUnavailable(f"cannot open {str(path)!r}: it is a folder; name a file in it")
-
-
-def _listen(engine: Engine, *, busy_timeout: float, synchronous: Synchronous) -> None:
-    with _locks_guard:
-        if engine in _locks:
-            return
-        _locks[engine] = RLock()
-
+def _prepare_sqlite(engine: Engine, *, busy_timeout: float, synchronous: Synchronous) -> None:
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun by `begin` below, not by the driver
         connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
@@ -230,7 +223,7 @@ def _choose_wal(connection: sqlite3.Connection, *, patience: float) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
-                return  # a read-only database may still be read; the first write says what is wrong
+                return  # a read-only database may still be read; the first write raises an error
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""One place where the faults of a database and its driver become our own typed errors."""
+"""The faults of a database and its driver as typed errors."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _SQLSTATE: dict[str, type[StorageError]] = {
 }
 _ADVICE: dict[type[StorageError], str] = {
     StorageBusy: "is locked by another writer; try again",
-    StorageReadOnly: "cannot be written; mend its permissions",
-    StorageFull: "is full; make room",
+    StorageReadOnly: "cannot be written; fix its permissions",
+    StorageFull: "is full; free some space",
     StorageUnavailable: "cannot be reached or opened; check that it exists and runs",
     StorageCorrupt: "is damaged; restore it from a copy",
     NotADatabase: "is no SQLite database; name another file, or one that does not exist yet",

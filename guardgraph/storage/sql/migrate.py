@@ -31,8 +31,8 @@ def known_revisions() -> tuple[str, ...]:
     return tuple(sorted(path.name.partition("_")[0] for path in (_FOLDER / "versions").glob("[0-9]*_*.py")))
 
 
-def migrate(engine: Engine) -> None:
-    """Create or upgrade guardgraph's tables; costs nothing when this engine was already found current.
+def migrate(engine: Engine) -> Engine:
+    """Create or upgrade guardgraph's tables, and return `engine`; costs nothing once the engine was found current.
 
     Several threads and processes may call it at once: one migrates, the others wait and then find it done.
 
@@ -41,7 +41,7 @@ def migrate(engine: Engine) -> None:
         StorageError: or one of its subclasses, when the database cannot be opened, read or written.
     """
     if engine in _current:
-        return
+        return engine
     with _one_at_a_time:
         with read_transaction(engine) as connection:
             current = _is_current(connection, engine)
@@ -50,6 +50,7 @@ def migrate(engine: Engine) -> None:
                 if not _is_current(connection, engine):
                     _upgrade(connection)
         _current.add(engine)
+    return engine
 
 
 def _is_current(connection: Connection, engine: Engine) -> bool:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 from sqlalchemy import Connection, Engine, Select, func, select, update
 
+from guardgraph import __version__
 from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, StorageBusy, Task, Unserializable, to_json
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id
-from guardgraph.storage.sql.run_tables import inserted, runs
+from guardgraph.storage.sql.statements import inserted
+from guardgraph.storage.sql.tables import runs
 
 __all__ = ("RunRow", "RunStore")
 
@@ -89,11 +89,10 @@ class RunStore:
             "attempt": 0,
             "created": _microseconds(now),
             "base_checkpoint": base_checkpoint and checked_id("base_checkpoint", base_checkpoint),
-            "version": _version(),
+            "version": __version__,
         }
-        migrate(self.engine)
         for _ in range(_TRIES):
-            with write_transaction(self.engine, thread_id=thread_id) as connection:
+            with write_transaction(migrate(self.engine), thread_id=thread_id) as connection:
                 # In this order: a run that another accepts before the check is seen by it, and one that comes after the
                 # first statement takes the next number, so that this one is not inserted and is checked again.
                 last = connection.execute(select(func.max(runs.c.number))).scalar()
@@ -105,7 +104,7 @@ class RunStore:
         raise StorageBusy(f"others took the next number {_TRIES} times while run {run_id!r} was stored; try again")
 
     def begin_attempt(self, run_id: str, now: datetime) -> int:
-        """Note that a run works, for the first time or again, and return the number of this attempt, from 1.
+        """Record that a run starts or resumes, and return the number of this attempt, from 1.
 
         An earlier end is forgotten: a run that works does not look finished.
 
@@ -119,8 +118,7 @@ class RunStore:
             "outcome": None,
             "ended": None,
         }
-        migrate(self.engine)
-        with write_transaction(self.engine) as connection:
+        with write_transaction(migrate(self.engine)) as connection:
             _change(connection, run_id, began)
             return int(connection.execute(select(runs.c.attempt).where(runs.c.run_id == run_id)).scalar_one())
 
@@ -132,8 +130,7 @@ class RunStore:
             Unserializable: the outcome's value has no JSON form.
         """
         body = _dumps(outcome.model_dump(mode="json"), what="the outcome")
-        migrate(self.engine)
-        with write_transaction(self.engine) as connection:
+        with write_transaction(migrate(self.engine)) as connection:
             _change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
 
     def get(self, run_id: str) -> RunRow | None:
@@ -159,8 +156,7 @@ class RunStore:
         return self._rows(select(runs).where(runs.c.status.is_(None)).order_by(runs.c.number.desc()))
 
     def _rows(self, found: Select[Any], *, thread_id: str | None = None) -> _RunRows:
-        migrate(self.engine)
-        with read_transaction(self.engine, thread_id=thread_id) as connection:
+        with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
             return [_run_of(row) for row in connection.execute(found).all()]
 
 
@@ -208,11 +204,3 @@ def _microseconds(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise BadInput(f"`now` must be an aware datetime, got {moment!r}; use datetime.now(UTC)")
     return (moment - _EPOCH) // _MICROSECOND
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("guardgraph")
-    except PackageNotFoundError:
-        return "unknown"

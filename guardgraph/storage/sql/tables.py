@@ -1,24 +1,30 @@
-"""The tables of the checkpointer. Everything that may come from a model is binary; only ids are text.
+"""The tables of checkpoints, of runs with their accounts, and of evals.
 
-A *line* is one namespace of one thread. Its key is a digest of both, so that rows stay small, a namespace may be
-long, and no query is needed to find it. A channel's value is stored once for each version.
+What may come from a model is binary (also the names of accounts and entries, which may hold the id of a subtask); only
+ids are text. A *line* is one namespace of one thread. Its key is a digest of both, so that rows stay small, a namespace
+may be long, and no query is needed to find it; the keys of accounts and entries are digests of their names. A channel's
+value is stored once for each version. Money is a whole number of nano-dollars.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
 from sqlalchemy.types import TypeEngine
 
 __all__ = (
     "ID_LENGTH",
+    "NAME_LENGTH",
+    "accounts",
     "checkpoints",
-    "identifier_type",
-    "key_type",
+    "entries",
+    "eval_rows",
+    "eval_runs",
+    "eval_scores",
     "lines",
     "metadata",
-    "packed_type",
+    "runs",
     "values",
     "writes",
 )
@@ -26,24 +32,25 @@ __all__ = (
 ID_LENGTH = 255
 """The longest thread, checkpoint, task or run id, in characters."""
 
+NAME_LENGTH = 200
+"""The longest name of a run, a suite, a case or a metric, in characters."""
+
 metadata = MetaData()
-"""Every table of guardgraph; other modules add theirs here."""
+"""Every table of guardgraph."""
 
 
-def identifier_type() -> TypeEngine[str]:
+def _identifier(length: int = ID_LENGTH) -> TypeEngine[str]:
     """Return text that sorts by its bytes everywhere: checkpoint ids are ordered, and a locale would reorder them."""
-    text = String(ID_LENGTH)
-    return text.with_variant(String(ID_LENGTH, collation="C"), "postgresql").with_variant(
-        String(ID_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
+    text = String(length).with_variant(String(length, collation="C"), "postgresql")
+    return text.with_variant(String(length, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
-def key_type() -> TypeEngine[bytes]:
+def _key() -> TypeEngine[bytes]:
     """Return the type of a digest that names a row."""
     return LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
 
 
-def packed_type() -> TypeEngine[bytes]:
+def _packed() -> TypeEngine[bytes]:
     """Return the type of values as bytes, of any length."""
     return LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
@@ -51,8 +58,8 @@ def packed_type() -> TypeEngine[bytes]:
 lines = Table(
     "guardgraph_line",
     metadata,
-    Column("line", key_type(), primary_key=True),
-    Column("thread_id", identifier_type(), nullable=False),
+    Column("line", _key(), primary_key=True),
+    Column("thread_id", _identifier(), nullable=False),
     Column("checkpoint_ns", Text, nullable=False),
     Index("guardgraph_line_thread", "thread_id"),
 )
@@ -60,31 +67,149 @@ lines = Table(
 checkpoints = Table(
     "guardgraph_checkpoint",
     metadata,
-    Column("line", key_type(), primary_key=True),
-    Column("checkpoint_id", identifier_type(), primary_key=True),
-    Column("parent_id", identifier_type()),
-    Column("run_id", identifier_type()),
-    Column("body", packed_type(), nullable=False),
-    Column("metadata", packed_type(), nullable=False),
+    Column("line", _key(), primary_key=True),
+    Column("checkpoint_id", _identifier(), primary_key=True),
+    Column("parent_id", _identifier()),
+    Column("run_id", _identifier()),
+    Column("body", _packed(), nullable=False),
+    Column("metadata", _packed(), nullable=False),
     Index("guardgraph_checkpoint_run", "run_id"),
 )
 
 values = Table(
     "guardgraph_value",
     metadata,
-    Column("line", key_type(), primary_key=True),
-    Column("value", key_type(), primary_key=True),
-    Column("data", packed_type(), nullable=False),
+    Column("line", _key(), primary_key=True),
+    Column("value", _key(), primary_key=True),
+    Column("data", _packed(), nullable=False),
 )
 
 writes = Table(
     "guardgraph_write",
     metadata,
-    Column("line", key_type(), primary_key=True),
-    Column("checkpoint_id", identifier_type(), primary_key=True),
-    Column("task_id", identifier_type(), primary_key=True),
+    Column("line", _key(), primary_key=True),
+    Column("checkpoint_id", _identifier(), primary_key=True),
+    Column("task_id", _identifier(), primary_key=True),
     Column("idx", Integer, primary_key=True, autoincrement=False),
-    Column("task_path", packed_type(), nullable=False),
-    Column("channel", packed_type(), nullable=False),
-    Column("data", packed_type(), nullable=False),
+    Column("task_path", _packed(), nullable=False),
+    Column("channel", _packed(), nullable=False),
+    Column("data", _packed(), nullable=False),
+)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+accounts = Table(
+    "guardgraph_account",
+    metadata,
+    Column("account", _key(), primary_key=True),
+    Column("run_id", _identifier(), nullable=False),
+    Column("name", _packed(), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    Column("cap", _packed(), nullable=False),
+    Column("cap_tokens", BigInteger),
+    Column("cap_usd", BigInteger),
+    Column("cap_calls", BigInteger),
+    Column("cap_subtasks", BigInteger),
+    Column("cap_messages", BigInteger),
+    _count("input_tokens"),
+    _count("output_tokens"),
+    _count("microseconds"),
+    _count("spent_usd"),
+    _count("spent_unpriced"),
+    _count("spent_calls"),
+    _count("spent_subtasks"),
+    _count("spent_messages"),
+    _count("reserved_tokens"),
+    _count("reserved_usd"),
+    _count("reserved_unpriced"),
+    _count("reserved_calls"),
+    _count("reserved_subtasks"),
+    _count("reserved_messages"),
+    Index("guardgraph_account_run", "run_id"),
+)
+"""`epoch` 0 is an account that was never opened, while one below it was. `spent_unpriced` and
+`reserved_unpriced` count the spendings whose price is unknown, so that an unknown price is never counted as zero."""
+
+entries = Table(
+    "guardgraph_entry",
+    metadata,
+    Column("entry", _key(), primary_key=True),
+    Column("name", _packed(), nullable=False),
+    Column("account", _key(), nullable=False),
+    Column("run_id", _identifier(), nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Column("in_full", Boolean, nullable=False),
+    _count("tokens"),
+    Column("usd", BigInteger),
+    _count("calls"),
+    _count("subtasks"),
+    _count("messages"),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("used_usd", BigInteger),
+    Column("used_calls", BigInteger),
+    Column("microseconds", BigInteger),
+    Index("guardgraph_entry_account", "account", "settled"),
+    Index("guardgraph_entry_run", "run_id"),
+)
+"""The first five numbers are what was reserved, the last five what was used; a missing price is unknown. `in_full`
+means that no usage was reported, so that all of the reservation was counted."""
+
+runs = Table(
+    "guardgraph_run",
+    metadata,
+    Column("run_id", _identifier(), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("thread_id", _identifier(), nullable=False),
+    Column("graph", _packed(), nullable=False),
+    Column("arguments", _packed(), nullable=False),
+    Column("task", _packed(), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", String(20)),
+    Column("outcome", _packed()),
+    Column("created", BigInteger, nullable=False),
+    Column("started", BigInteger),
+    Column("ended", BigInteger),
+    Column("base_checkpoint", _identifier()),
+    Column("version", String(ID_LENGTH), nullable=False),
+    Index("guardgraph_run_thread", "thread_id", "number"),
+    Index("guardgraph_run_number", "number", unique=True),
+)
+"""`number` grows from run to run, whatever the clock does; no two runs share one. Times are microseconds since 1970,
+UTC."""
+
+eval_runs = Table(
+    "guardgraph_eval_run",
+    metadata,
+    Column("run_name", _identifier(NAME_LENGTH), primary_key=True),
+    Column("suite", _identifier(NAME_LENGTH), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("started_at", String(32), nullable=False),
+    Column("body", _packed(), nullable=False),
+    Index("guardgraph_eval_run_suite", "suite", "started_at"),
+)
+
+eval_rows = Table(
+    "guardgraph_eval_row",
+    metadata,
+    Column("run_name", _identifier(NAME_LENGTH), primary_key=True),
+    Column("case_id", _identifier(NAME_LENGTH), primary_key=True),
+    Column("finished_at", String(32), nullable=False),
+    Column("seconds", Float(53), nullable=False),
+    Column("body", _packed(), nullable=False),
+)
+
+eval_scores = Table(
+    "guardgraph_eval_score",
+    metadata,
+    Column("run_name", _identifier(NAME_LENGTH), primary_key=True),
+    Column("case_id", _identifier(NAME_LENGTH), primary_key=True),
+    Column("metric", _identifier(NAME_LENGTH), primary_key=True),
+    Column("value", Float(53), nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("reason", _packed(), nullable=False),
 )

@@ -51,9 +51,9 @@ def test_a_quote_that_begins_in_its_line_is_valid(citation: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("citation", "reason"),
     [
-        (cite("never spends", 4), "'never spends' does not stand in 'a.md' at line 4"),
-        (cite("more than", 3), "does not stand in 'a.md' at line 3"),
-        (cite("always spends", 3), "does not stand in 'a.md' at line 3"),
+        (cite("never spends", 4), "'never spends' is not in 'a.md' at line 4"),
+        (cite("more than", 3), "is not in 'a.md' at line 3"),
+        (cite("always spends", 3), "is not in 'a.md' at line 3"),
         (cite("never spends", 0), "'a.md' has 5 lines, not 0"),
         (cite("never spends", 6), "'a.md' has 5 lines, not 6"),
         (cite("never spends", "4-3"), "'a.md' has 5 lines, not 4-3"),
@@ -63,7 +63,7 @@ def test_a_quote_that_begins_in_its_line_is_valid(citation: dict[str, Any]) -> N
         (cite(" ", 2), "needs source, line and quote"),
         (cite("x", 1, source=""), "needs source, line and quote"),
         (cite(3, 3), "needs source, line and quote"),
-        ("a.md:3", "is no object with source, line and quote"),
+        ("a.md:3", "needs source, line and quote"),
     ],
 )
 def test_a_citation_that_does_not_open_at_its_quote_is_not(citation: Any, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The metric of what an answer says."""
+"""The metric of expected facts."""
 
 from __future__ import annotations
 

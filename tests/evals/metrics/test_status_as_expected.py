@@ -15,7 +15,7 @@ def test_the_expected_status_passes() -> None:
     assert score == Score(metric="outcome_status", value=1, passed=True)
 
 
-def test_another_status_fails_and_says_what_stopped_the_run() -> None:
+def test_another_status_fails_and_names_what_stopped_the_run() -> None:
     outcome = Outcome(status="failed", stopped_by="budget", gaps=(Gap(subtask="s", reason="no money"),))
 
     score = StatusAsExpected()(CASE, outcome)

@@ -39,16 +39,16 @@ def test_it_answers_with_sentences_of_the_documents() -> None:
     assert text == "A guard that trips stops the run or only its subject."
 
 
-async def test_it_says_the_same_every_time_and_when_awaited() -> None:
+async def test_it_gives_the_same_answer_every_time_and_when_awaited() -> None:
     model = ExtractiveModel()
 
-    said = [model.invoke(PROMPT).text, model.invoke(PROMPT).text, (await model.ainvoke(PROMPT)).text]
+    answers = [model.invoke(PROMPT).text, model.invoke(PROMPT).text, (await model.ainvoke(PROMPT)).text]
 
-    assert len(set(said)) == 1
-    assert [chunk.text for chunk in model.stream(PROMPT) if chunk.text] == said[:1]
+    assert len(set(answers)) == 1
+    assert [chunk.text for chunk in model.stream(PROMPT) if chunk.text] == answers[:1]
 
 
-def test_quotes_stand_verbatim_in_the_document_at_the_line_that_is_named() -> None:
+def test_quotes_are_verbatim_in_the_document_at_the_line_that_is_named() -> None:
     reply = ExtractiveModel().with_structured_output(Reply).invoke(PROMPT)
 
     assert isinstance(reply, Reply)
@@ -69,7 +69,7 @@ def test_as_a_planner_it_splits_the_question() -> None:
     plan = ExtractiveModel().with_structured_output(Plan).invoke(prompt)
 
     assert isinstance(plan, Plan)
-    assert [subtask.goal for subtask in plan.subtasks] == ["How does a guard stop the run", "who pays for the tokens?"]
+    assert [subtask.goal for subtask in plan.subtasks] == ["How does a guard stop the run", "who pays for the tokens"]
     assert [subtask.id for subtask in plan.subtasks] == ["part-1", "part-2"]
 
 
@@ -89,12 +89,12 @@ def test_it_fills_any_schema_with_values_that_fit() -> None:
     assert (report.score, report.is_final) == (0, False)
 
 
-def test_without_documents_it_gives_no_evidence_and_says_so() -> None:
+def test_without_documents_it_gives_no_evidence_and_states_that() -> None:
     reply = ExtractiveModel().with_structured_output(Reply).invoke("Goal: What is the price of tea?")
 
     assert isinstance(reply, Reply)
     assert reply.evidence == ()
-    assert reply.value == "No passage was given that speaks of: What is the price of tea?"
+    assert reply.value == "No passage was given that mentions: What is the price of tea?"
 
 
 def test_a_text_without_marked_documents_is_read_as_it_is() -> None:
@@ -125,17 +125,17 @@ def test_under_max_tokens_it_uses_fewer_sentences_before_it_is_cut() -> None:
 
 
 def test_in_an_agent_it_searches_once_and_answers_from_what_came_back() -> None:
-    asked: list[str] = []
+    queries: list[str] = []
 
     def search(query: str) -> str:
         """Search the documents."""
-        asked.append(query)
+        queries.append(query)
         return json.dumps([{"source": "a.md", "locator": "3", "text": "A guard stops the run by a trip."}])
 
     agent: Any = create_agent(ExtractiveModel(), tools=[search])
     ends = agent.invoke({"messages": [HumanMessage("Goal: How does a guard stop the run?")]})
 
-    assert asked == ["How does a guard stop the run?"]
+    assert queries == ["How does a guard stop the run?"]
     assert ends["messages"][-1].text == "A guard stops the run by a trip."
 
 

@@ -32,17 +32,17 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("answer", ["Zürich", "a\u2028b\u2029c\x85d\x1ce\r\nf"])
-def test_what_was_recorded_is_said_again(file: Path, answer: str) -> None:
-    said = record(ScriptedModel(replies=[answer], output_tokens=9), file).invoke("where?")
+def test_a_recorded_answer_is_replayed(file: Path, answer: str) -> None:
+    recorded = record(ScriptedModel(replies=[answer], output_tokens=9), file).invoke("where?")
 
     again = resolve_model(f"offline:replay:{file}").invoke("where?")
 
-    assert again.text == said.text == answer
-    assert again.usage_metadata == said.usage_metadata
+    assert again.text == recorded.text == answer
+    assert again.usage_metadata == recorded.usage_metadata
     assert again.response_metadata["provider"] == "offline"
 
 
-async def test_it_is_recorded_and_said_again_when_awaited(file: Path) -> None:
+async def test_it_is_recorded_and_replayed_when_awaited(file: Path) -> None:
     await record(ScriptedModel(replies=["here"]), file).ainvoke("where?")
 
     assert (await ReplayModel(file=file).ainvoke("where?")).text == "here"
@@ -57,7 +57,7 @@ def test_a_miss_names_the_digest_and_the_file(file: Path) -> None:
         ReplayModel(file=file).invoke("when?")
 
 
-def test_structured_output_is_recorded_and_said_again(file: Path) -> None:
+def test_structured_output_is_recorded_and_replayed(file: Path) -> None:
     recording = record(ScriptedModel(replies=['{"value": "yes"}', "plain"]), file)
     recording.with_structured_output(Answer).invoke("really?")
     recording.invoke("really?")
@@ -107,15 +107,15 @@ def test_a_missing_file_is_a_clear_error(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("not json", "line 1 of .* is not a recorded answer"),
         ('{"digest": "x"}', "line 1 of .* is not a recorded answer"),
         ('{"digest": "x", "message": {"type": "human", "data": {"content": "hi"}}}', "of type 'human', not an answer"),
     ],
 )
-def test_a_damaged_file_is_a_clear_error(file: Path, line: str, says: str) -> None:
+def test_a_damaged_file_is_a_clear_error(file: Path, line: str, message: str) -> None:
     file.write_text(line + "\n")
 
-    with pytest.raises(BadInput, match=says):
+    with pytest.raises(BadInput, match=message):
         ReplayModel(file=file).invoke("where?")

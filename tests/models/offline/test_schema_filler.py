@@ -7,12 +7,11 @@ import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 
-from guardgraph.models.offline.passages import Sentence
-from guardgraph.models.offline.prompt_parser import Matter
-from guardgraph.models.offline.schema_filler import fill
+from guardgraph.models.offline.prompt_parser import Excerpt, ParsedPrompt
+from guardgraph.models.offline.schema_filler import fill_schema
 from guardgraph.state import Evidence, Plan, Reply
 
-MATTER = Matter("What runs?", (Sentence("A fox runs.", "a.md", "1"), Sentence("A dog runs too.", "b.md", "2")))
+PROMPT = ParsedPrompt("What runs?", (Excerpt("A fox runs.", "a.md", "1"), Excerpt("A dog runs too.", "b.md", "2")))
 
 
 class Colour(Enum):
@@ -41,16 +40,16 @@ class Everything(BaseModel):
 
 
 @pytest.mark.parametrize("model", [Everything, Claim, Evidence, Plan, Reply])
-@pytest.mark.parametrize("matter", [MATTER, Matter("What runs?", MATTER.sentences[:1])])
-def test_what_is_filled_fits_its_model(model: type[BaseModel], matter: Matter) -> None:
+@pytest.mark.parametrize("prompt", [PROMPT, ParsedPrompt("What runs?", PROMPT.quotes[:1])])
+def test_what_is_filled_fits_its_model(model: type[BaseModel], prompt: ParsedPrompt) -> None:
     schema: dict[str, Any] = convert_to_openai_tool(model)["function"]["parameters"]
 
-    assert isinstance(model.model_validate(fill(schema, matter)), model)
-    assert isinstance(model.model_validate(fill(model.model_json_schema(), matter)), model)
+    assert isinstance(model.model_validate(fill_schema(schema, prompt)), model)
+    assert isinstance(model.model_validate(fill_schema(model.model_json_schema(), prompt)), model)
 
 
 def test_every_claim_of_a_list_rests_on_its_own_quote() -> None:
-    claims = fill(Everything.model_json_schema(), MATTER)["claims"]
+    claims = fill_schema(Everything.model_json_schema(), PROMPT)["claims"]
 
     assert [claim["claim"] for claim in claims] == ["A fox runs.", "A dog runs too."]
     assert [claim["evidence"]["quote"] for claim in claims] == ["A fox runs.", "A dog runs too."]
@@ -58,10 +57,10 @@ def test_every_claim_of_a_list_rests_on_its_own_quote() -> None:
 
 
 def test_bounds_of_numbers_hold() -> None:
-    filled = fill(Everything.model_json_schema(), MATTER)
+    filled = fill_schema(Everything.model_json_schema(), PROMPT)
 
     assert (filled["count"], filled["score"], filled["short"]) == (4, 0.5, "A fo")
 
 
 def test_a_worker_that_brings_evidence_delegates_nothing() -> None:
-    assert "subtasks" not in fill(Reply.model_json_schema(), MATTER)
+    assert "subtasks" not in fill_schema(Reply.model_json_schema(), PROMPT)

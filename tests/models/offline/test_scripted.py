@@ -20,14 +20,14 @@ class Answer(BaseModel):
     score: int = 0
 
 
-def test_it_says_its_replies_in_order() -> None:
+def test_it_gives_its_replies_in_order() -> None:
     model = ScriptedModel(replies=["one", AIMessage("two")])
 
     assert [model.invoke("go").text, model.invoke("go").text] == ["one", "two"]
     assert model.calls == 2
 
 
-async def test_it_says_the_same_when_awaited() -> None:
+async def test_it_gives_the_same_when_awaited() -> None:
     model = ScriptedModel(replies=["one", "two"])
 
     assert [(await model.ainvoke("go")).text, model.invoke("go").text] == ["one", "two"]
@@ -76,9 +76,9 @@ def test_every_reply_is_given_once_to_many_threads() -> None:
     model = ScriptedModel(replies=[str(number) for number in range(200)])
 
     with ThreadPoolExecutor(8) as pool:
-        said = list(pool.map(lambda _: model.invoke("go").text, range(200)))
+        texts = list(pool.map(lambda _: model.invoke("go").text, range(200)))
 
-    assert sorted(said, key=int) == [str(number) for number in range(200)]
+    assert sorted(texts, key=int) == [str(number) for number in range(200)]
 
 
 def test_usage_is_counted() -> None:
@@ -90,7 +90,7 @@ def test_usage_is_counted() -> None:
     assert usage["total_tokens"] == usage["input_tokens"] + 10
 
 
-def test_usage_is_what_the_script_says() -> None:
+def test_usage_is_that_of_the_script() -> None:
     model = ScriptedModel(replies=["short"], input_tokens=1_000, output_tokens=200)
 
     assert model.invoke("go").usage_metadata == {"input_tokens": 1_000, "output_tokens": 200, "total_tokens": 1_200}
@@ -105,7 +105,7 @@ def test_a_message_keeps_its_own_usage() -> None:
 @pytest.mark.parametrize(
     ("limit", "text", "finish"), [(2, "eightcha", "stop"), (1, "eigh", "length"), (3, "eightcha", "stop")]
 )
-def test_a_text_is_cut_at_max_tokens_and_says_so(limit: int, text: str, finish: str) -> None:
+def test_a_text_is_cut_at_max_tokens_and_marked(limit: int, text: str, finish: str) -> None:
     message = ScriptedModel(replies=["eightcha"]).bind(max_tokens=limit).invoke("go")
 
     assert message.text == text

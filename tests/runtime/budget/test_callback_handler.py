@@ -362,8 +362,8 @@ async def test_an_answer_out_of_a_cache_costs_nothing(real: bool) -> None:
 class Free(ScriptedModel):
     """A model whose provider reports that it costs nothing."""
 
-    def _say(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> AIMessage:
-        said = super()._say(messages, kwargs)
+    def _reply(self, messages: list[BaseMessage], options: Any) -> AIMessage:
+        said = super()._reply(messages, options)
         usage: Any = {**(said.usage_metadata or {}), "total_cost": 0}
         return said.model_copy(update={"usage_metadata": usage})
 
@@ -395,7 +395,7 @@ class Twice(ScriptedModel):
     """A model that answers twice in one call; both answers carry the usage of the whole call, as those of OpenAI do."""
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **kwargs: Any) -> ChatResult:
-        said = self._say(messages, kwargs)
+        said = self._reply(messages, kwargs)
         return ChatResult(generations=[ChatGeneration(message=said.model_copy()) for _ in range(2)])
 
 

@@ -120,7 +120,7 @@ def test_a_database_that_may_only_be_read_can_be_read_and_says_so_when_written(s
     url = sqlite_url.replace("sqlite:///", "sqlite:///file:") + "?mode=ro&uri=true"
     with SQLSaver.from_url(url) as again:
         assert again.get_tuple(config) is not None
-        with pytest.raises(StorageReadOnly, match="cannot be written; mend its permissions") as caught:
+        with pytest.raises(StorageReadOnly, match="cannot be written; fix its permissions") as caught:
             store(again, "t")
 
     assert caught.value.thread_id == "t"
@@ -153,7 +153,7 @@ def test_a_full_database_is_a_typed_error_and_goes_on_when_there_is_room() -> No
     with SQLSaver.from_url("sqlite://") as saver:
         store(saver, "t")
         limit_pages(saver.engine, "PRAGMA max_page_count = 20")
-        with pytest.raises(StorageFull, match=r"is full; make room .*full"):
+        with pytest.raises(StorageFull, match=r"is full; free some space .*full"):
             store(saver, "t", {"a": "x" * 2**20})
 
         limit_pages(saver.engine, "PRAGMA max_page_count = 100000")

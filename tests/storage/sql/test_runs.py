@@ -17,7 +17,7 @@ from guardgraph.state import BadInput, Gap, Outcome, OutcomeStatus, RunUnfinishe
 from guardgraph.storage import RunRow, RunStore
 from guardgraph.storage.sql.engine import engine_of, read_transaction
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.run_tables import runs
+from guardgraph.storage.sql.tables import runs
 
 NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

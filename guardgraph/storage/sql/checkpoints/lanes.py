@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial, wraps
+from inspect import signature
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import finalize
 
-__all__ = ("Lanes",)
+__all__ = ("Lanes", "async_twin", "thread_key")
 
 T = TypeVar("T")
 _Job = tuple[Future[Any], Callable[[], Any]]
@@ -56,6 +58,26 @@ class Lanes:
             if number not in self._started:
                 self._started.add(number)
                 Thread(target=_work, args=(self._queues[number],), name=f"guardgraph-sql-{number}", daemon=True).start()
+
+
+def async_twin(method: Callable[..., Any]) -> Any:
+    """Return the async form of a saver's method, which runs it in the worker thread of its thread id."""
+    bind = signature(method).bind
+
+    @wraps(method)
+    async def twin(saver: Any, *args: Any, **kwargs: Any) -> Any:
+        _, subject, *_ = bind(saver, *args, **kwargs).arguments.values()
+        call = partial(getattr(saver, method.__name__), *args, **kwargs)  # of a subclass, if it has its own
+        return await saver.run_in_lane(thread_key(subject), call)
+
+    return twin
+
+
+def thread_key(subject: object) -> str:
+    """Return the thread id of a config, or one that is given as such; none where a call concerns several threads."""
+    if isinstance(subject, Mapping):
+        return str(cast("Mapping[str, Any]", subject).get("configurable", {}).get("thread_id", ""))
+    return subject if isinstance(subject, str) else ""
 
 
 def _work(queue: SimpleQueue[_Job | None]) -> None:

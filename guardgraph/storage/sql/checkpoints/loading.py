@@ -1,33 +1,62 @@
-"""Reading checkpoints: from rows to what LangGraph expects, with one query for values and one for writes a page."""
+"""Reading checkpoints and the history of delta channels: a few queries for each page of checkpoints."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, CheckpointTuple, PendingWrite, writes_sort_key
-from sqlalchemy import Connection, Row
+from langgraph.checkpoint.base import (
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    PendingWrite,
+    writes_sort_key,
+)
+from sqlalchemy import Connection, Engine, Row
 
 from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.engine import read_transaction
+from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import Place, checked_id, config_at, place_in, value_key
-from guardgraph.storage.sql.statements import checkpoint_at, checkpoints_matching, chunks, values_at, writes_at
+from guardgraph.storage.sql.statements import (
+    Query,
+    ancestors,
+    checkpoint_at,
+    checkpoints_matching,
+    chunks,
+    values_at,
+    writes_at,
+)
 
-__all__ = ("PAGE", "Page", "Query", "in_order", "load_checkpoint", "load_page", "load_values", "query_in", "value_keys")
+__all__ = (
+    "PAGE",
+    "Ancestor",
+    "ancestors_until_stored",
+    "load_checkpoint",
+    "load_history",
+    "load_pages",
+    "load_values",
+    "query_in",
+    "value_keys",
+)
 
 PAGE = 100
 """How many checkpoints are read at once."""
+_ANCESTORS = 128
+"""How many ancestors are read at once; a delta channel stores its value every 100 updates by default."""
 
 
-class Query(NamedTuple):
-    """Which checkpoints to list; `None` means any. `filter` compares metadata by equality."""
+class Ancestor(NamedTuple):
+    """One ancestor of a checkpoint, and what it contributes to the delta channels that are rebuilt from it."""
 
-    thread_id: str | None
-    namespace: str | None
-    checkpoint_id: str | None
-    before: str | None
-    filter: Mapping[str, Any]
+    checkpoint_id: str
+    channels: frozenset[str]
+    """The channels that no nearer ancestor has a stored value of."""
+    values: dict[str, bytes]
+    """The stored value of each of `channels` that has one here, by channel."""
 
 
 class _Found(NamedTuple):
@@ -37,13 +66,6 @@ class _Found(NamedTuple):
     row: Row[Any]
     body: dict[str, Any]
     metadata: dict[str, Any]
-
-
-class Page(NamedTuple):
-    """Some checkpoints, and where the next page starts; `None` when this is the last one."""
-
-    tuples: list[CheckpointTuple]
-    after: tuple[str, bytes] | None
 
 
 def query_in(
@@ -73,23 +95,65 @@ def load_checkpoint(connection: Connection, codec: Codec, place: Place) -> Check
     return _tuples(connection, codec, [found])[0]
 
 
-def load_page(
-    connection: Connection, codec: Codec, query: Query, *, after: tuple[str, bytes] | None, limit: int
-) -> Page:
-    """Return one page of the checkpoints that `query` matches, newest first; `limit` bounds the page."""
-    statement = checkpoints_matching(
-        thread_id=query.thread_id,
-        namespace=query.namespace,
-        checkpoint_id=query.checkpoint_id,
-        before=query.before,
-        after=after,
-        limit=limit,
-    )
-    rows = connection.execute(statement).all()
-    unpacked = (_unpacked(codec, Place(row.thread_id, row.checkpoint_ns, row.checkpoint_id), row) for row in rows)
-    found = [item for item in unpacked if _matches(item.metadata, query.filter)]
-    last = (rows[-1].checkpoint_id, rows[-1].line) if len(rows) == limit else None
-    return Page(_tuples(connection, codec, found), last)
+def load_pages(engine: Engine, codec: Codec, query: Query, limit: int | None) -> Iterator[list[CheckpointTuple]]:
+    """Yield the checkpoints that `query` matches, newest first, in pages; each is read in a transaction of its own."""
+    after: tuple[str, bytes] | None = None
+    while limit is None or limit > 0:
+        size = PAGE if limit is None or query.filter else min(limit, PAGE)
+        with read_transaction(migrate(engine), thread_id=query.thread_id) as connection:
+            rows = connection.execute(checkpoints_matching(query, after=after, limit=size)).all()
+            places = (Place(row.thread_id, row.checkpoint_ns, row.checkpoint_id) for row in rows)
+            unpacked = (_unpacked(codec, place, row) for place, row in zip(places, rows, strict=True))
+            found = [item for item in unpacked if _matches(item.metadata, query.filter)][:limit]
+            page = _tuples(connection, codec, found)
+        yield page
+        if len(rows) < size:
+            return
+        after = (rows[-1].checkpoint_id, rows[-1].line)
+        limit = None if limit is None else limit - len(page)
+
+
+def ancestors_until_stored(
+    connection: Connection, codec: Codec, line: bytes, checkpoint_id: str, channels: Collection[str]
+) -> Iterator[list[Ancestor]]:
+    """Yield the ancestors of a checkpoint in pages, its parent first, until each channel's last stored value."""
+    seen, missing = {checkpoint_id}, frozenset(channels)
+    while missing:
+        rows = connection.execute(ancestors(line, checkpoint_id, limit=_ANCESTORS)).all()
+        unseen = (row for row in rows if row.checkpoint_id not in seen)
+        keys = {row.checkpoint_id: value_keys(codec.loads(bytes(row.body))) for row in unseen}
+        if not keys:
+            return
+        stored = load_values(connection, line, {of[channel] for of in keys.values() for channel in missing & of.keys()})
+        page: list[Ancestor] = []
+        for checkpoint_id, of in keys.items():
+            if not missing:
+                break
+            values = {channel: stored[of[channel]] for channel in missing & of.keys() if of[channel] in stored}
+            page.append(Ancestor(checkpoint_id, missing, values))
+            missing -= values.keys()
+        yield page
+        seen.update(keys)
+
+
+def load_history(
+    connection: Connection, codec: Codec, place: Place, channels: Sequence[str]
+) -> Mapping[str, DeltaChannelHistory]:
+    """Return for each channel the nearest ancestor's stored value, and all writes since, oldest first."""
+    target = connection.execute(checkpoint_at(place)).one_or_none()
+    newest_first: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
+    seeds: dict[str, bytes] = {}
+    for page in ancestors_until_stored(connection, codec, place.line, target.checkpoint_id, channels) if target else ():
+        rows = _writes(connection, place.line, page)
+        for ancestor in page:
+            for task_id, channel, data in reversed([*_in_order(rows[ancestor.checkpoint_id])]):
+                if channel in ancestor.channels:
+                    newest_first[channel].append((task_id, channel, codec.loads(data)))
+            seeds |= ancestor.values
+    history: dict[str, DeltaChannelHistory] = {name: {"writes": writes[::-1]} for name, writes in newest_first.items()}
+    for channel, seed in seeds.items():
+        history[channel]["seed"] = codec.loads(seed)
+    return history
 
 
 def value_keys(body: Mapping[str, Any]) -> dict[str, bytes]:
@@ -105,8 +169,8 @@ def load_values(connection: Connection, line: bytes, keys: set[bytes]) -> dict[b
     return found
 
 
-def in_order(rows: Sequence[Row[Any]]) -> Iterator[tuple[str, str, bytes]]:
-    """Give task id, channel and packed value of writes, in the order in which they were applied."""
+def _in_order(rows: Sequence[Row[Any]]) -> Iterator[tuple[str, str, bytes]]:
+    """Yield task id, channel and packed value of writes, in the order in which they were applied."""
     unpacked = ((_text(row.task_path), row.task_id, row.idx, row) for row in rows)
     for _, task_id, _, row in sorted(unpacked, key=lambda item: writes_sort_key(*item[:3])):
         yield task_id, _text(row.channel), bytes(row.data)
@@ -147,7 +211,7 @@ def _tuple(codec: Codec, found: _Found, packed: Mapping[bytes, bytes], rows: Seq
     channel_values = {
         channel: codec.loads(packed[key]) for channel, key in value_keys(found.body).items() if key in packed
     }
-    writes: list[PendingWrite] = [(task_id, channel, codec.loads(data)) for task_id, channel, data in in_order(rows)]
+    writes: list[PendingWrite] = [(task_id, channel, codec.loads(data)) for task_id, channel, data in _in_order(rows)]
     return CheckpointTuple(
         config=config_at(place.thread_id, place.namespace, found.row.checkpoint_id),
         checkpoint=cast(Checkpoint, {**found.body, "channel_values": channel_values}),
@@ -159,3 +223,12 @@ def _tuple(codec: Codec, found: _Found, packed: Mapping[bytes, bytes], rows: Seq
 
 def _text(data: bytes) -> str:
     return bytes(data).decode("utf-8", "surrogatepass")
+
+
+def _writes(connection: Connection, line: bytes, page: Sequence[Ancestor]) -> defaultdict[str, list[Row[Any]]]:
+    """Return the rows of what was written at the ancestors of a page, by the id of their checkpoint."""
+    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for ids in chunks(ancestor.checkpoint_id for ancestor in page):
+        for row in connection.execute(writes_at(line, ids, page[0].channels)):
+            found[row.checkpoint_id].append(row)
+    return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, literal, select
 
 from guardgraph.state import BadInput
-from guardgraph.storage.sql.checkpoints.history import ancestors_of
-from guardgraph.storage.sql.checkpoints.loading import load_values, value_keys
+from guardgraph.storage.sql.checkpoints.loading import ancestors_until_stored, load_values, value_keys
+from guardgraph.storage.sql.checkpoints.storing import line_row
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
-from guardgraph.storage.sql.statements import checkpoint_at, chunks, copied, line_row, lines_of, rows_of_line
+from guardgraph.storage.sql.statements import checkpoint_at, chunks, lines_of
 from guardgraph.storage.sql.tables import checkpoints, lines, values, writes
 
 __all__ = ("copy_thread", "delete_runs", "delete_thread", "keep_latest")
@@ -47,7 +47,7 @@ def copy_thread(connection: Connection, source: str, target: str) -> None:
     Raises:
         BadInput: the target already exists; two histories are never mixed.
     """
-    if connection.execute(select(func.count()).select_from(lines_of(target).subquery())).scalar_one():
+    if connection.execute(lines_of(target)).first():
         raise BadInput(
             f"cannot copy thread {source!r} to {target!r}: that thread exists; delete it, or choose another id"
         )
@@ -55,7 +55,9 @@ def copy_thread(connection: Connection, source: str, target: str) -> None:
         place = Place(target, line.checkpoint_ns, None)
         connection.execute(lines.insert(), line_row(place))
         for table in (checkpoints, values, writes):
-            connection.execute(copied(table, line.line, place.line))
+            names = [column.name for column in table.columns if column.name != "line"]
+            rows = select(literal(place.line, table.c.line.type), *(table.c[name] for name in names))
+            connection.execute(table.insert().from_select(["line", *names], rows.where(table.c.line == line.line)))
 
 
 def keep_latest(connection: Connection, codec: Codec, thread_id: str) -> None:
@@ -79,16 +81,8 @@ def _needed(connection: Connection, codec: Codec, line: bytes, newest: Any) -> l
     keys = value_keys(codec.loads(bytes(newest.body)))
     stored = load_values(connection, line, {keys[channel] for channel in counters if channel in keys})
     missing = {channel for channel in counters if keys.get(channel) not in stored}
-    needed: list[str] = []
-    for page in ancestors_of(connection, codec, line, newest.checkpoint_id) if missing else ():
-        wanted = {ancestor.keys[channel] for ancestor in page for channel in missing if channel in ancestor.keys}
-        stored = load_values(connection, line, wanted)
-        for ancestor in page:
-            if not missing:
-                return needed
-            needed.append(ancestor.checkpoint_id)
-            missing = {channel for channel in missing if ancestor.keys.get(channel) not in stored}
-    return needed
+    pages = ancestors_until_stored(connection, codec, line, newest.checkpoint_id, missing)
+    return [ancestor.checkpoint_id for page in pages for ancestor in page]
 
 
 def _delete_checkpoints(connection: Connection, line: bytes, ids: Iterable[str]) -> None:
@@ -111,4 +105,4 @@ def _sweep(connection: Connection, codec: Codec, line: bytes) -> None:
 
 def _delete_line(connection: Connection, line: bytes) -> None:
     for table in (writes, values, checkpoints, lines):
-        connection.execute(rows_of_line(table, line))
+        connection.execute(delete(table).where(table.c.line == line))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -11,13 +11,22 @@ from typing import Any, Self
 import ormsgpack
 from pydantic import ValidationError
 
-from guardgraph.state import BadInput, StorageCorrupt, StorageError, Unserializable
-from guardgraph.storage.sql.codec.arrays import array_of, is_array, parts_of
-from guardgraph.storage.sql.codec.exceptions import StoredException
-from guardgraph.storage.sql.codec.kinds import ARRAY, BY_CODE, BY_TYPE, EXCEPTION, INTEGER, MAP, RECORD, TEXT
-from guardgraph.storage.sql.codec.records import Registry, is_registrable, plain_fields, registry_of
-from guardgraph.storage.sql.codec.schemas import types_in
-from guardgraph.storage.sql.codec.tags import OWN, PREFIX
+from guardgraph.state import BadInput, StorageCorrupt, StorageError, Unserializable, validation_text
+from guardgraph.storage.sql.codec.kinds import (
+    ARRAY,
+    BY_TYPE,
+    DECODERS,
+    EXCEPTION,
+    INTEGER,
+    MAP,
+    RECORD,
+    TEXT,
+    StoredException,
+    array_parts,
+    is_array,
+)
+from guardgraph.storage.sql.codec.records import Registry, is_registrable, plain_fields, registry_of, types_in
+from guardgraph.storage.sql.codec.tags import OWN
 
 __all__ = ("DEPTH", "Codec")
 
@@ -32,12 +41,12 @@ _PLAIN = frozenset({type(None), bool, float, bytes})
 
 @dataclass(frozen=True)
 class Codec:
-    """LangGraph's serializer protocol over an allowlist of types: what goes in comes out, or is refused when written.
+    """LangGraph's serializer protocol over an allowlist of types: a value is restored unchanged, or refused on writing.
 
     Known are Python's plain, date, number and collection types, exceptions (as `StoredException`), NumPy arrays,
     LangChain's messages and documents, LangGraph's `Send`, `Command`, `Interrupt` and `Overwrite`, and guardgraph's
-    own words. `types` adds pydantic models, dataclasses, enums and named tuples, with all that their fields hold; a
-    `TypedDict` adds what its fields hold. A subclass is another type than its parent.
+    own types. `types` adds pydantic models, dataclasses, enums and named tuples, with the types of their fields; a
+    `TypedDict` adds the types of its keys. A subclass is a different type from its parent.
 
     Raises:
         BadInput: a type in `types` is of no kind that can be stored, or two of them share a name.
@@ -45,7 +54,7 @@ class Codec:
 
     types: tuple[type[Any], ...] = ()
     on_unknown: Callable[[str], None] | None = field(default=None, compare=False)
-    """Told the name of each class that is read and not known, whose fields are then given as a dict."""
+    """Called with the name of each unknown class that is read; its fields are then returned as a dict."""
 
     def __post_init__(self) -> None:
         for kind in self.types:
@@ -54,41 +63,41 @@ class Codec:
                     f"{kind!r} cannot be registered: pass pydantic models, dataclasses, enums, named tuples, "
                     "or a TypedDict that holds some"
                 )
-        registry_of(types_in(*self.types))
+        _registry_with(self.types)
 
     def with_types(self, *types: type[Any]) -> Self:
-        """Return a codec that also knows `types`; this one stays as it is."""
+        """Return a codec that also knows `types`; this one is not changed."""
         return replace(self, types=tuple(dict.fromkeys((*self.types, *types))))
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
-        """Return a codec that gives a stored object of a class that is not known as a dict of its fields.
+        """Return a codec that reads an object of an unknown class as a dict of its fields.
 
-        It tells `on_unknown` the name of the class, as `module:name`, and is for looking at data only: what it has read
-        is not what was stored.
+        It calls `on_unknown` with the name of the class, as `module:name`. Use it only to inspect data: the values that
+        it returns are not those that were stored.
         """
         return replace(self, on_unknown=on_unknown)
 
     def dumps(self, value: Any, *, where: str = "value") -> bytes:
-        """Return the bytes of `value`; `where` names it in the message when something in it is refused.
+        """Return the bytes of `value`; `where` names it in the message when a part of it is refused.
 
         Raises:
-            Unserializable: something in it is of a type that is not known, or is nested deeper than `DEPTH`.
+            Unserializable: a part of it is of an unknown type, or is nested deeper than `DEPTH`.
         """
-        payload = _Writer(self._registry, where).pack(value)
+        payload = _Writer(_registry_with(self.types), where).pack(value)
         return _FORMAT + blake2b(payload, digest_size=_DIGEST).digest() + payload
 
     def loads(self, data: bytes) -> Any:
         """Return the value of bytes that `dumps` made.
 
         Raises:
-            StorageCorrupt: the bytes are damaged, come from something else, or name a type that is not known.
+            StorageCorrupt: the bytes are damaged, were not written by `dumps`, or name an unknown type.
         """
         head, payload = data[: 1 + _DIGEST], data[1 + _DIGEST :]
         if head[:1] != _FORMAT:
             raise StorageCorrupt("stored data is not in the format of this codec")
         if head[1:] != blake2b(payload, digest_size=_DIGEST).digest():
             raise StorageCorrupt("stored data is damaged: its checksum does not fit")
-        return _Reader(self._registry, self.on_unknown).unpack(payload)
+        return _Reader(_registry_with(self.types), self.on_unknown).unpack(payload)
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Return the name of this codec and the bytes of `obj`; see `dumps`."""
@@ -101,10 +110,6 @@ class Codec:
             raise StorageCorrupt(f"stored data was written by {name!r}, not by {_NAME!r}")
         return self.loads(packed)
 
-    @property
-    def _registry(self) -> Registry:
-        return _registry_with(self.types)
-
 
 @lru_cache(maxsize=64)
 def _registry_with(types: tuple[type[Any], ...]) -> Registry:
@@ -113,7 +118,7 @@ def _registry_with(types: tuple[type[Any], ...]) -> Registry:
 
 
 class _Writer:
-    """Takes one value apart; `trail` is the way from its root to where the writer is."""
+    """Converts one value to msgpack; `trail` is the path from the root to the current part."""
 
     __slots__ = ("registry", "trail", "where")
 
@@ -124,85 +129,67 @@ class _Writer:
     def pack(self, value: Any) -> bytes:
         try:
             return ormsgpack.packb(self.tree(value))
-        except Unserializable:
-            raise
-        except (RecursionError, ormsgpack.MsgpackEncodeError) as error:
-            raise self.refusal(f"msgpack cannot hold it ({error})") from error
+        except RecursionError as error:
+            raise self.refusal(f"it is nested too deep ({error})") from error
 
     def tree(self, value: Any) -> Any:
+        """Return `value` as what msgpack can hold: plain values, lists, string-keyed dicts and extensions."""
         kind = type(value)
         if kind is str:
             return value if _is_utf8(value) else ormsgpack.Ext(TEXT, value.encode("utf-8", "surrogatepass"))
         if kind in _PLAIN:
             return value
         if kind is int:
-            return value if -(2**63) <= value < 2**64 else ormsgpack.Ext(INTEGER, _bytes_of(value))
+            if -(2**63) <= value < 2**64:
+                return value
+            return ormsgpack.Ext(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
         if len(self.trail) >= DEPTH:
             raise self.refusal(f"it is nested more than {DEPTH} levels deep, or contains itself")
         if kind is list:
-            return self.items(value)
-        if kind is dict:
-            return self.mapping(value)
-        return self.special(value, kind)
+            return self.trees(enumerate(value))
+        return self.mapping(value) if kind is dict else self.extension(value, kind)
 
-    def items(self, value: list[Any]) -> list[Any]:
-        trail, found = self.trail, []
-        for index, item in enumerate(value):
-            trail.append(index)
+    def trees(self, items: Iterable[tuple[Any, Any]]) -> list[Any]:
+        """Return the trees of `(step, value)` pairs; a step is an index, a key or the name of a field."""
+        trail = self.trail
+        found: list[Any] = []
+        for step, item in items:
+            trail.append(step)
             found.append(self.tree(item))
             trail.pop()
         return found
 
     def mapping(self, value: dict[Any, Any]) -> Any:
-        trail, found = self.trail, []
-        plain = all(type(key) is str and _is_utf8(key) for key in value)
-        for key, item in value.items():
-            trail.append(key)
-            found.append((key if plain else self.tree(key), self.tree(item)))
-            trail.pop()
-        return dict(found) if plain else ormsgpack.Ext(MAP, ormsgpack.packb([list(pair) for pair in found]))
+        trees = self.trees(value.items())
+        if all(type(key) is str and _is_utf8(key) for key in value):
+            return dict(zip(value, trees, strict=True))
+        return ormsgpack.Ext(MAP, ormsgpack.packb([*zip(map(self.tree, value), trees, strict=True)]))
 
-    def special(self, value: Any, kind: type[Any]) -> Any:
-        if known := BY_TYPE.get(kind):
-            return self.extension(known.code, self.taken(known.take, value))
-        if record := self.registry.by_type.get(kind):
-            return self.extension(RECORD, [record.name.tag, self.taken(record.take, value)], names=True)
-        if kind is StoredException:
-            return self.extension(EXCEPTION, [value.kind, value.text, self.arguments(value.arguments)])
-        if isinstance(value, BaseException):
-            return self.extension(EXCEPTION, [kind.__qualname__, str(value), self.arguments(value.args)])
-        if is_array(value):
-            return self.extension(ARRAY, self.taken(parts_of, value))
-        raise self.unknown(kind)
-
-    def extension(self, code: int, parts: Any, *, names: bool = False) -> ormsgpack.Ext:
-        """Pack the parts of a value by themselves; with `names` they are a tag and named fields."""
-        tree = [parts[0], self.mapping(parts[1])] if names else self.tree(parts)
+    def extension(self, value: Any, kind: type[Any]) -> ormsgpack.Ext:
+        try:
+            if known := BY_TYPE.get(kind):
+                code, tree = known.code, self.tree(known.encode(value))
+            elif record := self.registry.by_type.get(kind):
+                code, tree = RECORD, [record.name.tag, self.mapping(record.encode(value))]
+            elif isinstance(value, BaseException):
+                stored = value if isinstance(value, StoredException) else StoredException(kind.__qualname__, str(value))
+                code, tree = EXCEPTION, self.tree([stored.kind, stored.text])
+            elif is_array(value):
+                code, tree = ARRAY, self.tree(array_parts(value))
+            else:
+                raise self.unknown(kind)
+        except Unserializable:  # which is a TypeError too
+            raise
+        except TypeError as error:
+            raise self.refusal(f"{_name_of(kind)} cannot be stored: {error}") from error
         return ormsgpack.Ext(code, ormsgpack.packb(tree))
 
-    def taken(self, take: Callable[[Any], Any], value: Any) -> Any:
-        try:
-            return take(value)
-        except TypeError as error:
-            raise self.refusal(f"{_name_of(type(value))} cannot be stored: {error}") from error
-
-    def arguments(self, values: tuple[Any, ...]) -> list[Any]:
-        return [value if self.storable(value) else repr(value) for value in values]
-
-    def storable(self, value: Any) -> bool:
-        try:
-            _Writer(self.registry, self.where).pack(value)
-        except Unserializable:
-            return False
-        return True
-
     def unknown(self, kind: type[Any]) -> Unserializable:
+        remedy = "convert it to plain data, or keep it out of the state"
         if is_registrable(kind):
             name = kind.__name__
-            cure = f"register it: Runner(types=[{name}]) or SQLSaver.from_url(url, types=({name},))"
-        else:
-            cure = "convert it to plain data, or keep it out of the state"
-        return self.refusal(f"{_name_of(kind)} is not a type that is stored; {cure}")
+            remedy = f"register it: Runner(types=[{name}]) or SQLSaver.from_url(url, types=({name},))"
+        return self.refusal(f"{_name_of(kind)} is not a type that is stored; {remedy}")
 
     def refusal(self, reason: str) -> Unserializable:
         root = self.where if self.where.isprintable() else repr(self.where)
@@ -211,13 +198,13 @@ class _Writer:
 
 
 class _Reader:
-    """Makes one value again; `depth` counts the extensions that it is inside of."""
+    """Restores one value; `depth` counts the enclosing extensions."""
 
     __slots__ = ("depth", "fault", "on_unknown", "registry")
 
     def __init__(self, registry: Registry, on_unknown: Callable[[str], None] | None) -> None:
         self.registry, self.on_unknown, self.depth = registry, on_unknown, 0
-        self.fault: Exception | None = None  # msgpack hides what its hook raises
+        self.fault: Exception | None = None  # msgpack hides the exceptions of its hook
 
     def unpack(self, payload: bytes) -> Any:
         try:
@@ -230,12 +217,12 @@ class _Reader:
 
     def hook(self, code: int, data: bytes) -> Any:
         try:
-            return self.make(code, data)
+            return self.extension(code, data)
         except Exception as error:
             self.fault = self.fault or error
             raise
 
-    def make(self, code: int, data: bytes) -> Any:
+    def extension(self, code: int, data: bytes) -> Any:
         if code == TEXT:
             return data.decode("utf-8", "surrogatepass")
         if code == INTEGER:
@@ -247,34 +234,29 @@ class _Reader:
         self.depth -= 1
         if code == RECORD:
             return self.record(*parts)
-        if code == EXCEPTION:
-            kind, text, arguments = parts
-            return StoredException(kind, text, tuple(arguments))
         try:
-            return dict(parts) if code == MAP else array_of(parts) if code == ARRAY else BY_CODE[code].make(parts)
+            return DECODERS[code](parts)
         except TypeError:
             if self.on_unknown is None:
                 raise
-            return parts  # what is read as plain fields cannot be in a set, nor be a key
+            return parts  # an object that is read as a dict cannot be in a set, nor be a key
 
     def record(self, tag: str, fields: dict[str, Any]) -> Any:
-        record = self.registry.by_tag.get(tag)
-        if record is None and self.on_unknown is None:
-            raise StorageCorrupt(
-                f"stored data holds a {tag!r}, which is not registered; pass its class: "
-                "Runner(types=[…]) or SQLSaver.from_url(url, types=(…,))"
-            )
         try:
-            return self.plain(tag, fields) if record is None else record.make({**fields})
+            return self.registry.by_tag[tag].decode(fields)
         except (TypeError, ValueError, LookupError) as error:
-            if self.on_unknown is not None and not (record and record.name.tag.startswith(PREFIX)):
-                return self.plain(tag, fields)
-            raise StorageCorrupt(f"a stored {tag!r} does not fit its class any more: {_reason(error)}") from error
-
-    def plain(self, tag: str, fields: dict[str, Any]) -> dict[str, Any]:
-        if self.on_unknown is not None:
-            self.on_unknown(tag)
-        return plain_fields(fields)
+            if self.on_unknown is not None:
+                self.on_unknown(tag)
+                return plain_fields(fields)
+            if tag not in self.registry.by_tag:
+                raise StorageCorrupt(
+                    f"stored data holds a {tag!r}, which is not registered; pass its class: "
+                    "Runner(types=[…]) or SQLSaver.from_url(url, types=(…,))"
+                ) from None
+            reason = (
+                validation_text(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
+            )
+            raise StorageCorrupt(f"a stored {tag!r} does not fit its class any more: {reason}") from error
 
 
 def _is_utf8(text: str) -> bool:
@@ -287,22 +269,8 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _bytes_of(number: int) -> bytes:
-    return number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
-
-
 def _name_of(kind: type[Any]) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):  # its own text would show the stored values
-        return "; ".join(f"{_path(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False))
-    return f"{type(error).__name__}: {error}"
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "the whole"
 
 
 def _step(step: Any) -> str:

@@ -77,7 +77,7 @@ _FORMER: dict[str, tuple[str, ...]] = {
     "guardgraph.state.allowance": ("Allowance",),
     "guardgraph.state.outcome": ("Outcome",),
     "guardgraph.state.plan": ("Plan", "Subtask"),
-    "guardgraph.state.delegation_scope": ("Position",),
+    "guardgraph.state.position": ("Position",),
     "guardgraph.state.reply": ("Evidence", "Reply"),
     "guardgraph.state.request": ("Piece", "Request"),
     "guardgraph.state.result": ("AgentError", "Gap", "Result"),

@@ -1,3 +1,3 @@
-"""The books of runs in a SQL database."""
+"""The ledger of runs in a SQL database."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the ledger asks of the database, as pure functions: rows, changes of rows, and the limits as a condition.
+"""Rows of the ledger and changes of rows, as pure functions.
 
 Money is stored in whole nano-dollars (10^-9 US dollars): what is spent or reserved is rounded up, a cap down.
 """
@@ -10,11 +10,11 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, or_, true, update
+from sqlalchemy import Update, update
 
 from guardgraph.state import Allowance, Amount, BadInput, Balance, Usage, account_chain, exact_decimal, full_usage
 from guardgraph.storage.sql.places import checked_id
-from guardgraph.storage.sql.run_tables import accounts
+from guardgraph.storage.sql.tables import accounts
 
 __all__ = (
     "LARGEST",
@@ -24,7 +24,6 @@ __all__ = (
     "cap_row",
     "changed",
     "entry_row",
-    "fits",
     "held_by",
     "in_nanos",
     "key_of",
@@ -36,7 +35,7 @@ __all__ = (
 )
 
 LARGEST = 2**53
-"""The largest number that one entry books: of tokens, or of nano-dollars (nine million dollars)."""
+"""The largest number that one entry holds: of tokens, or of nano-dollars (nine million dollars)."""
 
 Changes = dict[str, int]
 """What is added to the numbers of an account, by column."""
@@ -57,7 +56,7 @@ def keys_of(account: str) -> list[bytes]:
 
 
 def in_nanos(amount: Amount) -> Amount:
-    """Return `amount` with its money rounded up to a whole nano-dollar: what is really booked."""
+    """Return `amount` with its money rounded up to a whole nano-dollar: what is reserved in fact."""
     return Amount(amount.tokens, _usd(_nanos(amount.usd)), amount.calls, amount.subtasks, amount.messages)
 
 
@@ -147,28 +146,6 @@ def changed(keys: Iterable[bytes], changes: Changes) -> Update:
     return update(accounts).where(accounts.c.account.in_(list(keys))).values(sums)
 
 
-def fits(amount: Amount) -> ColumnElement[bool]:
-    """Return the condition that `amount` fits under an account's limits; the same as `shortage` of its balance."""
-    table = accounts.c
-    parts: list[ColumnElement[bool]] = [
-        or_(table[f"cap_{what}"].is_(None), spent + table[f"reserved_{what}"] + wanted <= table[f"cap_{what}"])
-        for what, spent, wanted in (
-            ("tokens", table.input_tokens + table.output_tokens, amount.tokens),
-            ("calls", table.spent_calls, amount.calls),
-            ("subtasks", table.spent_subtasks, amount.subtasks),
-            ("messages", table.spent_messages, amount.messages),
-        )
-        if wanted
-    ]
-    if amount.usd is None:
-        parts.append(table.cap_usd.is_(None))
-    elif amount.usd:
-        known = and_(table.spent_unpriced == 0, table.reserved_unpriced == 0)
-        enough = table.spent_usd + table.reserved_usd + _nanos(amount.usd) <= table.cap_usd
-        parts.append(or_(table.cap_usd.is_(None), and_(known, enough)))
-    return and_(true(), *parts)
-
-
 def balance_of(name: str, row: Any) -> Balance:
     """Return the balance that an account's row holds."""
     return Balance(
@@ -222,5 +199,7 @@ def _known(nanos: int, unpriced: int) -> Decimal | None:
 
 def _checked(what: str, value: int) -> int:
     if not 0 <= value <= LARGEST:
-        raise BadInput(f"cannot book {value} as `{what}`: an entry holds 0 to {LARGEST} (money in nano-dollars)")
+        raise BadInput(
+            f"cannot reserve or settle {value} as `{what}`: an entry holds 0 to {LARGEST} (money in nano-dollars)"
+        )
     return value

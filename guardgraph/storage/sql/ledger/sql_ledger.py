@@ -1,20 +1,22 @@
-"""A ledger in a SQL database: the same books for many threads, processes and machines."""
+"""A ledger in a SQL database, shared by many threads, processes and machines."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, and_, or_, select, update
+from sqlalchemy import Connection, Engine, and_, select, update
 
 from guardgraph.state import (
+    COUNTS,
     Allowance,
     Amount,
     BadInput,
     Balance,
     ReservationDenied,
-    StorageBusy,
     Usage,
     account_chain,
     check_caps,
@@ -22,13 +24,11 @@ from guardgraph.state import (
 )
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.ledger.rows import (
-    Changes,
     account_row,
     balance_of,
     cap_row,
     changed,
     entry_row,
-    fits,
     held_by,
     in_nanos,
     key_of,
@@ -39,23 +39,21 @@ from guardgraph.storage.sql.ledger.rows import (
     usage_of,
 )
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.run_tables import accounts, entries, inserted
-from guardgraph.storage.sql.statements import insert_new
+from guardgraph.storage.sql.statements import insert_new, inserted
+from guardgraph.storage.sql.tables import accounts, entries
 
 __all__ = ("SQLLedger",)
 
-_TRIES = 100
-
 
 class SQLLedger:
-    """Keeps the books in SQLite or PostgreSQL; they outlive the process, and no two processes overspend a cap.
+    """A ledger in SQLite or PostgreSQL; it outlives the process, and several processes together do not overspend a cap.
 
     It implements `Ledger`. Every method blocks for one transaction: call it from a thread, not from an event
     loop; agents on a loop do.
-    Money is kept in nano-dollars; an entry's is rounded up. One entry books at most 2^53 of anything.
+    Money is kept in nano-dollars; an entry's is rounded up. One entry holds at most 2^53 of anything.
 
-    Every transaction that changes accounts begins with the run's outermost one, so none can wait for another in a
-    circle; spendings of one run happen one after the other, those of different runs do not wait for each other.
+    Every transaction that changes accounts begins with the run's outermost one, so there is no
+    deadlock; reservations of one run happen one after the other, those of different runs do not wait for each other.
     """
 
     blocks = True
@@ -63,35 +61,52 @@ class SQLLedger:
     def __init__(self, engine: Engine) -> None:
         """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
         self.engine = engine_of(engine)
+        self._raised: Mapping[str, tuple[Any, Any]] = {}
+
+    def for_run(self, admitted: Allowance, raised: Allowance) -> Self:
+        """Return this ledger for a run that was admitted with one allowance and has another one now.
+
+        Agents and teams inherit the limits of the run unless they are narrowed, and requests that were sent before a
+        top-up keep their original limits. So a limit that equals the one of `admitted` is opened as that of `raised`.
+        """
+        ledger = copy(self)
+        limits = {what: (getattr(admitted, what), getattr(raised, what)) for what in COUNTS}
+        ledger._raised = {what: limit for what, limit in limits.items() if limit[0] != limit[1]}
+        return ledger
 
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`. The part of `account` before the first `/` is the run's id: at most 255 characters."""
         with self._opening(account) as connection:
-            return _open(connection, account, cap)
+            return _open(connection, account, self._inherit(cap))
 
     def reopen(self, account: str, at_least: Allowance) -> int:
         """See `Ledger.reopen`."""
         with self._opening(account) as connection:
-            known = [balance_of(name, row).cap for name, row in _opened(connection, account) if name == account]
-            return _open(connection, account, at_least.widen(*known) if known else at_least)
+            cap = self._inherit(at_least)
+            for name, row in _opened(connection, account):
+                cap = cap.widen(balance_of(name, row).cap) if name == account else cap
+            return _open(connection, account, cap)
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
-        booked = in_nanos(amount)
-        row = entry_row(entry, account, booked)
-        for _ in range(_TRIES):
-            if self._book(row, account, epoch, booked):
-                return None
-            refusal, repeated = self._why_not(row, account, epoch, booked)
-            if refusal is not None or repeated:
-                return refusal
-        raise StorageBusy(f"account {account!r} changed {_TRIES} times while {entry!r} was being booked; try again")
+        exact = in_nanos(amount)
+        row = entry_row(entry, account, exact)
+        with write_transaction(migrate(self.engine)) as connection:
+            _lock(connection, account)
+            if not inserted(connection, entries, row):
+                return None  # a repeated entry reserves nothing
+            denied = _denial(_opened(connection, account), account, epoch, exact)
+            if denied is None:
+                connection.execute(changed(keys_of(account), held_by(exact)))
+            else:
+                connection.rollback()
+            return denied
 
     def settle(self, entry: str, usage: Usage | None) -> None:
         """See `Ledger.settle`."""
         mine = and_(entries.c.entry == key_of(entry), entries.c.settled.is_(False))
         found = select(entries, accounts.c.name.label("holder")).where(accounts.c.account == entries.c.account)
-        with self._writing() as connection:
+        with write_transaction(migrate(self.engine)) as connection:
             row = connection.execute(found.where(mine)).one_or_none()
             if row is None:
                 return
@@ -103,19 +118,19 @@ class SQLLedger:
     def close(self, account: str, epoch: int) -> None:
         """See `Ledger.close`."""
         mine = and_(accounts.c.account == key_of(account), accounts.c.epoch == epoch)
-        with self._writing() as connection:
+        with write_transaction(migrate(self.engine)) as connection:
             _lock(connection, account)
             if connection.execute(update(accounts).where(mine).values(closed=True)).rowcount:
                 _settle_all(connection, account)
 
     def balances(self, account: str) -> tuple[Balance, ...]:
         """See `Ledger.balances`."""
-        with self._reading() as connection:
+        with read_transaction(migrate(self.engine)) as connection:
             return tuple(balance_of(name, row) for name, row in _opened(connection, account))
 
     def usage(self, account: str) -> Usage:
         """See `Ledger.usage`."""
-        with self._reading() as connection:
+        with read_transaction(migrate(self.engine)) as connection:
             found = select(accounts).where(accounts.c.account == key_of(account), accounts.c.epoch > 0)
             row = connection.execute(found).one_or_none()
             return Usage() if row is None else usage_of(row)
@@ -129,7 +144,7 @@ class SQLLedger:
         Raises:
             BadInput: the run has no account.
         """
-        with self._writing() as connection:
+        with write_transaction(migrate(self.engine)) as connection:
             _lock(connection, run_id)
             opened = _opened(connection, f"{run_id}/work")
             if not any(name == run_id for name, _ in opened):
@@ -138,60 +153,24 @@ class SQLLedger:
                 cap = _raised(balance_of(name, row).cap, add)
                 connection.execute(update(accounts).where(accounts.c.account == key_of(name)).values(cap_row(cap)))
 
-    def _book(self, row: dict[str, Any], account: str, epoch: int, amount: Amount) -> bool:
-        """Book a reservation in every account of the chain, or in none."""
-        keys, changes = keys_of(account), held_by(amount)
-        mine = and_(accounts.c.epoch == epoch, accounts.c.epoch > 0)
-        is_open = or_(accounts.c.closed.is_(False), accounts.c.epoch == 0)
-        allowed = and_(fits(amount), is_open, or_(accounts.c.account != keys[-1], mine))
-        with self._writing() as connection:
-            for some in (keys[:1], keys[1:]):  # the outermost first: whoever has it is alone in this run
-                if some and connection.execute(changed(some, changes).where(allowed)).rowcount != len(some):
-                    connection.rollback()
-                    return False
-            if not inserted(connection, entries, row):
-                connection.rollback()  # a repeated entry books nothing
-            return True
-
-    def _why_not(
-        self, row: dict[str, Any], account: str, epoch: int, amount: Amount
-    ) -> tuple[ReservationDenied | None, bool]:
-        """Say why a reservation does not fit, and whether its entry is booked already; neither: try again."""
-        with self._reading() as connection:
-            same = select(entries.c.entry).where(entries.c.entry == row["entry"])
-            if connection.execute(same).one_or_none() is not None:
-                return None, True
-            opened = _opened(connection, account)
-        last = opened[-1] if opened and opened[-1][0] == account else None
-        if last is None or last[1].epoch != epoch or any(row.closed for _, row in opened):
-            return ReservationDenied(account, "closed"), False
-        return check_caps(tuple(balance_of(name, found) for name, found in opened), amount), False
+    def _inherit(self, cap: Allowance) -> Allowance:
+        """Return `cap` with the limits of the run that were raised."""
+        inherited = {what: now for what, (before, now) in self._raised.items() if getattr(cap, what) == before}
+        return cap.model_copy(update=inherited)
 
     @contextmanager
     def _opening(self, account: str) -> Generator[Connection]:
-        """Give a transaction in which `account` and all above it have a row, and nobody else changes them."""
+        """Yield a transaction in which `account` and all above it have a row and are locked."""
         rows = [account_row(name) for name in account_chain(account)]
-        with self._writing() as connection:
+        with write_transaction(migrate(self.engine)) as connection:
             for row in rows:
                 connection.execute(insert_new(connection.dialect, accounts), row)
             _lock(connection, account)
             yield connection
 
-    @contextmanager
-    def _writing(self) -> Generator[Connection]:
-        migrate(self.engine)
-        with write_transaction(self.engine) as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Generator[Connection]:
-        migrate(self.engine)
-        with read_transaction(self.engine) as connection:
-            yield connection
-
 
 def _lock(connection: Connection, account: str) -> None:
-    """Wait until nobody else changes the accounts of this run (SQLite has but one writer anyway)."""
+    """Lock the accounts of this run (SQLite has only one writer anyway)."""
     outermost = key_of(account_chain(account)[0])
     connection.execute(select(accounts.c.account).where(accounts.c.account == outermost).with_for_update()).all()
 
@@ -202,6 +181,14 @@ def _opened(connection: Connection, account: str) -> list[tuple[str, Any]]:
     found = select(accounts).where(accounts.c.account.in_(list(names)), accounts.c.epoch > 0)
     rows = {bytes(row.account): row for row in connection.execute(found).all()}
     return [(name, rows[key]) for key, name in names.items() if key in rows]
+
+
+def _denial(opened: list[tuple[str, Any]], account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
+    """Return why an amount cannot be reserved in the last of the opened accounts of a chain; `None` if it can."""
+    last, row = opened[-1] if opened else ("", None)
+    if row is None or last != account or row.epoch != epoch or any(row.closed for _, row in opened):
+        return ReservationDenied(account, "closed")
+    return check_caps(tuple(balance_of(name, row) for name, row in opened), amount)
 
 
 def _open(connection: Connection, account: str, cap: Allowance) -> int:
@@ -216,13 +203,12 @@ def _open(connection: Connection, account: str, cap: Allowance) -> int:
 def _settle_all(connection: Connection, account: str) -> None:
     """Settle in full what is reserved in `account` itself."""
     mine = and_(entries.c.account == key_of(account), entries.c.settled.is_(False))
-    total: Changes = {}
+    total: Counter[str] = Counter()
     for row in connection.execute(select(entries).where(mine)).all():
         amount = reserved_in(row)
-        one = entries.c.entry == bytes(row.entry)
-        connection.execute(update(entries).where(one).values(settled_row(None, amount)))
-        changes = settling(None, amount)
-        total = {name: total.get(name, 0) + value for name, value in changes.items()}
+        settled = update(entries).where(entries.c.entry == bytes(row.entry)).values(settled_row(None, amount))
+        connection.execute(settled)
+        total.update(settling(None, amount))
     if total:
         connection.execute(changed(keys_of(account), total))
 

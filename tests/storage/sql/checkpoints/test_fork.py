@@ -60,5 +60,5 @@ def test_a_saver_is_refused_in_a_forked_process_and_goes_on_in_its_parent(databa
 
     refused, own, parent = ended.stdout.splitlines() or [ended.stderr] * 3
     assert "was opened before this process was forked" in refused
-    assert "open it anew here, as by SQLSaver.from_url(…) or Runner(…)" in refused
+    assert "open it again in this process, as by SQLSaver.from_url(…) or Runner(…)" in refused
     assert (own, parent) == ("[]", "0 []")

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 
+from guardgraph.state import BadInput
 from guardgraph.storage import SQLSaver
+from guardgraph.storage.sql.checkpoints.storing import checkpoint_row, value_rows, write_rows
+from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.places import Place
 from tests.storage.sql.stored import checkpoint_of, config_of, store
 
 
@@ -66,3 +71,59 @@ def test_a_channel_that_became_empty_stays_empty(saver: SQLSaver) -> None:
     assert found is not None
     assert found.checkpoint["channel_values"] == {}
     assert found.parent_config == first
+
+
+def test_only_the_values_of_the_task_are_replaced(saver: SQLSaver) -> None:
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    at = saver.put(config, empty_checkpoint(), {}, {})
+    saver.put_writes(at, [("a", 1), ("b", 2), ("c", 3)], "mine")
+    saver.put_writes(at, [(INTERRUPT, "asked")], "mine")
+    saver.put_writes(at, [("a", 4)], "other")
+
+    saver.put_writes(at, [("b", 5), ("a", 6)], "mine", replace=True)
+
+    stored = saver.get_tuple(config)
+    assert stored is not None
+    writes = stored.pending_writes or []
+    assert [write for write in writes if write[1] != INTERRUPT] == [
+        ("mine", "b", 5),
+        ("mine", "a", 6),
+        ("other", "a", 4),
+    ]
+    assert ("mine", INTERRUPT, "asked") in writes
+
+
+def test_only_channels_with_a_new_version_and_a_value_are_stored() -> None:
+    checkpoint = checkpoint_of({"new": 1, "old": 2})
+
+    rows = value_rows(Codec(), Place("t", "", None), checkpoint, {"new": 2, "emptied": 2})
+
+    assert [Codec().loads(row["data"]) for row in rows] == [1]
+
+
+def test_special_writes_have_negative_positions() -> None:
+    writes = [("a", 1), ("__error__", "e"), ("b", 2), ("__interrupt__", "i")]
+
+    rows = write_rows(Codec(), Place("t", "", "c"), writes, task_id="task", task_path="")
+
+    assert [(row["idx"], row["channel"]) for row in rows] == [
+        (0, b"a"),
+        (-1, b"__error__"),
+        (2, b"b"),
+        (-3, b"__interrupt__"),
+    ]
+
+
+def test_a_checkpoints_row_has_its_parent_its_run_and_no_values() -> None:
+    place = Place("t", "", "parent")
+
+    row = checkpoint_row(Codec(), config_of("t"), place, checkpoint_of({"a": 1}), {"run_id": "r"})
+
+    assert (row["parent_id"], row["run_id"]) == ("parent", "r")
+    assert "channel_values" not in Codec().loads(row["body"])
+
+
+@pytest.mark.parametrize(("run_id", "reason"), [("x" * 256, "at most 255 are stored"), (7, "must be a str, got int")])
+def test_a_run_id_that_cannot_be_one_is_refused(run_id: Any, reason: str) -> None:
+    with pytest.raises(BadInput, match=f"`run_id` .*{reason}"):
+        checkpoint_row(Codec(), config_of("t"), Place("t", "", None), checkpoint_of(), {"run_id": run_id})

@@ -1,4 +1,4 @@
-"""Built-in kinds of values: each comes back as it was, with its type."""
+"""Built-in types: each value is restored unchanged, with its type."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
+from hashlib import blake2b
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import ormsgpack
 import pytest
 
 from guardgraph.state import StorageCorrupt, Unserializable
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.codec.kinds import BY_CODE, BY_TYPE
+from guardgraph.storage.sql.codec.kinds import BY_TYPE, DECODERS, EXCEPTION, StoredException, array_from_parts
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -123,12 +126,112 @@ def test_a_stored_time_zone_cannot_name_a_file(key: str) -> None:
     packed = Codec().dumps(BERLIN)
     code = BY_TYPE[ZoneInfo].code
 
-    with pytest.raises((ValueError, LookupError, OSError), match=r"is no time zone|No time zone found"):
-        BY_CODE[code].make(key)
+    with pytest.raises((ValueError, LookupError, OSError), match=r"ZoneInfo keys|No time zone found"):
+        DECODERS[code](key)
     with pytest.raises(StorageCorrupt, match="checksum"):
         Codec().loads(packed.replace(b"Berlin", b"Bxrlin"))
 
 
 def test_no_two_kinds_share_a_number_or_a_type() -> None:
-    assert len(BY_CODE) == len(BY_TYPE)
-    assert all(6 < code < 128 for code in BY_CODE)
+    codes = [kind.code for kind in BY_TYPE.values()]
+
+    assert len({*codes}) == len(codes)
+    assert all(6 < code < 128 for code in codes)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(10)[::2],
+        np.zeros((0, 3)),
+        np.array(5),
+        np.array(["a", "bcé"]),
+        np.array([b"a", b"bc"]),
+        np.array([True, False]),
+        np.array([1 + 2j]),
+        np.array(["2020-01-01"], dtype="M8[s]"),
+        np.array([1, 2], dtype=">i2"),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_an_array_comes_back_as_it_was(array: Any) -> None:
+    found = Codec().loads(Codec().dumps({"array": array}))["array"]
+
+    assert (found.dtype, found.shape) == (array.dtype, array.shape)
+    assert (found == array).all()
+    assert found.flags.writeable
+
+
+def test_an_array_keeps_its_order_in_memory() -> None:
+    found = Codec().loads(Codec().dumps(np.asfortranarray(np.zeros((2, 3)))))
+
+    assert found.flags.f_contiguous
+
+
+@pytest.mark.parametrize("scalar", [np.float64(1.5), np.int8(3), np.bool_(True), np.datetime64("2020-01-01")])
+def test_a_scalar_comes_back_with_its_type(scalar: Any) -> None:
+    found = Codec().loads(Codec().dumps(scalar))
+
+    assert found == scalar
+    assert type(found) is type(scalar)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.array([object()]), "its dtype object is not stored"),
+        (np.zeros(2, dtype=[("a", "i4")]), "is not stored"),
+        (np.ma.array([1]), "MaskedArray is not a type that is stored"),
+    ],
+)
+def test_what_bytes_do_not_describe_is_refused(array: Any, reason: str) -> None:
+    with pytest.raises(Unserializable, match=reason):
+        Codec().dumps(array)
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        (["|O", [1], "C", b"12345678", False], "is no dtype that is stored"),
+        (["i4,f8", [1], "C", b"", False], "is no dtype that is stored"),
+        (["<i4", [1], "Q", b"1234", False], "order must be one of"),
+    ],
+)
+def test_a_stored_array_cannot_name_another_dtype_or_order(parts: list[Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        array_from_parts(parts)
+
+
+class Unknown(Exception):
+    """An exception that only the process knows that raised it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "stored"),
+    [
+        (ValueError("bad", 1), StoredException("ValueError", "('bad', 1)")),
+        (Unknown("x"), StoredException("Unknown", "x")),
+        (KeyboardInterrupt(), StoredException("KeyboardInterrupt", "")),
+    ],
+)
+def test_an_exception_becomes_a_record_of_it(error: BaseException, stored: StoredException) -> None:
+    found = Codec().loads(Codec().dumps(error))
+
+    assert found == stored
+    assert hash(found) == hash(stored)
+    assert Codec().loads(Codec().dumps(found)) == found
+
+
+def test_what_older_versions_stored_beside_the_text_is_dropped() -> None:
+    stored = ormsgpack.packb(ormsgpack.Ext(EXCEPTION, ormsgpack.packb(["ValueError", "bad", ["bad"]])))
+    data = b"\x01" + blake2b(stored, digest_size=8).digest() + stored
+
+    assert Codec().loads(data) == StoredException("ValueError", "bad")
+
+
+def test_it_reads_like_the_last_line_of_a_traceback() -> None:
+    assert str(StoredException("ValueError", "bad")) == "ValueError: bad"
+    assert str(StoredException("KeyboardInterrupt", "")) == "KeyboardInterrupt"
+    assert StoredException("A", "") != "A"

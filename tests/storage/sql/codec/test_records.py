@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Flag, auto
-from typing import Any, Generic, TypeVar
+from enum import Enum, Flag, auto
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypeVar
 
 import langchain_core.messages as messages
 import pytest
@@ -13,11 +15,13 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.store.base import Item
 from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, RootModel
+from typing_extensions import TypeAliasType, TypedDict
 
 from guardgraph.state import BadInput
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.codec.records import default_types, registry_of
+from guardgraph.storage.sql.codec.records import named_types, registry_of, types_in
+from guardgraph.storage.sql.codec.tags import LANGCHAIN
 
 T = TypeVar("T")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -176,5 +180,65 @@ def test_every_message_class_is_known() -> None:
         "ChatMessage",
     }
 
-    assert wanted <= {kind.__name__ for kind in default_types()}
-    assert all(issubclass(kind, messages.BaseMessage | Document) for kind in default_types())
+    assert wanted <= {kind.__name__ for kind in LANGCHAIN.values()}
+    assert all(issubclass(kind, messages.BaseMessage | Document) for kind in LANGCHAIN.values())
+
+
+class Colour(Enum):
+    RED = 1
+
+
+class Leaf(BaseModel):
+    colour: Colour = Colour.RED
+    parent: Tree | None = None
+
+
+class Tree(BaseModel):
+    leaves: list[Leaf] = []
+
+
+class Point(NamedTuple):
+    where: Annotated[Mapping[str, Span], "meters"]
+
+
+@dataclass
+class Span:
+    trees: dict[str, tuple[Tree, ...]]
+
+
+Alias = NewType("Alias", Span)
+Named = TypeAliasType("Named", list[Tree])
+
+
+class State(TypedDict, total=False):
+    point: NotRequired[Annotated[list[Point], operator.add]]
+    kind: Literal["a", "b"]
+    anything: Any
+
+
+class Lost(TypedDict):
+    name: NoSuchName  # type: ignore[name-defined]  # noqa: F821
+
+
+ALL = {Point, Span, Tree, Leaf, Colour}
+
+
+def test_every_class_in_a_schema_is_found_however_deep() -> None:
+    assert set(types_in(State)) == ALL
+    assert set(types_in(list[Alias])) == ALL - {Point}
+    assert set(types_in(Leaf | None, Colour)) == {Leaf, Tree, Colour}
+    assert set(types_in(Named, JsonValue)) == {Leaf, Tree, Colour}
+
+
+def test_plain_annotations_hold_no_class() -> None:
+    assert types_in(int, dict[str, list[int]], Any, None, Literal["a"]) == ()
+
+
+def test_a_name_that_only_the_type_checker_sees_is_passed_over() -> None:
+    assert types_in(Lost) == ()
+
+
+def test_only_registrable_classes_of_imported_modules_are_found_by_name() -> None:
+    names = {(__name__, "Leaf"), (__name__, "operator"), ("os", "system"), ("no.such", "Leaf"), (__name__, "Missing")}
+
+    assert named_types(names) == (Leaf,)

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from guardgraph.state import Allowance, Amount, Usage
-from guardgraph.storage import Ledger, RunLedger, SQLLedger
+from guardgraph.storage import Ledger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 
 ADMITTED = Allowance(tokens=100, usd=Decimal(1), depth=2)
@@ -27,7 +27,7 @@ def ledger(books: SQLLedger) -> Ledger:
     books.open("r", ADMITTED)
     books.open("r/work", Allowance(tokens=80, usd=Decimal(1)))
     books.top_up("r", Allowance(tokens=50))
-    return RunLedger(books, "r", ADMITTED, RAISED)
+    return books.for_run(ADMITTED, RAISED)
 
 
 @pytest.mark.parametrize(

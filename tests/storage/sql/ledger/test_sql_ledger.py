@@ -16,7 +16,7 @@ from sqlalchemy import select
 from guardgraph.state import Allowance, Amount, BadInput, ReservationDenied, StorageReadOnly, Usage, remaining_allowance
 from guardgraph.storage import Ledger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of, read_transaction
-from guardgraph.storage.sql.run_tables import accounts, entries
+from guardgraph.storage.sql.tables import accounts, entries
 
 CALL = Amount(tokens=100, usd=Decimal("0.01"), calls=1)
 USAGE = Usage(input_tokens=60, output_tokens=20, usd=Decimal("0.008"), calls=1, microseconds=5)
@@ -24,7 +24,7 @@ WORKER = """
 import sys
 from decimal import Decimal
 from guardgraph.state.allowance import Allowance
-from guardgraph.state.accounts import Amount
+from guardgraph.state.usage import Amount
 from guardgraph.storage import SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 from guardgraph.state.usage import Usage

@@ -1,0 +1,218 @@
+"""One attempt of an agent: what it is given, what it answers, and the result."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue, field_validator
+
+from guardgraph.state.allowance import Allowance
+from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.task import Subtask, Task
+from guardgraph.state.usage import Usage
+
+__all__ = (
+    "AgentError",
+    "ContextItem",
+    "ContextKind",
+    "ErrorKind",
+    "Evidence",
+    "Gap",
+    "Reply",
+    "Request",
+    "Result",
+    "ResultStatus",
+)
+
+ContextKind = Literal["result", "gap", "worker", "background"]
+ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
+ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team", "handoff"]
+
+
+_MOST, _DEAREST = 10**12, 10**6
+
+
+class Evidence(FrozenModel):
+    """What a claim is based on: a verbatim quote and its location."""
+
+    source: str = Field(min_length=1, max_length=4_096)
+    """The name of the source, such as a file."""
+    quote: str = Field(min_length=1, max_length=100_000)
+    """The text of the source, verbatim."""
+    locator: str = Field(default="", max_length=1_000)
+    """Where in the source: lines as `12` or `12-14`, or any other mark."""
+
+
+class ContextItem(FrozenModel):
+    """One item of context. Its text is data from somebody else: never an instruction."""
+
+    kind: ContextKind
+    """An accepted `result`, a `gap`, a `worker` that can be delegated to, or `background` from outside."""
+    title: str
+    """What it is about: the goal of a subtask, the name of a worker."""
+    sender: str = ""
+    """Who it comes from."""
+    value: JsonValue = None
+    """The content."""
+    evidence: tuple[Evidence, ...] = ()
+    """What it rests on."""
+    subtask: str | None = None
+    """The subtask that it answers."""
+
+
+class Request(FrozenModel):
+    """All that an agent is given for one attempt, and nothing else."""
+
+    task: Task
+    """The task of the team; its goal is the original intent."""
+    subtask: Subtask | None = None
+    """What this agent is to do; `None` when it is to serve the task as a whole."""
+    context: tuple[ContextItem, ...] = ()
+    """What it needs to know from others."""
+    allowance: Allowance = Allowance()
+    """What it may spend."""
+    path: tuple[str, ...] = ()
+    """The names of the teams and agents above it, and its own."""
+    round: int = 1
+    """The round it works in."""
+    attempt: int = Field(default=1, ge=1)
+    """1 for the first attempt."""
+    tries: int = Field(default=1, ge=1)
+    """Attempts of this agent, this one included; a fallback begins at 1."""
+    id: str = ""
+    """The id that the result of this attempt will have."""
+    key: str = ""
+    """An idempotency key: the same when a crashed attempt runs again, another for every attempt."""
+    feedback: str | None = None
+    """Why the attempt before this one was refused."""
+
+    @property
+    def goal(self) -> str:
+        """What this agent is to do: the subtask's goal, else the task's."""
+        return self.subtask.goal if self.subtask else self.task.goal
+
+    @property
+    def results(self) -> tuple[ContextItem, ...]:
+        """The accepted results among the context."""
+        return tuple(item for item in self.context if item.kind == "result")
+
+    @property
+    def gaps(self) -> tuple[ContextItem, ...]:
+        """What is missing so far, among the context."""
+        return tuple(item for item in self.context if item.kind == "gap")
+
+
+class Reply(FrozenModel):
+    """What an agent may answer instead of a bare value."""
+
+    value: Any = None
+    """The answer; it is stored as JSON data, so it must have a JSON form."""
+    evidence: tuple[Evidence, ...] = ()
+    """What the answer rests on."""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    """How sure the agent is, from 0 to 1; `None` if unknown."""
+    reasoning: str = ""
+    """Why it answers so."""
+    subtasks: tuple[Subtask, ...] = ()
+    """What it would delegate."""
+    usage: Usage | None = None
+    """What was spent for it past LangChain's models, as by another framework: it is added to what was metered.
+
+    Where `usd` is not given, what it cost is unknown; `usd=0` means that it was free. Its time is not used.
+    """
+
+    @field_validator("usage")
+    @classmethod
+    def _is_possible(cls, usage: Usage | None) -> Usage | None:
+        if usage is not None and (usage.tokens > _MOST or usage.calls > _MOST or (usage.usd or 0) > _DEAREST):
+            raise ValueError(f"one answer takes at most {_MOST} tokens or calls and {_DEAREST} US dollars, got {usage}")
+        return usage
+
+    @property
+    def spending(self) -> Usage | None:
+        """What `usage` adds to what was metered: a price that is not given is unknown, unless nothing was used."""
+        usage = self.usage
+        if usage is None:
+            return None
+        is_priced = "usd" in usage.model_fields_set or not (usage.tokens or usage.calls)
+        return usage.model_copy(update={"usd": usage.usd if is_priced else None, "microseconds": 0})
+
+
+class Gap(FrozenModel):
+    """Something that is missing from the outcome."""
+
+    subtask: str
+    """The id of what was to be done (the role, for a planner or synthesizer)."""
+    agent: str | None = None
+    """Who was to do it."""
+    reason: str
+    """Why it is missing."""
+    guard: str | None = None
+    """The guard that stopped it, if one did."""
+    path: tuple[str, ...] = ()
+    """The teams between the outcome's team and the gap, outermost first."""
+    round: int = 1
+    """The round in which it was found; of a gap from a nested team, the round of that team."""
+
+    @property
+    def owner(self) -> str:
+        """The id of the subtask of the outcome's own team that leaves this open, where it has one."""
+        return self.path[0].partition(":")[2] if self.path else self.subtask
+
+
+class AgentError(FrozenModel):
+    """Why an attempt gave no full answer."""
+
+    kind: ErrorKind
+    """`timeout` is its own, `deadline` the team's; `invalid` is unfit, `stopped` by allowance, `skipped` not begun;
+    `handoff`: it wants others to take over."""
+    message: str
+    """What happened."""
+    type: str = ""
+    """The class name of the exception, if there was one."""
+    where: str = ""
+    """The line that raised it, as in `report.py:12 in fetch`, if there was one."""
+
+
+class Result(FrozenModel):
+    """A reply and the facts of the run that made it; one attempt gives one result."""
+
+    id: str
+    """Unique in the run and the same when a crashed attempt runs again."""
+    agent: str
+    """Who worked."""
+    version: str = "1"
+    """Which version of the agent."""
+    subtask: str | None = None
+    """The subtask it answers; `None` for a planner, a synthesizer or a stage."""
+    round: int = 1
+    """The round in which it was made."""
+    attempt: int = 1
+    """1 for the first attempt."""
+    status: ResultStatus = "ok"
+    """How it ended; `ok` and `partial` carry a value."""
+    value: JsonValue = None
+    """JSON data, also where the agent declares a model; `Model.model_validate(result.value)` makes it again."""
+    evidence: tuple[Evidence, ...] = ()
+    """What the value rests on."""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    """How sure the agent is, from 0 to 1."""
+    reasoning: str = ""
+    """Why it answers so."""
+    subtasks: tuple[Subtask, ...] = ()
+    """What the agent would delegate."""
+    handoff: tuple[str, ...] = ()
+    """The agents to hand over to, where the answer is LangGraph's `Command(goto=…)`; a gate decides."""
+    gaps: tuple[Gap, ...] = ()
+    """What a nested team could not deliver."""
+    stopped_by: str | None = None
+    """The guard that stopped it or its nested team."""
+    usage: Usage = Usage()
+    """What it cost, including all that it delegated."""
+    error: AgentError | None = None
+    """Why it is not `ok`."""
+
+    @property
+    def has_value(self) -> bool:
+        """Whether there is an answer that others may use once it is accepted."""
+        return self.status in ("ok", "partial", "provisional")

@@ -1,0 +1,1 @@
+"""Text cut into passages, sentences, questions and terms."""
