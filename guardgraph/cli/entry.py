@@ -18,16 +18,16 @@ __all__ = ("cli", "main")
 
 _UNWRITABLE = frozenset((errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC))
 _COMMANDS = {
-    "research": "research:research_command",
-    "run": "run:run_command",
-    "resume": "resume:resume_command",
-    "cancel": "cancel:cancel_command",
-    "threads": "threads:threads_group",
-    "graph": "graph:graph_group",
-    "eval": "evals:eval_group",
-    "doctor": "doctor:doctor_command",
+    "research": ("research:research_command", "Answer a question from documents, with citations."),
+    "run": ("run:run_command", "Run a task through a graph of your own."),
+    "resume": ("resume:resume_command", "Go on after a crash, with an answer, or with more."),
+    "cancel": ("cancel:cancel_command", "End a run that is not active."),
+    "threads": ("threads:threads_group", "Inspect stored threads and their runs."),
+    "graph": ("graph:graph_group", "Inspect graphs."),
+    "eval": ("evals:eval_group", "Score graphs end to end."),
+    "doctor": ("doctor:doctor_command", "Check the installation, the database and the keys."),
 }
-"""The module below `guardgraph.cli` and the name of each command."""
+"""The module below `guardgraph.cli` and the name of each command, and the first line of its help."""
 
 
 class _LazyGroup(click.Group):
@@ -37,8 +37,15 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module, _, name = _COMMANDS.get(cmd_name, "").partition(":")
-        return getattr(import_module(f"guardgraph.cli.{module}"), name) if module else None
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        return getattr(import_module(f"guardgraph.cli.{module}"), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
 @click.group(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from guardgraph.runs.run import Run
 from guardgraph.state import errors
+
+if TYPE_CHECKING:
+    from guardgraph.runs.run import Run
 
 __all__ = ("ExitCode", "code_of_error", "code_of_run")
 

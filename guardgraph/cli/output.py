@@ -8,13 +8,15 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import JsonValue
 
-from guardgraph.runs.run import Run
 from guardgraph.state import BadInput, to_json
+
+if TYPE_CHECKING:
+    from guardgraph.runs.run import Run
 
 __all__ = ("check_file", "prints_to_stderr", "run_as_json", "value_as_text", "write_file", "write_json")
 

@@ -38,6 +38,14 @@ def test_help_fits_a_terminal_and_gives_an_example(
     assert "..." not in output.replace("[ARGS]...", ""), "a summary is cut"
 
 
+def test_the_list_of_commands_has_the_first_line_of_the_help_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+
+    listed = dict(re.findall(r"^  (\w+) {2,}(\w.*)$", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE))
+    assert listed == {name: cli.get_command(click.Context(cli), name).get_short_help_str(80) for name in listed}  # type: ignore[union-attr]
+    assert list(listed) == cli.list_commands(click.Context(cli))
+
+
 def test_the_command_is_a_module_too_and_prints_its_version(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "guardgraph", "--version"],

@@ -51,3 +51,9 @@ from guardgraph.agents import Agent
 pipeline([Agent("a", run=lambda request: request.goal)]).compile()
 """
     assert "langchain_core.language_models.chat_models" not in modules_after(program)
+
+
+def test_the_help_of_the_command_is_printed_without_langgraph() -> None:
+    loaded = packages_after("from guardgraph.cli import main; main(['--help'])")
+
+    assert not loaded & {"langgraph", "langchain_core", "sqlalchemy"}
