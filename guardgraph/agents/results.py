@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -173,10 +174,20 @@ def _fitting(output: Any, value: object) -> Any:
     if output is None:
         data = to_json(value)
     else:
-        adapter = TypeAdapter[Any](output)
+        adapter = _adapter(output)
         data = adapter.dump_python(adapter.validate_python(value), mode="json")
     json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are not JSON
     return data
+
+
+def _adapter(output: Any) -> TypeAdapter[Any]:
+    try:
+        return _cached_adapter(output)
+    except TypeError:  # an annotation whose metadata cannot be hashed
+        return TypeAdapter(output)
+
+
+_cached_adapter = lru_cache(maxsize=256)(TypeAdapter[Any])
 
 
 def _why_unfit(error: Exception) -> str:

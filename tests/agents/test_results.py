@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
@@ -108,6 +108,14 @@ def test_a_reply_has_evidence_confidence_reasoning_and_subtasks() -> None:
 )
 def test_a_value_is_stored_as_json_data(value: object, stored: object) -> None:
     assert result_of(value).value == stored
+
+
+@pytest.mark.parametrize("metadata", [Field(gt=1), {"unit": "EUR"}], ids=["hashable", "not hashable"])
+def test_each_declared_type_is_checked_as_it_is_annotated(metadata: Any) -> None:
+    assert result_of(2, Annotated[int, metadata]).value == 2
+    assert result_of("two", Annotated[int, metadata]).status == "failed"
+    assert result_of(1, Annotated[int, Field(gt=1)]).status == "failed"
+    assert result_of(1, int).value == 1
 
 
 @pytest.mark.parametrize("output", [None, str, Report])
