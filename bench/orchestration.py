@@ -1,7 +1,9 @@
 """CPU of one job of a planner and three workers, with models that answer at once: `python -m bench.orchestration`.
 
 Nothing is checkpointed. Every team must end in the same report, after exactly the model calls that its design needs:
-guardgraph and the plain graph plan, work, plan again and write (6); the peers hand over (7 and 5).
+guardgraph and the plain graph plan, work, plan again and write (6); the supervisor of `langgraph-supervisor` and the
+chief of the swarm hand over to each worker and get the word back (7); in the chain each worker hands over to the next
+(5).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from bench.measuring.peers import Missing
 from bench.measuring.report import Report, show
 from bench.teams.guarded import guarded
 from bench.teams.peer_supervisor import peer_supervisor
-from bench.teams.peer_swarm import peer_swarm
+from bench.teams.peer_swarm import peer_swarm, peer_swarm_chain
 from bench.teams.plain import plain
 from bench.teams.team import Team
 
@@ -27,11 +29,13 @@ _TEAMS: Mapping[str, Callable[[str], Team]] = {
     "plain LangGraph": plain,
     "langgraph-supervisor": peer_supervisor,
     "langgraph-swarm": peer_swarm,
+    "langgraph-swarm, a chain": peer_swarm_chain,
 }
 _COMPARISONS = (
     Comparison("guardgraph", "langgraph-supervisor", _CPU, at_most=0.5),
     Comparison("guardgraph", "langgraph-swarm", _CPU, at_most=0.4),
-    Comparison("guardgraph", "plain LangGraph", _CPU, at_most=2.5),
+    Comparison("guardgraph", "langgraph-swarm, a chain", _CPU),
+    Comparison("guardgraph", "plain LangGraph", _CPU, at_most=2.0),
 )
 _VERSIONS = ("guardgraph", "langgraph", "langchain-core", "langchain", "langgraph-supervisor", "langgraph-swarm")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain.agents import create_agent
@@ -11,27 +12,50 @@ from bench.measuring.fake_model import FakeModel, Line
 from bench.measuring.peers import peer
 from bench.teams.team import FOUND, REPORT, TASK, WORKERS, Team
 
-__all__ = ("peer_swarm",)
+__all__ = ("peer_swarm", "peer_swarm_chain")
 
 
 def peer_swarm(name: str) -> Team:
-    """Hand over from the chief to one worker after the other, and from the last one back to the chief, who answers.
+    """Hand over from the chief to each worker and back, and let the chief answer: 7 model calls.
 
     Raises `Missing` where the package is not installed.
     """
-    package = peer("langgraph_swarm", distribution="langgraph-swarm")
+    orders = [Line("", tool=f"transfer_to_{worker}") for worker in WORKERS]
+    lines = {worker: [Line(FOUND, tool="transfer_to_chief")] for worker in WORKERS}
+    return _swarm(name, {"chief": [*orders, Line(REPORT)], **lines})
+
+
+def peer_swarm_chain(name: str) -> Team:
+    """Hand over from the chief to one worker after the other, and from the last one back to the chief: 5 model calls.
+
+    Raises `Missing` where the package is not installed.
+    """
     names = ("chief", *WORKERS)
-    models: list[FakeModel] = []
-    agents: list[Any] = []
-    for here, there in zip(names, (*WORKERS, "chief"), strict=True):
-        text = "" if here == "chief" else FOUND
-        lines = [Line(text, tool=f"transfer_to_{there}"), *([Line(REPORT)] if here == "chief" else [])]
-        model = FakeModel(lines=lines)
-        models.append(model)
-        agents.append(create_agent(model, [package.create_handoff_tool(agent_name=there)], name=here))
-    team: Any = package.create_swarm(agents, default_active_agent="chief").compile()
+    texts = {agent: "" if agent == "chief" else FOUND for agent in names}
+    following = dict(zip(names, (*WORKERS, "chief"), strict=True))
+    lines = {agent: [Line(texts[agent], tool=f"transfer_to_{following[agent]}")] for agent in names}
+    return _swarm(name, {**lines, "chief": [*lines["chief"], Line(REPORT)]})
+
+
+def _swarm(name: str, lines: Mapping[str, Sequence[Line]]) -> Team:
+    """Return a swarm that begins with its first agent; each agent answers with its lines, again and again."""
+    package = peer("langgraph_swarm", distribution="langgraph-swarm")
+    models = {agent: FakeModel(lines=list(answers)) for agent, answers in lines.items()}
+    targets = {agent: {line.tool for line in answers if line.tool} for agent, answers in lines.items()}
+    agents: list[Any] = [
+        create_agent(
+            model,
+            [
+                package.create_handoff_tool(agent_name=tool.removeprefix("transfer_to_"))
+                for tool in sorted(targets[agent])
+            ],
+            name=agent,
+        )
+        for agent, model in models.items()
+    ]
+    team: Any = package.create_swarm(agents, default_active_agent=next(iter(lines))).compile()
 
     def run() -> str:
         return team.invoke({"messages": [HumanMessage(TASK)]})["messages"][-1].text
 
-    return Team(name, run, models, calls=5)
+    return Team(name, run, list(models.values()), calls=sum(map(len, lines.values())))
