@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from sqlalchemy import Engine
+from typing_extensions import TypedDict
 
 from guardgraph.evals.case import Case, CaseResult
 from guardgraph.evals.metrics.facts_found import FactsFound
@@ -27,7 +28,7 @@ from guardgraph.evals.suite import Suite
 from guardgraph.evals.target import Target, arun_case, check_target, config_for, run_case
 from guardgraph.state import BadInput, Unserializable, new_id
 
-__all__ = ("Progress", "aevaluate", "evaluate")
+__all__ = ("EvalOptions", "Progress", "aevaluate", "evaluate")
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _IN_MEMORY = "sqlite://"
@@ -42,6 +43,23 @@ class Progress(NamedTuple):
     total: int
 
 
+class EvalOptions(TypedDict, total=False):
+    """Options of `evaluate` and `aevaluate`."""
+
+    store: str | Engine | None
+    """A database URL, or an engine; without one only the report is kept."""
+    metrics: Sequence[Metric] | None
+    """What to score by; outcome status and expected facts by default."""
+    concurrency: int
+    """How many cases are run at a time, 4 by default; `evaluate` runs each in a thread of its own."""
+    run_name: str | None
+    """1 to 200 characters; a new name is made up if none is given."""
+    progress: Callable[[Progress], None] | None
+    """Called after each case, in the caller's thread, once it is stored. What it raises ends the eval."""
+    config: RunnableConfig | None
+    """Passed on to the graph, with the attempt's own thread id."""
+
+
 class _Run(NamedTuple):
     """A run of a suite that has begun."""
 
@@ -49,6 +67,8 @@ class _Run(NamedTuple):
     pending: list[Case]
     metrics: tuple[Metric, ...]
     results: ResultStore
+    concurrency: int
+    progress: Callable[[Progress], None]
     config: RunnableConfig | None
 
     def scored(self, case: Case, result: CaseResult) -> CaseResult:
@@ -65,17 +85,7 @@ class _Run(NamedTuple):
         return Progress(result, len(self.known.rows) + number, len(self.known.cases))
 
 
-def evaluate(
-    suite: Suite,
-    graph: Target,
-    *,
-    store: str | Engine | None = None,
-    metrics: Sequence[Metric] | None = None,
-    concurrency: int = 4,
-    run_name: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    config: RunnableConfig | None = None,
-) -> Report:
+def evaluate(suite: Suite, graph: Target, **options: Unpack[EvalOptions]) -> Report:
     """Run every case of `suite` through `graph`, score the outcomes, and return the report.
 
     A case whose graph raises is a finished case with failed scores, and so is one whose metric raises. With `store` and
@@ -86,30 +96,38 @@ def evaluate(
         suite: the cases; see `load_suite`.
         graph: any compiled LangGraph graph that takes `task` and returns an `outcome`, or a function from a task
             to an outcome (or its fields).
-        store: a database URL, or an engine; without one only the report is kept.
-        metrics: what to score by; outcome status and expected facts by default.
-        concurrency: how many cases are run at a time, each in a thread of its own.
-        run_name: 1 to 200 characters; a new name is made up if none is given.
-        progress: called after each case, in the caller's thread, once it is stored. What it raises ends the eval.
-        config: passed on to the graph, with the attempt's own thread id.
+        options: see `EvalOptions`.
 
     Raises:
         BadInput: an argument does not fit, or `run_name` was used for another suite or other metrics.
         StorageError: or one of its subclasses; what was stored before stays.
     """
     check_target(graph, is_async=False)
-    run = _begin(suite, store=store, metrics=metrics, concurrency=concurrency, run_name=run_name, config=config)
+    run = _begin(suite, **options)
     with closing(run.results):
-        for number, result in enumerate(_run_in_threads(run, graph, concurrency), start=1):
-            stored = run.store(result, number)
-            if progress:
-                progress(stored)
+        for number, result in enumerate(_run_in_threads(run, graph), start=1):
+            run.progress(run.store(result, number))
         return run.results.report(run.known.run_name)
 
 
-async def aevaluate(
+async def aevaluate(suite: Suite, graph: Target, **options: Unpack[EvalOptions]) -> Report:
+    """See `evaluate`; the graph's `ainvoke` is used, and a function may be asynchronous.
+
+    Metrics and the database work in threads, so that the event loop stays free.
+    """
+    check_target(graph, is_async=True)
+    run = await asyncio.to_thread(_begin, suite, **options)
+    with closing(run.results):
+        number = 0
+        async with aclosing(_run_in_tasks(run, graph)) as results:
+            async for result in results:
+                number += 1
+                run.progress(await asyncio.to_thread(run.store, result, number))
+        return await asyncio.to_thread(run.results.report, run.known.run_name)
+
+
+def _begin(
     suite: Suite,
-    graph: Target,
     *,
     store: str | Engine | None = None,
     metrics: Sequence[Metric] | None = None,
@@ -117,34 +135,6 @@ async def aevaluate(
     run_name: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     config: RunnableConfig | None = None,
-) -> Report:
-    """See `evaluate`; the graph's `ainvoke` is used, and a function may be asynchronous.
-
-    Metrics and the database work in threads, so that the event loop stays free.
-    """
-    check_target(graph, is_async=True)
-    run = await asyncio.to_thread(
-        _begin, suite, store=store, metrics=metrics, concurrency=concurrency, run_name=run_name, config=config
-    )
-    with closing(run.results):
-        number = 0
-        async with aclosing(_run_in_tasks(run, graph, concurrency)) as results:
-            async for result in results:
-                number += 1
-                stored = await asyncio.to_thread(run.store, result, number)
-                if progress:
-                    progress(stored)
-        return await asyncio.to_thread(run.results.report, run.known.run_name)
-
-
-def _begin(
-    suite: Suite,
-    *,
-    store: str | Engine | None,
-    metrics: Sequence[Metric] | None,
-    concurrency: int,
-    run_name: str | None,
-    config: RunnableConfig | None,
 ) -> _Run:
     """Check the arguments, open the store, and begin or continue the run."""
     chosen = _checked((StatusAsExpected(), FactsFound()) if metrics is None else tuple(metrics))
@@ -168,7 +158,12 @@ def _begin(
     except BaseException:
         results.close()
         raise
-    return _Run(known, [case for case in suite.cases if case.id in known.missing], chosen, results, config)
+    pending = [case for case in suite.cases if case.id in known.missing]
+    return _Run(known, pending, chosen, results, concurrency, progress or _ignored, config)
+
+
+def _ignored(progress: Progress) -> None:
+    """Do nothing: the caller did not ask for progress."""
 
 
 def _checked(metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
@@ -184,7 +179,7 @@ def _checked(metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
     return metrics
 
 
-def _run_in_threads(run: _Run, graph: Target, concurrency: int) -> Iterator[CaseResult]:
+def _run_in_threads(run: _Run, graph: Target) -> Iterator[CaseResult]:
     """Yield results as cases finish; the threads are daemons, so that a hung graph does not keep the process alive."""
     finished: SimpleQueue[CaseResult | BaseException] = SimpleQueue()
     pending = iter(run.pending)
@@ -199,7 +194,7 @@ def _run_in_threads(run: _Run, graph: Target, concurrency: int) -> Iterator[Case
         for case in cases:
             Thread(target=copy_context().run, args=(work, case), name=f"eval-{case.id}", daemon=True).start()
 
-    start(islice(pending, concurrency))
+    start(islice(pending, run.concurrency))
     for _ in run.pending:
         result = finished.get()
         if isinstance(result, BaseException):
@@ -208,9 +203,9 @@ def _run_in_threads(run: _Run, graph: Target, concurrency: int) -> Iterator[Case
         yield result
 
 
-async def _run_in_tasks(run: _Run, graph: Target, concurrency: int) -> AsyncGenerator[CaseResult]:
+async def _run_in_tasks(run: _Run, graph: Target) -> AsyncGenerator[CaseResult]:
     """Yield results as cases finish; leaving early cancels the others."""
-    slots = asyncio.Semaphore(concurrency)
+    slots = asyncio.Semaphore(run.concurrency)
 
     async def work(case: Case) -> CaseResult:
         async with slots:
