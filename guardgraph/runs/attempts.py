@@ -169,7 +169,7 @@ class Attempts:
         run = self.records.stored(row, head)
         if row.status is not None:
             by = run.outcome.stopped_by if run.outcome else None
-            raise RunEnded(row.run_id, thread_id=thread_id, status=run.status, stopped_by=by, asked=action)
+            raise RunEnded(row.run_id, thread_id=thread_id, status=run.status, stopped_by=by, action=action)
         return row, head, run
 
     def _concluding(self, row: RunRow, stored: Run, reason: str) -> RunExecution | None:

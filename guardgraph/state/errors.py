@@ -64,16 +64,16 @@ class RunEnded(BadInput):
         thread_id: str,
         status: str,
         stopped_by: str | None = None,
-        asked: Literal["resume", "update", "cancel"] = "resume",
+        action: Literal["resume", "update", "cancel"] = "resume",
     ) -> None:
         self.run_id, self.thread_id, self.status, self.stopped_by = run_id, thread_id, status, stopped_by
-        self.asked = asked
+        self.action = action
         by = f", stopped by {stopped_by}" if stopped_by else ""
         why, how = {
             "resume": ("it takes no answers and no more allowance", ", with larger limits where it was stopped"),
             "update": ("its state cannot be updated", ""),
             "cancel": ("there is nothing to cancel", ""),
-        }[asked]
+        }[action]
         super().__init__(
             f"run {run_id!r} has ended ({status}{by}), so {why}; "
             f"begin another on its thread{how}: run(…, thread_id={thread_id!r})"

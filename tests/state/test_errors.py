@@ -125,12 +125,12 @@ def test_notes_are_copied_too() -> None:
             "begin another on its thread, with larger limits where it was stopped: run(…, thread_id='t-1')",
         ),
         (
-            RunEnded("r-1", thread_id="t-1", status="completed", asked="cancel"),
+            RunEnded("r-1", thread_id="t-1", status="completed", action="cancel"),
             "run 'r-1' has ended (completed), so there is nothing to cancel; "
             "begin another on its thread: run(…, thread_id='t-1')",
         ),
         (
-            RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget", asked="update"),
+            RunEnded("r-1", thread_id="t-1", status="degraded", stopped_by="Budget", action="update"),
             "run 'r-1' has ended (degraded, stopped by Budget), so its state cannot be updated; "
             "begin another on its thread: run(…, thread_id='t-1')",
         ),
