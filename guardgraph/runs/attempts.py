@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,10 +45,14 @@ from guardgraph.state import (
     Task,
     new_id,
 )
+from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.codec.graph_types import types_of_graph
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("Attempts",)
+
+_FORMER_GATE = re.compile(r"guard_round|dispatch|collect(_\w+)?|conclude")
+"""The gates of teams before the version in which all are called `guard_…` and stand whatever guards are given."""
 
 
 @dataclass(slots=True, eq=False)
@@ -244,17 +249,16 @@ def _check_resumption(run: Run, answers: Mapping[str, Any], add: Allowance | Non
 
 
 def _check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> None:
-    """Raise `MigrationNeeded` where a run was left at a node that its graph does not have any more.
+    """Raise `MigrationNeeded` where a run, or a team nested in it, was left at a node that does not exist any more.
 
-    LangGraph would end such a run without an outcome. A nested team that was left at such a node counts too: it has
-    nothing that comes next.
+    LangGraph would end such a graph without an outcome. A run in which another task is open goes on with that one.
     """
     if head is None:
         return
-    config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
-    unknown = sorted(head.next_nodes() - set(graph.nodes)) or [
-        name for task in graph.get_state(config, subgraphs=True).tasks for name in _stuck(task)
-    ]
+    tasks = graph.get_state({"configurable": {"thread_id": thread_id}}, subgraphs=True).tasks
+    open_tasks = [task for task in tasks if task.result is None]
+    unknown = [] if open_tasks else sorted(head.next_nodes() - set(graph.nodes))
+    unknown += [name for task in open_tasks for name in (*_stuck(task), *_stuck_in_function(graph, thread_id, task))]
     if unknown:
         known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
         what = f"thread {thread_id!r} was left at {unknown[0]!r} by another version of its graph than this one"
@@ -267,7 +271,25 @@ def _stuck(task: PregelTask) -> list[str]:
     nested = task.state
     if not isinstance(nested, StateSnapshot):
         return []
-    is_open = nested.values.get("admitted") is not None and nested.values.get("outcome") is None
-    if is_open and not nested.next:
+    if _is_open(nested.values) and not nested.next:
         return [task.name]
     return [f"{task.name}/{name}" for one in nested.tasks for name in _stuck(one)]
+
+
+def _stuck_in_function(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, task: PregelTask) -> list[str]:
+    """Return where teams that the code of an agent calls were left, if that is a gate of an earlier version.
+
+    LangGraph does not know these graphs, so their nodes cannot be compared.
+    """
+    saver: Any = graph.checkpointer
+    below = f"{task.name}:{task.id}"
+    namespaces = [name for name in namespaces_of(saver.engine, thread_id) if name.split("|")[0] == below]
+    found = [saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": name}}) for name in namespaces]
+    heads = [Head(nested) for nested in found if nested is not None]
+    nodes = [name for head in heads if _is_open(head.values()) for name in sorted(head.next_nodes())]
+    return [f"{task.name}/{name}" for name in nodes if _FORMER_GATE.fullmatch(name)]
+
+
+def _is_open(values: Mapping[str, Any]) -> bool:
+    """Return whether a team was admitted and has no outcome."""
+    return values.get("admitted") is not None and values.get("outcome") is None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import StateGraph
+from langgraph.types import interrupt
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
@@ -83,3 +84,46 @@ def test_a_nested_team_that_was_left_at_such_a_node_is_an_error(tmp_path: Path) 
     gone = pytest.raises(MigrationNeeded, match="was left at 'inner' by another version")
     with Runner(url, graphs={"team": above(team())}) as runner, gone:
         runner.resume("t")
+
+
+@pytest.mark.parametrize("kind", ["function", "runnable"])
+def test_so_is_a_team_that_the_code_of_an_agent_calls(tmp_path: Path, kind: str) -> None:
+    def above(inner: Graph) -> Graph:
+        compiled: Any = inner.compile()
+
+        def call(request: Request) -> Any:
+            return compiled.invoke({"task": request.goal})["outcome"].value
+
+        runs: dict[str, Any] = {"function": call, "runnable": RunnableLambda(call)}
+        return supervisor(planner=Agent("planner", run=plan), workers=[Agent("inner", run=runs[kind])])
+
+    url = run(tmp_path, above(left_at(team(), "collect", "guard_handoff")), "go")
+
+    gone = pytest.raises(MigrationNeeded, match="was left at 'inner/collect' by another version")
+    with Runner(url, graphs={"team": above(team())}) as runner:
+        with gone:
+            runner.resume("t")
+        assert runner.cancel("t").status == "cancelled"
+
+
+def test_a_run_with_an_open_task_goes_on_where_another_task_leads_to_a_missing_node(tmp_path: Path) -> None:
+    """Agents that ended lead to the gate of before; the one that is asked again leads to that of now."""
+
+    def question(request: Request) -> str:
+        return interrupt("how?") if request.subtask and request.subtask.id == "a" else request.goal
+
+    def with_question(node: str) -> Graph:
+        graph = supervisor(planner=Agent("planner", run=plan), workers=[Agent("worker", run=question)], guards=[])
+        return graph if node == "guard_handoff" else left_at(graph, node, "guard_handoff")
+
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    with Runner(url, graphs={"team": with_question("collect")}) as runner:
+        assert runner.run("team", "go", thread_id="t").status == "waiting"
+
+    with Runner(url, graphs={"team": with_question("guard_handoff")}) as runner:
+        waiting = runner.status("t").waiting
+        found = runner.resume("t", answers={waiting[0].id: "like this"})
+
+    assert found.status == "completed"
+    assert found.outcome
+    assert {item["value"] for item in cast("list[Any]", found.outcome.value)} == {"B", "like this"}

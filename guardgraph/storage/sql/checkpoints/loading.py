@@ -27,6 +27,7 @@ from guardgraph.storage.sql.statements import (
     checkpoint_at,
     checkpoints_matching,
     chunks,
+    lines_of,
     values_at,
     writes_at,
 )
@@ -39,6 +40,7 @@ __all__ = (
     "load_history",
     "load_pages",
     "load_values",
+    "namespaces_of",
     "query_in",
     "value_keys",
 )
@@ -93,6 +95,12 @@ def load_checkpoint(connection: Connection, codec: Codec, place: Place) -> Check
         return None
     found = _unpacked(codec, Place(place.thread_id, place.namespace, row.checkpoint_id), row)
     return _tuples(connection, codec, [found])[0]
+
+
+def namespaces_of(engine: Engine, thread_id: str) -> list[str]:
+    """Return the checkpoint namespaces of a thread: the empty one, and one for each nested graph that has run."""
+    with read_transaction(migrate(engine), thread_id=thread_id) as connection:
+        return [line.checkpoint_ns for line in connection.execute(lines_of(thread_id))]
 
 
 def load_pages(engine: Engine, codec: Codec, query: Query, limit: int | None) -> Iterator[list[CheckpointTuple]]:

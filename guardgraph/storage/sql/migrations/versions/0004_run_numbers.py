@@ -18,7 +18,7 @@ _RUNS = sa.table("guardgraph_run", sa.column("run_id"), sa.column("number"), sa.
 
 
 def upgrade() -> None:
-    """Give each run a number of its own, in the order in which they were told until now."""
+    """Give each run a number of its own, in the order in which they were listed until now."""
     connection, last = op.get_bind(), 0
     found = sa.select(_RUNS).order_by(_RUNS.c.number, _RUNS.c.created, _RUNS.c.run_id)
     for run_id, number, _ in connection.execute(found).all():
