@@ -12,9 +12,9 @@ from langgraph.graph import StateGraph
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Convergence, Depth, Guard, Limits, Schema
+from guardgraph.nodes.context import worker_roster
 from guardgraph.nodes.decisions.dispatch import nothing_to_send, pending_subtasks, read_plan_and_dispatch
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.nodes.sends import worker_roster
 from guardgraph.state import BadGraph, Plan
 from guardgraph.state.argument_checks import must_be
 

@@ -105,7 +105,7 @@ def test_background_is_pieces_or_their_fields(given: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("be brief", "background: Input should be a valid list; the fields of a piece are kind, title"),
+        ("be brief", "background: Input should be a valid list; the fields of an item are kind, title"),
         ([{"kind": "rumour", "title": "t"}], "0.kind: Input should be 'result'"),
         ([PIECE, {"kind": "gap"}], "1.title: Field required"),
         ([{"kind": "gap", "title": "t", "vale": 1}], "0.vale: Extra inputs are not permitted"),
