@@ -100,7 +100,8 @@ def allowed_sends(
         if isinstance(decision.on_trip, Escalate):
             plan_subtasks(gate, sends)  # the outcome has a gap for each of them
             why = f"not sent, since the run was stopped: {trip.reason}"
-            whole = [other for other in sends if _is_whole(gate, other) and other is not send]
+            others = [other for other in sends if other.node in gate.team.workers and other is not send]
+            whole = [other for other in others if _request(other).subtask is None]
             missing.extend(chain(*gaps) if gaps else [_gap(gate, other, trip, why) for other in whole])
             gate.note(gaps=missing, ending=decision.ending(otherwise="escalated"))
             return []
@@ -166,11 +167,6 @@ def _new_subtask(gate: GateContext, request: Request) -> Subtask | None:
     subtask = request.subtask
     is_new = subtask is not None and (request.attempt == 1 or subtask.id not in subtasks_by_id(gate.state))
     return subtask if is_new else None
-
-
-def _is_whole(gate: GateContext, send: Send) -> bool:
-    """Whether a worker is sent the task as a whole."""
-    return send.node in gate.team.workers and _request(send).subtask is None
 
 
 def _gap(gate: GateContext, send: Send, trip: Verdict, reason: str | None = None) -> Gap:
