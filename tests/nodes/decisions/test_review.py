@@ -82,6 +82,7 @@ def test_a_guard_says_how_often_what_it_refuses_is_tried_again(on_trip: OnTrip, 
     assert [name for name, *_ in retried(gate)] == names
     assert [verdict.guard for verdict in gate.state["verdicts"]] == ["strict"]
     assert [gap.guard for gap in gate.gaps] == ([] if names else ["strict"])
+    assert gate.state.get("ending") is None
 
 
 def test_where_a_guard_escalates_no_agent_tries_again() -> None:
