@@ -117,7 +117,8 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
             graph.add_edge(agent.name, f"guard_{member.to}")
     for agent in team.writers:
         graph.add_node(
-            agent.name, agent_node(agent, writes=_write_draft, concurrency=team.concurrency, concluding=True)
+            agent.name,
+            agent_node(agent, writes=lambda result: {"draft": result}, concurrency=team.concurrency, concluding=True),
         )
         graph.add_edge(agent.name, EXIT)
 
@@ -146,7 +147,3 @@ def _to_each(agents: Sequence[Agent]) -> Route:
 
 def _writes(channel: str) -> Callable[[Result], dict[str, Any]]:
     return lambda result: {channel: [result]}
-
-
-def _write_draft(result: Result) -> dict[str, Any]:
-    return {"draft": result}

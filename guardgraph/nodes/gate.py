@@ -177,6 +177,6 @@ def _check_ids(gate: GateContext, sends: Collection[Send]) -> None:
         if subtask is None or planned.get(subtask.id) == subtask:
             continue
         if subtask.id in planned or subtask.id in team.agents or subtask.id in OWN_GAPS:
-            what = f"sent the subtask {subtask.id!r}, whose id stands for something else; give it another one"
+            what = f"sent the subtask {subtask.id!r}, whose id is taken; give it another one"
             raise BadInput(what)
         planned[subtask.id] = subtask

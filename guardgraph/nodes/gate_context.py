@@ -215,7 +215,7 @@ class GateContext:
         """End the run: return the destination.
 
         `status` is that of the outcome (`degraded` lets the author write from what is accepted), `by` is the guard or
-        rule that stops it, `reason` says why.
+        rule that stops it, `reason` is in one sentence.
         """
         ending = EarlyStop(status=status, stopped_by=by, reason=reason)
         verdict = Verdict(guard=by or "pattern", gate="dispatch", subject=self.node, action="trip", reason=reason)

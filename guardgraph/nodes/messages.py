@@ -51,7 +51,7 @@ def run_input(state: Mapping[str, Any]) -> RunInput:
         source = source or _unanswered(messages, new)
         task = _goal_in(source)
         if not task:
-            raise BadInput("the last message of a human is empty; say in it what is to be done")
+            raise BadInput("the last message of a human is empty; it has to contain what is to be done")
     items = [_item(message, task, source) for message in messages] if new or source else []
     return RunInput(task, [item for item in items if item], [message.id for message in messages if message.id])
 

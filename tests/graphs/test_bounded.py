@@ -432,7 +432,7 @@ def test_the_id_of_a_subtask_stands_for_one_piece_of_work(id_: str) -> None:
     outcome = ask_sync(team.add_agents([a], to="handoff").add_gate("handoff", agents=[a], then=then).build().compile())
 
     assert outcome.status == "failed"
-    assert f"sent the subtask {id_!r}, whose id stands for something else" in outcome.reason
+    assert f"sent the subtask {id_!r}, whose id is taken" in outcome.reason
 
 
 def test_what_is_sent_twice_is_judged_and_worked_on_twice() -> None:

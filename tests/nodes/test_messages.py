@@ -27,7 +27,7 @@ POSITION = DelegationScope(
 def said(*messages: AnyMessage, **state: Any) -> tuple[Any, list[tuple[str, Any]]]:
     """Return the goal and the background of a conversation."""
     asked = run_input({"messages": list(messages), **state})
-    return asked.task, [(piece.sender, piece.value) for piece in asked.background]
+    return asked.task, [(item.sender, item.value) for item in asked.background]
 
 
 def test_the_last_message_of_a_human_is_the_goal_and_all_others_are_background() -> None:
