@@ -476,11 +476,3 @@ def test_a_route_is_given_the_task_and_the_channels_of_ones_own() -> None:
         assert ask_sync(compiled, goal, config).status == "completed"
 
     assert seen == [("one", []), ("one", ["one"]), ("two", ["one"]), ("two", ["one", "two"])]
-
-
-def test_a_draft_that_is_no_result_is_told_by_its_channel() -> None:
-    team = Team("own", guards=[], begin=lambda gate: "write", goes=["write"])
-    graph = team.add_node("write", lambda state: {"draft": 1}, to="guard_exit").build()
-
-    with pytest.raises(PatternError, match="the channel 'draft' holds 1, which is no `Result`"):
-        ask_sync(graph.compile())
