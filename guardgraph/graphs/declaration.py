@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from inspect import iscoroutinefunction
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from langgraph.graph import END, START
 
@@ -177,14 +177,10 @@ def check_state(name: str, state: object) -> None:
     if not isinstance(state, type) or not known.keys() >= RunState.__annotations__.keys():
         raise BadGraph(f"{name}: `state` must be a `TypedDict` that extends `RunState`, got {state!r}")
     hints, own = get_type_hints(state, include_extras=True), get_type_hints(RunState, include_extras=True)
-    lists = {name: kind for name, kind in own.items() if name != "messages" and _is_list_with_reducer(kind)}
-    changed = sorted(name for name, kind in lists.items() if hints[name] != kind)
+    lists = [name for name, kind in own.items() if name != "messages" and get_origin(kind) is Annotated]
+    changed = sorted(name for name in lists if hints[name] != own[name])
     if changed:
         raise BadGraph(f"{name}: `state` gives other types to channels of the team: {_listed(changed)}")
-
-
-def _is_list_with_reducer(kind: Any) -> bool:
-    return getattr(kind, "__metadata__", None) is not None and get_origin(kind.__origin__) is list
 
 
 def _check_members(team: Declaration, gates: str) -> None:
