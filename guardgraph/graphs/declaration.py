@@ -1,24 +1,41 @@
-"""What is declared of a team: its agents, its gates, and nodes of the user's own."""
+"""The declaration of a team, and its checks: guards, state, and how agents, gates and nodes are connected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from graphlib import CycleError, TopologicalSorter
+from inspect import iscoroutinefunction
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+
+from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard
+from guardgraph.guards import Guard, OnTrip, Retry, name_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT
-from guardgraph.state import ContextItem
+from guardgraph.state import BadGraph, ContextItem, Gate, RunState, error_text
 
-__all__ = ("Declaration", "GateDeclaration", "Member", "OwnNode")
+__all__ = (
+    "Declaration",
+    "GateDeclaration",
+    "Member",
+    "OwnNode",
+    "check_state",
+    "check_team",
+    "check_unique",
+    "checked_guards",
+)
+
+_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit"})
+"""The gates whose subject has an agent that can try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An agent, and what becomes of its answers."""
+    """An agent, and where its answers go."""
 
     agent: Agent
     to: str
@@ -45,18 +62,18 @@ class OwnNode:
     node: Callable[..., Any]
     goes: tuple[str, ...]
     is_routing: bool
-    """Whether it says by a `Command` where it goes."""
+    """Whether it returns a `Command` with its destination."""
 
 
 @dataclass(slots=True)
 class Declaration:
-    """A team in the making."""
+    """All that was added to a team."""
 
     name: str
     guards: tuple[Guard, ...]
     begin: Sequence[Agent] | Route
     goes: tuple[str | Agent, ...]
-    """Where `begin` may lead."""
+    """The possible destinations of `begin`."""
     author: Agent | None
     expected: tuple[Agent, ...]
     concurrency: int | None
@@ -96,3 +113,119 @@ class Declaration:
                 if gate and not own.is_routing:
                     leads[name] = (gate, count + 1)
         return leads
+
+
+def check_team(team: Declaration) -> None:
+    """Raise `BadGraph` for what does not fit together; the message names it."""
+    names = check_unique(team)
+    reserved = sorted(name for name in names if name.startswith("guard_") or name in (START, END, *team.gates))
+    if reserved:
+        raise BadGraph(f"these agent names are taken by the team's own nodes: {_listed(reserved)}")
+    gates = f"the gates are {_listed(sorted(team.gates)) or 'none yet (`add_gate`)'}"
+    _check_members(team, gates)
+    _check_targets(team, names, gates)
+    _check_begin(team)
+
+
+def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
+    """Return the guards. Raises `BadGraph` for anything else; a class in place of `Depth()` is a common mistake."""
+    for given in cast("Sequence[object]", guards):
+        if isinstance(given, type):
+            raise BadGraph(f"`guards` holds the class {given.__name__}; make a guard of it: {given.__name__}(…)")
+        try:
+            fault = _fault_of(given)
+        except Exception as error:
+            what = f"`guards` holds a {type(given).__name__} that cannot be read: {error_text(error)}"
+            raise BadGraph(what) from error
+        if fault:
+            raise BadGraph(fault)
+    return tuple(guards)
+
+
+def _fault_of(given: object) -> str | None:
+    """Return what is wrong with a guard. All its attributes are read here, where an error is clear."""
+    if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):
+        return (
+            f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
+            "`@guard(at=…)` makes one of a function"
+        )
+    name, _ = name_of(given), bool(getattr(given, "judges_failures", False))
+    unknown = sorted(set(given.gates).difference(get_args(Gate)))
+    if unknown:
+        return f"guard {name!r} names gates that do not exist: {', '.join(map(repr, unknown))}"
+    if isinstance(given.on_trip, Retry) and _RETRYABLE.isdisjoint(given.gates):
+        return (
+            f"guard {name!r} has `on_trip=Retry(…)`, but judges only at {', '.join(sorted(given.gates))}, "
+            "where there is no answer yet; use `Finish()`, `Escalate()` or `Refuse()`"
+        )
+    return None
+
+
+def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:
+    """Return the names of all agents and nodes. Raises `BadGraph` for duplicates."""
+    names = Counter([*(agent.name for head in more for agent in head.fallback_chain), *team.own])
+    names.update(agent.name for agent in team.agents)
+    twice = sorted(name for name, count in names.items() if count > 1)
+    if twice:
+        raise BadGraph(f"agent names must be unique in a team, these are used twice: {_listed(twice)}")
+    return names
+
+
+def check_state(name: str, state: object) -> None:
+    """Raise `BadGraph` for a state without the channels that every team has."""
+    known: Mapping[str, Any] = getattr(state, "__annotations__", {})
+    if not isinstance(state, type) or not known.keys() >= RunState.__annotations__.keys():
+        raise BadGraph(f"{name}: `state` must be a `TypedDict` that extends `RunState`, got {state!r}")
+    hints, own = get_type_hints(state, include_extras=True), get_type_hints(RunState, include_extras=True)
+    lists = [name for name, kind in own.items() if name != "messages" and get_origin(kind) is Annotated]
+    changed = sorted(name for name in lists if hints[name] != own[name])
+    if changed:
+        raise BadGraph(f"{name}: `state` gives other types to channels of the team: {_listed(changed)}")
+
+
+def _check_members(team: Declaration, gates: str) -> None:
+    for member in team.members:
+        name, to = member.agent.name, member.to
+        if to not in team.gates:
+            raise BadGraph(f"agent {name!r} leads to a gate {to!r} that does not exist; {gates}")
+        if member.channel == "plans" and not to.startswith("dispatch"):
+            raise BadGraph(f"agent {name!r} plans, and leads to gate {to!r}: only a `dispatch` gate reads plans")
+        if name not in {agent.name for agent in team.gates[to].agents}:
+            raise BadGraph(f"agent {name!r} leads to gate {to!r}, whose `agents` do not name it")
+
+
+def _check_targets(team: Declaration, names: Collection[str], gates: str) -> None:
+    named = [(f"gate {name!r}", (*gate.agents, *gate.goes)) for name, gate in team.gates.items()]
+    named += [("`begin`", team.goes), ("`expected`", team.expected)]
+    named += [(f"node {name!r}", own.goes) for name, own in team.own.items()]
+    known = {*names, *team.gates, EXIT}
+    for where, target in ((where, target) for where, goes in named for target in goes):
+        if isinstance(target, Agent) and target.name not in known:
+            raise BadGraph(f"{where} names the agent {target.name!r}, which was not added (`add_agents`)")
+        if not isinstance(target, Agent) and target not in known:
+            raise BadGraph(f"{where} names {target!r}, which is no gate, agent or node of the team; {gates}")
+    try:
+        TopologicalSorter({name: own.goes for name, own in team.own.items() if not own.is_routing}).prepare()
+    except CycleError as error:
+        raise BadGraph(f"node {error.args[1][0]!r} leads back to itself, and to no gate") from error
+    agents = {agent.name for agent in team.agents}
+    for name, own in team.own.items():
+        if not agents.isdisjoint(own.goes):
+            raise BadGraph(f"node {name!r} leads to an agent: give `to=` the agent itself, not its name")
+
+
+def _check_begin(team: Declaration) -> None:
+    if callable(team.begin):
+        if iscoroutinefunction(team.begin):
+            raise BadGraph("`begin` must be a plain function that is not async")
+        return
+    begin = {agent.name for agent in team.begin}
+    if team.author is not None and team.author.name in begin and len(begin) > 1:
+        raise BadGraph(f"the author {team.author.name!r} writes once work has ended, and cannot be one of `begin`")
+    led = sorted({member.to for member in team.members if member.agent.name in begin})
+    if len(led) > 1:
+        raise BadGraph(f"the agents of `begin` work at once and must lead to one gate, not to {_listed(led)}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

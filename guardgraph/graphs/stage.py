@@ -12,12 +12,12 @@ __all__ = ("Stage",)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a pipeline: an agent, and what its failure means."""
+    """One stage of a pipeline: an agent, and the effect of its failure."""
 
     agent: Agent
-    """Who does it; its `timeout` is the stage's."""
+    """The agent that works; its `timeout` is that of the stage."""
     critical: bool = True
-    """Whether the run fails with it; an optional stage that fails is skipped, and is a gap."""
+    """Whether the run fails if it fails; an optional stage that fails is skipped, and is a gap."""
 
     def __post_init__(self) -> None:
         check_fields(self)

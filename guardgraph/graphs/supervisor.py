@@ -12,9 +12,9 @@ from langgraph.graph import StateGraph
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Convergence, Depth, Guard, Limits, Schema
+from guardgraph.nodes.context import worker_roster
 from guardgraph.nodes.decisions.dispatch import nothing_to_send, pending_subtasks, read_plan_and_dispatch
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.nodes.sends import worker_roster
 from guardgraph.state import BadGraph, Plan
 from guardgraph.state.argument_checks import must_be
 
@@ -32,11 +32,11 @@ def supervisor(
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
 
-    The planner answers a `Plan` and is asked again with accepted results and gaps; an empty plan ends the rounds. All
-    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time. `guards=None` stands
-    for `Depth()`, `Convergence()`, `Limits()` and `Schema()`; `[]` for none. Without a synthesizer the value is the
-    list of accepted results. Raises `BadGraph` for names that are empty, reserved or not unique, and for what is no
-    agent or no guard.
+    The planner answers a `Plan` and plans again with accepted results and gaps; an empty plan ends the rounds. All
+    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time. `guards=None` means
+    `Depth()`, `Convergence()`, `Limits()` and `Schema()`; `[]` means none. Without a synthesizer the value is the list
+    of accepted results. Raises `BadGraph` for names that are empty, reserved or not unique, and for agents and guards
+    of another type.
     """
     must_be("supervisor", "planner", planner, Agent)
     must_be("supervisor", "workers", workers, Sequence[Agent])
@@ -74,6 +74,6 @@ def _plan_again(gate: GateContext, *, planner: Agent) -> Destination:
     stop = nothing_to_send(gate) or gate.next_round()
     if stop is None:
         return gate.send(planner)
-    if not gate.gaps:  # with nothing missing, nobody needs another round
+    if not gate.gaps:  # with nothing missing, no other round is needed
         return gate.conclude()
     return gate.stop_early(stop)

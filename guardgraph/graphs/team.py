@@ -1,4 +1,4 @@
-"""The builder of all patterns: agents and gates are declared, and a graph is made of them."""
+"""The builder of all patterns: it makes a graph of the agents and gates that are added."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
-from guardgraph.graphs.checked_guards import checked_guards
-from guardgraph.graphs.declaration import Declaration, GateDeclaration, Member, OwnNode
-from guardgraph.graphs.team_check import check_state, check_team, check_unique
+from guardgraph.graphs.declaration import (
+    Declaration,
+    GateDeclaration,
+    Member,
+    OwnNode,
+    check_state,
+    check_team,
+    check_unique,
+    checked_guards,
+)
 from guardgraph.graphs.wiring import KINDS, wire
 from guardgraph.guards import Guard
 from guardgraph.nodes.decisions.review import review_results
@@ -26,18 +33,18 @@ _CHANNELS = ("results", "plans")
 
 
 class Team:
-    """A pattern in the making: `guard_admission -> agents and gates -> guard_exit -> END`.
+    """The builder of a pattern: `guard_admission -> agents and gates -> guard_exit -> END`.
 
-    Agents and gates are declared in any order; `build` returns an uncompiled `StateGraph`, and names every mistake as
-    `BadGraph`. Nodes of gates are called `guard_` and the name of the gate, and stand there whether or not guards are
-    given; the metadata of a node says which guards judge there. Whoever sends a worker to work judges that by the
-    guards of `dispatch`.
+    Agents and gates are added in any order; `build` returns an uncompiled `StateGraph`, and names every mistake as
+    `BadGraph`. The node of a gate is called `guard_` and the name of the gate, and exists whether or not guards are
+    given; the metadata of the node names the guards that judge there. What is sent to a worker is judged by the guards
+    of `dispatch`.
 
     `begin` are the agents that are sent the task once it is admitted, or a route, which may go to what `goes` names.
-    `guards=None` stands for `default`. `author` is the agent whose draft is the team's value: it is asked once work
+    `guards=None` means `default`. `author` is the agent whose draft is the team's value: it works once all other work
     has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted results.
-    `expected` are agents without whom the work is not whole: where a run is stopped, each of them that has not worked
-    is a gap. At most `concurrency` agents work at a time (`None` sets no limit). `state` is a `TypedDict` that extends
+    `expected` are agents whose work the value needs: where a run is stopped, each of them that has not worked is a
+    gap. At most `concurrency` agents work at a time (`None` sets no limit). `state` is a `TypedDict` that extends
     `RunState` by channels of your own.
     """
 
@@ -55,18 +62,22 @@ class Team:
         state: type[Any] = RunState,
     ) -> None:
         must_be("a team", "name", name, str)
-        must_be(name, "guards", guards, Sequence[Any] | None)
-        must_be(name, "author", author, Agent | None)
-        must_be(name, "expected", expected, Sequence[Agent])
-        must_be(name, "concurrency", concurrency, int | None)
-        must_be(name, "goes", goes, Sequence[str | Agent])
+        arguments: dict[str, tuple[object, Any]] = {
+            "guards": (guards, Sequence[Any] | None),
+            "author": (author, Agent | None),
+            "expected": (expected, Sequence[Agent]),
+            "concurrency": (concurrency, int | None),
+            "goes": (goes, Sequence[str | Agent]),
+        }
+        for argument, (value, kind) in arguments.items():
+            must_be(name, argument, value, kind)
         if concurrency is not None and concurrency < 1:
             raise BadGraph(f"`concurrency` must be at least 1, got {concurrency!r}")
         check_state(name, state)
         if not callable(begin):
             must_be(name, "begin", begin, Sequence[Agent])
             if not begin:
-                raise BadGraph("`begin` names nobody who could begin")
+                raise BadGraph("`begin` names no agent")
             goes = [*begin]
         self.name: str = name
         self.guards: tuple[Guard, ...] = checked_guards(default if guards is None else guards)
@@ -92,9 +103,9 @@ class Team:
     ) -> Team:
         """Add agents and their fallbacks, whose answers the gate `to` reviews; return the team.
 
-        `channel` is where their results are written: `results`, or `plans` for those who plan. What is sent to the
-        former is judged by the guards of `dispatch`. `context` is added to every request that they are sent. With
-        `drafts` what they answer may be the draft of the team, which a guard of `exit` can have them write again.
+        `channel` is where their results are written: `results`, or `plans` for planners. What is sent to the former is
+        judged by the guards of `dispatch`. `context` is added to every request to them. With `drafts` their answer may
+        be the draft of the team, which a guard of `exit` can give back to them.
         """
         must_be(self.name, "agents", agents, Sequence[Agent])
         if channel not in _CHANNELS:
@@ -114,15 +125,15 @@ class Team:
     ) -> Team:
         """Add a gate behind agents; return the team.
 
-        Its name begins with `handoff` or `dispatch`, which says at which gates the guards judge in it. `decide` says
-        what becomes of what `agents` have answered; once it leaves that open, `then` is asked where to go. It may go
-        to the `agents` of the gate, to the gates, agents and nodes that `goes` names, and end the run.
+        Its name begins with `handoff` or `dispatch`, the guards that judge in it. `decide` decides about the answers of
+        `agents`; where it returns `None`, `then` returns the destination: an agent of the gate, a gate, agent or node
+        that `goes` names, or the end of the run.
         """
         must_be(self.name, "agents", agents, Sequence[Agent])
         must_be(self.name, "goes", goes, Sequence[str | Agent])
         if name.partition("_")[0] not in KINDS:
             kinds = " or ".join(map(repr, KINDS))
-            raise BadGraph(f"a gate is called {kinds}, or that with an ending such as 'handoff_review'; got {name!r}")
+            raise BadGraph(f"a gate is called {kinds}, or that with a suffix such as 'handoff_review'; got {name!r}")
         if name in self._team.gates:
             raise BadGraph(f"there are two gates {name!r}")
         for what, given in (("then", then), ("decide", decide)):
@@ -136,8 +147,8 @@ class Team:
     ) -> Team:
         """Add a node of your own; return the team.
 
-        It leads `to` a gate, an agent or another node. Before an agent stands the gate `guard_dispatch_<name>`: guards
-        judge who is sent. A node that says by LangGraph's `Command` where it goes names the gates and nodes in `goes`.
+        It leads `to` a gate, an agent or another node; before an agent, the gate `guard_dispatch_<name>` judges what is
+        sent. A node that returns LangGraph's `Command` names the gates and nodes to which it may go in `goes`.
         """
         if name in self._team.own:
             raise BadGraph(f"there are two nodes {name!r}")
@@ -146,7 +157,7 @@ class Team:
         if isinstance(to, Agent):
             agent, to = to, f"dispatch_{name}"
             if to in self._team.gates:
-                raise BadGraph(f"node {name!r} leads to an agent by a gate {to!r}, which there is already")
+                raise BadGraph(f"node {name!r} leads to an agent by a gate {to!r}, which exists already")
             self._team.gates[to] = GateDeclaration(_leave_open, (), lambda gate: gate.send(agent), (agent,))
         self._team.own[name] = OwnNode(node, (to,) if to is not None else tuple(goes), is_routing=to is None)
         return self
@@ -158,4 +169,4 @@ class Team:
 
 
 def _leave_open(gate: GateContext, agents: Sequence[Agent]) -> None:
-    """Decide nothing: what is next is left to the route."""
+    """Decide nothing: the route returns the destination."""

@@ -1,4 +1,4 @@
-"""From what is declared of a team to its graph: nodes, edges, destinations."""
+"""The graph of a declared team: nodes, edges, destinations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from guardgraph.state import Gate, Result, TeamInput, TeamOutput
 __all__ = ("KINDS", "wire")
 
 KINDS: dict[str, tuple[Gate, ...]] = {"dispatch": ("round", "dispatch"), "handoff": ("handoff",)}
-"""At which gates the guards judge in a gate whose name begins so."""
+"""The guards that judge in a gate, by the beginning of its name."""
 
 
 def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
@@ -47,16 +47,16 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
 
 
 def _spec(team: Declaration, graph: Any) -> TeamSpec:
-    lines, leads = [(member, agent) for member in team.members for agent in member.agent.fallback_chain], team.leads()
-    drafters = [*(agent for member, agent in lines if member.drafts), *team.writers]
+    members = [(member, agent) for member in team.members for agent in member.agent.fallback_chain]
+    leads = team.leads()
     return TeamSpec(
         name=team.name,
         guards=team.guards,
         channels=dict(graph.channels),
         agents={agent.name: agent for agent in team.agents},
         workers=_workers(team),
-        drafters=frozenset(agent.name for agent in drafters),
-        context={agent.name: member.context for member, agent in lines if member.context},
+        drafters=frozenset(agent.name for agent in (*(a for member, a in members if member.drafts), *team.writers)),
+        context={agent.name: member.context for member, agent in members if member.context},
         concurrency=team.concurrency,
         author=team.author,
         expected=team.expected,
@@ -67,7 +67,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
 
 
 def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str, int]:
-    """Return the supersteps from each node to the gate at which the run can be stopped next, both included."""
+    """Return the supersteps from each node to the next gate that can stop the run, both included."""
     steps = {node: count + (3 if node.startswith("guard_") else 1) for node, (_, count) in leads.items()}
     for _ in team.own:  # each pass follows the nodes one step further
         for name, own in team.own.items():
@@ -76,34 +76,34 @@ def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str,
 
 
 def _workers(team: Declaration) -> frozenset[str]:
-    """Return the names of those to whom work is delegated."""
+    """Return the names of the agents to which work is delegated."""
     return frozenset(
         a.name for member in team.members if member.channel == "results" for a in member.agent.fallback_chain
     )
 
 
 def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: GateDeclaration) -> None:
-    kinds = KINDS[name.partition("_")[0]]
-    coming = {member.agent.name for member in team.members if member.to == name}
-    again = retry_targets([agent for agent in gate.agents if agent.name in coming], team.guards, at=kinds[0])
-    sent = [agent.name for agent in gate.agents if agent.name not in coming]
-    shown = (*again, *sent, *team.nodes_of(gate.goes))
-    allowed = {*shown, *(member.name for agent in gate.agents for member in agent.fallback_chain)}
-    node = f"guard_{name}"
+    node, kinds = f"guard_{name}", KINDS[name.partition("_")[0]]
+    reviewed = {member.agent.name for member in team.members if member.to == name}
+    again = retry_targets([agent for agent in gate.agents if agent.name in reviewed], team.guards, at=kinds[0])
+    sent = [agent.name for agent in gate.agents if agent.name not in reviewed]
+    goes = (*again, *sent, *team.nodes_of(gate.goes))
+    allowed = {*goes, *(member.name for agent in gate.agents for member in agent.fallback_chain)}
     work = gate_node(spec, node, gate.decide, agents=gate.agents, then=gate.then, goes=allowed)
-    _add_gate_node(team, graph, node, work, kinds, shown)
+    _add_gate_node(team, graph, node, work, kinds, goes)
 
 
 def _add_gate_node(
     team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], goes: Sequence[str]
 ) -> None:
-    """Add the node of a gate, which says in its metadata who judges what there."""
+    """Add the node of a gate; its metadata names the guards that judge there."""
     sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(goes) else ()
     judging = {gate: [name_of(guard) for guard in team.guards if gate in guard.gates] for gate in (*gates, *sends)}
-    said = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
-    starts = node == ADMISSION and not callable(team.begin)  # nothing is there yet that could be written from
-    ends = (END,) if node == EXIT else (*([team.author.name] if team.author and not starts else []), EXIT)
-    graph.add_node(node, work, destinations=tuple(dict.fromkeys((*goes, *ends))), metadata={"guards": said or "none"})
+    guards = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
+    has_results = node != ADMISSION or callable(team.begin)  # the author writes only where there may be some
+    ends = (END,) if node == EXIT else (*([team.author.name] if team.author and has_results else []), EXIT)
+    destinations = tuple(dict.fromkeys((*goes, *ends)))
+    graph.add_node(node, work, destinations=destinations, metadata={"guards": guards or "none"})
 
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
@@ -111,17 +111,20 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
     for member in team.members:
         evidence, writes = grounded and member.channel == "results", _writes(member.channel)
         for agent in member.agent.fallback_chain:
-            node = agent_node(agent, writes=writes, concurrency=team.concurrency, evidence=evidence)
-            graph.add_node(agent.name, node)
+            graph.add_node(
+                agent.name, agent_node(agent, writes=writes, concurrency=team.concurrency, evidence=evidence)
+            )
             graph.add_edge(agent.name, f"guard_{member.to}")
     for agent in team.writers:
-        node = agent_node(agent, writes=_write_draft, concurrency=team.concurrency, concluding=True)
-        graph.add_node(agent.name, node)
+        graph.add_node(
+            agent.name,
+            agent_node(agent, writes=lambda result: {"draft": result}, concurrency=team.concurrency, concluding=True),
+        )
         graph.add_edge(agent.name, EXIT)
 
 
 def _rewriting(team: Declaration) -> tuple[str, ...]:
-    """Return the names of those whom `guard_exit` may send to."""
+    """Return the names of the agents to which `guard_exit` may send."""
     heads = [*([team.author] if team.author else []), *(one.agent for one in team.members if one.drafts)]
     if can_retry(team.guards, at="exit"):
         return tuple(agent.name for head in heads for agent in head.fallback_chain)
@@ -129,7 +132,7 @@ def _rewriting(team: Declaration) -> tuple[str, ...]:
 
 
 def _with_steps(state: type[Any]) -> type[Any]:
-    """Return the state with what LangGraph counts: `state` itself is data that needs no LangGraph."""
+    """Return the state with LangGraph's managed value `remaining_steps`; `state` itself needs no LangGraph."""
 
     class Channels(state):
         remaining_steps: RemainingSteps
@@ -144,7 +147,3 @@ def _to_each(agents: Sequence[Agent]) -> Route:
 
 def _writes(channel: str) -> Callable[[Result], dict[str, Any]]:
     return lambda result: {channel: [result]}
-
-
-def _write_draft(result: Result) -> dict[str, Any]:
-    return {"draft": result}

@@ -1,8 +1,8 @@
-"""The way in: what was asked is checked, and the team gets its position and its allowance."""
+"""The admission gate: the input is checked, and the team gets its position in the tree and its allowance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -12,9 +12,9 @@ from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards import Guard, GuardContext, allowance_or_trip
-from guardgraph.nodes.gate import settled
+from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
-from guardgraph.nodes.messages import asked_in
+from guardgraph.nodes.messages import run_input
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.runtime.execution_context import ExecutionContext, execution_context
 from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, RunState, Task, new_id, validation_text
@@ -24,24 +24,26 @@ __all__ = ("ADMISSION", "admission", "task_of")
 ADMISSION = "guard_admission"
 """The node in which every run of a team begins."""
 
-_LISTS = ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed")
-_MAPPINGS = ("requests", "visits")
-_RESERVE = "reserve"
+_EMPTY: Mapping[str, type[Any]] = {
+    **dict.fromkeys(("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"), list),
+    **dict.fromkeys(("requests", "visits"), dict),
+}
+"""The channels that grow in a run, and with what type of value they begin."""
+_UNSET = ("plan", "draft", "ending", "outcome")
 _ITEMS = TypeAdapter(list[ContextItem])
 
 
-def task_of(asked: object) -> Task:
-    """Return what was asked as a task. Raises `BadInput`, naming every field that does not fit."""
-    if isinstance(asked, Task):
-        return asked
-    if isinstance(asked, str):
-        asked = {"goal": asked}
-    if asked is None:
+def task_of(given: object) -> Task:
+    """Return what was given as a task. Raises `BadInput`, naming every field that does not fit."""
+    if isinstance(given, Task):
+        return given
+    if given is None:
         raise BadInput('no task: pass {"task": "what is to be done"}, {"task": {"goal": "…"}} or {"messages": […]}')
-    if not isinstance(asked, Mapping):
-        raise BadInput(f"a task is a text, a Task or a mapping of its fields, got {type(asked).__name__}")
+    fields = {"goal": given} if isinstance(given, str) else given
+    if not isinstance(fields, Mapping):
+        raise BadInput(f"a task is a text, a Task or a mapping of its fields, got {type(given).__name__}")
     try:
-        return Task.model_validate(dict(asked))
+        return Task.model_validate(dict(fields))
     except ValidationError as error:
         faults, known = validation_text(error, whole="task"), ", ".join(Task.model_fields)
         raise BadInput(f"the task does not fit: {faults}; its fields are {known}") from error
@@ -50,97 +52,82 @@ def task_of(asked: object) -> Task:
 def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callable[..., Any]:
     """Return the node `guard_admission` of a team.
 
-    It validates the task, mints the run id, narrows the allowance, resets all that belongs to one run, and asks the
-    guards of `admission`. Then it goes where `begin` says, to a node of `goes`, or to the end.
+    It validates the task, mints the run id, narrows the allowance, resets all that belongs to one run, and applies the
+    guards of `admission`. Then it goes where `begin` leads, to a node of `goes`, or to the end.
     """
 
     def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-        here = execution_context(config)
         try:
-            asked = asked_in(state)
-            task = task_of(asked.task)
-            given = [piece for piece in _background(state.get("background")) if piece not in asked.background]
-        except BadInput as error:  # raised at the exit, so that the thread forgets what does not fit
+            given = run_input(state)
+            task = task_of(given.task)
+            background = [item for item in _background(state.get("background")) if item not in given.background]
+        except BadInput as error:  # raised at the exit, once the thread does not hold the input any more
             return Command(update=_unfit(state, error), goto=EXIT)
-        now = here.services.clock() if here else datetime.now(UTC)
-        position, unable = _position(team, here, now, task)
-        # What was given is for this run alone: the next one on the thread does not find it any more.
+        position, unable = _position(team, execution_context(config), task)
+        # The input is for this run alone: the next one on the thread does not find it any more.
         fresh: dict[str, Any] = {
             "task": None,
             "background": None,
             "admitted": task,
             "position": position,
-            "context": [*given, *asked.background],
+            "context": [*background, *given.background],
             "round": 1,
-            "seen": asked.seen,
+            "seen": given.seen,
         }
-        steps = {name: state[name] for name in ("remaining_steps",) if state.get(name) is not None}
-        empty: dict[str, Any] = {**{name: [] for name in _LISTS}, **{name: {} for name in _MAPPINGS}}
         own = {name: value for name, value in state.items() if name not in RunState.__annotations__}
-        gate = GateContext(team, ADMISSION, {**own, **steps, **empty, **fresh}, config)
+        gate = GateContext(team, ADMISSION, {**own, **{name: kind() for name, kind in _EMPTY.items()}, **fresh}, config)
         gate.note(visits={ADMISSION: 1})
-        way = _admitted(gate, begin, goes, unable)
-        return Command(update=_afresh(fresh, way.update), goto=way.goto)
+        decision = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
+        gate.note(verdicts=[*decision.verdicts])
+        ending = decision.ending(otherwise="failed")
+        command = run_route(gate, begin if ending is None else lambda gate: gate.end(ending), goes=goes)
+        return Command(update=_first_update(fresh, command.update), goto=command.goto)
 
     return guard_admission
 
 
-def _admitted(gate: GateContext, begin: Route, goes: Collection[str], unable: Sequence[Guard]) -> Command[Any]:
-    """Return where a task leads that was asked: on, or to the end."""
-    judgement = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
-    gate.note(verdicts=[*judgement.verdicts])
-    ending = judgement.ending(otherwise="failed")
-    return settled(gate, begin if ending is None else lambda here: here.end(ending), goes=goes)
-
-
 def _unfit(state: Mapping[str, Any], error: BadInput) -> dict[str, Any]:
-    """Return the update that takes an input which does not fit out of the thread."""
-    messages = state.get("messages") or ()
-    seen = [str(message.id) for message in messages if getattr(message, "id", None)]
-    gone = dict.fromkeys(("admitted", "plan", "draft", "ending", "outcome"))
-    return {**gone, "task": None, "background": None, "context": [], "seen": seen, "unfit": str(error)}
+    """Return the update that takes an invalid input out of the thread."""
+    seen = [str(message.id) for message in state.get("messages") or () if getattr(message, "id", None)]
+    gone = dict.fromkeys((*_UNSET, "admitted", "task", "background"))
+    return {**gone, "context": [], "seen": seen, "unfit": str(error)}
 
 
-def _afresh(fresh: Mapping[str, Any], update: Any) -> dict[str, Any]:
-    """Return the first update of a run: what an earlier run on the thread has left is gone."""
-    written = {**fresh, **dict.fromkeys(("plan", "draft", "ending", "outcome", "unfit")), **update}
-    written.pop("remaining_steps", None)
-    lists = {name: Overwrite(written.get(name) or []) for name in _LISTS}
-    return {**written, **lists, **{name: Overwrite(written.get(name) or {}) for name in _MAPPINGS}}
+def _first_update(fresh: Mapping[str, Any], update: Any) -> dict[str, Any]:
+    """Return the first update of a run, which removes what an earlier run has left on the thread."""
+    written = {**fresh, **dict.fromkeys((*_UNSET, "unfit")), **update}
+    return {**written, **{name: Overwrite(written.get(name) or kind()) for name, kind in _EMPTY.items()}}
 
 
 def _background(given: Any) -> list[ContextItem]:
-    if given is None:
-        return []
     try:
-        return _ITEMS.validate_python(given)
+        return _ITEMS.validate_python([] if given is None else given)
     except ValidationError as error:
         raise BadInput(
-            f"`background` is a list of pieces, and does not fit: {validation_text(error, whole='background')}; "
-            f"the fields of a piece are {', '.join(ContextItem.model_fields)}"
+            f"`background` is a list of context items, and does not fit: {validation_text(error, whole='background')}; "
+            f"the fields of an item are {', '.join(ContextItem.model_fields)}"
         ) from error
 
 
-def _position(
-    team: TeamSpec, here: ExecutionContext | None, now: datetime, task: Task
-) -> tuple[DelegationScope, list[Guard]]:
-    """Return where the team stands, and guards that trip in place of those that could not narrow its allowance."""
-    above = here.position if here else None
+def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> tuple[DelegationScope, list[Guard]]:
+    """Return the position of the team, and guards that trip in place of those that could not narrow its allowance."""
+    now = current.services.clock() if current else datetime.now(UTC)
+    above = current.position if current else None
     inherited = above.allowance if above else Allowance()
     depth = above.depth if above else 0
-    view = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
+    context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
     for guard in team.guards:
-        limits = allowance_or_trip(guard, view)
+        limits = allowance_or_trip(guard, context)
         if not isinstance(limits, Allowance):
             unable.append(limits)
             continue
-        narrower = allowance.narrow(limits)
-        # The reserve belongs to the account that is made narrower; what is merely inherited keeps one already.
-        if getattr(guard, _RESERVE, 0) and narrower.is_metered and not allowance.within(narrower):
-            reserve = float(getattr(guard, _RESERVE))
+        narrower, wanted = allowance.narrow(limits), getattr(guard, "reserve", 0)
+        # The reserve belongs to the account whose caps get narrower; an inherited allowance has one already.
+        if wanted and narrower.is_metered and not allowance.within(narrower):
+            reserve = float(wanted)
         allowance = narrower
-    run_id = above.run_id if above else (here.run_id if here and here.run_id else new_id())
+    run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
     position = DelegationScope(
         run_id=run_id,

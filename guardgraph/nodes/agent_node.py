@@ -33,7 +33,6 @@ from guardgraph.state import (
     Result,
     StorageError,
     Unserializable,
-    Usage,
     error_place,
     error_text,
     new_id,
@@ -55,10 +54,10 @@ def agent_node(
     """Return `agent` as a node of a team.
 
     The node is given an `AgentInput` by a gate (or the team's whole state), never raises for what the agent does, and
-    writes its `Result` where `writes` says. At most `concurrency` agents of the team work at a time (`None` sets no
-    limit). With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and may
-    work until half a second after the deadline. Once LangGraph was asked to drain the run, an attempt that has not
-    begun raises `GraphDrained`, and runs when the thread is resumed.
+    writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
+    (`None` sets no limit). With `evidence` a model agent answers with quotes. A `concluding` agent may spend the
+    reserve, and may work until half a second after the deadline. Once LangGraph is to drain the run, an attempt that
+    has not started raises `GraphDrained`, and runs when the thread is resumed.
     """
     return _AgentNode(agent, writes, concurrency, evidence=evidence, concluding=concluding)
 
@@ -91,55 +90,50 @@ class _AgentNode(RunnableLambda[Any, Any]):
         self.body = adapt(agent, evidence=evidence)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Work on one assignment."""
-        work = self._prepared(input, config or {}, self._services(input, config or {}))
+        """Make one attempt."""
+        work = self._attempt(input, config or {}, self._services(input, config))
         try:
-            unbegun = work.wait()
-            return self._told(work, self._unbegun(work, unbegun) if unbegun else self._work(work))
+            return self._update(work, work.wait() or self._work(work))
         finally:
             work.end()
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Work on one assignment without blocking the event loop."""
-        services = self._services(input, config or {})
-        work = await services.off_loop(lambda: self._prepared(input, config or {}, services))
+        """Make one attempt without blocking the event loop."""
+        services = self._services(input, config)
+        work = await services.off_loop(lambda: self._attempt(input, config or {}, services))
         try:
-            unbegun = await work.await_()
-            return self._told(work, self._unbegun(work, unbegun) if unbegun else await self._awork(work))
+            return self._update(work, await work.await_() or await self._awork(work))
         finally:
             await work.aend()
 
-    def _services(self, given: Any, config: RunnableConfig) -> Services:
+    def _services(self, given: Any, config: RunnableConfig | None) -> Services:
         if not isinstance(given, Mapping) or "position" not in given or not ("request" in given or "admitted" in given):
             what = f"agent {self.agent.name!r} was sent what is no request (`GateContext.send` makes one)"
             raise PatternError(what, node=self.agent.name)
         return execution_services(execution_context(config), _as(DelegationScope, given["position"]).run_id)
 
-    def _prepared(self, given: Mapping[str, Any], config: RunnableConfig, services: Services) -> AttemptExecution:
-        team, here = _as(DelegationScope, given["position"]), execution_context(config)
+    def _attempt(self, given: Mapping[str, Any], config: RunnableConfig, services: Services) -> AttemptExecution:
+        team, current = _as(DelegationScope, given["position"]), execution_context(config)
         services.ensure_open(team)
-        asked = _as(Request, given["request"]) if "request" in given else _composed(given)
-        request = asked.model_copy(update={"id": result_id(self.agent.name, asked, _execution())})
+        sent = _as(Request, given["request"]) if "request" in given else _composed(given)
+        request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
-        slots = (services.slots(team.account, self.concurrency), *(here.slots if here else ()))
+        slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
         until = until_of(me, services)
         return AttemptExecution(
             agent=self.agent,
-            asked=asked,
+            sent=sent,
             request=request.model_copy(update={"allowance": me.allowance, "path": me.path, "key": me.account}),
             services=services,
             me=me,
             role=cost_key(team, self.agent.name),
-            ticket=SlotToken(slots, here.ticket if here else None, until),
+            ticket=SlotToken(slots, current.ticket if current else None, until),
             until=until,
             config=config,
         )
 
-    def _unbegun(self, work: AttemptExecution, why: AgentError) -> Result:
-        return failed_result(self.agent, work.request, why, usage=Usage())
-
-    def _told(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
-        if result.status == "ok" and work.agent.kind != "team":  # a team makes do with what there is
+    def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
+        if result.status == "ok" and work.agent.kind != "team":  # a team uses what there is
             work.services.costs.learn(work.role, result.usage)
         work.services.emit(
             "agent_finished",
@@ -153,103 +147,96 @@ class _AgentNode(RunnableLambda[Any, Any]):
             usd=None if result.usage.usd is None else str(result.usage.usd),
             error=result.error.message if result.error else None,
         )
-        return {**self.writes(result), "requests": {result.id: work.asked}}
+        return {**self.writes(result), "requests": {result.id: work.sent}}
 
     def _work(self, work: AttemptExecution) -> Result:
-        call: Any = self.body.call
-        acall: Any = self.body.acall
         with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
-            work.config = trace.config
-            config, context = work.inherited()
-            done, token = partial(call or acall, work.request, config), work.token
+            call, limits = _bound(work, trace, self.body.call or self.body.acall)
             try:
-                if call is not None:
-                    raw = isolation.run_in_thread(done, timeout=work.time, context=context, token=token)
+                if self.body.call is not None:
+                    raw = isolation.run_in_thread(call, **limits)
                 else:
-                    raw = isolation.run_coroutine_blocking(done(), timeout=work.time, context=context, token=token)
+                    raw = isolation.run_coroutine_blocking(call(), **limits)
             except BaseException as raised:
-                error = work.services.unstorable(raised) or raised
-                if not _is_the_agents(error):
-                    raise
+                error = _agents_error(work.services, raised)
                 return trace.tell(self._failed(work, error), error)
             return trace.tell(self._answered(work, raw))
 
     async def _awork(self, work: AttemptExecution) -> Result:
-        call: Any = self.body.call
-        acall: Any = self.body.acall
         async with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
-            work.config = trace.config
-            config, context = work.inherited()
-            done, token = partial(acall or call, work.request, config), work.token
+            call, limits = _bound(work, trace, self.body.acall or self.body.call)
             try:
-                if acall is not None:
-                    raw = await isolation.wait_abandoning(done(), timeout=work.time, context=context, token=token)
+                if self.body.acall is not None:
+                    raw = await isolation.wait_abandoning(call(), **limits)
                 else:
-                    raw = await isolation.arun_in_thread(done, timeout=work.time, context=context, token=token)
+                    raw = await isolation.arun_in_thread(call, **limits)
             except BaseException as raised:
-                failure = work.services.unstorable(raised) or raised
-                if not _is_the_agents(failure):
-                    raise
-                return trace.tell(await work.services.off_loop(lambda: self._failed(work, failure)), failure)
+                error = _agents_error(work.services, raised)
+                return trace.tell(await work.services.off_loop(lambda: self._failed(work, error)), error)
             return trace.tell(await work.services.off_loop(lambda: self._answered(work, raw)))
 
     def _answered(self, work: AttemptExecution, raw: object) -> Result:
-        tab = work.tab
-        if tab is not None and tab.ending is not None:
-            raise tab.ending
-        work.add(raw)
-        stopped = tab.stopped if tab else None
-        return result_of_answer(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
+        usage = work.usage(raw)
+        stopped = work.tab.stopped if work.tab else None
+        return result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped)
 
     def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
-        """Return an error of the agent as a result."""
-        tab = work.tab
-        if tab is not None and tab.ending is not None:
-            raise tab.ending from error
-        usage = work.usage()
+        """Return the result of an attempt that has raised `error`."""
+        usage, tab = work.usage(), work.tab
+        stopped = tab.stopped if tab else None
         if isinstance(error, ParentCommand):
             return result_of_handoff(self.agent, work.request, error.args[0], usage=usage)
         if isinstance(error, isolation.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
-            return failed_result(self.agent, work.request, AgentError(kind=work.limit, message=why), usage=usage)
-        if isinstance(error, BudgetExceeded) or (tab is not None and tab.stopped is not None):
-            stopped = tab.stopped if tab and tab.stopped else getattr(error, "refusal", None)
+            found = AgentError(kind=work.limit, message=why)
+        elif isinstance(error, BudgetExceeded) or stopped is not None:
+            stopped = stopped or getattr(error, "refusal", None)
             if tab is not None and tab.said and self.agent.output is None and stopped is not None:
                 return result_of_answer(self.agent, work.request, tab.said, usage=usage, stopped=stopped)
-            return failed_result(
-                self.agent, work.request, AgentError(kind="stopped", message=str(stopped)), usage=usage
+            found = AgentError(kind="stopped", message=str(stopped))
+        else:
+            _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
+            kind: ErrorKind = "invalid" if isinstance(error, InvalidAnswer) else "raised"
+            found = AgentError(
+                kind=kind,
+                message=error_text(error, named=kind == "raised"),
+                type=type(error).__name__,
+                where=error_place(error) if kind == "raised" else "",
             )
-        kind: ErrorKind = "invalid" if isinstance(error, InvalidAnswer) else "raised"
-        _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
-        found = AgentError(
-            kind=kind,
-            message=error_text(error, named=kind == "raised"),
-            type=type(error).__name__,
-            where=error_place(error) if kind == "raised" else "",
-        )
         return failed_result(self.agent, work.request, found, usage=usage)
 
 
-def _is_the_agents(error: BaseException) -> bool:
-    """Tell whether an error becomes a result; all others leave the node."""
-    if isinstance(error, GraphBubbleUp):  # an interrupt, or a run that is told to stop
-        return isinstance(error, BudgetExceeded | ParentCommand)
-    if isinstance(error, Unserializable):  # what a graph of its own would have stored; the team's state holds JSON
-        return True
-    return not isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError)
+def _bound(work: AttemptExecution, trace: TraceRun, call: Any) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """Return the call of an agent with its arguments, and the limits under which it runs."""
+    work.config = trace.config
+    config, context = work.inherited()
+    return partial(call, work.request, config), {"timeout": work.time, "context": context, "token": work.token}
 
 
-def _as(word: Any, given: Any) -> Any:
-    """Return what the state holds as a word; some checkpointers give dicts back."""
-    return given if isinstance(given, word) else word.model_validate(given)
+def _agents_error(services: Services, raised: BaseException) -> BaseException:
+    """Return the error that becomes a result; raise again what has to leave the node."""
+    error = services.unstorable(raised) or raised
+    if isinstance(error, GraphBubbleUp):  # an interrupt, or a run that is drained
+        becomes_result = isinstance(error, BudgetExceeded | ParentCommand)
+    else:  # `Unserializable`: a nested graph could not store it; the team's own state holds JSON
+        leaves = isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError)
+        becomes_result = isinstance(error, Unserializable) or not leaves
+    if not becomes_result:
+        raise raised
+    return error
+
+
+def _as(model: Any, given: Any) -> Any:
+    """Return what the state holds as a model; some checkpointers return dicts."""
+    return given if isinstance(given, model) else model.model_validate(given)
 
 
 def _execution() -> str:
-    """Return what tells one execution of a node from all others; the same when it runs again after a crash."""
+    """Return an id of this execution of the node, which is the same when it runs again after a crash."""
     info = get_runtime().execution_info
     return (info.task_id.replace("-", "") if info is not None and info.task_id else new_id())[-12:]
 
 
 def _composed(state: Mapping[str, Any]) -> Request:
-    """Return a request made of a team's whole state, for nodes that no gate sends to."""
+    """Return a request made of a team's whole state, for nodes to which no gate sends."""
     return Request(task=state["admitted"], context=context_of(state), round=state.get("round") or 1)

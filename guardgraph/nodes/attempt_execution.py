@@ -1,4 +1,4 @@
-"""One attempt under way: its turn, its time, its books."""
+"""One attempt: the wait for its slot, its time limit, its account."""
 
 from __future__ import annotations
 
@@ -12,70 +12,81 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import get_runtime
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.results import failed_result
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.cost_estimates import can_start
 from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext, Services
-from guardgraph.state import AgentError, Amount, DelegationScope, Reply, Request, ReservationDenied, Usage
+from guardgraph.state import (
+    AgentError,
+    Amount,
+    DelegationScope,
+    ErrorKind,
+    Reply,
+    Request,
+    ReservationDenied,
+    Result,
+    Usage,
+)
 
 __all__ = ("AttemptExecution",)
 
 
 @dataclass(slots=True)
 class AttemptExecution:
-    """One attempt of an agent, from the wait for its turn to the closing of its account."""
+    """One attempt of an agent, from the wait for a slot to the closing of its account."""
 
     agent: Agent
-    asked: Request
+    sent: Request
     """As the gate has sent it."""
     request: Request
-    """As the agent gets it."""
+    """As it is passed to the agent: with its id, allowance and path."""
     services: Services
     me: DelegationScope
     role: str
-    """Under which name its costs are learned."""
+    """The key under which its costs are learned."""
     ticket: SlotToken
     until: float | None
-    """When it has to be over, on the monotonic clock."""
+    """When it has to end, on the monotonic clock."""
     config: RunnableConfig
     token: CancelToken = field(default_factory=CancelToken)
-    """Cancels its work where the one who runs the team has left."""
+    """Cancels its work once the caller of the team has left."""
     tab: AttemptBudget | None = None
-    """Where its model calls are booked, once it has begun."""
+    """The budget of its model calls, once it has started."""
     began: float = 0
 
     @property
     def time(self) -> float | None:
-        """Seconds that it may take from now on."""
+        """Seconds that it may still take."""
         limits = [limit for limit in (self.agent.timeout, self._rest) if limit is not None]
         return min(limits) if limits else None
 
     @property
     def limit(self) -> Literal["timeout", "deadline"]:
-        """Which of both limits its time is: its own timeout, or the deadline."""
+        """Which limit ends it first: its own timeout, or the deadline."""
         own = self.agent.timeout
         return "deadline" if own is None or (self.until is not None and self.until <= self.began + own) else "timeout"
 
-    def wait(self) -> AgentError | None:
-        """Wait for a slot, and for money without holding one; begin, or say why that cannot be."""
+    def wait(self) -> Result | None:
+        """Wait for a slot, and for budget without holding one; start, or return why that is not possible."""
         refusal: ReservationDenied | None = None
         while self._rest != 0 and self.ticket.take(self._rest) and not self.ticket.is_orphan:
             refusal = self._begin()
             if self._is_settled(refusal):
-                return _skipped(refusal)
+                return None if refusal is None else self._not_started("skipped", f"not started: {refusal}")
             self.ticket.pause()
             refusal = self.services.changed.wait_for(self._refusal, self._is_settled)
         return self._late(refusal)
 
-    async def await_(self) -> AgentError | None:
-        """Do as `wait` without blocking the event loop."""
+    async def await_(self) -> Result | None:
+        """Do the same as `wait` without blocking the event loop."""
         refusal: ReservationDenied | None = None
         while self._rest != 0 and await self.ticket.atake(self._rest) and not self.ticket.is_orphan:
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
-                return _skipped(refusal)
+                return None if refusal is None else self._not_started("skipped", f"not started: {refusal}")
             self.ticket.pause()
             refusal = await self.services.changed.await_for(
                 lambda: self.services.off_loop(self._refusal), self._is_settled
@@ -84,25 +95,27 @@ class AttemptExecution:
 
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
-        here = ExecutionContext(
+        current = ExecutionContext(
             services=self.services, position=self.me, slots=self.ticket.slots, ticket=self.ticket, tab=self.tab
         )
-        return child_config(self.config, here)
+        return child_config(self.config, current)
 
-    def add(self, raw: object) -> None:
-        """Book what an answer says was spent past the meter, even where it is more than there was."""
-        spending = raw.spending if isinstance(raw, Reply) else None
-        if self.tab is not None and spending is not None:
-            self.tab.add(spending)
+    def usage(self, raw: object = None) -> Usage:
+        """Close the account, so that open reservations count in full, and return what was spent.
 
-    def usage(self) -> Usage:
-        """Close the account, so that what is still open counts in full, and return what was spent."""
+        The spending that an answer reports beside its model calls counts even where it exceeds the budget. Raises the
+        error of a model call that ends the run.
+        """
+        if self.tab is not None and self.tab.ending is not None:
+            raise self.tab.ending
+        if self.tab is not None and isinstance(raw, Reply) and raw.spending is not None:
+            self.tab.add(raw.spending)
         self._close()
         took = int((monotonic() - self.began) * 1_000_000)
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
 
     def end(self) -> None:
-        """Make room for others, whether it has begun or not; wait until the code that called its team may go on."""
+        """Release the slot, whether it has started or not; wait until the code that called its team may go on."""
         try:
             self._close()
         finally:
@@ -110,7 +123,7 @@ class AttemptExecution:
             self.ticket.give()
 
     async def aend(self) -> None:
-        """Do as `end` without blocking the event loop."""
+        """Do the same as `end` without blocking the event loop."""
         try:
             await self.services.off_loop(self._close)
         finally:
@@ -119,32 +132,32 @@ class AttemptExecution:
 
     @property
     def _rest(self) -> float | None:
-        """Seconds until it has to be over."""
+        """Seconds until it has to end."""
         return None if self.until is None else max(self.until - monotonic(), 0)
 
     def _is_settled(self, refusal: ReservationDenied | None) -> bool:
-        """Whether there is nothing to wait for."""
+        """Whether waiting longer changes nothing."""
         return refusal is None or not refusal.retryable or self._rest == 0
 
     def _begin(self) -> ReservationDenied | None:
-        """Open the account, unless it cannot be paid for beside what is under way."""
-        services, me, expects = self.services, self.me, self._expects
+        """Open the account, unless the budget does not suffice beside the running attempts."""
+        services, me, expected = self.services, self.me, self._expected
         with services.starting:
             refusal = self._refusal()
             if refusal is not None:
                 return refusal
-            if not self._asks_inside:
-                services.attempt_started(me.account, expects)
+            if not self._is_open_team:
+                services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.tab = AttemptBudget(services, me, epoch, self.role, expected=expects)
+        self.tab = AttemptBudget(services, me, epoch, self.role, expected=expected)
         self.began = monotonic()
         request = self.request
         services.emit("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
         return None
 
     def _refusal(self) -> ReservationDenied | None:
-        """Say why it cannot be paid for beside what is under way."""
+        """Return why the budget does not suffice beside the running attempts."""
         control = get_runtime().control
         if control is not None and control.drain_requested:  # LangGraph looks at that between supersteps only
             raise GraphDrained(control.drain_reason or "drained")
@@ -153,31 +166,32 @@ class AttemptExecution:
         if not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
             return None
         flights = services.in_flight_attempts()
-        above = services.ledger.balances(team)  # read last: what ends meanwhile counts twice, and not never
-        asked = Amount() if self._asks_inside else self._expects
+        above = services.ledger.balances(team)  # read last: an attempt that ends meanwhile counts twice, not zero times
+        expected = Amount() if self._is_open_team else self._expected
         is_code = self.agent.kind not in ("model", "messages")
-        return can_start(account, asked, above=above, flights=flights, may_be_free=is_code)
+        return can_start(account, expected, above=above, flights=flights, may_be_free=is_code)
 
     @property
-    def _expects(self) -> Amount | None:
+    def _expected(self) -> Amount | None:
         return self.agent.expected_amount or self.services.costs.expected(self.role)
 
     @property
-    def _asks_inside(self) -> bool:
-        """Whether its own agents are asked one by one: those of a team that nobody knows the cost of."""
-        return self.agent.kind == "team" and self._expects is None
+    def _is_open_team(self) -> bool:
+        """Whether it is a team of unknown cost, whose own agents wait for budget one by one."""
+        return self.agent.kind == "team" and self._expected is None
 
-    def _late(self, refusal: ReservationDenied | None) -> AgentError:
-        why = "it waited for its turn until the deadline"
-        if refusal is not None and self._expects is None:
-            why += f": {refusal} beside those at work; what it costs is presumed, `expected_cost=` says it"
-        return AgentError(kind="deadline", message=why)
+    def _late(self, refusal: ReservationDenied | None) -> Result:
+        why = "it waited for a slot or for budget until the deadline"
+        if refusal is not None and self._expected is None:
+            why += (
+                f": {refusal} beside the running attempts; its cost is an assumption, which `expected_cost=` replaces"
+            )
+        return self._not_started("deadline", why)
+
+    def _not_started(self, kind: ErrorKind, message: str) -> Result:
+        return failed_result(self.agent, self.request, AgentError(kind=kind, message=message), usage=Usage())
 
     def _close(self) -> None:
         if self.tab is not None:
             self.services.ledger.close(self.me.account, self.tab.epoch)
             self.services.in_flight.leave(self.me.account)
-
-
-def _skipped(refusal: ReservationDenied | None) -> AgentError | None:
-    return None if refusal is None else AgentError(kind="skipped", message=f"not begun: {refusal}")

@@ -1,13 +1,16 @@
-"""What agents are told of each other's work: accepted results and gaps, as data."""
+"""What agents are given as context: background, the accepted results and gaps of others, and the roster of workers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import JsonValue
+
+from guardgraph.agents.agent import Agent
 from guardgraph.state import ContextItem, Gap, Result, Subtask
 
-__all__ = ("accepted_of", "context_of", "subtasks_by_id")
+__all__ = ("accepted_of", "context_of", "subtasks_by_id", "worker_roster")
 
 
 def accepted_of(state: Mapping[str, Any]) -> list[Result]:
@@ -27,10 +30,10 @@ def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tupl
     given, needed = tuple(state.get("context") or ()), None if subtask is None else set(subtask.depends_on)
     if needed is not None and not needed:
         return given
-    planned, gaps = subtasks_by_id(state), state.get("gaps") or ()
+    planned = subtasks_by_id(state)
     results = [result for result in accepted_of(state) if needed is None or result.subtask in needed]
-    missing = [gap for gap in gaps if needed is None or (not gap.path and gap.subtask in needed)]
-    return (*given, *(_result_piece(r, planned) for r in results), *(_gap_piece(gap, planned) for gap in missing))
+    gaps = [gap for gap in state.get("gaps") or () if needed is None or (not gap.path and gap.subtask in needed)]
+    return (*given, *(_result_item(r, planned) for r in results), *(_gap_item(gap, planned) for gap in gaps))
 
 
 def subtasks_by_id(state: Mapping[str, Any]) -> dict[str, Subtask]:
@@ -38,7 +41,17 @@ def subtasks_by_id(state: Mapping[str, Any]) -> dict[str, Subtask]:
     return {subtask.id: subtask for subtask in state.get("subtasks") or ()}
 
 
-def _result_piece(result: Result, planned: Mapping[str, Subtask]) -> ContextItem:
+def worker_roster(workers: Iterable[Agent]) -> tuple[ContextItem, ...]:
+    """Return the workers and their skills, as context for a planner."""
+    return tuple(
+        ContextItem(
+            kind="worker", title=worker.name, value={"skills": list[JsonValue](sorted(worker.skills))}, sender="team"
+        )
+        for worker in workers
+    )
+
+
+def _result_item(result: Result, planned: Mapping[str, Subtask]) -> ContextItem:
     subtask = planned.get(result.subtask or "")
     return ContextItem(
         kind="result",
@@ -50,7 +63,7 @@ def _result_piece(result: Result, planned: Mapping[str, Subtask]) -> ContextItem
     )
 
 
-def _gap_piece(gap: Gap, planned: Mapping[str, Subtask]) -> ContextItem:
+def _gap_item(gap: Gap, planned: Mapping[str, Subtask]) -> ContextItem:
     subtask = None if gap.path else planned.get(gap.subtask)
     title = subtask.goal if subtask else gap.subtask
     return ContextItem(kind="gap", title=title, sender=gap.agent or "", value=gap.reason, subtask=gap.subtask)

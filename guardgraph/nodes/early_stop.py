@@ -8,7 +8,7 @@ from typing import Any
 from guardgraph.guards import Convergence, Guard, Limits
 from guardgraph.state import Allowance, EarlyStop
 
-__all__ = ("early_stop", "last_round", "too_few_steps", "too_many_visits")
+__all__ = ("early_stop", "too_few_steps", "too_many_visits")
 
 _VISITS = Limits().visits
 """How often a gate may be reached where no guard limits it."""
@@ -23,20 +23,20 @@ def early_stop(
     is_late: bool,
     steps: int,
 ) -> EarlyStop | None:
-    """Return what ends a run that would go on from here: time, budget, rounds, visits, or LangGraph's own limit.
+    """Return what ends a run that would go on: time, budget, rounds, visits, or LangGraph's own limit.
 
-    `steps` is how many supersteps it needs to go on and to conclude after that.
+    `steps` is how many supersteps it needs to go on and then to conclude.
     """
     if is_late:
-        return EarlyStop(status="degraded", stopped_by="Deadline", reason="the time for work is over")
+        return _degraded("Deadline", "the time for work is over")
     for what in ("tokens", "usd", "calls"):
         amount = getattr(left, what)
         if amount is not None and amount <= 0:
-            return EarlyStop(status="degraded", stopped_by="Budget", reason=f"no {what} left")
-    rounds, number = last_round(guards), state.get("round") or 1
+            return _degraded("Budget", f"no {what} left")
+    rounds = min((guard.rounds for guard in guards if isinstance(guard, Convergence)), default=None)
+    number = state.get("round") or 1
     if rounds is not None and number > rounds:
-        reason = f"round {number} would be one too many: {rounds} allowed"
-        return EarlyStop(status="degraded", stopped_by="Convergence", reason=reason)
+        return _degraded("Convergence", f"round {number} would be one too many: {rounds} allowed")
     return too_many_visits(state, guards, gate) or too_few_steps(state, steps)
 
 
@@ -46,27 +46,25 @@ def too_many_visits(state: Mapping[str, Any], guards: Iterable[Guard], gate: str
     visited = (state.get("visits") or {}).get(gate, 0)
     if gate == "guard_admission" or visited < visits or visited < visits + _planned_attempts(state):
         return None
-    reason = f"{gate!r} was reached {visits:,} times; `Limits(visits=…)` allows more"
-    return EarlyStop(status="degraded", stopped_by="Limits", reason=reason)
+    return _degraded("Limits", f"{gate!r} was reached {visited:,} times; `Limits(visits=…)` allows more")
 
 
 def too_few_steps(state: Mapping[str, Any], steps: int) -> EarlyStop | None:
-    """Return what ends a run of which LangGraph would run no further `steps`."""
+    """Return what ends a run for which LangGraph's `recursion_limit` leaves no more than `steps` supersteps."""
     left = state.get("remaining_steps")
     if left is None or left > steps:
         return None
     reason = f"LangGraph's `recursion_limit` leaves {left} more supersteps, too few to go on and to conclude"
-    return EarlyStop(status="degraded", stopped_by="recursion_limit", reason=reason)
-
-
-def last_round(guards: Iterable[Guard]) -> int | None:
-    """Return the number of the last round that is allowed; `None` where any is."""
-    return min((guard.rounds for guard in guards if isinstance(guard, Convergence)), default=None)
+    return _degraded("recursion_limit", reason)
 
 
 def _planned_attempts(state: Mapping[str, Any]) -> int:
     planned = {subtask.id for subtask in state.get("subtasks") or ()}
-    if not planned or not state.get("plans"):  # what a route sends, no plan bounds
+    if not planned or not state.get("plans"):  # a route may send subtasks without end
         return 0
     results = (result for result in state.get("results") or () if result.subtask in planned)
     return len({(result.subtask, result.attempt) for result in results})
+
+
+def _degraded(stopped_by: str, reason: str) -> EarlyStop:
+    return EarlyStop(status="degraded", stopped_by=stopped_by, reason=reason)

@@ -1,4 +1,4 @@
-"""The way out: what becomes the value is judged, and the outcome is told."""
+"""The exit gate: it judges what becomes the value, and writes the outcome."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from langgraph.graph import END
 from langgraph.types import Command, Send
 
 from guardgraph.agents.results import gap_of
-from guardgraph.guards import Escalate
-from guardgraph.nodes.decisions.review import ReviewDecision, review
+from guardgraph.nodes.decisions.review import ReviewDecision, review, unreviewed_results
 from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
 from guardgraph.nodes.gate_context import GateContext
-from guardgraph.nodes.judging import judge_send
+from guardgraph.nodes.judging import allowed_sends
 from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
 from guardgraph.nodes.scope import attempts_of
@@ -28,10 +27,10 @@ __all__ = ("exit_gate",)
 def exit_gate(team: TeamSpec) -> Callable[..., Any]:
     """Return the node `guard_exit` of a team, in which every run ends.
 
-    The guards of `exit` judge the draft: it goes out, is written again with the reason, or is dropped. Where there is
-    none, they judge the accepted results, which are the value then. Where the run was stopped, each of the agents that
-    the team expects and that has not worked is a gap. Raises `BadInput` for an input that was not admitted, since it
-    does not fit.
+    The guards of `exit` judge the draft: it is the value, is written again with the reason, or is dropped. Where there
+    is none, they judge the accepted results, which are the value then. Where the run was stopped, each of the agents
+    that the team expects and that has not worked is a gap. Raises `BadInput` for an input that was not admitted, since
+    it does not fit.
     """
 
     def guard_exit(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
@@ -55,8 +54,10 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
 
 
 def _judged(gate: GateContext) -> Send | None:
-    """Judge what becomes the value, as far as no guard was asked yet; return what has a draft written again."""
-    draft = written_value(gate.state) or _failed_draft(gate)
+    """Judge what becomes the value, unless that was done before; return what makes an agent write the draft again."""
+    draft: Result | None = gate.state.get("draft")
+    if written_value(gate.state) is None and draft is not None and gate.request_of(draft) is None:
+        draft = None  # a failed attempt, which cannot be repeated without its request
     if draft is not None and draft.id in (gate.state.get("passed") or ()):
         return None
     again = None if draft is None else _judged_draft(gate, draft)
@@ -68,67 +69,56 @@ def _judged(gate: GateContext) -> Send | None:
     return again
 
 
-def _failed_draft(gate: GateContext) -> Result | None:
-    """Return a draft without a value, which its agent may try once more."""
-    draft: Result | None = gate.state.get("draft")
-    return draft if draft is not None and gate.asked(draft) is not None else None
-
-
 def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
     ended: EarlyStop | None = gate.state.get("ending")
     may_rewrite = ended is None or ended.status == "degraded"
     agents = {name: gate.team.agents[name] for name in gate.team.drafters} if may_rewrite else {}
-    found = review(gate, [draft], at="exit", agents=agents)
+    decision = review(gate, [draft], at="exit", agents=agents)
     gate.note(requests={draft.id: None})
-    _note(gate, found)
-    for again in found.retries:
-        stop = too_few_steps(gate.state, gate.team.steps_to_end(again.agent.name)) or too_many_visits(
-            gate.state, gate.team.guards, EXIT
-        )
-        if stop is None:
-            gate.is_free = again.agent.kind == "function"
-            send = gate.send_request(again.agent, again.request)
-            judgement = judge_send(gate, send)
-            trip = None if judgement is None else judgement.trip
-            if judgement is None or trip is None:
-                gate.note(draft=None)
-                return send
-            if isinstance(judgement.on_trip, Escalate):
-                stop = EarlyStop(status="escalated", stopped_by=trip.guard, reason=trip.reason)
-        gate.note(gaps=[*again.gaps])
+    _note(gate, decision)
+    for again in decision.retries:
+        steps = gate.team.steps_to_end(again.agent.name)
+        stop = too_few_steps(gate.state, steps) or too_many_visits(gate.state, gate.team.guards, EXIT)
         if stop is not None:
-            gate.note(ending=stop)
+            gate.note(gaps=[*again.gaps], ending=stop)
+            break
+        gate.is_free = again.agent.kind == "function"
+        sends = allowed_sends(gate, [gate.send_request(again.agent, again.request)], gaps=[again.gaps])
+        if sends:
+            gate.note(draft=None)
+            return sends[0]
     return None
 
 
-def _note(gate: GateContext, found: ReviewDecision) -> None:
+def _note(gate: GateContext, decision: ReviewDecision) -> None:
     gate.note(
-        verdicts=found.verdicts,
-        passed=[result.id for result in found.accepted],
-        refused=[result.id for result in found.refused],
-        gaps=found.gaps,
+        verdicts=decision.verdicts,
+        passed=[result.id for result in decision.accepted],
+        refused=[result.id for result in decision.refused],
+        gaps=decision.gaps,
     )
-    before: EarlyStop | None = gate.state.get("ending")
-    if found.ending is not None and (before is None or before.status != "cancelled"):  # who cancels has the last word
-        gate.note(ending=found.ending)
+    earlier: EarlyStop | None = gate.state.get("ending")
+    if decision.ending is not None and (earlier is None or earlier.status != "cancelled"):  # a cancelled run stays so
+        gate.note(ending=decision.ending)
 
 
 def _unreviewed(gate: GateContext) -> list[Gap]:
-    """Return a gap for each result that no gate has reviewed: nobody knows whether it may be used."""
-    seen = {*(gate.state.get("accepted") or ()), *(gate.state.get("refused") or ())}
-    known = {gap.subtask for gap in gate.state.get("gaps") or () if not gap.path}
-    results = [result for result in gate.state.get("results") or () if result.id not in seen]
+    """Return a gap for each result that no gate has reviewed: it is unknown whether it may be used."""
+    known = _own_gaps(gate)
+    results = unreviewed_results(gate.state)
     return [gap_of(one, reason="no gate has reviewed it") for one in results if (one.subtask or one.agent) not in known]
 
 
 def _unreached(gate: GateContext) -> list[Gap]:
-    """Return a gap for each agent that has not worked, since the run was stopped before."""
-    state, ending = gate.state, gate.state.get("ending")
+    """Return a gap for each expected agent that has not worked, since the run was stopped before."""
+    ending: EarlyStop | None = gate.state.get("ending")
     if ending is None:
         return []
-    known = {result.agent for result in attempts_of(state)} | {
-        gap.subtask for gap in state.get("gaps") or () if not gap.path
-    }
+    known = _own_gaps(gate) | {result.agent for result in attempts_of(gate.state)}
     missing = [agent.name for agent in gate.team.expected if known.isdisjoint(m.name for m in agent.fallback_chain)]
     reason = f"not reached, since the run was stopped: {ending.reason}"
     return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]
+
+
+def _own_gaps(gate: GateContext) -> set[str]:
+    return {gap.subtask for gap in gate.state.get("gaps") or () if not gap.path}

@@ -1,126 +1,182 @@
-"""The node of a gate: it decides, asks its route where to go, and lets nothing go on once something ends the run."""
+"""The node of a gate: it decides, calls its route, checks the destination, and stops what has to end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphInterrupt
 from langgraph.types import Command, Send
+from pydantic import ValidationError
 
 from guardgraph.agents.agent import Agent
-from guardgraph.nodes.destination import RouteAnswer, id_clash, read_answer
+from guardgraph.nodes.context import subtasks_by_id
 from guardgraph.nodes.early_stop import too_few_steps
 from guardgraph.nodes.gate_context import Destination, GateContext, Route
 from guardgraph.nodes.judging import plan_subtasks
-from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.state import BadInput, EarlyStop, PatternError, StorageError, error_place, error_text
+from guardgraph.nodes.state_update import short_repr
+from guardgraph.nodes.team_spec import EXIT, OWN_GAPS, TeamSpec
+from guardgraph.state import (
+    BadInput,
+    DelegationScope,
+    EarlyStop,
+    PatternError,
+    Request,
+    StorageError,
+    error_place,
+    error_text,
+)
 
-__all__ = ("Decide", "gate_node", "settled")
+__all__ = ("Decide", "gate_node", "run_route")
 
 Decide = Callable[[GateContext, Sequence[Agent]], Destination | None]
-"""What a gate decides about what has come back; `None` leaves it to the route of the gate."""
+"""Decides about new results; `None` leaves the destination to the route of the gate."""
 
 
 def gate_node(
     team: TeamSpec, node: str, decide: Decide, *, agents: Sequence[Agent], then: Route, goes: Collection[str]
 ) -> Callable[..., Any]:
-    """Return a gate of `team`: it does what `decide` says about `agents`, and where that leaves it open, `then`.
+    """Return a gate of `team`: its destination is what `decide` returns for `agents`, or else what `then` returns.
 
     It may go to the nodes of `goes`, to the author of the team and to its exit; anything else ends the run as failed.
-    Before anything goes on it is checked what ends a run: deadline, budget, rounds, visits of this gate (`Limits`), and
+    Before the run goes on, all that ends one is checked: deadline, budget, rounds, visits of this gate (`Limits`), and
     LangGraph's `recursion_limit`. What is sent to workers is judged by the guards of `dispatch`. Raises `PatternError`
     where `then` raises.
     """
 
-    def gate(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
-        here = GateContext(team, node, state, config)
-        here.note(visits={node: 1})
+    def route(gate: GateContext) -> Destination:
+        decided = decide(gate, agents)
+        return then(gate) if decided is None else decided
 
-        def route(gate: GateContext) -> Destination:
-            decided = decide(gate, agents)
-            return then(gate) if decided is None else decided
+    def gate_of_team(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
+        gate = GateContext(team, node, state, config)
+        gate.note(visits={node: 1})
+        return run_route(gate, route, goes=goes)
 
-        return settled(here, route, goes=goes)
-
-    gate.__name__ = node
-    return gate
-
-
-def settled(gate: GateContext, route: Route, *, goes: Collection[str]) -> Command[Any]:
-    """Return what a gate writes, and where its route leads, unless something ends the run before."""
-    answer = _read(gate, route, goes)
-    if isinstance(answer, str):
-        return _failed(gate, answer)
-    if answer.nodes == (EXIT,):
-        return gate.command(EXIT)
-    steps = max(map(gate.team.steps_to_end, answer.nodes))
-    is_end = not gate.team.ends.isdisjoint(answer.nodes)
-    stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
-    if stop is not None:
-        plan_subtasks(gate, [way for way in answer.ways if isinstance(way, Send)])
-        return gate.command(gate.stop_early(stop))
-    ways = _ways(gate, answer.ways)
-    clash = id_clash(gate.team, gate.state, [way for way in ways if isinstance(way, Send)])
-    if clash is not None:
-        return _failed(gate, clash)
-    ways = _allowed(gate, ways)
-    if not ways:
-        return gate.command(gate.end(gate.state.get("ending") or _stopped(gate)))
-    for names, gap in gate.handoffs:
-        if not set(names).isdisjoint(answer.nodes):  # nothing is missing of what others take over
-            gate.withdraw([gap])
-    return gate.command(ways)
+    gate_of_team.__name__ = node
+    return gate_of_team
 
 
-def _failed(gate: GateContext, what: str) -> Command[Any]:
-    gate.note(ending=EarlyStop(status="failed", reason=f"the route of {gate.node!r} {what}"))
-    return gate.command(EXIT)
-
-
-def _read(gate: GateContext, route: Route, goes: Collection[str]) -> RouteAnswer | str:
-    """Return what a route answers, or why that leads nowhere."""
+def run_route(gate: GateContext, route: Route, *, goes: Collection[str]) -> Command[Any]:
+    """Return the update of a gate and the destination that its route returns, unless something ends the run before."""
     try:
-        said: object = route(gate)
-    except (GraphInterrupt, GraphDrained, StorageError, PatternError):  # a question, a stop, a fault of the storage
+        return _checked(gate, _answer(gate, route), goes)
+    except BadInput as error:
+        gate.note(ending=EarlyStop(status="failed", reason=f"the route of {gate.node!r} {error}"))
+        return gate.command(EXIT)
+
+
+def _answer(gate: GateContext, route: Route) -> object:
+    try:
+        return route(gate)
+    except (GraphInterrupt, GraphDrained, StorageError, PatternError):
         raise
     except (Exception, SystemExit) as error:
         what = f"the route of {gate.node!r} raised {error_text(error)} ({error_place(error)})"
         raise PatternError(what, node=gate.node) from error
-    answer = read_answer(gate.team, said, goes=goes)
-    if isinstance(answer, RouteAnswer):
-        try:
-            gate.write(**answer.update)
-        except BadInput as error:
-            return str(error)
-    return answer
 
 
-def _ways(gate: GateContext, ways: Sequence[str | Send]) -> list[str | Send]:
-    """Return what sends the task as a whole, where a route names an agent; whatever is sent twice is sent anew."""
+def _checked(gate: GateContext, answer: object, goes: Collection[str]) -> Command[Any]:
+    targets, update = _targets(gate.team, answer, goes)
+    nodes = tuple(map(_node, targets))
+    gate.write(**update)
+    if nodes == (EXIT,):
+        return gate.command(EXIT)
+    steps = max(map(gate.team.steps_to_end, nodes))
+    is_end = not gate.team.ends.isdisjoint(nodes)
+    stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
+    if stop is not None:
+        plan_subtasks(gate, [target for target in targets if isinstance(target, Send)])
+        return gate.command(gate.stop_early(stop))
+    targets = _distinct(gate, targets)
+    sends = [target for target in targets if isinstance(target, Send)]
+    _check_ids(gate, sends)
+    allowed = {id(send) for send in gate.allow(sends)}
+    targets = [target for target in targets if not isinstance(target, Send) or id(target) in allowed]
+    ending, trip = cast("EarlyStop | None", gate.state.get("ending")), gate.last_trip
+    if ending is not None and ending.status == "escalated":
+        return gate.command(gate.end(ending))
+    if not targets and trip is not None:
+        return gate.command(gate.end(ending or EarlyStop(status="degraded", stopped_by=trip.guard, reason=trip.reason)))
+    for names, gap in gate.handoffs:
+        if not set(names).isdisjoint(nodes):  # nothing is missing where another agent takes over
+            gate.withdraw([gap])
+    return gate.command(targets)
+
+
+def _targets(team: TeamSpec, answer: object, goes: Collection[str]) -> tuple[Sequence[str | Send], Mapping[str, Any]]:
+    """Return the nodes and sends that a route has answered, and its update.
+
+    Raises `BadInput` for anything but nodes of `goes` or those that end a run; an agent has to be sent a request.
+    """
+    command = answer if isinstance(answer, Command) else None
+    goto: Any = answer if command is None else command.goto
+    given: list[Any] = [*goto] if isinstance(goto, list | tuple) else [goto]
+    update: Any = {} if command is None or command.update is None else command.update
+    known = ", ".join(map(repr, sorted({*goes, *team.ends})))
+    is_outside = command is not None and command.graph is not None
+    if is_outside or not given or not all(isinstance(one, str | Send) for one in given):
+        raise BadInput(f"answered {short_repr(answer)}, which leads nowhere; it may go to {known}")
+    targets = [one if isinstance(one, Send) else team.nodes.get(one, one) for one in given]
+    nodes = tuple(map(_node, targets))
+    unknown = [node for node in nodes if node not in goes and node not in team.ends]
+    if unknown:
+        raise BadInput(f"went to {unknown[0]!r}, which is none of those to which it may go: {known}")
+    listed = ", ".join(map(repr, nodes))
+    if len(nodes) > 1 and not team.ends.isdisjoint(nodes):
+        raise BadInput(f"went to {listed}, though what ends the run cannot go on")
+    met = {team.leads.get(node, (node, 0)) for node in nodes}
+    if len(met) > 1:
+        gates = ", ".join(sorted({repr(gate) for gate, _ in met}))
+        raise BadInput(f"went to {listed} at once, which do not meet in one gate: they lead to {gates}")
+    odd = next((one for one in targets if isinstance(one, Send) and not _is_request(one, team)), None)
+    if odd is not None:
+        what = f"sent {short_repr(odd.arg)} to {odd.node!r}, which is no request (`GateContext.send` makes one)"
+        raise BadInput(what)
+    if not (isinstance(update, Mapping) and all(isinstance(key, str) for key in update)):
+        raise BadInput(f"answered a `Command` with the update {short_repr(update)}, which is no mapping of channels")
+    return targets, update
+
+
+def _node(target: str | Send) -> str:
+    return target.node if isinstance(target, Send) else target
+
+
+def _is_request(send: Send, team: TeamSpec) -> bool:
+    """Whether an agent is sent a request; a user's own nodes may be given anything."""
+    if send.node == EXIT or send.node in team.nodes.values():  # they read the state
+        return False
+    if send.node not in team.agents:
+        return True
+    try:
+        DelegationScope.model_validate(send.arg["position"])
+        Request.model_validate(send.arg["request"])
+    except (TypeError, KeyError, ValidationError):
+        return False
+    return True
+
+
+def _distinct(gate: GateContext, targets: Sequence[str | Send]) -> list[str | Send]:
+    """Return the targets, each a different object, with the task as a whole for each agent that a route has named."""
     found, seen = list[str | Send](), set[int]()
-    for way in ways:
-        if isinstance(way, str):
-            found.append(gate.send(gate.team.agents[way]) if way in gate.team.agents else way)
+    for target in targets:
+        if isinstance(target, str):
+            found.append(gate.send(gate.team.agents[target]) if target in gate.team.agents else target)
         else:
-            found.append(Send(way.node, way.arg) if id(way) in seen else way)
-            seen.add(id(way))
+            found.append(Send(target.node, target.arg) if id(target) in seen else target)
+            seen.add(id(target))
     return found
 
 
-def _allowed(gate: GateContext, ways: Sequence[str | Send]) -> list[str | Send]:
-    """Return the ways without what the guards of `dispatch` stop."""
-    sends = [way for way in ways if isinstance(way, Send)]
-    allowed = {id(send) for send in gate.allow(sends)}
-    ending: EarlyStop | None = gate.state.get("ending")
-    if ending is not None and ending.status == "escalated":
-        return []
-    return [way for way in ways if not isinstance(way, Send) or id(way) in allowed]
-
-
-def _stopped(gate: GateContext) -> EarlyStop:
-    """Return what ends a run of which a guard has stopped all that would go on."""
-    trip = gate.last_trip
-    by, reason = (trip.guard, trip.reason) if trip else ("Limits", "no more subtasks may be sent")
-    return EarlyStop(status="degraded", stopped_by=by, reason=reason)
+def _check_ids(gate: GateContext, sends: Collection[Send]) -> None:
+    """Raise `BadInput` for a subtask whose id belongs to another one, or to an agent."""
+    team, planned = gate.team, subtasks_by_id(gate.state)
+    for send in sends:
+        subtask = Request.model_validate(send.arg["request"]).subtask if send.node in team.agents else None
+        if subtask is None or planned.get(subtask.id) == subtask:
+            continue
+        if subtask.id in planned or subtask.id in team.agents or subtask.id in OWN_GAPS:
+            what = f"sent the subtask {subtask.id!r}, whose id is taken; give it another one"
+            raise BadInput(what)
+        planned[subtask.id] = subtask

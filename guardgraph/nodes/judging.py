@@ -1,9 +1,10 @@
-"""How a gate asks the guards of its team: of a subject, and of what it is about to send."""
+"""How a gate applies the guards of its team to a subject, and to what it is about to send."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Send
@@ -25,10 +26,10 @@ from guardgraph.state import (
     AgentInfo,
     Allowance,
     Amount,
-    EarlyStop,
     Gap,
     Gate,
     Request,
+    ReservationDenied,
     Result,
     Subtask,
     Usage,
@@ -39,10 +40,11 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "judge_send", "judge_subject", "plan_subtasks")
+__all__ = ("allowed_sends", "judge_subject", "plan_subtasks")
 
+_PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
-"""More subtasks than any limit allows."""
+"""More subtasks than any limit allows: the ledger grants so many only for an entry that it has already."""
 
 
 def judge_subject(
@@ -52,58 +54,64 @@ def judge_subject(
     guards: Sequence[Guard],
     *,
     agent: Agent | None = None,
-    left: Allowance | None = None,
-    expects: Amount | None = None,
-    deeper: int = 0,
+    remaining: Allowance | None = None,
+    expected: Amount | None = None,
+    levels_below: int = 0,
 ) -> GuardDecision:
-    """Judge one subject by the guards of `at`, tell the listener of trips and alerts, and return what they say."""
-    placed = [guard for guard in guards if at in guard.gates]
-    if not placed:
-        return GuardDecision(None, None)
-    position = gate.position
-    view = GuardContext(
+    """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
+    judging = [guard for guard in guards if at in guard.gates]
+    if not judging:
+        return _PASS
+    path = gate.position.path
+    context = GuardContext(
         gate=at,
         subject=subject,
         now=gate.now,
         state=gate.state,
         allowance=gate.allowance,
-        remaining=gate.unspent if left is None else left,
+        remaining=gate.unspent if remaining is None else remaining,
         spent=gate.spent,
-        expected_cost=expects,
-        depth=position.depth + deeper,
-        path=position.path,
-        agent=None if agent is None else _info(agent, position.path),
+        expected_cost=expected,
+        depth=gate.position.depth + levels_below,
+        path=path,
+        agent=agent and AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name)),
     )
-    judgement = _judged(placed, view)
-    for verdict in judgement.verdicts:
-        gate.tell(verdict)
-    return judgement
+    decision = _decision(judging, context)
+    for verdict in decision.verdicts:
+        gate.emit(verdict)
+    return decision
 
 
-def allowed_sends(gate: GateContext, sends: Iterable[Send]) -> list[Send]:
-    """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allow`."""
-    passed, gaps, sends = list[Send](), list[Gap](), list(sends)
-    for send in sends:
-        judgement = judge_send(gate, send)
-        trip = None if judgement is None else judgement.trip
-        if judgement is None or trip is None:
+def allowed_sends(
+    gate: GateContext, sends: Iterable[Send], *, gaps: Sequence[Sequence[Gap]] | None = None
+) -> list[Send]:
+    """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allow`.
+
+    `gaps` are what is missing without each of them; by default its subtask, or the work of its agent.
+    """
+    passed, missing, sends = list[Send](), list[Gap](), list(sends)
+    for number, send in enumerate(sends):
+        decision = _judge_send(gate, send)
+        trip = decision.trip
+        if trip is None:
             passed.append(send)
             continue
-        gaps.append(_gap(gate, send, trip))
-        if isinstance(judgement.on_trip, Escalate):
-            plan_subtasks(gate, sends)  # those become gaps by themselves
+        missing.extend(gaps[number] if gaps else [_gap(gate, send, trip)])
+        if isinstance(decision.on_trip, Escalate):
+            plan_subtasks(gate, sends)  # the outcome has a gap for each of them
             why = f"not sent, since the run was stopped: {trip.reason}"
-            unsent = [_gap(gate, other, trip, why) for other in sends if _is_whole(gate, other) and other is not send]
-            ending = EarlyStop(status="escalated", stopped_by=trip.guard, reason=trip.reason)
-            gate.note(gaps=[*gaps, *unsent], ending=ending)
+            others = [other for other in sends if other.node in gate.team.workers and other is not send]
+            whole = [other for other in others if _request(other).subtask is None]
+            missing.extend(chain(*gaps) if gaps else [_gap(gate, other, trip, why) for other in whole])
+            gate.note(gaps=missing, ending=decision.ending(otherwise="escalated"))
             return []
-    if gaps:
-        gate.note(gaps=gaps)
-    return _booked(gate, passed)  # only now: a guard that ends the run sends nobody
+    if missing:
+        gate.note(gaps=missing)
+    return _reserved(gate, passed)  # only now: where a guard ends the run, no subtask is counted
 
 
 def plan_subtasks(gate: GateContext, sends: Iterable[Send]) -> None:
-    """Note the subtasks that are to be sent: what is planned becomes a result or a gap, whatever happens next."""
+    """Write the subtasks that are to be sent to the state: each becomes a result or a gap, whatever happens next."""
     planned = subtasks_by_id(gate.state)
     wanted = [_request(send).subtask for send in sends if send.node in gate.team.workers]
     unknown = {subtask.id: subtask for subtask in wanted if subtask is not None and subtask.id not in planned}
@@ -111,42 +119,40 @@ def plan_subtasks(gate: GateContext, sends: Iterable[Send]) -> None:
         gate.note(subtasks=list(unknown.values()))
 
 
-def judge_send(gate: GateContext, send: Send) -> GuardDecision | None:
-    """Judge by the guards of `dispatch` what a worker would be sent; `None` for what needs no judging.
-
-    What passes is taken off what remains of the allowance.
-    """
-    if send.node not in gate.team.workers or gate.is_judged(send):
-        return None
+def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
+    """Judge by the guards of `dispatch` what a worker would be sent, and deduct what passes from what remains."""
+    if send.node not in gate.team.workers or id(send) in gate.judged:
+        return _PASS
     agent, request = gate.team.agents[send.node], _request(send)
-    is_new = _is_new(gate, request)
-    left = Allowance() if gate.is_free else gate.remaining
-    if not is_new:  # it was counted when it was sent for the first time, or is no subtask
-        left = left.model_copy(update={"subtasks": None})
-    elif left.subtasks == 0:
-        left = left.model_copy(update={"subtasks": _booked_before(gate, send)})
-    expects = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
-    judgement = judge_subject(
+    new = _new_subtask(gate, request)
+    remaining = Allowance() if gate.is_free else gate.remaining
+    if new is None:  # it was counted when it was sent for the first time, or is no subtask
+        remaining = remaining.model_copy(update={"subtasks": None})
+    elif remaining.subtasks == 0:
+        remaining = remaining.model_copy(update={"subtasks": _reserved_before(gate, new)})
+    expected = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
+    decision = judge_subject(
         gate,
         "dispatch",
         request.subtask or request.task,
-        [*gate.team.guards, *_inherited(gate)],
+        [*gate.team.guards, *_inherited_depth(gate)],
         agent=agent,
-        left=left,
-        expects=expects,
-        deeper=1,
+        remaining=remaining,
+        expected=expected,
+        levels_below=1,
     )
-    if judgement.verdicts:
-        gate.note(verdicts=[*judgement.verdicts])
-    gate.last_trip = judgement.trip or gate.last_trip
-    if judgement.trip is None:
-        rest = gate.remaining.model_copy(update={"subtasks": left.subtasks}) if is_new else gate.remaining
-        gate.mark_judged(send, _after(rest, expects, subtasks=int(is_new)))
-    return judgement
+    if decision.verdicts:
+        gate.note(verdicts=[*decision.verdicts])
+    if decision.trip is None:
+        gate.judged[id(send)] = (send, new)
+        gate.remaining = _after(gate.remaining, expected, subtasks=int(new is not None))
+    else:
+        gate.last_trip = decision.trip
+    return decision
 
 
-def _inherited(gate: GateContext) -> list[Guard]:
-    """Return a guard for the depth that stands above a team which has no such guard itself."""
+def _inherited_depth(gate: GateContext) -> list[Guard]:
+    """Return a guard for the depth limit of an outer team, where this team has no such guard itself."""
     limit = gate.allowance.depth
     return [] if limit is None or any(isinstance(g, Depth) for g in gate.team.guards) else [Depth(limit)]
 
@@ -156,15 +162,11 @@ def _request(send: Send) -> Request:
     return given if isinstance(given, Request) else Request.model_validate(given)
 
 
-def _is_new(gate: GateContext, request: Request) -> bool:
-    """Whether a subtask is sent for the first time."""
+def _new_subtask(gate: GateContext, request: Request) -> Subtask | None:
+    """Return the subtask of a request if it is sent for the first time."""
     subtask = request.subtask
-    return subtask is not None and (request.attempt == 1 or subtask.id not in subtasks_by_id(gate.state))
-
-
-def _is_whole(gate: GateContext, send: Send) -> bool:
-    """Whether a worker is sent the task as a whole."""
-    return send.node in gate.team.workers and _request(send).subtask is None
+    is_new = subtask is not None and (request.attempt == 1 or subtask.id not in subtasks_by_id(gate.state))
+    return subtask if is_new else None
 
 
 def _gap(gate: GateContext, send: Send, trip: Verdict, reason: str | None = None) -> Gap:
@@ -178,77 +180,70 @@ def _gap(gate: GateContext, send: Send, trip: Verdict, reason: str | None = None
     )
 
 
-def _booked(gate: GateContext, sends: Sequence[Send]) -> list[Send]:
-    """Book the subtasks that are sent for the first time in the whole tree's books; what cannot be booked is a gap."""
-    new = [send for send in sends if send.node in gate.team.workers and _is_new(gate, _request(send))]
-    if not new:
-        return list(sends)
-    plan_subtasks(gate, new)
-    refused, gaps = set[int](), list[Gap]()
-    for send in new:
-        subtask = _request(send).subtask
-        refusal = None if subtask is None else _booking(gate, subtask)
-        if subtask is not None and refusal is not None:
-            refused.add(id(send))
-            gaps.append(Gap(subtask=subtask.id, agent=send.node, reason=refusal, guard="Limits"))
-    if gaps:
-        gate.note(gaps=gaps)
-    return [send for send in sends if id(send) not in refused]
+def _reserved(gate: GateContext, sends: Sequence[Send]) -> list[Send]:
+    """Count new subtasks in all accounts above; return what may be sent, and write a gap for what a limit denies."""
+    plan_subtasks(gate, sends)
+    allowed = list[Send]()
+    for send in sends:
+        _, subtask = gate.judged.get(id(send), (send, None))
+        denied = _reserve(gate, subtask, 1) if subtask is not None and gate.unspent.subtasks is not None else None
+        if denied is None:
+            allowed.append(send)
+        else:
+            trip = Verdict(guard="Limits", gate="dispatch", subject=send.node, action="trip", reason=str(denied))
+            gate.last_trip = trip
+            gate.note(gaps=[_gap(gate, send, trip)])
+    return allowed
 
 
-def _booking(gate: GateContext, subtask: Subtask) -> str | None:
-    if gate.unspent.subtasks is None:
-        return None
-    services, account = gate.services, gate.position.spending_account
+def _reserved_before(gate: GateContext, new: Subtask) -> int:
+    """Return how many of the subtasks that this gate sends were counted by an execution of it that has crashed."""
+    subtasks = [new, *(subtask for _, subtask in gate.judged.values() if subtask is not None)]
+    return sum(_reserve(gate, subtask, _TOO_MANY) is None for subtask in subtasks)
+
+
+def _reserve(gate: GateContext, subtask: Subtask, count: int) -> ReservationDenied | None:
+    """Count a subtask unless it is counted already; return why a limit does not allow it."""
+    ledger, account = gate.services.ledger, gate.position.spending_account
     entry = f"{account}>{subtask.id}"
-    refusal = services.ledger.reserve(entry, account, services.epoch_of(account), Amount(subtasks=1))
-    if refusal is not None:
-        return str(refusal)
-    services.ledger.settle(entry, Usage())
-    return None
+    denied = ledger.reserve(entry, account, gate.services.epoch_of(account), Amount(subtasks=count))
+    if denied is None:
+        ledger.settle(entry, Usage())
+    return denied
 
 
-def _booked_before(gate: GateContext, send: Send) -> int:
-    """Return how many of the subtasks that this gate sends were booked by an execution of it that has died."""
-    subtasks = [_request(one).subtask for one in (*gate.judged, send)]
-    services, account = gate.services, gate.position.spending_account
-    epoch, more = services.epoch_of(account), Amount(subtasks=_TOO_MANY)  # denied, unless the entry is there already
-    entries = {f"{account}>{subtask.id}" for subtask in subtasks if subtask is not None}
-    return sum(services.ledger.reserve(entry, account, epoch, more) is None for entry in entries)
-
-
-def _after(left: Allowance, expects: Amount | None, *, subtasks: int) -> Allowance:
-    """Return what is left once this one is let through."""
-    part = expects or Amount()
-    usage = Usage(input_tokens=part.tokens, usd=part.usd if part.usd is not None else 0, calls=part.calls)  # type: ignore[arg-type]
-    rest = left.minus(usage)
+def _after(remaining: Allowance, expected: Amount | None, *, subtasks: int) -> Allowance:
+    """Return what remains once one more send has passed."""
+    cost = expected or Amount()
+    usage = Usage(input_tokens=cost.tokens, usd=cost.usd if cost.usd is not None else 0, calls=cost.calls)  # type: ignore[arg-type]
+    rest = remaining.minus(usage)
     return rest if rest.subtasks is None else rest.model_copy(update={"subtasks": max(rest.subtasks - subtasks, 0)})
 
 
-def _info(agent: Agent, path: tuple[str, ...]) -> AgentInfo:
-    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name))
-
-
-def _judged(guards: Sequence[Guard], view: GuardContext) -> GuardDecision:
-    """Ask the guards one after the other, each with the sources that it reads itself; the first trip ends it."""
-    alerts: list[Verdict] = []
+def _decision(guards: Sequence[Guard], context: GuardContext) -> GuardDecision:
+    """Evaluate the guards in order, each with the sources that it reads itself; the first trip ends it."""
+    alerts: tuple[Verdict, ...] = ()
     for guard in guards:
-        if isinstance(view.subject, Result) and isinstance(guard, SourceReader):
-            try:
-                said = evaluate_guards([guard], replace(view, sources=_sources(guard, view.subject)))
-            except (Exception, SystemExit) as error:  # what cannot be read must not let pass
-                reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
-                said = GuardDecision(view.verdict(guard, trips=True, reason=reason), guard.on_trip)
-        else:
-            said = evaluate_guards([guard], view)
-        alerts.extend(said.alerts)
-        if said.trip is not None:
-            return GuardDecision(said.trip, said.on_trip, tuple(alerts))
-    return GuardDecision(None, None, tuple(alerts))
+        decision = _evaluate(guard, context)
+        alerts += decision.alerts
+        if decision.trip is not None:
+            return decision._replace(alerts=alerts)
+    return GuardDecision(None, None, alerts)
+
+
+def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:
+    if not isinstance(context.subject, Result) or not isinstance(guard, SourceReader):
+        return evaluate_guards([guard], context)
+    try:
+        sources = _sources(guard, context.subject)
+    except (Exception, SystemExit) as error:  # a source that cannot be read must not let the subject pass
+        reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
+        return GuardDecision(context.verdict(guard, trips=True, reason=reason), guard.on_trip)
+    return evaluate_guards([guard], replace(context, sources=sources))
 
 
 def _sources(reader: SourceReader, result: Result) -> Mapping[str, str]:
-    """Read, for a guard that judges by them, the sources that a result names."""
+    """Return the texts of the sources that a result names, as its guard reads them."""
     found: dict[str, str] = {}
     for evidence in result.evidence:
         text = None if evidence.source in found else reader.read(evidence)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from guardgraph.agents.results import gap_of
 from guardgraph.nodes.context import accepted_of, subtasks_by_id
-from guardgraph.state import EarlyStop, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
+from guardgraph.state import EarlyStop, Evidence, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
 
 __all__ = ("collected_value", "open_gaps", "outcome_of", "written_value")
 
@@ -33,15 +33,15 @@ def collected_value(state: Mapping[str, Any], team: str) -> Result | None:
         id=_COLLECTED,
         agent=team,
         subtask="result",
-        value=_results(accepted),
-        evidence=_evidence(None, accepted),
+        value=_collected(accepted),
+        evidence=_evidence(accepted),
         confidence=_confidence(accepted),
         round=state.get("round") or 1,
     )
 
 
 def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
-    """Return the best there is, what is missing, and what stopped it."""
+    """Return the outcome of a run: the best value there is, what is missing, and what stopped the run."""
     draft, written = state.get("draft"), written_value(state)
     accepted: list[Result] = [] if _COLLECTED in (state.get("refused") or ()) else accepted_of(state)
     ending: EarlyStop | None = state.get("ending")
@@ -49,58 +49,27 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     own = {gap.agent for gap in gaps if not gap.path}
     if draft is not None and draft.status != "ok" and draft.agent not in own:
         gaps.extend(gap for gap in draft.gaps or [gap_of(draft)] if gap not in gaps)
-    if draft is None and (ending is None or ending.status == "completed") and not accepted and not gaps:
-        gaps.append(_nothing(state.get("plans") or ()))
-    early = ending is not None and ending.status != "completed"
-    missing = bool(gaps) or early or (bool(accepted) and written is None and draft is not None)
-    status: OutcomeStatus = "completed" if not missing else "degraded"
+    is_early = ending is not None and ending.status != "completed"
+    if draft is None and not is_early and not accepted and not gaps:
+        gaps.append(_no_answer(state.get("plans") or ()))
+    is_unwritten = draft is not None and written is None and bool(accepted)
+    status: OutcomeStatus = "degraded" if gaps or is_early or is_unwritten else "completed"
     if ending is not None and ending.status not in ("completed", "degraded"):
         status = ending.status
-    elif missing and written is None and not accepted:
+    elif status == "degraded" and written is None and not accepted:
         status = "failed"
-    stopped_by, reason = _stop(ending, gaps)
+    first = next((gap for gap in gaps if gap.guard), None)
+    stop = ending or EarlyStop(status=status, stopped_by=first and first.guard, reason=first.reason if first else "")
     return Outcome(
         status=status,
-        value=_results(accepted) if written is None else written.value,
-        evidence=_evidence(written, accepted),
+        value=_collected(accepted) if written is None else written.value,
+        evidence=(written and written.evidence) or _evidence(accepted),
         confidence=_confidence(accepted if written is None else [written]),
         gaps=tuple(gaps),
-        stopped_by=stopped_by,
-        reason=reason,
+        stopped_by=stop.stopped_by,
+        reason=stop.reason,
         usage=usage,
     )
-
-
-def _nothing(plans: Sequence[Result]) -> Gap:
-    """Return the gap of a run in which nobody has answered anything."""
-    if not plans:
-        return Gap(subtask="result", reason="nobody has answered")
-    return Gap(subtask="plan", agent=plans[-1].agent, reason="the plan is empty, so nobody has worked")
-
-
-def _results(accepted: Sequence[Result]) -> Any:
-    """Return accepted results as the value of a team that could not write its own; `None` if there are none."""
-    return [{"subtask": r.subtask, "agent": r.agent, "value": r.value} for r in accepted] or None
-
-
-def _evidence(draft: Result | None, accepted: Sequence[Result]) -> tuple[Any, ...]:
-    if draft is not None and draft.evidence:
-        return draft.evidence
-    return tuple(dict.fromkeys(evidence for result in accepted for evidence in result.evidence))
-
-
-def _confidence(results: Sequence[Result]) -> float | None:
-    return min((result.confidence for result in results if result.confidence is not None), default=None)
-
-
-def _all_gaps(state: Mapping[str, Any]) -> list[Gap]:
-    """Return what is missing, and a gap for every subtask of which nothing else tells."""
-    planned, gaps, closed = subtasks_by_id(state), open_gaps(state), _closed(state)
-    told = {gap.owner for gap in gaps} | {result.subtask for result in accepted_of(state)} | closed
-    ending: EarlyStop | None = state.get("ending")
-    reason = f"not done, since the run was stopped: {ending.reason}" if ending is not None else "nobody has done it"
-    by = ending.stopped_by if ending is not None else None
-    return [*gaps, *(Gap(subtask=id_, reason=reason, guard=by) for id_ in planned if id_ not in told)]
 
 
 def open_gaps(state: Mapping[str, Any]) -> list[Gap]:
@@ -119,6 +88,35 @@ def open_gaps(state: Mapping[str, Any]) -> list[Gap]:
     ]
 
 
+def _no_answer(plans: Sequence[Result]) -> Gap:
+    if not plans:
+        return Gap(subtask="result", reason="no agent has answered")
+    return Gap(subtask="plan", agent=plans[-1].agent, reason="the plan is empty, so no worker has worked")
+
+
+def _collected(accepted: Sequence[Result]) -> Any:
+    """Return accepted results as the value of a team that has not written its own; `None` if there are none."""
+    return [{"subtask": r.subtask, "agent": r.agent, "value": r.value} for r in accepted] or None
+
+
+def _evidence(accepted: Sequence[Result]) -> tuple[Evidence, ...]:
+    return tuple(dict.fromkeys(evidence for result in accepted for evidence in result.evidence))
+
+
+def _confidence(results: Sequence[Result]) -> float | None:
+    return min((result.confidence for result in results if result.confidence is not None), default=None)
+
+
+def _all_gaps(state: Mapping[str, Any]) -> list[Gap]:
+    """Return what is missing, with a gap for every subtask that has neither a gap nor an accepted result."""
+    planned, gaps = subtasks_by_id(state), open_gaps(state)
+    known = {gap.owner for gap in gaps} | {result.subtask for result in accepted_of(state)} | _closed(state)
+    ending: EarlyStop | None = state.get("ending")
+    reason = f"not done, since the run was stopped: {ending.reason}" if ending is not None else "not done"
+    by = ending.stopped_by if ending is not None else None
+    return [*gaps, *(Gap(subtask=id_, reason=reason, guard=by) for id_ in planned if id_ not in known)]
+
+
 def _closed(state: Mapping[str, Any]) -> set[str]:
     """Return the ids of the subtasks that are done, and of all that these replace, however far back."""
     planned, closed = subtasks_by_id(state), set[str]()
@@ -129,11 +127,3 @@ def _closed(state: Mapping[str, Any]) -> set[str]:
             closed.add(id_)
             coming.extend(planned[id_].replaces if id_ in planned else ())
     return closed
-
-
-def _stop(ending: EarlyStop | None, gaps: Sequence[Gap]) -> tuple[str | None, str]:
-    """Return the guard that ended the run, or stopped the first of what is missing, and why."""
-    if ending is not None:
-        return ending.stopped_by, ending.reason
-    first = next((gap for gap in gaps if gap.guard), None)
-    return (None, "") if first is None else (first.guard, first.reason)

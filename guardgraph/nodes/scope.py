@@ -1,4 +1,4 @@
-"""Where one attempt stands in the tree: its account, its allowance, and when it has to be back."""
+"""The position of one attempt in the tree of delegation: its account, its allowance, and its deadline."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ __all__ = ("COUNTS", "allowance_of", "attempt_scope", "attempts_of", "cost_key",
 COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
 """What an account counts; depth and deadline belong to a scope."""
 _CONCLUDING = 0.5
+"""Seconds after the deadline in which an agent that concludes may still finish."""
 
 
 def attempt_scope(
     agent: Agent, request: Request, team: DelegationScope, services: Services, *, concluding: bool
 ) -> DelegationScope:
-    """Return the position of one attempt of `agent` in `team`; its allowance is at most the share that it may take.
+    """Return the position of one attempt of `agent` in `team`; its allowance is at most its share.
 
     `request.id` names the attempt, and so its account.
     """
     drawn = team.account if concluding else team.spending_account
     _, _, attempt = request.id.partition("/")
     account = f"{drawn}/{quote(agent.name, safe='')}:{quote(attempt, safe='#')}"
-    allowance = team.allowance.model_copy(update={"deadline": _work_until(team, concluding=concluding)})
+    deadline = team.allowance.deadline
+    until = deadline + timedelta(seconds=_CONCLUDING) if concluding and deadline is not None else work_until(team)
+    allowance = team.allowance.model_copy(update={"deadline": until})
     share = min(
         [part for part in (agent.budget_share, request.subtask.share if request.subtask else None) if part] or [1]
     )
     if share < 1:
-        allowance = allowance.narrow(_counts(remaining_allowance(services.ledger.balances(drawn)).share(share)))
+        counts = remaining_allowance(services.ledger.balances(drawn)).share(share)
+        allowance = allowance.narrow(counts.model_copy(update={"depth": None, "deadline": None}))
     return team.model_copy(
         update={
             "account": account,
@@ -48,30 +52,19 @@ def attempt_scope(
 
 
 def work_until(team: DelegationScope) -> datetime | None:
-    """Return when agents have to be back: a tenth (at most 10 s) before the deadline, so that the team can conclude."""
+    """Return when agents have to finish: a tenth (at most 10 s) before the deadline, so that the team can conclude."""
     deadline = team.allowance.deadline
     return None if deadline is None else deadline - min(timedelta(seconds=10), (deadline - team.started) / 10)
 
 
 def cost_key(team: DelegationScope, agent: str) -> str:
-    """Return the name under which the costs of `agent` are learned: the names of all above it, and its own.
+    """Return the key of the learned costs of `agent`: the names of all agents above it, and its own.
 
-    It is the same in every round, attempt and run; only agents that one agent calls under the same names share it.
+    It is the same in every round, attempt and run.
     """
     parts = [part for part in team.account.split("/")[1:] if part != "work"]
     above = [part.partition(":")[0] if ":" in part else part.rpartition("-")[0] for part in parts]
     return "/".join([*team.path[:1], *above, quote(agent, safe="")])
-
-
-def _counts(allowance: Allowance) -> Allowance:
-    return allowance.model_copy(update={"depth": None, "deadline": None})
-
-
-def _work_until(team: DelegationScope, *, concluding: bool) -> datetime | None:
-    """Return when an agent has to be back; one that concludes has the margin that the others leave, and 0.5 s."""
-    if concluding and team.allowance.deadline is not None:
-        return team.allowance.deadline + timedelta(seconds=_CONCLUDING)
-    return work_until(team)
 
 
 def until_of(me: DelegationScope, services: Services) -> float | None:

@@ -1,25 +1,36 @@
-"""What a gate writes: the state as it will be, and the update that makes it so."""
+"""What a gate writes: the state after the writes, the update that leads to it, and the checks of a route's writes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
 from langgraph.channels import BinaryOperatorAggregate, LastValue, Topic
 from langgraph.channels.base import BaseChannel
 from langgraph.types import Overwrite
+from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.state import RunState
+from guardgraph.state import BadInput, RunState, error_text, merge_messages
 
-__all__ = ("Channel", "StateUpdate")
+__all__ = ("Channel", "StateUpdate", "short_repr")
 
 Channel = BaseChannel[Any, Any, Any]
+
+_WRITABLE = frozenset({"context", "gaps", "messages", "subtasks", "verdicts"})
+_OWN = frozenset({*RunState.__annotations__, "remaining_steps"}) - _WRITABLE
+"""Channels that only gates and agent nodes write."""
+_HINTS = {
+    "draft": "; `GateContext.conclude` takes a draft",
+    "ending": "; `GateContext.stop` ends a run",
+    "round": "; `GateContext.next_round` begins the next one",
+}
 
 
 class StateUpdate:
     """The writes of one gate, applied at once by the reducers of their channels.
 
-    What is written several times to one channel becomes one write, which does the same.
+    Several writes to one channel become one write with the same effect.
     """
 
     __slots__ = ("channels", "state", "values")
@@ -27,53 +38,75 @@ class StateUpdate:
     def __init__(self, state: Mapping[str, Any], channels: Mapping[str, Channel]) -> None:
         self.channels = channels
         self.state: dict[str, Any] = dict(state)
-        """The state, with all that was written."""
+        """The state after all writes."""
         self.values: dict[str, Any] = {}
-        """What was written, by channel."""
+        """The writes, by channel."""
 
     def write(self, name: str, value: Any) -> None:
         """Write to a channel. Raises `KeyError` where there is none, and whatever its reducer raises."""
-        channel = self.channels[name]
-        self.state[name] = _reduced(channel, self.state, name, value)
-        if name not in self.values:
-            self.values[name] = value
-        elif isinstance(channel, BinaryOperatorAggregate) and name not in RunState.__annotations__:
-            self.values[name] = Overwrite(self.state[name])  # whatever its reducer does
-        else:
-            self.values[name] = _joined(channel, self.values[name], value)
+        channel, before = self.channels[name], self.state.get(name)
+        self.state[name] = value if isinstance(channel, LastValue) else _reduced(channel, before, value)
+        self.values[name] = self._joined(channel, name, value) if name in self.values else value
+
+    def write_checked(self, name: str, value: Any) -> None:
+        """Write to a channel as a route may. Raises `BadInput` for a channel or a value that it may not write."""
+        if name in _OWN:
+            raise BadInput(f"wrote to {name!r}, which belongs to the gates{_HINTS.get(name, '')}")
+        if name not in self.channels:
+            known = ", ".join(sorted(set(self.channels) - _OWN))
+            raise BadInput(f"wrote to {name!r}, which is no channel of the state; there are: {known}")
+        adapter = _adapters().get(name)
+        try:
+            self.write(name, value if adapter is None else adapter.validate_python(value))
+            if name == "messages":
+                merge_messages([], value)
+        except ValidationError as error:
+            raise BadInput(f"wrote {short_repr(value)} to {name!r}: {error.errors()[0]['msg']}") from error
+        except BadInput as error:
+            raise BadInput(f"wrote {short_repr(value)} to {name!r}: {error}") from error
+        except Exception as error:  # whatever a user's reducer raises
+            what = f"wrote {short_repr(value)} to {name!r}, whose reducer raised {error_text(error)}"
+            raise BadInput(what) from error
 
     def take_back(self, name: str, items: list[Any]) -> None:
-        """Take items that were written to a list out of the update; the state keeps them."""
+        """Take items that were written to a list out of the update; they stay in `state`."""
         self.values[name] = [item for item in self.values.get(name) or () if item not in items]
 
-
-def _reduced(channel: Channel, state: Mapping[str, Any], name: str, value: Any) -> Any:
-    """Return the value of a channel to which `value` is written, as LangGraph will compute it."""
-    if isinstance(channel, LastValue):
+    def _joined(self, channel: Channel, name: str, value: Any) -> Any:
+        """Return one write with the effect of the earlier one to a channel, followed by `value`."""
+        earlier, is_ours = self.values[name], name in RunState.__annotations__
+        if isinstance(channel, Topic):
+            return [*_as_list(earlier), *_as_list(value)]
+        if is_ours and isinstance(earlier, list) and isinstance(value, list):
+            return [*earlier, *value]
+        if is_ours and isinstance(earlier, dict) and isinstance(value, dict) and earlier.keys().isdisjoint(value):
+            return {**earlier, **value}
+        if isinstance(channel, BinaryOperatorAggregate):  # whatever its reducer does
+            return Overwrite(self.state[name])
         return value
-    now = channel.from_checkpoint(state[name]) if state.get(name) is not None else channel.copy()
+
+
+def _reduced(channel: Channel, before: Any, value: Any) -> Any:
+    """Return the value of a channel that holds `before` after `value` was written, as LangGraph computes it."""
+    now = channel.copy() if before is None else channel.from_checkpoint(before)
     now.update([value])
     return now.get()
 
 
-def _joined(channel: Channel, first: Any, second: Any) -> Any:
-    """Return one write that does what both do, one after the other."""
-    if isinstance(channel, LastValue) or isinstance(second, Overwrite):
-        return second
-    if isinstance(first, Overwrite):
-        before = channel.from_checkpoint(first.value)
-        before.update([second])
-        return Overwrite(before.get())
-    if isinstance(first, list) and isinstance(second, list):
-        return [*first, *second]
-    if isinstance(first, dict) and isinstance(second, dict) and not first.keys() & second.keys():
-        return {**first, **second}
-    if isinstance(channel, BinaryOperatorAggregate):
-        return channel.operator(first, second)
-    if isinstance(channel, Topic):
-        return [*_listed(first), *_listed(second)]
-    return second
-
-
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list) else [value]
+
+
+@cache
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    """Return what each channel of the shared state takes."""
+    return {name: TypeAdapter[Any](get_type_hints(RunState)[name]) for name in _WRITABLE}
+
+
+def short_repr(value: object) -> str:
+    """Return the `repr` of a value, cut to 80 characters."""
+    try:
+        text = repr(value)
+    except Exception:  # whatever its class does
+        text = type(value).__name__
+    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -1,4 +1,4 @@
-"""What the gates of a team know of it."""
+"""The facts of a team that its gates need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN_GAPS = frozenset({"plan", "result", "run"})
 
 @dataclass(frozen=True, slots=True)
 class TeamSpec:
-    """A team as its builder has put it together."""
+    """A team as its builder has made it."""
 
     name: str
     guards: tuple[Guard, ...]
@@ -29,27 +29,27 @@ class TeamSpec:
     agents: Mapping[str, Agent] = field(default_factory=dict[str, Agent])
     """Its agents by name, fallbacks included."""
     workers: frozenset[str] = frozenset()
-    """The names of those to whom work is delegated: the guards of `dispatch` judge what is sent to them."""
+    """The names of the agents to which work is delegated: the guards of `dispatch` judge what is sent to them."""
     drafters: frozenset[str] = frozenset()
-    """The names of those who write a draft again that a guard of `exit` gives back."""
+    """The names of the agents that write a draft again which a guard of `exit` gives back."""
     context: Mapping[str, tuple[ContextItem, ...]] = field(default_factory=dict[str, tuple[ContextItem, ...]])
-    """What an agent is told beside what it is sent."""
+    """Context that is added to every request to an agent."""
     concurrency: int | None = None
     """How many of its agents work at a time; `None` sets no limit."""
     author: Agent | None = None
-    """Who writes the value of the team: it is asked once work has ended."""
+    """The agent that writes the value of the team, once all other work has ended."""
     expected: tuple[Agent, ...] = ()
-    """The agents without whom the work is not whole."""
+    """The agents whose work the value needs."""
     nodes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The nodes of its gates, by the name of the gate."""
     steps: Mapping[str, int] = field(default_factory=dict[str, int])
     """Supersteps from each node to the next gate, both included."""
     leads: Mapping[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
-    """The gate to which each node leads, and after how many supersteps; what is sent at once has to meet there."""
+    """The gate to which each node leads, and after how many supersteps; parallel sends have to meet in one gate."""
 
     @property
     def ends(self) -> frozenset[str]:
-        """The nodes in which a run ends: no work goes on in them."""
+        """The nodes in which a run ends."""
         return frozenset([EXIT, *(member.name for member in (self.author.fallback_chain if self.author else ()))])
 
     @property
@@ -58,7 +58,7 @@ class TeamSpec:
         return 1 if self.author is None else 2
 
     def steps_to_end(self, node: str) -> int:
-        """Return the supersteps of work that goes on in `node`, and of the way to the end behind it."""
+        """Return the supersteps of a run that goes on in `node` and then ends."""
         if node in self.ends:
             return 1 if node == EXIT else self.closing
         return self.steps.get(node, 2) + self.closing

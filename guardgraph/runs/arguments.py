@@ -12,7 +12,7 @@ from langgraph.types import StreamMode
 from pydantic import ValidationError
 
 from guardgraph.nodes.admission import task_of
-from guardgraph.nodes.messages import asked_in
+from guardgraph.nodes.messages import run_input
 from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
 
 __all__ = (
@@ -112,7 +112,7 @@ def checked_input(given: object) -> tuple[Task, dict[str, Any]]:
     if unknown:
         raise BadInput(f"unknown fields {', '.join(unknown)} beside `task` and `messages`")
     messages = merge_messages(None, fields.get("messages"))
-    task = task_of(asked_in({"task": fields.get("task"), "messages": messages}).task)
+    task = task_of(run_input({"task": fields.get("task"), "messages": messages}).task)
     return task, {"task": task, **({"messages": messages} if messages else {})}
 
 

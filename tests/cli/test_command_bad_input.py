@@ -344,8 +344,8 @@ def invented():
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("twice", "BadGraph: agent names must be unique in a team, these stand twice: 'one'"),
-        ("twins", "BadGraph: agent names must be unique in a team, these stand twice: 'w'"),
+        ("twice", "BadGraph: agent names must be unique in a team, these are used twice: 'one'"),
+        ("twins", "BadGraph: agent names must be unique in a team, these are used twice: 'w'"),
         ("nameless", "BadGraph: an agent needs a name, got ''"),
         ("blank", "BadGraph: an agent needs a name, got ' '"),
         ("idle", "BadGraph: a supervisor needs at least one worker"),

@@ -282,7 +282,7 @@ def test_a_turn_in_which_nothing_is_said_is_bad_input() -> None:
     graph = one().compile(checkpointer=InMemorySaver())
     graph.invoke({"messages": [("user", "count")]}, on("1"))
 
-    with pytest.raises(BadInput, match="nothing was said since the last answer"):
+    with pytest.raises(BadInput, match="no message is newer than the last answer"):
         graph.invoke({"messages": []}, on("1"))
     assert graph.invoke({"messages": [("user", "sum")]}, on("1"))["messages"][-2].text == "sum"
 

@@ -86,21 +86,21 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
     [
         (
             lambda: gated(leads_to="review"),
-            "agent 'worker' leads to a gate 'review' that there is not; the gates are 'ha",
+            "agent 'worker' leads to a gate 'review' that does not exist; the gates are 'ha",
         ),
-        (lambda: gated(gate="review"), "a gate is called 'dispatch' or 'handoff', or that with an ending such as"),
+        (lambda: gated(gate="review"), "a gate is called 'dispatch' or 'handoff', or that with a suffix such as"),
         (lambda: gated(goes=["nobody"]), "gate 'handoff' names 'nobody', which is no gate, agent or node of the team"),
-        (lambda: gated(goes=[worker("other")]), "gate 'handoff' names the agent 'other', who was not added"),
-        (lambda: gated(agents=[worker(), worker("other")]), "gate 'handoff' names the agent 'other', who was"),
+        (lambda: gated(goes=[worker("other")]), "gate 'handoff' names the agent 'other', which was not added"),
+        (lambda: gated(agents=[worker(), worker("other")]), "gate 'handoff' names the agent 'other', which was"),
         (lambda: gated(agents=worker()), r"own: `agents` must be a list, got one Agent: write agents=\[…\]"),
         (lambda: gated(then=waits), "gate 'handoff': `then` must be a plain function that is not async, got "),
         (lambda: gated(then="guard_exit"), "gate 'handoff': `then` must be a plain function that is not async, got "),
         (lambda: gated(decide=waits), "gate 'handoff': `decide` must be a plain function that is not async, got "),
         (lambda: gated(member=worker("handoff")), "these agent names are taken by the team's own nodes: 'handoff'"),
         (lambda: gated(member=worker("guard_x")), "these agent names are taken by the team's own nodes: 'guard_x'"),
-        (lambda: own(begin=[worker("other")]), "`begin` names the agent 'other', who was not added"),
-        (lambda: own(expected=[worker("other")]), "`expected` names the agent 'other', who was not added"),
-        (lambda: own(begin=[]), "`begin` names nobody who could begin"),
+        (lambda: own(begin=[worker("other")]), "`begin` names the agent 'other', which was not added"),
+        (lambda: own(expected=[worker("other")]), "`expected` names the agent 'other', which was not added"),
+        (lambda: own(begin=[]), "`begin` names no agent"),
         (lambda: own(goes="writer"), r"own: `goes` must be a list, got one str: write goes=\[…\]"),
         (lambda: gated(goes="worker"), r"own: `goes` must be a list, got one str: write goes=\[…\]"),
         (lambda: gated(agents=[]), "agent 'worker' leads to gate 'handoff', whose `agents` do not name it"),
@@ -124,7 +124,7 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
         ),
         (
             lambda: plain().add_agents([worker()], to="x"),
-            "these stand twice: 'worker'",
+            "these are used twice: 'worker'",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_team_of_ones_own_that_does_not_fit_together_is_refused(build: Callabl
 @pytest.mark.parametrize("judge", [Depth(2, on_trip=Retry(1)), Limits(on_trip=Retry(0)), sends_back])
 @pytest.mark.parametrize("build", [built, own, lambda guards: pipeline([worker()], guards=guards)])
 def test_a_retry_where_nobody_can_try_again_is_refused(build: Callable[..., object], judge: Guard) -> None:
-    says = r"guard '.*' has `on_trip=Retry\(…\)`, but judges only at (admission, )?dispatch, where nobody has answered"
+    says = r"guard '.*' has `on_trip=Retry\(…\)`, but judges only at (admission, )?dispatch, where there is no answer"
     with pytest.raises(BadGraph, match=says):
         build(guards=[judge])
 

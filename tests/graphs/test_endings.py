@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Escalate, Guard, GuardContext, Limits, Retry, Schema, guard
+from guardgraph.guards import Escalate, Guard, GuardContext, Limits, Retry, guard
 from guardgraph.state import Plan, Reply, Request, Subtask
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
@@ -102,11 +102,3 @@ def test_the_guard_that_stopped_work_is_named_whoever_wrote_it(way: str, judge: 
     outcome = WAYS[way](team(plan_of(*ids), guards=judged).compile(), "the task", None)
 
     assert (outcome.status, outcome.stopped_by) == ("degraded" if "a" in ids else "failed", name)
-
-
-def test_what_only_failed_was_stopped_by_nobody() -> None:
-    outcome = WAYS["sync"](
-        team(plan_of("a"), workers=[worker(run=fails)], guards=[Schema()]).compile(), "the task", None
-    )
-
-    assert (outcome.status, outcome.stopped_by) == ("failed", None)

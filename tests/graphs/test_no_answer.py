@@ -69,7 +69,7 @@ def test_an_empty_plan_and_nobody_to_write_is_a_failure(answer: Any, guards: Any
 
     assert (outcome.status, outcome.value) == ("failed", None)
     assert [(gap.subtask, gap.agent, gap.reason) for gap in outcome.gaps] == [
-        ("plan", "planner", "the plan is empty, so nobody has worked")
+        ("plan", "planner", "the plan is empty, so no worker has worked")
     ]
 
 

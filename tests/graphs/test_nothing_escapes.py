@@ -225,7 +225,7 @@ def declared(fault: str) -> Any:
     ("fault", "message"),
     [
         ("round", "leads back to itself, and to no gate"),
-        ("taken", "by a gate 'dispatch_n', which there is already"),
+        ("taken", "by a gate 'dispatch_n', which exists already"),
         ("plans", "only a `dispatch` gate reads plans"),
     ],
 )

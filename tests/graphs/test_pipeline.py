@@ -269,7 +269,7 @@ def test_gates_stand_with_and_without_guards_and_say_which_judge(guards: Any, ju
     ("stages", "message"),
     [
         ([], "a pipeline needs at least one stage"),
-        ([append("a"), append("a")], "agent names must be unique in a team, these stand twice: 'a'"),
+        ([append("a"), append("a")], "agent names must be unique in a team, these are used twice: 'a'"),
         ([append("guard_exit")], "these agent names are taken by the team's own nodes: 'guard_exit'"),
         ([append("handoff_handoff_a"), append("handoff_a")], "taken by the team's own nodes: 'handoff_"),
     ],

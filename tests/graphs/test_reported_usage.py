@@ -70,7 +70,7 @@ def test_an_overspend_shows_and_later_work_is_refused(way: str, books: Ledger) -
 
     assert (outcome.status, outcome.stopped_by) == ("degraded", "Budget")
     assert (outcome.usage.tokens, outcome.value) == (5_000, ["said"])
-    assert [gap.reason for gap in outcome.gaps] == ["not begun: 5000 tokens wanted, 0 left"] * 5
+    assert [gap.reason for gap in outcome.gaps] == ["not started: 5000 tokens wanted, 0 left"] * 5
 
 
 def test_what_is_learned_of_it_lets_later_rounds_begin_only_what_can_be_paid_for() -> None:
@@ -115,7 +115,7 @@ def test_where_money_is_limited_nothing_that_costs_is_begun_beside_an_unknown_pr
 
     assert (outcome.usage.usd, outcome.value) == (None, ["said"])
     assert [gap.subtask for gap in outcome.gaps] == ["b"]
-    assert outcome.gaps[0].reason.startswith("not begun: the price of the model is unknown")
+    assert outcome.gaps[0].reason.startswith("not started: the price of the model is unknown")
 
 
 @pytest.mark.parametrize("said", [{"input_tokens": -1}, {"usd": "-0.01"}, {"input_tokens": "many"}])

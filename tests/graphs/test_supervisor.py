@@ -156,17 +156,6 @@ def test_dependent_subtasks_come_after_what_they_need_and_see_its_results() -> N
     assert [(gap.subtask, gap.reason) for gap in outcome.gaps] == [("never", "it depends on what is missing: missing")]
 
 
-def test_a_subtask_goes_to_who_has_the_skill_or_becomes_a_gap() -> None:
-    plan = Plan(subtasks=(Subtask(id="a", goal="a", skill="sums"), Subtask(id="b", goal="b", skill="song")))
-    graph = team(plan, workers=[worker("one"), worker("two", lambda _: "two did it", skills={"sums"})]).compile()
-
-    outcome = WAYS["sync"](graph, "the task", None)
-
-    assert outcome.value == ["two did it"]
-    assert outcome.gaps[0].subtask == "b"
-    assert "no worker has the skill 'song'; there are: one, sums, two" in outcome.gaps[0].reason
-
-
 def test_what_matters_most_is_sent_when_the_budget_is_short() -> None:
     plan = Plan(subtasks=tuple(Subtask(id=f"s{n}", goal=f"g{n}", priority=n) for n in range(10)))
     model = ScriptedModel(replies=lambda _: "said", input_tokens=80, output_tokens=20)

@@ -30,13 +30,13 @@ def spec_of(
     *agents: Agent, name: str = "team", guards: Sequence[Guard] = (), state: type[Any] = RunState, **facts: Any
 ) -> TeamSpec:
     """Return a team of workers."""
+    known: dict[str, Any] = {"workers": frozenset(agent.name for agent in agents), **facts}
     return TeamSpec(
         name=name,
         guards=tuple(guards),
         channels=dict(StateGraph(state).channels),
         agents={agent.name: agent for agent in agents},
-        workers=frozenset(agent.name for agent in agents),
-        **facts,
+        **known,
     )
 
 

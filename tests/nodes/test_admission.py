@@ -105,7 +105,7 @@ def test_background_is_pieces_or_their_fields(given: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("be brief", "background: Input should be a valid list; the fields of a piece are kind, title"),
+        ("be brief", "background: Input should be a valid list; the fields of an item are kind, title"),
         ([{"kind": "rumour", "title": "t"}], "0.kind: Input should be 'result'"),
         ([PIECE, {"kind": "gap"}], "1.title: Field required"),
         ([{"kind": "gap", "title": "t", "vale": 1}], "0.vale: Extra inputs are not permitted"),
@@ -208,13 +208,13 @@ def test_a_task_that_a_guard_stops_goes_to_the_end_with_the_reason(on_trip: OnTr
     def no_rivals(view: GuardContext) -> str | None:
         return "names a rival" if "ACME" in view.subject.goal else None
 
-    told: list[RunEvent] = []
-    said = admit("praise ACME", [no_rivals], here=ExecutionContext(Services(on_event=told.append)))
+    events: list[RunEvent] = []
+    said = admit("praise ACME", [no_rivals], here=ExecutionContext(Services(on_event=events.append)))
 
     assert said.goto == "guard_exit"
     assert said.update["ending"] == EarlyStop(status=status, stopped_by="no_rivals", reason="names a rival")
     assert [verdict.action for verdict in said.update["verdicts"].value] == ["trip"]
-    assert [event.kind for event in told] == ["verdict"]
+    assert [event.kind for event in events] == ["verdict"]
     assert admit("compare", [no_rivals]).goto == ["planner"]
 
 
@@ -260,12 +260,12 @@ class Narrowing:
 )
 def test_a_guard_that_cannot_narrow_lets_nobody_in(says: object, reason: str, on_trip: OnTrip, status: str) -> None:
     events: list[RunEvent] = []
-    told = admit(
+    command = admit(
         guards=[Narrowing(says, on_trip)], here=ExecutionContext(Services(clock=lambda: NOW, on_event=events.append))
     )
 
-    assert told.goto == "guard_exit"
-    assert told.update["ending"] == EarlyStop(status=status, stopped_by="Narrowing", reason=reason)  # type: ignore[arg-type]
+    assert command.goto == "guard_exit"
+    assert command.update["ending"] == EarlyStop(status=status, stopped_by="Narrowing", reason=reason)  # type: ignore[arg-type]
     assert [event.data["guard"] for event in events if event.kind == "verdict"] == ["Narrowing"]
 
 

@@ -30,24 +30,24 @@ def test_accepted_results_come_in_the_order_in_which_they_were_made() -> None:
 def test_a_result_is_about_the_goal_of_its_subtask(subtask: str | None, planned: list[Subtask], title: str) -> None:
     results = [result("a", subtask=subtask, value=[1])]
 
-    (piece,) = context_of({"results": results, "accepted": ["a"], "subtasks": planned})
+    (item,) = context_of({"results": results, "accepted": ["a"], "subtasks": planned})
 
-    assert piece == ContextItem(
+    assert item == ContextItem(
         kind="result", title=title, sender="analyst", value=[1], evidence=(QUOTE,), subtask=subtask
     )
 
 
 @pytest.mark.parametrize(("planned", "title"), [([SEARCH], "search the prices"), ([], "s-1")])
 @pytest.mark.parametrize("agent", ["analyst", None])
-def test_a_gap_is_about_the_goal_of_its_subtask_and_says_why(
+def test_a_gap_is_about_the_goal_of_its_subtask_and_has_its_reason(
     planned: list[Subtask], title: str, agent: str | None
 ) -> None:
-    (piece,) = context_of({"gaps": [Gap(subtask="s-1", agent=agent, reason="no data")], "subtasks": planned})
+    (item,) = context_of({"gaps": [Gap(subtask="s-1", agent=agent, reason="no data")], "subtasks": planned})
 
-    assert piece == ContextItem(kind="gap", title=title, sender=agent or "", value="no data", subtask="s-1")
+    assert item == ContextItem(kind="gap", title=title, sender=agent or "", value="no data", subtask="s-1")
 
 
-def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -> None:
+def test_the_context_is_background_accepted_results_and_gaps_in_this_order() -> None:
     background = ContextItem(kind="background", title="house rules")
     state: dict[str, Any] = {
         "gaps": [Gap(subtask="s-2", reason="late")],
@@ -57,9 +57,9 @@ def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -
         "subtasks": [SEARCH],
     }
 
-    pieces = context_of(state)
+    items = context_of(state)
 
-    assert [(piece.kind, piece.title) for piece in pieces] == [
+    assert [(item.kind, item.title) for item in items] == [
         ("background", "house rules"),
         ("result", "search the prices"),
         ("gap", "s-2"),
@@ -70,7 +70,7 @@ def test_an_agent_is_told_background_accepted_results_and_gaps_in_this_order() -
 def test_a_gap_within_a_nested_team_is_not_about_a_subtask_of_the_team_itself() -> None:
     within = Gap(subtask="s-1", reason="no data", path=("team:x",))
 
-    assert [piece.title for piece in context_of({"gaps": [within], "subtasks": [SEARCH]})] == ["s-1"]
+    assert [item.title for item in context_of({"gaps": [within], "subtasks": [SEARCH]})] == ["s-1"]
     assert context_of({"gaps": [within], "subtasks": [SEARCH]}, Subtask(id="b", goal="b", depends_on=("s-1",))) == ()
 
 

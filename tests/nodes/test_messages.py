@@ -14,7 +14,7 @@ from langchain_core.messages import (
 )
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from guardgraph.nodes.messages import asked_in, final_update
+from guardgraph.nodes.messages import final_update, run_input
 from guardgraph.state import BadInput, DelegationScope, Gap, Outcome, Task
 from guardgraph.storage.sql.codec.codec import Codec
 
@@ -26,8 +26,8 @@ POSITION = DelegationScope(
 
 def said(*messages: AnyMessage, **state: Any) -> tuple[Any, list[tuple[str, Any]]]:
     """Return the goal and the background of a conversation."""
-    asked = asked_in({"messages": list(messages), **state})
-    return asked.task, [(piece.sender, piece.value) for piece in asked.background]
+    asked = run_input({"messages": list(messages), **state})
+    return asked.task, [(item.sender, item.value) for item in asked.background]
 
 
 def test_the_last_message_of_a_human_is_the_goal_and_all_others_are_background() -> None:
@@ -160,12 +160,12 @@ class TestTheNextRunOfAThread:
         )
 
     def test_needs_something_new_after_an_answer(self) -> None:
-        with pytest.raises(BadInput, match="nothing was said since the last answer"):
+        with pytest.raises(BadInput, match="no message is newer than the last answer"):
             said(*self.KNOWN, seen=["1", "2"])
 
     def test_is_told_what_this_one_knows(self) -> None:
-        assert asked_in({"messages": list(self.KNOWN), "task": "x"}).seen == ["1", "2"]
-        assert asked_in({"task": "x"}).seen == []
+        assert run_input({"messages": list(self.KNOWN), "task": "x"}).seen == ["1", "2"]
+        assert run_input({"task": "x"}).seen == []
         update = final_update({"seen": ["1"]}, Outcome(status="completed", value="x"), POSITION)
         assert update["seen"] == ["1", "outcome-r"]
 
@@ -183,7 +183,7 @@ def message_of(outcome: Outcome, position: DelegationScope = POSITION) -> AIMess
         ([], "[]"),
         (0, "0"),
         (False, "false"),
-        (None, "There is nothing to tell (completed)."),
+        (None, "There is nothing to report (completed)."),
     ],
 )
 def test_the_text_of_an_outcome_is_its_value(value: Any, text: str) -> None:

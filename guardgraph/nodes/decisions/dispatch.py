@@ -1,9 +1,10 @@
-"""Which subtasks of a plan are sent to whom."""
+"""Decide which subtasks of a plan are sent to which workers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 from guardgraph.agents.agent import Agent
@@ -19,14 +20,14 @@ _EACH = 16
 
 @dataclass(slots=True)
 class DispatchDecision:
-    """What one pass of the dispatch gate decides, before its guards are asked."""
+    """What one pass of the dispatch gate decides, before its guards judge each send."""
 
     picked: list[tuple[Agent, Subtask]] = field(default_factory=list[tuple[Agent, Subtask]])
-    """Who would do what now, by priority."""
+    """The subtasks to send now, each with its worker, by priority."""
     waiting: list[Subtask] = field(default_factory=list[Subtask])
-    """What depends on something that is not there yet."""
+    """Subtasks that depend on unfinished ones."""
     gaps: list[Gap] = field(default_factory=list[Gap])
-    """What nobody can do."""
+    """Subtasks that no worker can do."""
 
 
 def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destination | None:
@@ -39,7 +40,7 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     """
     planner, *workers = agents
     plan: Plan | None = gate.state.get("plan")
-    if not pending_subtasks(gate.state, plan):
+    if plan is None or not pending_subtasks(gate.state, plan):
         read = read_plan(gate, planner)
         if not isinstance(read, Plan):
             return read
@@ -47,32 +48,34 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     stop = gate.must_stop()
     if stop is not None:
         return gate.stop_early(stop)
-    decision = decide_dispatch(gate.state, workers, plan or Plan())
+    decision = decide_dispatch(gate.state, workers, plan)
     gate.note(gaps=decision.gaps)
-    for wave in _waves(decision.picked, gate.team.concurrency):
-        sends = gate.allow(gate.send(worker, subtask) for worker, subtask in wave)
+    picked, concurrency = decision.picked, gate.team.concurrency
+    size = max(_WAVE, len(picked) if concurrency is None else _EACH * concurrency)
+    for start in range(0, len(picked), size):
+        sends = gate.allow(gate.send(worker, subtask) for worker, subtask in picked[start : start + size])
         ending: EarlyStop | None = gate.state.get("ending")
         if ending is not None:
             return gate.end(ending)
         if sends:
             return sends
-    # what still waits now waits for a gap
+    # nothing is under way, so what still waits depends on a gap
     gate.note(gaps=[Gap(subtask=subtask.id, reason="what it depends on is missing") for subtask in decision.waiting])
     return None
 
 
 def nothing_to_send(gate: GateContext) -> EarlyStop | None:
-    """Return what ends a run whose planner could plan what it liked: no subtask may be sent any more."""
+    """Return what ends a run that may send no more subtasks, whatever the planner would plan."""
     left, depth = gate.unspent.subtasks, gate.allowance.depth
     if left is not None and left <= 0:
         return EarlyStop(status="degraded", stopped_by="Limits", reason="no subtasks left")
     if depth is not None and gate.position.depth + 1 > depth:
-        return EarlyStop(status="degraded", stopped_by="Depth", reason=f"nobody may work below level {depth}")
+        return EarlyStop(status="degraded", stopped_by="Depth", reason=f"no agent may work below level {depth}")
     return None
 
 
 def pending_subtasks(state: Mapping[str, Any], plan: Plan | None = None) -> list[Subtask]:
-    """Return the subtasks of a plan (by default of the present one) that were neither tried nor given up."""
+    """Return the subtasks of a plan (by default the current one) that have neither a result nor a gap."""
     plan = plan or state.get("plan")
     if plan is None:
         return []
@@ -82,46 +85,33 @@ def pending_subtasks(state: Mapping[str, Any], plan: Plan | None = None) -> list
 
 
 def decide_dispatch(state: Mapping[str, Any], workers: Sequence[Agent], plan: Plan) -> DispatchDecision:
-    """Choose who does what now, in order of priority."""
+    """Decide which subtasks can start and which worker does each, in order of priority.
+
+    Workers that can do the same subtasks get them by turns.
+    """
     decision = DispatchDecision()
     accepted = set(state.get("accepted") or ())
     done = {result.subtask for result in state.get("results") or () if result.id in accepted}
     pending = pending_subtasks(state, plan)
     possible = done | {subtask.id for subtask in pending}
-    turns: dict[frozenset[str], int] = {}
+    cycles: dict[frozenset[str], Iterator[Agent]] = {}
     for subtask in sorted(pending, key=lambda subtask: -subtask.priority):
         missing = [need for need in subtask.depends_on if need not in possible]
         if missing:
             reason = f"it depends on what is missing: {', '.join(missing)}"
             decision.gaps.append(Gap(subtask=subtask.id, reason=reason))
             possible.discard(subtask.id)
-        elif done.issuperset(subtask.depends_on):
-            _pick(decision, workers, subtask, turns)
-        else:
+        elif not done.issuperset(subtask.depends_on):
             decision.waiting.append(subtask)
+        elif able := [agent for agent in workers if _can_do(agent, subtask.skill)]:
+            agents = cycles.setdefault(frozenset(agent.name for agent in able), cycle(able))
+            decision.picked.append((next(agents), subtask))
+        else:
+            skills = sorted({skill for agent in workers for skill in (*agent.skills, agent.name)})
+            reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(skills)}"
+            decision.gaps.append(Gap(subtask=subtask.id, reason=reason))
     return decision
 
 
-def _waves(
-    picked: Sequence[tuple[Agent, Subtask]], concurrency: int | None
-) -> Iterator[Sequence[tuple[Agent, Subtask]]]:
-    """Yield what is sent in one superstep after the other."""
-    size = max(_WAVE, len(picked) if concurrency is None else _EACH * concurrency)
-    for start in range(0, len(picked), size):
-        yield picked[start : start + size]
-
-
-def _pick(
-    decision: DispatchDecision, workers: Sequence[Agent], subtask: Subtask, turns: dict[frozenset[str], int]
-) -> None:
-    """Pick who does it: those who can take turns."""
-    wanted = subtask.skill
-    fit = [agent for agent in workers if wanted is None or wanted in agent.skills or wanted == agent.name]
-    if not fit:
-        skills = sorted({skill for agent in workers for skill in (*agent.skills, agent.name)})
-        reason = f"no worker has the skill {wanted!r}; there are: {', '.join(skills)}"
-        decision.gaps.append(Gap(subtask=subtask.id, reason=reason))
-        return
-    key = frozenset(agent.name for agent in fit)
-    turns[key] = turns.get(key, -1) + 1
-    decision.picked.append((fit[turns[key] % len(fit)], subtask))
+def _can_do(agent: Agent, skill: str | None) -> bool:
+    return skill is None or skill in agent.skills or skill == agent.name

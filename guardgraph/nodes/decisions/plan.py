@@ -1,101 +1,75 @@
-"""The planner's plan is read: it is worked on, planned again, or ends the rounds."""
+"""Read the planner's plan: it is worked on, planned again, or ends the rounds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
-from guardgraph.nodes.decisions.review import RetryRequest, gaps_within, retry, retry_request
+from guardgraph.nodes.decisions.review import gaps_within, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.team_spec import OWN_GAPS
-from guardgraph.state import EarlyStop, Gap, Plan, Result, Subtask, Verdict, validation_text
+from guardgraph.state import Gap, Plan, Result, Verdict, validation_text
 
-__all__ = ("PlanDecision", "decide_plan", "read_plan")
-
-
-class PlanDecision(NamedTuple):
-    """What becomes of the planner's last attempt. All that the state has to know is written already."""
-
-    plan: Plan | None = None
-    """The plan to work on."""
-    again: RetryRequest | None = None
-    """One more attempt at planning."""
-    ending: EarlyStop | None = None
-    """What a guard of `round` ends the run with. Where nothing is set, the rounds have ended."""
+__all__ = ("read_plan",)
 
 
 def read_plan(gate: GateContext, planner: Agent) -> Plan | Destination:
-    """Return the plan to work on, or where the run goes without one."""
-    decision = decide_plan(gate, planner)
-    if decision.plan is not None:
-        return decision.plan
-    again = decision.again
-    if again is not None:
-        reason = again.request.feedback or "no plan"
-        lost = again.gaps or (Gap(subtask="plan", agent=again.agent.name, reason=reason),)
-        return retry(gate, [again._replace(gaps=lost)]) or gate.conclude()
-    return gate.conclude() if decision.ending is None else gate.end(decision.ending)
+    """Return the plan to work on, or where the run goes without one: to the planner again, or to its end.
 
-
-def decide_plan(gate: GateContext, planner: Agent) -> PlanDecision:
-    """Read the last result of the planner: a plan that the guards of `round` let pass, one more attempt, or the end.
-
-    Subtasks get ids that nothing else in the run has.
+    The plan is the last result of the planner, judged by the guards of `round`. Its subtasks get ids that nothing else
+    in the run has. An empty plan ends the rounds.
     """
     results: list[Result] = list(gate.state.get("plans") or ())
     if not results:
         gate.note(gaps=[Gap(subtask="plan", agent=planner.name, reason="there is no plan")])
-        return PlanDecision()
+        return gate.conclude()
     last = results[-1]
     agents = {agent.name: agent for agent in planner.fallback_chain}
     gate.note(requests={last.id: None})
-    problem, plan = _parsed(last)
-    if plan is None:
-        return _without_plan(gate, planner, agents, last, problem)
+    plan = _plan_of(last)
+    if not isinstance(plan, Plan):
+        return _without_plan(gate, planner, agents, last, plan)
     if not plan.subtasks:
         gate.note(plan=plan, gaps=gaps_within(last))
-        return PlanDecision()
-    earlier: list[Subtask] = list(gate.state.get("subtasks") or ())
-    plan = plan.following(earlier).with_fresh_ids(_used(gate, planner), last.round)
-    judgement = gate.judge("round", plan, agent=agents.get(last.agent))
-    gate.note(verdicts=[*judgement.verdicts])
-    if judgement.trip is None:
+        return gate.conclude()
+    plan = plan.following(list(gate.state.get("subtasks") or ())).with_fresh_ids(_used_ids(gate, planner), last.round)
+    decision = gate.judge("round", plan, agent=agents.get(last.agent))
+    gate.note(verdicts=[*decision.verdicts])
+    if decision.trip is None:
         gate.note(plan=plan, subtasks=list(plan.subtasks), gaps=gaps_within(last))
-        return PlanDecision(plan)
-    gaps = _not_carried_out(plan, planner, judgement.trip)
-    reason = judgement.trip.reason
-    again = retry_request(gate, last, agents, reason=reason, on_trip=judgement.on_trip, gaps=gaps)
+        return plan
+    gaps, reason = _undone(plan, planner, decision.trip), decision.trip.reason
+    again = retry_request(gate, last, agents, reason=reason, on_trip=decision.on_trip, gaps=gaps)
     if again is not None:
-        return PlanDecision(again=again)
+        return retry(gate, [again]) or gate.conclude()
     gate.note(plan=plan, subtasks=list(plan.subtasks))
-    return PlanDecision(ending=judgement.ending(otherwise="degraded"))
+    ending = decision.ending(otherwise="degraded")
+    return gate.conclude() if ending is None else gate.end(ending)
 
 
 def _without_plan(
     gate: GateContext, planner: Agent, agents: Mapping[str, Agent], last: Result, problem: str | None
-) -> PlanDecision:
-    """Return one more attempt, or note the gap that is left without a plan."""
-    reason = problem or (last.error.message if last.error else "no plan")
+) -> Destination:
+    """Return where the planner tries again; where it may not, write the gap, and return where the run ends."""
     failed = last.model_copy(update={"status": "failed"}) if last.has_value else last
-    gap = gap_of(failed, reason=reason)
-    again = retry_request(gate, failed, agents, reason=reason, on_trip=None, gaps=(*failed.gaps, gap))
+    gap = gap_of(failed, reason=problem or (None if last.error else "no plan"))
+    gaps = (*failed.gaps, gap)
+    again = retry_request(gate, failed, agents, reason=gap.reason, on_trip=None, gaps=gaps)
     if again is not None:
-        return PlanDecision(again=again)
-    gate.note(gaps=[gap.model_copy(update={"subtask": "plan", "round": 1}), *_sent_back(gate, last, planner)])
-    return PlanDecision()
+        return retry(gate, [again]) or gate.conclude()
+    gate.note(gaps=[gap.model_copy(update={"subtask": "plan", "round": 1}), *_rejected(gate, last, planner)])
+    return gate.conclude()
 
 
-def _not_carried_out(plan: Plan, planner: Agent, trip: Verdict) -> tuple[Gap, ...]:
-    return tuple(
-        Gap(subtask=subtask.id, agent=planner.name, reason=trip.reason, guard=trip.guard) for subtask in plan.subtasks
-    )
+def _undone(plan: Plan, planner: Agent, trip: Verdict) -> tuple[Gap, ...]:
+    """Return a gap for each subtask of a plan that a guard has stopped."""
+    return tuple(Gap(subtask=one.id, agent=planner.name, reason=trip.reason, guard=trip.guard) for one in plan.subtasks)
 
 
-def _used(gate: GateContext, planner: Agent) -> frozenset[str]:
+def _used_ids(gate: GateContext, planner: Agent) -> frozenset[str]:
     """Return the ids that a new subtask may not have."""
     heads = (planner, gate.team.author) if gate.team.author else (planner,)
     state, names = gate.state, {member.name for head in heads for member in head.fallback_chain}
@@ -105,20 +79,21 @@ def _used(gate: GateContext, planner: Agent) -> frozenset[str]:
     return OWN_GAPS | names | frozenset([*planned, *tried, *missing])
 
 
-def _sent_back(gate: GateContext, last: Result, planner: Agent) -> tuple[Gap, ...]:
-    """Return what the plan that a guard has sent back wanted to have done, where no other came in its place."""
+def _rejected(gate: GateContext, last: Result, planner: Agent) -> tuple[Gap, ...]:
+    """Return the gaps of the plan that a guard has rejected in this round, where no other one has replaced it."""
     before = [one for one in gate.state.get("plans") or () if one.round == last.round and one.id != last.id]
     trips = [one for one in gate.state.get("verdicts") or () if one.gate == "round" and one.action == "trip"]
-    _, plan = _parsed(before[-1]) if before and trips else (None, None)
-    if plan is None:
+    plan = _plan_of(before[-1]) if before and trips else None
+    if not isinstance(plan, Plan):
         return ()
-    return _not_carried_out(plan.with_fresh_ids(_used(gate, planner), last.round), planner, trips[-1])
+    return _undone(plan.with_fresh_ids(_used_ids(gate, planner), last.round), planner, trips[-1])
 
 
-def _parsed(result: Result) -> tuple[str | None, Plan | None]:
+def _plan_of(result: Result) -> Plan | str | None:
+    """Return the plan that a result holds, or why its value is none; `None` where it has no value."""
     if not result.has_value:
-        return None, None
+        return None
     try:
-        return None, Plan.of(result.value)
+        return Plan.of(result.value)
     except ValidationError as error:
-        return f"this is no plan: {validation_text(error, whole='plan')}", None
+        return f"this is no plan: {validation_text(error, whole='plan')}"

@@ -37,7 +37,7 @@ def _dispatched(plan: Plan, *, concurrency: int | None = 4, **state: Any) -> lis
     return [send.arg["request"].subtask.id for send in sends] if isinstance(sends, list) else []
 
 
-def test_agents_who_can_do_it_take_turns_by_priority() -> None:
+def test_workers_that_can_do_it_get_subtasks_in_turn_by_priority() -> None:
     plan = _subtasks({"id": "a", "skill": "read"}, {"id": "b", "skill": "read", "priority": 2}, {"id": "c"})
 
     decision = decide_dispatch({}, [READER, WRITER], plan)
@@ -90,8 +90,8 @@ def test_a_wave_that_a_guard_stops_as_a_whole_does_not_keep_the_next_one_from_be
     class NoOdds(Limits):
         gates = frozenset({"dispatch"})
 
-        def __call__(self, view: Any) -> Any:
-            return view.verdict(self, trips=int(view.subject.id[1:]) < 600, reason="too small")
+        def __call__(self, context: Any) -> Any:
+            return context.verdict(self, trips=int(context.subject.id[1:]) < 600, reason="too small")
 
     plan = _subtasks(*({"id": f"s{number}"} for number in range(700)))
 

@@ -40,15 +40,15 @@ def request_of(sent: Send) -> Request:
     return sent.arg["request"]
 
 
-def told(request: Request) -> list[tuple[str, str]]:
-    return [(piece.kind, piece.title) for piece in request.context]
+def context_of_request(request: Request) -> list[tuple[str, str]]:
+    return [(item.kind, item.title) for item in request.context]
 
 
 def test_the_task_goes_out_with_all_that_is_accepted_and_missing() -> None:
     request = request_of(send(STATE))
 
     assert (request.task, request.subtask, request.round, request.attempt) == (TASK, None, 2, 1)
-    assert told(request) == [
+    assert context_of_request(request) == [
         ("background", "house rules"),
         ("result", "do a"),
         ("result", "do b"),
@@ -70,18 +70,18 @@ def test_a_subtask_goes_out_with_what_it_depends_on_and_nothing_else() -> None:
 
     request = request_of(send(STATE, subtask, attempt=2, feedback="too short"))
 
-    assert told(request) == [("background", "house rules"), ("result", "do b"), ("gap", "do d")]
+    assert context_of_request(request) == [("background", "house rules"), ("result", "do b"), ("gap", "do d")]
     assert (request.subtask, request.round, request.attempt, request.feedback) == (subtask, 2, 2, "too short")
 
 
 def test_a_subtask_that_depends_on_nothing_sees_no_result_of_others() -> None:
-    assert told(request_of(send(STATE, Subtask(id="e", goal="do e")))) == [("background", "house rules")]
+    assert context_of_request(request_of(send(STATE, Subtask(id="e", goal="do e")))) == [("background", "house rules")]
 
 
 def test_a_refused_result_is_never_handed_on() -> None:
     subtask = Subtask(id="e", goal="do e", depends_on=("c",))
 
-    assert told(request_of(send(STATE, subtask))) == [("background", "house rules"), ("gap", "do c")]
+    assert context_of_request(request_of(send(STATE, subtask))) == [("background", "house rules"), ("gap", "do c")]
 
 
 def test_a_team_that_has_just_begun_is_in_round_one_and_knows_nothing() -> None:
@@ -91,10 +91,10 @@ def test_a_team_that_has_just_begun_is_in_round_one_and_knows_nothing() -> None:
         assert (request_of(sent).round, request_of(sent).context) == (1, ())
 
 
-def test_workers_are_told_with_their_skills_in_order() -> None:
+def test_the_roster_names_workers_with_their_skills_in_order() -> None:
     workers = [Agent("w", run=print, skills={"z", "a"}), Agent("v", run=print)]
 
-    assert [(piece.kind, piece.title, piece.value) for piece in worker_roster(workers)] == [
+    assert [(item.kind, item.title, item.value) for item in worker_roster(workers)] == [
         ("worker", "w", {"skills": ["a", "z"]}),
         ("worker", "v", {"skills": []}),
     ]

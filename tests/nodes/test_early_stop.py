@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from guardgraph.guards import Convergence, Guard, Limits
+from guardgraph.nodes.early_stop import early_stop, too_few_steps, too_many_visits
+from guardgraph.state import Allowance, Plan, Result, Subtask
+
+PLANNED: dict[str, Any] = {
+    "subtasks": [Subtask(id="a", goal="a")],
+    "plans": [Result(id="p", agent="planner", value=Plan().model_dump(mode="json"))],
+    "results": [Result(id=str(n), agent="w", subtask="a", attempt=n) for n in (1, 2, 3)],
+}
+
+
+def stopped_by(state: dict[str, Any], guards: Sequence[Guard] = (), **facts: Any) -> str | None:
+    known: dict[str, Any] = {"left": Allowance(), "is_late": False, "steps": 3, **facts}
+    stop = early_stop(state, guards, "guard_handoff", **known)
+    assert stop is None or (stop.status == "degraded" and stop.reason)
+    return stop and stop.stopped_by
+
+
+@pytest.mark.parametrize(
+    ("left", "stop"),
+    [
+        (Allowance(tokens=1, calls=1), None),
+        (Allowance(tokens=0), "Budget"),
+        (Allowance(usd=0), "Budget"),  # type: ignore[arg-type]
+        (Allowance(calls=0), "Budget"),
+        (Allowance(subtasks=0, messages=0), None),
+    ],
+)
+def test_a_spent_budget_stops_a_run(left: Allowance, stop: str | None) -> None:
+    assert stopped_by({}, left=left) == stop
+
+
+def test_the_deadline_comes_before_all_else() -> None:
+    assert stopped_by({"round": 9}, [Convergence(1)], left=Allowance(tokens=0), is_late=True) == "Deadline"
+
+
+@pytest.mark.parametrize(("round_", "stop"), [(None, None), (2, None), (3, "Convergence")])
+def test_the_smallest_limit_of_rounds_counts(round_: int | None, stop: str | None) -> None:
+    assert stopped_by({"round": round_}, [Convergence(5), Convergence(2)]) == stop
+
+
+@pytest.mark.parametrize(
+    ("visits", "more", "stop"), [(1, {}, None), (2, {}, "Limits"), (2, PLANNED, None), (5, PLANNED, "Limits")]
+)
+def test_a_gate_may_be_visited_once_more_for_each_attempt_at_a_planned_subtask(
+    visits: int, more: dict[str, Any], stop: str | None
+) -> None:
+    assert stopped_by({"visits": {"guard_handoff": visits}, **more}, [Limits(visits=2)]) == stop
+
+
+def test_without_limits_a_gate_may_be_visited_a_hundred_times_and_the_admission_always() -> None:
+    assert too_many_visits({"visits": {"g": 99}}, [], "g") is None
+    assert too_many_visits({"visits": {"g": 100}}, [], "g") is not None
+    assert too_many_visits({"visits": {"guard_admission": 100}}, [], "guard_admission") is None
+
+
+@pytest.mark.parametrize(("left", "is_enough"), [(None, True), (4, True), (3, False), (0, False)])
+def test_more_supersteps_have_to_be_left_than_are_needed(left: int | None, is_enough: bool) -> None:
+    stop = too_few_steps({"remaining_steps": left}, 3)
+
+    assert (stop is None) is is_enough
+    assert stop is None or f"leaves {left} more supersteps" in stop.reason
