@@ -130,7 +130,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             services=services,
             me=me,
             role=cost_key(team, self.agent.name),
-            ticket=SlotToken(slots, here.ticket if here else None, until),
+            slot_token=SlotToken(slots, here.slot_token if here else None, until),
             until=until,
             config=config,
         )
@@ -194,28 +194,28 @@ class _AgentNode(RunnableLambda[Any, Any]):
             return trace.tell(await work.services.off_loop(lambda: self._answered(work, raw)))
 
     def _answered(self, work: AttemptExecution, raw: object) -> Result:
-        tab = work.tab
-        if tab is not None and tab.ending is not None:
-            raise tab.ending
+        budget = work.budget
+        if budget is not None and budget.ending is not None:
+            raise budget.ending
         work.add(raw)
-        stopped = tab.stopped if tab else None
+        stopped = budget.stopped if budget else None
         return result_of_answer(self.agent, work.request, raw, usage=work.usage(), stopped=stopped)
 
     def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
         """Return an error of the agent as a result."""
-        tab = work.tab
-        if tab is not None and tab.ending is not None:
-            raise tab.ending from error
+        budget = work.budget
+        if budget is not None and budget.ending is not None:
+            raise budget.ending from error
         usage = work.usage()
         if isinstance(error, ParentCommand):
             return result_of_handoff(self.agent, work.request, error.args[0], usage=usage)
         if isinstance(error, isolation.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
             return failed_result(self.agent, work.request, AgentError(kind=work.limit, message=why), usage=usage)
-        if isinstance(error, BudgetExceeded) or (tab is not None and tab.stopped is not None):
-            stopped = tab.stopped if tab and tab.stopped else getattr(error, "refusal", None)
-            if tab is not None and tab.said and self.agent.output is None and stopped is not None:
-                return result_of_answer(self.agent, work.request, tab.said, usage=usage, stopped=stopped)
+        if isinstance(error, BudgetExceeded) or (budget is not None and budget.stopped is not None):
+            stopped = budget.stopped if budget and budget.stopped else getattr(error, "refusal", None)
+            if budget is not None and budget.last_text and self.agent.output is None and stopped is not None:
+                return result_of_answer(self.agent, work.request, budget.last_text, usage=usage, stopped=stopped)
             return failed_result(
                 self.agent, work.request, AgentError(kind="stopped", message=str(stopped)), usage=usage
             )

@@ -36,13 +36,13 @@ class AttemptExecution:
     me: DelegationScope
     role: str
     """Under which name its costs are learned."""
-    ticket: SlotToken
+    slot_token: SlotToken
     until: float | None
     """When it has to be over, on the monotonic clock."""
     config: RunnableConfig
     token: CancelToken = field(default_factory=CancelToken)
     """Cancels its work where the one who runs the team has left."""
-    tab: AttemptBudget | None = None
+    budget: AttemptBudget | None = None
     """Where its model calls are booked, once it has begun."""
     began: float = 0
 
@@ -61,22 +61,22 @@ class AttemptExecution:
     def wait(self) -> AgentError | None:
         """Wait for a slot, and for money without holding one; begin, or say why that cannot be."""
         refusal: ReservationDenied | None = None
-        while self._rest != 0 and self.ticket.take(self._rest) and not self.ticket.is_orphan:
+        while self._rest != 0 and self.slot_token.take(self._rest) and not self.slot_token.is_orphan:
             refusal = self._begin()
             if self._is_settled(refusal):
                 return _skipped(refusal)
-            self.ticket.pause()
+            self.slot_token.pause()
             refusal = self.services.changed.wait_for(self._refusal, self._is_settled)
         return self._late(refusal)
 
     async def await_(self) -> AgentError | None:
         """Do as `wait` without blocking the event loop."""
         refusal: ReservationDenied | None = None
-        while self._rest != 0 and await self.ticket.atake(self._rest) and not self.ticket.is_orphan:
+        while self._rest != 0 and await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan:
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
                 return _skipped(refusal)
-            self.ticket.pause()
+            self.slot_token.pause()
             refusal = await self.services.changed.await_for(
                 lambda: self.services.off_loop(self._refusal), self._is_settled
             )
@@ -85,15 +85,19 @@ class AttemptExecution:
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
         here = ExecutionContext(
-            services=self.services, position=self.me, slots=self.ticket.slots, ticket=self.ticket, tab=self.tab
+            services=self.services,
+            position=self.me,
+            slots=self.slot_token.slots,
+            slot_token=self.slot_token,
+            budget=self.budget,
         )
         return child_config(self.config, here)
 
     def add(self, raw: object) -> None:
         """Book what an answer says was spent past the meter, even where it is more than there was."""
         spending = raw.spending if isinstance(raw, Reply) else None
-        if self.tab is not None and spending is not None:
-            self.tab.add(spending)
+        if self.budget is not None and spending is not None:
+            self.budget.add(spending)
 
     def usage(self) -> Usage:
         """Close the account, so that what is still open counts in full, and return what was spent."""
@@ -107,7 +111,7 @@ class AttemptExecution:
             self._close()
         finally:
             self.services.attempt_ended(self.me.account)
-            self.ticket.give()
+            self.slot_token.give()
 
     async def aend(self) -> None:
         """Do as `end` without blocking the event loop."""
@@ -115,7 +119,7 @@ class AttemptExecution:
             await self.services.off_loop(self._close)
         finally:
             self.services.attempt_ended(self.me.account)
-            await self.ticket.agive()
+            await self.slot_token.agive()
 
     @property
     def _rest(self) -> float | None:
@@ -137,7 +141,7 @@ class AttemptExecution:
                 services.attempt_started(me.account, expects)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.tab = AttemptBudget(services, me, epoch, self.role, expected=expects)
+        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expects)
         self.began = monotonic()
         request = self.request
         services.emit("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
@@ -174,8 +178,8 @@ class AttemptExecution:
         return AgentError(kind="deadline", message=why)
 
     def _close(self) -> None:
-        if self.tab is not None:
-            self.services.ledger.close(self.me.account, self.tab.epoch)
+        if self.budget is not None:
+            self.services.ledger.close(self.me.account, self.budget.epoch)
             self.services.in_flight.leave(self.me.account)
 
 

@@ -25,8 +25,11 @@ def child_config(config: RunnableConfig, here: ExecutionContext) -> tuple[Runnab
     Its own meter replaces that of the level above.
     """
     _hook_in()
-    tab = here.tab
-    meters: list[BaseCallbackHandler] = [AsyncBudgetCallbackHandler(tab), BudgetCallbackHandler(tab, is_paired=True)]
+    budget = here.budget
+    meters: list[BaseCallbackHandler] = [
+        AsyncBudgetCallbackHandler(budget),
+        BudgetCallbackHandler(budget, is_paired=True),
+    ]
     mine: RunnableConfig = {
         **config,
         "callbacks": _metered(config.get("callbacks"), meters),

@@ -201,9 +201,9 @@ class ExecutionContext:
     """The id that the first team's run shall have."""
     slots: tuple[ConcurrencyLimiter, ...] = ()
     """The slots of the teams above, innermost first."""
-    ticket: SlotToken | None = None
+    slot_token: SlotToken | None = None
     """The slot that the agent holds."""
-    tab: Any = None
+    budget: Any = None
     """What the attempt may spend on model calls."""
 
 

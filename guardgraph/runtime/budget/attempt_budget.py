@@ -1,4 +1,4 @@
-"""The tab of one attempt: every model call is reserved before it happens and settled after it."""
+"""The budget of one attempt: every model call is reserved before it happens and settled after it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class AttemptBudget:
     """Under which name its costs are learned."""
     expected: Amount | None = None
     """What the attempt is expected to cost in all; `None` if nobody knows."""
-    said: str = ""
+    last_text: str = ""
     """The last text that a model said."""
     fault: StorageError | None = None
     """What the ledger raised: it ends the run, even where the agent's code swallows it."""
@@ -179,7 +179,7 @@ class AttemptBudget:
             return
         messages = messages_of(response)
         for message in messages:
-            self.said = message.text or self.said
+            self.last_text = message.text or self.last_text
         report = report_of(response, run_id)
         usage = cost_of(call, report, costs=self.services.costs)
         self._settle(call, usage)

@@ -1,4 +1,4 @@
-"""What stands before every model call of an agent, whoever makes it: callbacks that book it on the agent's tab."""
+"""What stands before every model call of an agent, whoever makes it: callbacks that book it on the agent's budget."""
 
 from __future__ import annotations
 
@@ -50,23 +50,25 @@ class CallReservation:
     def __init__(
         self, here: ExecutionContext | None, counted: int, wanted: int | None, facts: Mapping[str, Any]
     ) -> None:
-        self._tab: AttemptBudget | None = here.tab if here is not None else None
+        self._tab: AttemptBudget | None = here.budget if here is not None else None
         self._counted, self._wanted, self._facts = counted, wanted, facts
 
     def __enter__(self) -> int | None:
         if self._tab is None:
             return self._wanted
-        tab = self._tab
-        return self._bound(tab.services.changed.wait_for(lambda: self._ask(tab, on_a_loop=_on_a_loop()), _is_settled))
+        budget = self._tab
+        return self._bound(
+            budget.services.changed.wait_for(lambda: self._ask(budget, on_a_loop=_on_a_loop()), _is_settled)
+        )
 
     async def __aenter__(self) -> int | None:
         if self._tab is None:
             return self._wanted
-        tab, services, task = self._tab, self._tab.services, asyncio.current_task()
+        budget, services, task = self._tab, self._tab.services, asyncio.current_task()
         try:
             return self._bound(
                 await services.changed.await_for(
-                    lambda: services.off_loop(lambda: self._ask(tab, on_a_loop=False, task=task)), _is_settled
+                    lambda: services.off_loop(lambda: self._ask(budget, on_a_loop=False, task=task)), _is_settled
                 )
             )
         except asyncio.CancelledError:
@@ -81,9 +83,9 @@ class CallReservation:
         if self._tab is not None:
             await self._tab.services.off_loop(self._tab.release)
 
-    def _ask(self, tab: AttemptBudget, *, on_a_loop: bool, task: asyncio.Task[Any] | None = None) -> _Said:
+    def _ask(self, budget: AttemptBudget, *, on_a_loop: bool, task: asyncio.Task[Any] | None = None) -> _Said:
         may_wait, is_over = not (on_a_loop or _within_a_call()), task.done if task is not None else None
-        said = tab.reserve(self._counted, self._wanted, self._facts, may_wait=may_wait, is_over=is_over)
+        said = budget.reserve(self._counted, self._wanted, self._facts, may_wait=may_wait, is_over=is_over)
         return _Said(said, may_wait)
 
     def _bound(self, said: _Said) -> int | None:
@@ -104,8 +106,8 @@ class BudgetCallbackHandler(BaseCallbackHandler):
     raise_error = True
     run_inline = True
 
-    def __init__(self, tab: AttemptBudget, *, is_paired: bool = False) -> None:
-        self.tab, self.is_paired = tab, is_paired
+    def __init__(self, budget: AttemptBudget, *, is_paired: bool = False) -> None:
+        self.budget, self.is_paired = budget, is_paired
 
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
@@ -120,29 +122,29 @@ class BudgetCallbackHandler(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
         if not self._leaves(currentframe()):
-            self.tab.end(run_id, response)
+            self.budget.end(run_id, response)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
         if not self._leaves(currentframe()):
-            self.tab.fail(run_id, error)
+            self.budget.fail(run_id, error)
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Take note where a graph inside was told to stop, whatever becomes of that error."""
         if isinstance(error, GraphDrained):
-            self.tab.drained = error
+            self.budget.drained = error
 
     def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any], *, is_left: bool) -> None:
-        _enter_call(self.tab, run_id, kwargs)
+        _enter_call(self.budget, run_id, kwargs)
         if is_left:
             return
         facts = _facts(kwargs)
 
         def ask() -> _Said:
             may_wait = not (_on_a_loop() or _within_a_call())
-            return _Said(self.tab.begin(run_id, counted, facts, may_wait=may_wait), may_wait)
+            return _Said(self.budget.begin(run_id, counted, facts, may_wait=may_wait), may_wait)
 
-        _passed(self.tab, self.tab.services.changed.wait_for(ask, _is_settled).refusal)
+        _passed(self.budget, self.budget.services.changed.wait_for(ask, _is_settled).refusal)
 
     def _leaves(self, called: FrameType | None) -> bool:
         """Tell whether langchain-core awaits its handlers: then it is a coroutine that calls this one.
@@ -161,8 +163,8 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     raise_error = True
     ignore_agent = ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
 
-    def __init__(self, tab: AttemptBudget) -> None:
-        self.tab = tab
+    def __init__(self, budget: AttemptBudget) -> None:
+        self.budget = budget
 
     @property
     def ignore_llm(self) -> bool:
@@ -188,22 +190,22 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
 
     async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
-        await self.tab.services.off_loop(lambda: self.tab.end(run_id, response))
+        await self.budget.services.off_loop(lambda: self.budget.end(run_id, response))
 
     async def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
-        await self.tab.services.off_loop(lambda: self.tab.fail(run_id, error))
+        await self.budget.services.off_loop(lambda: self.budget.fail(run_id, error))
 
     async def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any]) -> None:
-        facts, services, task = _facts(kwargs), self.tab.services, _TASK.get()
+        facts, services, task = _facts(kwargs), self.budget.services, _TASK.get()
 
         def look() -> _Said:
             may_wait, is_over = not _within_a_call(), task.done if task is not None else None
-            said = self.tab.begin(run_id, counted, facts, may_wait=may_wait, is_over=is_over)
+            said = self.budget.begin(run_id, counted, facts, may_wait=may_wait, is_over=is_over)
             return _Said(said, may_wait)
 
         said = await services.changed.await_for(lambda: services.off_loop(look), _is_settled)
-        await services.off_loop(lambda: _passed(self.tab, said.refusal))
+        await services.off_loop(lambda: _passed(self.budget, said.refusal))
 
 
 class _Said(NamedTuple):
@@ -218,14 +220,14 @@ def _is_settled(said: _Said) -> bool:
     return not (said.may_wait and isinstance(said.refusal, ReservationDenied) and said.refusal.retryable)
 
 
-def _passed(tab: AttemptBudget, said: int | ReservationDenied | None) -> None:
+def _passed(budget: AttemptBudget, said: int | ReservationDenied | None) -> None:
     """Raise the stop where a call is refused for good: then no prompt of its `generate` will be sent."""
     if not isinstance(said, ReservationDenied):
         return
-    tab.stop(said)
+    budget.stop(said)
     begun = _BATCH.get()
     for run_id in begun.calls if begun is not None else ():
-        tab.give_up(run_id)
+        budget.give_up(run_id)
     raise BudgetExceeded(said)
 
 
@@ -238,15 +240,15 @@ def _is_coroutine(called: FrameType | None) -> bool:
 def _within_a_call() -> bool:
     """Whether a call of this attempt, or of one above, waits for what this code does: a model that calls another one,
     the reader of a stream, or another prompt of one `generate`."""
-    return any(tab.is_open(run_id) for tab, run_id in _AROUND.get())
+    return any(budget.is_open(run_id) for budget, run_id in _AROUND.get())
 
 
-def _enter_call(tab: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+def _enter_call(budget: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
     """Make a call that is about to begin known to the code that runs within it."""
     params, begun = kwargs.get("invocation_params"), _BATCH.get()
     mates = begun.calls if begun is not None and params is not None and begun.params is params else ()
     still_open = [(other, one) for other, one in _AROUND.get() if other.is_open(one) or one in mates]
-    _AROUND.set((*still_open, (tab, run_id)))
+    _AROUND.set((*still_open, (budget, run_id)))
     _BATCH.set(_Batch(params, (*mates, run_id)))
     _TASK.set(asyncio.current_task() if _on_a_loop() else None)
 

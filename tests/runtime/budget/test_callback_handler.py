@@ -39,7 +39,7 @@ TEAM, MINE = "run/work", "run/work/worker:a#1"
 
 @dataclass
 class Desk:
-    """An attempt with its tab and meters, beside somebody who has reserved something."""
+    """An attempt with its budget and meters, beside somebody who has reserved something."""
 
     cap: int
     others: int = 0
@@ -51,19 +51,21 @@ class Desk:
         place = DelegationScope(
             run_id="run", account=MINE, spending_account=MINE, path=("worker",), started=self.services.clock()
         )
-        self.tab = AttemptBudget(self.services, place, ledger.open(MINE, Allowance()), "worker")
+        self.budget = AttemptBudget(self.services, place, ledger.open(MINE, Allowance()), "worker")
 
     @property
     def here(self) -> ExecutionContext:
-        return ExecutionContext(self.services, self.tab.position, tab=self.tab)
+        return ExecutionContext(self.services, self.budget.position, budget=self.budget)
 
     @property
     def sync(self) -> RunnableConfig:
-        return {"callbacks": [BudgetCallbackHandler(self.tab)]}
+        return {"callbacks": [BudgetCallbackHandler(self.budget)]}
 
     @property
     def on_loop(self) -> RunnableConfig:
-        return {"callbacks": [AsyncBudgetCallbackHandler(self.tab), BudgetCallbackHandler(self.tab, is_paired=True)]}
+        return {
+            "callbacks": [AsyncBudgetCallbackHandler(self.budget), BudgetCallbackHandler(self.budget, is_paired=True)]
+        }
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -143,7 +145,7 @@ def test_a_stop_is_raised_before_the_call_and_logs_nothing(caplog: pytest.LogCap
 
     assert never.calls == 0
     assert not caplog.records
-    assert at.tab.stopped is not None
+    assert at.budget.stopped is not None
 
 
 async def test_an_awaited_call_is_stopped_too(caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +164,7 @@ def test_an_error_of_another_handler_is_still_logged(caplog: pytest.LogCaptureFi
             raise ValueError("ill")
 
     with caplog.at_level(logging.WARNING):
-        model().invoke("hello", {"callbacks": [Ill(), BudgetCallbackHandler(Desk(1_000).tab)]})
+        model().invoke("hello", {"callbacks": [Ill(), BudgetCallbackHandler(Desk(1_000).budget)]})
 
     assert [record.getMessage() for record in caplog.records] == ["Error in Ill.on_llm_end callback: ValueError('ill')"]
 
@@ -195,8 +197,8 @@ async def test_a_call_that_would_block_the_loop_is_stopped_instead_of_waiting(me
     with pytest.raises(BudgetExceeded, match="tokens wanted, 0 left"):
         model().invoke("hello", getattr(at, meters))
 
-    assert at.tab.stopped is not None
-    assert not at.tab.stopped.retryable
+    assert at.budget.stopped is not None
+    assert not at.budget.stopped.retryable
 
 
 def test_a_booking_bounds_the_call_that_comes_within_it() -> None:
@@ -293,7 +295,7 @@ async def test_outside_of_an_agent_nothing_is_booked(here: ExecutionContext | No
 
 def test_after_a_stop_nobody_waits_any_more() -> None:
     at = Desk(1_000, others=1_000)
-    at.tab.stop(ReservationDenied(TEAM, "tokens", 100, 0, retryable=True))
+    at.budget.stop(ReservationDenied(TEAM, "tokens", 100, 0, retryable=True))
 
     with pytest.raises(BudgetExceeded, match="100 tokens wanted, 0 left"):
         model().invoke("hello", at.sync)
@@ -328,7 +330,7 @@ def test_the_innermost_meter_counts_and_callbacks_of_the_user_are_told(way: str)
 
 def test_an_entry_is_never_shared_by_two_calls() -> None:
     at = Desk(1_000)
-    meter, ids = BudgetCallbackHandler(at.tab), (uuid4(), uuid4())
+    meter, ids = BudgetCallbackHandler(at.budget), (uuid4(), uuid4())
 
     def begin() -> None:
         for run_id in ids:
@@ -410,7 +412,7 @@ def test_two_generations_that_repeat_one_report_are_counted_once() -> None:
 async def test_who_is_cancelled_while_waiting_leaves_no_handler_unawaited() -> None:
     at = Desk(1_000, others=1_000)
     noting: RunnableConfig = {
-        "callbacks": [AsyncBudgetCallbackHandler(at.tab), BudgetCallbackHandler(at.tab, is_paired=True), Noting()]
+        "callbacks": [AsyncBudgetCallbackHandler(at.budget), BudgetCallbackHandler(at.budget, is_paired=True), Noting()]
     }
     waiting = asyncio.create_task(model().ainvoke("hello", noting))
     await asyncio.sleep(0.01)

@@ -77,11 +77,11 @@ def test_an_agent_lends_its_slot_to_a_team_below_and_gets_it_back() -> None:
 
 def test_a_slot_is_given_back_once_only() -> None:
     slots = ConcurrencyLimiter(1)
-    ticket = SlotToken((slots,))
-    ticket.take(0)
+    slot_token = SlotToken((slots,))
+    slot_token.take(0)
 
-    ticket.give()
-    ticket.give()
+    slot_token.give()
+    slot_token.give()
 
     assert [take(slots), take(slots)] == [True, False]
 
