@@ -171,8 +171,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 error = work.services.unstorable(raised) or raised
                 if not _is_the_agents(error):
                     raise
-                return trace.tell(self._failed(work, error), error)
-            return trace.tell(self._answered(work, raw))
+                return trace.finish(self._failed(work, error), error)
+            return trace.finish(self._answered(work, raw))
 
     async def _awork(self, work: AttemptExecution) -> Result:
         call: Any = self.body.call
@@ -190,8 +190,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 failure = work.services.unstorable(raised) or raised
                 if not _is_the_agents(failure):
                     raise
-                return trace.tell(await work.services.off_loop(lambda: self._failed(work, failure)), failure)
-            return trace.tell(await work.services.off_loop(lambda: self._answered(work, raw)))
+                return trace.finish(await work.services.off_loop(lambda: self._failed(work, failure)), failure)
+            return trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
 
     def _answered(self, work: AttemptExecution, raw: object) -> Result:
         budget = work.budget

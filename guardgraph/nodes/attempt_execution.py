@@ -180,7 +180,7 @@ class AttemptExecution:
     def _close(self) -> None:
         if self.budget is not None:
             self.services.ledger.close(self.me.account, self.budget.epoch)
-            self.services.in_flight.leave(self.me.account)
+            self.services.in_flight.remove_attempt(self.me.account)
 
 
 def _skipped(refusal: ReservationDenied | None) -> AgentError | None:

@@ -22,8 +22,8 @@ TEAM, MINE = "run/work", "run/work/worker:a#1"
 
 
 @dataclass
-class Desk:
-    """An attempt's budget, and the books behind it."""
+class Case:
+    """The budget of an attempt, and its ledger."""
 
     cap: Allowance
     services: Services = field(default_factory=Services)
@@ -34,14 +34,14 @@ class Desk:
         self.budget = self.another("a")
 
     def another(self, subtask: str) -> AttemptBudget:
-        """Return the budget of one more attempt, and let it take off."""
+        """Return the budget of one more attempt, which has started."""
         account = f"{TEAM}/worker:{subtask}#1"
-        place = DelegationScope(
+        scope = DelegationScope(
             run_id="run", account=account, spending_account=account, path=("worker",), started=self.services.clock()
         )
         self.services.attempt_started(account, self.expected)
         epoch = self.services.ledger.open(account, Allowance())
-        return AttemptBudget(self.services, place, epoch, "worker", expected=self.expected)
+        return AttemptBudget(self.services, scope, epoch, "worker", expected=self.expected)
 
     @property
     def spent(self) -> Usage:
@@ -52,8 +52,8 @@ class Desk:
         return self.services.ledger.balances(TEAM)[-1].reserved.tokens
 
 
-def desk(tokens: int | None = 1_000, *, usd: str | None = None, calls: int | None = None, **facts: Any) -> Desk:
-    return Desk(Allowance(tokens=tokens, usd=None if usd is None else Decimal(usd), calls=calls), **facts)
+def desk(tokens: int | None = 1_000, *, usd: str | None = None, calls: int | None = None, **facts: Any) -> Case:
+    return Case(Allowance(tokens=tokens, usd=None if usd is None else Decimal(usd), calls=calls), **facts)
 
 
 def said(read: int | None, written: int = 0, *, extra: dict[str, Any] | None = None, **facts: Any) -> LLMResult:
@@ -87,7 +87,7 @@ def test_a_call_is_booked_adopted_and_settled_once() -> None:
     assert at.budget.reserve(80, 20, FREE) == 20
     assert at.held == 100
     assert at.budget.begin(run_id, 500, FREE) is None
-    assert at.budget.begin(run_id, 500, FREE) is None, "the meter behind the asynchronous one asks again"
+    assert at.budget.begin(run_id, 500, FREE) is None, "a second reservation of the same call"
     assert at.held == 100
     at.budget.release()
     assert at.held == 100, "what a call has adopted is not given back"
@@ -412,7 +412,7 @@ class Broken(MemoryLedger):
 
     def _fail(self, method: str) -> None:
         if method == self.method:
-            raise StorageBusy("the books are out of reach; try again")
+            raise StorageBusy("the ledger is out of reach; try again")
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         self._fail("reserve")
@@ -424,17 +424,17 @@ class Broken(MemoryLedger):
 
 
 @pytest.mark.parametrize("method", ["reserve", "settle"])
-def test_a_fault_of_the_books_is_remembered_even_where_it_is_swallowed(method: str) -> None:
+def test_a_fault_of_the_ledger_is_kept_even_where_it_is_swallowed(method: str) -> None:
     at = desk(services=Services(ledger=Broken(method)))
 
     with pytest.raises(StorageBusy, match="out of reach"):
         call(at.budget, said(80, 20))
 
-    assert str(at.budget.fault) == "the books are out of reach; try again"
+    assert str(at.budget.fault) == "the ledger is out of reach; try again"
 
 
 class Crowded(MemoryLedger):
-    """Books in which somebody else has spent 905 tokens between the first look and the first reservation."""
+    """A ledger in which another attempt spends 905 tokens between the first look and the first reservation."""
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         if super().reserve("theirs", TEAM, 1, Amount(tokens=905)) is None:
@@ -442,7 +442,7 @@ class Crowded(MemoryLedger):
         return super().reserve(entry, account, epoch, amount)
 
 
-def test_who_was_too_slow_asks_again() -> None:
+def test_a_call_that_was_too_slow_may_retry() -> None:
     at = desk(services=Services(ledger=Crowded()))
 
     refusal = at.budget.reserve(80, 20, FREE)
@@ -453,27 +453,27 @@ def test_who_was_too_slow_asks_again() -> None:
     assert at.budget.reserve(80, 20, FREE) == 15
 
 
-def test_those_who_wait_are_told_what_was_settled() -> None:
+def test_settling_and_releasing_wake_who_waits() -> None:
     at = desk()
-    turns = [at.services.changed.next_change()]
+    changes = [at.services.changed.next_change()]
     call(at.budget, said(80, 20))
-    turns.append(at.services.changed.next_change())
+    changes.append(at.services.changed.next_change())
     at.budget.reserve(80, 20, FREE)
     at.budget.release()
 
-    assert all(turn.done() for turn in turns)
+    assert all(change.done() for change in changes)
 
 
-def test_a_stream_that_the_garbage_collector_closes_while_the_books_are_locked_is_settled_after_that() -> None:
-    place, run_id = desk(), uuid4()
-    ledger: Any = place.services.ledger
-    assert place.budget.begin(run_id, 80, FREE) is None
-    held = place.held
+def test_a_stream_that_the_garbage_collector_closes_while_the_ledger_is_locked_is_settled_after_that() -> None:
+    at, run_id = desk(), uuid4()
+    ledger: Any = at.services.ledger
+    assert at.budget.begin(run_id, 80, FREE) is None
+    held = at.held
 
     with ledger._lock:  # a collection may begin wherever something is allocated
-        place.budget.fail(run_id, GeneratorExit())
+        at.budget.fail(run_id, GeneratorExit())
     until = monotonic() + 5
-    while place.held and monotonic() < until:
+    while at.held and monotonic() < until:
         sleep(0.001)
 
-    assert (place.held, place.spent.tokens) == (0, held)
+    assert (at.held, at.spent.tokens) == (0, held)
