@@ -12,18 +12,17 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, thread
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, InvalidStateError, thread, wait
 from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
-from functools import cache
+from functools import cache, partial
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ("AbandonScope", "redirect_calls", "run_in_daemon")
+__all__ = ("AbandonScope", "redirect_calls", "settle", "start_in_daemon")
 
 _GRACE = 0.4
 """Seconds for which a sync call of work that was left behind is waited for: so long may a coroutine clean up."""
@@ -84,7 +83,7 @@ _ABANDONED: WeakSet[AbandonScope] = WeakSet()
 
 
 class _RunInExecutor:
-    """A loop's `run_in_executor` that gives the loop's default pool a waiter only, where an agent's work calls it."""
+    """A loop's `run_in_executor` whose default pool only waits for a call, where an agent's work makes that call."""
 
     def __init__(self, plain: Callable[..., Any]) -> None:
         self._plain = plain
@@ -93,7 +92,7 @@ class _RunInExecutor:
         scope = _SCOPE.get() if executor is None else None
         if scope is None:
             return self._plain(executor, func, *args)
-        call = _Call(scope, func, args)
+        call = _Call(scope, partial(func, *args))
         call.future = self._plain(None, call)
         return call.future
 
@@ -101,35 +100,24 @@ class _RunInExecutor:
 class _Call:
     """A sync call that is made on a daemon thread, and waited for no longer than for the work that has made it."""
 
-    def __init__(self, scope: AbandonScope, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._scope, self._function, self._args = scope, function, args
-        self._done: Future[Any] = Future()
-        self._woken = Event()
+    def __init__(self, scope: AbandonScope, function: Callable[[], Any]) -> None:
+        self._scope, self._function = scope, function
         self.future: asyncio.Future[Any] | None = None
 
     def __call__(self) -> Any:
-        with self._scope.waking(self._woken):
-            run_in_daemon(self._body)
-            self._woken.wait()
-        try:
-            return self._done.result(_GRACE)
-        except FutureTimeout:
-            if self._done.done():  # an error of its own, or it is back just now
-                return self._done.result()
-        future = self.future
-        if future is not None:
+        woken = Event()
+        with self._scope.waking(woken):
+            done = start_in_daemon(self._function)
+            done.add_done_callback(lambda _: woken.set())
+            woken.wait()
+        if not done.done():
+            wait([done], _GRACE)
+        if done.done():
+            return done.result()
+        if self.future is not None:
             with suppress(RuntimeError):  # its loop is closed
-                future.get_loop().call_soon_threadsafe(future.cancel)
-        return None  # to nobody
-
-    def _body(self) -> None:
-        try:
-            result = self._function(*self._args)
-        except BaseException as error:  # handed to the one who waits
-            self._done.set_exception(error)
-        else:
-            self._done.set_result(result)
-        self._woken.set()
+                self.future.get_loop().call_soon_threadsafe(self.future.cancel)
+        return None
 
 
 _BUSY = "guardgraph-agent"
@@ -161,7 +149,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_IDLE.clear)  # the threads stay with the parent
 
 
-def run_in_daemon(call: Callable[[], None]) -> None:
+def _run_in_daemon(call: Callable[[], None]) -> None:
     """Make `call`, which must not raise, on a daemon thread: an idle one if there is one."""
     try:
         worker = _IDLE.pop()
@@ -169,6 +157,27 @@ def run_in_daemon(call: Callable[[], None]) -> None:
         worker = _Worker()
         worker.start()
     worker.calls.put(call)
+
+
+def start_in_daemon(work: Callable[[], Any]) -> Future[Any]:
+    """Do `work` on a daemon thread; return its future, which cannot be cancelled, as a thread cannot."""
+    done: Future[Any] = Future()
+    done.set_running_or_notify_cancel()
+
+    def call() -> None:
+        try:
+            settle(done, None, work())
+        except BaseException as error:  # raised where the result is waited for
+            settle(done, error)
+
+    _run_in_daemon(call)
+    return done
+
+
+def settle(done: Future[Any], error: BaseException | None, result: Any = None) -> None:
+    """End a future, unless it has ended."""
+    with suppress(InvalidStateError):
+        done.set_result(result) if error is None else done.set_exception(error)
 
 
 def redirect_calls(loop: asyncio.AbstractEventLoop) -> None:
