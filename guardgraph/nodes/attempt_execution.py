@@ -160,7 +160,7 @@ class AttemptExecution:
         above = services.ledger.balances(team)  # read last: what ends meanwhile counts twice, and not never
         asked = Amount() if self._asks_inside else self._expects
         is_code = self.agent.kind not in ("model", "messages")
-        return can_start(account, asked, above=above, flights=flights, may_be_free=is_code)
+        return can_start(account, asked, above=above, in_flight=flights, may_be_free=is_code)
 
     @property
     def _expects(self) -> Amount | None:

@@ -128,13 +128,13 @@ def test_attempts_under_way_are_known_with_what_they_have_spent() -> None:
 def test_an_attempt_that_has_landed_is_no_longer_under_way_and_wakes_who_waits() -> None:
     services = Services()
     services.attempt_started("r/a", Amount())
-    turn = services.changed.next_change()
+    change = services.changed.next_change()
 
     services.attempt_ended("r/a")
     services.attempt_ended("r/never-began")
 
     assert services.in_flight_attempts() == {}
-    assert turn.done()
+    assert change.done()
 
 
 def test_a_listener_is_told_where_and_when() -> None:
@@ -158,7 +158,7 @@ def test_a_listener_that_raises_is_told_no_more_and_the_log_says_why(caplog: pyt
         services.emit("run_finished", position())
 
     assert len(told) == 1
-    assert "the listener of run r raised" in caplog.text
+    assert "`on_event` of run r raised" in caplog.text
     assert "no screen" in caplog.text
 
 

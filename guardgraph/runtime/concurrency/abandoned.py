@@ -1,7 +1,7 @@
-"""What belongs to work that was left behind, so that neither a closing loop nor a process that ends waits for it.
+"""Scopes of abandoned work, so that neither a closing loop nor a process that ends waits for it.
 
 Two joins would wait for a sync call that hangs. `asyncio.run` joins the loop's default pool: there only a waiter
-stands, which goes when the work is left behind; the call itself is made on a daemon thread. And `concurrent.futures`
+runs, which ends when the work is abandoned; the call itself is made on a daemon thread. And `concurrent.futures`
 joins all threads of pools when the interpreter exits, daemon or not: a hook that runs before takes the daemon ones out.
 For that it takes two private names of the standard library; without one of them nothing breaks, but the process waits.
 """
@@ -25,18 +25,18 @@ from weakref import WeakSet
 __all__ = ("AbandonScope", "redirect_calls", "settle", "start_in_daemon")
 
 _GRACE = 0.4
-"""Seconds for which a sync call of work that was left behind is waited for: so long may a coroutine clean up."""
+"""Seconds for which a sync call of abandoned work is waited for: as long as a coroutine may clean up."""
 _EXIT_GRACE = 2.0
-"""Seconds for which daemon threads of pools are waited for at exit, where work that was left behind may hang in one."""
+"""Seconds for which daemon threads of pools are waited for at exit, where abandoned work may hang in one."""
 
 
 class AbandonScope:
-    """All that is done for one piece of work, in whatever thread, until that work is left behind."""
+    """All that is done for one agent, in any thread, until its work is abandoned."""
 
     def __init__(self, parent: AbandonScope | None) -> None:
-        self._line: tuple[AbandonScope, ...] = (self, *(parent._line if parent else ()))
+        self._chain: tuple[AbandonScope, ...] = (self, *(parent._chain if parent else ()))
         self._is_abandoned = False
-        self._wakes: set[Event] = set()
+        self._events: set[Event] = set()
         self._lock = Lock()
 
     @classmethod
@@ -48,38 +48,38 @@ class AbandonScope:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether this work, or that which it is a part of, was left behind."""
-        return any(scope._is_abandoned for scope in self._line)
+        """Whether this work, or work that it is part of, was abandoned."""
+        return any(scope._is_abandoned for scope in self._chain)
 
     def abandon(self) -> None:
-        """Let nobody wait for this work any more."""
+        """Stop all waiting for this work."""
         with self._lock:
             self._is_abandoned = True
-            wakes = tuple(self._wakes)
-        for wake in wakes:
-            wake.set()
+            events = tuple(self._events)
+        for event in events:
+            event.set()
         _ABANDONED.add(self)
         _hook_exit()
 
     @contextmanager
     def waking(self, woken: Event) -> Generator[None]:
-        """Set `woken` when this work, or that which it is a part of, is left behind."""
-        for scope in self._line:
+        """Set `woken` when this work, or work that it is part of, is abandoned."""
+        for scope in self._chain:
             with scope._lock:
-                scope._wakes.add(woken)
+                scope._events.add(woken)
         if self.is_abandoned:
             woken.set()
         try:
             yield
         finally:
-            for scope in self._line:
+            for scope in self._chain:
                 with scope._lock:
-                    scope._wakes.discard(woken)
+                    scope._events.discard(woken)
 
 
 _SCOPE: ContextVar[AbandonScope | None] = ContextVar("guardgraph_scope", default=None)
 _ABANDONED: WeakSet[AbandonScope] = WeakSet()
-"""What was left behind and may still go on: the context of a thread that works for it keeps it alive."""
+"""What was abandoned and may still run: the context of a thread that works for it keeps it alive."""
 
 
 class _RunInExecutor:
@@ -183,14 +183,14 @@ def settle(done: Future[Any], error: BaseException | None, result: Any = None) -
 def redirect_calls(loop: asyncio.AbstractEventLoop) -> None:
     """Have `loop` wait no longer for a sync call in its default pool than for the agent's work that has made it.
 
-    Its pool stays what it is, and bounds as before how many calls are made at a time; calls of others than agents, and
+    Its pool stays what it is, and bounds as before how many calls are made at a time; calls from outside of agents, and
     calls in a pool that is named, are not touched.
     """
     if isinstance(loop.run_in_executor, _RunInExecutor):
         return
     try:
         setattr(loop, "run_in_executor", _RunInExecutor(loop.run_in_executor))  # noqa: B010 - a method, for the types
-    except AttributeError:  # a loop of another make, that takes no attributes
+    except AttributeError:  # another implementation, which takes no attributes
         return
 
 
@@ -206,10 +206,10 @@ def _hook_exit() -> None:
 
 
 def _release_pool_threads() -> None:
-    """Take the daemon threads of pools out of the join at exit, where one of them may hang for what was left behind.
+    """Take the daemon threads of pools out of the join at exit, where one of them may hang in abandoned work.
 
-    An agent's work runs on daemon threads, so that the pools it opens have daemon threads too. What they do for others
-    gets two seconds to end.
+    An agent's work runs on daemon threads, so that the pools it opens have daemon threads too. Their other calls
+    get two seconds to end.
     """
     joined: Any = getattr(thread, "_threads_queues", None)
     if joined is None or not _ABANDONED:

@@ -74,8 +74,8 @@ def test_money_may_be_taken_for_more_tokens_and_for_dearer_ones() -> None:
     costs = CostEstimator()
     assert MINI is not None
     cost_of(call(priced=True), UsageReport(100, 0, {"cache_read_tokens": 50}, None), costs=costs)
-    assert costs.dearer("a") == 1
-    costs.learn_call("a", counted=100, read=100, written=0, dearer=Decimal("1.25"))
+    assert costs.price_factor("a") == 1
+    costs.learn_call("a", counted=100, read=100, written=0, price_factor=Decimal("1.25"))
     for _ in range(5):
         costs.learn_call("a", counted=100, read=100, written=0)
 
