@@ -36,15 +36,15 @@ class Limits:
         if self.visits < 1:
             raise BadGraph(f"`visits` must be at least 1, got {self.visits!r}")
 
-    def narrow(self, view: GuardContext) -> Allowance:
+    def narrow(self, context: GuardContext) -> Allowance:
         """Return an allowance with these caps."""
         return Allowance(subtasks=self.subtasks, messages=self.messages, calls=self.calls)
 
-    def __call__(self, view: GuardContext) -> Verdict:
+    def __call__(self, context: GuardContext) -> Verdict:
         """Trip where nothing is left of a cap."""
         for name in ("subtasks", "messages", "calls"):
-            left, limit = getattr(view.remaining, name), getattr(view.allowance, name)
+            left, limit = getattr(context.remaining, name), getattr(context.allowance, name)
             if left is not None and left < 1:
                 reason = f"the limit of {limit} {name} is used up"
-                return view.verdict(self, trips=True, measured=left, limit=limit, reason=reason)
-        return view.verdict(self, trips=False)
+                return context.verdict(self, trips=True, measured=left, limit=limit, reason=reason)
+        return context.verdict(self, trips=False)

@@ -106,7 +106,7 @@ def _usage(message: BaseMessage) -> Mapping[str, Any]:
 
 
 def _is_free(message: BaseMessage) -> bool:
-    """Return whether a report has the cost that LangChain sets on an answer out of its cache, as some providers do, too."""
+    """Return whether a report has the cost that LangChain sets on cached answers; some providers set it, too."""
     return _usage(message).get("total_cost") == 0
 
 

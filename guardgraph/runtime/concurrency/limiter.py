@@ -62,7 +62,7 @@ class _Claim:
     def __init__(self, slots: tuple[ConcurrencyLimiter, ...], *, taken: int = 0) -> None:
         self.slots, self.settled = slots, OneShotEvent()
         """`settled` happens once all are taken, or the claim is dropped."""
-        self._taken, self._is_dropped = taken, False
+        self._count, self._is_dropped = taken, False
         self._granted: Future[None] | None = None
         self._lock = Lock()
         self._take_next()
@@ -70,7 +70,7 @@ class _Claim:
     @property
     def holds_all(self) -> bool:
         """Whether all slots are taken."""
-        return self._taken == len(self.slots) and not self._is_dropped
+        return self._count == len(self.slots) and not self._is_dropped
 
     def drop(self, *, keep: tuple[ConcurrencyLimiter, ...] = ()) -> None:
         """Release all slots but those to `keep`, which pass to another claim, and wait for no more."""
@@ -80,7 +80,7 @@ class _Claim:
             self._is_dropped = True
         if self._granted is not None:
             self._granted.cancel()
-        for slots in self.slots[: self._taken]:
+        for slots in self.slots[: self._count]:
             if slots not in keep:
                 slots.give()
         self.settled.happen()
@@ -90,23 +90,23 @@ class _Claim:
             if self._is_dropped:
                 return
             self._granted = None
-            while self._taken < len(self.slots) and self._granted is None:
-                self._granted = self.slots[self._taken].queue()
-                self._taken += self._granted is None
+            while self._count < len(self.slots) and self._granted is None:
+                self._granted = self.slots[self._count].queue()
+                self._count += self._granted is None
             granted = self._granted
         if granted is None:
             self.settled.happen()
         else:
-            granted.add_done_callback(self._taken)
+            granted.add_done_callback(self._slot_granted)
 
-    def _taken(self, granted: Future[None]) -> None:
+    def _slot_granted(self, granted: Future[None]) -> None:
         if granted.cancelled():
             return
         with self._lock:
             is_late = self._is_dropped
-            self._taken += not is_late
+            self._count += not is_late
         if is_late:
-            self.slots[self._taken].give()
+            self.slots[self._count].give()
         else:
             self._take_next()
 
@@ -117,7 +117,7 @@ class SlotToken:
     def __init__(
         self, slots: tuple[ConcurrencyLimiter, ...], above: SlotToken | None = None, until: float | None = None
     ) -> None:
-        """`above` is that of the agent whose code runs the team; `until` (monotonic clock) is when its own work ends."""
+        """`above` is that of the agent whose code runs the team; `until` (monotonic) is when its work ends."""
         self.slots, self.above, self.until = slots, above, until
         self._claim: _Claim | None = None
         self._lent = 0
