@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
-from guardgraph.state import BadGraph, Gate, Plan, Result, Verdict
+from guardgraph.state import Gate, Plan, Result, Verdict
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Convergence",)
@@ -30,9 +30,7 @@ class Convergence:
     gates = frozenset[Gate]({"round"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.rounds < 1:
-            raise BadGraph(f"`rounds` must be at least 1, got {self.rounds!r}")
+        check_fields(self, at_least={"rounds": 1})
 
     def __call__(self, context: GuardContext) -> Verdict:
         """Trip on one round too many, and on a plan that repeats an earlier one."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
-from guardgraph.state import Allowance, BadGraph, Gate, Verdict
+from guardgraph.state import Allowance, Gate, Verdict
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Depth",)
@@ -21,9 +21,7 @@ class Depth:
     gates = frozenset[Gate]({"admission", "dispatch"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.limit < 0:
-            raise BadGraph(f"`limit` must not be negative, got {self.limit!r}")
+        check_fields(self, at_least={"limit": 0})
 
     def narrow(self, context: GuardContext) -> Allowance:
         """Return an allowance that ends at this depth."""

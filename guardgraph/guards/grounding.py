@@ -37,11 +37,9 @@ class Grounding:
     gates = frozenset[Gate]({"handoff"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_fields(self, at_least={"minimum": 1})
         if self.sources == "":
             raise BadGraph("`sources` is an empty path; name a folder")
-        if self.minimum < 1:
-            raise BadGraph(f"`minimum` must be at least 1, got {self.minimum!r}")
 
     def read(self, evidence: Evidence) -> str | None:
         """Return the text of the evidence's source; the gate calls it, since a guard reads nothing.

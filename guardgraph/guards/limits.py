@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
-from guardgraph.state import Allowance, BadGraph, Gate, Verdict
+from guardgraph.state import Allowance, Gate, Verdict
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Limits",)
@@ -28,13 +28,7 @@ class Limits:
     gates = frozenset[Gate]({"dispatch"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        for name in ("subtasks", "messages", "calls"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 0:
-                raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
-        if self.visits < 1:
-            raise BadGraph(f"`visits` must be at least 1, got {self.visits!r}")
+        check_fields(self, at_least={"subtasks": 0, "messages": 0, "calls": 0, "visits": 1})
 
     def narrow(self, context: GuardContext) -> Allowance:
         """Return an allowance with these caps."""

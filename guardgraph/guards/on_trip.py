@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardgraph.state import BadGraph
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Escalate", "Finish", "OnTrip", "Refuse", "Retry")
@@ -26,9 +25,7 @@ class Retry:
     times: int = 1
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.times < 0:
-            raise BadGraph(f"`times` must not be negative, got {self.times!r}")
+        check_fields(self, at_least={"times": 0})
 
 
 @dataclass(frozen=True, slots=True)
