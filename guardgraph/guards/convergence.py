@@ -20,7 +20,7 @@ _Work = frozenset[tuple[str, str, str]]
 class Convergence:
     """Stop a planner that wants more than `rounds` rounds, or that repeats an earlier plan.
 
-    A plan is the same when it asks for the same work (goal and inputs) of the same skills, whatever its ids, its order
+    A plan is the same when it has the same work (goal and inputs) for the same skills, whatever its ids, its order
     and its white space. After `rounds` rounds the planner does not run again: where something is missing then, the
     outcome is degraded.
     """
@@ -46,7 +46,7 @@ class Convergence:
 
 
 def _work(plan: Plan) -> _Work:
-    """Return what a plan asks for: goal, skill and inputs of each subtask."""
+    """Return the work of a plan: goal, skill and inputs of each subtask."""
     return frozenset(subtask.work for subtask in plan.subtasks)
 
 

@@ -21,7 +21,7 @@ class GuardDecision(NamedTuple):
     trip: Verdict | None
     """The first verdict that stops the subject, if any."""
     on_trip: OnTrip | None
-    """What the guard that tripped asks for."""
+    """The reaction that the guard that tripped declares."""
     alerts: tuple[Verdict, ...] = ()
     """Verdicts that let it pass with a warning."""
 

@@ -34,7 +34,7 @@ class Guard(Protocol):
         """What happens to the subject (or the run) when it trips."""
         ...
 
-    def __call__(self, context: GuardContext) -> Verdict:
+    def __call__(self, context: GuardContext, /) -> Verdict:
         """Judge the subject of `context`. An exception counts as a trip."""
         ...
 
@@ -43,7 +43,7 @@ class Guard(Protocol):
 class AllowanceLimiter(Protocol):
     """A guard that narrows the allowance of its team at admission."""
 
-    def narrow(self, context: GuardContext) -> Allowance:
+    def narrow(self, context: GuardContext, /) -> Allowance:
         """Return the allowance that the team may have at most."""
         ...
 

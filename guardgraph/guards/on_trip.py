@@ -18,7 +18,7 @@ class Finish:
 class Retry:
     """Give the subject back to its agent with the reason, at most `times` times; then do as `Finish`.
 
-    A plan at `round` goes back to its planner. At `admission` and `dispatch` nobody has answered yet, and it is as
+    A plan at `round` goes back to its planner. At `admission` and `dispatch` there is no answer yet, and it is as
     `Finish`; a team refuses (`BadGraph`) a guard with `Retry` that judges nowhere else.
     """
 

@@ -87,7 +87,7 @@ def bound_of(facts: Mapping[str, Any]) -> int | None:
 
 
 def generations_of(facts: Mapping[str, Any]) -> int:
-    """Return how many answers are asked for at once."""
+    """Return how many answers are requested at once."""
     return max([1, *(facts[name] for name in _GENERATIONS if isinstance(facts.get(name), int))])
 
 

@@ -80,7 +80,7 @@ def call(
     return refusal
 
 
-def test_a_call_is_booked_adopted_and_settled_once() -> None:
+def test_a_call_is_reserved_adopted_and_settled_once() -> None:
     at = desk()
     run_id = uuid4()
 
@@ -98,7 +98,7 @@ def test_a_call_is_booked_adopted_and_settled_once() -> None:
     assert at.budget.last_text == "said"
 
 
-def test_what_is_booked_for_a_call_that_never_came_is_given_back() -> None:
+def test_what_is_reserved_for_a_call_that_never_came_is_released() -> None:
     at = desk()
     at.budget.reserve(80, 20, FREE)
 
@@ -234,7 +234,7 @@ def test_a_refusal_is_sticky() -> None:
     assert at.budget.stopped == first
 
 
-def test_a_refusal_that_waits_is_none_until_nobody_waits_any_more() -> None:
+def test_a_retryable_refusal_stops_nothing_until_it_is_final() -> None:
     at = desk()
     at.another("b").begin(uuid4(), 480, FREE | {"max_tokens": 500})
     refusal = at.budget.begin(uuid4(), 80, FREE | {"max_tokens": 20})
@@ -372,7 +372,7 @@ def test_a_declared_cost_is_what_a_call_may_take_at_worst() -> None:
     assert begun.count(None) == 3
 
 
-def test_a_call_that_may_not_wait_is_held_back_by_nobody() -> None:
+def test_a_call_that_may_not_wait_is_not_held_back() -> None:
     at = desk(5_000)
     at.another("b").begin(uuid4(), 80, FREE | {"max_tokens": 20})
 

@@ -53,7 +53,7 @@ def test_attempts_of_unknown_cost_are_each_presumed_to_need_ten_cents(usd: str, 
     assert (can_start("r/a", None, above=[limited], in_flight=in_flight) is None) is starts
 
 
-def test_code_starts_when_all_is_spent_for_it_can_take_from_nobody() -> None:
+def test_code_that_may_be_free_starts_when_all_is_spent() -> None:
     assert can_start("r/a", None, above=[balance(100, 100)], in_flight={}, may_be_free=True) is None
     assert can_start("r/a", None, above=[balance(100, 100)], in_flight={}) is not None
     assert can_start("r/a", Amount(), above=[balance(100, 100)], in_flight={}) is None

@@ -51,7 +51,7 @@ def test_money_is_looked_at_like_tokens() -> None:
     assert denied == ReservationDenied("r", "usd", Decimal("0.50"), Decimal("1.00"), retryable=True)
 
 
-def test_calls_under_other_accounts_and_accounts_without_a_limit_hold_nobody_back() -> None:
+def test_calls_under_other_accounts_and_accounts_without_a_limit_hold_no_call_back() -> None:
     free = [Balance("r", Allowance(calls=9), Amount(), Amount()), *above(100)]
     elsewhere = [Risk("other/a", None), Risk("rx/a", None)]
 
@@ -76,7 +76,7 @@ def test_what_is_let_through_overshoots_by_no_more_than_one_call(found: list[tup
     assert sum(taken) <= cap + max(taken, default=0)
 
 
-def test_calls_are_forgotten_when_they_end_when_their_attempt_is_over_and_after_a_while() -> None:
+def test_calls_are_forgotten_when_they_end_when_their_attempt_has_ended_and_after_a_while() -> None:
     calls = InFlight()
     for entry, account in (("1", "r/a"), ("2", "r/a"), ("3", "r/b"), ("4", "r/ab")):
         calls.add(entry, Risk(account, 1))

@@ -81,7 +81,7 @@ async def test_a_wait_that_is_cancelled_leaves_the_others_waiting() -> None:
     assert await other
 
 
-def test_a_change_after_a_loop_was_closed_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_after_a_loop_was_closed_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     condition = ChangeCondition()
     change = condition.next_change()
     asyncio.run(change.await_(0.01))

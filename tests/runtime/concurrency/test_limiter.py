@@ -105,7 +105,7 @@ def test_an_agent_that_pauses_lets_others_work_and_keeps_what_an_agent_above_has
 
 @pytest.mark.parametrize("way", ["never had", "paused"])
 @pytest.mark.parametrize("is_async", [False, True])
-def test_who_lent_its_slot_has_it_again_before_the_last_agent_below_is_over(way: str, is_async: bool) -> None:
+def test_an_agent_that_lent_its_slot_has_it_again_before_the_last_agent_below_ends(way: str, is_async: bool) -> None:
     slots = ConcurrencyLimiter(1)
     above = SlotToken((slots,))
     assert above.take(0)
@@ -133,7 +133,7 @@ def test_who_lent_its_slot_has_it_again_before_the_last_agent_below_is_over(way:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_nobody_waits_for_an_agent_above_that_is_over(is_async: bool) -> None:
+def test_an_agent_above_that_has_ended_is_not_waited_for(is_async: bool) -> None:
     slots = ConcurrencyLimiter(1)
     above = SlotToken((slots,))
     assert above.take(0)
