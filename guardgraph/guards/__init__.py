@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from guardgraph.guards.budget import Budget
-from guardgraph.guards.context import GuardContext, Subject
+from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard, name_of
+from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines

@@ -26,7 +26,7 @@ class Budget:
     `reserve` (0 to 1) of it is kept for concluding. Alerts come at 50, 80 and 100 percent. Model calls are stopped
     *before* they would exceed the budget: one call may overshoot by the error of its input count, and by an output
     that could not be bounded. Money can be limited only for models whose price is known: where `usd` is set, what has
-    an unknown price is not sent. An alert is said once per mark, as long as the state keeps the alerts.
+    an unknown price is not sent. An alert is emitted once per threshold, as long as the state keeps the alerts.
     """
 
     usd: Decimal | str | int | None = None
@@ -47,36 +47,36 @@ class Budget:
             if limit is not None:
                 _check(name, limit)
 
-    def narrow(self, view: GuardContext) -> Allowance:
+    def narrow(self, context: GuardContext) -> Allowance:
         """Return an allowance with these caps."""
         usd = None if self.usd is None else Decimal(self.usd)
         return Allowance(usd=usd, tokens=self.tokens, calls=self.calls)
 
-    def __call__(self, view: GuardContext) -> Verdict:
-        """Trip where what is left does not pay for the subject; alert when a mark is passed."""
-        wanted = view.expected_cost or Amount()
-        if view.remaining.usd is not None and wanted.usd is None:
-            return view.verdict(self, trips=True, limit=str(view.remaining.usd), reason=_UNKNOWN)
-        lacking = _lacking(view.remaining, wanted)
+    def __call__(self, context: GuardContext) -> Verdict:
+        """Trip where what is left does not pay for the subject; alert when a threshold is passed."""
+        wanted = context.expected_cost or Amount()
+        if context.remaining.usd is not None and wanted.usd is None:
+            return context.verdict(self, trips=True, limit=str(context.remaining.usd), reason=_UNKNOWN)
+        lacking = _lacking(context.remaining, wanted)
         if lacking is not None:
             what, wanted, left = lacking
             reason = f"{left} {what} left, {wanted} needed" if wanted else f"no {what} left"
-            return view.verdict(self, trips=True, measured=str(left), limit=str(wanted), reason=reason)
-        return self._alert(view)
+            return context.verdict(self, trips=True, measured=str(left), limit=str(wanted), reason=reason)
+        return self._alert(context)
 
-    def _alert(self, view: GuardContext) -> Verdict:
-        used = _used(view.allowance, view.spent)
-        verdict = view.verdict(self, trips=False, measured=round(float(used), 4))
-        mark = next((mark for mark in self.alert_thresholds if used >= Decimal(str(mark))), None)
-        known = {v.limit for v in view.state.get("verdicts") or () if v.guard == "Budget" and v.action == "alert"}
-        if mark is None or any(isinstance(limit, int | float) and limit >= mark for limit in known):
+    def _alert(self, context: GuardContext) -> Verdict:
+        used = _used(context.allowance, context.spent)
+        verdict = context.verdict(self, trips=False, measured=round(float(used), 4))
+        passed = next((mark for mark in self.alert_thresholds if used >= Decimal(str(mark))), None)
+        known = {v.limit for v in context.state.get("verdicts") or () if v.guard == "Budget" and v.action == "alert"}
+        if passed is None or any(isinstance(limit, int | float) and limit >= passed for limit in known):
             return verdict
         reason = f"{used:.0%} of the budget is spent"
-        return verdict.model_copy(update={"action": "alert", "limit": mark, "reason": reason})
+        return verdict.model_copy(update={"action": "alert", "limit": passed, "reason": reason})
 
 
 def _check(name: str, limit: Decimal | str | int) -> None:
-    """Raise `BadGraph` for what is no cap."""
+    """Raise `BadGraph` for a value that cannot be a cap."""
     try:
         number = Decimal(limit)
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""What a guard sees."""
+"""The context in which a guard judges."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from pydantic import JsonValue
 from guardgraph.guards.read_only import ReadOnlyMapping
 from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
-__all__ = ("GuardContext", "Subject")
+__all__ = ("GuardContext", "Subject", "name_of")
 
 Subject = Task | Subtask | Result | Plan
 
 
+def name_of(guard: object) -> str:
+    """Return the name of `guard` in verdicts and gaps."""
+    return str(getattr(guard, "name", None) or type(guard).__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class GuardContext:
-    """One subject at one gate, with all that a guard may judge it by; guards change nothing."""
+    """One subject at one gate, with all that a guard may use; guards change nothing."""
 
     gate: Gate
-    """Where it is judged."""
+    """The gate at which it is judged."""
     subject: Any
-    """The task (`admission`), the plan (`round`), a subtask, or the task where it is sent as a whole (`dispatch`), a
+    """The task (`admission`), the plan (`round`), a subtask, or the whole task where that is sent (`dispatch`), a
     result (`handoff`), the draft (`exit`)."""
     now: datetime
     """The time, in UTC."""
@@ -41,13 +46,13 @@ class GuardContext:
     spent: Usage = Usage()
     """What the team has spent."""
     expected_cost: Amount | None = None
-    """At `dispatch`: what the subtask is expected to cost; `None` if nobody knows."""
+    """At `dispatch`: what the subtask is expected to cost; `None` if that is unknown."""
     depth: int = 0
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
     agent: AgentInfo | None = None
-    """Who is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`); `None` where that is nobody."""
+    """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
 
@@ -73,14 +78,13 @@ class GuardContext:
         self, guard: object, *, trips: bool, reason: str = "", measured: JsonValue = None, limit: JsonValue = None
     ) -> Verdict:
         """Return `guard`'s verdict on the subject: a trip if `trips`, else a pass, which has no reason."""
-        name = str(getattr(guard, "name", None) or type(guard).__name__)
-        unsaid = "no reason given" if measured is None else f"{measured} is over the limit of {limit}"
+        default = "no reason given" if measured is None else f"{measured} is over the limit of {limit}"
         return Verdict(
-            guard=name,
+            guard=name_of(guard),
             gate=self.gate,
             subject=self.subject_id,
             action="trip" if trips else "pass",
-            reason=(reason or unsaid) if trips else "",
+            reason=(reason or default) if trips else "",
             measured=measured,
             limit=limit,
         )

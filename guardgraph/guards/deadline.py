@@ -1,4 +1,4 @@
-"""When the whole thing stops."""
+"""A deadline for a team."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LONGEST = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """End the work of the team `seconds` after it was admitted; what is back by then is used, the rest is a gap.
+    """End the work of the team `seconds` after it was admitted; results that are late are gaps.
 
     Agents have to be back a tenth of the time (at most 10 s) before it, the one that concludes half a second after it:
-    so the outcome is there a second after the deadline at the latest. A gate that is reached at the deadline itself
-    is reached too late.
+    so the outcome is returned a second after the deadline at the latest. A gate that is reached at the deadline itself
+    is too late.
     """
 
     seconds: float
@@ -34,14 +34,14 @@ class Deadline:
         if not 0 < self.seconds <= _LONGEST:
             raise BadGraph(f"`seconds` must be more than 0 and at most {_LONGEST:_}, got {self.seconds!r}")
 
-    def narrow(self, view: GuardContext) -> Allowance:
+    def narrow(self, context: GuardContext) -> Allowance:
         """Return an allowance that ends `seconds` from now."""
-        return Allowance(deadline=view.now + timedelta(seconds=self.seconds))
+        return Allowance(deadline=context.now + timedelta(seconds=self.seconds))
 
-    def __call__(self, view: GuardContext) -> Verdict:
+    def __call__(self, context: GuardContext) -> Verdict:
         """Trip once the deadline of the allowance has passed."""
-        until = view.allowance.deadline
-        late = until is not None and view.now >= until
+        until = context.allowance.deadline
+        late = until is not None and context.now >= until
         limit = None if until is None else until.isoformat()
         reason = f"the deadline {limit} has passed"
-        return view.verdict(self, trips=late, reason=reason, measured=view.now.isoformat(), limit=limit)
+        return context.verdict(self, trips=late, reason=reason, measured=context.now.isoformat(), limit=limit)

@@ -1,4 +1,4 @@
-"""No delegation without end."""
+"""A limit on levels of delegation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
-from guardgraph.state import Allowance, BadGraph, Gate, Verdict
+from guardgraph.state import Allowance, Gate, Verdict
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Depth",)
@@ -21,16 +21,14 @@ class Depth:
     gates = frozenset[Gate]({"admission", "dispatch"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.limit < 0:
-            raise BadGraph(f"`limit` must not be negative, got {self.limit!r}")
+        check_fields(self, at_least={"limit": 0})
 
-    def narrow(self, view: GuardContext) -> Allowance:
+    def narrow(self, context: GuardContext) -> Allowance:
         """Return an allowance that ends at this depth."""
         return Allowance(depth=self.limit)
 
-    def __call__(self, view: GuardContext) -> Verdict:
+    def __call__(self, context: GuardContext) -> Verdict:
         """Trip where the subject's level is deeper than the allowance."""
-        limit = self.limit if view.allowance.depth is None else view.allowance.depth
-        reason = f"level {view.depth} is deeper than the {limit} levels allowed"
-        return view.verdict(self, measured=view.depth, limit=limit, trips=view.depth > limit, reason=reason)
+        limit = self.limit if context.allowance.depth is None else context.allowance.depth
+        reason = f"level {context.depth} is deeper than the {limit} levels allowed"
+        return context.verdict(self, measured=context.depth, limit=limit, trips=context.depth > limit, reason=reason)

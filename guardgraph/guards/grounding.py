@@ -1,4 +1,4 @@
-"""Claims that stand in their sources."""
+"""Claims that are supported by quotes from their sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """Refuse results whose quotes do not stand, verbatim but for white space, in the declared sources, in whole words.
+    """Refuse results whose quotes are not in the declared sources, verbatim but for white space, in whole words.
 
     `sources` is a folder, a mapping from source names to texts, or a function from a name to a text (or `None`). Of a
     folder only text files up to 100 MB are sources; links that lead out of it, and paths that do, are not.
@@ -37,11 +37,9 @@ class Grounding:
     gates = frozenset[Gate]({"handoff"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_fields(self, at_least={"minimum": 1})
         if self.sources == "":
             raise BadGraph("`sources` is an empty path; name a folder")
-        if self.minimum < 1:
-            raise BadGraph(f"`minimum` must be at least 1, got {self.minimum!r}")
 
     def read(self, evidence: Evidence) -> str | None:
         """Return the text of the evidence's source; the gate calls it, since a guard reads nothing.
@@ -54,19 +52,19 @@ class Grounding:
             return self.sources(evidence.source)
         try:
             return _read(Path(self.sources), evidence.source)
-        except (OSError, RuntimeError, ValueError):  # a name that no file can have, a circle of links, no permission
+        except (OSError, RuntimeError, ValueError):  # a name that no file can have, a cycle of links, no permission
             return None
 
-    def __call__(self, view: GuardContext) -> Verdict:
-        """Trip on the first quote that does not stand in its source."""
-        result: Result = view.subject
+    def __call__(self, context: GuardContext) -> Verdict:
+        """Trip on the first quote that is not in its source."""
+        result: Result = context.subject
         if not result.evidence:
             reason = "the answer names no evidence: quote its sources verbatim"
-            return view.verdict(self, trips=_says_something(result.value), reason=reason)
+            return context.verdict(self, trips=_makes_a_claim(result.value), reason=reason)
         named = {evidence.source for evidence in result.evidence}
-        texts = {name: SourceText.of(view.sources[name]) for name in named if name in view.sources}
+        texts = {name: SourceText.of(context.sources[name]) for name in named if name in context.sources}
         wrong = next(filter(None, (self._objection(e, texts.get(e.source)) for e in result.evidence)), None)
-        return view.verdict(self, trips=wrong is not None, reason=wrong or "", measured=len(result.evidence))
+        return context.verdict(self, trips=wrong is not None, reason=wrong or "", measured=len(result.evidence))
 
     def _objection(self, evidence: Evidence, text: SourceText | None) -> str | None:
         shown = f"{flat(evidence.quote)[:200]!r}"
@@ -75,21 +73,21 @@ class Grounding:
         if sum(map(str.isalnum, evidence.quote)) < self.minimum:
             return f"the quote {shown} is too short to prove anything"
         if not text.holds(evidence.quote):
-            return f"the quote {shown} does not stand in {evidence.source!r}"
+            return f"the quote {shown} is not in {evidence.source!r}"
         lines = named_lines(evidence.locator)
         if lines is not None and not text.holds(evidence.quote, lines):
-            return f"the quote {shown} does not stand in lines {evidence.locator} of {evidence.source!r}"
+            return f"the quote {shown} is not in lines {evidence.locator} of {evidence.source!r}"
         return None
 
 
-def _says_something(value: JsonValue) -> bool:
-    """Tell whether there is a claim in `value`; zero and `False` are claims, empty texts and collections are not."""
+def _makes_a_claim(value: JsonValue) -> bool:
+    """Return whether there is a claim in `value`; zero and `False` are claims, empty texts and collections are not."""
     if isinstance(value, str):
         return bool(value.strip())
     if isinstance(value, dict):
-        return any(map(_says_something, value.values()))
+        return any(map(_makes_a_claim, value.values()))
     if isinstance(value, list):
-        return any(map(_says_something, value))
+        return any(map(_makes_a_claim, value))
     return value is not None
 
 

@@ -12,7 +12,7 @@ from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Evidence, Gate, Verdict
 from guardgraph.state.argument_checks import must_be
 
-__all__ = ("AllowanceLimiter", "FunctionGuard", "Guard", "SourceReader", "guard", "name_of")
+__all__ = ("AllowanceLimiter", "FunctionGuard", "Guard", "SourceReader", "guard")
 
 _GATES: frozenset[str] = frozenset(get_args(Gate))
 
@@ -34,8 +34,8 @@ class Guard(Protocol):
         """What happens to the subject (or the run) when it trips."""
         ...
 
-    def __call__(self, view: GuardContext) -> Verdict:
-        """Judge the subject of `view`. An exception counts as a trip."""
+    def __call__(self, context: GuardContext, /) -> Verdict:
+        """Judge the subject of `context`. An exception counts as a trip."""
         ...
 
 
@@ -43,7 +43,7 @@ class Guard(Protocol):
 class AllowanceLimiter(Protocol):
     """A guard that narrows the allowance of its team at admission."""
 
-    def narrow(self, view: GuardContext) -> Allowance:
+    def narrow(self, context: GuardContext, /) -> Allowance:
         """Return the allowance that the team may have at most."""
         ...
 
@@ -66,14 +66,14 @@ class FunctionGuard:
     gates: frozenset[Gate]
     on_trip: OnTrip = Finish()
 
-    def __call__(self, view: GuardContext) -> Verdict:
+    def __call__(self, context: GuardContext) -> Verdict:
         """Judge by the function: `None` passes, a text is the reason of a trip, a `Verdict` is taken as it is."""
-        said = cast("object", self.function(view))
-        if isinstance(said, Verdict):
-            return said
-        if said is not None and not isinstance(said, str):
-            raise TypeError(f"guard {self.name!r} must return None, a reason or a Verdict, got {type(said).__name__}")
-        return view.verdict(self, trips=said is not None, reason=said or "no reason given")
+        found = cast("object", self.function(context))
+        if isinstance(found, Verdict):
+            return found
+        if found is not None and not isinstance(found, str):
+            raise TypeError(f"guard {self.name!r} must return None, a reason or a Verdict, got {type(found).__name__}")
+        return context.verdict(self, trips=found is not None, reason=found or "no reason given")
 
 
 def guard(
@@ -81,28 +81,23 @@ def guard(
 ) -> Callable[[Callable[[GuardContext], str | Verdict | None]], FunctionGuard]:
     """Make a guard of a function that returns `None` (pass) or the reason why its subject must not go on.
 
-    Raises `BadGraph` where it stands without its parentheses, for a gate that does not exist, for an `on_trip` that is
-    none, for what is no function, and for an async function.
+    Raises `BadGraph` where it is used without parentheses, for a gate that does not exist, for an `on_trip` of another
+    type, for anything but a function, and for an async function.
     """
     if bare:
-        raise BadGraph('`@guard` needs to know where it judges: write `@guard(at="handoff")`')
+        raise BadGraph('`@guard` needs the gates at which it judges: write `@guard(at="handoff")`')
     gates = _gates(at)
     must_be("guard", "on_trip", on_trip, OnTrip | None)
 
     def decorate(function: Callable[[GuardContext], str | Verdict | None]) -> FunctionGuard:
         if isinstance(function, type) or not callable(function):
-            raise BadGraph(f"`@guard` stands before a function that judges a view, got {function!r}")
+            raise BadGraph(f"`@guard` decorates a function of a GuardContext, got {function!r}")
         name = str(getattr(function, "__name__", type(function).__name__))
         if iscoroutinefunction(function):
-            raise BadGraph(f"guard {name!r} is async; a guard is pure, what waits or asks a model is an agent")
+            raise BadGraph(f"guard {name!r} is async; a guard is pure; code that waits or calls a model is an agent")
         return FunctionGuard(name, function, gates, on_trip or Finish())
 
     return decorate
-
-
-def name_of(guard: object) -> str:
-    """Return the name by which verdicts and gaps speak of `guard`."""
-    return str(getattr(guard, "name", None) or type(guard).__name__)
 
 
 def _gates(at: object) -> frozenset[Gate]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
-from guardgraph.state import Allowance, BadGraph, Gate, Verdict
+from guardgraph.state import Allowance, Gate, Verdict
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Limits",)
@@ -28,23 +28,17 @@ class Limits:
     gates = frozenset[Gate]({"dispatch"})
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        for name in ("subtasks", "messages", "calls"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 0:
-                raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
-        if self.visits < 1:
-            raise BadGraph(f"`visits` must be at least 1, got {self.visits!r}")
+        check_fields(self, at_least={"subtasks": 0, "messages": 0, "calls": 0, "visits": 1})
 
-    def narrow(self, view: GuardContext) -> Allowance:
+    def narrow(self, context: GuardContext) -> Allowance:
         """Return an allowance with these caps."""
         return Allowance(subtasks=self.subtasks, messages=self.messages, calls=self.calls)
 
-    def __call__(self, view: GuardContext) -> Verdict:
+    def __call__(self, context: GuardContext) -> Verdict:
         """Trip where nothing is left of a cap."""
         for name in ("subtasks", "messages", "calls"):
-            left, limit = getattr(view.remaining, name), getattr(view.allowance, name)
+            left, limit = getattr(context.remaining, name), getattr(context.allowance, name)
             if left is not None and left < 1:
                 reason = f"the limit of {limit} {name} is used up"
-                return view.verdict(self, trips=True, measured=left, limit=limit, reason=reason)
-        return view.verdict(self, trips=False)
+                return context.verdict(self, trips=True, measured=left, limit=limit, reason=reason)
+        return context.verdict(self, trips=False)

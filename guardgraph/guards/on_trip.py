@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guardgraph.state import BadGraph
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Escalate", "Finish", "OnTrip", "Refuse", "Retry")
@@ -19,16 +18,14 @@ class Finish:
 class Retry:
     """Give the subject back to its agent with the reason, at most `times` times; then do as `Finish`.
 
-    A plan at `round` goes back to its planner. At `admission` and `dispatch` nobody has answered yet, and it is as
+    A plan at `round` goes back to its planner. At `admission` and `dispatch` there is no answer yet, and it is as
     `Finish`; a team refuses (`BadGraph`) a guard with `Retry` that judges nowhere else.
     """
 
     times: int = 1
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.times < 0:
-            raise BadGraph(f"`times` must not be negative, got {self.times!r}")
+        check_fields(self, at_least={"times": 0})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether a quote stands in a text, and in which lines."""
+"""Whether a quote is in a text, and in which lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKS = _SIGNS | frozenset(".,:/'\u2019\u2013")
 
 
 class Lines(NamedTuple):
-    """Lines of a text, both counted from 1; nothing says that the text has them."""
+    """Lines of a text, both counted from 1; the text may have fewer."""
 
     first: int
     last: int
@@ -46,17 +46,17 @@ class SourceText(NamedTuple):
         return cls(_join(lines), lines)
 
     def has(self, lines: Lines) -> bool:
-        """Tell whether there are such lines."""
+        """Return whether there are such lines."""
         return 1 <= lines.first <= lines.last <= len(self.lines)
 
     def holds(self, quote: str, lines: Lines | None = None) -> bool:
-        """Tell whether all of `quote` stands here, or within `lines`, in whole words and numbers."""
+        """Return whether all of `quote` is here, or within `lines`, in whole words and numbers."""
         if lines is None:
             return _find(self.text, flat(quote)) >= 0
         return self.has(lines) and _find(_join(self.lines[lines.first - 1 : lines.last]), flat(quote)) >= 0
 
     def opens(self, quote: str, lines: Lines) -> bool:
-        """Tell whether `quote` begins within `lines`, in whole words and numbers; it may go on beyond them."""
+        """Return whether `quote` begins within `lines`, in whole words and numbers; it may go on beyond them."""
         if not self.has(lines):
             return False
         within = len(_join(self.lines[lines.first - 1 : lines.last]))
@@ -68,7 +68,7 @@ def _join(lines: tuple[str, ...]) -> str:
 
 
 def _find(text: str, quote: str) -> int:
-    """Return where `quote` stands in `text` and cuts no word, or -1: "able to pay" is not in "unable to pay"."""
+    """Return where `quote` is in `text` without cutting a word, or -1: "able to pay" is not in "unable to pay"."""
     at = text.find(quote)
     while at >= 0 and (_cuts(text, at) or _cuts(text, at + len(quote))):
         at = text.find(quote, at + 1)
@@ -76,7 +76,7 @@ def _find(text: str, quote: str) -> int:
 
 
 def _cuts(text: str, at: int) -> bool:
-    """Tell whether a word or a number of `text` goes on over the place `at`; scripts without blanks have no such words.
+    """Return whether a word or a number of `text` continues across position `at`; scripts without blanks have no words.
 
     A number may have a sign, and marks within it: -20, 1,500.00, 12:30, 2024-01-05.
     """

@@ -1,4 +1,4 @@
-"""State that may be read and not changed: it shows dicts and lists without copying them."""
+"""Read-only state: views of dicts and lists, without copies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("ReadOnlyList", "ReadOnlyMapping", "read_only")
 def read_only(value: Any) -> Any:
     """Return `value` so that no dict, list or set in it can be changed; anything else is returned as it is.
 
-    Dicts and lists are shown, not copied, and so is what they hold, once it is asked for; a set is copied.
+    Dicts and lists are not copied, nor is what they hold, which is wrapped on access; a set is copied.
     """
     if isinstance(value, dict | MappingProxyType):
         return ReadOnlyMapping(cast("Mapping[Any, Any]", value))
@@ -26,7 +26,7 @@ def read_only(value: Any) -> Any:
 
 
 class ReadOnlyMapping(Mapping[Any, Any]):
-    """Shows a mapping, which it equals."""
+    """A view of a mapping, which it equals."""
 
     __slots__ = ("_shown",)
 
@@ -56,7 +56,7 @@ class ReadOnlyMapping(Mapping[Any, Any]):
 
 
 class ReadOnlyList(Sequence[Any]):
-    """Shows a list, which it equals; a slice of it is read-only too, and a sum is a list."""
+    """A view of a list, which it equals; a slice of it is read-only too, and a sum is a list."""
 
     __slots__ = ("_shown",)
     __hash__ = None  # pyright: ignore[reportAssignmentType] -- as a list

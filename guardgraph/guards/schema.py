@@ -42,10 +42,10 @@ class Schema:
         except PydanticSchemaGenerationError as error:
             raise BadGraph(f"`model` must be a type that pydantic can check, got {self.model!r}") from error
 
-    def __call__(self, view: GuardContext) -> Verdict:
+    def __call__(self, context: GuardContext) -> Verdict:
         """Trip where the value does not fit."""
-        reason = self._objection(view.subject)
-        return view.verdict(self, trips=reason is not None, reason=reason or "")
+        reason = self._objection(context.subject)
+        return context.verdict(self, trips=reason is not None, reason=reason or "")
 
     def _objection(self, result: Result) -> str | None:
         if result.error is not None and result.error.kind == "invalid":
@@ -61,7 +61,7 @@ class Schema:
         return self._checked(value) if self.check else None
 
     def _checked(self, value: Any) -> str | None:
-        said = cast("object", self.check(value) if self.check else None)
-        if said is not None and not isinstance(said, str):
-            raise TypeError(f"`check` must return None or a reason, got {said!r}")
-        return said
+        reason = cast("object", self.check(value) if self.check else None)
+        if reason is not None and not isinstance(reason, str):
+            raise TypeError(f"`check` must return None or a reason, got {reason!r}")
+        return reason

@@ -127,7 +127,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             services=services,
             me=me,
             role=cost_key(team, self.agent.name),
-            ticket=SlotToken(slots, current.ticket if current else None, until),
+            slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
         )
@@ -159,8 +159,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
                     raw = isolation.run_coroutine_blocking(call(), **limits)
             except BaseException as raised:
                 error = _agents_error(work.services, raised)
-                return trace.tell(self._failed(work, error), error)
-            return trace.tell(self._answered(work, raw))
+                return trace.finish(self._failed(work, error), error)
+            return trace.finish(self._answered(work, raw))
 
     async def _awork(self, work: AttemptExecution) -> Result:
         async with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
@@ -172,18 +172,18 @@ class _AgentNode(RunnableLambda[Any, Any]):
                     raw = await isolation.arun_in_thread(call, **limits)
             except BaseException as raised:
                 error = _agents_error(work.services, raised)
-                return trace.tell(await work.services.off_loop(lambda: self._failed(work, error)), error)
-            return trace.tell(await work.services.off_loop(lambda: self._answered(work, raw)))
+                return trace.finish(await work.services.off_loop(lambda: self._failed(work, error)), error)
+            return trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
 
     def _answered(self, work: AttemptExecution, raw: object) -> Result:
         usage = work.usage(raw)
-        stopped = work.tab.stopped if work.tab else None
+        stopped = work.budget.stopped if work.budget else None
         return result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped)
 
     def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
         """Return the result of an attempt that has raised `error`."""
-        usage, tab = work.usage(), work.tab
-        stopped = tab.stopped if tab else None
+        usage, budget = work.usage(), work.budget
+        stopped = budget.stopped if budget else None
         if isinstance(error, ParentCommand):
             return result_of_handoff(self.agent, work.request, error.args[0], usage=usage)
         if isinstance(error, isolation.TimedOut):
@@ -191,8 +191,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             found = AgentError(kind=work.limit, message=why)
         elif isinstance(error, BudgetExceeded) or stopped is not None:
             stopped = stopped or getattr(error, "refusal", None)
-            if tab is not None and tab.said and self.agent.output is None and stopped is not None:
-                return result_of_answer(self.agent, work.request, tab.said, usage=usage, stopped=stopped)
+            if budget is not None and budget.last_text and self.agent.output is None and stopped is not None:
+                return result_of_answer(self.agent, work.request, budget.last_text, usage=usage, stopped=stopped)
             found = AgentError(kind="stopped", message=str(stopped))
         else:
             _LOG.debug("agent %s failed", self.agent.name, exc_info=error)

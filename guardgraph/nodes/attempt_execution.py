@@ -47,13 +47,13 @@ class AttemptExecution:
     me: DelegationScope
     role: str
     """The key under which its costs are learned."""
-    ticket: SlotToken
+    slot_token: SlotToken
     until: float | None
     """When it has to end, on the monotonic clock."""
     config: RunnableConfig
     token: CancelToken = field(default_factory=CancelToken)
     """Cancels its work once the caller of the team has left."""
-    tab: AttemptBudget | None = None
+    budget: AttemptBudget | None = None
     """The budget of its model calls, once it has started."""
     began: float = 0
 
@@ -72,22 +72,22 @@ class AttemptExecution:
     def wait(self) -> Result | None:
         """Wait for a slot, and for budget without holding one; start, or return why that is not possible."""
         refusal: ReservationDenied | None = None
-        while self._rest != 0 and self.ticket.take(self._rest) and not self.ticket.is_orphan:
+        while self._rest != 0 and self.slot_token.take(self._rest) and not self.slot_token.is_orphan:
             refusal = self._begin()
             if self._is_settled(refusal):
                 return None if refusal is None else self._not_started("skipped", f"not started: {refusal}")
-            self.ticket.pause()
+            self.slot_token.pause()
             refusal = self.services.changed.wait_for(self._refusal, self._is_settled)
         return self._late(refusal)
 
     async def await_(self) -> Result | None:
         """Do the same as `wait` without blocking the event loop."""
         refusal: ReservationDenied | None = None
-        while self._rest != 0 and await self.ticket.atake(self._rest) and not self.ticket.is_orphan:
+        while self._rest != 0 and await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan:
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
                 return None if refusal is None else self._not_started("skipped", f"not started: {refusal}")
-            self.ticket.pause()
+            self.slot_token.pause()
             refusal = await self.services.changed.await_for(
                 lambda: self.services.off_loop(self._refusal), self._is_settled
             )
@@ -96,7 +96,11 @@ class AttemptExecution:
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
         current = ExecutionContext(
-            services=self.services, position=self.me, slots=self.ticket.slots, ticket=self.ticket, tab=self.tab
+            services=self.services,
+            position=self.me,
+            slots=self.slot_token.slots,
+            slot_token=self.slot_token,
+            budget=self.budget,
         )
         return child_config(self.config, current)
 
@@ -106,10 +110,10 @@ class AttemptExecution:
         The spending that an answer reports beside its model calls counts even where it exceeds the budget. Raises the
         error of a model call that ends the run.
         """
-        if self.tab is not None and self.tab.ending is not None:
-            raise self.tab.ending
-        if self.tab is not None and isinstance(raw, Reply) and raw.spending is not None:
-            self.tab.add(raw.spending)
+        if self.budget is not None and self.budget.ending is not None:
+            raise self.budget.ending
+        if self.budget is not None and isinstance(raw, Reply) and raw.spending is not None:
+            self.budget.add(raw.spending)
         self._close()
         took = int((monotonic() - self.began) * 1_000_000)
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
@@ -120,7 +124,7 @@ class AttemptExecution:
             self._close()
         finally:
             self.services.attempt_ended(self.me.account)
-            self.ticket.give()
+            self.slot_token.give()
 
     async def aend(self) -> None:
         """Do the same as `end` without blocking the event loop."""
@@ -128,7 +132,7 @@ class AttemptExecution:
             await self.services.off_loop(self._close)
         finally:
             self.services.attempt_ended(self.me.account)
-            await self.ticket.agive()
+            await self.slot_token.agive()
 
     @property
     def _rest(self) -> float | None:
@@ -150,7 +154,7 @@ class AttemptExecution:
                 services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.tab = AttemptBudget(services, me, epoch, self.role, expected=expected)
+        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected)
         self.began = monotonic()
         request = self.request
         services.emit("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
@@ -165,11 +169,11 @@ class AttemptExecution:
         team = account.rpartition("/")[0]
         if not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
             return None
-        flights = services.in_flight_attempts()
+        in_flight = services.in_flight_attempts()
         above = services.ledger.balances(team)  # read last: an attempt that ends meanwhile counts twice, not zero times
         expected = Amount() if self._is_open_team else self._expected
         is_code = self.agent.kind not in ("model", "messages")
-        return can_start(account, expected, above=above, flights=flights, may_be_free=is_code)
+        return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code)
 
     @property
     def _expected(self) -> Amount | None:
@@ -192,6 +196,6 @@ class AttemptExecution:
         return failed_result(self.agent, self.request, AgentError(kind=kind, message=message), usage=Usage())
 
     def _close(self) -> None:
-        if self.tab is not None:
-            self.services.ledger.close(self.me.account, self.tab.epoch)
-            self.services.in_flight.leave(self.me.account)
+        if self.budget is not None:
+            self.services.ledger.close(self.me.account, self.budget.epoch)
+            self.services.in_flight.remove_attempt(self.me.account)

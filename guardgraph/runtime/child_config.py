@@ -1,4 +1,4 @@
-"""What the code of an agent inherits: its position, and its meter as the only one, by config and by context."""
+"""What the code of an agent inherits by config and by context: its position, and the handlers of its own budget."""
 
 from __future__ import annotations
 
@@ -10,60 +10,56 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
 
-from guardgraph.runtime.budget.callback_handler import AsyncBudgetCallbackHandler, BudgetCallbackHandler
+from guardgraph.runtime.budget.callback_handler import HANDLERS
 from guardgraph.runtime.execution_context import KEY, ExecutionContext, enter
 
 __all__ = ("child_config",)
 
-_FIRST: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_meter", default=None)
-_SECOND: ContextVar[BaseCallbackHandler | None] = ContextVar("guardgraph_second_meter", default=None)
+_HANDLERS: tuple[ContextVar[BaseCallbackHandler | None], ...] = (
+    ContextVar("guardgraph_async_handler", default=None),
+    ContextVar("guardgraph_handler", default=None),
+)
 
 
-def child_config(config: RunnableConfig, here: ExecutionContext) -> tuple[RunnableConfig, Context]:
-    """Return `config`, and a context in which all that is called inherits it, for the work of the agent that is `here`.
+def child_config(config: RunnableConfig, execution: ExecutionContext) -> tuple[RunnableConfig, Context]:
+    """Return `config`, and a context in which all that is called inherits it, for the code of the agent.
 
-    Its own meter replaces that of the level above.
+    The handlers of its own budget replace those of the level above.
     """
-    _hook_in()
-    tab = here.tab
-    meters: list[BaseCallbackHandler] = [AsyncBudgetCallbackHandler(tab), BudgetCallbackHandler(tab, is_paired=True)]
-    mine: RunnableConfig = {
+    _register_hooks()
+    handlers: list[BaseCallbackHandler] = [handler(execution.budget) for handler in HANDLERS]
+    child: RunnableConfig = {
         **config,
-        "callbacks": _metered(config.get("callbacks"), meters),
-        "configurable": {**(config.get("configurable") or {}), KEY: here},
+        "callbacks": _with_handlers(config.get("callbacks"), handlers),
+        "configurable": {**(config.get("configurable") or {}), KEY: execution},
     }
-    with set_config_context(mine) as context:
-        context.run(_enter, here, meters)
-        return mine, context.copy()  # the first one is reset at the end of the block
+    with set_config_context(child) as context:
+        context.run(_enter, execution, handlers)
+        return child, context.copy()  # the first one is reset at the end of the block
 
 
 @cache
-def _hook_in() -> None:
-    """Have the meters added to every call: callbacks that a user gives to a call replace those that it inherits."""
+def _register_hooks() -> None:
+    """Have the handlers added to every call: callbacks that a user gives to a call replace those that it inherits."""
     from langchain_core.tracers.context import register_configure_hook
 
-    register_configure_hook(_FIRST, inheritable=True)
-    register_configure_hook(_SECOND, inheritable=True)
+    for variable in _HANDLERS:
+        register_configure_hook(variable, inheritable=True)
 
 
-def _enter(here: ExecutionContext, meters: list[BaseCallbackHandler]) -> None:
-    enter(here)
-    _FIRST.set(meters[0])
-    _SECOND.set(meters[1])
+def _enter(execution: ExecutionContext, handlers: list[BaseCallbackHandler]) -> None:
+    enter(execution)
+    for variable, handler in zip(_HANDLERS, handlers, strict=True):
+        variable.set(handler)
 
 
-def _metered(inherited: Any, meters: list[BaseCallbackHandler]) -> Any:
-    """Return the inherited callbacks with our meters in place of those of the level above."""
+def _with_handlers(inherited: Any, handlers: list[BaseCallbackHandler]) -> Any:
+    """Return the inherited callbacks with `handlers` in place of those of the level above."""
     if not isinstance(inherited, BaseCallbackManager):
-        kept = [
-            handler
-            for handler in inherited or []
-            if not isinstance(handler, BudgetCallbackHandler | AsyncBudgetCallbackHandler)
-        ]
-        return [*kept, *meters]
+        return [*(handler for handler in inherited or () if not isinstance(handler, HANDLERS)), *handlers]
     manager = inherited.copy()
-    for handler in [h for h in manager.handlers if isinstance(h, BudgetCallbackHandler | AsyncBudgetCallbackHandler)]:
+    for handler in [handler for handler in manager.handlers if isinstance(handler, HANDLERS)]:
         manager.remove_handler(handler)
-    for meter in meters:
-        manager.add_handler(meter, inherit=True)
+    for handler in handlers:
+        manager.add_handler(handler, inherit=True)
     return manager

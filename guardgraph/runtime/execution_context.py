@@ -1,4 +1,4 @@
-"""What a run has at hand in this process: ledger, clock, slots, listeners; and where in the tree it stands."""
+"""What a run uses in this process (ledger, clock, slots, callbacks), and its position in the tree of teams."""
 
 from __future__ import annotations
 
@@ -11,18 +11,27 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Lock
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphInterrupt
-from langgraph.runtime import get_runtime
 
 from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
 from guardgraph.runtime.budget.open_calls import InFlight
 from guardgraph.runtime.concurrency.conditions import ChangeCondition
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
-from guardgraph.state import Amount, DelegationScope, EventKind, Result, RunEvent, Unserializable, Usage, exact_decimal
+from guardgraph.state import (
+    Amount,
+    DelegationScope,
+    EventKind,
+    Result,
+    RunEvent,
+    Unserializable,
+    Usage,
+    account_chain,
+    exact_decimal,
+)
 from guardgraph.storage.memory import MemoryLedger
 from guardgraph.storage.protocols import Ledger
 
@@ -43,8 +52,8 @@ KEY = "__guardgraph"
 It begins with `__`: servers store every other key of `configurable` with the checkpoints, and these are live objects.
 """
 
-IDLE_RUNS = 256
-"""So many runs that wait, or were left, keep the services that this process has made for them; see `services_of`."""
+IDLE_RUNS = 1_000
+"""How many runs that wait, or were left, keep the services made for them; see `execution_services`."""
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
@@ -52,21 +61,21 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(slots=True, weakref_slot=True)
 class Services:
-    """What a run has at hand in this process."""
+    """What a run uses in this process."""
 
     ledger: Ledger = field(default_factory=MemoryLedger)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     on_event: Callable[[RunEvent], None] | None = None
     check_storable: Callable[[Any], object] | None = None
-    """Raises `Unserializable` for what the run's checkpointer does not store; `None` where nobody knows."""
+    """Raises `Unserializable` for what the run's checkpointer does not store; `None` where that is unknown."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)
-    """Held while it is decided whether one more attempt can be paid for."""
+    """Held while deciding whether one more attempt can be paid for."""
     in_flight: InFlight = field(default_factory=InFlight)
     """The model calls in flight, and how far they may go beyond what is reserved for them."""
     _slots: dict[str, ConcurrencyLimiter] = field(default_factory=dict[str, ConcurrencyLimiter])
-    _flights: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
+    _attempts: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
     _tokens: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
     _epochs: dict[str, int] = field(default_factory=dict[str, int])
     _lock: Lock = field(default_factory=Lock)
@@ -78,45 +87,44 @@ class Services:
             return self._slots.setdefault(account, ConcurrencyLimiter(limit))
 
     def attempt_started(self, account: str, expects: Amount | None) -> None:
-        """Note that an attempt is under way; `expects` is `None` where nobody knows what it costs."""
+        """Record that an attempt has started; `expects` is `None` where its cost is unknown."""
         with self._lock:
-            self._flights[account] = expects
+            self._attempts[account] = expects
 
     def attempt_ended(self, account: str) -> None:
-        """Note that an attempt has ended."""
+        """Record that an attempt has ended."""
         with self._lock:
-            self._flights.pop(account, None)
+            self._attempts.pop(account, None)
             self._tokens.pop(account, None)
         self.changed.notify_all()
 
     def let_cancel(self, account: str, token: CancelToken) -> None:
-        """Note how an attempt that begins can be cancelled, until it has landed."""
+        """Set the token that cancels an attempt until it has ended."""
         with self._lock:
             self._tokens[account] = token
 
     def cancel_innermost(self) -> bool:
-        """Cancel the attempts under way within which no other one is; tell whether there were any.
+        """Cancel the attempts in flight that contain no other one; return whether there were any.
 
         They leave no result. Those around them end by themselves, or are the innermost ones at the next call.
         """
         with self._lock:
-            under_way = dict(self._tokens)
-        around = {account[:end] for account in under_way for end in range(len(account)) if account[end] == "/"}
-        for account, token in under_way.items():
-            if account not in around:
-                token.cancel()
-        return bool(under_way)
+            tokens = dict(self._tokens)
+        outer = {parent for account in tokens for parent in account_chain(account)[:-1]}
+        for account in tokens.keys() - outer:
+            tokens[account].cancel()
+        return bool(tokens)
 
     def concurrent_count(self, account: str, mine: str) -> int:
-        """Return how many attempts under way draw on `account`, that of `mine` included."""
+        """Return how many attempts in flight draw on `account`, that of `mine` included."""
         with self._lock:
-            return 1 + len(concurrent_attempts(account, mine, self._flights))
+            return 1 + len(concurrent_attempts(account, mine, self._attempts))
 
     def in_flight_attempts(self) -> dict[str, InFlightAttempt]:
-        """Return the attempts under way, with what they have spent."""
+        """Return the attempts in flight, with what they have spent."""
         with self._lock:
-            under_way = dict(self._flights)
-        return {name: InFlightAttempt(name, expects, self._spent(name)) for name, expects in under_way.items()}
+            attempts = dict(self._attempts)
+        return {name: InFlightAttempt(name, expects, self._spent(name)) for name, expects in attempts.items()}
 
     def ensure_open(self, position: DelegationScope) -> None:
         """Open the accounts of a team, if this process has not done so yet."""
@@ -133,19 +141,19 @@ class Services:
                 self._epochs[work] = self.ledger.reopen(work, shared)
 
     def recall(self, position: DelegationScope, results: Iterable[Result]) -> None:
-        """Book, once for each team, what its stored results have spent and these books do not know of.
+        """Settle, once for each team, what its stored results have spent and the ledger does not contain.
 
-        That is so in a process that has not begun the run, or has dropped the services it had for it.
+        That is so in a process that did not begin the run, or that has dropped its services.
         """
         account = position.account
         with self._lock:
             if account in self._recalled:
                 return
             self._recalled.add(account)
-        told = list(results)
-        missing = _beyond(Usage.total(result.usage for result in told), self.ledger.usage(account))
+        stored = list(results)
+        missing = _beyond(Usage.total(result.usage for result in stored), self.ledger.usage(account))
         known = self.ledger.balances(account)[-1]
-        subtasks = len({result.subtask for result in told if result.subtask}) - known.spent.subtasks
+        subtasks = len({result.subtask for result in stored if result.subtask}) - known.spent.subtasks
         if missing == Usage() and subtasks <= known.reserved.subtasks:
             return
         entry, epoch = f"{account}#recalled", self._epochs[position.spending_account]
@@ -159,28 +167,28 @@ class Services:
         return self._epochs[account]
 
     async def off_loop(self, work: Callable[[], _T]) -> _T:
-        """Do `work`, which asks the ledger, without blocking the event loop; it is done even if its task is cancelled.
+        """Do `work`, which uses the ledger, in the caller's context, without blocking the event loop.
 
-        It has the caller's context.
+        It is done even if its task is cancelled.
         """
         return await run_shielded(work) if self.ledger.blocks else work()
 
     def emit(self, kind: EventKind, position: DelegationScope, **data: Any) -> None:
-        """Tell the listener, if there is one. One that raises does not disturb the run; it is told no more."""
+        """Call `on_event`, if it is set. If it raises, the run continues and it is not called again."""
         if self.on_event is not None:
             event = RunEvent(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
             try:
                 self.on_event(event)
-            except Exception:  # the listener's own trouble; the run goes on
+            except Exception:
                 self.on_event = None
-                _LOG.warning("the listener of run %s raised and is told no more", position.run_id, exc_info=True)
+                _LOG.warning("`on_event` of run %s raised; it is not called again", position.run_id, exc_info=True)
 
     def unstorable(self, error: BaseException) -> Unserializable | None:
-        """Return why a question that leaves an agent cannot be stored, if that is so."""
+        """Return why the value of an interrupt raised by an agent cannot be stored, if that is so."""
         if self.check_storable is None or not isinstance(error, GraphInterrupt):
             return None
         try:
-            self.check_storable([question.value for questions in error.args for question in questions])
+            self.check_storable([interrupt.value for interrupts in error.args for interrupt in interrupts])
         except Unserializable as refusal:
             return refusal
         return None
@@ -192,62 +200,58 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionContext:
-    """Where in the tree something runs, and what it has at hand. Travels in the config; never stored."""
+    """The position of running code in the tree of teams, and its services. Passed in the config; never stored."""
 
     services: Services
     position: DelegationScope | None = None
     """The agent that the code runs in; `None` above the first team."""
     run_id: str | None = None
-    """The id that the first team's run shall have."""
+    """The id for the run of the first team."""
     slots: tuple[ConcurrencyLimiter, ...] = ()
     """The slots of the teams above, innermost first."""
-    ticket: SlotToken | None = None
+    slot_token: SlotToken | None = None
     """The slot that the agent holds."""
-    tab: Any = None
+    budget: Any = None
     """What the attempt may spend on model calls."""
 
 
-_CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_here", default=None)
+_CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_execution", default=None)
 _DEFAULTS: WeakValueDictionary[str, Services] = WeakValueDictionary()
-"""This process's own services of runs, as long as somebody holds them."""
+"""This process's own services of runs, as long as they are referenced, by an attempt or by `_IDLE`."""
 _IDLE: OrderedDict[str, Services] = OrderedDict()
-"""Holds those of the runs that were worked on last."""
-_INVOKED: WeakKeyDictionary[Any, dict[str, Services]] = WeakKeyDictionary()
-"""Holds those of the runs that an invocation of a graph works on, until it ends."""
+"""References to those of the most recently active runs."""
 _DEFAULTS_LOCK = Lock()
 
 
 def execution_context(config: Mapping[str, Any] | RunnableConfig | None) -> ExecutionContext | None:
-    """Return where the caller stands: from its config, or else from its context.
+    """Return the execution context of the caller: from its config, or else from its context variables.
 
-    The context serves code that invokes a team with a `thread_id` of its own: LangGraph then drops what it inherits.
+    The latter serve code that invokes a team with a `thread_id` of its own: LangGraph then drops what it inherits.
     """
-    here = ((config or {}).get("configurable") or {}).get(KEY)
-    return here if isinstance(here, ExecutionContext) else _CURRENT.get()
+    execution = ((config or {}).get("configurable") or {}).get(KEY)
+    return execution if isinstance(execution, ExecutionContext) else _CURRENT.get()
 
 
-def enter(here: ExecutionContext) -> None:
-    """Make `here` known to the current context."""
-    _CURRENT.set(here)
+def enter(execution: ExecutionContext) -> None:
+    """Set the execution context in the current context variables."""
+    _CURRENT.set(execution)
 
 
-def execution_services(here: ExecutionContext | None, run_id: str) -> Services:
+def execution_services(execution: ExecutionContext | None, run_id: str) -> Services:
     """Return the services of a run: those that came with the config, else this process's own for that run.
 
-    Its own are kept until the run has ended (`forget_run`), as long as an invocation works on it, and after that while
-    it is one of the last `IDLE_RUNS` that were worked on: it may be resumed. One that is resumed later gets new ones.
+    Its own are kept until the run has ended (`forget_run`), as long as an attempt is in flight, and after that while
+    it is one of the `IDLE_RUNS` most recently active. A run that continues later gets new ones, into which `recall`
+    settles what its state has spent.
     """
-    if here is not None:
-        return here.services
+    if execution is not None:
+        return execution.services
     with _DEFAULTS_LOCK:
         services = _DEFAULTS.get(run_id) or Services()
         _DEFAULTS[run_id] = _IDLE[run_id] = services
         _IDLE.move_to_end(run_id)
         if len(_IDLE) > IDLE_RUNS:
             _IDLE.popitem(last=False)
-        invocation = _invocation()
-        if invocation is not None:
-            _INVOKED.setdefault(invocation, {})[run_id] = services
         return services
 
 
@@ -256,32 +260,17 @@ def forget_run(run_id: str) -> None:
     with _DEFAULTS_LOCK:
         _DEFAULTS.pop(run_id, None)
         _IDLE.pop(run_id, None)
-        invocation = _invocation()
-        if invocation is not None:
-            _INVOKED.get(invocation, {}).pop(run_id, None)
-
-
-def _invocation() -> object | None:
-    """Return what lives exactly as long as the outermost invocation of a graph that calls this; `None` outside of one.
-
-    It is the writer to the invocation's stream, which LangGraph makes for each, and hands to the graphs below.
-    """
-    try:
-        writer = get_runtime().stream_writer
-    except (AttributeError, RuntimeError):  # called by nobody's graph
-        return None
-    return writer if "<locals>" in getattr(writer, "__qualname__", "") else None
 
 
 @exact_decimal
-def _beyond(told: Usage, known: Usage) -> Usage:
+def _beyond(stored: Usage, known: Usage) -> Usage:
     """Return how much more one usage is than another; an unknown price stays unknown, and time is left out."""
-    usd = told.usd
+    usd = stored.usd
     if usd is not None or known.usd is None:
         usd = max((usd or Decimal(0)) - (known.usd or Decimal(0)), Decimal(0))
     return Usage(
-        input_tokens=max(told.input_tokens - known.input_tokens, 0),
-        output_tokens=max(told.output_tokens - known.output_tokens, 0),
+        input_tokens=max(stored.input_tokens - known.input_tokens, 0),
+        output_tokens=max(stored.output_tokens - known.output_tokens, 0),
         usd=usd,
-        calls=max(told.calls - known.calls, 0),
+        calls=max(stored.calls - known.calls, 0),
     )

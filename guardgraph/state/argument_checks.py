@@ -18,11 +18,19 @@ __all__ = ("check_fields", "must_be")
 _SEQUENCES = (Sequence, Collection)
 
 
-def check_fields(instance: Any, *names: str, owner: str = "") -> None:
-    """Raise `BadGraph` for the first field (of `names`, or of all) of a dataclass that is not as it is annotated."""
+def check_fields(instance: Any, *names: str, owner: str = "", at_least: Mapping[str, int] | None = None) -> None:
+    """Raise `BadGraph` for the first field (of `names`, or of all) of a dataclass that is not as it is annotated.
+
+    So it does for a field that is less than `at_least` allows.
+    """
     kind = type(instance)
     for name in names or [field.name for field in fields(instance)]:
         must_be(owner or kind.__name__, name, getattr(instance, name), _annotation(kind, name))
+    for name, least in (at_least or {}).items():
+        value = getattr(instance, name)
+        if value is not None and value < least:
+            bound = f"be at least {least}" if least else "not be negative"
+            raise BadGraph(f"`{name}` must {bound}, got {value!r}")
 
 
 def must_be(owner: str, name: str, value: object, kind: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from typing import Any
-from weakref import ref
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
@@ -43,23 +42,6 @@ def others() -> None:
     """Let more runs than are kept begin, which nobody goes on with."""
     for _ in range(2 * IDLE_RUNS):
         execution_services(None, new_id())
-
-
-def test_the_services_of_a_run_that_is_worked_on_are_kept_however_many_others_there_are() -> None:
-    graph = team(plan_of("a"), plan_of("b"), workers=[speaker("leaf", read=80, written=20)]).compile()
-    parts = graph.stream({"task": "x"}, stream_mode="updates")
-    run_id = next(parts)["guard_admission"]["position"].run_id
-    services = ref(execution_services(None, run_id))
-
-    seen: list[str] = []
-    for part in parts:
-        others()
-        seen += part
-        if "guard_exit" not in part:
-            assert services() is not None, f"dropped after {seen}"
-
-    assert seen.count("leaf") == 2
-    assert services() is None, "kept by nobody once the run has ended"
 
 
 def test_a_run_whose_books_were_dropped_keeps_what_its_state_says_it_has_spent() -> None:

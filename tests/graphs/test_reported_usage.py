@@ -157,9 +157,9 @@ def test_it_is_booked_once(books: Ledger) -> None:
     place = DelegationScope(
         run_id="run", account=account, spending_account=account, path=("worker",), started=services.clock()
     )
-    tab = AttemptBudget(services, place, books.open(account, Allowance()), "worker")
+    budget = AttemptBudget(services, place, books.open(account, Allowance()), "worker")
 
     for _ in range(2):
-        tab.add(Usage(input_tokens=100))
+        budget.add(Usage(input_tokens=100))
 
     assert books.usage("run").tokens == 100

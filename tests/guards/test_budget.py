@@ -18,7 +18,7 @@ BUDGET = Budget(tokens=10**9)
 
 
 def spending(used: int, *, of: int = 100, known: tuple[Verdict, ...] = ()) -> GuardContext:
-    """Return a view in which `used` of `of` tokens are spent."""
+    """Return a context in which `used` of `of` tokens are spent."""
     allowance, spent = Allowance(tokens=of), Usage(input_tokens=used)
     return view_of_subtask(
         allowance=allowance, remaining=Allowance(tokens=10**9), spent=spent, state={"verdicts": known}
@@ -64,11 +64,11 @@ def test_an_unknown_price_does_not_pass_where_money_is_limited(usd: Decimal) -> 
 
 
 def test_an_unknown_price_passes_where_only_tokens_are_limited() -> None:
-    view = view_of_subtask(
+    context = view_of_subtask(
         remaining=Allowance(tokens=5), expected_cost=Amount(tokens=5, usd=None), spent=Usage(usd=None)
     )
 
-    assert Budget(tokens=5)(view).action == "pass"
+    assert Budget(tokens=5)(context).action == "pass"
 
 
 def test_what_was_spent_at_an_unknown_price_leaves_no_money() -> None:

@@ -1,4 +1,4 @@
-"""A view shows one subject and writes verdicts on it."""
+"""A context shows one subject and writes verdicts on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.guards.views import NOW, view_of_plan, view_of_result, view_of_subtas
 
 
 @pytest.mark.parametrize(
-    ("view", "subject_id"),
+    ("context", "subject_id"),
     [
         (view_of_task(), "t-1"),
         (view_of_subtask(), "s-1"),
@@ -22,8 +22,8 @@ from tests.guards.views import NOW, view_of_plan, view_of_result, view_of_subtas
         (GuardContext(gate="exit", subject=None, now=NOW), "exit"),
     ],
 )
-def test_a_subject_has_a_name_at_every_gate(view: GuardContext, subject_id: str) -> None:
-    assert view.subject_id == subject_id
+def test_a_subject_has_a_name_at_every_gate(context: GuardContext, subject_id: str) -> None:
+    assert context.subject_id == subject_id
 
 
 @pytest.mark.parametrize(("state", "number"), [({}, 1), ({"round": None}, 1), ({"round": 1}, 1), ({"round": 3}, 3)])
@@ -38,19 +38,19 @@ def test_a_view_cannot_be_changed() -> None:
 
 def test_a_guard_cannot_change_the_state_that_it_is_shown() -> None:
     state: dict[str, Any] = {"round": 1, "plans": []}
-    view = view_of_task(state=state)
+    context = view_of_task(state=state)
 
     with pytest.raises(TypeError, match="does not support item assignment"):
-        view.state["round"] = 7  # pyright: ignore[reportIndexIssue] -- that is the point
+        context.state["round"] = 7  # pyright: ignore[reportIndexIssue] -- that is the point
     with pytest.raises(AttributeError, match="no attribute 'append'"):
-        view.state["plans"].append("mine")
-    assert state == view.state == {"round": 1, "plans": []}
+        context.state["plans"].append("mine")
+    assert state == context.state == {"round": 1, "plans": []}
 
 
 def test_a_view_of_a_view_has_the_same_state() -> None:
-    view = view_of_task(state={"plans": []})
+    context = view_of_task(state={"plans": []})
 
-    assert replace(view, sources={"a": "b"}).state is view.state
+    assert replace(context, sources={"a": "b"}).state is context.state
 
 
 def test_texts_of_sources_cannot_be_changed() -> None:
@@ -68,7 +68,7 @@ def test_a_verdict_names_guard_gate_and_subject() -> None:
 
 def test_a_guard_with_a_name_is_called_by_it() -> None:
     @guard(at="dispatch")
-    def stays_polite(view: GuardContext) -> None: ...
+    def stays_polite(context: GuardContext) -> None: ...
 
     assert view_of_subtask().verdict(stays_polite, trips=False).guard == "stays_polite"
 

@@ -74,34 +74,37 @@ def test_other_work_passes(other: Plan) -> None:
 
 
 def test_a_failed_attempt_to_plan_is_no_plan() -> None:
-    view = view_of_plan(B, before=(A,))
+    context = view_of_plan(B, before=(A,))
     failed = Result(id="p-0", agent="planner", round=1, status="failed")
 
-    assert Convergence(5)(replace(view, state={**view.state, "plans": [failed, *view.state["plans"]]})).action == "pass"
+    assert (
+        Convergence(5)(replace(context, state={**context.state, "plans": [failed, *context.state["plans"]]})).action
+        == "pass"
+    )
 
 
 def test_another_attempt_in_the_same_round_is_not_earlier() -> None:
-    view = view_of_plan(A)
+    context = view_of_plan(A)
     same = Result(id="p-1", agent="planner", round=1, value=A.model_dump(mode="json"))
 
-    assert Convergence(5)(replace(view, state={"round": 1, "plans": [same]})).action == "pass"
+    assert Convergence(5)(replace(context, state={"round": 1, "plans": [same]})).action == "pass"
 
 
 @pytest.mark.parametrize("broken", [None, "text", 3, {"subtasks": "none"}, {"subtasks": [{"id": "s"}]}, ["text"]])
 def test_an_answer_that_was_no_plan_does_not_stop_a_later_round(broken: object) -> None:
-    view = view_of_plan(A, before=(B, C))
-    stored = [view.state["plans"][0].model_copy(update={"value": broken}), view.state["plans"][1]]
-    state = {**view.state, "plans": stored}
+    context = view_of_plan(A, before=(B, C))
+    stored = [context.state["plans"][0].model_copy(update={"value": broken}), context.state["plans"][1]]
+    state = {**context.state, "plans": stored}
 
-    assert evaluate_guards([Convergence(5)], replace(view, state=state)).trip is None
-    assert evaluate_guards([Convergence(5)], replace(view, state=state, subject=C)).trip is not None
+    assert evaluate_guards([Convergence(5)], replace(context, state=state)).trip is None
+    assert evaluate_guards([Convergence(5)], replace(context, state=state, subject=C)).trip is not None
 
 
 def test_a_bare_list_of_subtasks_is_a_plan() -> None:
-    view = view_of_plan(A, before=(A,))
-    stored = [view.state["plans"][0].model_copy(update={"value": view.state["plans"][0].value["subtasks"]})]
+    context = view_of_plan(A, before=(A,))
+    stored = [context.state["plans"][0].model_copy(update={"value": context.state["plans"][0].value["subtasks"]})]
 
-    assert Convergence(5)(replace(view, state={**view.state, "plans": stored})).action == "trip"
+    assert Convergence(5)(replace(context, state={**context.state, "plans": stored})).action == "trip"
 
 
 def test_what_is_no_plan_at_all_trips() -> None:

@@ -35,8 +35,8 @@ class Says:
     on_trip: OnTrip = field(default=Finish())
     gates = frozenset[Gate]({"dispatch"})
 
-    def __call__(self, view: GuardContext) -> Verdict:
-        return view.verdict(self, trips=self.action == "trip").model_copy(update={"action": self.action})
+    def __call__(self, context: GuardContext) -> Verdict:
+        return context.verdict(self, trips=self.action == "trip").model_copy(update={"action": self.action})
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Answers:
     on_trip: OnTrip = field(default=Refuse())
     gates = frozenset[Gate]({"dispatch"})
 
-    def __call__(self, view: GuardContext) -> Any:
+    def __call__(self, context: GuardContext) -> Any:
         return self.answer
 
 
@@ -60,7 +60,7 @@ class Unspeakable(Exception):
 
 def raises(error: Exception) -> Guard:
     @guard(at="dispatch", on_trip=Escalate())
-    def breaks(view: GuardContext) -> str | None:
+    def breaks(context: GuardContext) -> str | None:
         raise error
 
     return breaks
@@ -72,7 +72,7 @@ def test_without_guards_everything_passes() -> None:
 
 def test_guards_of_other_gates_are_not_asked() -> None:
     @guard(at="handoff")
-    def elsewhere(view: GuardContext) -> str | None:
+    def elsewhere(context: GuardContext) -> str | None:
         raise AssertionError("asked")
 
     assert evaluate_guards([elsewhere], view_of_subtask()).trip is None
@@ -120,9 +120,9 @@ def test_an_error_without_words_trips_too() -> None:
 
 
 def test_a_subject_without_an_id_trips_a_guard_that_cannot_judge_it() -> None:
-    view = GuardContext(gate="dispatch", subject=None, now=view_of_subtask().now)
+    context = GuardContext(gate="dispatch", subject=None, now=view_of_subtask().now)
 
-    assert evaluate_guards([raises(ValueError("x"))], view).trip is not None
+    assert evaluate_guards([raises(ValueError("x"))], context).trip is not None
 
 
 @pytest.mark.parametrize("answer", [None, True, False, "no", {"action": "pass"}])
@@ -130,13 +130,13 @@ def test_a_guard_that_answers_no_verdict_trips(answer: object) -> None:
     told = evaluate_guards([Answers(answer)], view_of_subtask())
 
     assert told.trip is not None
-    assert told.trip.reason == f"guard 'Answers' must answer with Verdict, got {type(answer).__name__}"
+    assert told.trip.reason == f"guard 'Answers' must return Verdict, got {type(answer).__name__}"
     assert told.on_trip == Refuse()
 
 
 def test_a_guard_that_wants_to_end_the_program_trips_as_any_that_raises() -> None:
     @guard(at="dispatch", on_trip=Refuse())
-    def leaves(view: GuardContext) -> str | None:
+    def leaves(context: GuardContext) -> str | None:
         raise SystemExit(3)
 
     told = evaluate_guards([leaves], view_of_subtask())
@@ -147,7 +147,7 @@ def test_a_guard_that_wants_to_end_the_program_trips_as_any_that_raises() -> Non
 
 def test_ctrl_c_while_a_guard_judges_is_no_verdict() -> None:
     @guard(at="dispatch")
-    def interrupted(view: GuardContext) -> str | None:
+    def interrupted(context: GuardContext) -> str | None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"^$"):

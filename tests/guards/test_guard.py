@@ -28,12 +28,12 @@ from guardgraph.guards import (
 from guardgraph.state import BadGraph
 from tests.guards.views import view_of_result, view_of_subtask
 
-OWN = guard(at="exit")(lambda view: None)
+OWN = guard(at="exit")(lambda context: None)
 ALL: list[Guard] = [Budget(tokens=10**9), Convergence(), Deadline(1), Depth(), Grounding({}), Limits(), Schema(), OWN]
 
 
-def objects(view: GuardContext) -> str | None:
-    return "names a rival" if "ACME" in str(view.subject.value) else None
+def objects(context: GuardContext) -> str | None:
+    return "names a rival" if "ACME" in str(context.subject.value) else None
 
 
 @pytest.mark.parametrize("one", ALL, ids=name_of)
@@ -67,7 +67,7 @@ def test_a_function_that_returns_a_text_trips_with_it_as_the_reason() -> None:
 
 
 def test_an_empty_reason_trips_too() -> None:
-    verdict = guard(at="handoff")(lambda view: "")(view_of_result())
+    verdict = guard(at="handoff")(lambda context: "")(view_of_result())
 
     assert (verdict.action, verdict.reason) == ("trip", "no reason given")
 
@@ -75,13 +75,13 @@ def test_an_empty_reason_trips_too() -> None:
 def test_a_verdict_is_taken_as_it_is() -> None:
     said = view_of_result().verdict("own", trips=False, measured=1).model_copy(update={"action": "alert"})
 
-    assert guard(at="handoff")(lambda view: said)(view_of_result()) is said
+    assert guard(at="handoff")(lambda context: said)(view_of_result()) is said
 
 
 @pytest.mark.parametrize("answer", [True, False, 0, [], b"no"])
 def test_any_other_answer_is_an_error(answer: Any) -> None:
     with pytest.raises(TypeError, match=f"must return None, a reason or a Verdict, got {type(answer).__name__}"):
-        guard(at="handoff")(lambda view: answer)(view_of_result())
+        guard(at="handoff")(lambda context: answer)(view_of_result())
 
 
 def test_gates_and_what_follows_are_declared() -> None:
@@ -105,7 +105,7 @@ def test_what_is_no_reaction_is_refused(on_trip: Any) -> None:
 
 
 def test_an_async_function_is_refused() -> None:
-    async def asks(view: GuardContext) -> str | None:
+    async def asks(context: GuardContext) -> str | None:
         raise AssertionError
 
     with pytest.raises(BadGraph, match="guard 'asks' is async"):
@@ -114,12 +114,12 @@ def test_an_async_function_is_refused() -> None:
 
 @pytest.mark.parametrize("what", [None, "exit", Depth])
 def test_what_does_not_judge_is_refused(what: Any) -> None:
-    with pytest.raises(BadGraph, match=r"`@guard` stands before a function that judges a view, got"):
+    with pytest.raises(BadGraph, match=r"`@guard` decorates a function of a GuardContext, got"):
         guard(at="exit")(what)
 
 
 def test_a_callable_without_a_name_is_called_by_its_type() -> None:
-    one = guard(at="dispatch")(partial(lambda reason, view: reason, "no"))
+    one = guard(at="dispatch")(partial(lambda reason, context: reason, "no"))
 
     assert one(view_of_subtask()).guard == "partial"
     assert name_of(one) == "partial"

@@ -14,11 +14,11 @@ from tests.guards.views import view_of_subtask, view_of_task
 @pytest.mark.parametrize("name", ["subtasks", "messages", "calls"])
 @pytest.mark.parametrize(("left", "action"), [(2, "pass"), (1, "pass"), (0, "trip")])
 def test_trips_when_nothing_is_left_of_a_cap(name: str, left: int, action: str) -> None:
-    view = view_of_subtask(
+    context = view_of_subtask(
         allowance=Allowance.model_validate({name: 9}), remaining=Allowance.model_validate({name: left})
     )
 
-    assert Limits()(view).action == action
+    assert Limits()(context).action == action
 
 
 def test_says_which_cap_is_used_up() -> None:

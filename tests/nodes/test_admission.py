@@ -255,7 +255,7 @@ class Narrowing:
     ("says", "reason"),
     [
         (KeyError("limit"), "guard 'Narrowing' raised KeyError: 'limit'"),
-        (None, "guard 'Narrowing' must answer with Allowance, got NoneType"),
+        (None, "guard 'Narrowing' must return Allowance, got NoneType"),
     ],
 )
 def test_a_guard_that_cannot_narrow_lets_nobody_in(says: object, reason: str, on_trip: OnTrip, status: str) -> None:

@@ -46,7 +46,7 @@ def attempt_of(
         services=services,
         me=team.model_copy(update={"account": "r/w", "spending_account": "r/w", "depth": 1}),
         role="team/w",
-        ticket=SlotToken((services.slots("r", 1),), None, until),
+        slot_token=SlotToken((services.slots("r", 1),), None, until),
         until=until,
         config={},
     )

@@ -130,7 +130,7 @@ def test_an_invented_quote_is_refused_and_tried_once_more_with_the_reason() -> N
 
     assert outcome.status == "completed"
     assert len(prompts) == 2
-    assert "does not stand in 'pads.md'" in prompts[1]
+    assert "is not in 'pads.md'" in prompts[1]
 
 
 def test_a_claim_that_is_invented_twice_is_a_gap() -> None:

@@ -101,7 +101,7 @@ def test_an_account_that_could_not_be_opened_is_opened_at_the_next_call() -> Non
     assert caps(services, "r/work") == [100, 80]
 
 
-def test_a_team_has_its_own_slots_however_often_they_are_asked_for() -> None:
+def test_a_team_has_its_own_slots_at_every_call() -> None:
     services = Services()
 
     assert services.slots("r", 2) is services.slots("r", 5)
@@ -117,48 +117,48 @@ def test_attempts_under_way_are_known_with_what_they_have_spent() -> None:
     assert services.ledger.reserve("e", "r/a", epoch, Amount(tokens=20)) is None
     services.ledger.settle("e", Usage(input_tokens=7, calls=1))
 
-    flights = services.in_flight_attempts()
+    attempts = services.in_flight_attempts()
 
-    assert {name: (flight.expects, flight.spent.tokens) for name, flight in flights.items()} == {
+    assert {name: (attempt.expects, attempt.spent.tokens) for name, attempt in attempts.items()} == {
         "r/a": (Amount(tokens=50), 7),
         "r/b": (Amount(), 0),
     }
 
 
-def test_an_attempt_that_has_landed_is_no_longer_under_way_and_wakes_who_waits() -> None:
+def test_an_attempt_that_has_ended_is_not_in_flight_and_wakes_who_waits() -> None:
     services = Services()
     services.attempt_started("r/a", Amount())
-    turn = services.changed.next_change()
+    change = services.changed.next_change()
 
     services.attempt_ended("r/a")
     services.attempt_ended("r/never-began")
 
     assert services.in_flight_attempts() == {}
-    assert turn.done()
+    assert change.done()
 
 
-def test_a_listener_is_told_where_and_when() -> None:
-    told: list[RunEvent] = []
-    services = Services(clock=lambda: NOW, on_event=told.append)
+def test_events_have_a_path_and_a_time() -> None:
+    events: list[RunEvent] = []
+    services = Services(clock=lambda: NOW, on_event=events.append)
 
     services.emit("agent_started", position(), goal="search")
 
-    assert told == [RunEvent(kind="agent_started", run_id="r", at=NOW, path=("team",), data={"goal": "search"})]
+    assert events == [RunEvent(kind="agent_started", run_id="r", at=NOW, path=("team",), data={"goal": "search"})]
 
 
-def test_a_listener_that_raises_is_told_no_more_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[RunEvent] = []
+def test_on_event_is_not_called_again_after_it_raised_and_the_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    events: list[RunEvent] = []
 
-    def listen(event: RunEvent) -> None:
-        told.append(event)
+    def on_event(event: RunEvent) -> None:
+        events.append(event)
         raise LookupError("no screen")
 
-    services = Services(on_event=listen)
+    services = Services(on_event=on_event)
     for _ in range(2):
         services.emit("run_finished", position())
 
-    assert len(told) == 1
-    assert "the listener of run r raised" in caplog.text
+    assert len(events) == 1
+    assert "`on_event` of run r raised" in caplog.text
     assert "no screen" in caplog.text
 
 
@@ -166,10 +166,10 @@ def test_without_a_clock_the_time_is_aware() -> None:
     assert Services().clock().utcoffset() == timedelta(0)
 
 
-def test_where_code_stands_comes_from_its_config_and_else_from_its_context() -> None:
+def test_the_execution_context_comes_from_its_config_and_else_from_its_context() -> None:
     mine, inherited = ExecutionContext(Services()), ExecutionContext(Services())
 
-    def standing() -> None:
+    def check() -> None:
         enter(inherited)
         assert execution_context(None) is inherited
         assert execution_context({}) is inherited
@@ -177,11 +177,11 @@ def test_where_code_stands_comes_from_its_config_and_else_from_its_context() -> 
         assert execution_context({"configurable": {KEY: mine}}) is mine
         assert execution_context({"configurable": {KEY: "not ours"}}) is inherited
 
-    copy_context().run(standing)
+    copy_context().run(check)
     assert execution_context({"configurable": None}) is None
 
 
-async def test_tasks_inherit_where_they_stand_and_do_not_move_each_other() -> None:
+async def test_tasks_inherit_the_execution_context_and_do_not_change_that_of_others() -> None:
     below = ExecutionContext(Services())
 
     async def deeper() -> ExecutionContext | None:
@@ -202,7 +202,7 @@ def test_services_come_with_the_config_and_else_belong_to_the_run() -> None:
 
 
 @pytest.mark.parametrize(("beside", "is_kept"), [(IDLE_RUNS - 1, True), (IDLE_RUNS, False)])
-def test_of_runs_that_nobody_works_on_the_last_ones_keep_their_services(beside: int, is_kept: bool) -> None:
+def test_the_most_recent_idle_runs_keep_their_services(beside: int, is_kept: bool) -> None:
     run_id = new_id()
     execution_services(None, run_id).costs.learn("role", Usage(calls=7))
     for _ in range(beside):
@@ -211,7 +211,7 @@ def test_of_runs_that_nobody_works_on_the_last_ones_keep_their_services(beside: 
     assert (execution_services(None, run_id).costs.expected("role") is not None) is is_kept
 
 
-def test_services_that_somebody_holds_are_kept_whatever_runs_beside_them() -> None:
+def test_services_that_are_referenced_are_kept() -> None:
     run_id = new_id()
     services = execution_services(None, run_id)
     for _ in range(2 * IDLE_RUNS):
@@ -230,7 +230,7 @@ def test_services_of_a_run_are_kept_until_it_is_forgotten() -> None:
     assert execution_services(None, run_id) is not services
 
 
-def test_what_stored_results_have_spent_is_booked_once_where_the_books_do_not_know_it() -> None:
+def test_what_stored_results_have_spent_is_settled_once_where_the_ledger_does_not_contain_it() -> None:
     services, team = Services(), position(reserve=0.2, tokens=1_000, usd=Decimal(1), subtasks=3)
     services.ensure_open(team)
     half = Usage(input_tokens=300, output_tokens=100, usd=Decimal("0.1") ** 30, calls=2, microseconds=5)
@@ -243,7 +243,7 @@ def test_what_stored_results_have_spent_is_booked_once_where_the_books_do_not_kn
     assert [balance.spent.subtasks for balance in services.ledger.balances("r/work")] == [2, 2]
 
 
-def test_what_the_books_know_of_stored_results_is_not_booked_again() -> None:
+def test_what_the_ledger_contains_of_stored_results_is_not_settled_again() -> None:
     services, team = Services(), position(tokens=1_000)
     services.ensure_open(team)
     assert services.ledger.reserve("e", "r", services.epoch_of("r"), Amount(tokens=50, subtasks=1)) is None
@@ -257,7 +257,7 @@ def test_what_the_books_know_of_stored_results_is_not_booked_again() -> None:
 
 
 @pytest.mark.parametrize("usd", [Decimal(2), None])
-def test_what_was_spent_over_the_limit_is_booked_too(usd: Decimal | None) -> None:
+def test_what_was_spent_over_the_limit_is_settled_too(usd: Decimal | None) -> None:
     services, team = Services(), position(tokens=10, usd=Decimal(1), subtasks=0)
     services.ensure_open(team)
     spent = Usage(input_tokens=60, usd=usd, calls=1)

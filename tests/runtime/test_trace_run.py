@@ -73,7 +73,7 @@ def test_the_run_of_an_agent_that_raises_names_its_error_and_the_graph_goes_on(w
     (attempt,) = trace.attempts("broken")
     assert attempt.error is not None
     assert attempt.error.startswith("LookupError('no source for do a')")
-    assert "in breaks" in attempt.error, "the traceback is told too"
+    assert "in breaks" in attempt.error, "the traceback is included"
     assert attempt.inputs["request"].goal == "do a"
     assert (outcome.gaps[0].agent, trace.root.error) == ("broken", None)
     assert [node.error for node in below(trace.root, "broken")] == [None], "the node itself has written a result"
@@ -148,7 +148,7 @@ def test_no_run_is_left_open_where_an_agent_asks_a_human(way: str) -> None:
 
 
 class Counts(BaseCallbackHandler):
-    """Counts what it is told of chains."""
+    """Counts the callbacks of chains."""
 
     def __init__(self) -> None:
         self.open: set[Any] = set()

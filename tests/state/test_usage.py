@@ -64,7 +64,7 @@ def test_estimates_do_not_depend_on_the_context_either() -> None:
 
     def seen() -> list[object]:
         rooms = headrooms([balance], price, sharers=lambda _: 3)
-        starts = can_start("r/a", Amount(usd=price_in_full), above=[balance], flights={})
+        starts = can_start("r/a", Amount(usd=price_in_full), above=[balance], in_flight={})
         said = bound_call(rooms, read=100, wanted=10**18, least=1)
         return [costs.expected("a"), costs.expected("third"), rooms[0].rest, starts, said]
 

@@ -24,7 +24,7 @@ class Headroom:
     free: int | Decimal
     """What is neither spent nor reserved."""
     sharers: int
-    """How many attempts under way draw on it."""
+    """How many attempts in flight draw on it."""
     price: Price | None = None
     """What a token costs; `None` where tokens are limited."""
 
@@ -43,7 +43,7 @@ class Headroom:
 
 @exact_decimal
 def headrooms(balances: Iterable[Balance], price: Price | None, *, sharers: Callable[[str], int]) -> list[Headroom]:
-    """Return the rooms of all accounts that limit tokens, or money where the price is known."""
+    """Return the headroom of each account that limits tokens, or money where the price is known."""
     found: list[Headroom] = []
     for balance in balances:
         account, cap, spent, held = balance.account, balance.cap, balance.spent, balance.reserved
@@ -58,24 +58,24 @@ def headrooms(balances: Iterable[Balance], price: Price | None, *, sharers: Call
 
 @exact_decimal
 def bound_call(
-    rooms: Sequence[Headroom], *, read: int, wanted: int, least: int, must: int = 1
+    limits: Sequence[Headroom], *, read: int, wanted: int, least: int, must: int = 1
 ) -> int | ReservationDenied:
     """Return how many tokens a call may take in all, reading included, or why it cannot be made.
 
     It gets the `wanted` output, or else a fair part of what is not spent yet, but at least the `least` output, or else
-    all that is left; it cannot do with less output than it `must` have. A `retryable` denial may turn out otherwise
-    once what others have reserved is settled.
+    all that is left; it needs at least the output that it `must` have. A `retryable` denial may no longer hold once
+    the reservations of others are settled.
     """
     total, floor = read + wanted, read + max(least, must)
-    for room in rooms:
-        rest = room.tokens(room.rest, read)
+    for limit in limits:
+        rest = limit.tokens(limit.rest, read)
         if rest < read + must:
-            return room.refusal(room.rest, read=read, total=floor)
-        fair = room.tokens(Decimal(room.rest) / room.sharers, read)
+            return limit.refusal(limit.rest, read=read, total=floor)
+        fair = limit.tokens(Decimal(limit.rest) / limit.sharers, read)
         total = min(total, max(fair, floor), rest)
-    for room in rooms:
-        if room.tokens(room.free, read) < total:
-            return room.refusal(room.free, read=read, total=total, waits=True)
+    for limit in limits:
+        if limit.tokens(limit.free, read) < total:
+            return limit.refusal(limit.free, read=read, total=total, waits=True)
     return total
 
 

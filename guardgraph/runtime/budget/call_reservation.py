@@ -27,19 +27,19 @@ class Call:
     account: str
     """The account of its attempt."""
     role: str
-    """Under which name its costs are learned."""
+    """The key under which its costs are learned."""
     entry: str
     """The id of its reservation."""
     counted: int
     """Tokens that were counted before it."""
     read: int
-    """Tokens that it will be reported to have read, as far as one can tell."""
+    """Input tokens that it is expected to report."""
     provider: str | None
-    """Who serves the model."""
+    """The provider of the model."""
     model: str | None
-    """What the model is called."""
+    """The name of the model."""
     price: Price | None
-    """What it costs, where that is known."""
+    """Its price, where that is known."""
     is_bounded: bool
     """Whether it is known how much it may write."""
     short: ReservationDenied | None = None
@@ -49,7 +49,7 @@ class Call:
 def risk_of(call: Call, total: int, *, costs: CostEstimator, declared: Amount | None) -> Risk:
     """Return how much more than `total` tokens a call may take at worst: what is `declared`, at least.
 
-    What is declared tells nothing more once a call of its size was measured.
+    What is declared is ignored once a call of its size was measured.
     """
     expected = Amount() if declared is None or costs.has_measured(call.role, call.counted) else declared
     doubt = costs.doubt(call.role, call.counted, is_declared=expected.tokens > 0)
@@ -60,7 +60,7 @@ def risk_of(call: Call, total: int, *, costs: CostEstimator, declared: Amount | 
     tokens = max(read + most, expected.tokens - total)
     if call.price is None:
         return Risk(call.account, tokens)
-    usd = call.price.usd(call.read + read, written + most) * costs.dearer(call.role)
+    usd = call.price.usd(call.read + read, written + most) * costs.price_factor(call.role)
     return Risk(call.account, tokens, max(usd, expected.usd or Decimal(0)) - call.price.usd(call.read, written))
 
 
@@ -75,8 +75,8 @@ def cost_of(call: Call, report: UsageReport | None, *, costs: CostEstimator) -> 
     price = price_of(call.provider, report.model or call.model) or price_of(call.provider, call.model)
     usd = price.usd(read, written, report.parts) if price else None
     plain = price.usd(read, written) if price else None
-    dearer = usd / plain if usd and plain else Decimal(1)
-    costs.learn_call(call.role, counted=call.counted, read=read, written=written, dearer=dearer)
+    factor = usd / plain if usd and plain else Decimal(1)
+    costs.learn_call(call.role, counted=call.counted, read=read, written=written, price_factor=factor)
     return Usage(input_tokens=read, output_tokens=written, usd=usd, calls=1)
 
 
@@ -87,7 +87,7 @@ def bound_of(facts: Mapping[str, Any]) -> int | None:
 
 
 def generations_of(facts: Mapping[str, Any]) -> int:
-    """Return how many answers are asked for at once."""
+    """Return how many answers are requested at once."""
     return max([1, *(facts[name] for name in _GENERATIONS if isinstance(facts.get(name), int))])
 
 

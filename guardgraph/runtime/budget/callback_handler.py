@@ -1,11 +1,12 @@
-"""What stands before every model call of an agent, whoever makes it: callbacks that book it on the agent's tab."""
+"""Callback handlers that reserve budget before every model call of an agent, whoever makes it, and settle it after."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from inspect import CO_COROUTINE, currentframe
 from types import FrameType
 from typing import Any, NamedTuple
@@ -21,10 +22,10 @@ from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceed
 from guardgraph.runtime.execution_context import ExecutionContext
 from guardgraph.state import ReservationDenied
 
-__all__ = ("AsyncBudgetCallbackHandler", "BudgetCallbackHandler", "CallReservation")
+__all__ = ("HANDLERS", "AsyncBudgetCallbackHandler", "BudgetCallbackHandler", "CallReservation")
 
-_AROUND: ContextVar[tuple[tuple[AttemptBudget, UUID], ...]] = ContextVar("guardgraph_calls_around", default=())
-"""The calls within which the present code runs, as far as they are still open: they cannot end while it waits."""
+_Answer = int | ReservationDenied | None
+"""Why a call may not be made; else how many tokens it may write, where that is bounded."""
 
 
 class _Batch(NamedTuple):
@@ -35,125 +36,96 @@ class _Batch(NamedTuple):
     calls: tuple[UUID, ...]
 
 
-_BATCH: ContextVar[_Batch | None] = ContextVar("guardgraph_batch", default=None)
+class _Decision(NamedTuple):
+    """The answer to a reservation, and whether the call may wait for a better one."""
+
+    answer: _Answer
+    may_wait: bool
+
+
+_CALL_STACK: ContextVar[tuple[tuple[AttemptBudget, UUID], ...]] = ContextVar("guardgraph_call_stack", default=())
+"""Model calls on the current call stack; waiting on one would deadlock."""
+_BATCH: ContextVar[_Batch] = ContextVar("guardgraph_batch", default=_Batch(None, ()))  # noqa: B039 - immutable
 _TASK: ContextVar[asyncio.Task[Any] | None] = ContextVar("guardgraph_task", default=None)
-"""The task that makes the present call: a call that was cancelled is told to nobody."""
+"""The task that makes the current call: no callback is called for a call that was cancelled."""
 
 
 class CallReservation:
-    """A model call whose output can be bounded: reserved on entering, sync or async, and given back if it never came.
+    """A model call whose output can be bounded: reserved on entering, sync or async, and released if it never came.
 
     What is entered is the most that the call may write, in tokens; `None` sets no bound. Waits for what others have
     reserved; raises `BudgetExceeded` where the call cannot be paid for.
     """
 
     def __init__(
-        self, here: ExecutionContext | None, counted: int, wanted: int | None, facts: Mapping[str, Any]
+        self, execution: ExecutionContext | None, counted: int, wanted: int | None, facts: Mapping[str, Any]
     ) -> None:
-        self._tab: AttemptBudget | None = here.tab if here is not None else None
+        self._budget: AttemptBudget | None = execution.budget if execution is not None else None
         self._counted, self._wanted, self._facts = counted, wanted, facts
 
     def __enter__(self) -> int | None:
-        if self._tab is None:
+        if self._budget is None:
             return self._wanted
-        tab = self._tab
-        return self._bound(tab.services.changed.wait_for(lambda: self._ask(tab, on_a_loop=_on_a_loop()), _is_settled))
+        return _reserve(self._budget, partial(self._budget.reserve, self._counted, self._wanted, self._facts))
 
     async def __aenter__(self) -> int | None:
-        if self._tab is None:
+        if self._budget is None:
             return self._wanted
-        tab, services, task = self._tab, self._tab.services, asyncio.current_task()
+        request = partial(self._budget.reserve, self._counted, self._wanted, self._facts)
         try:
-            return self._bound(
-                await services.changed.await_for(
-                    lambda: services.off_loop(lambda: self._ask(tab, on_a_loop=False, task=task)), _is_settled
-                )
-            )
+            return await _areserve(self._budget, request, asyncio.current_task())
         except asyncio.CancelledError:
             await self.__aexit__()
             raise
 
     def __exit__(self, *_: object) -> None:
-        if self._tab is not None:
-            self._tab.release()
+        if self._budget is not None:
+            self._budget.release()
 
     async def __aexit__(self, *_: object) -> None:
-        if self._tab is not None:
-            await self._tab.services.off_loop(self._tab.release)
-
-    def _ask(self, tab: AttemptBudget, *, on_a_loop: bool, task: asyncio.Task[Any] | None = None) -> _Said:
-        may_wait, is_over = not (on_a_loop or _within_a_call()), task.done if task is not None else None
-        said = tab.reserve(self._counted, self._wanted, self._facts, may_wait=may_wait, is_over=is_over)
-        return _Said(said, may_wait)
-
-    def _bound(self, said: _Said) -> int | None:
-        if isinstance(said.refusal, ReservationDenied):
-            if self._tab is not None:
-                self._tab.stop(said.refusal)
-            raise BudgetExceeded(said.refusal)
-        return said.refusal
+        if self._budget is not None:
+            await self._budget.services.off_loop(self._budget.release)
 
 
 class BudgetCallbackHandler(BaseCallbackHandler):
-    """Reserves before each model call and settles after it; exactly one is active, the innermost.
+    """Reserves before each synchronous model call and settles after it; the innermost handler is the only active one.
 
-    Where an open reservation of somebody else stands in the way it waits, unless that would block an event loop.
-    One that `is_paired` leaves what is awaited to the handler for awaited calls beside it.
+    Where an open reservation of another call is in the way it waits, unless that would block an event loop. Awaited
+    calls are left to an `AsyncBudgetCallbackHandler` beside it.
     """
 
     raise_error = True
     run_inline = True
 
-    def __init__(self, tab: AttemptBudget, *, is_paired: bool = False) -> None:
-        self.tab, self.is_paired = tab, is_paired
+    def __init__(self, budget: AttemptBudget) -> None:
+        self.budget = budget
 
-    def on_chat_model_start(
-        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
-    ) -> None:
-        """Reserve for a chat model's call, or stop it."""
-        self._begin(run_id, _counted(messages), kwargs, is_left=self._leaves(currentframe()))
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Reserve for the call of a text model or chat model, or stop it."""
+        _enter_call(self.budget, run_id, kwargs)
+        if not _is_awaited(currentframe()):
+            _reserve(self.budget, _request(self.budget, run_id, prompts, kwargs), _BATCH.get().calls)
 
-    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
-        """Reserve for a text model's call, or stop it."""
-        self._begin(run_id, _counted_text(prompts), kwargs, is_left=self._leaves(currentframe()))
+    on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
-        if not self._leaves(currentframe()):
-            self.tab.end(run_id, response)
+        if not _is_awaited(currentframe()):
+            self.budget.end(run_id, response)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
-        if not self._leaves(currentframe()):
-            self.tab.fail(run_id, error)
+        if not _is_awaited(currentframe()):
+            self.budget.fail(run_id, error)
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Take note where a graph inside was told to stop, whatever becomes of that error."""
+        """Record that a graph inside was drained, even where that error is swallowed."""
         if isinstance(error, GraphDrained):
-            self.tab.drained = error
-
-    def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any], *, is_left: bool) -> None:
-        _enter_call(self.tab, run_id, kwargs)
-        if is_left:
-            return
-        facts = _facts(kwargs)
-
-        def ask() -> _Said:
-            may_wait = not (_on_a_loop() or _within_a_call())
-            return _Said(self.tab.begin(run_id, counted, facts, may_wait=may_wait), may_wait)
-
-        _passed(self.tab, self.tab.services.changed.wait_for(ask, _is_settled).refusal)
-
-    def _leaves(self, called: FrameType | None) -> bool:
-        """Tell whether langchain-core awaits its handlers: then it is a coroutine that calls this one.
-
-        Were it to call from elsewhere, a call that is awaited would be metered like any other, but could not wait.
-        """
-        return self.is_paired and _is_coroutine(called)
+            self.budget.drained = error
 
 
 class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
-    """Does the work of the handler beside it for calls that are awaited, and blocks neither the loop nor its threads.
+    """Does the same for awaited calls, and blocks neither the event loop nor its threads.
 
     It is not inline, so that neither its stop nor a cancellation while it waits leaves other handlers unawaited.
     """
@@ -161,106 +133,110 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     raise_error = True
     ignore_agent = ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
 
-    def __init__(self, tab: AttemptBudget) -> None:
-        self.tab = tab
+    def __init__(self, budget: AttemptBudget) -> None:
+        self.budget = budget
 
     @property
     def ignore_llm(self) -> bool:
-        """Whether it is a synchronous call that asks: the other handler serves it."""
-        return not _is_coroutine(currentframe())
+        """Whether this is looked up for a synchronous call: the other handler serves it."""
+        return not _is_awaited(currentframe())
 
-    @property
-    def ignore_chat_model(self) -> bool:
-        """Whether it is a synchronous call that asks: the other handler serves it."""
-        return not _is_coroutine(currentframe())
+    ignore_chat_model = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same property
 
-    async def on_chat_model_start(
-        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **kwargs: Any
-    ) -> None:
-        """Reserve for a chat model's call, or stop it."""
-        await self._begin(run_id, _counted(messages), kwargs)
+    async def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Reserve for the call of a text model or chat model, or stop it."""
+        request = _request(self.budget, run_id, prompts, kwargs)
+        await _areserve(self.budget, request, _TASK.get(), _BATCH.get().calls)
 
-    async def on_llm_start(
-        self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any
-    ) -> None:
-        """Reserve for a text model's call, or stop it."""
-        await self._begin(run_id, _counted_text(prompts), kwargs)
+    on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
 
     async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
-        await self.tab.services.off_loop(lambda: self.tab.end(run_id, response))
+        await self.budget.services.off_loop(partial(self.budget.end, run_id, response))
 
     async def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
-        await self.tab.services.off_loop(lambda: self.tab.fail(run_id, error))
-
-    async def _begin(self, run_id: UUID, counted: int, kwargs: dict[str, Any]) -> None:
-        facts, services, task = _facts(kwargs), self.tab.services, _TASK.get()
-
-        def look() -> _Said:
-            may_wait, is_over = not _within_a_call(), task.done if task is not None else None
-            said = self.tab.begin(run_id, counted, facts, may_wait=may_wait, is_over=is_over)
-            return _Said(said, may_wait)
-
-        said = await services.changed.await_for(lambda: services.off_loop(look), _is_settled)
-        await services.off_loop(lambda: _passed(self.tab, said.refusal))
+        await self.budget.services.off_loop(partial(self.budget.fail, run_id, error))
 
 
-class _Said(NamedTuple):
-    """What was said to a call, and whether it may wait for something better."""
-
-    refusal: int | ReservationDenied | None
-    """Why it may not be made; else how much it may write, where that is bounded."""
-    may_wait: bool
+HANDLERS = (AsyncBudgetCallbackHandler, BudgetCallbackHandler)
+"""Exactly one of these two serves a call."""
 
 
-def _is_settled(said: _Said) -> bool:
-    return not (said.may_wait and isinstance(said.refusal, ReservationDenied) and said.refusal.retryable)
+def _reserve(budget: AttemptBudget, request: Callable[..., _Answer], batch: tuple[UUID, ...] = ()) -> int | None:
+    """Return what `request` grants, once no reservation of others is in the way; raise where it is denied."""
+
+    def decide() -> _Decision:
+        may_wait = not (_on_a_loop() or _within_a_call())
+        return _Decision(request(may_wait=may_wait), may_wait)
+
+    return _granted(budget, budget.services.changed.wait_for(decide, _is_final).answer, batch)
 
 
-def _passed(tab: AttemptBudget, said: int | ReservationDenied | None) -> None:
-    """Raise the stop where a call is refused for good: then no prompt of its `generate` will be sent."""
-    if not isinstance(said, ReservationDenied):
-        return
-    tab.stop(said)
-    begun = _BATCH.get()
-    for run_id in begun.calls if begun is not None else ():
-        tab.give_up(run_id)
-    raise BudgetExceeded(said)
+async def _areserve(
+    budget: AttemptBudget,
+    request: Callable[..., _Answer],
+    task: asyncio.Task[Any] | None,
+    batch: tuple[UUID, ...] = (),
+) -> int | None:
+    """Do as `_reserve` without blocking the event loop; `task` makes the call."""
+    services, has_ended = budget.services, task.done if task is not None else None
+
+    def decide() -> _Decision:
+        may_wait = not _within_a_call()
+        return _Decision(request(may_wait=may_wait, has_ended=has_ended), may_wait)
+
+    answer = (await services.changed.await_for(lambda: services.off_loop(decide), _is_final)).answer
+    if isinstance(answer, ReservationDenied):
+        return await services.off_loop(partial(_granted, budget, answer, batch))
+    return answer
 
 
-def _is_coroutine(called: FrameType | None) -> bool:
-    """Tell whether it is a coroutine that has called."""
-    caller = called.f_back if called is not None else None
+def _is_final(decision: _Decision) -> bool:
+    return not (decision.may_wait and isinstance(decision.answer, ReservationDenied) and decision.answer.retryable)
+
+
+def _granted(budget: AttemptBudget, answer: _Answer, batch: tuple[UUID, ...]) -> int | None:
+    """Return the bound, or raise the stop where a call is denied: then no call of its batch will be sent."""
+    if not isinstance(answer, ReservationDenied):
+        return answer
+    budget.stop(answer)
+    for run_id in batch:
+        budget.release(run_id)
+    raise BudgetExceeded(answer)
+
+
+def _is_awaited(frame: FrameType | None) -> bool:
+    """Whether langchain-core awaits its handlers: then a coroutine has called the function of `frame`."""
+    caller = frame.f_back if frame is not None else None
     return caller is not None and bool(caller.f_code.co_flags & CO_COROUTINE)
 
 
 def _within_a_call() -> bool:
-    """Whether a call of this attempt, or of one above, waits for what this code does: a model that calls another one,
-    the reader of a stream, or another prompt of one `generate`."""
-    return any(tab.is_open(run_id) for tab, run_id in _AROUND.get())
+    """Whether an open call of this attempt, or of one above, waits for the current code: a model that calls another
+    one, the reader of a stream, or another prompt of one `generate`."""
+    return any(budget.is_open(run_id) for budget, run_id in _CALL_STACK.get())
 
 
-def _enter_call(tab: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
-    """Make a call that is about to begin known to the code that runs within it."""
-    params, begun = kwargs.get("invocation_params"), _BATCH.get()
-    mates = begun.calls if begun is not None and params is not None and begun.params is params else ()
-    still_open = [(other, one) for other, one in _AROUND.get() if other.is_open(one) or one in mates]
-    _AROUND.set((*still_open, (tab, run_id)))
+def _enter_call(budget: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+    """Add a call that is about to begin to the call stack and to its batch."""
+    params, batch = kwargs.get("invocation_params"), _BATCH.get()
+    mates = batch.calls if params is not None and batch.params is params else ()
+    still_open = [(other, one) for other, one in _CALL_STACK.get() if other.is_open(one) or one in mates]
+    _CALL_STACK.set((*still_open, (budget, run_id)))
     _BATCH.set(_Batch(params, (*mates, run_id)))
     _TASK.set(asyncio.current_task() if _on_a_loop() else None)
 
 
-def _counted(messages: Sequence[Sequence[BaseMessage]]) -> int:
-    return sum(count_tokens_approximately(row) for row in messages)
+def _request(
+    budget: AttemptBudget, run_id: UUID, prompts: Sequence[str | Sequence[BaseMessage]], kwargs: Mapping[str, Any]
+) -> Callable[..., _Answer]:
+    facts = {**(kwargs.get("invocation_params") or {}), **(kwargs.get("metadata") or {})}
+    return partial(budget.begin, run_id, sum(map(_tokens, prompts)), facts)
 
 
-def _counted_text(prompts: Sequence[str]) -> int:
-    return sum(len(prompt) for prompt in prompts) // 4 + 1
-
-
-def _facts(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {**(kwargs.get("invocation_params") or {}), **(kwargs.get("metadata") or {})}
+def _tokens(prompt: str | Sequence[BaseMessage]) -> int:
+    return len(prompt) // 4 + 1 if isinstance(prompt, str) else count_tokens_approximately(prompt)
 
 
 def _on_a_loop() -> bool:
@@ -273,12 +249,7 @@ def _on_a_loop() -> bool:
 
 def _is_no_stop(record: logging.LogRecord) -> bool:
     """Drop the warning that langchain-core logs for a callback that raises, where it is our own stop."""
-    ours = (
-        isinstance(record.args, tuple)
-        and bool(record.args)
-        and record.args[0] in (BudgetCallbackHandler.__name__, AsyncBudgetCallbackHandler.__name__)
-    )
-    return not (ours and BudgetExceeded.__name__ in str(record.args[-1]))  # type: ignore[index]
+    return f"{BudgetExceeded.__name__}(" not in record.getMessage()
 
 
 logging.getLogger("langchain_core.callbacks.manager").addFilter(_is_no_stop)

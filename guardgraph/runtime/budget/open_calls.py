@@ -18,11 +18,9 @@ from guardgraph.state import Balance, ReservationDenied, exact_decimal
 
 __all__ = ("InFlight", "Risk", "held_back")
 
-_PATIENCE = 60.0
-
 
 class Risk(NamedTuple):
-    """How much more than its reservation a call may take at worst; `None` if nobody can tell."""
+    """How much more than its reservation a call may take at worst; `None` if that is unknown."""
 
     account: str
     tokens: int | None
@@ -34,60 +32,58 @@ class _Call(NamedTuple):
 
     risk: Risk
     until: float
-    is_over: Callable[[], bool] | None
+    has_ended: Callable[[], bool] | None
 
 
 @dataclass(slots=True)
 class InFlight:
-    """The calls in flight in this process. Whoever decides on one more holds the `lock` until it is noted."""
+    """The calls in flight in this process. Whoever decides on one more holds the `lock` until it is added."""
 
-    patience: float = _PATIENCE
-    """Seconds after which nobody waits for a call any more: its caller may have given it up without a word."""
+    timeout: float = 60.0
+    """Seconds after which a call holds back no other: its caller may have abandoned it without a callback."""
     lock: RLock = field(default_factory=RLock)
-    _risks: dict[str, _Call] = field(default_factory=dict[str, "_Call"])
+    _calls: dict[str, _Call] = field(default_factory=dict[str, "_Call"])
 
-    def note(self, entry: str, risk: Risk, is_over: Callable[[], bool] | None = None) -> None:
-        """Take note of a call that begins; one that `is_over` has ended, though nobody said so."""
+    def add(self, entry: str, risk: Risk, has_ended: Callable[[], bool] | None = None) -> None:
+        """Add a call that begins; `has_ended` returns whether it has ended without a callback."""
         with self.lock:
-            self._risks[entry] = _Call(risk, monotonic() + self.patience, is_over)
+            self._calls[entry] = _Call(risk, monotonic() + self.timeout, has_ended)
 
-    def drop(self, entry: str) -> None:
-        """Forget a call that has ended."""
+    def remove(self, entry: str) -> None:
+        """Remove a call that has ended."""
         with self.lock:
-            self._risks.pop(entry, None)
+            self._calls.pop(entry, None)
 
-    def leave(self, account: str) -> None:
-        """Forget the calls of an attempt that is over, whether they have ended or not."""
+    def remove_attempt(self, account: str) -> None:
+        """Remove the calls of an attempt that has ended, whether they have ended or not."""
         with self.lock:
-            for entry in [entry for entry, call in self._risks.items() if call.risk.account == account]:
-                del self._risks[entry]
+            self._calls = {entry: call for entry, call in self._calls.items() if call.risk.account != account}
 
     def risks(self) -> list[Risk]:
-        """Return the risks that are still waited for."""
+        """Return the risks of the calls that hold back others."""
         with self.lock:
             now = monotonic()
-            calls = [call for call in self._risks.values() if now < call.until]
-            return [call.risk for call in calls if call.is_over is None or not call.is_over()]
+            calls = [call for call in self._calls.values() if now < call.until]
+            return [call.risk for call in calls if call.has_ended is None or not call.has_ended()]
 
 
 @exact_decimal
 def held_back(
     risk: Risk, others: Sequence[Risk], above: Iterable[Balance], *, tokens: int, usd: Decimal
 ) -> ReservationDenied | None:
-    """Say where a call that reserves `tokens` and `usd` has to wait for `others` in flight; `None` lets it begin.
+    """Return why a call that reserves `tokens` and `usd` has to wait for `others` in flight; `None` lets it begin.
 
-    What they all may take at worst has to fit under every account `above`, but for the one of them that nobody can
-    tell of, or else that may exceed its reservation by most.
+    What they all may take at worst has to fit under every account `above`, except for the one of them whose risk is
+    unknown, or else that may exceed its reservation by most.
     """
     for balance in above:
-        beside = [other for other in others if other.account.startswith(f"{balance.account}/")]
+        under = [other for other in others if other.account.startswith(f"{balance.account}/")]
         for what, wanted in (("tokens", tokens), ("usd", usd)):
             cap = getattr(balance.cap, what)
-            if cap is None or not wanted or not beside:
+            if cap is None or not wanted or not under:
                 continue
-            spent, held = (getattr(part, what) or 0 for part in (balance.spent, balance.reserved))
-            free = cap - spent - held
-            most = _all_but_one([getattr(one, what) for one in (risk, *beside)])
+            free = cap - (getattr(balance.spent, what) or 0) - (getattr(balance.reserved, what) or 0)
+            most = _all_but_one([getattr(one, what) for one in (risk, *under)])
             if most is None or most + wanted > free:
                 return ReservationDenied(balance.account, what, wanted, max(free, type(cap)(0)), retryable=True)
     return None

@@ -1,4 +1,4 @@
-"""What a model reports to have read and written."""
+"""The usage that a model reports."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PARTS = {
     ("output_token_details", "reasoning"): "output_reasoning_tokens",
     ("output_token_details", "audio"): "output_audio_tokens",
 }
-"""Tokens with prices of their own: where LangChain reports them, and what the table of prices calls them."""
+"""Tokens with prices of their own: where LangChain reports them, and their names in the price table."""
 _FOR_A_TIME = ("cache_write_5m_tokens", "cache_write_1h_tokens")
-_REMEMBERED = 10_000
+_MOST_IDS = 10_000
 _MOST = 10**12
 
 
@@ -38,7 +38,7 @@ class UsageReport(NamedTuple):
     parts: Mapping[str, int]
     """Tokens among these that may have prices of their own, as `Price.usd` takes them."""
     model: str | None
-    """What the model calls itself."""
+    """The model's own name."""
 
 
 CACHED = UsageReport(0, 0, {}, None)
@@ -51,9 +51,9 @@ def messages_of(response: LLMResult) -> list[BaseMessage]:
 
 
 def was_cut(message: BaseMessage) -> bool:
-    """Tell whether a provider says that it ended an answer at the bound."""
-    told: dict[str, Any] = message.response_metadata
-    reasons = [told.get(name) for name in _REASONS] + [(told.get("incomplete_details") or {}).get("reason")]
+    """Return whether a provider reports that it ended an answer at the bound."""
+    metadata: dict[str, Any] = message.response_metadata
+    reasons = [metadata.get(name) for name in _REASONS] + [(metadata.get("incomplete_details") or {}).get("reason")]
     return any(str(reason).lower() in _CUT for reason in reasons)
 
 
@@ -69,13 +69,13 @@ def report_of(response: LLMResult, run_id: UUID) -> UsageReport | None:
     known = [_IDS.is_known(message.id, run_id) for message in messages]
     if all(_is_free(message) and is_known for message, is_known in zip(messages, known, strict=True)):
         return CACHED
-    told = _distinct(messages)
-    counts = [(_count(usage, "input_tokens"), _count(usage, "output_tokens")) for usage in told]
+    reports = _distinct(messages)
+    counts = [(_count(usage, "input_tokens"), _count(usage, "output_tokens")) for usage in reports]
     reads, writes = [read for read, _ in counts if read is not None], [out for _, out in counts if out is not None]
-    if len(reads) + len(writes) < 2 * len(told) or not any((*reads, *writes)):
+    if len(reads) + len(writes) < 2 * len(reports) or not any((*reads, *writes)):
         return None
     name = next((m.response_metadata.get("model_name") for m in messages if m.response_metadata), None)
-    return UsageReport(sum(reads), sum(writes), _parts(told), name if isinstance(name, str) and name else None)
+    return UsageReport(sum(reads), sum(writes), _parts(reports), name if isinstance(name, str) and name else None)
 
 
 def _distinct(messages: Sequence[BaseMessage]) -> list[Mapping[str, Any]]:
@@ -88,9 +88,9 @@ def _distinct(messages: Sequence[BaseMessage]) -> list[Mapping[str, Any]]:
     return [usage for _, usage in found]
 
 
-def _parts(told: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _parts(reports: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for usage in told:
+    for usage in reports:
         for (group, name), key in _PARTS.items():
             count = _count(usage.get(group) or {}, name)
             if count:
@@ -106,7 +106,7 @@ def _usage(message: BaseMessage) -> Mapping[str, Any]:
 
 
 def _is_free(message: BaseMessage) -> bool:
-    """Tell whether a report says what LangChain puts on an answer out of its cache: some providers say so, too."""
+    """Return whether a report has the cost that LangChain sets on cached answers; some providers set it, too."""
     return _usage(message).get("total_cost") == 0
 
 
@@ -124,12 +124,12 @@ class _Ids:
         self._lock = Lock()
 
     def is_known(self, id_: str | None, run_id: UUID) -> bool:
-        """Tell whether an answer with this id is that of another call than `run_id`, and remember it."""
+        """Return whether an answer with this id is that of another call than `run_id`, and remember it."""
         if id_ is None or id_.startswith(LC_ID_PREFIX):  # LangChain names each new answer after its call
             return id_ is None or str(run_id) not in id_
         with self._lock:
             first = self._calls.setdefault(id_, run_id)
-            if len(self._calls) > _REMEMBERED:
+            if len(self._calls) > _MOST_IDS:
                 self._calls.popitem(last=False)
         return first != run_id
 

@@ -1,7 +1,7 @@
-"""What belongs to work that was left behind, so that neither a closing loop nor a process that ends waits for it.
+"""Scopes of abandoned work, so that neither a closing loop nor a process that ends waits for it.
 
 Two joins would wait for a sync call that hangs. `asyncio.run` joins the loop's default pool: there only a waiter
-stands, which goes when the work is left behind; the call itself is made on a daemon thread. And `concurrent.futures`
+runs, which ends when the work is abandoned; the call itself is made on a daemon thread. And `concurrent.futures`
 joins all threads of pools when the interpreter exits, daemon or not: a hook that runs before takes the daemon ones out.
 For that it takes two private names of the standard library; without one of them nothing breaks, but the process waits.
 """
@@ -12,32 +12,31 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, thread
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, InvalidStateError, thread, wait
 from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
-from functools import cache
+from functools import cache, partial
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ("AbandonScope", "redirect_calls", "run_in_daemon")
+__all__ = ("AbandonScope", "redirect_calls", "settle", "start_in_daemon")
 
 _GRACE = 0.4
-"""Seconds for which a sync call of work that was left behind is waited for: so long may a coroutine clean up."""
+"""Seconds for which a sync call of abandoned work is waited for: as long as a coroutine may clean up."""
 _EXIT_GRACE = 2.0
-"""Seconds for which daemon threads of pools are waited for at exit, where work that was left behind may hang in one."""
+"""Seconds for which daemon threads of pools are waited for at exit, where abandoned work may hang in one."""
 
 
 class AbandonScope:
-    """All that is done for one piece of work, in whatever thread, until that work is left behind."""
+    """All that is done for one agent, in any thread, until its work is abandoned."""
 
     def __init__(self, parent: AbandonScope | None) -> None:
-        self._line: tuple[AbandonScope, ...] = (self, *(parent._line if parent else ()))
+        self._chain: tuple[AbandonScope, ...] = (self, *(parent._chain if parent else ()))
         self._is_abandoned = False
-        self._wakes: set[Event] = set()
+        self._events: set[Event] = set()
         self._lock = Lock()
 
     @classmethod
@@ -49,42 +48,42 @@ class AbandonScope:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether this work, or that which it is a part of, was left behind."""
-        return any(scope._is_abandoned for scope in self._line)
+        """Whether this work, or work that it is part of, was abandoned."""
+        return any(scope._is_abandoned for scope in self._chain)
 
     def abandon(self) -> None:
-        """Let nobody wait for this work any more."""
+        """Stop all waiting for this work."""
         with self._lock:
             self._is_abandoned = True
-            wakes = tuple(self._wakes)
-        for wake in wakes:
-            wake.set()
+            events = tuple(self._events)
+        for event in events:
+            event.set()
         _ABANDONED.add(self)
         _hook_exit()
 
     @contextmanager
     def waking(self, woken: Event) -> Generator[None]:
-        """Set `woken` when this work, or that which it is a part of, is left behind."""
-        for scope in self._line:
+        """Set `woken` when this work, or work that it is part of, is abandoned."""
+        for scope in self._chain:
             with scope._lock:
-                scope._wakes.add(woken)
+                scope._events.add(woken)
         if self.is_abandoned:
             woken.set()
         try:
             yield
         finally:
-            for scope in self._line:
+            for scope in self._chain:
                 with scope._lock:
-                    scope._wakes.discard(woken)
+                    scope._events.discard(woken)
 
 
 _SCOPE: ContextVar[AbandonScope | None] = ContextVar("guardgraph_scope", default=None)
 _ABANDONED: WeakSet[AbandonScope] = WeakSet()
-"""What was left behind and may still go on: the context of a thread that works for it keeps it alive."""
+"""What was abandoned and may still run: the context of a thread that works for it keeps it alive."""
 
 
 class _RunInExecutor:
-    """A loop's `run_in_executor` that gives the loop's default pool a waiter only, where an agent's work calls it."""
+    """A loop's `run_in_executor` whose default pool only waits for a call, where an agent's work makes that call."""
 
     def __init__(self, plain: Callable[..., Any]) -> None:
         self._plain = plain
@@ -93,7 +92,7 @@ class _RunInExecutor:
         scope = _SCOPE.get() if executor is None else None
         if scope is None:
             return self._plain(executor, func, *args)
-        call = _Call(scope, func, args)
+        call = _Call(scope, partial(func, *args))
         call.future = self._plain(None, call)
         return call.future
 
@@ -101,35 +100,24 @@ class _RunInExecutor:
 class _Call:
     """A sync call that is made on a daemon thread, and waited for no longer than for the work that has made it."""
 
-    def __init__(self, scope: AbandonScope, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._scope, self._function, self._args = scope, function, args
-        self._done: Future[Any] = Future()
-        self._woken = Event()
+    def __init__(self, scope: AbandonScope, function: Callable[[], Any]) -> None:
+        self._scope, self._function = scope, function
         self.future: asyncio.Future[Any] | None = None
 
     def __call__(self) -> Any:
-        with self._scope.waking(self._woken):
-            run_in_daemon(self._body)
-            self._woken.wait()
-        try:
-            return self._done.result(_GRACE)
-        except FutureTimeout:
-            if self._done.done():  # an error of its own, or it is back just now
-                return self._done.result()
-        future = self.future
-        if future is not None:
+        woken = Event()
+        with self._scope.waking(woken):
+            done = start_in_daemon(self._function)
+            done.add_done_callback(lambda _: woken.set())
+            woken.wait()
+        if not done.done():
+            wait([done], _GRACE)
+        if done.done():
+            return done.result()
+        if self.future is not None:
             with suppress(RuntimeError):  # its loop is closed
-                future.get_loop().call_soon_threadsafe(future.cancel)
-        return None  # to nobody
-
-    def _body(self) -> None:
-        try:
-            result = self._function(*self._args)
-        except BaseException as error:  # handed to the one who waits
-            self._done.set_exception(error)
-        else:
-            self._done.set_result(result)
-        self._woken.set()
+                self.future.get_loop().call_soon_threadsafe(self.future.cancel)
+        return None
 
 
 _BUSY = "guardgraph-agent"
@@ -161,7 +149,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_IDLE.clear)  # the threads stay with the parent
 
 
-def run_in_daemon(call: Callable[[], None]) -> None:
+def _run_in_daemon(call: Callable[[], None]) -> None:
     """Make `call`, which must not raise, on a daemon thread: an idle one if there is one."""
     try:
         worker = _IDLE.pop()
@@ -171,17 +159,38 @@ def run_in_daemon(call: Callable[[], None]) -> None:
     worker.calls.put(call)
 
 
+def start_in_daemon(work: Callable[[], Any]) -> Future[Any]:
+    """Do `work` on a daemon thread; return its future, which cannot be cancelled, as a thread cannot."""
+    done: Future[Any] = Future()
+    done.set_running_or_notify_cancel()
+
+    def call() -> None:
+        try:
+            settle(done, None, work())
+        except BaseException as error:  # raised where the result is waited for
+            settle(done, error)
+
+    _run_in_daemon(call)
+    return done
+
+
+def settle(done: Future[Any], error: BaseException | None, result: Any = None) -> None:
+    """End a future, unless it has ended."""
+    with suppress(InvalidStateError):
+        done.set_result(result) if error is None else done.set_exception(error)
+
+
 def redirect_calls(loop: asyncio.AbstractEventLoop) -> None:
     """Have `loop` wait no longer for a sync call in its default pool than for the agent's work that has made it.
 
-    Its pool stays what it is, and bounds as before how many calls are made at a time; calls of others than agents, and
+    Its pool stays what it is, and bounds as before how many calls are made at a time; calls from outside of agents, and
     calls in a pool that is named, are not touched.
     """
     if isinstance(loop.run_in_executor, _RunInExecutor):
         return
     try:
         setattr(loop, "run_in_executor", _RunInExecutor(loop.run_in_executor))  # noqa: B010 - a method, for the types
-    except AttributeError:  # a loop of another make, that takes no attributes
+    except AttributeError:  # another implementation, which takes no attributes
         return
 
 
@@ -197,10 +206,10 @@ def _hook_exit() -> None:
 
 
 def _release_pool_threads() -> None:
-    """Take the daemon threads of pools out of the join at exit, where one of them may hang for what was left behind.
+    """Take the daemon threads of pools out of the join at exit, where one of them may hang in abandoned work.
 
-    An agent's work runs on daemon threads, so that the pools it opens have daemon threads too. What they do for others
-    gets two seconds to end.
+    An agent's work runs on daemon threads, so that the pools it opens have daemon threads too. Their other calls
+    get two seconds to end.
     """
     joined: Any = getattr(thread, "_threads_queues", None)
     if joined is None or not _ABANDONED:

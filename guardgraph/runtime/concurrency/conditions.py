@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class OneShotEvent:
-    """Something that happens once; whoever waits for it, in a thread or on an event loop, is woken."""
+    """Something that happens once; all who wait for it, in threads or on event loops, are woken."""
 
     def __init__(self) -> None:
         self._happened = False
@@ -72,9 +72,9 @@ class OneShotEvent:
 
 
 class ChangeCondition:
-    """Wakes everybody who waits when something has changed.
+    """Wakes all who wait when something has changed.
 
-    Nothing reports changes made by other processes: they are looked for every half second.
+    Changes made by other processes are not reported: they are polled every half second.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class ChangeCondition:
         self._lock = Lock()
 
     def next_change(self) -> OneShotEvent:
-        """Return what happens at the next change."""
+        """Return the event of the next change."""
         with self._lock:
             self._next = self._next or OneShotEvent()
             return self._next

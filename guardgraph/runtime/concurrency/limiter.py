@@ -1,7 +1,7 @@
-"""How many agents work at a time.
+"""Limits how many agents work at a time.
 
-Slots are not bound to a thread or an event loop. An agent that enters a nested team hands its slots back while the
-agents of that team work, so a cap over the whole tree cannot deadlock; before it goes on it takes them anew.
+Slots are not bound to a thread or an event loop. An agent that enters a nested team releases its slots while the
+agents of that team work, so a limit over the whole tree cannot deadlock; before it continues it takes them again.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class ConcurrencyLimiter:
             return granted
 
     def give(self) -> None:
-        """Hand a slot back; the one who waits longest gets it."""
+        """Release a slot; the longest waiting claim gets it."""
         with self._lock:
             granted = self._first()
             if granted is None:
                 self._free += 1
                 return
-        granted.set_result(None)  # its callbacks may hand back a slot in turn
+        granted.set_result(None)  # its callbacks may release a slot themselves
 
     def _first(self) -> Future[None] | None:
         while self._waiting:
@@ -54,33 +54,33 @@ class ConcurrencyLimiter:
 
 
 class _Claim:
-    """A claim on some slots, which are taken one after the other, without a thread that waits for them.
+    """A claim on some slots, which are taken one after the other, without a waiting thread.
 
-    A holder of the last ones, those of the outermost team, waits for none: so claims cannot wait for each other.
+    A holder of the last slot, that of the outermost team, waits for no other: so claims cannot deadlock.
     """
 
-    def __init__(self, slots: tuple[ConcurrencyLimiter, ...], *, had: int = 0) -> None:
+    def __init__(self, slots: tuple[ConcurrencyLimiter, ...], *, taken: int = 0) -> None:
         self.slots, self.settled = slots, OneShotEvent()
         """`settled` happens once all are taken, or the claim is dropped."""
-        self._had, self._is_dropped = had, False
+        self._count, self._is_dropped = taken, False
         self._granted: Future[None] | None = None
         self._lock = Lock()
         self._take_next()
 
     @property
     def holds_all(self) -> bool:
-        """Whether all slots are had."""
-        return self._had == len(self.slots) and not self._is_dropped
+        """Whether all slots are taken."""
+        return self._count == len(self.slots) and not self._is_dropped
 
     def drop(self, *, keep: tuple[ConcurrencyLimiter, ...] = ()) -> None:
-        """Hand back all slots but those to `keep`, which pass to somebody else, and wait for no more."""
+        """Release all slots but those to `keep`, which pass to another claim, and wait for no more."""
         with self._lock:
             if self._is_dropped:
                 return
             self._is_dropped = True
         if self._granted is not None:
             self._granted.cancel()
-        for slots in self.slots[: self._had]:
+        for slots in self.slots[: self._count]:
             if slots not in keep:
                 slots.give()
         self.settled.happen()
@@ -90,23 +90,23 @@ class _Claim:
             if self._is_dropped:
                 return
             self._granted = None
-            while self._had < len(self.slots) and self._granted is None:
-                self._granted = self.slots[self._had].queue()
-                self._had += self._granted is None
+            while self._count < len(self.slots) and self._granted is None:
+                self._granted = self.slots[self._count].queue()
+                self._count += self._granted is None
             granted = self._granted
         if granted is None:
             self.settled.happen()
         else:
-            granted.add_done_callback(self._taken)
+            granted.add_done_callback(self._slot_granted)
 
-    def _taken(self, granted: Future[None]) -> None:
+    def _slot_granted(self, granted: Future[None]) -> None:
         if granted.cancelled():
             return
         with self._lock:
-            comes_late = self._is_dropped
-            self._had += not comes_late
-        if comes_late:
-            self.slots[self._had].give()
+            is_late = self._is_dropped
+            self._count += not is_late
+        if is_late:
+            self.slots[self._count].give()
         else:
             self._take_next()
 
@@ -117,21 +117,21 @@ class SlotToken:
     def __init__(
         self, slots: tuple[ConcurrencyLimiter, ...], above: SlotToken | None = None, until: float | None = None
     ) -> None:
-        """`above` is that of the agent whose code runs the team; `until`, on the monotonic clock, ends its own work."""
+        """`above` is that of the agent whose code runs the team; `until` (monotonic) is when its work ends."""
         self.slots, self.above, self.until = slots, above, until
         self._claim: _Claim | None = None
         self._lent = 0
         self._has_borrowed = False
-        self._is_over = False
+        self._has_ended = False
         self._lock = Lock()
 
     @property
     def is_orphan(self) -> bool:
-        """Whether an agent above is over, so that nobody waits for this one."""
-        return self.above is not None and (self.above._is_over or self.above.is_orphan)
+        """Whether an agent above has ended, so that this one is not waited for."""
+        return self.above is not None and (self.above._has_ended or self.above.is_orphan)
 
     def take(self, timeout: float | None = None) -> bool:
-        """Wait for all slots; tell whether they were had within `timeout` seconds."""
+        """Wait for all slots; return whether they were taken within `timeout` seconds."""
         claim = self._claimed()
         claim.settled.wait(timeout)
         return self._has(claim)
@@ -147,52 +147,52 @@ class SlotToken:
         return self._has(claim)
 
     def pause(self) -> None:
-        """Hand the slots to whoever waits for one, and take them anew later."""
+        """Release the slots, to take them again later."""
         with self._lock:
             claim, self._claim = self._claim, None
         if claim is not None:
             claim.drop()
 
     def give(self) -> None:
-        """Hand back for good what is held.
+        """Release the slots for good.
 
-        The last agent below one that lent its slots waits until that one has them again, or is over: whatever goes on
-        then is its code.
+        The last agent below one that lent its slots waits until that one has them again, or has ended: the code that
+        continues then is its code.
         """
-        back = self._over()
+        back = self._end()
         if back is not None:
-            back.settled.wait(self._patience)
+            back.settled.wait(self._remaining)
 
     async def agive(self) -> None:
         """Do as `give` without blocking the event loop."""
-        back = self._over()
+        back = self._end()
         if back is not None:
-            await back.settled.await_(self._patience)
+            await back.settled.await_(self._remaining)
 
     def lend(self) -> None:
-        """Hand the slots back while an agent further down works."""
+        """Release the slots while an agent further down works."""
         with self._lock:
             self._lent += 1
         self.pause()
 
     def reclaim(self, offered: _Claim | None) -> _Claim | None:
-        """Take anew what was lent, once the last agent further down is over; what that one holds passes over."""
+        """Take again what was lent, once the last agent further down has ended; the slots it holds pass over."""
         with self._lock:
             self._lent -= 1
-            if self._lent or self._is_over:
+            if self._lent or self._has_ended:
                 return None
             passes = offered is not None and offered.holds_all and set(self.slots) <= set(offered.slots)
-            self._claim = _Claim(self.slots, had=len(self.slots) if passes else 0)
+            self._claim = _Claim(self.slots, taken=len(self.slots) if passes else 0)
             if passes and offered is not None:
                 offered.drop(keep=self.slots)
             return self._claim
 
-    def _over(self) -> _Claim | None:
-        """End the hold; return the claim of the agent above, where that one takes its slots anew."""
+    def _end(self) -> _Claim | None:
+        """End the hold; return the claim of the agent above, where that one takes its slots again."""
         with self._lock:
-            if self._is_over:
+            if self._has_ended:
                 return None
-            self._is_over = True
+            self._has_ended = True
             claim, self._claim = self._claim, None
         if claim is not None and not claim.holds_all:
             claim.drop()
@@ -202,8 +202,8 @@ class SlotToken:
         return back
 
     @property
-    def _patience(self) -> float | None:
-        """Seconds until the agent above has to be over."""
+    def _remaining(self) -> float | None:
+        """Seconds until the agent above has to end."""
         until = self.above.until if self.above is not None else None
         return None if until is None else max(until - monotonic(), 0)
 

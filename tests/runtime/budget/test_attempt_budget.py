@@ -22,8 +22,8 @@ TEAM, MINE = "run/work", "run/work/worker:a#1"
 
 
 @dataclass
-class Desk:
-    """An attempt's tab, and the books behind it."""
+class Case:
+    """The budget of an attempt, and its ledger."""
 
     cap: Allowance
     services: Services = field(default_factory=Services)
@@ -31,17 +31,17 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.services.ledger.open(TEAM, self.cap)
-        self.tab = self.another("a")
+        self.budget = self.another("a")
 
     def another(self, subtask: str) -> AttemptBudget:
-        """Return the tab of one more attempt, and let it take off."""
+        """Return the budget of one more attempt, which has started."""
         account = f"{TEAM}/worker:{subtask}#1"
-        place = DelegationScope(
+        scope = DelegationScope(
             run_id="run", account=account, spending_account=account, path=("worker",), started=self.services.clock()
         )
         self.services.attempt_started(account, self.expected)
         epoch = self.services.ledger.open(account, Allowance())
-        return AttemptBudget(self.services, place, epoch, "worker", expected=self.expected)
+        return AttemptBudget(self.services, scope, epoch, "worker", expected=self.expected)
 
     @property
     def spent(self) -> Usage:
@@ -52,8 +52,8 @@ class Desk:
         return self.services.ledger.balances(TEAM)[-1].reserved.tokens
 
 
-def desk(tokens: int | None = 1_000, *, usd: str | None = None, calls: int | None = None, **facts: Any) -> Desk:
-    return Desk(Allowance(tokens=tokens, usd=None if usd is None else Decimal(usd), calls=calls), **facts)
+def desk(tokens: int | None = 1_000, *, usd: str | None = None, calls: int | None = None, **facts: Any) -> Case:
+    return Case(Allowance(tokens=tokens, usd=None if usd is None else Decimal(usd), calls=calls), **facts)
 
 
 def said(read: int | None, written: int = 0, *, extra: dict[str, Any] | None = None, **facts: Any) -> LLMResult:
@@ -70,40 +70,40 @@ def said(read: int | None, written: int = 0, *, extra: dict[str, Any] | None = N
 
 
 def call(
-    tab: AttemptBudget, answer: LLMResult, *, counted: int = 80, facts: dict[str, Any] = FREE
+    budget: AttemptBudget, answer: LLMResult, *, counted: int = 80, facts: dict[str, Any] = FREE
 ) -> ReservationDenied | None:
     """Make one call; return why it was refused."""
     run_id = uuid4()
-    refusal = tab.begin(run_id, counted, facts)
+    refusal = budget.begin(run_id, counted, facts)
     if refusal is None:
-        tab.end(run_id, answer)
+        budget.end(run_id, answer)
     return refusal
 
 
-def test_a_call_is_booked_adopted_and_settled_once() -> None:
+def test_a_call_is_reserved_adopted_and_settled_once() -> None:
     at = desk()
     run_id = uuid4()
 
-    assert at.tab.reserve(80, 20, FREE) == 20
+    assert at.budget.reserve(80, 20, FREE) == 20
     assert at.held == 100
-    assert at.tab.begin(run_id, 500, FREE) is None
-    assert at.tab.begin(run_id, 500, FREE) is None, "the meter behind the asynchronous one asks again"
+    assert at.budget.begin(run_id, 500, FREE) is None
+    assert at.budget.begin(run_id, 500, FREE) is None, "a second reservation of the same call"
     assert at.held == 100
-    at.tab.release()
+    at.budget.release()
     assert at.held == 100, "what a call has adopted is not given back"
-    at.tab.end(run_id, said(70, 10))
-    at.tab.end(run_id, said(70, 10))
+    at.budget.end(run_id, said(70, 10))
+    at.budget.end(run_id, said(70, 10))
 
     assert (at.held, at.spent.tokens, at.spent.calls) == (0, 80, 1)
-    assert at.tab.said == "said"
+    assert at.budget.last_text == "said"
 
 
-def test_what_is_booked_for_a_call_that_never_came_is_given_back() -> None:
+def test_what_is_reserved_for_a_call_that_never_came_is_released() -> None:
     at = desk()
-    at.tab.reserve(80, 20, FREE)
+    at.budget.reserve(80, 20, FREE)
 
-    at.tab.release()
-    at.tab.release()
+    at.budget.release()
+    at.budget.release()
 
     assert (at.held, at.spent) == (0, Usage())
 
@@ -115,7 +115,7 @@ def test_what_is_booked_for_a_call_that_never_came_is_given_back() -> None:
 def test_a_call_may_write_what_it_wants_and_never_more_than_is_left(
     tokens: int | None, wanted: int | None, bound: int | None
 ) -> None:
-    assert desk(tokens).tab.reserve(80, wanted, FREE) == bound
+    assert desk(tokens).budget.reserve(80, wanted, FREE) == bound
 
 
 def test_those_under_way_share_what_is_left_but_each_gets_what_it_expects() -> None:
@@ -123,8 +123,8 @@ def test_those_under_way_share_what_is_left_but_each_gets_what_it_expects() -> N
     for at in (unknown, known):
         at.another("b")
 
-    assert unknown.tab.reserve(80, None, FREE) == 1_000 // 2 - 80
-    assert known.tab.reserve(80, None, FREE) == 600 - 80
+    assert unknown.budget.reserve(80, None, FREE) == 1_000 // 2 - 80
+    assert known.budget.reserve(80, None, FREE) == 600 - 80
 
 
 REASONS = [
@@ -140,21 +140,21 @@ REASONS = [
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_call_that_the_budget_cuts_short_leaves_a_partial_result(reason: dict[str, Any]) -> None:
     at = desk(100)
-    at.tab.reserve(80, 50, FREE)
+    at.budget.reserve(80, 50, FREE)
 
-    call(at.tab, said(80, 20, **reason))
+    call(at.budget, said(80, 20, **reason))
 
-    assert at.tab.stopped == ReservationDenied(MINE, "tokens", 50, 20)
+    assert at.budget.stopped == ReservationDenied(MINE, "tokens", 50, 20)
 
 
 def test_a_later_call_that_is_not_cut_makes_up_for_one_that_was() -> None:
     at = desk()
     at.another("b")
     for reason in ("length", "stop"):
-        at.tab.reserve(80, None, FREE)
-        assert call(at.tab, said(80, 10, finish_reason=reason)) is None
+        at.budget.reserve(80, None, FREE)
+        assert call(at.budget, said(80, 10, finish_reason=reason)) is None
 
-    assert at.tab.stopped is None
+    assert at.budget.stopped is None
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_a_later_call_that_is_not_cut_makes_up_for_one_that_was() -> None:
 )
 def test_a_call_that_ends_by_itself_or_at_its_own_limit_is_not_cut(wanted: int, reason: dict[str, Any]) -> None:
     at = desk(100)
-    at.tab.reserve(80, wanted, FREE)
+    at.budget.reserve(80, wanted, FREE)
 
-    call(at.tab, said(80, 20, **reason))
+    call(at.budget, said(80, 20, **reason))
 
-    assert at.tab.stopped is None
+    assert at.budget.stopped is None
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_call_that_ends_by_itself_or_at_its_own_limit_is_not_cut(wanted: int, 
 def test_a_call_of_a_foreign_agent_reserves_what_it_may_write(facts: dict[str, Any], held: int) -> None:
     at = desk()
 
-    assert at.tab.begin(uuid4(), 80, FREE | facts) is None
+    assert at.budget.begin(uuid4(), 80, FREE | facts) is None
     assert at.held == held
 
 
@@ -199,61 +199,61 @@ def test_a_call_without_a_bound_reserves_the_most_that_any_wrote_or_what_the_att
     reserved: list[int] = []
     for written in (20, 120, 20):
         run_id = uuid4()
-        at.tab.begin(run_id, 80, FREE)
+        at.budget.begin(run_id, 80, FREE)
         reserved.append(at.held)
-        at.tab.end(run_id, said(80, written))
+        at.budget.end(run_id, said(80, written))
 
     assert reserved == [300, 200, 200]
 
 
 def test_calls_of_one_attempt_at_the_same_time_reserve_together_what_it_expects() -> None:
     at = desk(5_000, expected=Amount(tokens=300))
-    call(at.tab, said(80, 20))
+    call(at.budget, said(80, 20))
 
     for _ in range(2):
-        assert at.tab.begin(uuid4(), 80, FREE) is None
+        assert at.budget.begin(uuid4(), 80, FREE) is None
 
     assert at.held == 200 + 100
 
 
 @pytest.mark.parametrize(("tokens", "fits"), [(99, False), (100, True)])
 def test_a_call_whose_bound_cannot_be_changed_is_refused_where_less_is_left(tokens: int, fits: bool) -> None:
-    refusal = desk(tokens).tab.begin(uuid4(), 80, FREE | {"max_tokens": 20})
+    refusal = desk(tokens).budget.begin(uuid4(), 80, FREE | {"max_tokens": 20})
 
     assert refusal == (None if fits else ReservationDenied(TEAM, "tokens", 100, 99))
 
 
 def test_a_refusal_is_sticky() -> None:
     at = desk(50)
-    first = at.tab.begin(uuid4(), 80, FREE)
+    first = at.budget.begin(uuid4(), 80, FREE)
 
     assert first is not None
     assert not first.retryable
-    assert at.tab.begin(uuid4(), 1, FREE) == first
-    assert at.tab.reserve(1, 1, FREE) == first
-    assert at.tab.stopped == first
+    assert at.budget.begin(uuid4(), 1, FREE) == first
+    assert at.budget.reserve(1, 1, FREE) == first
+    assert at.budget.stopped == first
 
 
-def test_a_refusal_that_waits_is_none_until_nobody_waits_any_more() -> None:
+def test_a_retryable_refusal_stops_nothing_until_it_is_final() -> None:
     at = desk()
     at.another("b").begin(uuid4(), 480, FREE | {"max_tokens": 500})
-    refusal = at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20})
+    refusal = at.budget.begin(uuid4(), 80, FREE | {"max_tokens": 20})
     assert refusal is not None
     assert refusal.retryable
-    assert at.tab.stopped is None
+    assert at.budget.stopped is None
 
-    at.tab.stop(refusal)
+    at.budget.stop(refusal)
 
-    assert at.tab.stopped is not None
-    assert not at.tab.stopped.retryable, "or those who ask again would wait for ever"
+    assert at.budget.stopped is not None
+    assert not at.budget.stopped.retryable, "or those who ask again would wait for ever"
 
 
 def test_an_unbounded_call_must_have_what_the_largest_one_wrote() -> None:
     at = desk(1_000, expected=Amount(tokens=900))
-    call(at.tab, said(80, 400))
-    call(at.tab, said(80, 20))
+    call(at.budget, said(80, 400))
+    call(at.budget, said(80, 20))
 
-    assert at.tab.begin(uuid4(), 80, FREE) == ReservationDenied(TEAM, "tokens", 480, 420)
+    assert at.budget.begin(uuid4(), 80, FREE) == ReservationDenied(TEAM, "tokens", 480, 420)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_an_unbounded_call_must_have_what_the_largest_one_wrote() -> None:
 def test_a_call_that_reports_no_usage_or_none_that_can_be_is_settled_in_full(answer: LLMResult) -> None:
     at = desk()
 
-    call(at.tab, answer, facts=FREE | {"max_tokens": 20})
+    call(at.budget, answer, facts=FREE | {"max_tokens": 20})
 
     assert (at.held, at.spent.tokens, at.spent.calls) == (0, 100, 1)
 
@@ -279,7 +279,7 @@ def test_a_call_that_reports_no_usage_or_none_that_can_be_is_settled_in_full(ans
 def test_an_answer_out_of_a_cache_costs_nothing() -> None:
     at = desk()
 
-    call(at.tab, said(80, 20, extra={"total_cost": 0}))
+    call(at.budget, said(80, 20, extra={"total_cost": 0}))
 
     assert at.spent == Usage(calls=1)
 
@@ -292,10 +292,10 @@ class Refused(Exception):
 def test_a_call_that_fails_costs_all_of_it_unless_the_server_refused_it(error: Exception, spent: int) -> None:
     at = desk()
     run_id = uuid4()
-    at.tab.begin(run_id, 80, FREE | {"max_tokens": 20})
+    at.budget.begin(run_id, 80, FREE | {"max_tokens": 20})
 
-    at.tab.fail(run_id, error)
-    at.tab.fail(run_id, error)
+    at.budget.fail(run_id, error)
+    at.budget.fail(run_id, error)
 
     assert (at.held, at.spent.tokens, at.spent.calls) == (0, spent, 1)
 
@@ -303,30 +303,30 @@ def test_a_call_that_fails_costs_all_of_it_unless_the_server_refused_it(error: E
 def test_once_the_attempt_is_over_its_calls_are_refused_and_what_is_open_counts_in_full() -> None:
     at = desk()
     late = uuid4()
-    at.tab.begin(late, 80, FREE | {"max_tokens": 20})
+    at.budget.begin(late, 80, FREE | {"max_tokens": 20})
 
-    at.services.ledger.close(MINE, at.tab.epoch)
-    at.tab.end(late, said(1, 1))
+    at.services.ledger.close(MINE, at.budget.epoch)
+    at.budget.end(late, said(1, 1))
 
     assert at.spent.tokens == 100
-    assert at.tab.begin(uuid4(), 1, FREE) == ReservationDenied(MINE, "closed")
+    assert at.budget.begin(uuid4(), 1, FREE) == ReservationDenied(MINE, "closed")
 
 
 def test_the_number_of_calls_is_limited_too() -> None:
     at = desk(None, calls=1)
 
-    assert call(at.tab, said(80, 20)) is None
-    assert call(at.tab, said(80, 20)) == ReservationDenied(TEAM, "calls", 1, 0)
+    assert call(at.budget, said(80, 20)) is None
+    assert call(at.budget, said(80, 20)) == ReservationDenied(TEAM, "calls", 1, 0)
 
 
 def test_money_is_reserved_and_spent_at_the_price_of_the_model() -> None:
     at, price = desk(None, usd="0.01"), price_of("openai", "gpt-5-mini")
     assert price is not None
 
-    bound = at.tab.reserve(1_000, None, MINI)
+    bound = at.budget.reserve(1_000, None, MINI)
     assert bound == 4_096
     assert at.services.ledger.balances(TEAM)[-1].reserved.usd == price.usd(1_000, 4_096)
-    call(at.tab, said(900, 100), facts=MINI)
+    call(at.budget, said(900, 100), facts=MINI)
 
     assert at.spent.usd == price.usd(900, 100)
 
@@ -335,7 +335,7 @@ def test_cached_and_reasoning_tokens_are_priced_as_the_provider_prices_them() ->
     at, price = desk(None, usd="0.01"), price_of("openai", "gpt-5-mini")
     assert price is not None
 
-    call(at.tab, said(1_000, 100, extra={"input_token_details": {"cache_read": 800}}), facts=MINI)
+    call(at.budget, said(1_000, 100, extra={"input_token_details": {"cache_read": 800}}), facts=MINI)
 
     assert at.spent.tokens == 1_100
     assert at.spent.usd == price.usd(1_000, 100, {"cache_read_tokens": 800}) < price.usd(1_000, 100)
@@ -344,21 +344,21 @@ def test_cached_and_reasoning_tokens_are_priced_as_the_provider_prices_them() ->
 def test_several_generations_may_each_write_as_much() -> None:
     at = desk(5_000)
 
-    assert at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20, "n": 3}) is None
+    assert at.budget.begin(uuid4(), 80, FREE | {"max_tokens": 20, "n": 3}) is None
     assert at.held == 80 + 3 * 20
-    assert desk(380).tab.reserve(80, None, FREE | {"n": 3}) == 100
+    assert desk(380).budget.reserve(80, None, FREE | {"n": 3}) == 100
 
 
 def test_a_call_of_unknown_cost_is_alone_in_flight_and_what_was_learned_tells_how_many_may_be() -> None:
     at, facts = desk(4_000), FREE | {"max_tokens": 20}
     first = uuid4()
-    assert at.tab.begin(first, 80, facts) is None
+    assert at.budget.begin(first, 80, facts) is None
 
     refusal = at.another("b").begin(uuid4(), 80, facts)
     assert refusal is not None
     assert refusal.retryable
-    assert at.tab.stopped is None
-    at.tab.end(first, said(160, 20))
+    assert at.budget.stopped is None
+    at.budget.end(first, said(160, 20))
 
     begun = [at.another(f"c{number}").begin(uuid4(), 80, facts) for number in range(20)]
     assert begun.count(None) == 3, "each may read 7 x 160 more than it reserves, all but one of them in what is left"
@@ -372,16 +372,16 @@ def test_a_declared_cost_is_what_a_call_may_take_at_worst() -> None:
     assert begun.count(None) == 3
 
 
-def test_a_call_that_may_not_wait_is_held_back_by_nobody() -> None:
+def test_a_call_that_may_not_wait_is_not_held_back() -> None:
     at = desk(5_000)
     at.another("b").begin(uuid4(), 80, FREE | {"max_tokens": 20})
 
-    assert at.tab.begin(uuid4(), 80, FREE | {"max_tokens": 20}, may_wait=False) is None
+    assert at.budget.begin(uuid4(), 80, FREE | {"max_tokens": 20}, may_wait=False) is None
 
 
 def test_a_model_that_reports_nothing_is_known_after_its_first_call() -> None:
     at, facts = desk(5_000), FREE | {"max_tokens": 20}
-    call(at.tab, said(None), facts=facts)
+    call(at.budget, said(None), facts=facts)
 
     for number in range(5):
         assert at.another(f"b{number}").begin(uuid4(), 80, facts) is None
@@ -392,13 +392,13 @@ def test_money_bounds_what_a_call_may_write() -> None:
     assert price is not None
     at = desk(None, usd=str(price.usd(1_000, 333)))
 
-    assert at.tab.reserve(1_000, None, MINI) == 333
+    assert at.budget.reserve(1_000, None, MINI) == 333
 
 
 def test_a_model_of_unknown_price_is_not_called_where_money_is_limited() -> None:
     at = desk(None, usd="1")
 
-    assert at.tab.begin(uuid4(), 80, {}) == ReservationDenied(TEAM, "price")
+    assert at.budget.begin(uuid4(), 80, {}) == ReservationDenied(TEAM, "price")
 
 
 @dataclass
@@ -412,7 +412,7 @@ class Broken(MemoryLedger):
 
     def _fail(self, method: str) -> None:
         if method == self.method:
-            raise StorageBusy("the books are out of reach; try again")
+            raise StorageBusy("the ledger is out of reach; try again")
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         self._fail("reserve")
@@ -424,17 +424,17 @@ class Broken(MemoryLedger):
 
 
 @pytest.mark.parametrize("method", ["reserve", "settle"])
-def test_a_fault_of_the_books_is_remembered_even_where_it_is_swallowed(method: str) -> None:
+def test_a_fault_of_the_ledger_is_kept_even_where_it_is_swallowed(method: str) -> None:
     at = desk(services=Services(ledger=Broken(method)))
 
     with pytest.raises(StorageBusy, match="out of reach"):
-        call(at.tab, said(80, 20))
+        call(at.budget, said(80, 20))
 
-    assert str(at.tab.fault) == "the books are out of reach; try again"
+    assert str(at.budget.fault) == "the ledger is out of reach; try again"
 
 
 class Crowded(MemoryLedger):
-    """Books in which somebody else has spent 905 tokens between the first look and the first reservation."""
+    """A ledger in which another attempt spends 905 tokens between the first look and the first reservation."""
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         if super().reserve("theirs", TEAM, 1, Amount(tokens=905)) is None:
@@ -442,38 +442,38 @@ class Crowded(MemoryLedger):
         return super().reserve(entry, account, epoch, amount)
 
 
-def test_who_was_too_slow_asks_again() -> None:
+def test_a_call_that_was_too_slow_may_retry() -> None:
     at = desk(services=Services(ledger=Crowded()))
 
-    refusal = at.tab.reserve(80, 20, FREE)
+    refusal = at.budget.reserve(80, 20, FREE)
 
     assert isinstance(refusal, ReservationDenied)
     assert refusal.retryable
-    assert at.tab.stopped is None
-    assert at.tab.reserve(80, 20, FREE) == 15
+    assert at.budget.stopped is None
+    assert at.budget.reserve(80, 20, FREE) == 15
 
 
-def test_those_who_wait_are_told_what_was_settled() -> None:
+def test_settling_and_releasing_wake_who_waits() -> None:
     at = desk()
-    turns = [at.services.changed.next_change()]
-    call(at.tab, said(80, 20))
-    turns.append(at.services.changed.next_change())
-    at.tab.reserve(80, 20, FREE)
-    at.tab.release()
+    changes = [at.services.changed.next_change()]
+    call(at.budget, said(80, 20))
+    changes.append(at.services.changed.next_change())
+    at.budget.reserve(80, 20, FREE)
+    at.budget.release()
 
-    assert all(turn.done() for turn in turns)
+    assert all(change.done() for change in changes)
 
 
-def test_a_stream_that_the_garbage_collector_closes_while_the_books_are_locked_is_settled_after_that() -> None:
-    place, run_id = desk(), uuid4()
-    ledger: Any = place.services.ledger
-    assert place.tab.begin(run_id, 80, FREE) is None
-    held = place.held
+def test_a_stream_that_the_garbage_collector_closes_while_the_ledger_is_locked_is_settled_after_that() -> None:
+    at, run_id = desk(), uuid4()
+    ledger: Any = at.services.ledger
+    assert at.budget.begin(run_id, 80, FREE) is None
+    held = at.held
 
     with ledger._lock:  # a collection may begin wherever something is allocated
-        place.tab.fail(run_id, GeneratorExit())
+        at.budget.fail(run_id, GeneratorExit())
     until = monotonic() + 5
-    while place.held and monotonic() < until:
+    while at.held and monotonic() < until:
         sleep(0.001)
 
-    assert (place.held, place.spent.tokens) == (0, held)
+    assert (at.held, at.spent.tokens) == (0, held)

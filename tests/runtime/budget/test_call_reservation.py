@@ -37,7 +37,7 @@ def call(*, is_bounded: bool = True, priced: bool = False) -> Call:
     )
 
 
-def test_of_an_agent_of_which_nothing_is_known_nobody_can_tell_what_a_call_may_take() -> None:
+def test_without_observations_the_risk_of_a_call_is_unknown() -> None:
     assert risk_of(call(), 120, costs=CostEstimator(), declared=None) == Risk("r/a", None, None)
     assert risk_of(call(), 120, costs=CostEstimator(), declared=Amount()) == Risk("r/a", None, None)
 
@@ -74,8 +74,8 @@ def test_money_may_be_taken_for_more_tokens_and_for_dearer_ones() -> None:
     costs = CostEstimator()
     assert MINI is not None
     cost_of(call(priced=True), UsageReport(100, 0, {"cache_read_tokens": 50}, None), costs=costs)
-    assert costs.dearer("a") == 1
-    costs.learn_call("a", counted=100, read=100, written=0, dearer=Decimal("1.25"))
+    assert costs.price_factor("a") == 1
+    costs.learn_call("a", counted=100, read=100, written=0, price_factor=Decimal("1.25"))
     for _ in range(5):
         costs.learn_call("a", counted=100, read=100, written=0)
 
@@ -109,6 +109,6 @@ def test_the_bound_is_that_of_all_generations(facts: dict[str, Any], bound: int 
     assert (bound_of(facts), generations_of(facts)) == (bound, generations)
 
 
-def test_names_and_schemas_are_told_by_the_facts_of_a_call() -> None:
+def test_names_and_schemas_come_from_the_facts_of_a_call() -> None:
     assert names_of({"ls_provider": "openai", "ls_model_name": ""}) == ("openai", None)
     assert schema_tokens({"tools": ["x" * 396], "response_format": "x" * 40}) == 110

@@ -39,7 +39,7 @@ TEAM, MINE = "run/work", "run/work/worker:a#1"
 
 @dataclass
 class Desk:
-    """An attempt with its tab and meters, beside somebody who has reserved something."""
+    """An attempt with its budget and callback handlers, beside another reservation."""
 
     cap: int
     others: int = 0
@@ -48,22 +48,18 @@ class Desk:
         self.services = Services()
         ledger = self.services.ledger
         ledger.reserve("theirs", TEAM, ledger.open(TEAM, Allowance(tokens=self.cap)), Amount(tokens=self.others))
-        place = DelegationScope(
+        scope = DelegationScope(
             run_id="run", account=MINE, spending_account=MINE, path=("worker",), started=self.services.clock()
         )
-        self.tab = AttemptBudget(self.services, place, ledger.open(MINE, Allowance()), "worker")
+        self.budget = AttemptBudget(self.services, scope, ledger.open(MINE, Allowance()), "worker")
 
     @property
-    def here(self) -> ExecutionContext:
-        return ExecutionContext(self.services, self.tab.position, tab=self.tab)
+    def execution(self) -> ExecutionContext:
+        return ExecutionContext(self.services, self.budget.position, budget=self.budget)
 
     @property
-    def sync(self) -> RunnableConfig:
-        return {"callbacks": [BudgetCallbackHandler(self.tab)]}
-
-    @property
-    def on_loop(self) -> RunnableConfig:
-        return {"callbacks": [AsyncBudgetCallbackHandler(self.tab), BudgetCallbackHandler(self.tab, is_paired=True)]}
+    def config(self) -> RunnableConfig:
+        return {"callbacks": [AsyncBudgetCallbackHandler(self.budget), BudgetCallbackHandler(self.budget)]}
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -86,16 +82,16 @@ def test_a_call_is_reserved_before_and_settled_after() -> None:
     during: list[tuple[int, int]] = []
     watching = ScriptedModel(replies=lambda _: during.append(at.tokens) or "said", input_tokens=80, output_tokens=20)
 
-    watching.invoke("hello", at.sync)
+    watching.invoke("hello", at.config)
 
     assert during == [(0, 1_000)]
     assert at.tokens == (100, 0)
 
 
-async def test_an_awaited_call_is_counted_once_although_two_meters_see_it() -> None:
+async def test_an_awaited_call_is_counted_once_although_two_handlers_see_it() -> None:
     at = Desk(1_000)
 
-    await model().ainvoke("hello", at.on_loop)
+    await model().ainvoke("hello", at.config)
 
     assert at.tokens == (100, 0)
     assert at.services.ledger.usage(TEAM).calls == 1
@@ -104,8 +100,8 @@ async def test_an_awaited_call_is_counted_once_although_two_meters_see_it() -> N
 def test_streams_and_batches_are_counted() -> None:
     at = Desk(1_000)
 
-    assert "".join(piece.text for piece in model().stream("hello", at.sync)) == "said"
-    model().batch(["hello"] * 3, at.sync)
+    assert "".join(chunk.text for chunk in model().stream("hello", at.config)) == "said"
+    model().batch(["hello"] * 3, at.config)
 
     assert at.tokens == (400, 0)
 
@@ -113,7 +109,7 @@ def test_streams_and_batches_are_counted() -> None:
 async def test_awaited_streams_are_counted() -> None:
     at = Desk(1_000)
 
-    assert "".join([piece.text async for piece in model().astream("hello", at.on_loop)]) == "said"
+    assert "".join([chunk.text async for chunk in model().astream("hello", at.config)]) == "said"
 
     assert at.tokens == (100, 0)
 
@@ -121,7 +117,7 @@ async def test_awaited_streams_are_counted() -> None:
 def test_a_text_model_that_reports_nothing_is_counted_in_full() -> None:
     at = Desk(1_000)
 
-    FakeListLLM(responses=["said"]).invoke("hello", at.sync)
+    FakeListLLM(responses=["said"]).invoke("hello", at.config)
 
     assert at.tokens == (1_000, 0)
 
@@ -130,7 +126,7 @@ def test_a_call_that_fails_is_settled() -> None:
     at = Desk(1_000)
 
     with pytest.raises(OSError, match="cut"):
-        ScriptedModel(replies=[OSError("cut")]).invoke("hello", at.sync)
+        ScriptedModel(replies=[OSError("cut")]).invoke("hello", at.config)
 
     assert at.tokens == (1_000, 0)
 
@@ -139,18 +135,18 @@ def test_a_stop_is_raised_before_the_call_and_logs_nothing(caplog: pytest.LogCap
     at, never = Desk(0), model()
 
     with caplog.at_level(logging.WARNING), pytest.raises(BudgetExceeded, match="tokens wanted, 0 left"):
-        never.invoke("hello", at.sync)
+        never.invoke("hello", at.config)
 
     assert never.calls == 0
     assert not caplog.records
-    assert at.tab.stopped is not None
+    assert at.budget.stopped is not None
 
 
 async def test_an_awaited_call_is_stopped_too(caplog: pytest.LogCaptureFixture) -> None:
     at, never = Desk(0), model()
 
     with caplog.at_level(logging.WARNING), pytest.raises(BudgetExceeded, match="tokens wanted, 0 left"):
-        await never.ainvoke("hello", at.on_loop)
+        await never.ainvoke("hello", at.config)
 
     assert never.calls == 0
     assert not caplog.records
@@ -162,7 +158,7 @@ def test_an_error_of_another_handler_is_still_logged(caplog: pytest.LogCaptureFi
             raise ValueError("ill")
 
     with caplog.at_level(logging.WARNING):
-        model().invoke("hello", {"callbacks": [Ill(), BudgetCallbackHandler(Desk(1_000).tab)]})
+        model().invoke("hello", {"callbacks": [Ill(), BudgetCallbackHandler(Desk(1_000).budget)]})
 
     assert [record.getMessage() for record in caplog.records] == ["Error in Ill.on_llm_end callback: ValueError('ill')"]
 
@@ -171,7 +167,7 @@ def test_what_others_have_reserved_is_waited_for() -> None:
     at = Desk(1_000, others=1_000)
 
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(model().invoke, "hello", at.sync)
+        waiting = pool.submit(model().invoke, "hello", at.config)
         at.settle()
         assert waiting.result(20).text == "said"
 
@@ -180,7 +176,7 @@ def test_what_others_have_reserved_is_waited_for() -> None:
 
 async def test_the_loop_is_not_blocked_by_waiting() -> None:
     at = Desk(1_000, others=1_000)
-    waiting = asyncio.create_task(model().ainvoke("hello", at.on_loop))
+    waiting = asyncio.create_task(model().ainvoke("hello", at.config))
     await asyncio.sleep(0)
 
     at.settle()
@@ -188,53 +184,52 @@ async def test_the_loop_is_not_blocked_by_waiting() -> None:
     assert (await asyncio.wait_for(waiting, 20)).text == "said"
 
 
-@pytest.mark.parametrize("meters", ["sync", "on_loop"])
-async def test_a_call_that_would_block_the_loop_is_stopped_instead_of_waiting(meters: str) -> None:
+async def test_a_call_that_would_block_the_loop_is_stopped_instead_of_waiting() -> None:
     at = Desk(1_000, others=1_000)
 
     with pytest.raises(BudgetExceeded, match="tokens wanted, 0 left"):
-        model().invoke("hello", getattr(at, meters))
+        model().invoke("hello", at.config)
 
-    assert at.tab.stopped is not None
-    assert not at.tab.stopped.retryable
+    assert at.budget.stopped is not None
+    assert not at.budget.stopped.retryable
 
 
-def test_a_booking_bounds_the_call_that_comes_within_it() -> None:
+def test_a_reservation_bounds_the_call_that_comes_within_it() -> None:
     at = Desk(100)
 
-    with CallReservation(at.here, 80, None, FREE) as bound:
+    with CallReservation(at.execution, 80, None, FREE) as bound:
         assert bound == 20
         assert at.tokens == (0, 100)
-        model().invoke("hello", at.sync, max_tokens=bound)
+        model().invoke("hello", at.config, max_tokens=bound)
 
     assert at.tokens == (100, 0)
 
 
-async def test_an_awaited_booking_does_the_same() -> None:
+async def test_an_awaited_reservation_does_the_same() -> None:
     at = Desk(100)
 
-    async with CallReservation(at.here, 80, None, FREE) as bound:
+    async with CallReservation(at.execution, 80, None, FREE) as bound:
         assert bound == 20
-        await model().ainvoke("hello", at.on_loop, max_tokens=bound)
+        await model().ainvoke("hello", at.config, max_tokens=bound)
 
     assert at.tokens == (100, 0)
 
 
-def test_a_booking_whose_call_never_came_is_given_back() -> None:
+def test_a_reservation_whose_call_never_came_is_given_back() -> None:
     at = Desk(100)
 
-    with pytest.raises(OSError, match="before the call"), CallReservation(at.here, 80, 20, FREE):
+    with pytest.raises(OSError, match="before the call"), CallReservation(at.execution, 80, 20, FREE):
         raise OSError("before the call")
 
     assert at.tokens == (0, 0)
 
 
-async def test_a_booking_whose_task_is_cancelled_is_given_back() -> None:
+async def test_a_reservation_whose_task_is_cancelled_is_given_back() -> None:
     at = Desk(100)
     began = asyncio.Event()
 
     async def hang() -> None:
-        async with CallReservation(at.here, 80, 20, FREE):
+        async with CallReservation(at.execution, 80, 20, FREE):
             began.set()
             await asyncio.Event().wait()
 
@@ -246,61 +241,61 @@ async def test_a_booking_whose_task_is_cancelled_is_given_back() -> None:
     assert at.tokens == (0, 0)
 
 
-def test_a_booking_waits_for_what_others_have_reserved() -> None:
+def test_a_reservation_waits_for_what_others_have_reserved() -> None:
     at = Desk(100, others=100)
 
-    def book() -> int | None:
-        with CallReservation(at.here, 80, None, FREE) as bound:
+    def reserve() -> int | None:
+        with CallReservation(at.execution, 80, None, FREE) as bound:
             return bound
 
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(book)
+        waiting = pool.submit(reserve)
         at.settle()
         assert waiting.result(20) == 20
 
 
-async def test_an_awaited_booking_waits_too() -> None:
+async def test_an_awaited_reservation_waits_too() -> None:
     at = Desk(100, others=100)
 
-    async def book() -> int | None:
-        async with CallReservation(at.here, 80, None, FREE) as bound:
+    async def reserve() -> int | None:
+        async with CallReservation(at.execution, 80, None, FREE) as bound:
             return bound
 
-    waiting = asyncio.create_task(book())
+    waiting = asyncio.create_task(reserve())
     await asyncio.sleep(0)
     at.settle()
 
     assert await asyncio.wait_for(waiting, 20) == 20
 
 
-async def test_a_booking_that_cannot_be_paid_for_is_refused() -> None:
+async def test_a_reservation_that_cannot_be_paid_for_is_refused() -> None:
     at = Desk(80)
 
-    with pytest.raises(BudgetExceeded, match="100 tokens wanted, 80 left"), CallReservation(at.here, 80, 20, FREE):
+    with pytest.raises(BudgetExceeded, match="100 tokens wanted, 80 left"), CallReservation(at.execution, 80, 20, FREE):
         pass
     with pytest.raises(BudgetExceeded, match="100 tokens wanted, 80 left"):
-        async with CallReservation(at.here, 80, 20, FREE):
+        async with CallReservation(at.execution, 80, 20, FREE):
             pass
 
 
-@pytest.mark.parametrize("here", [None, ExecutionContext(Services())])
-async def test_outside_of_an_agent_nothing_is_booked(here: ExecutionContext | None) -> None:
-    with CallReservation(here, 80, 20, FREE) as bound:
+@pytest.mark.parametrize("execution", [None, ExecutionContext(Services())])
+async def test_outside_of_an_agent_nothing_is_reserved(execution: ExecutionContext | None) -> None:
+    with CallReservation(execution, 80, 20, FREE) as bound:
         assert bound == 20
-    async with CallReservation(here, 80, None, FREE) as unbound:
+    async with CallReservation(execution, 80, None, FREE) as unbound:
         assert unbound is None
 
 
-def test_after_a_stop_nobody_waits_any_more() -> None:
+def test_after_a_stop_no_call_waits() -> None:
     at = Desk(1_000, others=1_000)
-    at.tab.stop(ReservationDenied(TEAM, "tokens", 100, 0, retryable=True))
+    at.budget.stop(ReservationDenied(TEAM, "tokens", 100, 0, retryable=True))
 
     with pytest.raises(BudgetExceeded, match="100 tokens wanted, 0 left"):
-        model().invoke("hello", at.sync)
+        model().invoke("hello", at.config)
 
 
 class Noting(BaseCallbackHandler):
-    """Counts the calls that it is told of."""
+    """Counts the calls that have ended."""
 
     def __init__(self) -> None:
         self.ended = 0
@@ -310,7 +305,7 @@ class Noting(BaseCallbackHandler):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_innermost_meter_counts_and_callbacks_of_the_user_are_told(way: str) -> None:
+def test_the_innermost_handler_counts_and_callbacks_of_the_user_are_called(way: str) -> None:
     nested = team(plan_of("inner"), workers=[speaker("leaf", read=80, written=20)], guards=[]).compile()
 
     def ask(request: Request) -> Any:
@@ -328,11 +323,11 @@ def test_the_innermost_meter_counts_and_callbacks_of_the_user_are_told(way: str)
 
 def test_an_entry_is_never_shared_by_two_calls() -> None:
     at = Desk(1_000)
-    meter, ids = BudgetCallbackHandler(at.tab), (uuid4(), uuid4())
+    handler, ids = BudgetCallbackHandler(at.budget), (uuid4(), uuid4())
 
     def begin() -> None:
         for run_id in ids:
-            meter.on_chat_model_start({}, [[]], run_id=run_id, metadata={**FREE, "ls_max_tokens": 100})
+            handler.on_chat_model_start({}, [[]], run_id=run_id, metadata={**FREE, "ls_max_tokens": 100})
 
     copy_context().run(begin)  # the calls stay open; in no other test's context
 
@@ -352,8 +347,8 @@ async def test_an_answer_out_of_a_cache_costs_nothing(real: bool) -> None:
     with OpenAIServer(lambda _: loopback.text("said", input_tokens=80, output_tokens=20)) as server:
         keeps = cached(server if real else None)
         for _ in range(2):
-            keeps.invoke("hello", at.sync)
-            await keeps.ainvoke("hello", at.on_loop)
+            keeps.invoke("hello", at.config)
+            await keeps.ainvoke("hello", at.config)
 
     assert at.tokens == (100, 0)
     assert at.services.ledger.usage(TEAM).calls == 4
@@ -372,9 +367,9 @@ async def test_tokens_of_a_provider_that_takes_nothing_for_them_count() -> None:
     at = Desk(100_000)
     free = Free(replies=lambda _: "said", input_tokens=80, output_tokens=20)
 
-    free.invoke("hello", at.sync)
-    list(free.stream("hello", at.sync))
-    await free.ainvoke("hello", at.on_loop)
+    free.invoke("hello", at.config)
+    list(free.stream("hello", at.config))
+    await free.ainvoke("hello", at.config)
 
     assert at.tokens == (300, 0)
 
@@ -384,9 +379,9 @@ async def test_prompts_and_generations_of_one_call_are_counted_once_each() -> No
     prompts: list[list[BaseMessage]] = [[HumanMessage("a")], [HumanMessage("b")]]
     with OpenAIServer(lambda _: loopback.text("said", input_tokens=80, output_tokens=20)) as server:
         several = ChatOpenAI(model="gpt-5-mini", base_url=server.url, api_key="none", n=2)  # type: ignore[arg-type]
-        several.generate(prompts, **at.sync)
+        several.generate(prompts, **at.config)
         assert (at.tokens, at.services.ledger.usage(TEAM).calls) == ((200, 0), 2)
-        await several.agenerate(prompts, **at.on_loop)
+        await several.agenerate(prompts, **at.config)
 
     assert (at.tokens, at.services.ledger.usage(TEAM).calls) == ((400, 0), 4)
 
@@ -402,15 +397,15 @@ class Twice(ScriptedModel):
 def test_two_generations_that_repeat_one_report_are_counted_once() -> None:
     at = Desk(1_000)
 
-    Twice(replies=lambda _: "said", input_tokens=80, output_tokens=20).invoke("hello", at.sync)
+    Twice(replies=lambda _: "said", input_tokens=80, output_tokens=20).invoke("hello", at.config)
 
     assert at.tokens == (100, 0)
 
 
-async def test_who_is_cancelled_while_waiting_leaves_no_handler_unawaited() -> None:
+async def test_a_call_cancelled_while_waiting_leaves_no_handler_unawaited() -> None:
     at = Desk(1_000, others=1_000)
     noting: RunnableConfig = {
-        "callbacks": [AsyncBudgetCallbackHandler(at.tab), BudgetCallbackHandler(at.tab, is_paired=True), Noting()]
+        "callbacks": [AsyncBudgetCallbackHandler(at.budget), BudgetCallbackHandler(at.budget), Noting()]
     }
     waiting = asyncio.create_task(model().ainvoke("hello", noting))
     await asyncio.sleep(0.01)
@@ -418,26 +413,26 @@ async def test_who_is_cancelled_while_waiting_leaves_no_handler_unawaited() -> N
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    gc.collect()  # what was never awaited is told then, and is an error
+    gc.collect()  # a coroutine that was never awaited is reported then, and is an error
 
     assert at.tokens == (0, 1_000)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_a_booking_within_a_call_does_not_wait_for_the_one_around_it(is_async: bool) -> None:
+async def test_a_reservation_within_a_call_does_not_wait_for_the_one_around_it(is_async: bool) -> None:
     at = Desk(100)
-    asked: list[str] = []
+    seen: list[str] = []
 
-    def books(_: Any) -> str:
-        with pytest.raises(BudgetExceeded, match="tokens wanted"), CallReservation(at.here, 80, 20, FREE):
+    def reserves(_: Any) -> str:
+        with pytest.raises(BudgetExceeded, match="tokens wanted"), CallReservation(at.execution, 80, 20, FREE):
             pass
-        asked.append("refused")
+        seen.append("refused")
         return "said"
 
-    outer = ScriptedModel(replies=books, input_tokens=80, output_tokens=20)
+    outer = ScriptedModel(replies=reserves, input_tokens=80, output_tokens=20)
     if is_async:
-        await outer.ainvoke("hello", at.on_loop)
+        await outer.ainvoke("hello", at.config)
     else:
-        await asyncio.to_thread(outer.invoke, "hello", at.sync)
+        await asyncio.to_thread(outer.invoke, "hello", at.config)
 
-    assert asked == ["refused"]
+    assert seen == ["refused"]

@@ -14,49 +14,49 @@ def balance(cap: int, spent: int = 0) -> Balance:
 
 @pytest.mark.parametrize(("wanted", "starts"), [(99, True), (100, True), (101, False)])
 def test_an_attempt_starts_if_what_is_left_pays_for_it(wanted: int, starts: bool) -> None:
-    refusal = can_start("r/a", Amount(tokens=wanted), above=[balance(150, 50)], flights={})
+    refusal = can_start("r/a", Amount(tokens=wanted), above=[balance(150, 50)], in_flight={})
 
     assert (refusal is None) is starts
 
 
 @pytest.mark.parametrize(("spent", "starts"), [(0, False), (49, False), (50, True)])
 def test_what_attempts_under_way_will_still_cost_is_kept_for_them(spent: int, starts: bool) -> None:
-    flights = {"r/b": InFlightAttempt("r/b", Amount(tokens=100), Amount(tokens=spent))}
+    in_flight = {"r/b": InFlightAttempt("r/b", Amount(tokens=100), Amount(tokens=spent))}
 
-    refusal = can_start("r/a", Amount(tokens=100), above=[balance(200, 50)], flights=flights)
+    refusal = can_start("r/a", Amount(tokens=100), above=[balance(200, 50)], in_flight=in_flight)
 
     assert (refusal is None) is starts
     assert refusal is None or refusal.retryable
 
 
 def test_an_attempt_of_unknown_cost_starts_alone_and_waits_beside_others() -> None:
-    flights = {"r/b": InFlightAttempt("r/b", Amount(), Amount())}
+    in_flight = {"r/b": InFlightAttempt("r/b", Amount(), Amount())}
 
-    assert can_start("r/a", None, above=[balance(100)], flights={}) is None
-    refusal = can_start("r/a", None, above=[balance(100)], flights=flights)
+    assert can_start("r/a", None, above=[balance(100)], in_flight={}) is None
+    refusal = can_start("r/a", None, above=[balance(100)], in_flight=in_flight)
     assert refusal is not None
     assert refusal.retryable
 
 
 @pytest.mark.parametrize(("cap", "starts"), [(15_999, False), (16_000, True)])
 def test_attempts_of_unknown_cost_are_each_presumed_to_need_8000_tokens(cap: int, starts: bool) -> None:
-    flights = {"r/b": InFlightAttempt("r/b", None, Amount())}
+    in_flight = {"r/b": InFlightAttempt("r/b", None, Amount())}
 
-    assert (can_start("r/a", None, above=[balance(cap)], flights=flights) is None) is starts
+    assert (can_start("r/a", None, above=[balance(cap)], in_flight=in_flight) is None) is starts
 
 
 @pytest.mark.parametrize(("usd", "starts"), [("0.19", False), ("0.20", True)])
 def test_attempts_of_unknown_cost_are_each_presumed_to_need_ten_cents(usd: str, starts: bool) -> None:
     limited = Balance("r", Allowance(usd=Decimal(usd)), Amount(), Amount())
-    flights = {"r/b": InFlightAttempt("r/b", None, Amount())}
+    in_flight = {"r/b": InFlightAttempt("r/b", None, Amount())}
 
-    assert (can_start("r/a", None, above=[limited], flights=flights) is None) is starts
+    assert (can_start("r/a", None, above=[limited], in_flight=in_flight) is None) is starts
 
 
-def test_code_starts_when_all_is_spent_for_it_can_take_from_nobody() -> None:
-    assert can_start("r/a", None, above=[balance(100, 100)], flights={}, may_be_free=True) is None
-    assert can_start("r/a", None, above=[balance(100, 100)], flights={}) is not None
-    assert can_start("r/a", Amount(), above=[balance(100, 100)], flights={}) is None
+def test_code_that_may_be_free_starts_when_all_is_spent() -> None:
+    assert can_start("r/a", None, above=[balance(100, 100)], in_flight={}, may_be_free=True) is None
+    assert can_start("r/a", None, above=[balance(100, 100)], in_flight={}) is not None
+    assert can_start("r/a", Amount(), above=[balance(100, 100)], in_flight={}) is None
 
 
 def test_costs_are_the_mean_of_what_attempts_have_cost_rounded_up() -> None:

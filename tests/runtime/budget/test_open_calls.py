@@ -34,9 +34,9 @@ def risks(*tokens: int | None) -> list[Risk]:
 def test_a_call_begins_where_all_in_flight_but_one_may_take_the_worst(
     mine: int | None, others: list[int | None], free: int, begins: bool
 ) -> None:
-    said = held_back(Risk("r/mine", mine), risks(*others), above(100 + free, spent=60, held=40), tokens=10, usd=_NONE)
+    denied = held_back(Risk("r/mine", mine), risks(*others), above(100 + free, spent=60, held=40), tokens=10, usd=_NONE)
 
-    assert said == (None if begins else ReservationDenied("r", "tokens", 10, free, retryable=True))
+    assert denied == (None if begins else ReservationDenied("r", "tokens", 10, free, retryable=True))
 
 
 _NONE = Decimal(0)
@@ -46,22 +46,22 @@ def test_money_is_looked_at_like_tokens() -> None:
     balance = [Balance("r", Allowance(usd=Decimal("1.00")), Amount(), Amount())]
     others = [Risk("r/a", 0, Decimal("0.60")), Risk("r/b", 0, Decimal("0.50"))]
 
-    said = held_back(Risk("r/c", 0, Decimal("0.10")), others, balance, tokens=10, usd=Decimal("0.50"))
+    denied = held_back(Risk("r/c", 0, Decimal("0.10")), others, balance, tokens=10, usd=Decimal("0.50"))
 
-    assert said == ReservationDenied("r", "usd", Decimal("0.50"), Decimal("1.00"), retryable=True)
+    assert denied == ReservationDenied("r", "usd", Decimal("0.50"), Decimal("1.00"), retryable=True)
 
 
-def test_calls_under_other_accounts_and_accounts_without_a_limit_hold_nobody_back() -> None:
+def test_calls_under_other_accounts_and_accounts_without_a_limit_hold_no_call_back() -> None:
     free = [Balance("r", Allowance(calls=9), Amount(), Amount()), *above(100)]
     elsewhere = [Risk("other/a", None), Risk("rx/a", None)]
 
     assert held_back(Risk("r/mine", None), elsewhere, free, tokens=10, usd=_NONE) is None
 
 
-calls = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 200), st.floats(0, 1)), max_size=12)
+some_calls = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 200), st.floats(0, 1)), max_size=12)
 
 
-@given(calls, st.integers(1, 600))
+@given(some_calls, st.integers(1, 600))
 def test_what_is_let_through_overshoots_by_no_more_than_one_call(found: list[tuple[int, int, float]], cap: int) -> None:
     begun: list[tuple[int, Risk]] = []
     taken: list[int] = []
@@ -76,16 +76,16 @@ def test_what_is_let_through_overshoots_by_no_more_than_one_call(found: list[tup
     assert sum(taken) <= cap + max(taken, default=0)
 
 
-def test_calls_are_forgotten_when_they_end_when_their_attempt_is_over_and_after_a_while() -> None:
-    flying = InFlight()
+def test_calls_are_forgotten_when_they_end_when_their_attempt_has_ended_and_after_a_while() -> None:
+    calls = InFlight()
     for entry, account in (("1", "r/a"), ("2", "r/a"), ("3", "r/b"), ("4", "r/ab")):
-        flying.note(entry, Risk(account, 1))
+        calls.add(entry, Risk(account, 1))
 
-    flying.drop("1")
-    flying.drop("1")
-    flying.leave("r/a")
-    assert flying.risks() == [Risk("r/b", 1), Risk("r/ab", 1)]
+    calls.remove("1")
+    calls.remove("1")
+    calls.remove_attempt("r/a")
+    assert calls.risks() == [Risk("r/b", 1), Risk("r/ab", 1)]
 
-    impatient = InFlight(patience=0)
-    impatient.note("1", Risk("r/a", None))
-    assert impatient.risks() == []
+    expired = InFlight(timeout=0)
+    expired.add("1", Risk("r/a", None))
+    assert expired.risks() == []

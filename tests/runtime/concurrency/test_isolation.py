@@ -64,7 +64,7 @@ def raising(error: BaseException) -> Callable[[], Any]:
     return work
 
 
-async def left_behind(work: Coroutine[Any, Any, Any], cancelled: bool) -> None:
+async def abandoned(work: Coroutine[Any, Any, Any], cancelled: bool) -> None:
     """Wait for work until it has timed out, or until the waiting is cancelled."""
     waiting = asyncio.create_task(wait_abandoning(work, timeout=None if cancelled else SHORT))
     await asyncio.sleep(SHORT)
@@ -194,7 +194,7 @@ def test_a_thread_that_is_free_does_the_next_work() -> None:
 
 @pytest.mark.parametrize("way", [sync_on_a_thread, sync_on_a_loop])
 @pytest.mark.parametrize("outcome", ["a value", ValueError("late")])
-def test_sync_work_that_takes_too_long_is_left_behind_and_may_end_later(way: Any, outcome: Any) -> None:
+def test_sync_work_that_takes_too_long_is_abandoned_and_may_end_later(way: Any, outcome: Any) -> None:
     go, worked = Event(), list[Thread]()
 
     def work() -> str:
@@ -284,16 +284,14 @@ async def test_async_work_may_clean_up_when_it_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["timed out", "its waiter was cancelled"])
-def test_an_error_of_work_that_was_left_behind_disturbs_nobody(
-    cancelled: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_of_abandoned_work_is_not_logged(cancelled: bool, caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         try:
             await asyncio.sleep(LONG)
         finally:
             raise LookupError("while it was cancelled")
 
-    asyncio.run(left_behind(work(), cancelled))
+    asyncio.run(abandoned(work(), cancelled))
     gc.collect()
 
     assert not caplog.records, "no task exception was left unretrieved"
@@ -305,7 +303,7 @@ def test_a_loop_can_be_closed_when_work_swallowed_its_cancellation(
 ) -> None:
     hung = SwallowsCancellation()
 
-    asyncio.run(left_behind(hung.work(), cancelled))  # cancels the work once more, and waits for its end
+    asyncio.run(abandoned(hung.work(), cancelled))  # cancels the work once more, and waits for its end
 
     assert hung.swallowed.is_set()
     assert hung.ended.is_set()

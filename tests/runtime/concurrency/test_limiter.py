@@ -77,11 +77,11 @@ def test_an_agent_lends_its_slot_to_a_team_below_and_gets_it_back() -> None:
 
 def test_a_slot_is_given_back_once_only() -> None:
     slots = ConcurrencyLimiter(1)
-    ticket = SlotToken((slots,))
-    ticket.take(0)
+    slot_token = SlotToken((slots,))
+    slot_token.take(0)
 
-    ticket.give()
-    ticket.give()
+    slot_token.give()
+    slot_token.give()
 
     assert [take(slots), take(slots)] == [True, False]
 
@@ -105,7 +105,7 @@ def test_an_agent_that_pauses_lets_others_work_and_keeps_what_an_agent_above_has
 
 @pytest.mark.parametrize("way", ["never had", "paused"])
 @pytest.mark.parametrize("is_async", [False, True])
-def test_who_lent_its_slot_has_it_again_before_the_last_agent_below_is_over(way: str, is_async: bool) -> None:
+def test_an_agent_that_lent_its_slot_has_it_again_before_the_last_agent_below_ends(way: str, is_async: bool) -> None:
     slots = ConcurrencyLimiter(1)
     above = SlotToken((slots,))
     assert above.take(0)
@@ -133,7 +133,7 @@ def test_who_lent_its_slot_has_it_again_before_the_last_agent_below_is_over(way:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_nobody_waits_for_an_agent_above_that_is_over(is_async: bool) -> None:
+def test_an_agent_above_that_has_ended_is_not_waited_for(is_async: bool) -> None:
     slots = ConcurrencyLimiter(1)
     above = SlotToken((slots,))
     assert above.take(0)
