@@ -22,7 +22,8 @@ from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
-from guardgraph.runtime.execution_context import Services, execution_context, execution_services
+from guardgraph.runtime.execution_context import execution_context, execution_services
+from guardgraph.runtime.services import Services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
     AgentError,

@@ -18,7 +18,8 @@ from guardgraph.runtime.budget.cost_estimates import can_start
 from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken
 from guardgraph.runtime.concurrency.limiter import SlotToken
-from guardgraph.runtime.execution_context import ExecutionContext, Services
+from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentError,
     Amount,

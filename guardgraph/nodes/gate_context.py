@@ -20,7 +20,8 @@ from guardgraph.nodes.outcome import open_gaps
 from guardgraph.nodes.scope import COUNTS, allowance_of, attempts_of, work_until
 from guardgraph.nodes.state_update import StateUpdate
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.runtime.execution_context import Services, execution_context, execution_services
+from guardgraph.runtime.execution_context import execution_context, execution_services
+from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Allowance,
     BadInput,

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from guardgraph.agents.agent import Agent
-from guardgraph.runtime.execution_context import Services
+from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, Balance, DelegationScope, Request, Result, remaining_allowance
 
 __all__ = ("COUNTS", "allowance_of", "attempt_scope", "attempts_of", "cost_key", "until_of", "work_until")

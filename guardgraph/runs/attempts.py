@@ -31,7 +31,7 @@ from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, merge_update
-from guardgraph.runtime.execution_context import Services
+from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Allowance,
     BadInput,
@@ -52,7 +52,7 @@ from guardgraph.storage.sql.runs import RunRow
 __all__ = ("Attempts",)
 
 _FORMER_GATE = re.compile(r"guard_round|dispatch|collect(_\w+)?|conclude")
-"""The gates of teams before the version in which all are called `guard_…` and stand whatever guards are given."""
+"""The gates of teams before the version in which all are called `guard_…` and exist whatever guards are given."""
 
 
 @dataclass(slots=True, eq=False)

@@ -17,7 +17,8 @@ from langgraph.types import StateSnapshot, StreamMode
 from guardgraph.runs.clock import RunClock
 from guardgraph.runs.head import route_of
 from guardgraph.runs.records import PAUSED
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import Gap, Outcome, RunEvent
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow

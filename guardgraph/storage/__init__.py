@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from guardgraph.storage.ledger import Ledger
     from guardgraph.storage.memory import MemoryLedger
-    from guardgraph.storage.protocols import Ledger
     from guardgraph.storage.sql.checkpoints.saver import SQLSaver
     from guardgraph.storage.sql.codec.graph_types import types_of_graph
     from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
@@ -25,7 +25,7 @@ __all__ = (
 
 # Each name is imported on first access, so that working in memory does not import SQLAlchemy.
 _MODULES = {
-    "Ledger": "guardgraph.storage.protocols",
+    "Ledger": "guardgraph.storage.ledger",
     "MemoryLedger": "guardgraph.storage.memory",
     "RunRow": "guardgraph.storage.sql.runs",
     "RunStore": "guardgraph.storage.sql.runs",

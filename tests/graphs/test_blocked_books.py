@@ -14,7 +14,8 @@ import pytest
 from guardgraph.agents import Agent
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import Amount, Request, ReservationDenied
 from guardgraph.storage import MemoryLedger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of

@@ -24,7 +24,8 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, GuardContext, Retry, guard
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, Amount, DelegationScope, Outcome, Plan, Request, ReservationDenied, StorageBusy
 from guardgraph.storage import MemoryLedger
 from tests.graphs.teams import WAYS, listed, plan_of, team, worker

@@ -6,7 +6,8 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.guards import Budget
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from tests.graphs.teams import WAYS, plan_of, speaker, team
 
 

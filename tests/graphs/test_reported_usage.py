@@ -14,7 +14,8 @@ from guardgraph.graphs import supervisor
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, DelegationScope, Reply, Request, Usage
 from guardgraph.storage import Ledger, MemoryLedger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of

@@ -12,7 +12,8 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import GateContext
 from guardgraph.guards import Guard
 from guardgraph.nodes.team_spec import TeamSpec
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import DelegationScope, RunState
 
 __all__ = ("NOW", "gate_of", "position", "spec_of")

@@ -11,7 +11,8 @@ from langgraph.types import Overwrite
 from guardgraph.graphs import GateContext
 from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, GuardContext, OnTrip, Refuse, guard
 from guardgraph.nodes.admission import admission, task_of
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, EarlyStop, Gate, RunEvent, Task, Verdict
 from tests.nodes.gates import spec_of
 

@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl, Runtime
 from guardgraph.agents import Agent
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.runtime.concurrency.limiter import SlotToken
-from guardgraph.runtime.execution_context import Services
+from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, Reply, Request, Result, RunEvent, Task, Usage
 from tests.nodes.gates import position
 

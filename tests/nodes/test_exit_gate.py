@@ -8,7 +8,8 @@ from langgraph.types import Send
 from guardgraph.agents import Agent
 from guardgraph.guards import Escalate, Finish, GuardContext, OnTrip, Refuse, Retry, guard
 from guardgraph.nodes.exit_gate import exit_gate
-from guardgraph.runtime.execution_context import KEY, ExecutionContext, Services
+from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import BadInput, EarlyStop, Outcome, Request, Result, RunEvent, Task
 from tests.nodes.gates import NOW, position, spec_of
 

@@ -8,7 +8,7 @@ import pytest
 from guardgraph.agents import Agent
 from guardgraph.guards import Convergence, GuardContext, Refuse, guard
 from guardgraph.nodes.scope import work_until
-from guardgraph.runtime.execution_context import Services
+from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Allowance,
     Amount,

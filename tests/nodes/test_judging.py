@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardgraph.guards import Budget, Depth, GuardContext, OnTrip, Refuse, guard
-from guardgraph.runtime.execution_context import Services
+from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Evidence,
     Gate,

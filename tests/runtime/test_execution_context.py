@@ -12,12 +12,12 @@ from guardgraph.runtime.execution_context import (
     IDLE_RUNS,
     KEY,
     ExecutionContext,
-    Services,
     enter,
     execution_context,
     execution_services,
     forget_run,
 )
+from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Allowance,
     Amount,

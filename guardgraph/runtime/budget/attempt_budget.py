@@ -26,7 +26,7 @@ from guardgraph.runtime.budget.call_reservation import (
 )
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
-from guardgraph.runtime.execution_context import Services
+from guardgraph.runtime.services import Services
 from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage
 
 __all__ = ("AttemptBudget", "BudgetExceeded")

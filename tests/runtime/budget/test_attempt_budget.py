@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from guardgraph.models.prices import price_of
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
-from guardgraph.runtime.execution_context import Services
+from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, Amount, DelegationScope, ReservationDenied, StorageBusy, Usage
 from guardgraph.storage import MemoryLedger
 

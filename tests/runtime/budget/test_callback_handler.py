@@ -27,7 +27,8 @@ from guardgraph.runtime.budget.callback_handler import (
     BudgetCallbackHandler,
     CallReservation,
 )
-from guardgraph.runtime.execution_context import ExecutionContext, Services
+from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, Amount, DelegationScope, Request, ReservationDenied, Usage
 from tests import loopback
 from tests.graphs.teams import WAYS, plan_of, speaker, team

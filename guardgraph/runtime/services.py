@@ -1,0 +1,190 @@
+"""What a run uses in this process: ledger, clock, costs, slots, cancel tokens, and the callback for its events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from threading import Lock
+from typing import Any, TypeVar
+
+from langgraph.errors import GraphInterrupt
+
+from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
+from guardgraph.runtime.budget.open_calls import InFlight
+from guardgraph.runtime.concurrency.conditions import ChangeCondition
+from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
+from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter
+from guardgraph.state import (
+    Amount,
+    DelegationScope,
+    EventKind,
+    Result,
+    RunEvent,
+    Unserializable,
+    Usage,
+    account_chain,
+    exact_decimal,
+)
+from guardgraph.storage.ledger import Ledger
+from guardgraph.storage.memory import MemoryLedger
+
+__all__ = ("Services",)
+
+_T = TypeVar("_T")
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Services:
+    """What a run uses in this process."""
+
+    ledger: Ledger = field(default_factory=MemoryLedger)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    on_event: Callable[[RunEvent], None] | None = None
+    check_storable: Callable[[Any], object] | None = None
+    """Raises `Unserializable` for what the run's checkpointer does not store; `None` where that is unknown."""
+    costs: CostEstimator = field(default_factory=CostEstimator)
+    changed: ChangeCondition = field(default_factory=ChangeCondition)
+    starting: Lock = field(default_factory=Lock)
+    """Held while deciding whether one more attempt can be paid for."""
+    in_flight: InFlight = field(default_factory=InFlight)
+    """The model calls in flight, and how far they may go beyond what is reserved for them."""
+    _slots: dict[str, ConcurrencyLimiter] = field(default_factory=dict[str, ConcurrencyLimiter])
+    _attempts: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
+    _tokens: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
+    _epochs: dict[str, int] = field(default_factory=dict[str, int])
+    _lock: Lock = field(default_factory=Lock)
+    _recalled: set[str] = field(default_factory=set[str])
+
+    def slots(self, account: str, limit: int | None) -> ConcurrencyLimiter:
+        """Return the slots of the team with this account, made at the first call."""
+        with self._lock:
+            return self._slots.setdefault(account, ConcurrencyLimiter(limit))
+
+    def attempt_started(self, account: str, expects: Amount | None) -> None:
+        """Record that an attempt has started; `expects` is `None` where its cost is unknown."""
+        with self._lock:
+            self._attempts[account] = expects
+
+    def attempt_ended(self, account: str) -> None:
+        """Record that an attempt has ended."""
+        with self._lock:
+            self._attempts.pop(account, None)
+            self._tokens.pop(account, None)
+        self.changed.notify_all()
+
+    def let_cancel(self, account: str, token: CancelToken) -> None:
+        """Set the token that cancels an attempt until it has ended."""
+        with self._lock:
+            self._tokens[account] = token
+
+    def cancel_innermost(self) -> bool:
+        """Cancel the attempts in flight that contain no other one; return whether there were any.
+
+        They leave no result. Those around them end by themselves, or are the innermost ones at the next call.
+        """
+        with self._lock:
+            tokens = dict(self._tokens)
+        outer = {parent for account in tokens for parent in account_chain(account)[:-1]}
+        for account in tokens.keys() - outer:
+            tokens[account].cancel()
+        return bool(tokens)
+
+    def concurrent_count(self, account: str, mine: str) -> int:
+        """Return how many attempts in flight draw on `account`, that of `mine` included."""
+        with self._lock:
+            return 1 + len(concurrent_attempts(account, mine, self._attempts))
+
+    def in_flight_attempts(self) -> dict[str, InFlightAttempt]:
+        """Return the attempts in flight, with what they have spent."""
+        with self._lock:
+            attempts = dict(self._attempts)
+        return {name: InFlightAttempt(name, expects, self._spent(name)) for name, expects in attempts.items()}
+
+    def ensure_open(self, position: DelegationScope) -> None:
+        """Open the accounts of a team, if this process has not done so yet."""
+        if position.spending_account in self._epochs:
+            return
+        with self._lock:
+            if position.spending_account in self._epochs:
+                return
+            account, work, allowance = position.account, position.spending_account, position.allowance
+            self._epochs[account] = self.ledger.reopen(account, allowance)
+            if work != account:
+                kept = {name: getattr(allowance, name) for name in ("subtasks", "messages")}  # concluding takes none
+                shared = allowance.share(1 - position.reserve).model_copy(update=kept)
+                self._epochs[work] = self.ledger.reopen(work, shared)
+
+    def recall(self, position: DelegationScope, results: Iterable[Result]) -> None:
+        """Settle, once for each team, what its stored results have spent and the ledger does not contain.
+
+        That is so in a process that did not begin the run, or that has dropped its services.
+        """
+        account = position.account
+        with self._lock:
+            if account in self._recalled:
+                return
+            self._recalled.add(account)
+        stored = list(results)
+        missing = _beyond(Usage.total(result.usage for result in stored), self.ledger.usage(account))
+        known = self.ledger.balances(account)[-1]
+        subtasks = len({result.subtask for result in stored if result.subtask}) - known.spent.subtasks
+        if missing == Usage() and subtasks <= known.reserved.subtasks:
+            return
+        entry, epoch = f"{account}#recalled", self._epochs[position.spending_account]
+        more = Amount(subtasks=max(subtasks - known.reserved.subtasks, 0))
+        if self.ledger.reserve(entry, position.spending_account, epoch, more) is not None:
+            self.ledger.reserve(entry, position.spending_account, epoch, Amount())  # nothing fits under every limit
+        self.ledger.settle(entry, missing)
+
+    def epoch_of(self, account: str) -> int:
+        """Return the epoch under which this process has opened a team's account."""
+        return self._epochs[account]
+
+    async def off_loop(self, work: Callable[[], _T]) -> _T:
+        """Do `work`, which uses the ledger, in the caller's context, without blocking the event loop.
+
+        It is done even if its task is cancelled.
+        """
+        return await run_shielded(work) if self.ledger.blocks else work()
+
+    def emit(self, kind: EventKind, position: DelegationScope, **data: Any) -> None:
+        """Call `on_event`, if it is set. If it raises, the run continues and it is not called again."""
+        if self.on_event is not None:
+            event = RunEvent(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
+            try:
+                self.on_event(event)
+            except Exception:
+                self.on_event = None
+                _LOG.warning("`on_event` of run %s raised; it is not called again", position.run_id, exc_info=True)
+
+    def unstorable(self, error: BaseException) -> Unserializable | None:
+        """Return why the value of an interrupt raised by an agent cannot be stored, if that is so."""
+        if self.check_storable is None or not isinstance(error, GraphInterrupt):
+            return None
+        try:
+            self.check_storable([interrupt.value for interrupts in error.args for interrupt in interrupts])
+        except Unserializable as refusal:
+            return refusal
+        return None
+
+    def _spent(self, account: str) -> Amount:
+        balances = self.ledger.balances(account)
+        return balances[-1].spent if balances and balances[-1].account == account else Amount()
+
+
+@exact_decimal
+def _beyond(stored: Usage, known: Usage) -> Usage:
+    """Return how much more one usage is than another; an unknown price stays unknown, and time is left out."""
+    usd = stored.usd
+    if usd is not None or known.usd is None:
+        usd = max((usd or Decimal(0)) - (known.usd or Decimal(0)), Decimal(0))
+    return Usage(
+        input_tokens=max(stored.input_tokens - known.input_tokens, 0),
+        output_tokens=max(stored.output_tokens - known.output_tokens, 0),
+        usd=usd,
+        calls=max(stored.calls - known.calls, 0),
+    )
