@@ -258,7 +258,7 @@ def _check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any
     tasks = graph.get_state({"configurable": {"thread_id": thread_id}}, subgraphs=True).tasks
     open_tasks = [task for task in tasks if task.result is None]
     unknown = [] if open_tasks else sorted(head.next_nodes() - set(graph.nodes))
-    unknown += [name for task in open_tasks for name in (*_stuck(task), *_stuck_in_function(graph, thread_id, task))]
+    unknown += [name for task in open_tasks for name in _stuck(task) or _stuck_in_function(graph, thread_id, task)]
     if unknown:
         known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
         what = f"thread {thread_id!r} was left at {unknown[0]!r} by another version of its graph than this one"
@@ -281,12 +281,15 @@ def _stuck_in_function(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id:
 
     LangGraph does not know these graphs, so their nodes cannot be compared.
     """
+    if isinstance(task.state, StateSnapshot):
+        return []
     saver: Any = graph.checkpointer
     below = f"{task.name}:{task.id}"
     namespaces = [name for name in namespaces_of(saver.engine, thread_id) if name.split("|")[0] == below]
     found = [saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": name}}) for name in namespaces]
     heads = [Head(nested) for nested in found if nested is not None]
-    nodes = [name for head in heads if _is_open(head.values()) for name in sorted(head.next_nodes())]
+    stuck = [head for head in heads if _is_open(head.values()) and not head.interrupts()]
+    nodes = [name for head in stuck for name in sorted(head.next_nodes())]
     return [f"{task.name}/{name}" for name in nodes if _FORMER_GATE.fullmatch(name)]
 
 
