@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -258,7 +258,9 @@ def _check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any
     tasks = graph.get_state({"configurable": {"thread_id": thread_id}}, subgraphs=True).tasks
     open_tasks = [task for task in tasks if task.result is None]
     unknown = [] if open_tasks else sorted(head.next_nodes() - set(graph.nodes))
-    unknown += [name for task in open_tasks for name in _stuck(task) or _stuck_in_function(graph, thread_id, task)]
+    calling = [task for task in open_tasks if not isinstance(task.state, StateSnapshot)]
+    unknown += [name for task in open_tasks for name in _stuck(task)]
+    unknown += _stuck_in_functions(graph.checkpointer, thread_id, calling)
     if unknown:
         known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
         what = f"thread {thread_id!r} was left at {unknown[0]!r} by another version of its graph than this one"
@@ -276,21 +278,19 @@ def _stuck(task: PregelTask) -> list[str]:
     return [f"{task.name}/{name}" for one in nested.tasks for name in _stuck(one)]
 
 
-def _stuck_in_function(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, task: PregelTask) -> list[str]:
-    """Return where teams that the code of an agent calls were left, if that is a gate of an earlier version.
+def _stuck_in_functions(saver: Any, thread_id: str, tasks: Sequence[PregelTask]) -> list[str]:
+    """Return where teams that the code of agents calls were left, as far as those are gates of an earlier version.
 
     LangGraph does not know these graphs, so their nodes cannot be compared.
     """
-    if isinstance(task.state, StateSnapshot):
-        return []
-    saver: Any = graph.checkpointer
-    below = f"{task.name}:{task.id}"
-    namespaces = [name for name in namespaces_of(saver.engine, thread_id) if name.split("|")[0] == below]
-    found = [saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": name}}) for name in namespaces]
-    heads = [Head(nested) for nested in found if nested is not None]
-    stuck = [head for head in heads if _is_open(head.values()) and not head.interrupts()]
-    nodes = [name for head in stuck for name in sorted(head.next_nodes())]
-    return [f"{task.name}/{name}" for name in nodes if _FORMER_GATE.fullmatch(name)]
+    agents, found = {f"{task.name}:{task.id}": task.name for task in tasks}, list[str]()
+    for namespace in namespaces_of(saver.engine, thread_id) if tasks else ():
+        agent = agents.get(namespace.split("|")[0])
+        stored = agent and saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
+        head = Head(stored) if stored else None
+        if head is not None and _is_open(head.values()) and not head.interrupts():
+            found += [f"{agent}/{node}" for node in sorted(head.next_nodes()) if _FORMER_GATE.fullmatch(node)]
+    return found
 
 
 def _is_open(values: Mapping[str, Any]) -> bool:
