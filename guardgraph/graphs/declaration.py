@@ -38,11 +38,11 @@ class Member:
     """An agent, and where its answers go."""
 
     agent: Agent
-    to: str
+    gate: str
     """The name of the gate that reviews them."""
     channel: str
     context: tuple[ContextItem, ...]
-    drafts: bool
+    can_rewrite: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class GateDeclaration:
 
     decide: Decide
     agents: tuple[Agent, ...]
-    then: Route
-    goes: tuple[str | Agent, ...]
+    route: Route
+    destinations: tuple[str | Agent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class OwnNode:
     """A node of the user's own."""
 
     node: Callable[..., Any]
-    goes: tuple[str, ...]
+    destinations: tuple[str, ...]
     is_routing: bool
     """Whether it returns a `Command` with its destination."""
 
@@ -71,11 +71,11 @@ class Declaration:
 
     name: str
     guards: tuple[Guard, ...]
-    begin: Sequence[Agent] | Route
-    goes: tuple[str | Agent, ...]
-    """The possible destinations of `begin`."""
+    entry: Sequence[Agent] | Route
+    destinations: tuple[str | Agent, ...]
+    """The possible destinations of `entry`."""
     author: Agent | None
-    expected: tuple[Agent, ...]
+    required: tuple[Agent, ...]
     concurrency: int | None
     state: type[Any]
     members: list[Member] = field(default_factory=list[Member])
@@ -98,18 +98,18 @@ class Declaration:
             return name.name
         return f"guard_{name}" if name in self.gates else name
 
-    def nodes_of(self, goes: Sequence[str | Agent]) -> tuple[str, ...]:
+    def nodes_of(self, destinations: Sequence[str | Agent]) -> tuple[str, ...]:
         """Return the nodes of all that is named, each once."""
-        return tuple(dict.fromkeys(map(self.node_of, goes)))
+        return tuple(dict.fromkeys(map(self.node_of, destinations)))
 
     def leads(self) -> dict[str, tuple[str, int]]:
         """Return the gate to which each node leads, and after how many supersteps."""
         leads = {f"guard_{name}": (f"guard_{name}", 0) for name in self.gates} | {EXIT: (EXIT, 0)}
-        leads |= {agent.name: (f"guard_{one.to}", 1) for one in self.members for agent in one.agent.fallback_chain}
+        leads |= {agent.name: (f"guard_{one.gate}", 1) for one in self.members for agent in one.agent.fallback_chain}
         leads |= {agent.name: (EXIT, 1) for agent in self.writers}
         for _ in self.own:  # each pass follows the nodes one step further
             for name, own in self.own.items():
-                gate, count = leads.get(self.node_of(own.goes[0]), ("", 0))
+                gate, count = leads.get(self.node_of(own.destinations[0]), ("", 0))
                 if gate and not own.is_routing:
                     leads[name] = (gate, count + 1)
         return leads
@@ -124,7 +124,7 @@ def check_team(team: Declaration) -> None:
     gates = f"the gates are {_listed(sorted(team.gates)) or 'none yet (`add_gate`)'}"
     _check_members(team, gates)
     _check_targets(team, names, gates)
-    _check_begin(team)
+    _check_entry(team)
 
 
 def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
@@ -185,7 +185,7 @@ def check_state(name: str, state: object) -> None:
 
 def _check_members(team: Declaration, gates: str) -> None:
     for member in team.members:
-        name, to = member.agent.name, member.to
+        name, to = member.agent.name, member.gate
         if to not in team.gates:
             raise BadGraph(f"agent {name!r} leads to a gate {to!r} that does not exist; {gates}")
         if member.channel == "plans" and not to.startswith("dispatch"):
@@ -195,36 +195,36 @@ def _check_members(team: Declaration, gates: str) -> None:
 
 
 def _check_targets(team: Declaration, names: Collection[str], gates: str) -> None:
-    named = [(f"gate {name!r}", (*gate.agents, *gate.goes)) for name, gate in team.gates.items()]
-    named += [("`begin`", team.goes), ("`expected`", team.expected)]
-    named += [(f"node {name!r}", own.goes) for name, own in team.own.items()]
+    named = [(f"gate {name!r}", (*gate.agents, *gate.destinations)) for name, gate in team.gates.items()]
+    named += [("`entry`", team.destinations), ("`required`", team.required)]
+    named += [(f"node {name!r}", own.destinations) for name, own in team.own.items()]
     known = {*names, *team.gates, EXIT}
-    for where, target in ((where, target) for where, goes in named for target in goes):
+    for where, target in ((where, target) for where, destinations in named for target in destinations):
         if isinstance(target, Agent) and target.name not in known:
             raise BadGraph(f"{where} names the agent {target.name!r}, which was not added (`add_agents`)")
         if not isinstance(target, Agent) and target not in known:
             raise BadGraph(f"{where} names {target!r}, which is no gate, agent or node of the team; {gates}")
     try:
-        TopologicalSorter({name: own.goes for name, own in team.own.items() if not own.is_routing}).prepare()
+        TopologicalSorter({name: own.destinations for name, own in team.own.items() if not own.is_routing}).prepare()
     except CycleError as error:
         raise BadGraph(f"node {error.args[1][0]!r} leads back to itself, and to no gate") from error
     agents = {agent.name for agent in team.agents}
     for name, own in team.own.items():
-        if not agents.isdisjoint(own.goes):
+        if not agents.isdisjoint(own.destinations):
             raise BadGraph(f"node {name!r} leads to an agent: give `to=` the agent itself, not its name")
 
 
-def _check_begin(team: Declaration) -> None:
-    if callable(team.begin):
-        if iscoroutinefunction(team.begin):
-            raise BadGraph("`begin` must be a plain function that is not async")
+def _check_entry(team: Declaration) -> None:
+    if callable(team.entry):
+        if iscoroutinefunction(team.entry):
+            raise BadGraph("`entry` must be a plain function that is not async")
         return
-    begin = {agent.name for agent in team.begin}
-    if team.author is not None and team.author.name in begin and len(begin) > 1:
-        raise BadGraph(f"the author {team.author.name!r} writes once work has ended, and cannot be one of `begin`")
-    led = sorted({member.to for member in team.members if member.agent.name in begin})
+    entry = {agent.name for agent in team.entry}
+    if team.author is not None and team.author.name in entry and len(entry) > 1:
+        raise BadGraph(f"the author {team.author.name!r} writes once work has ended, and cannot be one of `entry`")
+    led = sorted({member.gate for member in team.members if member.agent.name in entry})
     if len(led) > 1:
-        raise BadGraph(f"the agents of `begin` work at once and must lead to one gate, not to {_listed(led)}")
+        raise BadGraph(f"the agents of `entry` work at once and must lead to one gate, not to {_listed(led)}")
 
 
 def _listed(names: Iterable[str]) -> str:

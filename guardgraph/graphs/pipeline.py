@@ -40,18 +40,18 @@ def pipeline(
         name,
         guards=guards,
         default=(Depth(), Schema()),
-        begin=partial(_next_stage, following=ordered),
-        goes=_reachable(ordered),
-        expected=[stage.agent for stage in ordered],
+        entry=partial(_next_stage, following=ordered),
+        destinations=_reachable(ordered),
+        required=[stage.agent for stage in ordered],
     )
     for number, stage in enumerate(ordered, 1):
         gate, following = f"handoff_{stage.agent.name}", ordered[number:]
-        team.add_agents([stage.agent], to=gate, drafts=not following)
+        team.add_agents([stage.agent], gate=gate, can_rewrite=not following)
         team.add_gate(
             gate,
             agents=[stage.agent],
-            then=partial(_after_stage, stage=stage, following=following),
-            goes=_reachable(following),
+            route=partial(_after_stage, stage=stage, following=following),
+            destinations=_reachable(following),
         )
     return team.build()
 

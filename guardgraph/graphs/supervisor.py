@@ -49,20 +49,22 @@ def supervisor(
         name,
         guards=guards,
         default=(Depth(), Convergence(), Limits(), Schema()),
-        begin=[planner],
+        entry=[planner],
         author=synthesizer,
         concurrency=concurrency,
     )
-    team.add_agents([planner], to="dispatch", channel="plans", context=worker_roster(workers))
-    team.add_agents(workers, to="handoff")
+    team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
+    team.add_agents(workers, gate="handoff")
     team.add_gate(
         "dispatch",
         read_plan_and_dispatch,
         agents=[planner, *workers],
-        then=partial(_plan_again, planner=planner),
-        goes=[planner],
+        route=partial(_plan_again, planner=planner),
+        destinations=[planner],
     )
-    team.add_gate("handoff", agents=workers, then=partial(_after_work, planner=planner), goes=["dispatch", planner])
+    team.add_gate(
+        "handoff", agents=workers, route=partial(_after_work, planner=planner), destinations=["dispatch", planner]
+    )
     return team.build()
 
 

@@ -40,10 +40,10 @@ class Team:
     given; the metadata of the node names the guards that judge there. What is sent to a worker is judged by the guards
     of `dispatch`.
 
-    `begin` are the agents that are sent the task once it is admitted, or a route, which may go to what `goes` names.
+    `entry` are the agents that are sent the task once it is admitted, or a route, which may go to `destinations`.
     `guards=None` means `default`. `author` is the agent whose draft is the team's value: it works once all other work
     has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted results.
-    `expected` are agents whose work the value needs: where a run is stopped, each of them that has not worked is a
+    `required` are agents whose work the value needs: where a run is stopped, each of them that has not worked is a
     gap. At most `concurrency` agents work at a time (`None` sets no limit). `state` is a `TypedDict` that extends
     `RunState` by channels of your own.
     """
@@ -52,12 +52,12 @@ class Team:
         self,
         name: str,
         *,
-        begin: Sequence[Agent] | Route,
-        goes: Sequence[str | Agent] = (),
+        entry: Sequence[Agent] | Route,
+        destinations: Sequence[str | Agent] = (),
         guards: Sequence[Guard] | None = None,
         default: Sequence[Guard] = (),
         author: Agent | None = None,
-        expected: Sequence[Agent] = (),
+        required: Sequence[Agent] = (),
         concurrency: int | None = None,
         state: type[Any] = RunState,
     ) -> None:
@@ -65,29 +65,29 @@ class Team:
         arguments: dict[str, tuple[object, Any]] = {
             "guards": (guards, Sequence[Any] | None),
             "author": (author, Agent | None),
-            "expected": (expected, Sequence[Agent]),
+            "required": (required, Sequence[Agent]),
             "concurrency": (concurrency, int | None),
-            "goes": (goes, Sequence[str | Agent]),
+            "destinations": (destinations, Sequence[str | Agent]),
         }
         for argument, (value, kind) in arguments.items():
             must_be(name, argument, value, kind)
         if concurrency is not None and concurrency < 1:
             raise BadGraph(f"`concurrency` must be at least 1, got {concurrency!r}")
         check_state(name, state)
-        if not callable(begin):
-            must_be(name, "begin", begin, Sequence[Agent])
-            if not begin:
-                raise BadGraph("`begin` names no agent")
-            goes = [*begin]
+        if not callable(entry):
+            must_be(name, "entry", entry, Sequence[Agent])
+            if not entry:
+                raise BadGraph("`entry` names no agent")
+            destinations = [*entry]
         self.name: str = name
         self.guards: tuple[Guard, ...] = checked_guards(default if guards is None else guards)
         self._team = Declaration(
             name=name,
             guards=self.guards,
-            begin=begin,
-            goes=tuple(goes),
+            entry=entry,
+            destinations=tuple(destinations),
             author=author,
-            expected=tuple(expected),
+            required=tuple(required),
             concurrency=concurrency,
             state=state,
         )
@@ -96,22 +96,22 @@ class Team:
         self,
         agents: Sequence[Agent],
         *,
-        to: str,
+        gate: str,
         channel: str = "results",
         context: Sequence[ContextItem] = (),
-        drafts: bool = False,
+        can_rewrite: bool = False,
     ) -> Team:
-        """Add agents and their fallbacks, whose answers the gate `to` reviews; return the team.
+        """Add agents and their fallbacks, whose answers `gate` reviews; return the team.
 
         `channel` is where their results are written: `results`, or `plans` for planners. What is sent to the former is
-        judged by the guards of `dispatch`. `context` is added to every request to them. With `drafts` their answer may
-        be the draft of the team, which a guard of `exit` can give back to them.
+        judged by the guards of `dispatch`. `context` is added to every request to them. With `can_rewrite` a guard of
+        `exit` can give back to them a draft of the team that is their answer.
         """
         must_be(self.name, "agents", agents, Sequence[Agent])
         if channel not in _CHANNELS:
             raise BadGraph(f"`channel` must be one of {', '.join(_CHANNELS)}, got {channel!r}")
         check_unique(self._team, [*agents])
-        self._team.members.extend(Member(agent, to, channel, tuple(context), drafts) for agent in agents)
+        self._team.members.extend(Member(agent, gate, channel, tuple(context), can_rewrite) for agent in agents)
         return self
 
     def add_gate(
@@ -120,46 +120,46 @@ class Team:
         decide: Decide = review_results,
         *,
         agents: Sequence[Agent],
-        then: Route,
-        goes: Sequence[str | Agent] = (),
+        route: Route,
+        destinations: Sequence[str | Agent] = (),
     ) -> Team:
         """Add a gate behind agents; return the team.
 
         Its name begins with `handoff` or `dispatch`, the guards that judge in it. `decide` decides about the answers of
-        `agents`; where it returns `None`, `then` returns the destination: an agent of the gate, a gate, agent or node
-        that `goes` names, or the end of the run.
+        `agents`; where it returns `None`, `route` returns the destination: an agent of the gate, what `destinations`
+        names (gates, agents, nodes), or the end of the run.
         """
         must_be(self.name, "agents", agents, Sequence[Agent])
-        must_be(self.name, "goes", goes, Sequence[str | Agent])
+        must_be(self.name, "destinations", destinations, Sequence[str | Agent])
         if name.partition("_")[0] not in KINDS:
             kinds = " or ".join(map(repr, KINDS))
             raise BadGraph(f"a gate is called {kinds}, or that with a suffix such as 'handoff_review'; got {name!r}")
         if name in self._team.gates:
             raise BadGraph(f"there are two gates {name!r}")
-        for what, given in (("then", then), ("decide", decide)):
+        for what, given in (("route", route), ("decide", decide)):
             if not callable(given) or iscoroutinefunction(given):
                 raise BadGraph(f"gate {name!r}: `{what}` must be a plain function that is not async, got {given!r}")
-        self._team.gates[name] = GateDeclaration(decide, tuple(agents), then, tuple(goes))
+        self._team.gates[name] = GateDeclaration(decide, tuple(agents), route, tuple(destinations))
         return self
 
     def add_node(
-        self, name: str, node: Callable[..., Any], *, to: str | Agent | None = None, goes: Sequence[str] = ()
+        self, name: str, node: Callable[..., Any], *, to: str | Agent | None = None, destinations: Sequence[str] = ()
     ) -> Team:
         """Add a node of your own; return the team.
 
         It leads `to` a gate, an agent or another node; before an agent, the gate `guard_dispatch_<name>` judges what is
-        sent. A node that returns LangGraph's `Command` names the gates and nodes to which it may go in `goes`.
+        sent. A node that returns LangGraph's `Command` names the gates and nodes to which it may go in `destinations`.
         """
         if name in self._team.own:
             raise BadGraph(f"there are two nodes {name!r}")
-        if (to is None) == (not goes):
-            raise BadGraph(f"node {name!r}: give exactly one of `to` and `goes`")
+        if (to is None) == (not destinations):
+            raise BadGraph(f"node {name!r}: give exactly one of `to` and `destinations`")
         if isinstance(to, Agent):
             agent, to = to, f"dispatch_{name}"
             if to in self._team.gates:
                 raise BadGraph(f"node {name!r} leads to an agent by a gate {to!r}, which exists already")
             self._team.gates[to] = GateDeclaration(_leave_open, (), lambda gate: gate.send(agent), (agent,))
-        self._team.own[name] = OwnNode(node, (to,) if to is not None else tuple(goes), is_routing=to is None)
+        self._team.own[name] = OwnNode(node, (to,) if to is not None else tuple(destinations), is_routing=to is None)
         return self
 
     def build(self) -> StateGraph[Any, Any, Any, Any]:

@@ -31,18 +31,20 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
     """Return the graph of a team whose declaration was checked."""
     graph: Any = StateGraph(_with_steps(team.state), input_schema=TeamInput, output_schema=TeamOutput)
     graph.channels = {name: reduced_once(channel) for name, channel in graph.channels.items()}
-    spec, goes = _spec(team, graph), team.nodes_of(team.goes)
-    begin = team.begin if callable(team.begin) else _to_each(tuple(team.begin))
-    _add_gate_node(team, graph, ADMISSION, admission(spec, begin=begin, goes=goes), ("admission",), goes)
+    spec, destinations = _spec(team, graph), team.nodes_of(team.destinations)
+    entry = team.entry if callable(team.entry) else _to_each(tuple(team.entry))
+    _add_gate_node(
+        team, graph, ADMISSION, admission(spec, entry=entry, destinations=destinations), ("admission",), destinations
+    )
     graph.add_edge(START, ADMISSION)
     for name, gate in team.gates.items():
         _add_gate(team, graph, spec, name, gate)
     _add_gate_node(team, graph, EXIT, exit_gate(spec), ("exit",), _rewriting(team))
     _add_agent_nodes(team, graph)
     for name, own in team.own.items():
-        graph.add_node(name, own.node, destinations=team.nodes_of(own.goes) if own.is_routing else None)
+        graph.add_node(name, own.node, destinations=team.nodes_of(own.destinations) if own.is_routing else None)
         if not own.is_routing:
-            graph.add_edge(name, team.node_of(own.goes[0]))
+            graph.add_edge(name, team.node_of(own.destinations[0]))
     return graph
 
 
@@ -55,11 +57,13 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         channels=dict(graph.channels),
         agents={agent.name: agent for agent in team.agents},
         workers=_workers(team),
-        drafters=frozenset(agent.name for agent in (*(a for member, a in members if member.drafts), *team.writers)),
+        drafters=frozenset(
+            agent.name for agent in (*(a for member, a in members if member.can_rewrite), *team.writers)
+        ),
         context={agent.name: member.context for member, agent in members if member.context},
         concurrency=team.concurrency,
         author=team.author,
-        expected=team.expected,
+        required=team.required,
         nodes={name: f"guard_{name}" for name in team.gates},
         leads=leads,
         steps=_steps(team, leads),
@@ -71,7 +75,7 @@ def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str,
     steps = {node: count + (3 if node.startswith("guard_") else 1) for node, (_, count) in leads.items()}
     for _ in team.own:  # each pass follows the nodes one step further
         for name, own in team.own.items():
-            steps[name] = max(steps.get(name, 2), 1 + max(steps.get(team.node_of(to), 2) for to in own.goes))
+            steps[name] = max(steps.get(name, 2), 1 + max(steps.get(team.node_of(to), 2) for to in own.destinations))
     return steps
 
 
@@ -84,25 +88,25 @@ def _workers(team: Declaration) -> frozenset[str]:
 
 def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: GateDeclaration) -> None:
     node, kinds = f"guard_{name}", KINDS[name.partition("_")[0]]
-    reviewed = {member.agent.name for member in team.members if member.to == name}
+    reviewed = {member.agent.name for member in team.members if member.gate == name}
     again = retry_targets([agent for agent in gate.agents if agent.name in reviewed], team.guards, at=kinds[0])
     sent = [agent.name for agent in gate.agents if agent.name not in reviewed]
-    goes = (*again, *sent, *team.nodes_of(gate.goes))
-    allowed = {*goes, *(member.name for agent in gate.agents for member in agent.fallback_chain)}
-    work = gate_node(spec, node, gate.decide, agents=gate.agents, then=gate.then, goes=allowed)
-    _add_gate_node(team, graph, node, work, kinds, goes)
+    destinations = (*again, *sent, *team.nodes_of(gate.destinations))
+    allowed = {*destinations, *(member.name for agent in gate.agents for member in agent.fallback_chain)}
+    work = gate_node(spec, node, gate.decide, agents=gate.agents, route=gate.route, destinations=allowed)
+    _add_gate_node(team, graph, node, work, kinds, destinations)
 
 
 def _add_gate_node(
-    team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], goes: Sequence[str]
+    team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], destinations: Sequence[str]
 ) -> None:
     """Add the node of a gate; its metadata names the guards that judge there."""
-    sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(goes) else ()
+    sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(destinations) else ()
     judging = {gate: [name_of(guard) for guard in team.guards if gate in guard.gates] for gate in (*gates, *sends)}
     guards = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
-    has_results = node != ADMISSION or callable(team.begin)  # the author writes only where there may be some
+    has_results = node != ADMISSION or callable(team.entry)  # the author writes only where there may be some
     ends = (END,) if node == EXIT else (*([team.author.name] if team.author and has_results else []), EXIT)
-    destinations = tuple(dict.fromkeys((*goes, *ends)))
+    destinations = tuple(dict.fromkeys((*destinations, *ends)))
     graph.add_node(node, work, destinations=destinations, metadata={"guards": guards or "none"})
 
 
@@ -114,7 +118,7 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
             graph.add_node(
                 agent.name, agent_node(agent, writes=writes, concurrency=team.concurrency, evidence=evidence)
             )
-            graph.add_edge(agent.name, f"guard_{member.to}")
+            graph.add_edge(agent.name, f"guard_{member.gate}")
     for agent in team.writers:
         graph.add_node(
             agent.name,
@@ -125,7 +129,7 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
 
 def _rewriting(team: Declaration) -> tuple[str, ...]:
     """Return the names of the agents to which `guard_exit` may send."""
-    heads = [*([team.author] if team.author else []), *(one.agent for one in team.members if one.drafts)]
+    heads = [*([team.author] if team.author else []), *(one.agent for one in team.members if one.can_rewrite)]
     if can_retry(team.guards, at="exit"):
         return tuple(agent.name for head in heads for agent in head.fallback_chain)
     return retry_targets([team.author] if team.author else (), team.guards, at="exit")

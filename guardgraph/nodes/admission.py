@@ -49,11 +49,11 @@ def task_of(given: object) -> Task:
         raise BadInput(f"the task does not fit: {faults}; its fields are {known}") from error
 
 
-def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callable[..., Any]:
+def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) -> Callable[..., Any]:
     """Return the node `guard_admission` of a team.
 
     It validates the task, mints the run id, narrows the allowance, resets all that belongs to one run, and applies the
-    guards of `admission`. Then it goes where `begin` leads, to a node of `goes`, or to the end.
+    guards of `admission`. Then it goes where `entry` leads, to a node of `destinations`, or to the end.
     """
 
     def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
@@ -80,7 +80,7 @@ def admission(team: TeamSpec, *, begin: Route, goes: Collection[str]) -> Callabl
         decision = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
         gate.note(verdicts=[*decision.verdicts])
         ending = decision.ending(otherwise="failed")
-        command = run_route(gate, begin if ending is None else lambda gate: gate.end(ending), goes=goes)
+        command = run_route(gate, entry if ending is None else lambda gate: gate.end(ending), destinations=destinations)
         return Command(update=_first_update(fresh, command.update), goto=command.goto)
 
     return guard_admission

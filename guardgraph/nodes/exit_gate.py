@@ -115,7 +115,7 @@ def _unreached(gate: GateContext) -> list[Gap]:
     if ending is None:
         return []
     known = _own_gaps(gate) | {result.agent for result in attempts_of(gate.state)}
-    missing = [agent.name for agent in gate.team.expected if known.isdisjoint(m.name for m in agent.fallback_chain)]
+    missing = [agent.name for agent in gate.team.required if known.isdisjoint(m.name for m in agent.fallback_chain)]
     reason = f"not reached, since the run was stopped: {ending.reason}"
     return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]
 

@@ -35,33 +35,33 @@ Decide = Callable[[GateContext, Sequence[Agent]], Destination | None]
 
 
 def gate_node(
-    team: TeamSpec, node: str, decide: Decide, *, agents: Sequence[Agent], then: Route, goes: Collection[str]
+    team: TeamSpec, node: str, decide: Decide, *, agents: Sequence[Agent], route: Route, destinations: Collection[str]
 ) -> Callable[..., Any]:
-    """Return a gate of `team`: its destination is what `decide` returns for `agents`, or else what `then` returns.
+    """Return a gate of `team`: its destination is what `decide` returns for `agents`, or else what `route` returns.
 
-    It may go to the nodes of `goes`, to the author of the team and to its exit; anything else ends the run as failed.
+    It may go to `destinations`, to the author of the team and to its exit; anything else ends the run as failed.
     Before the run goes on, all that ends one is checked: deadline, budget, rounds, visits of this gate (`Limits`), and
     LangGraph's `recursion_limit`. What is sent to workers is judged by the guards of `dispatch`. Raises `PatternError`
-    where `then` raises.
+    where `route` raises.
     """
 
-    def route(gate: GateContext) -> Destination:
+    def decide_or_route(gate: GateContext) -> Destination:
         decided = decide(gate, agents)
-        return then(gate) if decided is None else decided
+        return route(gate) if decided is None else decided
 
     def gate_of_team(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
         gate = GateContext(team, node, state, config)
         gate.note(visits={node: 1})
-        return run_route(gate, route, goes=goes)
+        return run_route(gate, decide_or_route, destinations=destinations)
 
     gate_of_team.__name__ = node
     return gate_of_team
 
 
-def run_route(gate: GateContext, route: Route, *, goes: Collection[str]) -> Command[Any]:
+def run_route(gate: GateContext, route: Route, *, destinations: Collection[str]) -> Command[Any]:
     """Return the update of a gate and the destination that its route returns, unless something ends the run before."""
     try:
-        return _checked(gate, _answer(gate, route), goes)
+        return _checked(gate, _answer(gate, route), destinations)
     except BadInput as error:
         gate.note(ending=EarlyStop(status="failed", reason=f"the route of {gate.node!r} {error}"))
         return gate.command(EXIT)
@@ -77,8 +77,8 @@ def _answer(gate: GateContext, route: Route) -> object:
         raise PatternError(what, node=gate.node) from error
 
 
-def _checked(gate: GateContext, answer: object, goes: Collection[str]) -> Command[Any]:
-    targets, update = _targets(gate.team, answer, goes)
+def _checked(gate: GateContext, answer: object, destinations: Collection[str]) -> Command[Any]:
+    targets, update = _targets(gate.team, answer, destinations)
     nodes = tuple(map(_node, targets))
     gate.write(**update)
     if nodes == (EXIT,):
@@ -105,22 +105,24 @@ def _checked(gate: GateContext, answer: object, goes: Collection[str]) -> Comman
     return gate.command(targets)
 
 
-def _targets(team: TeamSpec, answer: object, goes: Collection[str]) -> tuple[Sequence[str | Send], Mapping[str, Any]]:
+def _targets(
+    team: TeamSpec, answer: object, destinations: Collection[str]
+) -> tuple[Sequence[str | Send], Mapping[str, Any]]:
     """Return the nodes and sends that a route has answered, and its update.
 
-    Raises `BadInput` for anything but nodes of `goes` or those that end a run; an agent has to be sent a request.
+    Raises `BadInput` for anything but `destinations` or those that end a run; an agent has to be sent a request.
     """
     command = answer if isinstance(answer, Command) else None
     goto: Any = answer if command is None else command.goto
     given: list[Any] = [*goto] if isinstance(goto, list | tuple) else [goto]
     update: Any = {} if command is None or command.update is None else command.update
-    known = ", ".join(map(repr, sorted({*goes, *team.ends})))
+    known = ", ".join(map(repr, sorted({*destinations, *team.ends})))
     is_outside = command is not None and command.graph is not None
     if is_outside or not given or not all(isinstance(one, str | Send) for one in given):
         raise BadInput(f"answered {short_repr(answer)}, which leads nowhere; it may go to {known}")
     targets = [one if isinstance(one, Send) else team.nodes.get(one, one) for one in given]
     nodes = tuple(map(_node, targets))
-    unknown = [node for node in nodes if node not in goes and node not in team.ends]
+    unknown = [node for node in nodes if node not in destinations and node not in team.ends]
     if unknown:
         raise BadInput(f"went to {unknown[0]!r}, which is none of those to which it may go: {known}")
     listed = ", ".join(map(repr, nodes))

@@ -239,7 +239,7 @@ class GateContext:
         """Return the destination of a run whose work is done: the author, if there is something to write and time.
 
         With a `draft` it is the exit, where the guards of `exit` judge the draft, which is the value of the team. If
-        one of them gives it back, its agent tries again, where it was added with `drafts=True`.
+        one of them gives it back, its agent tries again, where it was added with `can_rewrite=True`.
         """
         if draft is not None:
             if not isinstance(cast("object", draft), Result):

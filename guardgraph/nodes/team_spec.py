@@ -38,7 +38,7 @@ class TeamSpec:
     """How many of its agents work at a time; `None` sets no limit."""
     author: Agent | None = None
     """The agent that writes the value of the team, once all other work has ended."""
-    expected: tuple[Agent, ...] = ()
+    required: tuple[Agent, ...] = ()
     """The agents whose work the value needs."""
     nodes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The nodes of its gates, by the name of the gate."""

@@ -323,7 +323,7 @@ def foreign():
     graph.add_edge(START, "x")
     return graph
 def wired(change):
-    team = Team("team", guards=[], begin=lambda gate: "body", goes=["body"])
+    team = Team("team", guards=[], entry=lambda gate: "body", destinations=["body"])
     graph = team.add_node("body", lambda state: {}, to="guard_exit").build()
     change(graph)
     return graph
@@ -334,10 +334,10 @@ def choice():
 def declared():
     return wired(lambda graph: graph.add_node("more", lambda state: {}, destinations=("nowhere",)))
 def begun():
-    return Team("team", guards=[], begin=lambda gate: "nowhere", goes=["nowhere"]).build()
+    return Team("team", guards=[], entry=lambda gate: "nowhere", destinations=["nowhere"]).build()
 def invented():
-    team = Team("team", guards=[], begin=lambda gate: "body", goes=["body"])
-    return team.add_node("body", lambda state: Command(goto="nowhere"), goes=["guard_exit"]).build()
+    team = Team("team", guards=[], entry=lambda gate: "body", destinations=["body"])
+    return team.add_node("body", lambda state: Command(goto="nowhere"), destinations=["guard_exit"]).build()
 """
 
 
@@ -356,7 +356,7 @@ def invented():
         ("edge", "BadGraph: 'ill_teams:edge' is wired wrongly: Found edge ending at unknown node `nowhere`"),
         ("choice", "BadGraph: 'ill_teams:choice' is wired wrongly: At 'body' node, 'condition' branch found unknown"),
         ("declared", "BadGraph: 'ill_teams:declared' is wired wrongly: Found edge ending at unknown node `nowhere`"),
-        ("begun", "BadGraph: `begin` names 'nowhere', which is no gate, agent or node of the team"),
+        ("begun", "BadGraph: `entry` names 'nowhere', which is no gate, agent or node of the team"),
     ],
 )
 @pytest.mark.parametrize("command", [("run", "--input", '"x"'), ("graph", "show"), ("eval", "run", "--graph")])

@@ -46,9 +46,9 @@ def a_pipeline(agent: Agent) -> _Graph:
 
 def an_own_pattern(agent: Agent) -> _Graph:
     helper, writer = _helper(), Agent("writer", run=_gather)
-    team = Team("own", guards=[Depth(), Schema()], begin=[helper, agent], author=writer)
-    team.add_agents([helper, agent], to="handoff")
-    team.add_gate("handoff", agents=[helper, agent], then=lambda gate: gate.conclude())
+    team = Team("own", guards=[Depth(), Schema()], entry=[helper, agent], author=writer)
+    team.add_agents([helper, agent], gate="handoff")
+    team.add_gate("handoff", agents=[helper, agent], route=lambda gate: gate.conclude())
     return team.build()
 
 

@@ -114,21 +114,21 @@ def _own(random: Random, pattern: RandomPattern) -> _Graph:
     team = Team(
         "own",
         guards=_guards(random, pattern),
-        begin=begin,
-        goes=[] if begin is first else [*gates, *agents, "note"],
+        entry=begin,
+        destinations=[] if begin is first else [*gates, *agents, "note"],
         author=random.choice([writer, writer, None])
         if begin is first and "writer" not in " ".join(pattern.routes)
         else writer,
-        expected=random.choice([[], first]),
+        required=random.choice([[], first]),
         concurrency=random.choice([None, None, 1]),
         state=Extended,
     )
     meet = random.choice(gates)  # those who begin at once lead to one gate
     for agent in agents:
         to = meet if begin is first and agent in first else random.choice(gates)
-        team.add_agents([agent], to=to, drafts=random.random() < 0.3)
+        team.add_agents([agent], gate=to, can_rewrite=random.random() < 0.3)
     for name in gates:
-        team.add_gate(name, agents=agents, then=then, goes=[*gates, "note"])
+        team.add_gate(name, agents=agents, route=then, destinations=[*gates, "note"])
     team.add_node("note", _note, to=random.choice([*gates, agents[0]]))
     pattern.is_steady = pattern.is_steady and len(gates) == 1
     return team.build()

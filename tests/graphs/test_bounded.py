@@ -34,9 +34,9 @@ def own(
     """Return a pattern of one agent whose gate goes where `then` says."""
     a = agent or Agent("a", run=lambda request: "said")
     goes = [] if begin is None else [a]
-    team = Team("own", guards=guards or [], begin=begin or [a], goes=goes, author=author)
-    team.add_agents([a], to="handoff")
-    team.add_gate("handoff", agents=[a], then=then)
+    team = Team("own", guards=guards or [], entry=begin or [a], destinations=goes, author=author)
+    team.add_agents([a], gate="handoff")
+    team.add_gate("handoff", agents=[a], route=then)
     return team.build().compile()
 
 
@@ -220,7 +220,7 @@ def test_a_beginning_that_leads_nowhere_ends_the_run_as_failed() -> None:
     assert (outcome.status, "'nobody'" in outcome.reason) == ("failed", True)
 
 
-@pytest.mark.parametrize("where", ["then", "begin"])
+@pytest.mark.parametrize("where", ["route", "entry"])
 def test_a_route_that_raises_is_an_error_of_the_pattern_and_the_thread_goes_on_once_it_is_mended(
     where: str, tmp_path: Any
 ) -> None:
@@ -229,10 +229,10 @@ def test_a_route_that_raises_is_an_error_of_the_pattern_and_the_thread_goes_on_o
     def raises(gate: GateContext) -> Any:
         if broken:
             raise KeyError("lost")
-        return gate.conclude() if where == "then" else again(gate)
+        return gate.conclude() if where == "route" else again(gate)
 
     def build() -> Any:
-        if where == "then":
+        if where == "route":
             return own(raises, author=None).builder
         return own(concludes, begin=raises, author=None).builder
 
@@ -257,9 +257,11 @@ def test_a_beginning_that_sends_something_else_than_a_request_ends_the_run_as_fa
 
 
 def test_an_agent_that_a_node_of_ones_own_sends_something_else_than_a_request_is_an_error_of_the_pattern() -> None:
-    team = Team("own", guards=[], begin=lambda gate: "mine", goes=["mine"]).add_agents([worker("a")], to="handoff")
-    team.add_gate("handoff", agents=[worker("a")], then=concludes)
-    team.add_node("mine", lambda state: Command(goto=Send("a", {"doc": 1})), goes=["handoff"])
+    team = Team("own", guards=[], entry=lambda gate: "mine", destinations=["mine"]).add_agents(
+        [worker("a")], gate="handoff"
+    )
+    team.add_gate("handoff", agents=[worker("a")], route=concludes)
+    team.add_node("mine", lambda state: Command(goto=Send("a", {"doc": 1})), destinations=["handoff"])
 
     with pytest.raises(PatternError, match="'a' was sent what is no request"):
         ask_sync(team.build().compile())
@@ -355,8 +357,8 @@ def test_a_handoff_that_the_route_follows_leaves_no_gap(*, goes_on: bool, status
     def then(gate: GateContext) -> Any:
         return gate.send(b) if gate.reviewed[-1].handoff and goes_on else gate.conclude()
 
-    team = Team("own", guards=[], begin=[wishes]).add_agents([wishes, b], to="handoff")
-    team.add_gate("handoff", agents=[wishes, b], then=then, goes=[b])
+    team = Team("own", guards=[], entry=[wishes]).add_agents([wishes, b], gate="handoff")
+    team.add_gate("handoff", agents=[wishes, b], route=then, destinations=[b])
 
     outcome = ask_sync(team.build().compile())
 
@@ -407,15 +409,15 @@ def test_what_works_at_once_meets_in_one_gate() -> None:
     a, b = Agent("a", run=lambda request: "fine"), Agent("b", run=lambda request: "fine")
 
     def parallel(begin: Any, **goes: Any) -> Any:
-        team = Team("own", guards=[], begin=begin, **goes)
+        team = Team("own", guards=[], entry=begin, **goes)
         for agent in (a, b):
-            team.add_agents([agent], to=f"handoff_{agent.name}")
-            team.add_gate(f"handoff_{agent.name}", agents=[agent], then=lambda gate: gate.conclude())
+            team.add_agents([agent], gate=f"handoff_{agent.name}")
+            team.add_gate(f"handoff_{agent.name}", agents=[agent], route=lambda gate: gate.conclude())
         return team.build().compile()
 
     with pytest.raises(BadGraph, match="must lead to one gate, not to 'handoff_a', 'handoff_b'"):
         parallel([a, b])
-    outcome = ask_sync(parallel(lambda gate: [gate.send(a), gate.send(b)], goes=[a, b]))
+    outcome = ask_sync(parallel(lambda gate: [gate.send(a), gate.send(b)], destinations=[a, b]))
 
     assert outcome.status == "failed"
     assert outcome.reason.endswith("do not meet in one gate: they lead to 'guard_handoff_a', 'guard_handoff_b'")
@@ -428,8 +430,10 @@ def test_the_id_of_a_subtask_stands_for_one_piece_of_work(id_: str) -> None:
     def then(gate: GateContext) -> Any:
         return gate.send(a, Subtask(id=id_, goal=f"goal {len(gate.accepted)}"))
 
-    team = Team("own", guards=[], begin=[a])
-    outcome = ask_sync(team.add_agents([a], to="handoff").add_gate("handoff", agents=[a], then=then).build().compile())
+    team = Team("own", guards=[], entry=[a])
+    outcome = ask_sync(
+        team.add_agents([a], gate="handoff").add_gate("handoff", agents=[a], route=then).build().compile()
+    )
 
     assert outcome.status == "failed"
     assert f"sent the subtask {id_!r}, whose id is taken" in outcome.reason
@@ -447,8 +451,8 @@ def test_what_is_sent_twice_is_judged_and_worked_on_twice() -> None:
     def begin(gate: GateContext) -> Any:
         return [gate.send(a)] * 2
 
-    team = Team("own", guards=[looks], begin=begin, goes=[a]).add_agents([a], to="handoff")
-    outcome = ask_sync(team.add_gate("handoff", agents=[a], then=lambda gate: gate.conclude()).build().compile())
+    team = Team("own", guards=[looks], entry=begin, destinations=[a]).add_agents([a], gate="handoff")
+    outcome = ask_sync(team.add_gate("handoff", agents=[a], route=lambda gate: gate.conclude()).build().compile())
 
     assert (len(listed(outcome)), len(judged)) == (2, 2)
 
@@ -468,8 +472,8 @@ def test_a_route_is_given_the_task_and_the_channels_of_ones_own() -> None:
         seen.append((gate.task.goal, [*gate.state["notes"]]))
         return gate.conclude()
 
-    team = Team("own", guards=[], begin=begin, goes=[a], state=Noted).add_agents([a], to="handoff")
-    graph = team.add_gate("handoff", agents=[a], then=then).build()
+    team = Team("own", guards=[], entry=begin, destinations=[a], state=Noted).add_agents([a], gate="handoff")
+    graph = team.add_gate("handoff", agents=[a], route=then).build()
     compiled, config = graph.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
 
     for goal in ("one", "two"):

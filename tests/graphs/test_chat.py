@@ -67,7 +67,7 @@ def many() -> StateGraph[Any, Any, Any, Any]:
 def own(begin: Route | None = None) -> StateGraph[Any, Any, Any, Any]:
     """Return a pattern of a user's."""
     clerk = Agent("clerk", run=answer)
-    return Team("desk", guards=[], begin=begin or [clerk], author=clerk).build()
+    return Team("desk", guards=[], entry=begin or [clerk], author=clerk).build()
 
 
 def told(messages: list[AnyMessage]) -> list[tuple[str, str]]:
@@ -513,7 +513,7 @@ def test_the_schemas_of_a_team_show_messages_to_a_client() -> None:
 
 def test_a_state_that_declares_langgraphs_own_messages_works() -> None:
     clerk = worker("clerk", run=answer)
-    graph = Team("desk", guards=[], begin=[clerk], author=clerk, state=Mine).build()
+    graph = Team("desk", guards=[], entry=[clerk], author=clerk, state=Mine).build()
 
     assert told(graph.compile().invoke(HELLO)["messages"]) == [("human", "hello"), ("ai", "answer to hello")]
 

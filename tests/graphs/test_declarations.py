@@ -31,18 +31,18 @@ def sends_back(view: GuardContext) -> str | None:
 
 def own(**facts: Any) -> Any:
     writer = worker("writer")
-    known: Any = {"begin": [writer], "author": writer}
+    known: Any = {"entry": [writer], "author": writer}
     return Team("own", **{**known, **facts}).build()
 
 
 def plain() -> Team:
-    return Team("own", begin=[worker()], author=worker())
+    return Team("own", entry=[worker()], author=worker())
 
 
 def gated(*, member: Any = None, leads_to: str = "handoff", gate: str = "handoff", **facts: Any) -> Any:
     agent = member or worker()
-    team = Team("own", begin=[agent]).add_agents([agent], to=leads_to)
-    known: Any = {"agents": [agent], "then": lambda gate: gate.conclude()}
+    team = Team("own", entry=[agent]).add_agents([agent], gate=leads_to)
+    known: Any = {"agents": [agent], "route": lambda gate: gate.conclude()}
     return team.add_gate(gate, **{**known, **facts}).build()
 
 
@@ -72,7 +72,7 @@ def test_who_is_no_agent_is_refused(role: str, wrong: Any) -> None:
         (lambda: pipeline([worker()], guards=Depth()), "pipeline: `guards` must be a list"),  # type: ignore[arg-type]
         (lambda: Stage(echo), r"Stage: `agent` must be Agent, got function"),  # type: ignore[arg-type]
         (lambda: own(guards=Depth()), "own: `guards` must be a list, got one Depth"),
-        (lambda: own(begin="writer"), "own: `begin` must be Sequence\\[Agent\\], got 'writer'"),
+        (lambda: own(entry="writer"), "own: `entry` must be Sequence\\[Agent\\], got 'writer'"),
         (lambda: own(author=echo), r"own: `author` must be Agent \| None, got function"),
     ],
 )
@@ -89,31 +89,40 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
             "agent 'worker' leads to a gate 'review' that does not exist; the gates are 'ha",
         ),
         (lambda: gated(gate="review"), "a gate is called 'dispatch' or 'handoff', or that with a suffix such as"),
-        (lambda: gated(goes=["nobody"]), "gate 'handoff' names 'nobody', which is no gate, agent or node of the team"),
-        (lambda: gated(goes=[worker("other")]), "gate 'handoff' names the agent 'other', which was not added"),
+        (
+            lambda: gated(destinations=["nobody"]),
+            "gate 'handoff' names 'nobody', which is no gate, agent or node of the team",
+        ),
+        (lambda: gated(destinations=[worker("other")]), "gate 'handoff' names the agent 'other', which was not added"),
         (lambda: gated(agents=[worker(), worker("other")]), "gate 'handoff' names the agent 'other', which was"),
         (lambda: gated(agents=worker()), r"own: `agents` must be a list, got one Agent: write agents=\[…\]"),
-        (lambda: gated(then=waits), "gate 'handoff': `then` must be a plain function that is not async, got "),
-        (lambda: gated(then="guard_exit"), "gate 'handoff': `then` must be a plain function that is not async, got "),
+        (lambda: gated(route=waits), "gate 'handoff': `route` must be a plain function that is not async, got "),
+        (lambda: gated(route="guard_exit"), "gate 'handoff': `route` must be a plain function that is not async, got "),
         (lambda: gated(decide=waits), "gate 'handoff': `decide` must be a plain function that is not async, got "),
         (lambda: gated(member=worker("handoff")), "these agent names are taken by the team's own nodes: 'handoff'"),
         (lambda: gated(member=worker("guard_x")), "these agent names are taken by the team's own nodes: 'guard_x'"),
-        (lambda: own(begin=[worker("other")]), "`begin` names the agent 'other', which was not added"),
-        (lambda: own(expected=[worker("other")]), "`expected` names the agent 'other', which was not added"),
-        (lambda: own(begin=[]), "`begin` names no agent"),
-        (lambda: own(goes="writer"), r"own: `goes` must be a list, got one str: write goes=\[…\]"),
-        (lambda: gated(goes="worker"), r"own: `goes` must be a list, got one str: write goes=\[…\]"),
-        (lambda: gated(agents=[]), "agent 'worker' leads to gate 'handoff', whose `agents` do not name it"),
-        (lambda: own(begin=waits), "`begin` must be a plain function that is not async"),
+        (lambda: own(entry=[worker("other")]), "`entry` names the agent 'other', which was not added"),
+        (lambda: own(required=[worker("other")]), "`required` names the agent 'other', which was not added"),
+        (lambda: own(entry=[]), "`entry` names no agent"),
         (
-            lambda: own(begin=lambda gate: "x", goes=["x"]),
-            "`begin` names 'x', which is no gate, agent or node of the te",
+            lambda: own(destinations="writer"),
+            r"own: `destinations` must be a list, got one str: write destinations=\[…\]",
         ),
         (
-            lambda: plain().add_agents([worker()], to="x", channel="gaps"),
+            lambda: gated(destinations="worker"),
+            r"own: `destinations` must be a list, got one str: write destinations=\[…\]",
+        ),
+        (lambda: gated(agents=[]), "agent 'worker' leads to gate 'handoff', whose `agents` do not name it"),
+        (lambda: own(entry=waits), "`entry` must be a plain function that is not async"),
+        (
+            lambda: own(entry=lambda gate: "x", destinations=["x"]),
+            "`entry` names 'x', which is no gate, agent or node of the te",
+        ),
+        (
+            lambda: plain().add_agents([worker()], gate="x", channel="gaps"),
             "`channel` must be one of results,",
         ),
-        (lambda: plain().add_agents(NONE, to="x"), "own: `agents` must be Sequence\\[Agent\\], got None"),
+        (lambda: plain().add_agents(NONE, gate="x"), "own: `agents` must be Sequence\\[Agent\\], got None"),
         (
             lambda: plain().add_node("x", echo, to="y").build(),
             "node 'x' names 'y', which is no gate",
@@ -123,7 +132,7 @@ def test_what_is_declared_wrongly_is_refused(build: Callable[[], object], says: 
             "two nodes 'x'",
         ),
         (
-            lambda: plain().add_agents([worker()], to="x"),
+            lambda: plain().add_agents([worker()], gate="x"),
             "these are used twice: 'worker'",
         ),
     ],

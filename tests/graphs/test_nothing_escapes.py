@@ -26,9 +26,9 @@ def fails(request: Request) -> str:
 
 def team_of(agents: Sequence[Agent], then: Any, *, guards: Sequence[Guard] = (), **facts: Any) -> Any:
     """Return agents that begin at once, with one gate behind them."""
-    facts = {"begin": agents[:1], **facts}
-    team = Team("own", guards=guards, **facts).add_agents(agents, to="handoff")
-    return team.add_gate("handoff", agents=agents, then=then).build()
+    facts = {"entry": agents[:1], **facts}
+    team = Team("own", guards=guards, **facts).add_agents(agents, gate="handoff")
+    return team.add_gate("handoff", agents=agents, route=then).build()
 
 
 def outcome_of(graph: Any, config: Any = None) -> Outcome:
@@ -51,7 +51,7 @@ def test_who_takes_over_closes_the_gap_of_that_attempt_alone() -> None:
     def then(gate: GateContext) -> Any:
         return "billing" if any(result.handoff for result in gate.reviewed) else gate.conclude()
 
-    outcome = outcome_of(team_of(agents, then, begin=agents[:2]))
+    outcome = outcome_of(team_of(agents, then, entry=agents[:2]))
 
     assert (outcome.status, [gap.path for gap in outcome.gaps]) == ("degraded", [("team",)])
 
@@ -81,7 +81,7 @@ def test_a_gate_that_runs_again_counts_its_subtasks_once(limit: int) -> None:
 def test_every_agent_that_waits_is_a_gap_of_a_cancelled_run(tmp_path: Path) -> None:
     agents = [Agent("a", run=lambda request: "yes"), *(Agent(name, run=lambda r: interrupt("?")) for name in "bc")]
     with Runner(
-        f"sqlite:///{tmp_path / 'runs.db'}", graphs={"g": lambda: team_of(agents, ends, begin=agents)}
+        f"sqlite:///{tmp_path / 'runs.db'}", graphs={"g": lambda: team_of(agents, ends, entry=agents)}
     ) as runner:
         runner.run("g", "T", thread_id="t")
         outcome = runner.cancel("t").outcome
@@ -122,7 +122,7 @@ def test_what_an_escalation_leaves_unsent_is_a_gap() -> None:
         return "no" if view.agent is not None and view.agent.name == "b" else None
 
     agents = [Agent(name, run=lambda request: "x") for name in "abc"]
-    outcome = outcome_of(team_of(agents, ends, guards=[not_b], begin=agents))
+    outcome = outcome_of(team_of(agents, ends, guards=[not_b], entry=agents))
 
     assert outcome.status == "escalated"
     assert sorted(gap.subtask for gap in outcome.gaps) == ["a", "b", "c"]
@@ -186,14 +186,14 @@ def test_an_expected_agent_of_a_nested_team_says_nothing_of_ones_own() -> None:
     def then(gate: GateContext) -> Any:
         return gate.stop(reason="enough")
 
-    outcome = outcome_of(team_of(agents, then, expected=agents))
+    outcome = outcome_of(team_of(agents, then, required=agents))
 
     assert [gap.path for gap in outcome.gaps if gap.subtask == "editor"] == [("team",), ()]
 
 
 def test_an_answer_that_no_gate_has_reviewed_is_a_gap() -> None:
-    team = Team("own", guards=[], begin=[OK]).add_agents([OK], to="handoff")
-    team.add_gate("handoff", lambda gate, agents: None, agents=[OK], then=ends)
+    team = Team("own", guards=[], entry=[OK]).add_agents([OK], gate="handoff")
+    team.add_gate("handoff", lambda gate, agents: None, agents=[OK], route=ends)
 
     outcome = outcome_of(team.build())
 
@@ -201,23 +201,25 @@ def test_an_answer_that_no_gate_has_reviewed_is_a_gap() -> None:
 
 
 def test_a_decision_that_raises_is_a_fault_of_the_pattern() -> None:
-    team = Team("own", guards=[], begin=[OK]).add_agents([OK], to="handoff")
-    team.add_gate("handoff", lambda gate, agents: {}["nothing"], agents=[OK], then=ends)
+    team = Team("own", guards=[], entry=[OK]).add_agents([OK], gate="handoff")
+    team.add_gate("handoff", lambda gate, agents: {}["nothing"], agents=[OK], route=ends)
 
     with pytest.raises(PatternError, match="KeyError"):
         outcome_of(team.build())
 
 
 def declared(fault: str) -> Any:
-    team = Team("own", guards=[], begin=[OK], author=Agent("author", run=str)).add_agents([OK], to="handoff")
-    team.add_gate("handoff", agents=[OK], then=ends)
+    team = Team("own", guards=[], entry=[OK], author=Agent("author", run=str)).add_agents([OK], gate="handoff")
+    team.add_gate("handoff", agents=[OK], route=ends)
     if fault == "round":
         team.add_node("n1", str, to="n2").add_node("n2", str, to="n1")
     elif fault == "taken":
-        team.add_gate("dispatch_n", agents=[], then=ends).add_node("n", str, to=OK)
+        team.add_gate("dispatch_n", agents=[], route=ends).add_node("n", str, to=OK)
     elif fault == "plans":
         planner = Agent("p", run=str)
-        team.add_agents([planner], to="handoff_p", channel="plans").add_gate("handoff_p", agents=[planner], then=ends)
+        team.add_agents([planner], gate="handoff_p", channel="plans").add_gate(
+            "handoff_p", agents=[planner], route=ends
+        )
     return team.build()
 
 
@@ -239,4 +241,4 @@ def test_a_state_that_takes_the_reducer_from_a_channel_is_refused() -> None:
         gaps: list[Any]  # type: ignore[misc]
 
     with pytest.raises(BadGraph, match="gives other types to channels of the team: 'gaps'"):
-        Team("own", guards=[], begin=[OK], state=Bad)
+        Team("own", guards=[], entry=[OK], state=Bad)

@@ -32,9 +32,9 @@ def solo(
     agent: Agent, guards: Sequence[Guard] = (), then: Any = lambda gate: gate.send(WRITER)
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a pattern of one's own: an agent, a gate, a writer."""
-    team = Team("solo", guards=guards, begin=[agent], author=WRITER)
-    team.add_agents([agent], to="handoff")
-    team.add_gate("handoff", agents=[agent], then=then)
+    team = Team("solo", guards=guards, entry=[agent], author=WRITER)
+    team.add_agents([agent], gate="handoff")
+    team.add_gate("handoff", agents=[agent], route=then)
     return team.build()
 
 
@@ -142,10 +142,10 @@ def test_an_agent_behind_a_node_of_ones_own_is_judged_by_the_guards_of_dispatch(
     guards: Any, status: str, missing: list[tuple[str, str]]
 ) -> None:
     agent = Agent("agent", run=shouts)
-    team = Team("own", guards=guards, begin=lambda gate: "prepare", goes=["prepare"])
-    team.add_agents([agent], to="handoff")
+    team = Team("own", guards=guards, entry=lambda gate: "prepare", destinations=["prepare"])
+    team.add_agents([agent], gate="handoff")
     team.add_node("prepare", lambda state: {}, to=agent)
-    team.add_gate("handoff", agents=[agent], then=lambda gate: gate.conclude())
+    team.add_gate("handoff", agents=[agent], route=lambda gate: gate.conclude())
 
     outcome = ask_sync(team.build().compile())
 

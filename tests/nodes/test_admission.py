@@ -30,7 +30,7 @@ def admit(
     **state: Any,
 ) -> Any:
     """Return what the way in of a team says to a task."""
-    node = admission(spec_of(guards=guards), begin=begin, goes=["planner"])
+    node = admission(spec_of(guards=guards), entry=begin, destinations=["planner"])
     said = node(
         {"task": asked, **state}, {"configurable": {KEY: here or ExecutionContext(Services(clock=lambda: NOW))}}
     )
@@ -152,7 +152,7 @@ def test_the_first_team_stands_at_the_top_of_a_run_of_its_own() -> None:
 
 
 def test_without_anything_at_hand_a_team_keeps_its_own_time() -> None:
-    node = admission(spec_of(guards=[Depth(2)]), begin=lambda gate: "planner", goes=["planner"])
+    node = admission(spec_of(guards=[Depth(2)]), entry=lambda gate: "planner", destinations=["planner"])
 
     assert node({"task": "compare"}, {}).update["position"].started.utcoffset() == timedelta(0)
 
@@ -192,7 +192,7 @@ def test_the_reserve_is_kept_where_the_budget_is_made_narrower(own: int, inherit
 
 
 def test_the_name_of_a_team_cannot_break_its_account() -> None:
-    node = admission(spec_of(name="a/b c"), begin=lambda gate: "planner", goes=["planner"])
+    node = admission(spec_of(name="a/b c"), entry=lambda gate: "planner", destinations=["planner"])
 
     position = node({"task": "t"}, {"configurable": {KEY: ExecutionContext(Services(), position=above())}}).update[
         "position"

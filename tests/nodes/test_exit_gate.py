@@ -113,7 +113,7 @@ def test_an_expected_agent_that_has_not_worked_is_a_gap_of_a_run_that_was_stoppe
     first = Agent("first", run=str, fallback=Agent("w", run=str))
     state = {"results": [FOUND], "accepted": ["1"], "ending": ending}
 
-    outcome = outcome_of(state, expected=(first, Agent("second", run=str)))
+    outcome = outcome_of(state, required=(first, Agent("second", run=str)))
 
     assert [gap.subtask for gap in outcome.gaps] == gaps
 

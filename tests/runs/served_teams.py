@@ -49,9 +49,9 @@ def _own() -> Any:
     def after(gate: GateContext) -> Destination:
         return gate.send(last) if gate.accepted else gate.conclude()
 
-    served = Team("own", guards=[Depth(), is_short], begin=[first], author=last)
-    served.add_agents([first], to="handoff")
-    served.add_gate("handoff", agents=[first], then=after)
+    served = Team("own", guards=[Depth(), is_short], entry=[first], author=last)
+    served.add_agents([first], gate="handoff")
+    served.add_gate("handoff", agents=[first], route=after)
     return served.build().compile()
 
 

@@ -23,9 +23,9 @@ REASON = "node 'mine' went to 'nowhere', which does not exist; the nodes are: 'g
 
 def build(goes: Any) -> Any:
     """Return a graph of two nodes of a user's own, of which none has to reach `guard_exit`."""
-    team = Team("own", guards=[], begin=lambda gate: "mine", goes=["mine"])
-    team.add_node("mine", lambda state: goes, goes=["guard_exit", "other"])
-    return team.add_node("other", lambda state: {}, goes=["guard_exit"]).build()
+    team = Team("own", guards=[], entry=lambda gate: "mine", destinations=["mine"])
+    team.add_node("mine", lambda state: goes, destinations=["guard_exit", "other"])
+    return team.add_node("other", lambda state: {}, destinations=["guard_exit"]).build()
 
 
 @pytest.fixture

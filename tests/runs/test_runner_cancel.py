@@ -297,9 +297,11 @@ def test_channels_of_ones_own_that_were_written_beside_what_waits_are_kept(datab
 
     def build() -> Any:
         asks = Agent("asks", run=lambda request: interrupt("?"))
-        own = Team("own", guards=[], begin=lambda gate: [gate.send(asks), "note"], goes=[asks, "note"], state=Noted)
-        own.add_agents([asks], to="handoff")
-        own.add_gate("handoff", agents=[asks], then=lambda gate: gate.conclude())
+        own = Team(
+            "own", guards=[], entry=lambda gate: [gate.send(asks), "note"], destinations=[asks, "note"], state=Noted
+        )
+        own.add_agents([asks], gate="handoff")
+        own.add_gate("handoff", agents=[asks], route=lambda gate: gate.conclude())
         own.add_node("note", lambda state: {"notes": ["noted"], "flag": "up"}, to="handoff")
         return own.build()
 

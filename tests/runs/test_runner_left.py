@@ -200,7 +200,7 @@ async def test_a_node_of_the_users_that_hangs_is_cancelled_too(sqlite_url: str) 
         return {}
 
     def build() -> Any:
-        own = Team("own", guards=[], begin=lambda gate: "hangs", goes=["hangs"])
+        own = Team("own", guards=[], entry=lambda gate: "hangs", destinations=["hangs"])
         return own.add_node("hangs", hangs, to="guard_exit").build()
 
     with Runner(sqlite_url, graphs={"own": build}) as runner:

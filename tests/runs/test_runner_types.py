@@ -211,7 +211,7 @@ def with_a_channel_of_its_own() -> Any:
     def tell(state: Any) -> dict[str, Any]:
         return {"weather": state["weather"]} if state["weather"].city else {}
 
-    own = Team("own", guards=[], begin=lambda gate: "ask", goes=["ask"], state=Extended)
+    own = Team("own", guards=[], entry=lambda gate: "ask", destinations=["ask"], state=Extended)
     own.add_node("ask", ask, to="tell").add_node("tell", tell, to="guard_exit")
     return own.build()
 

@@ -54,14 +54,14 @@ class World:
     def own(self) -> Any:
         """Return a pattern of its own, with channels of its own."""
         agents = [Agent("works", run=self.work), Agent("asks", run=self.ask)]
-        own = Team("own", guards=[], begin=agents, state=Extended)
-        own.add_agents(agents, to="handoff")
+        own = Team("own", guards=[], entry=agents, state=Extended)
+        own.add_agents(agents, gate="handoff")
 
         def look(state: Any) -> dict[str, Any]:
             self.seen.append((state.get("note"), state.get("notes"), [p.title for p in state.get("context") or ()]))
             return {}
 
-        own.add_gate("handoff", agents=agents, then=lambda gate: "look", goes=["look"])
+        own.add_gate("handoff", agents=agents, route=lambda gate: "look", destinations=["look"])
         own.add_node("look", look, to="guard_exit")
         return own.build()
 

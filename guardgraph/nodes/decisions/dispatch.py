@@ -48,20 +48,21 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     stop = gate.must_stop()
     if stop is not None:
         return gate.stop_early(stop)
-    decision = decide_dispatch(gate.state, workers, plan)
-    gate.note(gaps=decision.gaps)
-    picked, concurrency = decision.picked, gate.team.concurrency
-    size = max(_WAVE, len(picked) if concurrency is None else _EACH * concurrency)
-    for start in range(0, len(picked), size):
-        sends = gate.allow(gate.send(worker, subtask) for worker, subtask in picked[start : start + size])
+    concurrency = gate.team.concurrency
+    limit = None if concurrency is None else max(_WAVE, _EACH * concurrency)
+    while True:
+        decision = decide_dispatch(gate.state, workers, plan, limit=limit)
+        gate.note(gaps=decision.gaps)
+        if not decision.picked:  # nothing is under way, so what still waits depends on a gap
+            missing = [Gap(subtask=one.id, reason="what it depends on is missing") for one in decision.waiting]
+            gate.note(gaps=missing)
+            return None
+        sends = gate.allow(gate.send(worker, subtask) for worker, subtask in decision.picked)
         ending: EarlyStop | None = gate.state.get("ending")
         if ending is not None:
             return gate.end(ending)
         if sends:
             return sends
-    # nothing is under way, so what still waits depends on a gap
-    gate.note(gaps=[Gap(subtask=subtask.id, reason="what it depends on is missing") for subtask in decision.waiting])
-    return None
 
 
 def nothing_to_send(gate: GateContext) -> EarlyStop | None:
@@ -84,8 +85,10 @@ def pending_subtasks(state: Mapping[str, Any], plan: Plan | None = None) -> list
     return [subtask for subtask in plan.subtasks if subtask.id not in settled]
 
 
-def decide_dispatch(state: Mapping[str, Any], workers: Sequence[Agent], plan: Plan) -> DispatchDecision:
-    """Decide which subtasks can start and which worker does each, in order of priority.
+def decide_dispatch(
+    state: Mapping[str, Any], workers: Sequence[Agent], plan: Plan, *, limit: int | None = None
+) -> DispatchDecision:
+    """Decide which subtasks can start and which worker does each, in order of priority; at most `limit` are picked.
 
     Workers that can do the same subtasks get them by turns.
     """
@@ -96,6 +99,8 @@ def decide_dispatch(state: Mapping[str, Any], workers: Sequence[Agent], plan: Pl
     possible = done | {subtask.id for subtask in pending}
     cycles: dict[frozenset[str], Iterator[Agent]] = {}
     for subtask in sorted(pending, key=lambda subtask: -subtask.priority):
+        if limit is not None and len(decision.picked) == limit:
+            break
         missing = [need for need in subtask.depends_on if need not in possible]
         if missing:
             reason = f"it depends on what is missing: {', '.join(missing)}"
