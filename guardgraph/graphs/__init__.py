@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from guardgraph.graphs.hierarchy import Tier, hierarchy
 from guardgraph.graphs.pipeline import pipeline
 from guardgraph.graphs.stage import Stage
-from guardgraph.graphs.supervisor import supervisor
+from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
 from guardgraph.graphs.team import Team
 from guardgraph.nodes.gate_context import GateContext
 
@@ -12,6 +13,9 @@ __all__ = (
     "GateContext",
     "Stage",
     "Team",
+    "Tier",
+    "WideTeamWarning",
+    "hierarchy",
     "pipeline",
     "supervisor",
 )

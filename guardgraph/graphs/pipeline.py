@@ -39,7 +39,7 @@ def pipeline(
     team = Team(
         name,
         guards=guards,
-        default=(Depth(), Schema()),
+        default_guards=(Depth(), Schema()),
         entry=partial(_next_stage, following=ordered),
         destinations=_reachable(ordered),
         required=[stage.agent for stage in ordered],
@@ -75,6 +75,6 @@ def _next_stage(gate: GateContext, *, following: Sequence[Stage]) -> Destination
         if gate.state.get("ending") is not None:
             break
         send = gate.send(stage.agent)
-        if stage.critical or gate.allow([send]):
+        if stage.critical or gate.allowed([send]):
             return send
     return gate.conclude(next(reversed(gate.accepted), None))

@@ -41,8 +41,8 @@ class Team:
     of `dispatch`.
 
     `entry` are the agents that are sent the task once it is admitted, or a route, which may go to `destinations`.
-    `guards=None` means `default`. `author` is the agent whose draft is the team's value: it works once all other work
-    has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted results.
+    `guards=None` means `default_guards`. `author` is the agent whose draft is the team's value: it works once all other
+    work has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted results.
     `required` are agents whose work the value needs: where a run is stopped, each of them that has not worked is a
     gap. At most `concurrency` agents work at a time (`None` sets no limit). `state` is a `TypedDict` that extends
     `RunState` by channels of your own.
@@ -55,7 +55,7 @@ class Team:
         entry: Sequence[Agent] | Route,
         destinations: Sequence[str | Agent] = (),
         guards: Sequence[Guard] | None = None,
-        default: Sequence[Guard] = (),
+        default_guards: Sequence[Guard] = (),
         author: Agent | None = None,
         required: Sequence[Agent] = (),
         concurrency: int | None = None,
@@ -80,7 +80,7 @@ class Team:
                 raise BadGraph("`entry` names no agent")
             destinations = [*entry]
         self.name: str = name
-        self.guards: tuple[Guard, ...] = checked_guards(default if guards is None else guards)
+        self.guards: tuple[Guard, ...] = checked_guards(default_guards if guards is None else guards)
         self._team = Declaration(
             name=name,
             guards=self.guards,
