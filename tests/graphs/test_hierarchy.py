@@ -18,7 +18,7 @@ def lead(name: str, *skills: str) -> Agent:
     def plan(request: Request) -> Plan:
         if request.round > 1:
             return Plan()
-        return Plan(subtasks=[Subtask(id=skill, goal=f"{request.goal}: {skill}", skill=skill) for skill in skills])
+        return Plan(subtasks=tuple(Subtask(id=skill, goal=f"{request.goal}: {skill}", skill=skill) for skill in skills))
 
     return Agent(name, run=plan)
 
@@ -89,7 +89,7 @@ def test_a_failure_below_is_a_gap_above_and_the_other_tiers_go_on() -> None:
 def test_a_tier_spends_no_more_than_its_share() -> None:
     work = speaker("talker", read=50, written=50)
     low = Tier(
-        planner(*[Plan(subtasks=[Subtask(id=f"s{n}", goal="talk") for n in range(50)])]), [work], budget_share=0.25
+        planner(*[Plan(subtasks=tuple(Subtask(id=f"s{n}", goal="talk") for n in range(50)))]), [work], budget_share=0.25
     )
     top = Tier(lead("chief", "planner-tier"), [low], synthesizer=worker("writer"))
 
