@@ -103,7 +103,7 @@ def _prepared(model: Agent, workers: tuple[str, ...]) -> Agent:
     """Return the agent that decides; a chat model gets a schema and instructions, unless it declares its own."""
     if model.kind != "model":
         return model
-    names: Any = Literal[workers] | None
+    names: Any = Literal[(*workers, None)]
     worker: Any = (names, Field(description="the name of the worker, or null"))
     schema = create_model("RouteChoice", __base__=RouteChoice, worker=worker)
     return replace(model, output=model.output or schema, instructions=model.instructions or _INSTRUCTIONS)

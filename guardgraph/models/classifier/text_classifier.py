@@ -65,9 +65,10 @@ class TextClassifier:
         return dict(zip(learned.labels, (1 / (1 + np.exp(-exponents))).tolist(), strict=True))
 
     def top_features(self, text: str, label: str, count: int = 5) -> dict[str, float]:
-        """Return the terms of a text that contribute most to the score of a worker, with their share of its decision value.
+        """Return the terms of a text that contribute most to the score of a worker, and by how much.
 
-        At most `count` terms with a positive share, the strongest first. Raises `BadInput` for an unknown label.
+        At most `count` terms with a positive share of the decision value, the strongest first. Raises `BadInput` for an
+        unknown label.
         """
         learned = self._parameters
         if label not in learned.labels:

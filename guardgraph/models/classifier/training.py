@@ -34,7 +34,8 @@ def fit(examples: Iterable[tuple[str, str | None]], *, seed: int) -> Parameters:
         from sklearn.svm import LinearSVC
     except ImportError as error:
         raise MissingExtra("scikit-learn", extra="routing", needed_for="training a text classifier") from error
-    np, machine, analyzer = numpy(), LinearSVC(random_state=seed, max_iter=10_000), cast("Any", terms_in)
+    np, analyzer = numpy(), cast("Any", terms_in)
+    machine: Any = LinearSVC(random_state=seed, max_iter=10_000)
     vectorizer = TfidfVectorizer(analyzer=analyzer, sublinear_tf=True, min_df=2 if len(texts) >= _MANY else 1)
     try:
         features: Any = vectorizer.fit_transform(texts)
@@ -42,9 +43,11 @@ def fit(examples: Iterable[tuple[str, str | None]], *, seed: int) -> Parameters:
         raise BadInput(f"the examples hold no terms to learn from: {error}") from error
     folds = StratifiedKFold(min(_FOLDS, min(Counter(labels).values())), shuffle=True, random_state=seed)
     machine.fit(features, labels)
-    kept = [index for index, label in enumerate(machine.classes_) if label != _NONE]
-    names = [str(machine.classes_[index]) for index in kept]
-    values = _columns(cross_val_predict(machine, features, labels, cv=folds, method="decision_function"))[:, kept]
+    classes: Any = machine.classes_
+    kept = [index for index, label in enumerate(classes) if label != _NONE]
+    names = [str(classes[index]) for index in kept]
+    held_out: Any = cross_val_predict(machine, features, labels, cv=folds, method="decision_function")
+    values = _columns(held_out)[:, kept]
     is_label = np.asarray(labels)[:, None] == np.asarray(names)[None, :]
     points, counts = _grouped(values.ravel(), is_label.ravel())
     sigmoid: Any = LogisticRegression().fit(points[:, :1], points[:, 1], sample_weight=counts)

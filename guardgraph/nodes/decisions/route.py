@@ -143,7 +143,10 @@ def decide_by_scores(scores: Mapping[str, float], *, threshold: float, margin: f
 
 
 def checked_scores(answer: object, workers: Collection[str]) -> dict[str, float]:
-    """Return the scores that a classifier has answered. Raises `BadInput` that gives the reason where they cannot be used."""
+    """Return the scores that a classifier has answered.
+
+    Raises `BadInput` that gives the reason where they cannot be used.
+    """
     if not isinstance(answer, Mapping) or not answer:
         raise BadInput(f"the classifier returned a {type(answer).__name__}, which is no mapping of workers to scores")
     scores: dict[str, float] = {}

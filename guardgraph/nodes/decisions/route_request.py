@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from langgraph.types import Send
 
@@ -15,7 +15,7 @@ from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.state import BadInput, ContextItem, EarlyStop, Gap, Plan, Result, RoutingDecision, Subtask
 
-__all__ = ("review_worker", "route_request")
+__all__ = ("call_within", "review_worker", "route_request")
 
 _T = TypeVar("_T")
 
@@ -31,7 +31,7 @@ def route_request(
     """
     model = next(iter(agents), None)
     if model is None or not gate.state.get("plans"):
-        decision = decide_route(ladder, gate.task, call=partial(_bounded, timeout=ladder.timeout))
+        decision = decide_route(ladder, gate.task, call=partial(call_within, timeout=ladder.timeout))
         if decision.worker is None and model is not None:
             stop = _stop_before(gate, model)
             if stop is None:
@@ -200,8 +200,8 @@ def _new_gaps(gate: GateContext, before: Sequence[Gap]) -> list[Gap]:
     return [gap for gap in gate.state.get("gaps") or () if gap not in before]
 
 
-def _bounded(work: Callable[[], _T], *, timeout: float | None) -> Any:
-    """Call the user's own code in a thread, at most `timeout` seconds."""
+def call_within(work: Callable[[], _T], *, timeout: float | None) -> _T:
+    """Call the user's own code in a thread. Raises `TimeoutError` after `timeout` seconds; `None` sets no limit."""
     try:
         return isolation.run_in_thread(work, timeout=timeout)
     except isolation.TimedOut as error:
