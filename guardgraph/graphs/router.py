@@ -110,6 +110,7 @@ def _prepared(model: Agent, workers: tuple[str, ...]) -> Agent:
 
 
 def _to_dispatch(gate: GateContext) -> Destination:
+    gate.is_free = True  # nothing is sent yet
     return "dispatch"
 
 

@@ -18,7 +18,7 @@ class RoutingDecision(FrozenModel):
     """Which worker gets a request, what decided it, and the features that drove the decision."""
 
     worker: str | None = None
-    """The name of the worker; `None` where this rung abstains and a model is asked next."""
+    """The name of the worker that is sent the request; `None` where a rung abstains, or where nothing may be sent."""
     rung: RoutingRung
     """What decided it, or abstains: a `rule`, the `classifier`, the `model`; `fallback` where none of them could."""
     reason: str = ""

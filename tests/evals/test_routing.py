@@ -66,7 +66,9 @@ def test_what_waits_for_a_model_is_counted_and_not_decided() -> None:
     asked: list[Any] = []
     found = report(model=Agent("model", run=asked.append))
 
-    assert {one.rung: (one.count, one.right, one.accuracy) for one in found.rungs if one.rung in ("model", "fallback")} == {
+    assert {
+        one.rung: (one.count, one.right, one.accuracy) for one in found.rungs if one.rung in ("model", "fallback")
+    } == {
         "model": (2, None, None),
         "fallback": (0, 0, None),
     }
@@ -75,7 +77,9 @@ def test_what_waits_for_a_model_is_counted_and_not_decided() -> None:
 
 
 def test_a_model_is_run_where_that_is_asked_for() -> None:
-    model = ScriptedModel(replies=lambda messages: '{"worker": "sales"}' if "order" in str(messages) else '{"worker": null}')
+    model = ScriptedModel(
+        replies=lambda messages: '{"worker": "sales"}' if "order" in str(messages) else '{"worker": null}'
+    )
     found = report(model=Agent("model", model=model), run_model=True)
 
     assert {one.rung: (one.count, one.right) for one in found.rungs} == {
@@ -156,7 +160,11 @@ def test_the_table_and_the_json_show_the_same_figures() -> None:
     text, data = str(found), found.to_json()
 
     assert text.startswith("7 examples, 7 decided: 57.1% right (95 % interval 25.0% to 84.2%)")
-    for line in ("rule        1         14.3%  100.0%", "(none)      shipping   1", "billing, sales       1         0      33.3%"):
+    for line in (
+        "rule        1         14.3%  100.0%",
+        "(none)      shipping   1",
+        "billing, sales       1         0      33.3%",
+    ):
         assert line in text
     assert "2 out of scope, AUROC of the best score 0.500" in text
     assert "wrong routes cost 2.50, 0.3571 a request" in text

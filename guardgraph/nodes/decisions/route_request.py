@@ -12,8 +12,19 @@ from guardgraph.agents.agent import Agent
 from guardgraph.nodes.decisions.review import retry, retry_request, review_results
 from guardgraph.nodes.decisions.route import Ladder, decide_route, read_choice
 from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.nodes.judging import judge_subject
 from guardgraph.runtime.concurrency import isolation
-from guardgraph.state import BadInput, ContextItem, EarlyStop, Gap, Plan, Result, RoutingDecision, Subtask
+from guardgraph.state import (
+    Allowance,
+    BadInput,
+    ContextItem,
+    EarlyStop,
+    Gap,
+    Plan,
+    Result,
+    RoutingDecision,
+    Subtask,
+)
 
 __all__ = ("call_within", "review_worker", "route_request")
 
@@ -95,22 +106,21 @@ def _dispatch(gate: GateContext, decision: RoutingDecision, candidates: Sequence
         if attempt.stop is None or attempt.stop.status != "degraded":
             break
         missing.extend(_new_gaps(gate, before))
-        decision = _with_problem(decision, f"{decision.worker!r} was not sent the request: {attempt.stop.reason}")
-        decision = decision.model_copy(update={"worker": agent.name, "rung": "fallback"})
+        decision = _not_sent(decision, attempt.stop).model_copy(update={"worker": agent.name, "rung": "fallback"})
         attempt = _try_to_send(gate, agent)
     if attempt.stop is None:
         gate.withdraw(missing)
-        decision = decision.model_copy(update={"gaps": tuple(missing)})
-    _record(gate, decision)
-    if attempt.stop is None:
+        _record(gate, decision.model_copy(update={"gaps": tuple(missing)}))
         return attempt.sends
+    _record(gate, _not_sent(decision, attempt.stop))
     return gate.end(attempt.stop) if attempt.is_judged else gate.stop_early(attempt.stop)
 
 
 def _judge_round(gate: GateContext, decision: RoutingDecision, worker: Agent) -> _Attempt | None:
     """Return how the guards of `round` prevent a decision; `None` where they let it pass."""
-    subtask = Subtask(id="request", goal=gate.task.goal, skill=worker.name)
-    judged = gate.judge("round", Plan(subtasks=(subtask,), reasoning=decision.reason), agent=worker)
+    plan = Plan(subtasks=(Subtask(id="request", goal=gate.task.goal, skill=worker.name),), reasoning=decision.reason)
+    left = Allowance() if worker.kind == "function" else None  # a function needs no allowance
+    judged = judge_subject(gate, "round", plan, gate.team.guards, agent=worker, remaining=left)
     gate.note(verdicts=[*judged.verdicts])
     stop = judged.ending(otherwise="degraded")
     return None if stop is None else _Attempt([], stop, is_judged=True)
@@ -169,6 +179,12 @@ def _read_answer(gate: GateContext, model: Agent, workers: Sequence[str]) -> Rou
 
 def _to_fallback(decision: RoutingDecision, fallback: Agent) -> RoutingDecision:
     return decision.model_copy(update={"worker": fallback.name, "rung": "fallback"})
+
+
+def _not_sent(decision: RoutingDecision, stop: EarlyStop) -> RoutingDecision:
+    """Return a decision whose worker does not get the request, with the reason."""
+    problem = f"{decision.worker!r} was not sent the request: {stop.reason}"
+    return _with_problem(decision, problem).model_copy(update={"worker": None})
 
 
 def _with_problem(decision: RoutingDecision, problem: str) -> RoutingDecision:

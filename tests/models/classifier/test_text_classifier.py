@@ -65,7 +65,9 @@ def test_examples_of_no_worker_lower_all_scores() -> None:
 
 
 def test_one_worker_can_be_told_from_none() -> None:
-    classifier = TextClassifier.train([*((text, "billing") for text in REFUNDS), *((text, None) for text in PARCELS)] * 3)
+    classifier = TextClassifier.train(
+        [*((text, "billing") for text in REFUNDS), *((text, None) for text in PARCELS)] * 3
+    )
 
     assert classifier.labels == ("billing",)
     assert classifier("refund the order")["billing"] > 0.5 > classifier("parcel is late")["billing"]
@@ -113,7 +115,10 @@ print(json.dumps([classifier("refund the parcel"), classifier.top_features("refu
 """
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
 
-    assert json.loads(done.stdout) == [trained("refund the parcel"), trained.top_features("refund the parcel", "billing")]
+    assert json.loads(done.stdout) == [
+        trained("refund the parcel"),
+        trained.top_features("refund the parcel", "billing"),
+    ]
     assert [one.name for one in tmp_path.iterdir()] == ["classifier.npz"]
 
 
