@@ -36,7 +36,8 @@ def classify(text: str) -> dict[str, float]:
 
 
 def build(workers: Any = (BILLING, SHIPPING), **facts: Any) -> Any:
-    return router(workers, **{"fallback": GENERAL, "rules": RULES, "classifier": classify, **facts})
+    given: dict[str, Any] = {"fallback": GENERAL, "rules": RULES, "classifier": classify, **facts}
+    return router(workers, **given)
 
 
 def route(graph: Any, goal: str = "hello") -> tuple[Outcome, list[RoutingDecision]]:
@@ -294,7 +295,7 @@ def test_where_the_model_has_spent_the_budget_the_fallback_gets_what_a_paid_work
 
 def test_a_request_that_nobody_may_work_on_gives_the_reason() -> None:
     chooser = Agent("model", model=ScriptedModel(replies=lambda _: '{"worker": "billing"}'))
-    paid = {"fallback": model_agent("general"), "guards": [Budget(calls=1, reserve=0)]}
+    paid: dict[str, Any] = {"fallback": model_agent("general"), "guards": [Budget(calls=1, reserve=0)]}
 
     outcome, found = route(build([model_agent("billing"), SHIPPING], model=chooser, **paid))
 

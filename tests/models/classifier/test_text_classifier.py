@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -146,41 +147,43 @@ def header(path: Path, **changes: Any) -> dict[str, Any]:
     return {**arrays, "header": np.frombuffer(json.dumps(fields).encode(), dtype=np.uint8)}
 
 
-def damaged(path: Path, kind: str) -> None:
-    """Damage a saved classifier."""
-    arrays = header(path)
-    terms = len(arrays["idf"])
-    match kind:
-        case "no archive":
-            path.write_bytes(b"hello")
-        case "cut":
-            path.write_bytes(path.read_bytes()[:-200])
-        case "pickle":
-            arrays["idf"] = np.array([{"a": 1}] * terms, dtype=object)
-        case "missing":
-            del arrays["weights"]
-        case "shape":
-            arrays["idf"] = arrays["idf"][:-1]
-        case "transposed":
-            arrays["weights"] = np.ascontiguousarray(arrays["weights"].T)
-        case "type":
-            arrays["weights"] = arrays["weights"].astype(np.float64)
-        case "nan":
-            arrays["weights"][0, 0] = np.nan
-        case "header":
-            arrays["header"] = np.frombuffer(b"[1]", dtype=np.uint8)
-        case "version":
-            arrays = header(path, version=2)
-        case "labels":
-            arrays = header(path, labels=["billing", "billing"])
-        case "label type":
-            arrays = header(path, labels=["billing", 3])
-        case "no labels":
-            arrays = header(path, labels=[])
-        case _:
-            arrays = header(path, slope="steep")
-    if kind not in ("no archive", "cut"):
-        np.savez_compressed(path, **arrays)
+def without(name: str) -> Callable[[Path], dict[str, Any]]:
+    return lambda path: {key: array for key, array in header(path).items() if key != name}
+
+
+def changed(name: str, change: Callable[[Any], Any]) -> Callable[[Path], dict[str, Any]]:
+    return lambda path: {**header(path), name: change(header(path)[name])}
+
+
+def with_nan(array: Any) -> Any:
+    array[0, 0] = np.nan
+    return array
+
+
+DAMAGE: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "pickle": changed("idf", lambda array: np.array([{"a": 1}] * len(array), dtype=object)),
+    "missing": without("weights"),
+    "shape": changed("idf", lambda array: array[:-1]),
+    "transposed": changed("weights", lambda array: np.ascontiguousarray(array.T)),
+    "type": changed("weights", lambda array: array.astype(np.float64)),
+    "nan": changed("weights", with_nan),
+    "header": changed("header", lambda array: np.frombuffer(b"[1]", dtype=np.uint8)),
+    "version": lambda path: header(path, version=2),
+    "labels": lambda path: header(path, labels=["billing", "billing"]),
+    "label type": lambda path: header(path, labels=["billing", 3]),
+    "no labels": lambda path: header(path, labels=[]),
+    "slope": lambda path: header(path, slope="steep"),
+}
+"""The arrays of a file that cannot be used, made of those of a saved classifier."""
+
+
+def damage(path: Path, kind: str) -> None:
+    if kind == "no archive":
+        path.write_bytes(b"hello")
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    else:
+        np.savez_compressed(path, **DAMAGE[kind](path))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ def test_a_bad_file_is_refused_with_the_reason(
 ) -> None:
     path = tmp_path / "classifier.npz"
     trained.save(path)
-    damaged(path, kind)
+    damage(path, kind)
 
     with pytest.raises(BadInput, match=message):
         TextClassifier.load(path)
