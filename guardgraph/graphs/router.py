@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langgraph.graph import StateGraph
 from pydantic import Field, create_model
@@ -53,9 +53,10 @@ def router(
 
     The first rule that matches decides. Else `classifier` does, if its best score is at least `threshold` and ahead of
     the second by `margin` (both 0 to 1). Else `model` is asked: an agent that answers a worker's name, or fields of
-    which `worker` is one (a chat model is given a schema with the names). `fallback`, which may be one of `workers`,
-    gets what none of them decides, and what a worker has failed at: nothing is dropped. A predicate or a classifier
-    that takes more than `timeout` seconds has failed. Workers are sent the task and its background alone.
+    which `worker` is one. A chat model gets a schema with the names, instructions, and at least two attempts.
+    `fallback`, which may be one of `workers`, gets what none of them decides, and what a worker has failed at: nothing
+    is dropped. A predicate or a classifier that takes more than `timeout` seconds has failed. Workers are sent the task
+    and its background alone.
 
     The state has a channel `routing`, the decisions with their features. `guards=None` means `Depth()` and `Schema()`;
     `[]` means none. Raises `BadGraph` for no workers, no rung, names that are not unique, a rule for an unknown worker,
@@ -78,7 +79,7 @@ def router(
     team = Team(
         name,
         guards=guards,
-        default=(Depth(), Schema()),
+        default_guards=(Depth(), Schema()),
         entry=_to_dispatch,
         destinations=["dispatch"],
         state=RouterState,
@@ -100,17 +101,17 @@ def router(
 
 
 def _prepared(model: Agent, workers: tuple[str, ...]) -> Agent:
-    """Return the agent that decides; a chat model gets a schema and instructions, unless it declares its own."""
+    """Return the agent that decides; a chat model gets what it lacks: output, instructions, a second attempt."""
     if model.kind != "model":
         return model
-    names: Any = Literal[(*workers, None)]
-    worker: Any = (names, Field(description="the name of the worker, or null"))
+    worker: Any = (cast("Any", Literal[workers]) | None, Field(description="the name of the worker, or null"))
     schema = create_model("RouteChoice", __base__=RouteChoice, worker=worker)
-    return replace(model, output=model.output or schema, instructions=model.instructions or _INSTRUCTIONS)
+    output, instructions = schema if model.output is None else model.output, model.instructions or _INSTRUCTIONS
+    return replace(model, output=output, instructions=instructions, attempts=max(model.attempts, 2))
 
 
 def _to_dispatch(gate: GateContext) -> Destination:
-    gate.is_free = True  # nothing is sent yet
+    gate.needs_no_budget = True  # nothing is sent yet
     return "dispatch"
 
 

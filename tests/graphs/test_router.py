@@ -357,3 +357,17 @@ def test_the_drawing_shows_where_it_is_decided() -> None:
 def test_what_does_not_fit_is_refused_when_it_is_built(build_router: Any, message: str) -> None:
     with pytest.raises(BadGraph, match=message):
         build_router()
+
+
+@pytest.mark.parametrize(
+    ("graph", "goal", "steps"),
+    [
+        (build(), "refund this", 5),
+        (build(model=Agent("model", run=lambda request: "billing")), "hello", 7),
+        (build([failing("billing"), SHIPPING]), "refund this", 7),
+    ],
+)
+def test_a_request_takes_five_supersteps_and_two_more_for_the_model_and_for_the_fallback(
+    graph: Any, goal: str, steps: int
+) -> None:
+    assert len(list(graph.compile().stream({"task": goal}, stream_mode="updates"))) == steps

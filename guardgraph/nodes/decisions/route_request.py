@@ -74,14 +74,14 @@ def review_worker(gate: GateContext, agents: Sequence[Agent], *, fallback: Agent
         return gate.conclude(accepted[-1])
     last: RoutingDecision = gate.state["routing"][-1]
     if last.worker == fallback.name:
-        gate.note(gaps=list(last.gaps))
+        gate.write_unchecked(gaps=list(last.gaps))
         return found
     gaps = _new_gaps(gate, before)
     why = gaps[-1].reason if gaps else "it gave no answer"
     decision = RoutingDecision(
         worker=fallback.name, rung="fallback", reason=f"{last.worker!r} failed: {why}", gaps=tuple(gaps)
     )
-    gate.note(ending=None)
+    gate.write_unchecked(ending=None)
     return _dispatch(gate, decision, [fallback])
 
 
@@ -113,7 +113,7 @@ def _dispatch(gate: GateContext, decision: RoutingDecision, candidates: Sequence
         _record(gate, decision.model_copy(update={"gaps": tuple(missing)}))
         return attempt.sends
     _record(gate, _not_sent(decision, attempt.stop))
-    return gate.end(attempt.stop) if attempt.is_judged else gate.stop_early(attempt.stop)
+    return gate.end(attempt.stop) if attempt.is_judged else gate.stop_for(attempt.stop)
 
 
 def _judge_round(gate: GateContext, decision: RoutingDecision, worker: Agent) -> _Attempt | None:
@@ -121,7 +121,7 @@ def _judge_round(gate: GateContext, decision: RoutingDecision, worker: Agent) ->
     plan = Plan(subtasks=(Subtask(id="request", goal=gate.task.goal, skill=worker.name),), reasoning=decision.reason)
     left = Allowance() if worker.kind == "function" else None  # a function needs no allowance
     judged = judge_subject(gate, "round", plan, gate.team.guards, agent=worker, remaining=left)
-    gate.note(verdicts=[*judged.verdicts])
+    gate.write_unchecked(verdicts=[*judged.verdicts])
     stop = judged.ending(otherwise="degraded")
     return None if stop is None else _Attempt([], stop, is_judged=True)
 
@@ -130,7 +130,7 @@ def _try_to_send(gate: GateContext, worker: Agent) -> _Attempt:
     stop = _stop_before(gate, worker)
     if stop is not None:
         return _Attempt([], stop)
-    sends = gate.allow([gate.send(worker, context=_background(gate))])
+    sends = gate.allowed([gate.send(worker, context=_background(gate))])
     if sends:
         return _Attempt(sends)
     ending: EarlyStop | None = gate.state.get("ending")
@@ -141,10 +141,10 @@ def _try_to_send(gate: GateContext, worker: Agent) -> _Attempt:
 
 def _stop_before(gate: GateContext, agent: Agent) -> EarlyStop | None:
     """Return what ends a run that would send to `agent`; a function needs no allowance."""
-    gate.is_free = agent.kind == "function"
-    if gate.is_free and gate.exhausted is not None and gate.exhausted.stopped_by == "Budget":
-        gate.exhausted = None
-    return gate.must_stop()
+    gate.needs_no_budget = agent.kind == "function"
+    if gate.needs_no_budget and gate.pending_stop is not None and gate.pending_stop.stopped_by == "Budget":
+        gate.pending_stop = None
+    return gate.stop_reason()
 
 
 def _may_go_on_free(gate: GateContext, fallback: Agent) -> bool:
@@ -156,7 +156,7 @@ def _may_go_on_free(gate: GateContext, fallback: Agent) -> bool:
 def _read_answer(gate: GateContext, model: Agent, workers: Sequence[str]) -> RoutingDecision | Destination:
     """Return what the model has decided, or where it tries again; a model that fails decides on no worker."""
     last: Result = gate.state["plans"][-1]
-    gate.note(requests={last.id: None})
+    gate.write_unchecked(requests={last.id: None})
     problem = last.error.message if last.error is not None else "it gave no answer"
     if last.has_value:
         try:
