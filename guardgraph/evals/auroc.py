@@ -1,4 +1,4 @@
-"""How well scores tell two kinds of cases apart."""
+"""How well scores separate two kinds of cases."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Confusion(FrozenModel):
 
 
 class Overlap(FrozenModel):
-    """Two workers that the classifier cannot tell apart well: the sign of domains that overlap."""
+    """Two workers that the classifier does not separate well: their domains overlap."""
 
     first: str
     second: str
@@ -99,12 +99,12 @@ class RoutingReport(FrozenModel):
     mean_lead: float | None
     """How far the best score is ahead of the second on average, where examples belong to a worker.
 
-    Near 0 the classifier cannot tell the workers apart. `None` without scores of at least two workers.
+    Near 0 the classifier does not separate the workers. `None` without scores of at least two workers.
     """
     out_of_scope: int
     """Examples that belong to no worker."""
     out_of_scope_auroc: float | None
-    """How well the classifier's best score tells examples that belong to a worker from those that belong to none.
+    """How well the classifier's best score separates examples that belong to a worker from those that belong to none.
 
     The area under the ROC curve: 0.5 is chance, 1 is perfect. `None` without a classifier, or without both kinds.
     """

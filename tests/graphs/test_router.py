@@ -255,6 +255,25 @@ def test_a_guard_of_handoff_gives_the_answer_back_then_the_fallback_works() -> N
     assert found[-1].reason == "'billing' failed: not billing"
 
 
+def test_a_worker_has_guards_of_its_own_which_judge_no_other_one() -> None:
+    sees: list[str] = []
+
+    @guard(at=("dispatch", "handoff"), on_trip=Finish())
+    def small_claims(view: GuardContext) -> str | None:
+        sees.append(f"{view.gate} {view.agent and view.agent.name}")
+        return "too large" if view.gate == "dispatch" and "1000" in view.subject.goal else None
+
+    graph = build([naming("billing", guards=[small_claims]), SHIPPING])
+
+    assert route(graph, "my parcel")[0].value == "shipping"
+    assert sees == []
+    assert route(graph, "refund 10")[0].value == "billing"
+    assert sees == ["dispatch billing", "handoff billing"]
+    outcome, found = route(graph, "refund 1000")
+    assert (outcome.status, outcome.value) == ("completed", "general")
+    assert found[-1].problems == ("'billing' was not sent the request: too large",)
+
+
 def test_a_draft_that_a_guard_of_exit_refuses_goes_back_to_the_worker() -> None:
     def work(request: Request) -> str:
         return "with a price" if request.feedback else "cheap"
