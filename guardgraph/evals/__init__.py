@@ -4,24 +4,32 @@ from guardgraph.evals.case import Case, CaseResult, Score
 from guardgraph.evals.evaluate import EvalOptions, Progress, aevaluate, evaluate
 from guardgraph.evals.report import Interval, MetricSummary, Regression, Report, wilson
 from guardgraph.evals.results import UnknownRun, load_report, run_names
+from guardgraph.evals.routing import routing_report
+from guardgraph.evals.routing_report import Confusion, Overlap, RoutingReport, RungSummary, WorkerSummary
 from guardgraph.evals.suite import Suite, load_suite
 
 __all__ = (
     "Case",
     "CaseResult",
+    "Confusion",
     "EvalOptions",
     "Interval",
     "MetricSummary",
+    "Overlap",
     "Progress",
     "Regression",
     "Report",
+    "RoutingReport",
+    "RungSummary",
     "Score",
     "Suite",
     "UnknownRun",
+    "WorkerSummary",
     "aevaluate",
     "evaluate",
     "load_report",
     "load_suite",
+    "routing_report",
     "run_names",
     "wilson",
 )

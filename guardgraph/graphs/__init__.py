@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from guardgraph.graphs.hierarchy import Tier, hierarchy
 from guardgraph.graphs.pipeline import pipeline
+from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
 from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
 from guardgraph.graphs.team import Team
+from guardgraph.nodes.decisions.rule import Rule
 from guardgraph.nodes.gate_context import GateContext
 
 __all__ = (
     "GateContext",
     "Parallel",
+    "RouterState",
+    "Rule",
     "SendBack",
     "Stage",
     "Team",
@@ -19,5 +23,6 @@ __all__ = (
     "WideTeamWarning",
     "hierarchy",
     "pipeline",
+    "router",
     "supervisor",
 )

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, Stage, Team, Tier, hierarchy, pipeline, supervisor
+from guardgraph.graphs import Parallel, Rule, Stage, Team, Tier, hierarchy, pipeline, router, supervisor
 from guardgraph.guards import Depth, Schema
 from guardgraph.state import Plan, Request, Subtask
 
@@ -44,6 +44,10 @@ def a_pipeline(agent: Agent) -> _Graph:
     return pipeline([_helper(), Stage(agent, critical=False), Agent("closing", run=_gather)])
 
 
+def a_router(agent: Agent) -> _Graph:
+    return router([agent], fallback=_helper(), rules=[Rule.when(lambda task: True, worker=agent, name="any")])
+
+
 def an_own_pattern(agent: Agent) -> _Graph:
     helper, writer = _helper(), Agent("writer", run=_gather)
     team = Team("own", guards=[Depth(), Schema()], entry=[helper, agent], author=writer)
@@ -76,6 +80,7 @@ def a_hierarchy(agent: Agent) -> _Graph:
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
+    "router": a_router,
     "own pattern": an_own_pattern,
     "nested supervisor": a_nested_supervisor,
     "parallel stage": a_parallel_stage,
