@@ -11,6 +11,7 @@ from typing import Any, Literal
 from langchain_core import language_models
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
+from langgraph.cache.base import BaseCache
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
@@ -31,6 +32,7 @@ _CHECKED = (
     "expected_cost",
     "max_tokens",
     "budget_share",
+    "cache_ttl",
     "to_input",
     "from_output",
 )
@@ -78,6 +80,10 @@ class Agent:
     """The most tokens that one model call may write."""
     budget_share: float | None = None
     """At most this part (0 to 1) of what its team still has may go into one attempt."""
+    cache: BaseCache[Any] | None = None
+    """LangGraph's cache of whole answers to equal requests: a hit is an attempt without usage."""
+    cache_ttl: int | None = None
+    """Seconds for which an answer is cached; `None` sets no limit."""
     to_input: Callable[[Request], Any] | None = None
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
@@ -165,6 +171,8 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield "`tools` go with `model`; a function brings its own"
     if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
         yield "this graph has no `messages` channel: give `to_input=` and `from_output=`"
+    if not isinstance(agent.cache, BaseCache | None):  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
+        yield f"`cache` must be a cache of LangGraph (a `BaseCache`), got {type(agent.cache).__name__}"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_limits(agent)
@@ -193,6 +201,11 @@ def _bad_limits(agent: Agent) -> Iterable[str]:
         ("attempts", agent.attempts >= 1, "be at least 1"),
         ("timeout", seconds is None or 0 < seconds <= TIMEOUT_MAX, "be more than 0 seconds and finite"),
         ("expected_cost", not isinstance(cost, int) or cost >= 0, "not be negative"),
+        (
+            "cache_ttl",
+            agent.cache_ttl is None or (agent.cache_ttl >= 1 and agent.cache is not None),
+            "be at least 1 and beside a `cache`",
+        ),
         ("max_tokens", tokens is None or tokens >= 1, "be at least 1"),
         ("budget_share", share is None or 0 < share <= 1, "be above 0 and at most 1"),
     )

@@ -57,6 +57,8 @@ class AttemptExecution:
     budget: AttemptBudget | None = None
     """The budget of its model calls, once it has started."""
     began: float = 0
+    is_cached: bool = False
+    """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
     @property
     def time(self) -> float | None:
@@ -93,6 +95,11 @@ class AttemptExecution:
                 lambda: self.services.off_loop(self._refusal), self._is_settled
             )
         return self._late(refusal)
+
+    def begin_cached(self) -> None:
+        """Record that it begins with an answer from a cache."""
+        self.is_cached = True
+        self._emit_started(cached=True)
 
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
@@ -157,9 +164,12 @@ class AttemptExecution:
         epoch = services.ledger.open(me.account, me.allowance)
         self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected)
         self.began = monotonic()
-        request = self.request
-        services.emit("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
+        self._emit_started()
         return None
+
+    def _emit_started(self, **facts: bool) -> None:
+        sent, me = self.request, self.me
+        self.services.emit("agent_started", me, goal=sent.goal, round=sent.round, attempt=sent.attempt, **facts)
 
     def _refusal(self) -> ReservationDenied | None:
         """Return why the budget does not suffice beside the running attempts."""
