@@ -19,7 +19,7 @@ from pydantic import PydanticUserError, TypeAdapter
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
-__all__ = ("Agent", "AgentKind", "input_keys")
+__all__ = ("Agent", "AgentKind", "input_keys", "takes_references")
 
 _CHECKED = (
     "instructions",
@@ -133,6 +133,11 @@ def input_keys(run: Any) -> frozenset[str]:
     """Return the keys of the input of a compiled graph."""
     builder = _unwrapped(run).builder
     return frozenset(builder.schemas[builder.input_schema])
+
+
+def takes_references(agent: Agent) -> bool:
+    """Return whether an agent finds the content of attachments by their digests: a team of guardgraph does."""
+    return agent.kind == "team" and {"task", "attachments"} <= _unwrapped(agent.run).channels.keys()
 
 
 def _unwrapped(run: Any) -> Any:

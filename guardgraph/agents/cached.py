@@ -19,7 +19,6 @@ __all__ = ("cache_key", "declaration_digest", "result_of_stored", "stored_form")
 _FORMAT = 1
 """The version of the stored form; what another version has stored is not read."""
 _FIELDS = frozenset({"value", "evidence", "confidence", "reasoning", "subtasks"})
-_TASK = frozenset({"id", "attachments"})
 _SUBTASK = {"goal", "inputs", "skill"}
 _ITEM = {"kind", "title", "sender", "value", "evidence"}
 
@@ -44,10 +43,10 @@ def declaration_digest(agent: Agent, *, evidence: bool) -> str:
 def cache_key(declaration: str, request: Request) -> str:
     """Return the key of the answer to a request by an agent with this `declaration_digest`.
 
-    It covers all of the task but its id, goal, inputs and skill of the subtask, the context, and the number of the
-    round; never an id or a time.
+    It covers all of the task but its id, with a digest of each attachment; goal, inputs and skill of the subtask, the
+    context, and the number of the round. Never an id or a time.
     """
-    task = request.task.model_dump(mode="json", exclude=set(_TASK))
+    task = request.task.model_dump(mode="json", exclude={"id"})
     subtask = request.subtask.model_dump(mode="json", include=_SUBTASK) if request.subtask else None
     context = [item.model_dump(mode="json", include=_ITEM) for item in request.context]
     return _digest([declaration, task, subtask, context, request.round])

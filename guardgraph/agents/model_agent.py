@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser
 from langchain_core.outputs import ChatGeneration
@@ -22,11 +22,12 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.prompt import messages_input, render
+from guardgraph.agents.prompt import human_message, messages_input
 from guardgraph.agents.results import InvalidAnswer, last_text, messages_output
 from guardgraph.models.identity import origin_of
 from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
+from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import execution_context
 from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text
 
@@ -150,7 +151,7 @@ def _messages(agent: Agent, request: Request, schema: type[BaseModel] | None) ->
     if schema is not None:
         parts.append(f"Answer with JSON alone that fits this JSON schema: {schema.model_json_schema()}")
     system: list[BaseMessage] = [SystemMessage("\n\n".join(parts))] if parts else []
-    return [*system, HumanMessage(render(request))]
+    return [*system, human_message(request)]
 
 
 class _CallBounds:
@@ -164,7 +165,7 @@ class _CallBounds:
 
     def reserve(self, messages: Sequence[Any], config: RunnableConfig | None) -> CallReservation:
         """Reserve one call with `messages` and what is offered with them; on entering it gives the bound in tokens."""
-        counted = count_tokens_approximately(list(messages)) + self._offered
+        counted = prompt_tokens(messages) + self._offered
         return CallReservation(execution_context(config), counted, self._wanted, self._origin)
 
     def options(self, bound: int | None) -> dict[str, int]:

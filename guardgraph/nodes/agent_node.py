@@ -24,11 +24,12 @@ from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
-from guardgraph.runtime.graph_config import is_resumed
+from guardgraph.runtime.graph_config import channel_value, is_resumed
 from guardgraph.runtime.services import Services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
     AgentError,
+    Attachment,
     DelegationScope,
     ErrorKind,
     PatternError,
@@ -38,6 +39,7 @@ from guardgraph.state import (
     Unserializable,
     error_place,
     error_text,
+    missing_content,
     new_id,
 )
 
@@ -134,6 +136,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
+            attachments=_attachments(request, config, current.attachments if current else {}),
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
@@ -234,11 +237,20 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return failed_result(self.agent, work.request, found, usage=usage)
 
 
+def _attachments(
+    request: Request, config: RunnableConfig, inherited: Mapping[str, Attachment]
+) -> Mapping[str, Attachment]:
+    """Return the content of the attachments of a task, by digest: from the teams above, or from the state."""
+    if not missing_content(request.task.attachments, inherited):
+        return inherited
+    return {**inherited, **(channel_value(config, "attachments") or {})}
+
+
 def _bound(work: AttemptExecution, trace: TraceRun, call: Any) -> tuple[Callable[[], Any], dict[str, Any]]:
     """Return the call of an agent with its arguments, and the limits under which it runs."""
     work.config = trace.config
     config, context = work.inherited()
-    return partial(call, work.request, config), {"timeout": work.time, "context": context, "token": work.token}
+    return partial(call, work.given, config), {"timeout": work.time, "context": context, "token": work.token}
 
 
 def _agents_error(services: Services, raised: BaseException) -> BaseException:

@@ -11,6 +11,7 @@ from guardgraph.state.accounts import (
     remaining_allowance,
 )
 from guardgraph.state.allowance import COUNTS, Allowance
+from guardgraph.state.attachments import Attachment, missing_content, with_content, without_content
 from guardgraph.state.attempt import (
     AgentError,
     ContextItem,
@@ -69,6 +70,7 @@ __all__ = (
     "AgentInput",
     "Allowance",
     "Amount",
+    "Attachment",
     "BadGraph",
     "BadInput",
     "Balance",
@@ -136,6 +138,7 @@ __all__ = (
     "full_usage",
     "merge_messages",
     "merge_open",
+    "missing_content",
     "new_id",
     "one_line",
     "printable",
@@ -144,4 +147,6 @@ __all__ = (
     "stored_name",
     "to_json",
     "validation_text",
+    "with_content",
+    "without_content",
 )
