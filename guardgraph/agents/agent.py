@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from threading import TIMEOUT_MAX
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ _CHECKED = (
     "expected_cost",
     "max_tokens",
     "budget_share",
+    "choose",
     "cache_ttl",
     "to_input",
     "from_output",
@@ -48,8 +50,8 @@ AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"
 class Agent:
     """What answers a `Request`: a function, a Runnable, a compiled graph, or a chat model.
 
-    Exactly one of `run` and `model` is given. Everything is checked when the agent is made; `BadGraph` names what is
-    wrong.
+    Exactly one of `run`, `model` and `models` is given. Everything is checked when the agent is made; `BadGraph` names
+    what is wrong.
     """
 
     name: str
@@ -58,6 +60,11 @@ class Agent:
     """A sync or async function of a `Request`, a Runnable of one, or a compiled graph."""
     model: language_models.BaseChatModel | str | None = None
     """A chat model, or a string such as `openai:gpt-5-mini` or `offline:extractive`."""
+    models: Mapping[str, language_models.BaseChatModel | str] = field(default_factory=dict[str, Any], hash=False)
+    """Several models by names of yours, from the cheapest to the strongest, in place of `model`."""
+    choose: Callable[[Request], str] | None = None
+    """Returns the name of the model for a request; by default the last one where the stakes are high or an attempt was
+    refused, else the first."""
     instructions: str = ""
     """The system message of a model agent."""
     tools: Sequence[Any] = ()
@@ -97,11 +104,12 @@ class Agent:
         problem = next(filter(None, _problems(self)), None)
         if problem:
             raise BadGraph(f"agent {self.name!r}: {problem}")
+        object.__setattr__(self, "models", dict(self.models))
 
     @property
     def kind(self) -> AgentKind:
         """What it is made of; a `team` is a graph with an `Outcome` in its output, as those of guardgraph."""
-        if self.model is not None:
+        if self.model is not None or self.models:
             return "model"
         graph = _unwrapped(self.run)
         if isinstance(graph, CompiledStateGraph):
@@ -163,8 +171,9 @@ def _check_name(name: str) -> None:
 def _problems(agent: Agent) -> Iterable[str | None]:
     """Yield what is wrong with a declaration."""
     run: Any = agent.run
-    if (run is None) == (agent.model is None):
-        yield "give exactly one of `run` and `model`"
+    if sum((run is not None, agent.model is not None, bool(agent.models))) != 1:
+        yield "give exactly one of `run`, `model` and `models`"
+    yield from _bad_choice(agent)
     if isinstance(run, StateGraph):
         yield "`run` is a graph that is not compiled; pass `graph.compile()`"
     if _is(run, "BaseChatModel", "language_models.chat_models"):
@@ -172,7 +181,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
     yield _bad_model(agent.model)
     if run is not None and not (callable(run) or isinstance(run, Runnable)):
         yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"
-    if agent.tools and agent.model is None:
+    if agent.tools and run is not None:
         yield "`tools` go with `model`; a function brings its own"
     if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
         yield "this graph has no `messages` channel: give `to_input=` and `from_output=`"
@@ -190,6 +199,21 @@ def _bad_model(model: Any) -> str | None:
     if isinstance(model, RunnableBindingBase):
         hint = "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
     return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
+
+
+def _bad_choice(agent: Agent) -> Iterable[str]:
+    models: Any = agent.models
+    if not isinstance(models, Mapping) or not all(isinstance(name, str) and name for name in models):
+        yield "`models` must be a mapping of names to chat models"
+        return
+    for name, model in agent.models.items():
+        problem = "`model` must be a chat model or its name" if model is None else _bad_model(model)  # pyright: ignore[reportUnnecessaryComparison]
+        if problem:
+            yield f"`models[{name!r}]`: {problem}"
+    if agent.choose is not None and not models:
+        yield "`choose` goes with `models`"
+    if iscoroutinefunction(agent.choose):
+        yield "`choose` must be a plain function: declare it with `def`"
 
 
 def _is_type(output: Any) -> bool:

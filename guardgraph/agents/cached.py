@@ -34,6 +34,8 @@ def declaration_digest(agent: Agent, *, evidence: bool) -> str:
         "instructions": agent.instructions,
         "code": _name_of(agent.run),
         "model": _model(agent.model),
+        "models": {name: _model(model) for name, model in agent.models.items()},
+        "choose": _name_of(agent.choose),
         "tools": [_tool(tool) for tool in agent.tools],
         "output": _schema(agent.output),
     }

@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.model_choice import chosen_model
 from guardgraph.agents.prompt import human_message, messages_input
 from guardgraph.agents.results import InvalidAnswer, last_text, messages_output
 from guardgraph.models.identity import origin_of
@@ -41,9 +42,28 @@ _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
     """Return how to call the agent's model, sync and async; see `model_calls`."""
-    model = resolve_model(agent.model)  # type: ignore[arg-type] - an agent of kind `model` has one
-    schema = _schema(agent, evidence=evidence)
-    return _with_tools(agent, model, schema) if agent.tools else _alone(agent, model, schema)
+    make, schema = _with_tools if agent.tools else _alone, _schema(agent, evidence=evidence)
+    if agent.model is not None:
+        return make(agent, resolve_model(agent.model), schema)
+    calls = {name: make(agent, resolve_model(model), schema) for name, model in agent.models.items()}
+
+    def call(request: Request, config: RunnableConfig) -> Any:
+        name = chosen_model(agent, request)
+        return calls[name][0](request, _with_choice(config, name))
+
+    async def acall(request: Request, config: RunnableConfig) -> Any:
+        name = chosen_model(agent, request)
+        return await calls[name][1](request, _with_choice(config, name))
+
+    return call, acall
+
+
+def _with_choice(config: RunnableConfig, name: str) -> RunnableConfig:
+    """Return the config of a call by the chosen model: its name is in the metadata of traces and in the events."""
+    current = execution_context(config)
+    if current is not None and current.budget is not None:
+        current.budget.choice = name
+    return {**config, "metadata": {**(config.get("metadata") or {}), "model_choice": name}}
 
 
 def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -> tuple[_Call, _ACall]:
