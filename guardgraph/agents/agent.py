@@ -17,6 +17,7 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
 
+from guardgraph.guards import Guard, checked_own_guards
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
@@ -35,6 +36,8 @@ _CHECKED = (
     "budget_share",
     "choose",
     "cache_ttl",
+    "guards",
+    "copies",
     "to_input",
     "from_output",
 )
@@ -91,6 +94,10 @@ class Agent:
     """LangGraph's cache of whole answers to equal requests: a hit is an attempt without usage."""
     cache_ttl: int | None = None
     """Seconds for which an answer is cached; `None` sets no limit."""
+    guards: Sequence[Guard] = ()
+    """Guards for this agent alone, which judge after those of its team: what it is sent, and what it answers."""
+    copies: int | None = None
+    """How many of its attempts run at a time in its team; `None` sets no limit of its own."""
     to_input: Callable[[Request], Any] | None = None
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
@@ -101,6 +108,7 @@ class Agent:
         check_fields(self, *_CHECKED, owner=f"agent {self.name!r}")
         object.__setattr__(self, "skills", frozenset(self.skills))
         object.__setattr__(self, "tools", tuple(self.tools))
+        object.__setattr__(self, "guards", checked_own_guards(self.guards))
         problem = next(filter(None, _problems(self)), None)
         if problem:
             raise BadGraph(f"agent {self.name!r}: {problem}")
@@ -228,6 +236,7 @@ def _bad_limits(agent: Agent) -> Iterable[str]:
     cost, seconds, tokens, share = agent.expected_cost, agent.timeout, agent.max_tokens, agent.budget_share
     limits = (
         ("attempts", agent.attempts >= 1, "be at least 1"),
+        ("copies", agent.copies is None or agent.copies >= 1, "be at least 1"),
         ("timeout", seconds is None or 0 < seconds <= TIMEOUT_MAX, "be more than 0 seconds and finite"),
         ("expected_cost", not isinstance(cost, int) or cost >= 0, "not be negative"),
         (

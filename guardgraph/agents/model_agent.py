@@ -35,7 +35,7 @@ from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text
 __all__ = ("calls_of",)
 
 _TYPING = frozenset({"type", "$ref", "anyOf", "allOf", "oneOf", "enum", "const"})
-"""The keywords of a JSON schema that limit which values fit."""
+"""The keywords of a JSON schema that restrict a value."""
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 

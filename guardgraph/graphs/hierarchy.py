@@ -56,7 +56,7 @@ class Tier:
 
     @classmethod
     def of_workers(cls, workers: Sequence[Agent], *, lead: Agent, span: int = 5) -> Tier:
-        """Return tiers over `workers` in which nobody leads more than `span` members.
+        """Return tiers over `workers` in which no lead has more than `span` members.
 
         Neighbours in the list get the same lead. Each lead is a copy of `lead` with a number behind its name; the top
         one keeps the name. Raises `BadGraph` for a `span` below 2 and for no workers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -46,12 +46,14 @@ def supervisor(
     synthesizer: Agent | None = None,
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
+    skill_limits: Mapping[str, int] | None = None,
     name: str = "supervisor",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
 
     The planner answers a `Plan` and plans again with accepted results and gaps; an empty plan ends the rounds. All
-    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time. A planner that is a
+    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time,
+    and `skill_limits` how many of those with a skill. A planner that is a
     model needs nothing else: it answers a `Plan`, has instructions, and at least two attempts. `guards=None` means
     `Depth()`, `Convergence()`, `Limits()` and `Schema()`; `[]` means none. Without a synthesizer the value is the list
     of accepted results. Raises `BadGraph` for names that are empty, reserved or not unique, and for agents and guards
@@ -77,6 +79,7 @@ def supervisor(
         entry=[planner],
         author=synthesizer,
         concurrency=concurrency,
+        skill_limits=skill_limits,
     )
     team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
     team.add_agents(workers, gate="handoff")

@@ -271,8 +271,12 @@ class GateContext:
     def judge(
         self, gate: Gate, subject: Any, guards: Sequence[Guard] | None = None, *, agent: Agent | None = None
     ) -> GuardDecision:
-        """Judge a subject by the guards of a gate; emit trips and alerts as events."""
-        return judge_subject(self, gate, subject, self.team.guards if guards is None else guards, agent=agent)
+        """Judge a subject by the guards of a gate, by default those for `agent`; emit trips and alerts as events."""
+        return judge_subject(self, gate, subject, self.guards_for(agent) if guards is None else guards, agent=agent)
+
+    def guards_for(self, agent: Agent | None) -> Sequence[Guard]:
+        """Return the guards that judge an agent: those of the team, then its own."""
+        return (*self.team.guards, *agent.guards) if agent is not None and agent.guards else self.team.guards
 
     def allowed(self, sends: Iterable[Send]) -> list[Send]:
         """Return which of `sends` may be sent, in their order: those that the guards of `dispatch` let pass.

@@ -135,7 +135,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         gate,
         "dispatch",
         request.subtask or request.task,
-        [*gate.team.guards, *_inherited_depth(gate)],
+        [*gate.guards_for(agent), *_inherited_depth(gate)],
         agent=agent,
         remaining=remaining,
         expected=expected,

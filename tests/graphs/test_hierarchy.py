@@ -18,7 +18,7 @@ def lead(name: str, *skills: str) -> Agent:
     def plan(request: Request) -> Plan:
         if request.round > 1:
             return Plan()
-        return Plan(subtasks=[Subtask(id=skill, goal=f"{request.goal}: {skill}", skill=skill) for skill in skills])
+        return Plan(subtasks=tuple(Subtask(id=skill, goal=f"{request.goal}: {skill}", skill=skill) for skill in skills))
 
     return Agent(name, run=plan)
 
@@ -89,7 +89,7 @@ def test_a_failure_below_is_a_gap_above_and_the_other_tiers_go_on() -> None:
 def test_a_tier_spends_no_more_than_its_share() -> None:
     work = speaker("talker", read=50, written=50)
     low = Tier(
-        planner(*[Plan(subtasks=[Subtask(id=f"s{n}", goal="talk") for n in range(50)])]), [work], budget_share=0.25
+        planner(*[Plan(subtasks=tuple(Subtask(id=f"s{n}", goal="talk") for n in range(50)))]), [work], budget_share=0.25
     )
     top = Tier(lead("chief", "planner-tier"), [low], synthesizer=worker("writer"))
 
@@ -157,15 +157,19 @@ def test_a_wide_team_is_warned_of_where_it_is_built() -> None:
     supervisor(planner=planner(), workers=[worker(f"w{n}") for n in range(10)])  # no warning: it would be an error here
 
 
+make: Any = Tier
+built: Any = hierarchy
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         (lambda: Tier(planner(), []), "the tier of 'planner' needs at least one member"),
-        (lambda: Tier(planner(), worker()), "`members` must be a list, got one Agent"),
-        (lambda: Tier("planner", [worker()]), "`lead` must be Agent, got 'planner'"),
+        (lambda: make(planner(), worker()), "`members` must be a list, got one Agent"),
+        (lambda: make("planner", [worker()]), "`lead` must be Agent, got 'planner'"),
         (lambda: Tier(planner(), [worker()], attempts=0), "`attempts` must be at least 1, got 0"),
         (lambda: hierarchy(three_tiers(), tiers=2), r"there are 3 tiers, and 2 are allowed.*tiers=3"),
-        (lambda: hierarchy([worker()]), "`top` must be Tier"),
+        (lambda: built([worker()]), "`top` must be Tier"),
         (lambda: hierarchy(Tier(planner(), [worker("a"), worker("a")])), "used twice: 'a'"),
         (lambda: Tier.of_workers([], lead=planner()), "needs at least one member"),
         (lambda: Tier.of_workers([worker()], lead=planner(), span=1), "`span` must be at least 2, got 1"),

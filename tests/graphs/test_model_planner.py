@@ -12,7 +12,7 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.state import Amount
 from tests import loopback
-from tests.graphs.teams import WAYS, worker
+from tests.graphs.teams import WAYS, listed, worker
 
 PLANNED = {"subtasks": [{"id": "a", "goal": "find the price", "skill": "search"}]}
 ENOUGH = {"subtasks": []}
@@ -40,7 +40,7 @@ def test_its_prompt_shows_the_workers_and_its_plan_is_carried_out(way: str) -> N
     with loopback.OpenAIServer([loopback.text(json.dumps(PLANNED)), loopback.text(json.dumps(ENOUGH))]) as server:
         outcome = WAYS[way](team(server.url), "What does it cost?", None)
 
-    assert (outcome.status, outcome.value[0]["value"]) == ("completed", "done: find the price")
+    assert (outcome.status, listed(outcome)[0]["value"]) == ("completed", "done: find the price")
     system, human = (message["content"] for message in server.requests[0].body["messages"])
     assert "depends_on" in system
     assert (
@@ -68,7 +68,7 @@ def test_a_plan_that_stays_bad_leaves_a_gap_for_what_nobody_can_do() -> None:
     with loopback.OpenAIServer(script) as server:
         outcome = WAYS["sync"](team(server.url), "What does it cost?", None)
 
-    assert (outcome.status, outcome.value[0]["value"]) == ("degraded", "done: find the price")
+    assert (outcome.status, listed(outcome)[0]["value"]) == ("degraded", "done: find the price")
     assert [(gap.subtask, gap.reason) for gap in outcome.gaps] == [
         ("b", "no worker has the skill 'sing'; there are: finder, search, writer")
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any
 
 from guardgraph.agents.agent import Agent
@@ -91,14 +91,14 @@ def decide_dispatch(
 ) -> DispatchDecision:
     """Decide which subtasks can start and which worker does each, in order of priority; at most `limit` are picked.
 
-    Workers that can do the same subtasks get them by turns.
+    Of the workers that can do a subtask, the one with the least to do gets it, in proportion to its `copies`.
     """
     decision = DispatchDecision()
     accepted = set(state.get("accepted") or ())
     done = {result.subtask for result in state.get("results") or () if result.id in accepted}
     pending = pending_subtasks(state, plan)
     possible = done | {subtask.id for subtask in pending}
-    cycles: dict[frozenset[str], Iterator[Agent]] = {}
+    load = Counter[str]()
     for subtask in sorted(pending, key=lambda subtask: -subtask.priority):
         if limit is not None and len(decision.picked) == limit:
             break
@@ -110,8 +110,9 @@ def decide_dispatch(
         elif not done.issuperset(subtask.depends_on):
             decision.waiting.append(subtask)
         elif able := [agent for agent in workers if can_do(agent, subtask.skill)]:
-            agents = cycles.setdefault(frozenset(agent.name for agent in able), cycle(able))
-            decision.picked.append((next(agents), subtask))
+            agent = min(able, key=lambda agent: load[agent.name] / (agent.copies or 1))
+            load[agent.name] += 1
+            decision.picked.append((agent, subtask))
         else:
             reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(skills_of(workers))}"
             decision.gaps.append(Gap(subtask=subtask.id, reason=reason))

@@ -149,7 +149,7 @@ def retry_targets(agents: Iterable[Agent], guards: Sequence[Guard], *, at: Gate)
         member.name
         for agent in agents
         for member in agent.fallback_chain
-        if any_agent or member.attempts > 1 or member is not agent
+        if any_agent or member.attempts > 1 or member is not agent or can_retry(member.guards, at=at)
     )
 
 
@@ -169,9 +169,10 @@ def unreviewed_results(state: Mapping[str, Any]) -> list[Result]:
 def _review_one(
     found: ReviewDecision, gate: GateContext, result: Result, at: Gate, agents: Mapping[str, Agent]
 ) -> None:
-    guards = gate.team.guards
+    agent = gate.team.agents.get(result.agent)
+    guards = gate.guards_for(agent)
     fit = guards if result.has_value else [guard for guard in guards if getattr(guard, "judges_failures", False)]
-    decision = gate.judge(at, result, fit, agent=gate.team.agents.get(result.agent))
+    decision = gate.judge(at, result, fit, agent=agent)
     found.verdicts.extend(decision.verdicts)
     trip, on_trip = decision.trip, decision.on_trip
     if trip is None and result.has_value:
