@@ -24,6 +24,7 @@ from guardgraph.state.attempt import (
     Result,
     ResultStatus,
 )
+from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
@@ -75,6 +76,8 @@ __all__ = (
     "BadInput",
     "Balance",
     "Category",
+    "Claim",
+    "Claims",
     "ContextItem",
     "ContextKind",
     "DelegationScope",
