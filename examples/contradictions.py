@@ -32,10 +32,8 @@ def decide(request: Request) -> Reply:
 
 def write(request: Request) -> str:
     """Write what was decided, and what was not."""
-    decided = [
-        item.value["value"] for item in request.results if item.sender == "judge" and isinstance(item.value, dict)
-    ]
-    return f"Northwind charges {decided[0]}." if decided else f"Open: {request.gaps[-1].value}."
+    decided = [Claim.model_validate(item.value) for item in request.results if item.sender == "judge"]
+    return f"Northwind charges {decided[0].value}." if decided else f"Open: {request.gaps[-1].value}."
 
 
 def main() -> None:
