@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from guardgraph.graphs.consensus import consensus
 from guardgraph.graphs.pipeline import pipeline
 from guardgraph.graphs.stage import Stage
 from guardgraph.graphs.supervisor import supervisor
 from guardgraph.graphs.team import Team
+from guardgraph.nodes.decisions.ballots import ApprovalBallot, RankingBallot, VoteCount
+from guardgraph.nodes.decisions.ranked_vote import borda, schulze
+from guardgraph.nodes.decisions.rubric import CandidateChoice, CandidateScore, Criterion, Rubric, RubricScores
+from guardgraph.nodes.decisions.vote import approval, confidence_weighted, majority, plurality, supermajority
 from guardgraph.nodes.gate_context import GateContext
 
 __all__ = (
+    "ApprovalBallot",
+    "CandidateChoice",
+    "CandidateScore",
+    "Criterion",
     "GateContext",
+    "RankingBallot",
+    "Rubric",
+    "RubricScores",
     "Stage",
     "Team",
+    "VoteCount",
+    "approval",
+    "borda",
+    "confidence_weighted",
+    "consensus",
+    "majority",
     "pipeline",
+    "plurality",
+    "schulze",
+    "supermajority",
     "supervisor",
 )
