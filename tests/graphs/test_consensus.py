@@ -1,0 +1,477 @@
+"""A panel answers independently; a vote, a blind judge or a tie-breaker decides, and dissent is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from guardgraph.agents import Agent
+from guardgraph.graphs import (
+    CandidateChoice,
+    Criterion,
+    Rubric,
+    RubricScores,
+    approval,
+    borda,
+    confidence_weighted,
+    consensus,
+    majority,
+    plurality,
+    schulze,
+    supermajority,
+    supervisor,
+)
+from guardgraph.guards import Convergence, Depth, GuardContext, Retry, guard
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.state import BadGraph, ContextItem, Plan, Request, Subtask, Task
+from tests.graphs.panels import Sent, final_state, outcome_of, scored, sure
+
+
+class Ruling(BaseModel):
+    """What panelists answer about a clause."""
+
+    acceptable: bool
+    why: str = ""
+
+
+# A vote decides
+
+
+@pytest.mark.parametrize(
+    ("rule", "answers", "value", "confidence", "dissent"),
+    [
+        (plurality, ["a", "b", "a", "c"], "a", 0.5, ("b", "c")),
+        (majority, ["a", "b", "a"], "a", 2 / 3, ("b",)),
+        (supermajority(), ["a", "a", "b"], "a", 2 / 3, ("b",)),
+        (confidence_weighted, [sure("a", 0.9), sure("b", 0.3), sure("b", 0.4)], "a", 0.9 / 3, ("b", "b")),
+        (approval, [["a", "b"], ["b"], ["c"]], "b", 2 / 3, ({"approved": ["c"]},)),
+        (borda, [["a", "b"], ["b", "a"], ["b"]], "b", 2 / 3, ({"ranking": [["a"], ["b"]]},)),
+        (schulze, [["a", ["b", "c"]], ["a", "c"], ["b"]], "a", 2 / 3, ({"ranking": [["b"]]},)),
+        (majority, ["a", "a", "a"], "a", 1.0, ()),
+    ],
+)
+def test_the_voting_rule_elects_the_value(
+    rule: Any, answers: list[Any], value: Any, confidence: float, dissent: tuple[Any, ...]
+) -> None:
+    outcome = outcome_of(consensus(Sent().panel(*answers), vote=rule))
+
+    assert (outcome.status, outcome.value, outcome.dissent) == ("completed", value, dissent)
+    assert outcome.confidence == pytest.approx(confidence)
+
+
+def test_answers_are_compared_under_their_schema_and_by_a_key() -> None:
+    answers = [{"acceptable": True, "why": "x"}, Ruling(acceptable=True, why="y"), Ruling(acceptable=False)]
+    panel = Sent().panel(*answers)
+
+    apart = outcome_of(consensus(panel, answer=Ruling, vote=plurality))
+    together = outcome_of(consensus(panel, answer=Ruling, vote=plurality, key=lambda answer: answer["acceptable"]))
+
+    assert (apart.status, apart.stopped_by) == ("escalated", "tie")
+    assert (together.value, together.dissent) == (
+        {"acceptable": True, "why": "x"},
+        ({"acceptable": False, "why": ""},),
+    )
+
+
+def test_the_state_records_how_it_was_decided() -> None:
+    decision = final_state(consensus(Sent().panel("a", "b", "a"), vote=majority))["decision"]
+    labels = {value: label for label, value in decision["candidates"].items()}
+
+    assert (decision["by"], decision["chosen"], decision["scores"]) == ("vote", [labels["a"]], {})
+    assert decision["support"] == {labels["a"]: 2, labels["b"]: 1}
+
+
+# Independence
+
+
+def test_a_panelist_is_sent_the_task_and_its_background_and_nothing_of_the_others() -> None:
+    sent = Sent()
+    panel = sent.panel("ANSWER-0", "ANSWER-1", "ANSWER-2")
+    given = [ContextItem(kind="background", title="contract", value="clause 7")]
+    outcome_of(consensus(panel, vote=plurality, tie_breaker=sent.says("tie", "A")), background=given)
+    requests = [request for agent in panel for request in sent.to(agent.name)]
+
+    assert [request.context for request in requests] == [tuple(given)] * 3
+    for number, request in enumerate(requests):
+        text = request.model_dump_json()
+        assert "ANSWER" not in text
+        assert not [other for other in range(3) if other != number and f"panelist_{other}" in text]
+
+
+def test_a_retry_is_as_blind_as_the_first_attempt() -> None:
+    sent = Sent()
+
+    def second_time(request: Request) -> str:
+        if request.attempt == 1:
+            raise ValueError("not yet")
+        return "ANSWER-0"
+
+    panel = [sent.agent("slow", second_time, attempts=2), *sent.panel("ANSWER-1", "ANSWER-2")]
+    outcome_of(consensus(panel, vote=plurality))
+    first, second = sent.to("slow")
+
+    assert (first.context, second.context) == ((), ())
+    assert second.feedback == "ValueError: not yet"
+    assert "ANSWER" not in second.model_dump_json() and "panelist" not in second.model_dump_json()
+
+
+def test_a_guard_that_gives_an_answer_back_does_not_show_the_others() -> None:
+    @guard(at="handoff", on_trip=Retry(1))
+    def gives_reasons(view: GuardContext) -> str | None:
+        return None if "because" in str(view.subject.value) else "give a reason"
+
+    sent = Sent()
+    panel = [sent.agent(f"p{n}", lambda r: "a because" if r.feedback else "ANSWER") for n in range(3)]
+    outcome = outcome_of(consensus(panel, vote=majority, guards=[Depth(), gives_reasons]))
+
+    assert (outcome.status, outcome.value) == ("completed", "a because")
+    assert [request.context for _, request in sent.requests] == [()] * 6
+
+
+# A judge decides
+
+
+def test_a_judge_is_blind_to_names_to_support_and_to_order() -> None:
+    orders: set[tuple[Any, ...]] = set()
+    for _ in range(20):
+        sent = Sent()
+        panel = sent.panel("no", "yes", "yes")
+        outcome = outcome_of(consensus(panel, judge=sent.judge("no")))
+        (request,) = sent.to("judge")
+        orders.add(tuple(item.value for item in request.results))
+
+        assert (outcome.value, outcome.dissent) == ("no", ("yes", "yes"))
+        assert "panelist" not in request.model_dump_json()
+        assert [(item.title, item.sender) for item in request.results] == [("A", ""), ("B", "")]
+
+    assert orders == {("no", "yes"), ("yes", "no")}
+
+
+def test_a_model_judge_gets_a_prompt_and_answers_in_its_structure() -> None:
+    heard: list[str] = []
+
+    def reply(messages: list[Any]) -> str:
+        heard.append("\n".join(str(message.content) for message in messages))
+        scores = [{"candidate": label, "criterion": "right", "score": 5 if label == "A" else 1} for label in "AB"]
+        return json.dumps({"scores": scores, "reasoning": "A is right"})
+
+    judge = Agent("judge", model=ScriptedModel(replies=reply))
+    outcome = outcome_of(
+        consensus(Sent().panel("yes", "no"), judge=judge, rubric=Rubric([Criterion("right", 1, "no error in it")]))
+    )
+
+    assert (outcome.status, outcome.confidence) == ("completed", 1.0)
+    assert "You are the judge" in heard[0] and "no error in it" in heard[0]
+    assert "panelist" not in heard[0]
+
+
+def test_the_weighted_sum_is_computed_of_the_scores_whatever_the_judge_recommends() -> None:
+    def judge(request: Request) -> RubricScores:
+        good_style = scored(request, lambda value: 5 if value == "elegant" else 2)
+        swapped = [
+            one.model_copy(update={"score": 7 - one.score}) if one.criterion == "right" else one
+            for one in good_style.scores
+        ]
+        return RubricScores(scores=tuple(swapped), reasoning="elegant is the best")
+
+    rubric = Rubric([Criterion("right", 3), Criterion("style", 2)])
+    outcome = outcome_of(consensus(Sent().panel("elegant", "correct"), judge=Agent("judge", run=judge), rubric=rubric))
+
+    assert outcome.value == "correct"
+    assert outcome.confidence == pytest.approx((3 * 4 + 2 * 1) / (5 * 4))
+
+
+def test_a_judge_synthesizes_a_new_value_and_names_what_it_rests_on() -> None:
+    def judge(request: Request) -> dict[str, Any]:
+        scores = scored(request, lambda value: 1 if value == 9 else 5).model_dump(mode="json")
+        based_on = [item.title for item in request.results if item.value != 9]
+        return {**scores, "value": sum(item.value for item in request.results if item.value != 9), "based_on": based_on}
+
+    panel = Sent().panel(1, 2, 9)
+    state = final_state(consensus(panel, answer=int, judge=Agent("judge", run=judge), synthesize=True))
+    outcome = state["outcome"]
+
+    assert (outcome.status, outcome.value, outcome.dissent, outcome.confidence) == ("completed", 3, (9,), 1.0)
+    assert sorted(state["decision"]["candidates"][label] for label in state["decision"]["chosen"]) == [1, 2]
+
+
+def test_no_judge_is_asked_where_all_agree() -> None:
+    sent = Sent()
+    outcome = outcome_of(consensus(sent.panel("a", "a"), judge=sent.judge("a")))
+
+    assert (outcome.value, outcome.confidence, sent.to("judge")) == ("a", 1.0, [])
+
+
+def test_a_judge_whose_scores_do_not_fit_hears_why_and_tries_again() -> None:
+    sent = Sent()
+
+    def judge(request: Request) -> RubricScores:
+        return scored(request, lambda value: 5 if value == "a" else 1) if request.feedback else RubricScores(scores=())
+
+    outcome = outcome_of(consensus(sent.panel("a", "b"), judge=sent.agent("judge", judge, attempts=2)))
+    first, second = sent.to("judge")
+
+    assert (outcome.status, outcome.value) == ("completed", "a")
+    assert (first.context, second.tries) == (second.context, 2)
+    assert second.feedback == "score each candidate on each criterion: candidate 'A', criterion 'accuracy' is missing"
+
+
+# Ties
+
+
+def test_a_judge_decides_a_vote_that_is_tied_among_the_tied_alone() -> None:
+    sent = Sent()
+    outcome = outcome_of(consensus(sent.panel("a", "b", "a", "b", "c"), vote=plurality, judge=sent.judge("b")))
+
+    assert sorted(item.value for item in sent.to("judge")[0].results) == ["a", "b"]  # type: ignore[type-var]
+    assert (outcome.value, outcome.dissent) == ("b", ("a", "a", "c"))
+
+
+def test_all_candidates_are_open_where_none_reaches_the_threshold() -> None:
+    sent = Sent()
+    outcome = outcome_of(consensus(sent.panel("a", "b", "a", "c"), vote=majority, judge=sent.judge("c")))
+
+    assert len(sent.to("judge")[0].results) == 3
+    assert outcome.value == "c"
+
+
+@pytest.mark.parametrize("answer", [str, lambda label: CandidateChoice(candidate=label)])
+def test_a_tie_breaker_chooses_one_of_the_anonymous_candidates(answer: Any) -> None:
+    sent = Sent()
+
+    def choose(request: Request) -> Any:
+        return answer(next(item.title for item in request.results if item.value == "b"))
+
+    tie_breaker = sent.agent("chair", choose)
+    outcome = outcome_of(consensus(sent.panel("a", "b"), vote=plurality, tie_breaker=tie_breaker))
+
+    assert (outcome.status, outcome.value, outcome.confidence) == ("completed", "b", 0.5)
+    assert "panelist" not in sent.to("chair")[0].model_dump_json()
+
+
+def test_a_tie_of_the_judge_goes_to_the_tie_breaker() -> None:
+    sent = Sent()
+    judge = sent.agent("judge", lambda request: scored(request, lambda value: 1 if value == "c" else 4))
+    chair = sent.agent("chair", lambda r: next(item.title for item in r.results if item.value == "b"))
+    state = final_state(consensus(sent.panel("a", "b", "c"), judge=judge, tie_breaker=chair))
+
+    assert sorted(item.value for item in sent.to("chair")[0].results) == ["a", "b"]  # type: ignore[type-var]
+    assert state["outcome"].value == "b"
+    assert (state["decision"]["by"], sorted(state["decision"]["scores"].values())) == ("tie_breaker", [0, 0.75, 0.75])
+
+
+@pytest.mark.parametrize(
+    ("rule", "answers", "stopped_by", "reason"),
+    [
+        (plurality, ["a", "b"], "tie", "2 candidates are tied"),
+        (majority, ["a", "a", "b", "c"], "vote", "no candidate has enough votes"),
+    ],
+)
+def test_what_nobody_decides_is_escalated_with_all_answers(
+    rule: Any, answers: list[str], stopped_by: str, reason: str
+) -> None:
+    outcome = outcome_of(consensus(Sent().panel(*answers), vote=rule))
+
+    assert (outcome.status, outcome.stopped_by, outcome.reason) == ("escalated", stopped_by, reason)
+    assert [item["value"] for item in outcome.value] == answers  # type: ignore[union-attr, index, call-overload]
+
+
+# Quorum
+
+
+@pytest.mark.parametrize(("quorum", "status"), [(None, "degraded"), (2, "degraded"), (3, "escalated"), (1, "degraded")])
+def test_fewer_answers_than_the_quorum_are_escalated(quorum: int | None, status: str) -> None:
+    panel = [*Sent().panel("a", "a"), Agent("broken", run=lambda request: 1 / 0)]
+    outcome = outcome_of(consensus(panel, vote=plurality, quorum=quorum))
+
+    assert outcome.status == status
+    assert [gap.agent for gap in outcome.gaps] == ["broken"]
+    if status == "escalated":
+        assert (outcome.stopped_by, outcome.reason) == ("quorum", "2 of 3 agents have answered, 3 are needed")
+    else:
+        assert (outcome.value, outcome.confidence) == ("a", pytest.approx(2 / 3))
+
+
+# Debate
+
+
+def test_panelists_revise_with_the_anonymous_candidates_and_their_own_answer() -> None:
+    sent = Sent()
+    panel = [sent.says("p0", "FIRST-0", "b"), sent.says("p1", "FIRST-1", "b"), sent.says("p2", "FIRST-1", "b")]
+    outcome = outcome_of(consensus(panel, vote=majority, rounds=3))
+    _, second = sent.to("p0")
+
+    assert (outcome.status, outcome.value, outcome.confidence) == ("completed", "b", 1.0)
+    assert len(sent.requests) == 6  # all agree after round 2
+    assert sorted(item.value for item in second.results) == ["FIRST-0", "FIRST-1"]  # type: ignore[type-var]
+    assert [item.value for item in second.context if item.title == "your answer so far"] == ["FIRST-0"]
+    assert "p1" not in second.model_dump_json() and "p2" not in second.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("answers", "rounds", "requests"),
+    [
+        ((("a",), ("b",), ("a",)), 5, 6),  # nobody moves in round 2
+        ((("a", "b", "a", "b"), ("b", "a", "b", "a"), ("c",)), 3, 9),  # they swap for ever: 3 rounds at most
+        ((("a",), ("a",), ("a",)), 5, 3),
+    ],
+)
+def test_a_debate_ends_by_convergence_or_after_its_rounds(answers: Any, rounds: int, requests: int) -> None:
+    sent = Sent()
+    panel = [sent.says(f"p{number}", *values) for number, values in enumerate(answers)]
+    final_state(consensus(panel, vote=plurality, rounds=rounds))
+
+    assert len(sent.requests) == requests
+
+
+def test_an_answer_stays_where_its_revision_fails() -> None:
+    def once(request: Request) -> str:
+        if request.round > 1:
+            raise ValueError("no opinion")
+        return "a"
+
+    sent = Sent()
+    panel = [sent.agent("p0", once), sent.says("p1", "b", "a"), sent.says("p2", "b")]
+    outcome = outcome_of(consensus(panel, vote=majority, rounds=2))
+
+    assert (outcome.status, outcome.value, outcome.dissent) == ("degraded", "a", ("b",))
+    assert [(gap.agent, gap.round) for gap in outcome.gaps] == [("p0", 2)]
+
+
+# Stakes
+
+
+@pytest.mark.parametrize(
+    ("stakes", "asked"),
+    [("low", ["alone"]), ("normal", ["panelist_0", "panelist_1"]), ("high", ["panelist_0", "panelist_1"])],
+)
+def test_low_stakes_cost_one_agent(stakes: Any, asked: list[str]) -> None:
+    sent = Sent()
+    graph = consensus(
+        sent.panel("a", "a"), vote=majority, stakes=lambda task: task.stakes, single=sent.says("alone", "a")
+    )
+    outcome = outcome_of(graph, Task(goal="Is it acceptable?", stakes=stakes))
+
+    assert sorted(name for name, _ in sent.requests) == asked
+    assert (outcome.status, outcome.value) == ("completed", "a")
+
+
+def test_the_panel_is_asked_where_the_single_agent_fails() -> None:
+    graph = consensus(
+        Sent().panel("a", "a"), vote=majority, stakes=lambda _: False, single=Agent("alone", run=lambda _: 1 / 0)
+    )
+    outcome = outcome_of(graph)
+
+    assert (outcome.status, outcome.value, [gap.agent for gap in outcome.gaps]) == ("degraded", "a", ["alone"])
+
+
+def test_stakes_that_are_none_of_the_known_end_as_failed() -> None:
+    graph = consensus(Sent().panel("a", "a"), vote=majority, stakes=lambda _: "medium", single=Agent("alone", run=str))
+    outcome = outcome_of(graph)
+
+    assert (outcome.status, outcome.stopped_by) == ("failed", "stakes")
+    assert outcome.reason == "`stakes` returned 'medium', not a bool, 'low' or 'high'"
+
+
+# Within other teams, and with guards
+
+
+def test_dissent_of_a_nested_consensus_reaches_the_outcome_above() -> None:
+    nested = Agent("board", run=consensus(Sent().panel("a", "b", "a"), vote=majority).compile())
+
+    def plan(request: Request) -> Plan:
+        return Plan(subtasks=(Subtask(id="decide", goal="decide"),)) if request.round == 1 else Plan()
+
+    outcome = outcome_of(supervisor(planner=Agent("planner", run=plan), workers=[nested]))
+
+    assert (outcome.status, outcome.dissent) == ("completed", ("b",))
+    assert outcome.confidence == pytest.approx(2 / 3)
+
+
+def test_a_guard_of_exit_refuses_what_has_won() -> None:
+    @guard(at="exit")
+    def is_polite(view: GuardContext) -> str | None:
+        return "impolite" if view.subject.value == "a" else None
+
+    outcome = outcome_of(consensus(Sent().panel("a", "b", "a"), vote=majority, guards=[is_polite]))
+
+    assert outcome.status == "degraded"
+    assert outcome.value != "a"
+    assert [gap.guard for gap in outcome.gaps] == ["is_polite"]
+
+
+def test_there_is_a_gate_for_each_who_decides() -> None:
+    sent = Sent()
+    graph = consensus(
+        sent.panel("a", "b"),
+        vote=majority,
+        judge=sent.judge("a"),
+        tie_breaker=agent("tie"),
+        stakes=bool,
+        single=agent(),
+    )
+
+    assert {name for name in graph.nodes if name.startswith("guard_")} == {
+        "guard_admission",
+        "guard_handoff_single",
+        "guard_handoff",
+        "guard_handoff_judge",
+        "guard_handoff_tie",
+        "guard_exit",
+    }
+
+
+def agent(name: str = "other", **facts: Any) -> Agent:
+    return Agent(name, run=str, **facts)
+
+
+PAIR = [agent("one"), agent("two")]
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"panel": []}, "a panel needs at least two agents, got 0"),
+        ({"panel": [agent()]}, "a panel needs at least two agents, got 1"),
+        ({"panel": agent()}, "`panel` must be a list"),
+        ({"panel": [agent(), agent()]}, "agent names must be unique"),
+        ({"vote": None}, "give `vote=`, such as `majority`, or `judge=`, or both"),
+        ({"vote": "majority"}, "`vote` must be"),
+        ({"quorum": 3}, "`quorum` must be from 1 to 2, the panel's size, got 3"),
+        ({"quorum": 0}, "`quorum` must be from 1 to 2"),
+        ({"rounds": 0}, "`rounds` must be at least 1, got 0"),
+        ({"rounds": 3, "guards": [Convergence(rounds=2)]}, "`rounds=3` is more than a guard `Convergence` allows"),
+        ({"rubric": Rubric()}, "`rubric` is for a judge"),
+        ({"synthesize": True}, "only a judge synthesizes"),
+        ({"stakes": bool}, "`stakes` and `single`, who answers if they are low, go together"),
+        ({"single": agent()}, "`stakes` and `single`, who answers if they are low, go together"),
+        ({"answer": int, "panel": [agent("one", output=str), agent("two")]}, "all candidates need one schema: 'one'"),
+        ({"panel": [agent("one", output=str), agent("two", output=int)]}, "'two' answers <class 'int'>"),
+        (
+            {"answer": int, "panel": [agent("one", fallback=agent("spare", output=str)), agent("two")]},
+            "all candidates need one schema: 'spare'",
+        ),
+        ({"judge": agent("judge", output=str)}, "'judge' answers <class 'str'>"),
+        ({"judge": agent("one")}, "agent names must be unique"),
+        ({"vote": borda, "answer": str}, "this voting rule counts answers of type RankingBallot"),
+        ({"tie_breaker": "chair"}, "`tie_breaker` must be"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_when_it_is_built(facts: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadGraph, match=message):
+        consensus(**{"panel": PAIR, "vote": majority, **facts})
+
+
+def test_the_schema_that_one_panelist_declares_is_that_of_all() -> None:
+    panel = [
+        Agent("typed", run=lambda _: 7, output=int),
+        Agent("bare", run=lambda _: "7"),
+        Agent("odd", run=lambda _: "x"),
+    ]
+    outcome = outcome_of(consensus(panel, vote=majority))
+
+    assert (outcome.value, outcome.status) == (7, "degraded")
+    assert [gap.agent for gap in outcome.gaps] == ["odd"]
