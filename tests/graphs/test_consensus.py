@@ -115,7 +115,8 @@ def test_a_retry_is_as_blind_as_the_first_attempt() -> None:
 
     assert (first.context, second.context) == ((), ())
     assert second.feedback == "ValueError: not yet"
-    assert "ANSWER" not in second.model_dump_json() and "panelist" not in second.model_dump_json()
+    assert "ANSWER" not in second.model_dump_json()
+    assert "panelist" not in second.model_dump_json()
 
 
 def test_a_guard_that_gives_an_answer_back_does_not_show_the_others() -> None:
@@ -164,7 +165,8 @@ def test_a_model_judge_gets_a_prompt_and_answers_in_its_structure() -> None:
     )
 
     assert (outcome.status, outcome.confidence) == ("completed", 1.0)
-    assert "You are the judge" in heard[0] and "no error in it" in heard[0]
+    assert "You are the judge" in heard[0]
+    assert "no error in it" in heard[0]
     assert "panelist" not in heard[0]
 
 
@@ -308,7 +310,8 @@ def test_panelists_revise_with_the_anonymous_candidates_and_their_own_answer() -
     assert len(sent.requests) == 6  # all agree after round 2
     assert sorted(item.value for item in second.results) == ["FIRST-0", "FIRST-1"]  # type: ignore[type-var]
     assert [item.value for item in second.context if item.title == "your answer so far"] == ["FIRST-0"]
-    assert "p1" not in second.model_dump_json() and "p2" not in second.model_dump_json()
+    assert "p1" not in second.model_dump_json()
+    assert "p2" not in second.model_dump_json()
 
 
 @pytest.mark.parametrize(

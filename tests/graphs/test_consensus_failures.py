@@ -95,7 +95,7 @@ def summary(outcome: Outcome) -> tuple[Any, ...]:
     return outcome.status, value, confidence, outcome.stopped_by, len(outcome.gaps)
 
 
-# status, value, confidence, stopped_by, gaps; where an agent loops until the budget is spent, `stopped_by` is that guard
+# status, value, confidence, stopped_by, gaps; where an agent loops until the budget is spent, that guard stops it
 TABLE: dict[Callable[[str], Any], dict[str, tuple[Any, ...]]] = {
     one_panelist: {"": ("degraded", "a", 0.5, None, 1), "loops": ("degraded", "a", 0.5, "Budget", 1)},
     all_panelists: {"": ("failed", None, None, None, 3), "loops": ("failed", None, None, "Budget", 3)},

@@ -24,14 +24,12 @@ def answers(*values: Any) -> list[Result]:
 
 def test_the_labels_depend_on_the_seed_and_not_on_who_has_answered() -> None:
     values = ["x", "y", "z", "x"]
-    one = vote_of(answers(*values), rule=None, key=None, seed="run 1")
-    other = vote_of(answers(*reversed(values)), rule=None, key=None, seed="run 1")
-    orders = {
-        tuple(
-            candidate.value for candidate in vote_of(answers(*values), rule=None, key=None, seed=str(seed)).candidates
-        )
-        for seed in range(50)
-    }
+
+    def seeded(seed: str) -> Any:
+        return vote_of(answers(*values), rule=None, key=None, seed=seed)
+
+    one, other = seeded("run 1"), vote_of(answers(*reversed(values)), rule=None, key=None, seed="run 1")
+    orders = {tuple(candidate.value for candidate in seeded(str(seed)).candidates) for seed in range(50)}
 
     assert [(item.label, item.value) for item in one.candidates] == [
         (item.label, item.value) for item in other.candidates

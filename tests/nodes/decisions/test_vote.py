@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardgraph.graphs import ApprovalBallot, approval, confidence_weighted, majority, plurality, supermajority
+from guardgraph.graphs import (
+    ApprovalBallot,
+    approval,
+    confidence_weighted,
+    majority,
+    plurality,
+    supermajority,
+)
 from guardgraph.nodes.decisions.ballots import Ballot, VotingRule, canonical
 from guardgraph.nodes.decisions.ranked_vote import ballot_type, borda, schulze
 from guardgraph.state import BadGraph
