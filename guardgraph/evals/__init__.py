@@ -2,15 +2,25 @@
 
 from guardgraph.evals.case import Case, CaseResult, Score
 from guardgraph.evals.evaluate import EvalOptions, Progress, aevaluate, evaluate
+from guardgraph.evals.judge_bias import (
+    BiasReport,
+    JudgeRecord,
+    agreement_bias,
+    position_bias,
+    record_of,
+    verbosity_bias,
+)
 from guardgraph.evals.report import Interval, MetricSummary, Regression, Report, wilson
 from guardgraph.evals.results import UnknownRun, load_report, run_names
 from guardgraph.evals.suite import Suite, load_suite
 
 __all__ = (
+    "BiasReport",
     "Case",
     "CaseResult",
     "EvalOptions",
     "Interval",
+    "JudgeRecord",
     "MetricSummary",
     "Progress",
     "Regression",
@@ -19,9 +29,13 @@ __all__ = (
     "Suite",
     "UnknownRun",
     "aevaluate",
+    "agreement_bias",
     "evaluate",
     "load_report",
     "load_suite",
+    "position_bias",
+    "record_of",
     "run_names",
+    "verbosity_bias",
     "wilson",
 )
