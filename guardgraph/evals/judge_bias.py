@@ -1,7 +1,7 @@
 """Whether a judge follows something other than the quality of answers: their majority, position or length. Pure.
 
-All tests are exact (binomial, or hypergeometric), so they hold for few records too; they only become less able to find a
-bias. A bias counts as found where the p value is below `alpha` and the effect is at least `least`: with many records a
+All tests are exact (binomial, or hypergeometric), so they hold for few records too, though few rarely show a bias. A
+bias counts as found where the p value is below `alpha` and the effect is at least `least`: with many records a
 difference that does not matter becomes significant, with few a large one is chance.
 """
 

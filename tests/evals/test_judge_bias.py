@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from scipy.stats import binomtest, fisher_exact  # type: ignore[import-untyped]
+from scipy.stats import binomtest, fisher_exact
 
 from guardgraph.agents import Agent
 from guardgraph.evals import JudgeRecord, agreement_bias, position_bias, record_of, verbosity_bias

@@ -189,8 +189,8 @@ def test_the_weighted_sum_is_computed_of_the_scores_whatever_the_judge_recommend
 def test_a_judge_synthesizes_a_new_value_and_names_what_it_rests_on() -> None:
     def judge(request: Request) -> dict[str, Any]:
         scores = scored(request, lambda value: 1 if value == 9 else 5).model_dump(mode="json")
-        based_on = [item.title for item in request.results if item.value != 9]
-        return {**scores, "value": sum(item.value for item in request.results if item.value != 9), "based_on": based_on}
+        good: dict[str, Any] = {item.title: item.value for item in request.results if item.value != 9}
+        return {**scores, "value": sum(good.values()), "based_on": [*good]}
 
     panel = Sent().panel(1, 2, 9)
     state = final_state(consensus(panel, answer=int, judge=Agent("judge", run=judge), synthesize=True))
@@ -464,8 +464,10 @@ PAIR = [agent("one"), agent("two")]
     ],
 )
 def test_what_does_not_fit_together_is_refused_when_it_is_built(facts: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"panel": PAIR, "vote": majority, **facts}
+
     with pytest.raises(BadGraph, match=message):
-        consensus(**{"panel": PAIR, "vote": majority, **facts})
+        consensus(**given)
 
 
 def test_the_schema_that_one_panelist_declares_is_that_of_all() -> None:
