@@ -1,4 +1,4 @@
-"""How accuracy falls with the number of wrong agents, by voting rule, and what a panel costs: `python -m bench.consensus`.
+"""How accuracy falls with the number of wrong agents, by voting rule; what a panel costs: `python -m bench.consensus`.
 
 The first tables are simulations by the voting rules alone, with a fixed seed: of seven agents and four answers so many
 are wrong, each with an error of its own or all with the same one. The third runs a small part of them through the real

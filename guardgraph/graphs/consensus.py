@@ -52,7 +52,7 @@ def consensus(
     Panelists answer in one type, `answer`. With `vote` the voting rule decides; where it elects none, or several, the
     `judge` decides among these, then the `tie_breaker`. Without `vote` the judge decides wherever the answers differ:
     it scores anonymous candidates by the `rubric`, and the best weighted total wins; with `synthesize` it writes a new
-    value. What nobody decides is `escalated`, and so are fewer than `quorum` answers (default: more than half of the
+    value. What remains open is `escalated`, and so are fewer than `quorum` answers (default: more than half of the
     panel). With `rounds` above 1 the panel revises its answers, at most so often, with the anonymous candidates before
     it. Where `stakes` are low, `single` answers alone; if it fails, the panel is asked. `key` makes answers the same
     choice whose keys are equal. `Outcome.confidence` is that of `confidence_of`; `Outcome.dissent` has the answers of
@@ -126,7 +126,7 @@ def _after_panel(gate: GateContext, *, rules: PanelRules) -> Destination:
     """Go on to the next round, or let the vote, the judge or the tie-breaker decide."""
     earlier = latest_answers([one for one in gate.accepted if one.round < gate.round], rules.panel)
     vote = _vote(gate, rules)
-    if conclude_panel(gate, vote, earlier, quorum=rules.quorum, asked=len(rules.panel)):
+    if conclude_panel(gate, vote, earlier, quorum=rules.quorum, panel_size=len(rules.panel)):
         return gate.conclude()
     if gate.round < rules.rounds and not has_converged(earlier, vote.answers, rule=rules.vote, key=rules.key):
         stop = gate.state.get("ending") or gate.next_round()

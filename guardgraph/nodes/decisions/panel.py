@@ -132,8 +132,8 @@ def has_converged(before: Iterable[Result], now: Iterable[Result], *, rule: Voti
     return len(set(latest)) == 1 or ballots(before) == latest
 
 
-def confidence_of(strength: float, supporters: Iterable[Result], *, answered: int, asked: int) -> float:
-    """Return how sure a panel is: `strength * (answered / asked) * stated`, from 0 to 1.
+def confidence_of(strength: float, supporters: Iterable[Result], *, answered: int, panel_size: int) -> float:
+    """Return how sure a panel is: `strength * (answered / panel_size) * stated`, from 0 to 1.
 
     `strength` is the part of those who answered that supports the value, or the total of a judge's scores. So, where a
     vote has decided, the first two factors are the part of the whole panel that supports the value: each agent that
@@ -144,7 +144,7 @@ def confidence_of(strength: float, supporters: Iterable[Result], *, answered: in
     """
     known = [result.confidence for result in supporters if result.confidence is not None]
     stated = sum(known) / len(known) if known else 1.0
-    return max(0.0, min(1.0, strength * answered / asked * stated))
+    return max(0.0, min(1.0, strength * answered / panel_size * stated))
 
 
 def _candidates(answers: Sequence[Result], kind: type[FrozenModel] | None, key: Key | None) -> list[Candidate]:

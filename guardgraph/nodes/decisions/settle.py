@@ -39,7 +39,9 @@ def review_what_is_back(gate: GateContext, agents: Sequence[Agent]) -> Destinati
     return None if ending is not None and ending.status == "degraded" else destination
 
 
-def conclude_panel(gate: GateContext, vote: PanelVote, earlier: Iterable[Result], *, quorum: int, asked: int) -> bool:
+def conclude_panel(
+    gate: GateContext, vote: PanelVote, earlier: Iterable[Result], *, quorum: int, panel_size: int
+) -> bool:
     """Drop what cannot be counted and what a later answer replaces; return whether the run ends without a quorum."""
     current = {result.id for result in vote.answers}
     unreadable = [result.id for result, _ in vote.unreadable]
@@ -52,7 +54,9 @@ def conclude_panel(gate: GateContext, vote: PanelVote, earlier: Iterable[Result]
     )
     answered = len(vote.answers)
     if 0 < answered < quorum:
-        gate.stop("escalated", by="quorum", reason=f"{answered} of {asked} agents have answered, {quorum} are needed")
+        gate.stop(
+            "escalated", by="quorum", reason=f"{answered} of {panel_size} agents have answered, {quorum} are needed"
+        )
     return answered < quorum
 
 
@@ -164,7 +168,7 @@ def _conclude(
     draft = first.model_copy(
         update={
             "value": decision.value if is_new and decision is not None else chosen[0].value,
-            "confidence": confidence_of(strength, supporters, answered=len(vote.answers), asked=len(panel)),
+            "confidence": confidence_of(strength, supporters, answered=len(vote.answers), panel_size=len(panel)),
             "evidence": tuple(dict.fromkeys(evidence for one in supporters for evidence in one.evidence)),
             "dissent": vote.dissent(supporters),
         }

@@ -110,18 +110,18 @@ def test_another_round_is_pointless_once_all_agree_or_nobody_moves(before: str, 
     ],
 )
 def test_confidence_is_strength_times_the_part_that_answered_times_what_they_state(
-    strength: float, stated: list[float | None], answered: int, asked: int, confidence: float
+    strength: float, stated: list[float | None], answered: int, panel_size: int, confidence: float
 ) -> None:
     supporters = [answer(str(number), 1, given) for number, given in enumerate(stated)]
 
-    assert confidence_of(strength, supporters, answered=answered, asked=asked) == pytest.approx(confidence)
+    assert confidence_of(strength, supporters, answered=answered, panel_size=asked) == pytest.approx(confidence)
 
 
 @given(st.integers(1, 9), st.data())
 def test_each_agent_that_fails_lowers_the_confidence(asked: int, data: Any) -> None:
     answered = data.draw(st.integers(1, asked))
     supporting = data.draw(st.integers(1, answered))
-    whole = confidence_of(supporting / asked, [], answered=asked, asked=asked)
-    failed = confidence_of(supporting / answered, [], answered=answered, asked=asked)
+    whole = confidence_of(supporting / asked, [], answered=asked, panel_size=asked)
+    failed = confidence_of(supporting / answered, [], answered=answered, panel_size=asked)
 
     assert failed == pytest.approx(whole) == pytest.approx(supporting / asked)
