@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
 from guardgraph.agents import Agent
@@ -480,3 +481,40 @@ def test_the_schema_that_one_panelist_declares_is_that_of_all() -> None:
 
     assert (outcome.value, outcome.status) == (7, "degraded")
     assert [gap.agent for gap in outcome.gaps] == ["odd"]
+
+
+def test_a_second_run_on_a_thread_begins_with_a_decision_of_its_own() -> None:
+    sent = Sent()
+    facts: dict[str, Any] = {"stakes": lambda task: task.stakes, "single": sent.says("alone", "b")}
+    graph = consensus(sent.panel("a", "a"), vote=majority, **facts).compile(checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    first = graph.invoke({"task": Task(goal="this", stakes="high")}, thread)["outcome"]
+    decision = graph.get_state(thread).values["decision"]
+    second = graph.invoke({"task": Task(goal="that", stakes="low")}, thread)["outcome"]
+
+    assert (first.value, second.value) == ("a", "b")
+    assert (decision["by"], graph.get_state(thread).values["decision"]) == ("vote", None)
+
+
+def test_only_the_latest_answers_are_handed_over() -> None:
+    sent = Sent()
+    panel = [sent.says("p0", "a", "c"), sent.says("p1", "b")]
+    outcome = outcome_of(consensus(panel, vote=plurality, rounds=2))
+
+    assert outcome.status == "escalated"
+    assert sorted(item["value"] for item in outcome.value) == ["b", "c"]  # type: ignore[union-attr, index, call-overload]
+
+
+def test_an_answer_that_the_key_cannot_read_is_dropped_and_named() -> None:
+    panel = Sent().panel({"ok": True}, "yes", {"ok": True})
+    outcome = outcome_of(consensus(panel, vote=majority, key=lambda answer: answer["ok"]))
+
+    assert (outcome.status, outcome.value, outcome.dissent) == ("degraded", {"ok": True}, ())
+    assert outcome.confidence == pytest.approx(2 / 3)
+    assert [(gap.agent, "no valid ballot" in gap.reason) for gap in outcome.gaps] == [("panelist_1", True)]
+
+
+def test_answers_that_cannot_be_read_at_all_fail_the_run() -> None:
+    outcome = outcome_of(consensus(Sent().panel("yes", "no"), vote=majority, key=lambda answer: answer["ok"]))
+
+    assert (outcome.status, outcome.value, len(outcome.gaps)) == ("failed", None, 2)

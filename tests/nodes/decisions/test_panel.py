@@ -99,7 +99,7 @@ def test_another_round_is_pointless_once_all_agree_or_nobody_moves(before: str, 
 
 
 @pytest.mark.parametrize(
-    ("strength", "stated", "answered", "asked", "confidence"),
+    ("strength", "stated", "answered", "panel_size", "confidence"),
     [
         (1.0, [None, None], 3, 3, 1.0),
         (1.0, [None, None], 2, 3, 2 / 3),  # one has failed
@@ -114,7 +114,7 @@ def test_confidence_is_strength_times_the_part_that_answered_times_what_they_sta
 ) -> None:
     supporters = [answer(str(number), 1, given) for number, given in enumerate(stated)]
 
-    assert confidence_of(strength, supporters, answered=answered, panel_size=asked) == pytest.approx(confidence)
+    assert confidence_of(strength, supporters, answered=answered, panel_size=panel_size) == pytest.approx(confidence)
 
 
 @given(st.integers(1, 9), st.data())
