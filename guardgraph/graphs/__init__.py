@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from guardgraph.graphs.consensus import consensus
+from guardgraph.graphs.hierarchy import Tier, hierarchy
 from guardgraph.graphs.pipeline import pipeline
-from guardgraph.graphs.stage import Stage
-from guardgraph.graphs.supervisor import supervisor
+from guardgraph.graphs.stage import Parallel, SendBack, Stage
+from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
 from guardgraph.graphs.team import Team
 from guardgraph.nodes.decisions.ballots import ApprovalBallot, RankingBallot, VoteCount
 from guardgraph.nodes.decisions.ranked_vote import borda, schulze
@@ -19,16 +20,21 @@ __all__ = (
     "CandidateScore",
     "Criterion",
     "GateContext",
+    "Parallel",
     "RankingBallot",
     "Rubric",
     "RubricScores",
+    "SendBack",
     "Stage",
     "Team",
+    "Tier",
     "VoteCount",
+    "WideTeamWarning",
     "approval",
     "borda",
     "confidence_weighted",
     "consensus",
+    "hierarchy",
     "majority",
     "pipeline",
     "plurality",
