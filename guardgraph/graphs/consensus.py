@@ -69,7 +69,7 @@ def consensus(
     team = Team(
         name,
         guards=guards,
-        default=(Depth(), Schema()),
+        default_guards=(Depth(), Schema()),
         entry=partial(_begin, rules=rules),
         destinations=[*alone, *rules.panel],
         required=() if alone else rules.panel,
@@ -132,7 +132,7 @@ def _after_panel(gate: GateContext, *, rules: PanelRules) -> Destination:
         stop = gate.state.get("ending") or gate.next_round()
         if stop is None:
             return [send_candidates(gate, agent, vote, vote.candidates, own=True) for agent in rules.panel]
-        gate.stop_early(stop)
+        gate.stop_for(stop)
     return settle(gate, rules.panel, vote, vote.contested, _listed(rules.judge, rules.tie_breaker))
 
 

@@ -120,7 +120,8 @@ def _with_output(agent: Agent, output: Any) -> Agent:
 
 
 def _instructed(agent: Agent, prompt: str) -> Agent:
-    """Return a model agent, and its fallbacks, with a prompt where it has none of its own."""
-    fallback = agent.fallback and _instructed(agent.fallback, prompt)
-    is_bare = agent.kind == "model" and not agent.instructions
-    return replace(agent, instructions=prompt if is_bare else agent.instructions, fallback=fallback)
+    """Return an agent and its fallbacks; a model has at least two attempts, and a prompt if it has none of its own."""
+    agent = replace(agent, fallback=agent.fallback and _instructed(agent.fallback, prompt))
+    if agent.kind != "model":
+        return agent
+    return replace(agent, instructions=agent.instructions or prompt, attempts=max(agent.attempts, 2))

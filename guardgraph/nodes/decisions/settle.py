@@ -45,7 +45,7 @@ def conclude_panel(
     """Drop what cannot be counted and what a later answer replaces; return whether the run ends without a quorum."""
     current = {result.id for result in vote.answers}
     unreadable = [result.id for result, _ in vote.unreadable]
-    gate.note(
+    gate.write_unchecked(
         refused=[*unreadable, *(one.id for one in earlier if one.id not in current and one.id not in unreadable)],
         gaps=[
             Gap(subtask=result.agent, agent=result.agent, reason=reason, round=result.round)
@@ -89,17 +89,17 @@ def settle(
     """
     if vote.winner is not None:
         return _conclude(gate, panel, vote, [vote.winner], by="vote")
-    stop: EarlyStop | None = gate.state.get("ending") or gate.must_stop()
+    stop: EarlyStop | None = gate.state.get("ending") or gate.stop_reason()
     for agent in deciding if stop is None else ():
         send = send_candidates(gate, agent, vote, among)
-        if gate.allow([send]):
+        if gate.allowed([send]):
             return [send]
         if gate.state.get("ending") is not None:  # a guard of `dispatch` has ended the run
             return gate.end(gate.state["ending"])
     leading = vote.most_supported([one.label for one in among]) if vote.count is None else None
     if leading is not None:
         if stop is not None and gate.state.get("ending") is None:
-            gate.stop_early(stop)
+            gate.stop_for(stop)
         return _conclude(gate, panel, vote, [leading], by="vote")
     is_tie = vote.count is None or len(vote.count.winners) > 1 or len(among) < len(vote.candidates)
     reason = f"{len(among)} candidates are tied" if is_tie else "no candidate has enough votes"
@@ -138,12 +138,12 @@ def use_answer(
 
 def _refused(gate: GateContext, result: Result, agent: Agent, reason: str) -> Destination | None:
     """Refuse an answer that cannot be used; return what makes the agent try again, if it may."""
-    gate.note(refused=[result.id])
+    gate.write_unchecked(refused=[result.id])
     gap = Gap(subtask=result.agent, agent=result.agent, reason=reason, round=result.round)
     known = {member.name: member for member in agent.fallback_chain}
     again = retry_request(gate, result, known, reason=reason, on_trip=None, gaps=(gap,))
-    if again is None or gate.must_stop() is not None:
-        gate.note(gaps=[gap])
+    if again is None or gate.stop_reason() is not None:
+        gate.write_unchecked(gaps=[gap])
         return None
     return retry(gate, [again])
 
