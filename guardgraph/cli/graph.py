@@ -1,21 +1,27 @@
-"""`guardgraph graph`: drawings of graphs."""
+"""`guardgraph graph`: pictures of graphs."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import click
-from langchain_core.runnables.graph import Graph
+from langgraph.graph import StateGraph
 
 from guardgraph.cli.graph_loader import graph_at
 from guardgraph.cli.options import json_option
-from guardgraph.cli.output import write_json
+from guardgraph.cli.output import check_file, write_file
+from guardgraph.graphs import draw
+from guardgraph.graphs.draw.layout import Direction
+from guardgraph.graphs.draw.picture import PictureFormat, format_of
 from guardgraph.research.graph import team_of
 from guardgraph.research.library import Library
 
 __all__ = ("graph_group",)
 
-_EXAMPLE = "\b\nExample:\n  guardgraph graph show my_teams:vendors --format mermaid --xray"
+_EXAMPLE = """\b
+Example:
+  guardgraph graph show my_teams:vendors --xray --output vendors.html"""
 
 
 @click.group("graph", epilog=_EXAMPLE)
@@ -26,38 +32,35 @@ def graph_group() -> None:
 @graph_group.command("show", epilog=_EXAMPLE)
 @click.argument("graph", metavar="MODULE:GRAPH|research")
 @click.option(
-    "--format", "form", type=click.Choice(["mermaid", "text"]), default="text", show_default=True, help="How."
+    "--format",
+    "form",
+    type=click.Choice(get_args(PictureFormat)),
+    help="How; by default the suffix of FILE, else text. svg and html need the extra 'draw'.",
 )
-@click.option("--xray", is_flag=True, help="Show the inside of nested teams.")
+@click.option("--output", "--out", metavar="FILE", type=click.Path(path_type=Path), help="Write into this file.")
+@click.option("--xray", is_flag=True, help="Show the inside of nested graphs.")
+@click.option("--direction", type=click.Choice(get_args(Direction)), help="Where edges lead; else by the shape.")
 @json_option
-def _show(graph: str, *, form: str, xray: bool, as_json: bool) -> None:
-    """Draw a graph with its guard nodes."""
-    built = team_of(Library([])) if graph == "research" else graph_at(graph)
-    drawn = built.compile().get_graph(xray=xray)
-    if as_json:
-        write_json(_data(drawn))
+def _show(
+    graph: str,
+    *,
+    form: PictureFormat | None,
+    output: Path | None,
+    xray: bool,
+    direction: Direction | None,
+    as_json: bool,
+) -> None:
+    """Draw a graph with its gates and their guards; nothing of it is run."""
+    if output is not None:
+        check_file(output)
+    form = form or ("json" if as_json else "text" if output is None else format_of(output))
+    title = graph.rpartition(":")[2]
+    drawn = draw(_graph(graph), xray=xray, title=title, direction=direction).render("json" if as_json else form)
+    if output is None:
+        click.echo(drawn.rstrip())
     else:
-        click.echo(drawn.draw_mermaid().rstrip() if form == "mermaid" else _text(drawn))
+        write_file(output, drawn)
 
 
-def _data(drawn: Graph) -> dict[str, Any]:
-    edges = [
-        {"source": edge.source, "target": edge.target, "conditional": edge.conditional, "label": edge.data}
-        for edge in drawn.edges
-    ]
-    return {"nodes": [{"id": name, "guard": _is_guard(name)} for name in drawn.nodes], "edges": edges}
-
-
-def _text(drawn: Graph) -> str:
-    """Return one line for each node: a diamond for guards, and the nodes to which it leads."""
-    lines = ["◆ guard   ○ other   → always   ⇢ by a decision", ""]
-    width = max(map(len, drawn.nodes), default=0)
-    for name in drawn.nodes:
-        edges = (edge for edge in drawn.edges if edge.source == name)
-        targets = "  ".join(f"{'⇢' if edge.conditional else '→'} {edge.target}" for edge in edges)
-        lines.append(f"{'◆' if _is_guard(name) else '○'} {name.ljust(width)}  {targets}".rstrip())
-    return "\n".join(lines)
-
-
-def _is_guard(name: str) -> bool:
-    return name.rpartition(":")[2].startswith("guard_")
+def _graph(name: str) -> StateGraph[Any, Any, Any, Any]:
+    return team_of(Library([])) if name == "research" else graph_at(name)

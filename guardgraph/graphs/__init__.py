@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardgraph.graphs.draw.picture import Picture, draw
 from guardgraph.graphs.pipeline import pipeline
 from guardgraph.graphs.stage import Stage
 from guardgraph.graphs.supervisor import supervisor
@@ -10,8 +11,10 @@ from guardgraph.nodes.gate_context import GateContext
 
 __all__ = (
     "GateContext",
+    "Picture",
     "Stage",
     "Team",
+    "draw",
     "pipeline",
     "supervisor",
 )

@@ -30,6 +30,7 @@ LAZY = {
     "langgraph.graph.message": "the words load pydantic alone; who has messages has loaded LangGraph",
     "psycopg": "extra `postgres`",
     "pymysql": "extra `mysql`",
+    "quickjs": "extra `draw`",
     "pypdf": "only where a document is a PDF",
 }
 """All that may be imported inside a function, with the reason."""
