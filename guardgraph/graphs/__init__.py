@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from guardgraph.graphs.draw.picture import Picture, draw
+from guardgraph.graphs.estimate import Estimate, estimate
+from guardgraph.graphs.lint import Finding, lint
+from guardgraph.graphs.load import Assumptions, Load
 from guardgraph.graphs.pipeline import pipeline
 from guardgraph.graphs.stage import Stage
 from guardgraph.graphs.supervisor import supervisor
@@ -10,11 +13,17 @@ from guardgraph.graphs.team import Team
 from guardgraph.nodes.gate_context import GateContext
 
 __all__ = (
+    "Assumptions",
+    "Estimate",
+    "Finding",
     "GateContext",
+    "Load",
     "Picture",
     "Stage",
     "Team",
     "draw",
+    "estimate",
+    "lint",
     "pipeline",
     "supervisor",
 )

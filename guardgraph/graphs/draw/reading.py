@@ -21,7 +21,7 @@ from guardgraph.graphs.draw.direction import in_order
 from guardgraph.graphs.draw.facts import facts_of_agent, facts_of_node, guards_of
 from guardgraph.state import BadInput
 
-__all__ = ("describe",)
+__all__ = ("describe", "nested_graphs")
 
 
 def describe(graph: Any, *, xray: bool | int = False) -> GraphDescription:
@@ -59,7 +59,7 @@ class _Reading:
     def state_graph(self, graph: Any, *, prefix: str, depth: int) -> tuple[str, str]:
         """Read a graph whose ids begin with `prefix`; return the ids where it begins and where it ends."""
         builder = graph.builder if isinstance(graph, CompiledStateGraph) else graph
-        nested = _nested(graph) if depth > 0 else {}
+        nested = nested_graphs(graph) if depth > 0 else {}
         inside = _Level(builder)
         entries: dict[str, str] = {}
         exits: dict[str, str] = {}
@@ -165,8 +165,8 @@ class _Level:
         self.edges[source, target] = EdgeDescription(source, target, kind, label)
 
 
-def _nested(graph: Any) -> dict[str, Any]:
-    """Return the nested graphs by the names of their nodes, as LangGraph finds them."""
+def nested_graphs(graph: Any) -> dict[str, Any]:
+    """Return the nested graphs of a `StateGraph` by the names of their nodes, as LangGraph finds them."""
     try:
         compiled = graph if isinstance(graph, CompiledStateGraph) else graph.compile()
     except ValueError:  # what is wired wrongly is described all the same, without its nested graphs
