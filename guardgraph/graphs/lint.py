@@ -213,9 +213,9 @@ def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
     """Yield guards that no gate of the team asks."""
     sends = {"dispatch"} if team.workers else set[str]()
     kinds = {kind for node in team.nodes.values() for kind in (("round",) if "dispatch" in node else ("handoff",))}
-    asked = {"admission", "exit", *sends, *kinds}
+    judging = {"admission", "exit", *sends, *kinds}
     for guard in team.guards:
-        if not asked.isdisjoint(guard.gates):
+        if not judging.isdisjoint(guard.gates):
             continue
         gates = " and ".join(sorted(guard.gates))
         what = f"the guard {name_of(guard)} judges at {gates}, and no gate of this team does"

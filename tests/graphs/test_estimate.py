@@ -122,8 +122,22 @@ def test_the_worst_case_is_reached_where_everything_is_refused() -> None:
     assert (outcome.usage.calls, supersteps) == (worst.calls, worst.supersteps)
 
 
-def test_a_chain_of_subtasks_takes_no_more_steps_than_the_worst_case() -> None:
-    graph = a_supervisor(guards=[Convergence(rounds=2), refuses_all], subtasks=4, chain=True)
+def test_a_fallback_counts_in_the_worst_case() -> None:
+    failing = model("a", output=int, attempts=2, fallback=model("spare", output=int))
+    graph = pipeline([Stage(failing, critical=False), model("b")], guards=[])
+    outcome, supersteps = run(graph)
+    worst = estimate(graph).worst
+
+    assert (outcome.usage.calls, supersteps) == (worst.calls, worst.supersteps) == (4, 10)
+
+
+@pytest.mark.parametrize("guards", [[], [refuses_all]])
+def test_a_chain_of_subtasks_takes_no_more_steps_than_the_worst_case(guards: list[Any]) -> None:
+    graph = supervisor(
+        planner=Agent("planner", run=plans(4, chain=True)),
+        workers=[model("worker")],
+        guards=[Convergence(rounds=1), *guards],
+    )
     found = estimate(graph, Assumptions(subtasks=4))
     outcome, supersteps = run(graph)
 
