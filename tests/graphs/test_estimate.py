@@ -123,12 +123,12 @@ def test_the_worst_case_is_reached_where_everything_is_refused() -> None:
 
 
 def test_a_fallback_counts_in_the_worst_case() -> None:
-    failing = model("a", output=int, attempts=2, fallback=model("spare", output=int))
-    graph = pipeline([Stage(failing, critical=False), model("b")], guards=[])
+    failing = model("a", fallback=model("spare"))
+    graph = pipeline([Stage(failing, critical=False), model("b")], guards=[refuses_results])
     outcome, supersteps = run(graph)
     worst = estimate(graph).worst
 
-    assert (outcome.usage.calls, supersteps) == (worst.calls, worst.supersteps) == (4, 10)
+    assert (outcome.usage.calls, supersteps) == (worst.calls, worst.supersteps) == (9, 20)
 
 
 @pytest.mark.parametrize("guards", [[], [refuses_all]])
