@@ -115,15 +115,41 @@ class OpenAIServer:
         return scripted(received.body) if callable(scripted) else scripted
 
 
+def _unfit_schema(body: dict[str, Any]) -> str:
+    """Return why OpenAI refuses the strict schema of a request: strict objects have a fixed list of properties."""
+    given = [(body.get("response_format") or {}).get("json_schema") or {}]
+    given += [tool["function"] for tool in body.get("tools") or ()]
+    for one in given:
+        schema = one.get("schema") or one.get("parameters")
+        if one.get("strict") and not all(map(_is_strict, _objects(schema))):
+            return f"Invalid schema for {one['name']!r}: 'additionalProperties' has to be supplied and to be false."
+    return ""
+
+
+def _is_strict(schema: dict[str, Any]) -> bool:
+    return schema.get("additionalProperties") is False and {*schema["properties"]} == {*schema["required"]}
+
+
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield schema
+        for value in schema.values():
+            yield from _objects(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _objects(value)
+
+
 def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            response = server.answer(
-                Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-            )
+            received = Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            problem = _unfit_schema(body)
+            response = Response(status=400, error=problem) if problem else server.answer(received)
             if response.error:
                 kind = "rate_limit_error" if response.status == 429 else "server_error"
                 self._send(json.dumps({"error": {"message": response.error, "type": kind}}).encode(), response)

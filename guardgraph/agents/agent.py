@@ -15,6 +15,7 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
 
+from guardgraph.guards import Guard, checked_own_guards
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
@@ -31,6 +32,8 @@ _CHECKED = (
     "expected_cost",
     "max_tokens",
     "budget_share",
+    "guards",
+    "copies",
     "to_input",
     "from_output",
 )
@@ -78,6 +81,10 @@ class Agent:
     """The most tokens that one model call may write."""
     budget_share: float | None = None
     """At most this part (0 to 1) of what its team still has may go into one attempt."""
+    guards: Sequence[Guard] = ()
+    """Guards for this agent alone, which judge after those of its team: what it is sent, and what it answers."""
+    copies: int | None = None
+    """How many of its attempts run at a time in its team; `None` sets no limit of its own."""
     to_input: Callable[[Request], Any] | None = None
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
@@ -88,6 +95,7 @@ class Agent:
         check_fields(self, *_CHECKED, owner=f"agent {self.name!r}")
         object.__setattr__(self, "skills", frozenset(self.skills))
         object.__setattr__(self, "tools", tuple(self.tools))
+        object.__setattr__(self, "guards", checked_own_guards(self.guards))
         problem = next(filter(None, _problems(self)), None)
         if problem:
             raise BadGraph(f"agent {self.name!r}: {problem}")
@@ -191,6 +199,7 @@ def _bad_limits(agent: Agent) -> Iterable[str]:
     cost, seconds, tokens, share = agent.expected_cost, agent.timeout, agent.max_tokens, agent.budget_share
     limits = (
         ("attempts", agent.attempts >= 1, "be at least 1"),
+        ("copies", agent.copies is None or agent.copies >= 1, "be at least 1"),
         ("timeout", seconds is None or 0 < seconds <= TIMEOUT_MAX, "be more than 0 seconds and finite"),
         ("expected_cost", not isinstance(cost, int) or cost >= 0, "not be negative"),
         ("max_tokens", tokens is None or tokens >= 1, "be at least 1"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
@@ -32,6 +32,8 @@ from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text
 
 __all__ = ("calls_of",)
 
+_TYPING = frozenset({"type", "$ref", "anyOf", "allOf", "oneOf", "enum", "const"})
+"""The keywords of a JSON schema that restrict a value."""
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
@@ -105,12 +107,14 @@ def _structured(
 ) -> tuple[Runnable[Any, Any], Callable[[Any], Any], bool]:
     """Return what to invoke, what reads its output, and whether it passes the schema to the model by itself.
 
-    A model and the parser behind it are invoked apart: as a sequence they cost twice as much as the model alone.
+    A model and the parser behind it are invoked apart: as a sequence they cost twice as much as the model alone. What
+    leaves something open is passed as JSON schema: clients make strict schemas of classes, which OpenAI then refuses.
     """
     if schema is None:
         return model, _unchanged, True
     try:
-        runnable = model.with_structured_output(schema)
+        described = schema.model_json_schema()
+        runnable = model.with_structured_output(described if _is_open(described) else schema)
     except NotImplementedError:  # the system message describes the schema to such a model
         return model, partial(_parsed, JsonOutputParser()), False
     match runnable:
@@ -118,6 +122,19 @@ def _structured(
             return first, partial(_parsed, parser), True
         case _:
             return runnable, _unchanged, True
+
+
+def _is_open(schema: Any) -> bool:
+    """Return whether a JSON schema leaves something open: an object with free keys, or a value of any type."""
+    if isinstance(schema, list):
+        return any(map(_is_open, cast("list[Any]", schema)))
+    if not isinstance(schema, Mapping):
+        return False
+    given = cast("Mapping[str, Any]", schema)
+    named: Mapping[str, Any] = given.get("properties") or {}
+    is_free = given.get("type") == "object" and (not named or bool(given.get("additionalProperties")))
+    untyped = any(_TYPING.isdisjoint(one) for one in named.values())
+    return is_free or untyped or any(map(_is_open, given.values()))
 
 
 def _parsed(parser: BaseOutputParser[Any], message: Any) -> Any:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from inspect import iscoroutinefunction
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard, OnTrip, Retry, name_of
+from guardgraph.guards import Guard
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT
-from guardgraph.state import BadGraph, ContextItem, Gate, RunState, error_text
+from guardgraph.state import BadGraph, ContextItem, RunState
 
 __all__ = (
     "Declaration",
@@ -26,11 +26,7 @@ __all__ = (
     "check_state",
     "check_team",
     "check_unique",
-    "checked_guards",
 )
-
-_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit"})
-"""The gates whose subject has an agent that can try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,8 @@ class Declaration:
     author: Agent | None
     required: tuple[Agent, ...]
     concurrency: int | None
+    skill_limits: Mapping[str, int]
+    """How many agents with a skill work at a time."""
     state: type[Any]
     members: list[Member] = field(default_factory=list[Member])
     gates: dict[str, GateDeclaration] = field(default_factory=dict[str, GateDeclaration])
@@ -124,41 +122,10 @@ def check_team(team: Declaration) -> None:
     gates = f"the gates are {_listed(sorted(team.gates)) or 'none yet (`add_gate`)'}"
     _check_members(team, gates)
     _check_targets(team, names, gates)
+    unused = sorted(set(team.skill_limits).difference(*(agent.skills for agent in team.agents)))
+    if unused:
+        raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill")
     _check_entry(team)
-
-
-def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
-    """Return the guards. Raises `BadGraph` for anything else; a class in place of `Depth()` is a common mistake."""
-    for given in cast("Sequence[object]", guards):
-        if isinstance(given, type):
-            raise BadGraph(f"`guards` holds the class {given.__name__}; make a guard of it: {given.__name__}(…)")
-        try:
-            fault = _fault_of(given)
-        except Exception as error:
-            what = f"`guards` holds a {type(given).__name__} that cannot be read: {error_text(error)}"
-            raise BadGraph(what) from error
-        if fault:
-            raise BadGraph(fault)
-    return tuple(guards)
-
-
-def _fault_of(given: object) -> str | None:
-    """Return what is wrong with a guard. All its attributes are read here, where an error is clear."""
-    if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):
-        return (
-            f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
-            "`@guard(at=…)` makes one of a function"
-        )
-    name, _ = name_of(given), bool(getattr(given, "judges_failures", False))
-    unknown = sorted(set(given.gates).difference(get_args(Gate)))
-    if unknown:
-        return f"guard {name!r} names gates that do not exist: {', '.join(map(repr, unknown))}"
-    if isinstance(given.on_trip, Retry) and _RETRYABLE.isdisjoint(given.gates):
-        return (
-            f"guard {name!r} has `on_trip=Retry(…)`, but judges only at {', '.join(sorted(given.gates))}, "
-            "where there is no answer yet; use `Finish()`, `Escalate()` or `Refuse()`"
-        )
-    return None
 
 
 def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:

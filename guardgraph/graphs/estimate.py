@@ -117,39 +117,70 @@ def _team(
 ) -> tuple[Load, Load]:
     rounds, pool = _rounds(work, team, path), _pool(team)
     subtasks = work.given.subtasks or len(pool)
+    again = _looping_nodes(level, team)
+    usual, most = (rounds, rounds) if pool else (work.given.rounds or 1, work.given.rounds or _visits(team))
     if pool:
         work.note(f"{path}rounds of planning: {rounds}, subtasks in each: {subtasks}")
-    repeats = _repeats(work, level, team, rounds, path)
-    expected, worst = Load(supersteps=1), Load(supersteps=1)
-    longest: dict[int, tuple[float, int, int]] = {}
-    layer = layers(level.graph)
+    elif again:
+        work.note(
+            f"{path}passes of a loop: {usual} expected, {most} at worst (`Limits(visits=)`), or `rounds` as given"
+        )
+    requests = dict.fromkeys((agent.name for agent in pool), rounds * subtasks)
+    expected = _expected(work, level, team, loads, {**dict.fromkeys(again, usual), **requests}, rounds)
+    worst = _worst(work, level, team, loads, {**dict.fromkeys(again, most), **requests})
+    return _capped(work, team, expected, path), _capped(work, team, worst, path)
+
+
+def _expected(
+    work: _Estimating,
+    level: Topology,
+    team: TeamSpec,
+    loads: dict[str, tuple[Load, Load]],
+    requests: dict[str, int],
+    rounds: int,
+) -> Load:
+    """Return what a team takes where nothing is tried again; workers of a planner share its `requests` by turns."""
+    pool, layer = _pool(team), layers(level.graph)
+    together = team.concurrency or 1_000_000
+    total = Load()
+    at_once: dict[int, tuple[float, int, int]] = {}  # by layer: seconds of the slowest, how many, how often
     for agent in _heads(team):
-        usual = _attempt(work, agent, loads)[0]
-        times = repeats[agent.name]
+        usual, times = _attempt(work, agent, loads)[0], requests.get(agent.name, 1)
+        seconds, count, most = at_once.get(layer.get(agent.name, 0), (0.0, 0, 0))
         if agent in pool:
-            share, rest = divmod(rounds * subtasks, len(pool))
-            expected += usual.times(share + (pool.index(agent) < rest))
+            share, rest = divmod(times, len(pool))
+            total += usual.times(share + (pool.index(agent) < rest))
+            count, most = times // rounds, rounds
         else:
-            expected += usual.times(times)
-            worst += _all_attempts(work, team, agent, loads).times(times)
-        place, count = layer.get(agent.name, 0), subtasks if agent in pool else 1
-        seconds, known, most = longest.get(place, (0.0, 0, 0))
-        known = count if agent in pool else known + count
-        longest[place] = (max(seconds, usual.seconds), known, max(most, times))
+            total += usual.times(times)
+            count, most = count + 1, max(most, times)
+        at_once[layer.get(agent.name, 0)] = (max(seconds, usual.seconds), count, most)
+    steps = sum(2 * times for _, _, times in at_once.values()) + _own_steps(level, requests)
+    return replace(
+        total,
+        supersteps=1 + steps + (team.author is None),
+        seconds=sum(seconds * ceil(count / together) * times for seconds, count, times in at_once.values()),
+    )
+
+
+def _worst(
+    work: _Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], requests: dict[str, int]
+) -> Load:
+    """Return what a team takes where all attempts are used, one after the other."""
+    pool = _pool(team)
+    total = Load(supersteps=2 + 2 * _own_steps(level, requests))
+    for agent in _heads(team):
+        if agent not in pool:
+            total += _all_attempts(work, team, agent, loads).times(requests.get(agent.name, 1))
     if pool:
         costliest = _worst_of(_all_attempts(work, team, agent, loads) for agent in pool)
-        worst += replace(costliest, supersteps=costliest.supersteps + 1).times(rounds * subtasks)
-    own = [node.id for node in level.graph.nodes if node.kind == "node"]
-    passes = sum(repeats[name] for name in own)
-    at_a_time = team.concurrency or 1_000_000
-    waves = [(s * ceil(count / at_a_time) * times, times) for s, count, times in longest.values()]
-    expected = replace(
-        expected,
-        supersteps=1 + sum(2 * times for _, times in waves) + passes + (team.author is None),
-        seconds=sum(seconds for seconds, _ in waves),
-    )
-    worst = replace(worst, supersteps=worst.supersteps + 2 * passes + 1)
-    return _capped(work, team, expected, path), _capped(work, team, worst, path)
+        total += replace(costliest, supersteps=costliest.supersteps + 1).times(requests[pool[0].name])
+    return total
+
+
+def _own_steps(level: Topology, requests: dict[str, int]) -> int:
+    """Return the supersteps of the nodes of a team that are neither gates nor agents."""
+    return sum(requests.get(node.id, 1) for node in level.graph.nodes if node.kind == "node")
 
 
 def _heads(team: TeamSpec) -> list[Agent]:
@@ -179,21 +210,11 @@ def _visits(team: TeamSpec) -> int:
     return min((guard.visits for guard in team.guards if isinstance(guard, Limits)), default=100)
 
 
-def _repeats(work: _Estimating, level: Topology, team: TeamSpec, rounds: int, path: str) -> dict[str, int]:
-    """Return how often each node is asked, not counting attempts after the first."""
-    retries = {
-        edge.ends
-        for edge in level.graph.edges
-        if edge.target in team.agents and edge.source in level.targets(edge.target)
-    }
-    again = _looping(edge for edge in level.graph.edges if edge.ends not in retries and edge.source != EXIT)
-    planned = bool(_pool(team))
-    loop = rounds if planned else work.given.rounds or _visits(team)
-    if again and not planned:
-        work.note(f"{path}a loop is passed {loop} times: `Limits(visits=)` bounds it, or `rounds` of these assumptions")
-    return {node.id: loop if node.id in again else 1 for node in level.graph.nodes} | {
-        name: loop if name in again else 1 for name in team.agents
-    }
+def _looping_nodes(level: Topology, team: TeamSpec) -> frozenset[str]:
+    """Return the nodes that may run again, not counting attempts after the first."""
+    ends = {edge.ends for edge in level.graph.edges}
+    retries = {(source, target) for source, target in ends if target in team.agents and (target, source) in ends}
+    return _looping(edge for edge in level.graph.edges if edge.ends not in retries and edge.source != EXIT)
 
 
 def _attempt(work: _Estimating, agent: Agent, loads: dict[str, tuple[Load, Load]]) -> tuple[Load, Load]:
@@ -222,12 +243,12 @@ def _all_attempts(work: _Estimating, team: TeamSpec, agent: Agent, loads: dict[s
     for member in agent.fallback_chain:
         retries = [
             guard.on_trip.times
-            for guard in team.guards
+            for guard in (*team.guards, *member.guards)
             if isinstance(guard.on_trip, Retry) and not gates.isdisjoint(guard.gates)
         ]
         once = max(member.attempts, 1 + max(retries, default=0))
         total += _attempt(work, member, loads)[1].times(once)
-        if "exit" in gates and agent.name not in team.ends and can_retry(team.guards, at="exit"):
+        if "exit" in gates and agent.name not in team.ends and can_retry((*team.guards, *member.guards), at="exit"):
             total += Load(supersteps=once)  # a draft that is given back comes to the exit again
     return total
 

@@ -81,7 +81,7 @@ def _wiring(level: Topology) -> Iterable[Finding]:
         yield Finding("open-route", "warning", (name,), what)
     missing = [node.id for node in graph.nodes if "this node does not exist" in node.facts]
     for name in missing:
-        what = f"there is no such node, but {_listed(level.sources(name))} leads to it: add it, or correct the name"
+        what = f"there is no such node, but {_listed(level.sources[name])} leads to it: add it, or correct the name"
         yield Finding("unknown-destination", "error", (name,), what)
     reached = depths(graph)
     lost = [node.id for node in graph.nodes if node.id not in reached and node.kind not in ("start", "end")]
@@ -101,7 +101,7 @@ def _unreachable(level: Topology, name: str) -> Finding:
 
 def _traps(level: Topology, reached: set[str]) -> Iterable[Finding]:
     """Yield the loops that nothing leaves."""
-    leaving = {name for name in reached if not level.targets(name)} | {"__end__"}
+    leaving = {name for name in reached if not level.targets[name]} | {"__end__"}
     backwards = [replace(edge, source=edge.target, target=edge.source) for edge in level.graph.edges]
     known: set[str] = set()
     while leaving:
@@ -142,23 +142,30 @@ def _followers(level: Topology, first: str) -> list[str]:
     """Return the only node that follows `first`, and follows nothing else; gates between them are passed over."""
     gates = {node.id for node in level.graph.nodes if node.kind == "gate"}
     exits = {"guard_exit", "__end__", *(level.team.ends if level.team else ())}
-    after = set(level.targets(first))
+    after = set(level.targets[first])
     for gate in after & gates:
-        after |= set(level.targets(gate))
+        after |= set(level.targets[gate])
     after -= gates | exits | {first}
     if len(after) != 1:
         return []
     (second,) = after
-    before = set(level.sources(second))
+    before = set(level.sources[second])
     for gate in before & gates:
-        before |= set(level.sources(gate))
+        before |= set(level.sources[gate])
     return [second] if before - gates - {second, "__start__"} == {first} else []
 
 
 def _is_same_work(level: Topology, first: str, second: str) -> bool:
     one, other = level.agents.get(first), level.agents.get(second)
     if one is not None and other is not None:
-        if one.model is None or one.model != other.model or one.output is not None or one.fallback or other.fallback:
+        if (
+            one.model is None
+            or one.model != other.model
+            or one.output is not None
+            or one.fallback
+            or other.fallback
+            or one.guards
+        ):
             return False
         return _tools(one) == _tools(other) and not _checks(level, first)
     chats = [level.nested.get(name) for name in (first, second)]
@@ -169,7 +176,7 @@ def _is_same_work(level: Topology, first: str, second: str) -> bool:
 
 def _checks(level: Topology, agent: str) -> bool:
     """Return whether a guard other than `Schema` judges what an agent answers; `Schema` judges declared outputs."""
-    judged = [pair for gate in level.targets(agent) if gate in level.nodes for pair in level.nodes[gate].guards]
+    judged = [pair for gate in level.targets[agent] if gate in level.nodes for pair in level.nodes[gate].guards]
     names = {name for gate, listed in judged if gate in ("handoff", "round") for name in listed.split(", ")}
     return bool(names - {"Schema"})
 
@@ -184,12 +191,12 @@ def _wide(level: Topology) -> Iterable[Finding]:
         if node.kind == "gate" and not node.label.startswith("guard_dispatch"):
             continue
         kinds = level.nodes
-        led = [name for name in level.targets(node.id) if kinds[name].kind in ("agent", "node")]
+        led = [name for name in level.targets[node.id] if kinds[name].kind in ("agent", "node")]
         if level.team is not None:
             spare = {other.name for agent in level.team.agents.values() for other in agent.fallback_chain[1:]}
             led = [name for name in led if name in level.team.workers and name not in spare]
         if len(led) > WIDEST:
-            what = f"it leads {len(led)} workers, more than {WIDEST}: group them into nested teams, each with a lead"
+            what = f"it leads {len(led)} workers, more than {WIDEST}: put leads between them (`Tier.of_workers`)"
             yield Finding("wide-team", "warning", (node.id,), what)
 
 

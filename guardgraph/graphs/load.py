@@ -19,7 +19,7 @@ class Assumptions:
     """What the topology of a graph does not show."""
 
     rounds: int | None = None
-    """Passes of every loop; by default `Convergence(rounds=)` for a planner, and else `Limits(visits=)`."""
+    """Passes of every loop; by default `Convergence(rounds=)` for a planner, else 1, and at worst `Limits(visits=)`."""
     subtasks: int | None = None
     """Subtasks of a planner in each round; by default one for each worker."""
     passes: int = 5

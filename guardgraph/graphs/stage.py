@@ -1,13 +1,31 @@
-"""A stage of a pipeline."""
+"""The stages of a pipeline: one agent, several at once, and what sends work back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from guardgraph.agents.agent import Agent
-from guardgraph.state.argument_checks import check_fields
+from guardgraph.state import BadGraph
+from guardgraph.state.argument_checks import check_fields, must_be
 
-__all__ = ("Stage",)
+__all__ = ("Parallel", "SendBack", "Stage")
+
+
+@dataclass(frozen=True, slots=True)
+class SendBack:
+    """Whether the answer of a stage sends the work back to an earlier stage, and how often."""
+
+    to: str
+    """The name of that stage: of its agent, or of a `Parallel` block. It works again, and all stages behind it."""
+    when: Callable[[Any], str | None]
+    """Given the value of the stage, returns why the work goes back, or `None`. An error in it is a `PatternError`."""
+    times: int = 2
+    """How often at most; after that the stage has failed."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, at_least={"times": 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +36,26 @@ class Stage:
     """The agent that works; its `timeout` is that of the stage."""
     critical: bool = True
     """Whether the run fails if it fails; an optional stage that fails is skipped, and is a gap."""
+    send_back: SendBack | None = None
+    """Makes it a quality gate: what sends the work back to an earlier stage."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+class Parallel:
+    """A stage in which several agents work at once; its value is a dict of their values by the agents' names.
+
+    What failed is missing in the dict: an agent in an optional `Stage` is a gap, any other one fails the run.
+    """
+
+    __slots__ = ("name", "stages")
+
+    def __init__(self, *stages: Stage | Agent, name: str = "") -> None:
+        """`name` is by default the names of the agents with `+` between them."""
+        must_be("Parallel", "stages", stages, Sequence[Stage | Agent])
+        must_be("Parallel", "name", name, str)
+        if not stages:
+            raise BadGraph("a `Parallel` stage needs at least one agent")
+        self.stages: tuple[Stage, ...] = tuple(stage if isinstance(stage, Stage) else Stage(stage) for stage in stages)
+        self.name: str = name or "+".join(stage.agent.name for stage in self.stages)

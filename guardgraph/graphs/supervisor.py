@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from warnings import warn
 
 from langgraph.graph import StateGraph
 
@@ -18,7 +19,24 @@ from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import BadGraph, Plan
 from guardgraph.state.argument_checks import must_be
 
-__all__ = ("supervisor",)
+__all__ = ("WideTeamWarning", "supervisor")
+
+_WIDE = 10
+"""Workers under one lead above which a warning is given."""
+_PLANNING = """\
+You plan the work of a team; you do none of it yourself. Split the goal into subtasks for the workers that are listed.
+- A subtask names as its skill one of the skills of the worker that is to do it, or the name of that worker.
+- A worker sees its own subtask, the task as a whole, and the results of the subtasks in `depends_on`; nothing else. \
+Write each goal so that it can be understood alone, and name in `depends_on` what it needs.
+- Subtasks that do not depend on each other run at the same time. Plan as few as are needed.
+- You are asked again with the results and with what is missing. Answer an empty plan once the goal can be met with \
+them; never repeat a subtask that has a result.\
+"""
+"""The instructions of a model planner that has none of its own."""
+
+
+class WideTeamWarning(UserWarning):
+    """One lead has more workers than it can plan for well."""
 
 
 def supervisor(
@@ -28,12 +46,15 @@ def supervisor(
     synthesizer: Agent | None = None,
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
+    skill_limits: Mapping[str, int] | None = None,
     name: str = "supervisor",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
 
     The planner answers a `Plan` and plans again with accepted results and gaps; an empty plan ends the rounds. All
-    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time. `guards=None` means
+    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time,
+    and `skill_limits` how many of those with a skill. A planner that is a
+    model needs nothing else: it answers a `Plan`, has instructions, and at least two attempts. `guards=None` means
     `Depth()`, `Convergence()`, `Limits()` and `Schema()`; `[]` means none. Without a synthesizer the value is the list
     of accepted results. Raises `BadGraph` for names that are empty, reserved or not unique, and for agents and guards
     of another type.
@@ -43,15 +64,22 @@ def supervisor(
     must_be("supervisor", "synthesizer", synthesizer, Agent | None)
     if not workers:
         raise BadGraph("a supervisor needs at least one worker")
-    if planner.kind == "model" and planner.output is None:
-        planner = replace(planner, output=Plan)
+    if len(workers) > _WIDE:
+        warn(
+            f"{name}: {planner.name!r} leads {len(workers)} workers; above {_WIDE} plans get worse and rounds slower: "
+            "`hierarchy` with `Tier.of_workers` puts leads between them",
+            WideTeamWarning,
+            stacklevel=2,
+        )
+    planner = _with_defaults(planner)
     team = Team(
         name,
         guards=guards,
-        default=(Depth(), Convergence(), Limits(), Schema()),
+        default_guards=(Depth(), Convergence(), Limits(), Schema()),
         entry=[planner],
         author=synthesizer,
         concurrency=concurrency,
+        skill_limits=skill_limits,
     )
     team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
     team.add_agents(workers, gate="handoff")
@@ -68,6 +96,14 @@ def supervisor(
     return team.build()
 
 
+def _with_defaults(planner: Agent) -> Agent:
+    """Return a planner that is a model with what it was not given: output, instructions, a second attempt."""
+    if planner.kind != "model":
+        return planner
+    instructions, output = planner.instructions or _PLANNING, Plan if planner.output is None else planner.output
+    return replace(planner, instructions=instructions, output=output, attempts=max(planner.attempts, 2))
+
+
 def _after_work(gate: GateContext, *, planner: Agent) -> Destination:
     return "dispatch" if pending_subtasks(gate.state) else _plan_again(gate, planner=planner)
 
@@ -78,4 +114,4 @@ def _plan_again(gate: GateContext, *, planner: Agent) -> Destination:
         return gate.send(planner)
     if not gate.gaps:  # with nothing missing, no other round is needed
         return gate.conclude()
-    return gate.stop_early(stop)
+    return gate.stop_for(stop)

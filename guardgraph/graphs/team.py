@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -17,10 +17,9 @@ from guardgraph.graphs.declaration import (
     check_state,
     check_team,
     check_unique,
-    checked_guards,
 )
 from guardgraph.graphs.wiring import KINDS, wire
-from guardgraph.guards import Guard
+from guardgraph.guards import Guard, checked_guards
 from guardgraph.nodes.decisions.review import review_results
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
@@ -41,10 +40,11 @@ class Team:
     of `dispatch`.
 
     `entry` are the agents that are sent the task once it is admitted, or a route, which may go to `destinations`.
-    `guards=None` means `default`. `author` is the agent whose draft is the team's value: it works once all other work
-    has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted results.
+    `guards=None` means `default_guards`. `author` is the agent whose draft is the team's value: it works once all other
+    work has ended. Without one the value is the draft of `GateContext.conclude`, or the list of accepted results.
     `required` are agents whose work the value needs: where a run is stopped, each of them that has not worked is a
-    gap. At most `concurrency` agents work at a time (`None` sets no limit). `state` is a `TypedDict` that extends
+    gap. At most `concurrency` agents work at a time (`None` sets no limit), and of those with a skill that
+    `skill_limits` names at most so many. `state` is a `TypedDict` that extends
     `RunState` by channels of your own.
     """
 
@@ -55,10 +55,11 @@ class Team:
         entry: Sequence[Agent] | Route,
         destinations: Sequence[str | Agent] = (),
         guards: Sequence[Guard] | None = None,
-        default: Sequence[Guard] = (),
+        default_guards: Sequence[Guard] = (),
         author: Agent | None = None,
         required: Sequence[Agent] = (),
         concurrency: int | None = None,
+        skill_limits: Mapping[str, int] | None = None,
         state: type[Any] = RunState,
     ) -> None:
         must_be("a team", "name", name, str)
@@ -67,12 +68,16 @@ class Team:
             "author": (author, Agent | None),
             "required": (required, Sequence[Agent]),
             "concurrency": (concurrency, int | None),
+            "skill_limits": (skill_limits, Mapping[str, int] | None),
             "destinations": (destinations, Sequence[str | Agent]),
         }
         for argument, (value, kind) in arguments.items():
             must_be(name, argument, value, kind)
         if concurrency is not None and concurrency < 1:
             raise BadGraph(f"`concurrency` must be at least 1, got {concurrency!r}")
+        low = next((skill for skill, limit in (skill_limits or {}).items() if limit < 1), None)
+        if low is not None:
+            raise BadGraph(f"`skill_limits` must be at least 1 each, got {(skill_limits or {})[low]!r} for {low!r}")
         check_state(name, state)
         if not callable(entry):
             must_be(name, "entry", entry, Sequence[Agent])
@@ -80,7 +85,7 @@ class Team:
                 raise BadGraph("`entry` names no agent")
             destinations = [*entry]
         self.name: str = name
-        self.guards: tuple[Guard, ...] = checked_guards(default if guards is None else guards)
+        self.guards: tuple[Guard, ...] = checked_guards(default_guards if guards is None else guards)
         self._team = Declaration(
             name=name,
             guards=self.guards,
@@ -89,6 +94,7 @@ class Team:
             author=author,
             required=tuple(required),
             concurrency=concurrency,
+            skill_limits=dict(skill_limits or {}),
             state=state,
         )
 

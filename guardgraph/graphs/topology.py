@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from langgraph.graph import StateGraph
@@ -18,7 +19,7 @@ from guardgraph.nodes.team_spec import TeamSpec
 __all__ = ("Topology", "cycles", "topology_of")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Topology:
     """A graph without the inside of its nested graphs."""
 
@@ -28,23 +29,25 @@ class Topology:
     nested: Mapping[str, Any]
     """The nested graphs, by their nodes."""
 
-    @property
-    def nodes(self) -> dict[str, NodeDescription]:
+    @cached_property
+    def nodes(self) -> Mapping[str, NodeDescription]:
         """The nodes by their ids."""
         return {node.id: node for node in self.graph.nodes}
 
-    @property
-    def agents(self) -> dict[str, Agent]:
+    @cached_property
+    def agents(self) -> Mapping[str, Agent]:
         """The agents by their nodes."""
         return {node.id: node.agent for node in self.graph.nodes if node.agent is not None}
 
-    def targets(self, source: str) -> list[str]:
-        """Return the nodes to which a node leads."""
-        return [edge.target for edge in self.graph.edges if edge.source == source]
+    @cached_property
+    def targets(self) -> Mapping[str, list[str]]:
+        """The nodes to which each node leads."""
+        return _grouped((edge.source, edge.target) for edge in self.graph.edges)
 
-    def sources(self, target: str) -> list[str]:
-        """Return the nodes that lead to a node."""
-        return [edge.source for edge in self.graph.edges if edge.target == target]
+    @cached_property
+    def sources(self) -> Mapping[str, list[str]]:
+        """The nodes that lead to each node."""
+        return _grouped((edge.target, edge.source) for edge in self.graph.edges)
 
 
 def topology_of(graph: Any) -> Topology:
@@ -55,6 +58,13 @@ def topology_of(graph: Any) -> Topology:
     builder: Any = cast("Any", graph).builder if isinstance(graph, CompiledStateGraph) else graph
     team = getattr(builder, "team", None)
     return Topology(described, team if isinstance(team, TeamSpec) else None, nested_graphs(graph))
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for one, other in pairs:
+        found[one].append(other)
+    return found
 
 
 def cycles(edges: Iterable[EdgeDescription]) -> list[frozenset[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
@@ -11,7 +12,7 @@ from langgraph.managed import RemainingSteps
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.channels import reduced_once
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
-from guardgraph.guards import Grounding, name_of
+from guardgraph.guards import Grounding, Guard, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
 from guardgraph.nodes.agent_node import agent_node
 from guardgraph.nodes.decisions.review import can_retry, retry_targets
@@ -103,7 +104,7 @@ def _add_gate_node(
 ) -> None:
     """Add the node of a gate; its metadata names the guards that judge there."""
     sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(destinations) else ()
-    judging = {gate: [name_of(guard) for guard in team.guards if gate in guard.gates] for gate in (*gates, *sends)}
+    judging = {gate: _judging(team, gate, node, destinations) for gate in (*gates, *sends)}
     guards = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
     has_results = node != ADMISSION or callable(team.entry)  # the author writes only where there may be some
     ends = (END,) if node == EXIT else (*([team.author.name] if team.author and has_results else []), EXIT)
@@ -112,28 +113,43 @@ def _add_gate_node(
 
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
-    grounded = any(isinstance(guard, Grounding) for guard in team.guards)
+    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits)
     for member in team.members:
-        evidence, writes = grounded and member.channel == "results", _writes(member.channel)
+        writes, works = _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
-            graph.add_node(
-                agent.name, agent_node(agent, writes=writes, concurrency=team.concurrency, evidence=evidence)
-            )
+            evidence = works and any(isinstance(guard, Grounding) for guard in (*team.guards, *agent.guards))
+            graph.add_node(agent.name, node(agent, writes=writes, evidence=evidence))
             graph.add_edge(agent.name, f"guard_{member.gate}")
     for agent in team.writers:
-        graph.add_node(
-            agent.name,
-            agent_node(agent, writes=lambda result: {"draft": result}, concurrency=team.concurrency, concluding=True),
-        )
+        graph.add_node(agent.name, node(agent, writes=lambda result: {"draft": result}, concluding=True))
         graph.add_edge(agent.name, EXIT)
 
 
 def _rewriting(team: Declaration) -> tuple[str, ...]:
     """Return the names of the agents to which `guard_exit` may send."""
-    heads = [*([team.author] if team.author else []), *(one.agent for one in team.members if one.can_rewrite)]
-    if can_retry(team.guards, at="exit"):
-        return tuple(agent.name for head in heads for agent in head.fallback_chain)
-    return retry_targets([team.author] if team.author else (), team.guards, at="exit")
+    rewriters = [one.agent for one in team.members if one.can_rewrite]
+    judged = [head for head in rewriters if any(can_retry(g, at="exit") for g in (team.guards, *_own_guards(head)))]
+    again = (agent.name for head in judged for agent in head.fallback_chain)
+    return (*retry_targets([team.author] if team.author else (), team.guards, at="exit"), *again)
+
+
+def _own_guards(head: Agent) -> list[Sequence[Guard]]:
+    return [agent.guards for agent in head.fallback_chain]
+
+
+def _judging(team: Declaration, gate: Gate, node: str, destinations: Sequence[str]) -> list[str]:
+    """Return the names of the guards that judge in a gate; that of a guard of one agent is followed by the agent's."""
+    sent, reviewed = {*destinations}, {m.agent.name for m in team.members if f"guard_{m.gate}" == node}
+    if node == EXIT:
+        reviewed = {agent.name for agent in team.writers} | {m.agent.name for m in team.members if m.can_rewrite}
+    own = [
+        f"{name_of(guard)} ({agent.name})"
+        for agent in team.agents
+        if agent.name in (sent & _workers(team) if gate == "dispatch" else reviewed)
+        for guard in agent.guards
+        if gate in guard.gates
+    ]
+    return [*(name_of(guard) for guard in team.guards if gate in guard.gates), *own]
 
 
 def _with_steps(state: type[Any]) -> type[Any]:

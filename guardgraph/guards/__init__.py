@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guardgraph.guards.budget import Budget
+from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
@@ -38,6 +39,8 @@ __all__ = (
     "SourceText",
     "Subject",
     "allowance_or_trip",
+    "checked_guards",
+    "checked_own_guards",
     "evaluate_guards",
     "flat",
     "guard",

@@ -76,9 +76,9 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
         }
         own = {name: value for name, value in state.items() if name not in RunState.__annotations__}
         gate = GateContext(team, ADMISSION, {**own, **{name: kind() for name, kind in _EMPTY.items()}, **fresh}, config)
-        gate.note(visits={ADMISSION: 1})
+        gate.write_unchecked(visits={ADMISSION: 1})
         decision = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
-        gate.note(verdicts=[*decision.verdicts])
+        gate.write_unchecked(verdicts=[*decision.verdicts])
         ending = decision.ending(otherwise="failed")
         command = run_route(gate, entry if ending is None else lambda gate: gate.end(ending), destinations=destinations)
         return Command(update=_first_update(fresh, command.update), goto=command.goto)

@@ -49,6 +49,7 @@ def agent_node(
     *,
     writes: Callable[[Result], dict[str, Any]] = lambda result: {"results": [result]},
     concurrency: int | None = None,
+    skill_limits: Mapping[str, int] | None = None,
     evidence: bool = False,
     concluding: bool = False,
 ) -> RunnableLambda[Any, Any]:
@@ -56,11 +57,16 @@ def agent_node(
 
     The node is given an `AgentInput` by a gate (or the team's whole state), never raises for what the agent does, and
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
-    (`None` sets no limit). With `evidence` a model agent answers with quotes. A `concluding` agent may spend the
-    reserve, and may work until half a second after the deadline. Once LangGraph is to drain the run, an attempt that
+    (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most its
+    `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and may
+    work until half a second after the deadline. Once LangGraph is to drain the run, an attempt that
     has not started raises `GraphDrained`, and runs when the thread is resumed.
     """
-    return _AgentNode(agent, writes, concurrency, evidence=evidence, concluding=concluding)
+    skills = sorted({*agent.skills}.intersection(skill_limits or {}))
+    pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
+    if agent.copies is not None:
+        pools = {f"agent {agent.name}": agent.copies, **pools}
+    return _AgentNode(agent, writes, concurrency, pools, evidence=evidence, concluding=concluding)
 
 
 class _AgentNode(RunnableLambda[Any, Any]):
@@ -77,6 +83,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         agent: Agent,
         writes: Callable[[Result], dict[str, Any]],
         concurrency: int | None,
+        pools: Mapping[str, int],
         *,
         evidence: bool,
         concluding: bool,
@@ -88,6 +95,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
+        self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
@@ -121,6 +129,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
         until = until_of(me, services)
+        pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
         return AttemptExecution(
             agent=self.agent,
             sent=sent,
@@ -131,6 +140,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
+            pool=SlotToken(pools) if pools else None,
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class AttemptExecution:
     until: float | None
     """When it has to end, on the monotonic clock."""
     config: RunnableConfig
+    pool: SlotToken | None = None
+    """Its hold on the slots of its agent and of its skills, which it keeps while a nested team works."""
     token: CancelToken = field(default_factory=CancelToken)
     """Cancels its work once the caller of the team has left."""
     budget: AttemptBudget | None = None
@@ -73,6 +75,8 @@ class AttemptExecution:
     def wait(self) -> Result | None:
         """Wait for a slot, and for budget without holding one; start, or return why that is not possible."""
         refusal: ReservationDenied | None = None
+        if self.pool is not None and not self.pool.take(self._rest):
+            return self._late(None)
         while self._rest != 0 and self.slot_token.take(self._rest) and not self.slot_token.is_orphan:
             refusal = self._begin()
             if self._is_settled(refusal):
@@ -84,6 +88,8 @@ class AttemptExecution:
     async def await_(self) -> Result | None:
         """Do the same as `wait` without blocking the event loop."""
         refusal: ReservationDenied | None = None
+        if self.pool is not None and not await self.pool.atake(self._rest):
+            return self._late(None)
         while self._rest != 0 and await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan:
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
@@ -125,6 +131,7 @@ class AttemptExecution:
             self._close()
         finally:
             self.services.attempt_ended(self.me.account)
+            self._leave_pool()
             self.slot_token.give()
 
     async def aend(self) -> None:
@@ -133,7 +140,12 @@ class AttemptExecution:
             await self.services.off_loop(self._close)
         finally:
             self.services.attempt_ended(self.me.account)
+            self._leave_pool()
             await self.slot_token.agive()
+
+    def _leave_pool(self) -> None:
+        if self.pool is not None:
+            self.pool.give()
 
     @property
     def _rest(self) -> float | None:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from guardgraph.agents.agent import Agent
 from guardgraph.state import ContextItem, Gap, Result, Subtask
 
-__all__ = ("accepted_of", "context_of", "subtasks_by_id", "worker_roster")
+__all__ = ("accepted_of", "can_do", "context_of", "skills_of", "subtasks_by_id", "worker_roster")
 
 
 def accepted_of(state: Mapping[str, Any]) -> list[Result]:
@@ -42,13 +42,30 @@ def subtasks_by_id(state: Mapping[str, Any]) -> dict[str, Subtask]:
 
 
 def worker_roster(workers: Iterable[Agent]) -> tuple[ContextItem, ...]:
-    """Return the workers and their skills, as context for a planner."""
+    """Return the workers, their skills and what an attempt of them costs where that is declared, for a planner."""
     return tuple(
-        ContextItem(
-            kind="worker", title=worker.name, value={"skills": list[JsonValue](sorted(worker.skills))}, sender="team"
-        )
-        for worker in workers
+        ContextItem(kind="worker", title=worker.name, value=_offer(worker), sender="team") for worker in workers
     )
+
+
+def can_do(agent: Agent, skill: str | None) -> bool:
+    """Return whether an agent can do what needs `skill`: a skill of its own, or its name."""
+    return skill is None or skill in agent.skills or skill == agent.name
+
+
+def skills_of(workers: Iterable[Agent]) -> list[str]:
+    """Return all that a subtask may name as its skill: the skills and names of the workers, sorted."""
+    return sorted({skill for agent in workers for skill in (*agent.skills, agent.name)})
+
+
+def _offer(worker: Agent) -> dict[str, JsonValue]:
+    cost = worker.expected_amount
+    amounts: dict[str, JsonValue] = (
+        {} if cost is None else {"tokens": cost.tokens, "usd": str(cost.usd or ""), "calls": cost.calls}
+    )
+    declared: dict[str, JsonValue] = {name: amount for name, amount in amounts.items() if amount}
+    skills: dict[str, JsonValue] = {"skills": list[JsonValue](sorted(worker.skills))}
+    return {**skills, "expected_cost": declared} if declared else skills
 
 
 def _result_item(result: Result, planned: Mapping[str, Subtask]) -> ContextItem:

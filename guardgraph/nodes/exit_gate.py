@@ -37,17 +37,17 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         if state.get("unfit"):
             raise BadInput(state["unfit"])
         gate = GateContext(team, EXIT, state, config)
-        gate.note(visits={EXIT: 1})
+        gate.write_unchecked(visits={EXIT: 1})
         again = _judged(gate)
         if again is not None:
             return gate.command([again])
-        gate.note(gaps=[*_unreviewed(gate), *_unreached(gate)])
+        gate.write_unchecked(gaps=[*_unreviewed(gate), *_unreached(gate)])
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
         gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
         if gate.position.account == gate.position.run_id:  # the outermost team: the run has ended
             forget_run(gate.position.run_id)
-        gate.note(**final_update(gate.state, outcome, gate.position))
+        gate.write_unchecked(**final_update(gate.state, outcome, gate.position))
         return gate.command(END)
 
     return guard_exit
@@ -74,24 +74,24 @@ def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
     may_rewrite = ended is None or ended.status == "degraded"
     agents = {name: gate.team.agents[name] for name in gate.team.drafters} if may_rewrite else {}
     decision = review(gate, [draft], at="exit", agents=agents)
-    gate.note(requests={draft.id: None})
+    gate.write_unchecked(requests={draft.id: None})
     _note(gate, decision)
     for again in decision.retries:
         steps = gate.team.steps_to_end(again.agent.name)
         stop = too_few_steps(gate.state, steps) or too_many_visits(gate.state, gate.team.guards, EXIT)
         if stop is not None:
-            gate.note(gaps=[*again.gaps], ending=stop)
+            gate.write_unchecked(gaps=[*again.gaps], ending=stop)
             break
-        gate.is_free = again.agent.kind == "function"
+        gate.needs_no_budget = again.agent.kind == "function"
         sends = allowed_sends(gate, [gate.send_request(again.agent, again.request)], gaps=[again.gaps])
         if sends:
-            gate.note(draft=None)
+            gate.write_unchecked(draft=None)
             return sends[0]
     return None
 
 
 def _note(gate: GateContext, decision: ReviewDecision) -> None:
-    gate.note(
+    gate.write_unchecked(
         verdicts=decision.verdicts,
         passed=[result.id for result in decision.accepted],
         refused=[result.id for result in decision.refused],
@@ -99,7 +99,7 @@ def _note(gate: GateContext, decision: ReviewDecision) -> None:
     )
     earlier: EarlyStop | None = gate.state.get("ending")
     if decision.ending is not None and (earlier is None or earlier.status != "cancelled"):  # a cancelled run stays so
-        gate.note(ending=decision.ending)
+        gate.write_unchecked(ending=decision.ending)
 
 
 def _unreviewed(gate: GateContext) -> list[Gap]:

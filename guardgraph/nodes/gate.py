@@ -51,7 +51,7 @@ def gate_node(
 
     def gate_of_team(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
         gate = GateContext(team, node, state, config)
-        gate.note(visits={node: 1})
+        gate.write_unchecked(visits={node: 1})
         return run_route(gate, decide_or_route, destinations=destinations)
 
     gate_of_team.__name__ = node
@@ -63,7 +63,7 @@ def run_route(gate: GateContext, route: Route, *, destinations: Collection[str])
     try:
         return _checked(gate, _answer(gate, route), destinations)
     except BadInput as error:
-        gate.note(ending=EarlyStop(status="failed", reason=f"the route of {gate.node!r} {error}"))
+        gate.write_unchecked(ending=EarlyStop(status="failed", reason=f"the route of {gate.node!r} {error}"))
         return gate.command(EXIT)
 
 
@@ -85,14 +85,14 @@ def _checked(gate: GateContext, answer: object, destinations: Collection[str]) -
         return gate.command(EXIT)
     steps = max(map(gate.team.steps_to_end, nodes))
     is_end = not gate.team.ends.isdisjoint(nodes)
-    stop = too_few_steps(gate.state, steps) if is_end else gate.must_stop(steps=steps)
+    stop = too_few_steps(gate.state, steps) if is_end else gate.stop_reason(steps=steps)
     if stop is not None:
         plan_subtasks(gate, [target for target in targets if isinstance(target, Send)])
-        return gate.command(gate.stop_early(stop))
+        return gate.command(gate.stop_for(stop))
     targets = _distinct(gate, targets)
     sends = [target for target in targets if isinstance(target, Send)]
     _check_ids(gate, sends)
-    allowed = {id(send) for send in gate.allow(sends)}
+    allowed = {id(send) for send in gate.allowed(sends)}
     targets = [target for target in targets if not isinstance(target, Send) or id(target) in allowed]
     ending, trip = cast("EarlyStop | None", gate.state.get("ending")), gate.last_trip
     if ending is not None and ending.status == "escalated":

@@ -72,9 +72,9 @@ class GateContext:
         """The last verdict that has kept this gate from sending something."""
         self.reviewed: tuple[Result, ...] = ()
         """The results that this gate has just reviewed."""
-        self.exhausted: EarlyStop | None = None
+        self.pending_stop: EarlyStop | None = None
         """What ends the run if it would go on: the budget that stopped the results, or the limit of rounds."""
-        self.is_free: bool = False
+        self.needs_no_budget: bool = False
         """Whether what is sent next needs no allowance."""
         self.handoffs: list[tuple[tuple[str, ...], Gap]] = []
         """The agents that refused results name for a handoff, and the gap that is open unless one takes over."""
@@ -160,7 +160,7 @@ class GateContext:
         for name, value in channels.items():
             self._update.write_checked(name, value)
 
-    def note(self, **channels: Any) -> None:
+    def write_unchecked(self, **channels: Any) -> None:
         """Write as `write` does, to any channel and unchecked: for the code of gates themselves."""
         for name, value in channels.items():
             self._update.write(name, value)
@@ -206,10 +206,10 @@ class GateContext:
         """Begin the next round. Return what prevents it, if anything does: then the round stays as it is."""
         before = self.round
         self._update.write("round", before + 1)
-        stop = self.must_stop()
+        stop = self.stop_reason()
         if stop is not None:
             self._update.write("round", before)
-            self.exhausted = stop  # a route that goes on all the same is stopped
+            self.pending_stop = stop  # a route that goes on all the same is stopped
         return stop
 
     def stop(self, status: OutcomeStatus = "degraded", *, by: str | None = None, reason: str) -> Destination:
@@ -221,18 +221,18 @@ class GateContext:
         ending = EarlyStop(status=status, stopped_by=by, reason=reason)
         verdict = Verdict(guard=by or "pattern", gate="dispatch", subject=self.node, action="trip", reason=reason)
         self.emit(verdict)
-        self.note(verdicts=[verdict])
+        self.write_unchecked(verdicts=[verdict])
         return self.end(ending)
 
-    def stop_early(self, found: EarlyStop) -> Destination:
-        """Stop the run for the reason that `next_round` or `must_stop` has returned."""
+    def stop_for(self, found: EarlyStop) -> Destination:
+        """Stop the run for the reason that `next_round` or `stop_reason` has returned."""
         return self.stop(found.status, by=found.stopped_by, reason=found.reason)
 
     def end(self, ending: EarlyStop) -> Destination:
         """End the run as `stop` does, where a verdict has given the reason already; an earlier, worse end stays."""
         earlier: EarlyStop | None = self._update.state.get("ending")
         if earlier is None or earlier.status in ("completed", "degraded"):
-            self.note(ending=ending)
+            self.write_unchecked(ending=ending)
         return self.conclude()
 
     def conclude(self, draft: Result | None = None) -> Destination:
@@ -244,9 +244,9 @@ class GateContext:
         if draft is not None:
             if not isinstance(cast("object", draft), Result):
                 raise BadInput(f"`conclude` takes a `Result` as the draft, got {draft!r:.80}")
-            self.note(draft=draft)
+            self.write_unchecked(draft=draft)
             if self.request_of(draft) is not None:
-                self.note(requests={draft.id: self.request_of(draft)})
+                self.write_unchecked(requests={draft.id: self.request_of(draft)})
             return EXIT
         state, author = self._update.state, self.team.author
         ending: EarlyStop | None = state.get("ending")
@@ -258,23 +258,27 @@ class GateContext:
 
     # Decisions
 
-    def must_stop(self, *, steps: int | None = None) -> EarlyStop | None:
+    def stop_reason(self, *, steps: int | None = None) -> EarlyStop | None:
         """Return what ends a run that would go on after this gate.
 
         `steps` is how many supersteps it needs to go on and then to conclude; by default those of one more attempt.
         """
         needed = 2 + self.team.closing if steps is None else steps
-        left = Allowance() if self.is_free else self.unspent
+        left = Allowance() if self.needs_no_budget else self.unspent
         stop = early_stop(self.state, self.team.guards, self.node, left=left, is_late=self.is_late, steps=needed)
-        return self.exhausted or stop
+        return self.pending_stop or stop
 
     def judge(
         self, gate: Gate, subject: Any, guards: Sequence[Guard] | None = None, *, agent: Agent | None = None
     ) -> GuardDecision:
-        """Judge a subject by the guards of a gate; emit trips and alerts as events."""
-        return judge_subject(self, gate, subject, self.team.guards if guards is None else guards, agent=agent)
+        """Judge a subject by the guards of a gate, by default those for `agent`; emit trips and alerts as events."""
+        return judge_subject(self, gate, subject, self.guards_for(agent) if guards is None else guards, agent=agent)
 
-    def allow(self, sends: Iterable[Send]) -> list[Send]:
+    def guards_for(self, agent: Agent | None) -> Sequence[Guard]:
+        """Return the guards that judge an agent: those of the team, then its own."""
+        return (*self.team.guards, *agent.guards) if agent is not None and agent.guards else self.team.guards
+
+    def allowed(self, sends: Iterable[Send]) -> list[Send]:
         """Return which of `sends` may be sent, in their order: those that the guards of `dispatch` let pass.
 
         What a guard stops is a gap. Where one of them ends the run (`Escalate`) nothing is sent, and `ending` is set

@@ -85,7 +85,7 @@ def judge_subject(
 def allowed_sends(
     gate: GateContext, sends: Iterable[Send], *, gaps: Sequence[Sequence[Gap]] | None = None
 ) -> list[Send]:
-    """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allow`.
+    """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allowed`.
 
     `gaps` are what is missing without each of them; by default its subtask, or the work of its agent.
     """
@@ -103,10 +103,10 @@ def allowed_sends(
             others = [other for other in sends if other.node in gate.team.workers and other is not send]
             whole = [other for other in others if _request(other).subtask is None]
             missing.extend(chain(*gaps) if gaps else [_gap(gate, other, trip, why) for other in whole])
-            gate.note(gaps=missing, ending=decision.ending(otherwise="escalated"))
+            gate.write_unchecked(gaps=missing, ending=decision.ending(otherwise="escalated"))
             return []
     if missing:
-        gate.note(gaps=missing)
+        gate.write_unchecked(gaps=missing)
     return _reserved(gate, passed)  # only now: where a guard ends the run, no subtask is counted
 
 
@@ -116,7 +116,7 @@ def plan_subtasks(gate: GateContext, sends: Iterable[Send]) -> None:
     wanted = [_request(send).subtask for send in sends if send.node in gate.team.workers]
     unknown = {subtask.id: subtask for subtask in wanted if subtask is not None and subtask.id not in planned}
     if unknown:
-        gate.note(subtasks=list(unknown.values()))
+        gate.write_unchecked(subtasks=list(unknown.values()))
 
 
 def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
@@ -125,7 +125,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         return _PASS
     agent, request = gate.team.agents[send.node], _request(send)
     new = _new_subtask(gate, request)
-    remaining = Allowance() if gate.is_free else gate.remaining
+    remaining = Allowance() if gate.needs_no_budget else gate.remaining
     if new is None:  # it was counted when it was sent for the first time, or is no subtask
         remaining = remaining.model_copy(update={"subtasks": None})
     elif remaining.subtasks == 0:
@@ -135,14 +135,14 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         gate,
         "dispatch",
         request.subtask or request.task,
-        [*gate.team.guards, *_inherited_depth(gate)],
+        [*gate.guards_for(agent), *_inherited_depth(gate)],
         agent=agent,
         remaining=remaining,
         expected=expected,
         levels_below=1,
     )
     if decision.verdicts:
-        gate.note(verdicts=[*decision.verdicts])
+        gate.write_unchecked(verdicts=[*decision.verdicts])
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)
         gate.remaining = _after(gate.remaining, expected, subtasks=int(new is not None))
@@ -192,7 +192,7 @@ def _reserved(gate: GateContext, sends: Sequence[Send]) -> list[Send]:
         else:
             trip = Verdict(guard="Limits", gate="dispatch", subject=send.node, action="trip", reason=str(denied))
             gate.last_trip = trip
-            gate.note(gaps=[_gap(gate, send, trip)])
+            gate.write_unchecked(gaps=[_gap(gate, send, trip)])
     return allowed
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
-from langgraph.types import Command, PregelTask, StateSnapshot
+from langgraph.types import Command
 
 from guardgraph.runs.arguments import (
     checked_allowance,
@@ -26,9 +25,11 @@ from guardgraph.runs.arguments import (
 )
 from guardgraph.runs.cancelling import conclude_command
 from guardgraph.runs.execution import RunExecution, services_of
-from guardgraph.runs.head import Head
+from guardgraph.runs.head import Head, outermost
+from guardgraph.runs.left_nodes import check_nodes
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
+from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, merge_update
 from guardgraph.runtime.services import Services
@@ -36,23 +37,19 @@ from guardgraph.state import (
     Allowance,
     BadInput,
     DelegationScope,
-    MigrationNeeded,
     Outcome,
     RunActive,
     RunEnded,
     RunEvent,
     RunStranded,
+    RunUnfinished,
     Task,
     new_id,
 )
-from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.codec.graph_types import types_of_graph
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("Attempts",)
-
-_FORMER_GATE = re.compile(r"guard_round|dispatch|collect(_\w+)?|conclude")
-"""The gates of teams before the version in which all are called `guard_…` and exist whatever guards are given."""
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +111,7 @@ class Attempts:
         if row.status is not None:
             return stored
         _, compiled = self._compiled(row.graph, row.arguments)
-        _check_nodes(head, compiled, thread_id)
+        check_nodes(head, compiled, thread_id)
         if added is not None:
             self.records.add(row, added, self.clock())
         if stored.waiting and not given and not _has_open_task(compiled, thread_id):
@@ -128,12 +125,29 @@ class Attempts:
         row, head, stored = self._unended(thread_id, "update")
         _check_not_stranded(row, head)
         _, compiled = self._compiled(row.graph, row.arguments)
-        _check_nodes(head, compiled, thread_id)
+        check_nodes(head, compiled, thread_id)
         checked, position = checked_values(values, compiled), stored.state.get("position")
         if position is None:
             raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it")
         new = merge_update(compiled, thread_id, checked)
         return self._attempt(row, compiled, Command(update=new) if new else None, position)
+
+    def retry(self, thread_id: str, *, context: Any = None, config: RunnableConfig | None = None) -> RunExecution:
+        """Prepare a new run on a thread whose last run has failed, which begins with the attempts that have failed."""
+        configured = checked_config(config)
+        thread_of(configured, thread_id)
+        row, run = self._ended(thread_id)
+        if run.status != "failed":
+            raise BadInput(f"run {row.run_id!r} is {run.status}; only one that has failed can be tried again")
+        name, compiled = self._compiled(row.graph, row.arguments)
+        failure = failure_of(compiled, thread_id, row.run_id)
+        if failure is None or not failure.requests:
+            raise BadInput(f"run {row.run_id!r} has failed, but no agent of its graph has: begin another run")
+        now = self.clock()
+        new = self.records.accept(thread_id, name, row.arguments, row.task, now)
+        command = retry_command(failure, new.run_id, now)
+        compiled.update_state(failure.before.config, command, as_node="guard_admission")
+        return self._attempt(new, compiled, None, command.update["position"], context, configured)  # type: ignore[index] - it is a dict
 
     def cancel(self, thread_id: str, reason: str) -> RunExecution | Run:
         """Prepare the attempt that concludes a thread's last run; return the ended run where its graph cannot."""
@@ -164,6 +178,15 @@ class Attempts:
             attempt.services.emit("run_waiting", position, questions=[wait.id for wait in run.waiting])
         return run
 
+    def _ended(self, thread_id: str) -> tuple[RunRow, Run]:
+        """Return a thread's last run. Raises `RunUnfinished` where it has not ended."""
+        row = self.records.last(thread_id)
+        head = self.records.head(row)
+        row = self.records.with_end(row, head, self.clock())
+        if row.status is None:
+            raise RunUnfinished(row.run_id, thread_id=thread_id)
+        return row, self.records.stored(row, head)
+
     def _unended(self, thread_id: str, action: Literal["update", "cancel"]) -> tuple[RunRow, Head | None, Run]:
         """Return a thread's last run. Raises `RunActive` or `RunEnded` where it is active here, or has ended."""
         row = self.records.last(thread_id)
@@ -189,7 +212,7 @@ class Attempts:
         command = conclude_command(compiled, row.thread_id, reason)
         if command is None:
             return None
-        compiled.update_state({"configurable": {"thread_id": row.thread_id}}, command, as_node="guard_admission")
+        compiled.update_state(outermost(row.thread_id), command, as_node="guard_admission")
         return self._attempt(row, compiled, None, position)
 
     def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
@@ -214,7 +237,7 @@ class Attempts:
 
 def _has_open_task(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> bool:
     """Return whether a task is neither finished nor waiting: it was stopped beside an interrupt."""
-    tasks = graph.get_state({"configurable": {"thread_id": thread_id}}).tasks
+    tasks = graph.get_state(outermost(thread_id)).tasks
     return any(task.result is None and not task.interrupts for task in tasks)
 
 
@@ -246,53 +269,3 @@ def _check_resumption(run: Run, answers: Mapping[str, Any], add: Allowance | Non
         raise BadInput("`add` holds a depth; how deep a run may delegate is a limit of its graph: raise it there")
     if run.state.get("position") is None:
         raise BadInput(f"run {run.run_id!r} never reached its first node: there is nothing to add to; resume it")
-
-
-def _check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> None:
-    """Raise `MigrationNeeded` where a run, or a team nested in it, was left at a node that does not exist any more.
-
-    LangGraph would end such a graph without an outcome. A run in which another task is open goes on with that one.
-    """
-    if head is None:
-        return
-    tasks = graph.get_state({"configurable": {"thread_id": thread_id}}, subgraphs=True).tasks
-    open_tasks = [task for task in tasks if task.result is None]
-    unknown = [] if open_tasks else sorted(head.next_nodes() - set(graph.nodes))
-    calling = [task for task in open_tasks if not isinstance(task.state, StateSnapshot)]
-    unknown += [name for task in open_tasks for name in _stuck(task)]
-    unknown += _stuck_in_functions(graph.checkpointer, thread_id, calling)
-    if unknown:
-        known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
-        what = f"thread {thread_id!r} was left at {unknown[0]!r} by another version of its graph than this one"
-        hint = "resume it with the version that began it, or cancel it"
-        raise MigrationNeeded(f"{what} ({known}); {hint}", thread_id=thread_id, found=unknown[0], known=known)
-
-
-def _stuck(task: PregelTask) -> list[str]:
-    """Return the agents whose nested team has not ended and has nothing that comes next."""
-    nested = task.state
-    if not isinstance(nested, StateSnapshot):
-        return []
-    if _is_open(nested.values) and not nested.next:
-        return [task.name]
-    return [f"{task.name}/{name}" for one in nested.tasks for name in _stuck(one)]
-
-
-def _stuck_in_functions(saver: Any, thread_id: str, tasks: Sequence[PregelTask]) -> list[str]:
-    """Return where teams that the code of agents calls were left, as far as those are gates of an earlier version.
-
-    LangGraph does not know these graphs, so their nodes cannot be compared.
-    """
-    agents, found = {f"{task.name}:{task.id}": task.name for task in tasks}, list[str]()
-    for namespace in namespaces_of(saver.engine, thread_id) if tasks else ():
-        agent = agents.get(namespace.split("|")[0])
-        stored = agent and saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
-        head = Head(stored) if stored else None
-        if head is not None and _is_open(head.values()) and not head.interrupts():
-            found += [f"{agent}/{node}" for node in sorted(head.next_nodes()) if _FORMER_GATE.fullmatch(node)]
-    return found
-
-
-def _is_open(values: Mapping[str, Any]) -> bool:
-    """Return whether a team was admitted and has no outcome."""
-    return values.get("admitted") is not None and values.get("outcome") is None

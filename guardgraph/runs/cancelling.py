@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.channels import BinaryOperatorAggregate, LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
@@ -14,7 +13,7 @@ from langgraph.types import Command, Overwrite
 from guardgraph.nodes.context import accepted_of
 from guardgraph.nodes.outcome import outcome_of, written_value
 from guardgraph.nodes.scope import attempts_of
-from guardgraph.runs.head import Head
+from guardgraph.runs.head import Head, outermost
 from guardgraph.state import EarlyStop, Gap, Outcome, Request, Result, Usage
 
 __all__ = ("cancelled_outcome", "conclude_command")
@@ -32,7 +31,7 @@ def conclude_command(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: s
     guard could have refused them: they are gaps. All writes beside the checkpoint are written again, since LangGraph
     drops them where a thread's state is updated.
     """
-    config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+    config = outermost(thread_id)
     if not graph.nodes.keys() >= _NODES:
         return None
     state, saver = graph.get_state(config).values, cast("BaseCheckpointSaver[Any]", graph.checkpointer)

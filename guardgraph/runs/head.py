@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS
 from langgraph.types import Interrupt, Overwrite, Send
 
 from guardgraph.state import RunState
 
-__all__ = ("Head", "route_of")
+__all__ = ("Head", "outermost", "route_of")
 
 _UNFINISHED = frozenset((ERROR, INTERRUPT, RESUME))
 """The channels to which a task that has not finished may have written."""
@@ -25,6 +26,11 @@ def route_of(channel: str, value: object) -> str | None:
     if channel == TASKS and isinstance(value, Send):
         return value.node
     return channel.removeprefix(_GOTO) if channel.startswith(_GOTO) else None
+
+
+def outermost(thread_id: str) -> RunnableConfig:
+    """Return the config of the outermost team of a thread."""
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
 @dataclass(frozen=True, slots=True)

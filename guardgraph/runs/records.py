@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, get_args
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelling import cancelled_outcome
 from guardgraph.runs.clock import RunClock, usage_of_work
-from guardgraph.runs.head import Head
+from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary
 from guardgraph.state import (
     Allowance,
@@ -166,12 +165,12 @@ class Records:
                 "source": item.metadata.get("source"),
                 "channels": sorted(item.checkpoint.get("updated_channels") or ()),
             }
-            for item in self._reader([]).list(_outermost(thread_id), limit=limit)
+            for item in self._reader([]).list(outermost(thread_id), limit=limit)
         ]
 
     def _latest(self, thread_id: str) -> Head | None:
         unknown: list[str] = []
-        found = self._reader(unknown).get_tuple(_outermost(thread_id))
+        found = self._reader(unknown).get_tuple(outermost(thread_id))
         return None if found is None else Head(found, tuple(dict.fromkeys(unknown)))
 
     def _reader(self, unknown: list[str]) -> SQLSaver:
@@ -184,7 +183,3 @@ class Records:
         metadata: Mapping[str, Any] = last.metadata
         since = now - datetime.fromisoformat(last.checkpoint["ts"])
         return timedelta(seconds=float(metadata.get(PAUSED) or 0)) + max(since, timedelta(0))
-
-
-def _outermost(thread_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}

@@ -170,6 +170,24 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Do as `resume` without blocking the event loop."""
         return await self._afinish(self._attempts.resume, thread_id, **options)
 
+    def retry(self, thread_id: str, *, context: Any = None, config: RunnableConfig | None = None) -> Run:
+        """Begin a new run on a thread whose last run has failed, from the state before it failed, and return it.
+
+        What was accepted is not done again; the agents that failed last work on their requests again, with all their
+        attempts. The new run has the allowance and the time that the last one began with, and its usage is its own.
+        `context` and `config` are as in `run`.
+
+        Raises:
+            UnknownThread, UnknownGraph: as in `resume`.
+            RunUnfinished: the last run has not ended; resume it.
+            BadInput: it has not failed, or no agent has.
+        """
+        return self._finish(self._attempts.retry(thread_id, context=context, config=config))
+
+    async def aretry(self, thread_id: str, *, context: Any = None, config: RunnableConfig | None = None) -> Run:
+        """Do as `retry` without blocking the event loop."""
+        return await self._afinish(self._attempts.retry, thread_id, context=context, config=config)
+
     def update(self, thread_id: str, /, **values: Any) -> Run:
         """Merge values into the state of the thread's last run, and let it go on: waiting agents work again.
 

@@ -6,14 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_type_hints
 from uuid import UUID
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.channels import BaseChannel, BinaryOperatorAggregate, DeltaChannel, Topic
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.runs.head import Head
+from guardgraph.runs.head import Head, outermost
 from guardgraph.state import BadInput, ContextItem, RunState, TeamInput, validation_text
 
 __all__ = ("NO_TASK", "checked_values", "merge_update")
@@ -76,7 +75,7 @@ def merge_update(
         BadInput: a reducer raises on a value.
     """
     saver: Any = graph.checkpointer  # a `SQLSaver`, which knows the classes of the graph
-    config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+    config = outermost(thread_id)
     found = saver.get_tuple(config)
     if found is None:
         return dict(values)

@@ -70,8 +70,11 @@ def _is_valid(value: object, kind: Any) -> bool:
         return isinstance(value, origin) and not isinstance(value, str) and all(_is_valid(one, item) for one in value)
     if origin is Callable:
         return callable(value)
-    if origin in (None, Mapping):
-        return isinstance(value, origin or kind or NoneType)
+    if origin is Mapping:
+        pairs = value.items() if isinstance(value, Mapping) else [(None, None)]
+        return all(_is_valid(one, want) for pair in pairs for one, want in zip(pair, get_args(kind), strict=True))
+    if origin is None:
+        return isinstance(value, kind or NoneType)
     return any(_is_valid(value, one) for one in get_args(kind))
 
 

@@ -10,6 +10,8 @@ import pytest
 from guardgraph.cli import main
 
 MODULE = """
+import warnings
+
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
@@ -28,7 +30,9 @@ def plain():
 
 inner = pipeline([Agent("step", model="offline:extractive")]).compile()
 team = supervisor(planner=Agent("planner", run=str), workers=[Agent("worker", run=inner)])
-wide = supervisor(planner=Agent("planner", run=str), workers=[Agent(f"w{n}", run=str) for n in range(11)])
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    wide = supervisor(planner=Agent("planner", run=str), workers=[Agent(f"w{n}", run=str) for n in range(11)])
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Stage, Team, pipeline, supervisor
+from guardgraph.graphs import Parallel, Stage, Team, Tier, hierarchy, pipeline, supervisor
 from guardgraph.guards import Depth, Schema
 from guardgraph.state import Plan, Request, Subtask
 
@@ -61,10 +61,24 @@ def a_nested_supervisor(agent: Agent) -> _Graph:
     return supervisor(planner=Agent("planner", run=plan), workers=[team], name="above")
 
 
+def a_parallel_stage(agent: Agent) -> _Graph:
+    return pipeline([Parallel(_helper(), Stage(agent, critical=False)), Agent("closing", run=_gather)], name="block")
+
+
+def a_hierarchy(agent: Agent) -> _Graph:
+    def plan(request: Request) -> Plan:
+        return Plan(subtasks=(Subtask(id="outer", goal="do it by a tier"),)) if request.round == 1 else Plan()
+
+    low = Tier(Agent("lead", run=_plan), [_helper(), agent], synthesizer=Agent("writer", run=_gather))
+    return hierarchy(Tier(Agent("chief", run=plan), [low]))
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
     "own pattern": an_own_pattern,
     "nested supervisor": a_nested_supervisor,
+    "parallel stage": a_parallel_stage,
+    "hierarchy": a_hierarchy,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

@@ -214,7 +214,7 @@ def _fair(agents: list[Agent], writer: Agent) -> dict[str, _Route]:
         "the next round": lambda gate: _next_round(gate, first),
         "stop": lambda gate: gate.stop(by="me", reason="it is enough"),
         "own channels": _after(lambda gate: gate.write(notes=["one"], counted=2), lambda gate: ["note"]),
-        "allowed": lambda gate: gate.allow([gate.send(first), gate.send(last, _numbered(gate))]) or gate.conclude(),
+        "allowed": lambda gate: gate.allowed([gate.send(first), gate.send(last, _numbered(gate))]) or gate.conclude(),
         "feedback": lambda gate: gate.send(first, attempt=2, feedback="better", context=gate.context()),
     }
 
@@ -367,8 +367,8 @@ def _stopping(agents: list[Agent]) -> dict[str, _Route]:
         "a draft that was made up": lambda gate: gate.conclude(_made(gate)),
         "a draft, and goes on": _after(_conclude_by_a_draft, lambda gate: gate.send(first)),
         "concludes and goes on": _after(_conclude, lambda gate: gate.send(first)),
-        "allows and sends nobody": _after(lambda gate: gate.allow([gate.send(last, _numbered(gate))]), _conclude),
-        "allows strangers": lambda gate: gate.allow([gate.send(_STRANGER)]) or gate.conclude(),
+        "allows and sends nobody": _after(lambda gate: gate.allowed([gate.send(last, _numbered(gate))]), _conclude),
+        "allows strangers": lambda gate: gate.allowed([gate.send(_STRANGER)]) or gate.conclude(),
     }
 
 

@@ -12,7 +12,7 @@ from zlib import crc32
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Stage, pipeline, supervisor
+from guardgraph.graphs import Parallel, SendBack, Stage, pipeline, supervisor
 from guardgraph.guards import (
     Budget,
     Convergence,
@@ -36,6 +36,7 @@ CALL = 50
 """Tokens of every model call."""
 _GATES: tuple[Gate, ...] = ("admission", "dispatch", "handoff", "round", "exit")
 _ANSWERED = ("handoff", "round", "exit")
+_OF_AGENTS: tuple[Gate, ...] = ("dispatch", "handoff", "exit")
 _Graph = StateGraph[Any, Any, Any, Any]
 
 
@@ -101,11 +102,21 @@ class _Maker:
         )
 
     def pipeline(self, name: str, *, levels: int) -> _Graph:
-        stages = [
-            Stage(self.worker(levels=levels), critical=self.random.random() < 0.3)
-            for _ in range(self.random.randint(1, 3))
-        ]
-        return pipeline(stages, guards=self.guards(name), name=name)
+        stages = list[Stage | Parallel]()
+        for _ in range(self.random.randint(1, 3)):
+            if self.random.random() < 0.25:
+                members = [self.stage(levels, stages) for _ in range(self.random.randint(1, 3))]
+                stages.append(Parallel(*members, name=self.name("block")))
+            else:
+                stages.append(self.stage(levels, stages))
+        return pipeline(stages, guards=self.guards(name), concurrency=self.random.choice([None, 1, 2]), name=name)
+
+    def stage(self, levels: int, earlier: list[Stage | Parallel]) -> Stage:
+        names = [one.name if isinstance(one, Parallel) else one.agent.name for one in earlier]
+        back = None
+        if names and self.random.random() < 0.3:
+            back = SendBack(self.random.choice(names), self.refusing(), times=self.random.randint(1, 2))
+        return Stage(self.worker(levels=levels), critical=self.random.random() < 0.3, send_back=back)
 
     def name(self, kind: str) -> str:
         self._number += 1
@@ -166,6 +177,8 @@ class _Maker:
         more: dict[str, Any] = {
             "attempts": self.random.choice([1, 1, 2]),
             "skills": self.random.choice([(), ("art",), ("craft",)]),
+            "copies": self.random.choice([None, None, 1, 2]),
+            "guards": [self.own_guard(_OF_AGENTS)] if self.random.random() < 0.15 else [],
         }
         if fallback and self.random.random() < 0.2:
             more["fallback"] = self.worker(levels=1, fallback=False)
@@ -248,8 +261,8 @@ class _Maker:
 
         return check
 
-    def own_guard(self) -> Guard:
-        at = self.random.choice(_GATES)
+    def own_guard(self, gates: tuple[Gate, ...] = _GATES) -> Guard:
+        at = self.random.choice(gates)
         salt, part = self.random.random(), self.random.choice([2, 5, 10])
 
         def refuses(view: Any) -> str | None:

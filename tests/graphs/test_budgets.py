@@ -133,6 +133,7 @@ def test_a_worker_that_the_budget_cuts_short_has_only_a_partial_result(way: str)
     assert outcome.gaps[0].reason.startswith("4096 tokens wanted, ")
 
 
+@pytest.mark.filterwarnings("ignore::guardgraph.graphs.WideTeamWarning")
 @pytest.mark.parametrize("way", WAYS)
 def test_twenty_different_agents_of_unknown_cost(way: str) -> None:
     workers = [speaker(f"w{id_}", read=80, written=20, delay=0.005, max_tokens=20) for id_ in IDS]

@@ -91,8 +91,8 @@ def test_a_guard_sees_the_team_and_the_agent() -> None:
 
     gate.judge("handoff", TASK, agent=agent)
     gate.write(messages=[])
-    assert gate.allow(sends := [gate.send(agent), gate.send(agent)]) == sends
-    assert gate.allow(sends) == sends, "what is judged once is not judged again"
+    assert gate.allowed(sends := [gate.send(agent), gate.send(agent)]) == sends
+    assert gate.allowed(sends) == sends, "what is judged once is not judged again"
 
     plain, first, second = seen
     assert (plain.gate, plain.depth, plain.remaining.tokens, plain.expected_cost, plain.round) == (
@@ -124,7 +124,7 @@ def test_what_a_guard_of_dispatch_stops_is_a_gap_and_is_not_sent() -> None:
     gate = gate_of(spec_of(agent, guards=[no_b]), admitted=TASK)
     sends = [gate.send(agent, Subtask(id=id_, goal=id_)) for id_ in ("a", "b")]
 
-    assert gate.allow(sends) == sends[:1]
+    assert gate.allowed(sends) == sends[:1]
     assert gate.gaps == [Gap(subtask="b", agent="w", reason="not b", guard="no_b")]
     assert [subtask.id for subtask in gate.state["subtasks"]] == ["a"]
 
@@ -179,7 +179,7 @@ def test_a_round_that_may_not_begin_does_not_and_the_reason_is_returned() -> Non
 
     assert stop is not None
     assert (stop.stopped_by, gate.round) == ("Convergence", 2)
-    assert gate.must_stop() == stop, "a route that goes on all the same is stopped"
+    assert gate.stop_reason() == stop, "a route that goes on all the same is stopped"
 
 
 def test_context_that_is_given_replaces_the_default_context() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any
 
 from guardgraph.agents.agent import Agent
+from guardgraph.nodes.context import can_do, skills_of
 from guardgraph.nodes.decisions.plan import read_plan
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import EarlyStop, Gap, Plan, Subtask
@@ -41,23 +42,23 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     planner, *workers = agents
     plan: Plan | None = gate.state.get("plan")
     if plan is None or not pending_subtasks(gate.state, plan):
-        read = read_plan(gate, planner)
+        read = read_plan(gate, planner, workers)
         if not isinstance(read, Plan):
             return read
         plan = read
-    stop = gate.must_stop()
+    stop = gate.stop_reason()
     if stop is not None:
-        return gate.stop_early(stop)
+        return gate.stop_for(stop)
     concurrency = gate.team.concurrency
     limit = None if concurrency is None else max(_WAVE, _EACH * concurrency)
     while True:
         decision = decide_dispatch(gate.state, workers, plan, limit=limit)
-        gate.note(gaps=decision.gaps)
+        gate.write_unchecked(gaps=decision.gaps)
         if not decision.picked:  # nothing is under way, so what still waits depends on a gap
             missing = [Gap(subtask=one.id, reason="what it depends on is missing") for one in decision.waiting]
-            gate.note(gaps=missing)
+            gate.write_unchecked(gaps=missing)
             return None
-        sends = gate.allow(gate.send(worker, subtask) for worker, subtask in decision.picked)
+        sends = gate.allowed(gate.send(worker, subtask) for worker, subtask in decision.picked)
         ending: EarlyStop | None = gate.state.get("ending")
         if ending is not None:
             return gate.end(ending)
@@ -90,14 +91,14 @@ def decide_dispatch(
 ) -> DispatchDecision:
     """Decide which subtasks can start and which worker does each, in order of priority; at most `limit` are picked.
 
-    Workers that can do the same subtasks get them by turns.
+    Of the workers that can do a subtask, the one with the least to do gets it, in proportion to its `copies`.
     """
     decision = DispatchDecision()
     accepted = set(state.get("accepted") or ())
     done = {result.subtask for result in state.get("results") or () if result.id in accepted}
     pending = pending_subtasks(state, plan)
     possible = done | {subtask.id for subtask in pending}
-    cycles: dict[frozenset[str], Iterator[Agent]] = {}
+    load = Counter[str]()
     for subtask in sorted(pending, key=lambda subtask: -subtask.priority):
         if limit is not None and len(decision.picked) == limit:
             break
@@ -108,15 +109,11 @@ def decide_dispatch(
             possible.discard(subtask.id)
         elif not done.issuperset(subtask.depends_on):
             decision.waiting.append(subtask)
-        elif able := [agent for agent in workers if _can_do(agent, subtask.skill)]:
-            agents = cycles.setdefault(frozenset(agent.name for agent in able), cycle(able))
-            decision.picked.append((next(agents), subtask))
+        elif able := [agent for agent in workers if can_do(agent, subtask.skill)]:
+            agent = min(able, key=lambda agent: load[agent.name] / (agent.copies or 1))
+            load[agent.name] += 1
+            decision.picked.append((agent, subtask))
         else:
-            skills = sorted({skill for agent in workers for skill in (*agent.skills, agent.name)})
-            reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(skills)}"
+            reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(skills_of(workers))}"
             decision.gaps.append(Gap(subtask=subtask.id, reason=reason))
     return decision
-
-
-def _can_do(agent: Agent, skill: str | None) -> bool:
-    return skill is None or skill in agent.skills or skill == agent.name

@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
+from guardgraph.nodes.context import can_do, skills_of
 from guardgraph.nodes.decisions.review import gaps_within, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.team_spec import OWN_GAPS
-from guardgraph.state import Gap, Plan, Result, Verdict, validation_text
+from guardgraph.state import Gap, Plan, Result, validation_text
 
 __all__ = ("read_plan",)
 
 
-def read_plan(gate: GateContext, planner: Agent) -> Plan | Destination:
+def read_plan(gate: GateContext, planner: Agent, workers: Sequence[Agent] = ()) -> Plan | Destination:
     """Return the plan to work on, or where the run goes without one: to the planner again, or to its end.
 
     The plan is the last result of the planner, judged by the guards of `round`. Its subtasks get ids that nothing else
-    in the run has. An empty plan ends the rounds.
+    in the run has. An empty plan ends the rounds. A plan that needs skills which none of `workers` has goes back to the
+    planner, if it may try again; else those subtasks become gaps when they are due.
     """
     results: list[Result] = list(gate.state.get("plans") or ())
     if not results:
-        gate.note(gaps=[Gap(subtask="plan", agent=planner.name, reason="there is no plan")])
+        gate.write_unchecked(gaps=[Gap(subtask="plan", agent=planner.name, reason="there is no plan")])
         return gate.conclude()
     last = results[-1]
     agents = {agent.name: agent for agent in planner.fallback_chain}
-    gate.note(requests={last.id: None})
+    gate.write_unchecked(requests={last.id: None})
     plan = _plan_of(last)
     if not isinstance(plan, Plan):
         return _without_plan(gate, planner, agents, last, plan)
     if not plan.subtasks:
-        gate.note(plan=plan, gaps=gaps_within(last))
+        gate.write_unchecked(plan=plan, gaps=gaps_within(last))
         return gate.conclude()
     plan = plan.following(list(gate.state.get("subtasks") or ())).with_fresh_ids(_used_ids(gate, planner), last.round)
+    problem = _unknown_skills(plan, workers)
+    if problem is not None:
+        gaps = _undone(plan, planner, problem)
+        again = retry_request(gate, last, agents, reason=problem, on_trip=None, gaps=gaps)
+        if again is not None:
+            return retry(gate, [again]) or gate.conclude()
     decision = gate.judge("round", plan, agent=agents.get(last.agent))
-    gate.note(verdicts=[*decision.verdicts])
+    gate.write_unchecked(verdicts=[*decision.verdicts])
     if decision.trip is None:
-        gate.note(plan=plan, subtasks=list(plan.subtasks), gaps=gaps_within(last))
+        gate.write_unchecked(plan=plan, subtasks=list(plan.subtasks), gaps=gaps_within(last))
         return plan
-    gaps, reason = _undone(plan, planner, decision.trip), decision.trip.reason
+    reason, guard = decision.trip.reason, decision.trip.guard
+    gaps = _undone(plan, planner, reason, guard)
     again = retry_request(gate, last, agents, reason=reason, on_trip=decision.on_trip, gaps=gaps)
     if again is not None:
         return retry(gate, [again]) or gate.conclude()
-    gate.note(plan=plan, subtasks=list(plan.subtasks))
+    gate.write_unchecked(plan=plan, subtasks=list(plan.subtasks))
     ending = decision.ending(otherwise="degraded")
     return gate.conclude() if ending is None else gate.end(ending)
 
@@ -60,13 +69,22 @@ def _without_plan(
     again = retry_request(gate, failed, agents, reason=gap.reason, on_trip=None, gaps=gaps)
     if again is not None:
         return retry(gate, [again]) or gate.conclude()
-    gate.note(gaps=[gap.model_copy(update={"subtask": "plan", "round": 1}), *_rejected(gate, last, planner)])
+    gate.write_unchecked(gaps=[gap.model_copy(update={"subtask": "plan", "round": 1}), *_rejected(gate, last, planner)])
     return gate.conclude()
 
 
-def _undone(plan: Plan, planner: Agent, trip: Verdict) -> tuple[Gap, ...]:
-    """Return a gap for each subtask of a plan that a guard has stopped."""
-    return tuple(Gap(subtask=one.id, agent=planner.name, reason=trip.reason, guard=trip.guard) for one in plan.subtasks)
+def _unknown_skills(plan: Plan, workers: Sequence[Agent]) -> str | None:
+    """Return which subtasks need a skill that no worker has."""
+    unknown = [one for one in plan.subtasks if workers and not any(can_do(agent, one.skill) for agent in workers)]
+    if not unknown:
+        return None
+    wanted = ", ".join(f"{one.id!r} needs {one.skill!r}" for one in unknown)
+    return f"no worker has the skill: {wanted}; there are: {', '.join(skills_of(workers))}"
+
+
+def _undone(plan: Plan, planner: Agent, reason: str, guard: str | None = None) -> tuple[Gap, ...]:
+    """Return a gap for each subtask of a plan that was refused."""
+    return tuple(Gap(subtask=one.id, agent=planner.name, reason=reason, guard=guard) for one in plan.subtasks)
 
 
 def _used_ids(gate: GateContext, planner: Agent) -> frozenset[str]:
@@ -80,13 +98,14 @@ def _used_ids(gate: GateContext, planner: Agent) -> frozenset[str]:
 
 
 def _rejected(gate: GateContext, last: Result, planner: Agent) -> tuple[Gap, ...]:
-    """Return the gaps of the plan that a guard has rejected in this round, where no other one has replaced it."""
+    """Return the gaps of the plan that was refused in this round, where no other one has replaced it."""
     before = [one for one in gate.state.get("plans") or () if one.round == last.round and one.id != last.id]
     trips = [one for one in gate.state.get("verdicts") or () if one.gate == "round" and one.action == "trip"]
-    plan = _plan_of(before[-1]) if before and trips else None
+    plan = _plan_of(before[-1]) if before else None
     if not isinstance(plan, Plan):
         return ()
-    return _undone(plan.with_fresh_ids(_used_ids(gate, planner), last.round), planner, trips[-1])
+    why = (trips[-1].reason, trips[-1].guard) if trips else ("its plan was refused, and no other one followed", None)
+    return _undone(plan.with_fresh_ids(_used_ids(gate, planner), last.round), planner, *why)
 
 
 def _plan_of(result: Result) -> Plan | str | None:

@@ -63,7 +63,7 @@ def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | 
     results = [result for result in unreviewed_results(gate.state) if result.agent in known]
     gate.reviewed = tuple(results)
     decision = review(gate, results, at="handoff", agents=known)
-    gate.note(
+    gate.write_unchecked(
         accepted=[result.id for result in decision.accepted],
         refused=[result.id for result in decision.refused],
         gaps=decision.gaps,
@@ -75,7 +75,7 @@ def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | 
     again = retry(gate, decision.retries)
     if again is None:
         gate.handoffs = decision.handoffs
-        gate.exhausted = _exhausted(gate, results, known)
+        gate.pending_stop = _exhausted(gate, results, known)
     return again
 
 
@@ -101,16 +101,16 @@ def retry(gate: GateContext, retries: Sequence[RetryRequest]) -> Destination | N
     """
     if not retries:
         return None
-    gate.is_free = all(again.agent.kind == "function" for again in retries)
-    gaps, stop = [again.gaps for again in retries], gate.must_stop()
+    gate.needs_no_budget = all(again.agent.kind == "function" for again in retries)
+    gaps, stop = [again.gaps for again in retries], gate.stop_reason()
     if stop is not None:
-        gate.note(gaps=[*chain(*gaps)])
-        return gate.stop_early(stop)
+        gate.write_unchecked(gaps=[*chain(*gaps)])
+        return gate.stop_for(stop)
     sends = allowed_sends(gate, [gate.send_request(again.agent, again.request) for again in retries], gaps=gaps)
     ending: EarlyStop | None = gate.state.get("ending")
     if not sends and ending is not None and ending.status == "escalated":
         return gate.end(ending)
-    gate.is_free = gate.is_free and bool(sends)
+    gate.needs_no_budget = gate.needs_no_budget and bool(sends)
     return sends or None
 
 
@@ -149,7 +149,7 @@ def retry_targets(agents: Iterable[Agent], guards: Sequence[Guard], *, at: Gate)
         member.name
         for agent in agents
         for member in agent.fallback_chain
-        if any_agent or member.attempts > 1 or member is not agent
+        if any_agent or member.attempts > 1 or member is not agent or can_retry(member.guards, at=at)
     )
 
 
@@ -169,9 +169,10 @@ def unreviewed_results(state: Mapping[str, Any]) -> list[Result]:
 def _review_one(
     found: ReviewDecision, gate: GateContext, result: Result, at: Gate, agents: Mapping[str, Agent]
 ) -> None:
-    guards = gate.team.guards
+    agent = gate.team.agents.get(result.agent)
+    guards = gate.guards_for(agent)
     fit = guards if result.has_value else [guard for guard in guards if getattr(guard, "judges_failures", False)]
-    decision = gate.judge(at, result, fit, agent=gate.team.agents.get(result.agent))
+    decision = gate.judge(at, result, fit, agent=agent)
     found.verdicts.extend(decision.verdicts)
     trip, on_trip = decision.trip, decision.on_trip
     if trip is None and result.has_value:

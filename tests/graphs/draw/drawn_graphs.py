@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
+from warnings import catch_warnings, simplefilter
 
 from langchain.agents import create_agent
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -12,7 +13,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import pipeline, supervisor
+from guardgraph.graphs import WideTeamWarning, pipeline, supervisor
 from guardgraph.models.resolve import resolve_model
 from tests.conformance.patterns import PATTERNS
 
@@ -27,9 +28,11 @@ def agent(name: str, **declared: Any) -> Agent:
     return Agent(name, run=str, **declared)
 
 
-def a_supervisor(workers: int, **given: Any) -> StateGraph[Any, Any, Any, Any]:
-    staff = [agent(f"worker-{number}") for number in range(1, workers + 1)]
-    return supervisor(planner=agent("planner"), workers=staff, synthesizer=agent("writer"), **given)
+def a_supervisor(workers: int | Sequence[Agent], **given: Any) -> StateGraph[Any, Any, Any, Any]:
+    staff = workers if not isinstance(workers, int) else [agent(f"worker-{n}") for n in range(1, workers + 1)]
+    with catch_warnings():
+        simplefilter("ignore", WideTeamWarning)
+        return supervisor(planner=agent("planner"), workers=staff, synthesizer=agent("writer"), **given)
 
 
 def search(text: str) -> str:

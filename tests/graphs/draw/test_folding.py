@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from guardgraph.graphs import draw, supervisor
+from guardgraph.graphs import draw
 from guardgraph.graphs.draw import describe
 from tests.graphs.draw.drawn_graphs import a_supervisor, agent
 
@@ -16,7 +16,7 @@ def test_alike_workers_are_drawn_as_one_above_thirty_nodes() -> None:
 def test_what_differs_is_not_folded() -> None:
     staff = [agent(f"worker-{number}", skills={"search"} if number % 2 else {"write"}) for number in range(40)]
     staff += [agent("odd", timeout=3)]
-    graph = draw(supervisor(planner=agent("planner"), workers=staff)).graph
+    graph = draw(a_supervisor(staff)).graph
     folded = {node.label: node.members for node in graph.nodes if node.members}
 
     assert {label: len(members) for label, members in folded.items()} == {

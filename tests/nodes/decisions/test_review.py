@@ -145,7 +145,7 @@ def test_results_that_the_whole_budget_has_stopped_end_the_run(share: float | No
     gate = gate_with(result(error=error, stopped_by="Budget"), agent=agent)
 
     assert review_results(gate, [agent]) is None
-    assert (gate.must_stop() is not None) is is_exhausted
+    assert (gate.stop_reason() is not None) is is_exhausted
 
 
 def test_results_of_others_and_reviewed_ones_are_left_alone() -> None:

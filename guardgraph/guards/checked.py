@@ -1,0 +1,61 @@
+"""The checks of a list of guards, where a graph or an agent is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast, get_args
+
+from guardgraph.guards.context import name_of
+from guardgraph.guards.guard import AllowanceLimiter, Guard
+from guardgraph.guards.on_trip import OnTrip, Retry
+from guardgraph.state import BadGraph, Gate, error_text
+
+__all__ = ("checked_guards", "checked_own_guards")
+
+_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit"})
+"""The gates whose subject has an agent that can try again."""
+
+
+def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
+    """Return the guards. Raises `BadGraph` for anything else; a class in place of `Depth()` is a common mistake."""
+    for given in cast("Sequence[object]", guards):
+        if isinstance(given, type):
+            raise BadGraph(f"`guards` holds the class {given.__name__}; make a guard of it: {given.__name__}(…)")
+        try:
+            fault = _fault_of(given)
+        except Exception as error:
+            what = f"`guards` holds a {type(given).__name__} that cannot be read: {error_text(error)}"
+            raise BadGraph(what) from error
+        if fault:
+            raise BadGraph(fault)
+    return tuple(guards)
+
+
+def _fault_of(given: object) -> str | None:
+    """Return what is wrong with a guard. All its attributes are read here, where an error is clear."""
+    if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):
+        return (
+            f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
+            "`@guard(at=…)` makes one of a function"
+        )
+    name, _ = name_of(given), bool(getattr(given, "judges_failures", False))
+    unknown = sorted(set(given.gates).difference(get_args(Gate)))
+    if unknown:
+        return f"guard {name!r} names gates that do not exist: {', '.join(map(repr, unknown))}"
+    if isinstance(given.on_trip, Retry) and _RETRYABLE.isdisjoint(given.gates):
+        return (
+            f"guard {name!r} has `on_trip=Retry(…)`, but judges only at {', '.join(sorted(given.gates))}, "
+            "where there is no answer yet; use `Finish()`, `Escalate()` or `Refuse()`"
+        )
+    return None
+
+
+def checked_own_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
+    """Return the guards of one agent. Raises `BadGraph` for those that judge or limit a whole team."""
+    for given in checked_guards(guards):
+        if isinstance(given, AllowanceLimiter) or "admission" in given.gates:
+            raise BadGraph(
+                f"guard {name_of(given)!r} limits a team; an agent has `timeout`, `budget_share` and `max_tokens`, or "
+                "is a team of its own with such a guard"
+            )
+    return tuple(guards)

@@ -1,0 +1,69 @@
+"""Whether a run was left at a node that its graph has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import PregelTask, StateSnapshot
+
+from guardgraph.runs.head import Head
+from guardgraph.state import MigrationNeeded
+from guardgraph.storage.sql.checkpoints.loading import namespaces_of
+
+__all__ = ("check_nodes",)
+
+_FORMER_GATE = re.compile(r"guard_round|dispatch|collect(_\w+)?|conclude")
+"""The gates of teams before the version in which all are called `guard_…` and exist whatever guards are given."""
+
+
+def check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> None:
+    """Raise `MigrationNeeded` where a run, or a team nested in it, was left at a node that does not exist any more.
+
+    LangGraph would end such a graph without an outcome. A run in which another task is open goes on with that one.
+    """
+    if head is None:
+        return
+    tasks = graph.get_state({"configurable": {"thread_id": thread_id}}, subgraphs=True).tasks
+    open_tasks = [task for task in tasks if task.result is None]
+    unknown = [] if open_tasks else sorted(head.next_nodes() - set(graph.nodes))
+    calling = [task for task in open_tasks if not isinstance(task.state, StateSnapshot)]
+    unknown += [name for task in open_tasks for name in _stuck(task)]
+    unknown += _stuck_in_functions(graph.checkpointer, thread_id, calling)
+    if unknown:
+        known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
+        what = f"thread {thread_id!r} was left at {unknown[0]!r} by another version of its graph than this one"
+        hint = "resume it with the version that began it, or cancel it"
+        raise MigrationNeeded(f"{what} ({known}); {hint}", thread_id=thread_id, found=unknown[0], known=known)
+
+
+def _stuck(task: PregelTask) -> list[str]:
+    """Return the agents whose nested team has not ended and has nothing that comes next."""
+    nested = task.state
+    if not isinstance(nested, StateSnapshot):
+        return []
+    if _is_open(nested.values) and not nested.next:
+        return [task.name]
+    return [f"{task.name}/{name}" for one in nested.tasks for name in _stuck(one)]
+
+
+def _stuck_in_functions(saver: Any, thread_id: str, tasks: Sequence[PregelTask]) -> list[str]:
+    """Return where teams that the code of agents calls were left, as far as those are gates of an earlier version.
+
+    LangGraph does not know these graphs, so their nodes cannot be compared.
+    """
+    agents, found = {f"{task.name}:{task.id}": task.name for task in tasks}, list[str]()
+    for namespace in namespaces_of(saver.engine, thread_id) if tasks else ():
+        agent = agents.get(namespace.split("|")[0])
+        stored = agent and saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
+        head = Head(stored) if stored else None
+        if head is not None and _is_open(head.values()) and not head.interrupts():
+            found += [f"{agent}/{node}" for node in sorted(head.next_nodes()) if _FORMER_GATE.fullmatch(node)]
+    return found
+
+
+def _is_open(values: Mapping[str, Any]) -> bool:
+    """Return whether a team was admitted and has no outcome."""
+    return values.get("admitted") is not None and values.get("outcome") is None
