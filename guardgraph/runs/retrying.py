@@ -30,12 +30,11 @@ def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, ru
 
     They are looked for in the checkpoints of its outermost team, the latest first.
     """
-    final: Mapping[str, Any] | None = None
+    final: Mapping[str, Any] = graph.get_state(outermost(thread_id)).values
     for state in graph.get_state_history(outermost(thread_id)):
         position: DelegationScope | None = state.values.get("position")
         if position is None or position.run_id != run_id:
             return None
-        final = state.values if final is None else final
         requests: Mapping[str, Request] = state.values.get("requests") or {}
         made = [result for result in attempts_of(state.values) if result.id in requests]
         failed = {one.id: requests[one.id] for one in made if _has_failed(one, final) and one.agent in graph.nodes}
