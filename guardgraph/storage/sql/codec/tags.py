@@ -26,6 +26,8 @@ PREFIX = "guardgraph:"
 OWN: dict[str, type[Any]] = {
     "AgentError": state.AgentError,
     "Allowance": state.Allowance,
+    "Claim": state.Claim,
+    "Claims": state.Claims,
     "Ending": state.EarlyStop,
     "Evidence": state.Evidence,
     "Gap": state.Gap,
@@ -104,10 +106,10 @@ _RENAMED: dict[str, dict[str, str]] = {"guardgraph:Position": {"work": "spending
 
 
 def _names() -> dict[type[Any], StoredName]:
-    former = {name.lstrip("_"): f"{module}:{name}" for module, names in _FORMER.items() for name in names}
+    former = {name.lstrip("_"): (f"{module}:{name}",) for module, names in _FORMER.items() for name in names}
     groups = ((PREFIX, OWN), ("langchain:", LANGCHAIN), ("langgraph:", _LANGGRAPH))
     return {
-        kind: StoredName(f"{prefix}{name}", (former[name],), MappingProxyType(_RENAMED.get(f"{prefix}{name}", {})))
+        kind: StoredName(f"{prefix}{name}", former.get(name, ()), MappingProxyType(_RENAMED.get(f"{prefix}{name}", {})))
         for prefix, group in groups
         for name, kind in group.items()
     }
