@@ -55,6 +55,7 @@ from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
+from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
 from guardgraph.state.task import Category, Plan, Stakes, Subtask, Task
@@ -105,6 +106,8 @@ __all__ = (
     "ReservationDenied",
     "Result",
     "ResultStatus",
+    "RoutingDecision",
+    "RoutingRung",
     "RunActive",
     "RunEnded",
     "RunEvent",
