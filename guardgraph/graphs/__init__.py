@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from guardgraph.graphs.consensus import consensus
+from guardgraph.graphs.draw.picture import Picture, draw
+from guardgraph.graphs.estimate import Estimate, estimate
 from guardgraph.graphs.hierarchy import Tier, hierarchy
+from guardgraph.graphs.lint import Finding, lint
+from guardgraph.graphs.load import Assumptions, Load
 from guardgraph.graphs.pipeline import pipeline
 from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
@@ -18,11 +22,16 @@ from guardgraph.nodes.gate_context import GateContext
 
 __all__ = (
     "ApprovalBallot",
+    "Assumptions",
     "CandidateChoice",
     "CandidateScore",
     "Criterion",
+    "Estimate",
+    "Finding",
     "GateContext",
+    "Load",
     "Parallel",
+    "Picture",
     "RankingBallot",
     "RouterState",
     "Rubric",
@@ -38,7 +47,10 @@ __all__ = (
     "borda",
     "confidence_weighted",
     "consensus",
+    "draw",
+    "estimate",
     "hierarchy",
+    "lint",
     "majority",
     "pipeline",
     "plurality",
