@@ -11,13 +11,22 @@ from urllib.parse import unquote
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from guardgraph.state import BadInput, ContextItem, DelegationScope, Outcome, Task, merge_messages
+from guardgraph.state import (
+    Attachment,
+    BadInput,
+    ContextItem,
+    DelegationScope,
+    Outcome,
+    Task,
+    is_attachment,
+    merge_messages,
+)
 
 __all__ = ("RunInput", "final_update", "run_input")
 
 _NO_GOAL = "no task: pass {'task': …}, or messages of which at least one is from a human"
 _MEDIA = frozenset({"image", "audio", "video", "file", "text-plain", "non_standard"})
-"""Content that no agent of a team is given."""
+"""Content beside text; of the message that is the task, agents are given what can be attached to a task."""
 _UNNAMEABLE = re.compile(r"[\s<|\\/>]+")
 """What providers refuse in the name of a message's sender."""
 _SENDERS = ((HumanMessage, "user"), (AIMessage, "assistant"), (ToolMessage, "tool"))
@@ -49,9 +58,11 @@ def run_input(state: Mapping[str, Any]) -> RunInput:
     task, source = state.get("task"), _last_human(new)
     if messages and (task is None or (isinstance(task, str) and not task.strip())):
         source = source or _unanswered(messages, new)
-        task = _goal_in(source)
+        task, attachments = _goal_in(source), _attachments(source)
         if not task:
             raise BadInput("the last message of a human is empty; it has to contain what is to be done")
+        if attachments:
+            task = {"goal": task, "attachments": attachments}
     items = [_item(message, task, source) for message in messages] if new or source else []
     return RunInput(task, [item for item in items if item], [message.id for message in messages if message.id])
 
@@ -94,9 +105,9 @@ def _item(message: BaseMessage, task: Any, source: BaseMessage | None) -> Contex
 
     Of the `source` of the task, only what it holds beside its text.
     """
-    text, media = _content(message)
-    goal = dict(task).get("goal") if isinstance(task, Task | Mapping) else task
-    is_task = message is source and goal == _goal_in(message)
+    given: dict[str, Any] = dict(task) if isinstance(task, Task | Mapping) else {"goal": task}
+    is_task = message is source and given.get("goal") == _goal_in(message)
+    text, media = _content(message, is_attached=is_task and bool(given.get("attachments")))
     shown = "" if is_task else text
     omitted = f"(not passed on: {media})" if media and (text or not is_task) else ""
     value = "\n".join(filter(None, (shown, omitted)))
@@ -118,8 +129,18 @@ def _sender(message: BaseMessage) -> str:
     return message.name or role or str(getattr(message, "role", message.type))
 
 
-def _content(message: BaseMessage) -> tuple[str, str]:
-    """Return the text of a message, and the names of what else a human could see in it, such as `image (2)`."""
+def _attachments(message: BaseMessage) -> list[Attachment]:
+    """Return the content blocks of a message that can be attached to a task."""
+    blocks = [] if isinstance(message.content, str) else [dict[str, Any](block) for block in message.content_blocks]
+    media = [block for block in blocks if block["type"] != "text-plain" and is_attachment(block)]
+    return [{key: value for key, value in block.items() if key != "id"} for block in media]
+
+
+def _content(message: BaseMessage, *, is_attached: bool = False) -> tuple[str, str]:
+    """Return the text of a message, and the names of what else a human could see in it, such as `image (2)`.
+
+    Where its content `is_attached` to the task, without what can be attached.
+    """
     if isinstance(message.content, str):
         return message.content if message.content.strip() else "", ""
     texts, media = list[str](), Counter[str]()
@@ -127,7 +148,7 @@ def _content(message: BaseMessage) -> tuple[str, str]:
         kind, fields = block["type"], dict[str, Any](block)
         if kind in ("text", "text-plain") and fields.get("text"):
             texts.append(str(fields["text"]))
-        elif kind in _MEDIA:
+        elif kind in _MEDIA and not (is_attached and is_attachment(fields)):
             inner = fields.get("value")
             media[str((inner.get("type") if isinstance(inner, Mapping) else None) or kind)] += 1
     text = ("" if isinstance(message, AIMessage) else "\n").join(texts)  # a model's blocks are parts of one text

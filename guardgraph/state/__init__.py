@@ -11,7 +11,7 @@ from guardgraph.state.accounts import (
     remaining_allowance,
 )
 from guardgraph.state.allowance import COUNTS, Allowance
-from guardgraph.state.attachments import Attachment, missing_content, with_content, without_content
+from guardgraph.state.attachments import Attachment, is_attachment, missing_content, with_content, without_content
 from guardgraph.state.attempt import (
     AgentError,
     ContextItem,
@@ -142,6 +142,7 @@ __all__ = (
     "error_text",
     "exact_decimal",
     "full_usage",
+    "is_attachment",
     "merge_messages",
     "merge_open",
     "missing_content",

@@ -10,7 +10,15 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-__all__ = ("MOST_ATTACHED", "Attachment", "check_attachments", "missing_content", "with_content", "without_content")
+__all__ = (
+    "MOST_ATTACHED",
+    "Attachment",
+    "check_attachments",
+    "is_attachment",
+    "missing_content",
+    "with_content",
+    "without_content",
+)
 
 Attachment: TypeAlias = dict[str, JsonValue]
 """One of LangChain's standard content blocks, such as `{"type": "image", "base64": "…", "mime_type": "image/png"}`."""
@@ -41,6 +49,11 @@ def check_attachments(blocks: Iterable[Attachment]) -> None:
         raise ValueError(
             f"the attachments hold {total:,} characters, and at most {MOST_ATTACHED:,} fit; give a `url` or a `file_id`"
         )
+
+
+def is_attachment(block: Attachment) -> bool:
+    """Return whether a content block can be attached to a task."""
+    return _problem(block) is None
 
 
 def without_content(blocks: Iterable[Attachment]) -> tuple[tuple[Attachment, ...], dict[str, Attachment]]:

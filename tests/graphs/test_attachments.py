@@ -195,6 +195,23 @@ def test_a_gate_knows_what_is_attached_but_not_its_content() -> None:
     assert {key for block in seen for key in block} == {"type", "mime_type", "id", "url"}
 
 
+def test_what_the_last_message_of_a_human_contains_is_attached(tmp_path: Any) -> None:
+    content: Any = [{"type": "text", "text": "What is this?"}, IMAGE]
+    earlier: Any = [{"type": "text", "text": "And this?"}, IMAGE]
+    given = {"messages": [HumanMessage(earlier, id="1"), HumanMessage(content, id="2")]}
+
+    def both(request: Request) -> Any:
+        return [request.goal, attached(request), *(item.value for item in request.context)]
+
+    graph = pipeline([Agent("a", run=both)])
+    with Runner(f"sqlite:///{tmp_path}/runs.db") as runner:
+        run = runner.run(graph, given)
+
+    wanted = ["What is this?", [IMAGE], "And this?\n(not passed on: image (1))"]
+    assert run.outcome is not None
+    assert run.outcome.value == graph.compile().invoke(given)["outcome"].value == wanted
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "unknown type": ({"type": "hologram", "base64": PIXEL}, "attachment 0 is of the type 'hologram'"),
     "text": ({"type": "text", "text": "x"}, "is of the type 'text'"),

@@ -66,9 +66,9 @@ def test_who_is_no_agent_is_refused(role: str, wrong: Any) -> None:
         (lambda: built(concurrency="4"), "supervisor: `concurrency` must be int \\| None, got '4'"),
         (lambda: built(concurrency=0), "`concurrency` must be at least 1, got 0"),
         (lambda: built(name=3), "a team: `name` must be str, got 3"),
-        (lambda: pipeline(NONE), "pipeline: `stages` must be Sequence\\[Stage \\| Agent\\], got None"),
+        (lambda: pipeline(NONE), "pipeline: `stages` must be Sequence\\[Stage \\| Agent \\| Parallel\\], got None"),
         (lambda: pipeline(worker()), "pipeline: `stages` must be a list, got one Agent"),  # type: ignore[arg-type]
-        (lambda: pipeline([echo]), r"each of `stages` must be Stage \| Agent, got function"),  # type: ignore[list-item]
+        (lambda: pipeline([echo]), r"each of `stages` must be Stage \| Agent \| Parallel, got function"),  # type: ignore[list-item]
         (lambda: pipeline([worker()], guards=Depth()), "pipeline: `guards` must be a list"),  # type: ignore[arg-type]
         (lambda: Stage(echo), r"Stage: `agent` must be Agent, got function"),  # type: ignore[arg-type]
         (lambda: own(guards=Depth()), "own: `guards` must be a list, got one Depth"),

@@ -85,21 +85,32 @@ def test_an_empty_message_beside_a_task_is_nothing() -> None:
 def test_what_is_no_text_is_named() -> None:
     mixed = HumanMessage(["What is", {"type": "text", "text": "this?"}, IMAGE, IMAGE])
 
-    assert said(mixed) == ("What is\nthis?", [("user", "(not passed on: image (2))")])
+    assert said(mixed) == ({"goal": "What is\nthis?", "attachments": [IMAGE, IMAGE]}, [])
     assert said(mixed, HumanMessage("well?")) == ("well?", [("user", "What is\nthis?\n(not passed on: image (2))")])
 
 
 @pytest.mark.parametrize(
-    ("block", "name"),
+    ("block", "name", "attached"),
     [
-        (IMAGE, "image"),
-        ({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, "image"),
-        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, "audio"),
-        ({"type": "hologram", "data": "…"}, "hologram"),
+        (IMAGE, "image", IMAGE),
+        (
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+            "image",
+            {"type": "image", "url": "https://example.com/a.png"},
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            "audio",
+            {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"},
+        ),
+        ({"type": "hologram", "data": "…"}, "hologram", None),
+        ({"type": "image", "base64": "%", "mime_type": "image/png"}, "image", None),
     ],
 )
-def test_a_message_without_text_is_a_goal_by_what_it_holds(block: dict[str, Any], name: str) -> None:
-    assert said(HumanMessage([block])) == (f"(a message without text: {name} (1))", [])
+def test_a_message_without_text_is_a_goal_by_what_it_holds(block: dict[str, Any], name: str, attached: Any) -> None:
+    goal = f"(a message without text: {name} (1))"
+
+    assert said(HumanMessage([block])) == ({"goal": goal, "attachments": [attached]} if attached else goal, [])
     assert said(HumanMessage([block]), HumanMessage("well?")) == ("well?", [("user", f"(not passed on: {name} (1))")])
 
 

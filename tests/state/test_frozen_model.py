@@ -21,6 +21,8 @@ from guardgraph import state
 from guardgraph.state import (
     AgentError,
     Allowance,
+    Claim,
+    Claims,
     ContextItem,
     DelegationScope,
     EarlyStop,
@@ -84,6 +86,13 @@ SUBTASKS = st.builds(
     inputs=st.dictionaries(TEXT, JSON, max_size=2),
     share=st.none() | st.floats(0, 1, exclude_min=True),
 )
+CLAIMS = st.builds(
+    Claim,
+    subject=NAME,
+    attribute=NAME,
+    value=st.booleans() | st.integers() | TEXT | st.floats(allow_nan=False, allow_infinity=False),
+    several=st.booleans(),
+)
 EVIDENCE = st.builds(Evidence, source=NAME, quote=NAME, locator=TEXT)
 ALLOWANCES = st.builds(
     Allowance,
@@ -116,6 +125,8 @@ STATUSES = st.sampled_from(["completed", "degraded", "escalated", "refused", "fa
 WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     AgentError: FAULTS,
     Allowance: ALLOWANCES,
+    Claim: CLAIMS,
+    Claims: st.builds(Claims, claims=tuples(CLAIMS), reasoning=TEXT),
     EarlyStop: st.builds(EarlyStop, status=STATUSES, stopped_by=MAYBE, reason=TEXT),
     Evidence: EVIDENCE,
     Gap: GAPS,
@@ -243,6 +254,8 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "gate": "exit",
         "rung": "rule",
         "subject": "s",
+        "attribute": "a",
+        "value": "v",
     }
     return kind.model_validate({name: needed[name] for name, field in kind.model_fields.items() if field.is_required()})
 

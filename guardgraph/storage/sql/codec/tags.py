@@ -26,6 +26,8 @@ PREFIX = "guardgraph:"
 OWN: dict[str, type[Any]] = {
     "AgentError": state.AgentError,
     "Allowance": state.Allowance,
+    "Claim": state.Claim,
+    "Claims": state.Claims,
     "Ending": state.EarlyStop,
     "Evidence": state.Evidence,
     "Gap": state.Gap,
