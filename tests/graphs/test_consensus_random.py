@@ -11,6 +11,7 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import CandidateScore, RubricScores, confidence_weighted, consensus, majority, plurality
+from guardgraph.nodes.decisions.ballots import VotingRule
 from guardgraph.state import Reply, Request
 from tests.graphs.panels import final_state, scored
 
@@ -60,7 +61,8 @@ def test_every_run_ends_in_an_outcome_that_adds_up(seed: int) -> None:
     random = Random(seed)
     panel = [_panelist(random, f"p{number}") for number in range(random.randint(2, 6))]
     judge = _judge(random)
-    rule = random.choice([plurality, majority, confidence_weighted, *([None] if judge else [])])
+    rules: list[VotingRule | None] = [plurality, majority, confidence_weighted, *([None] if judge else [])]
+    rule = random.choice(rules)
     graph = consensus(
         panel,
         answer=str,
