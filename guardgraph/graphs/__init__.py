@@ -5,12 +5,14 @@ from __future__ import annotations
 from guardgraph.graphs.consensus import consensus
 from guardgraph.graphs.hierarchy import Tier, hierarchy
 from guardgraph.graphs.pipeline import pipeline
+from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
 from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
 from guardgraph.graphs.team import Team
 from guardgraph.nodes.decisions.ballots import ApprovalBallot, RankingBallot, VoteCount
 from guardgraph.nodes.decisions.ranked_vote import borda, schulze
 from guardgraph.nodes.decisions.rubric import CandidateChoice, CandidateScore, Criterion, Rubric, RubricScores
+from guardgraph.nodes.decisions.rule import Rule
 from guardgraph.nodes.decisions.vote import approval, confidence_weighted, majority, plurality, supermajority
 from guardgraph.nodes.gate_context import GateContext
 
@@ -22,8 +24,10 @@ __all__ = (
     "GateContext",
     "Parallel",
     "RankingBallot",
+    "RouterState",
     "Rubric",
     "RubricScores",
+    "Rule",
     "SendBack",
     "Stage",
     "Team",
@@ -38,6 +42,7 @@ __all__ = (
     "majority",
     "pipeline",
     "plurality",
+    "router",
     "schulze",
     "supermajority",
     "supervisor",

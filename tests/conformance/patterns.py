@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, Stage, Team, Tier, consensus, hierarchy, pipeline, supervisor
+from guardgraph.graphs import Parallel, Rule, Stage, Team, Tier, consensus, hierarchy, pipeline, router, supervisor
 from guardgraph.guards import Depth, Schema
 from guardgraph.state import Plan, Request, Subtask
 from tests.graphs.panels import scored
@@ -43,6 +43,10 @@ def a_supervisor(agent: Agent) -> _Graph:
 
 def a_pipeline(agent: Agent) -> _Graph:
     return pipeline([_helper(), Stage(agent, critical=False), Agent("closing", run=_gather)])
+
+
+def a_router(agent: Agent) -> _Graph:
+    return router([agent], fallback=_helper(), rules=[Rule.when(lambda task: True, worker=agent, name="any")])
 
 
 def an_own_pattern(agent: Agent) -> _Graph:
@@ -90,6 +94,7 @@ def a_consensus(agent: Agent) -> _Graph:
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
+    "router": a_router,
     "own pattern": an_own_pattern,
     "nested supervisor": a_nested_supervisor,
     "parallel stage": a_parallel_stage,
