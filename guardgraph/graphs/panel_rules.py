@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,21 @@ __all__ = ("PanelRules", "StakesOf", "checked_rules")
 
 StakesOf = Callable[[Task], bool | str]
 """Returns whether the stakes of a task are high: a bool, or `low`, `normal` or `high` as in `Task.stakes`."""
+
+_TYPES: Mapping[str, Any] = {
+    "panel": Sequence[Agent],
+    "vote": Callable[..., Any] | None,
+    "judge": Agent | None,
+    "rubric": Rubric | None,
+    "synthesize": bool,
+    "quorum": int | None,
+    "tie_breaker": Agent | None,
+    "rounds": int,
+    "stakes": Callable[..., Any] | None,
+    "single": Agent | None,
+    "key": Callable[..., Any] | None,
+}
+"""The types of the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +73,16 @@ def checked_rules(
     key: Key | None,
 ) -> PanelRules:
     """Return the declaration of a consensus, with the answer schema set in each agent. Raises `BadGraph`."""
-    arguments: dict[str, tuple[object, Any]] = {
-        "panel": (panel, Sequence[Agent]),
-        "vote": (vote, Callable[..., Any] | None),
-        "judge": (judge, Agent | None),
-        "rubric": (rubric, Rubric | None),
-        "synthesize": (synthesize, bool),
-        "quorum": (quorum, int | None),
-        "tie_breaker": (tie_breaker, Agent | None),
-        "rounds": (rounds, int),
-        "stakes": (stakes, Callable[..., Any] | None),
-        "single": (single, Agent | None),
-        "key": (key, Callable[..., Any] | None),
-    }
-    for argument, (value, kind) in arguments.items():
-        must_be("consensus", argument, value, kind)
+    arguments = {
+        "panel": panel, "vote": vote, "judge": judge, "rubric": rubric, "synthesize": synthesize, "quorum": quorum,
+        "tie_breaker": tie_breaker, "rounds": rounds, "stakes": stakes, "single": single, "key": key,
+    }  # fmt: skip
+    for argument, value in arguments.items():
+        must_be("consensus", argument, value, _TYPES[argument])
+    problem = next(filter(None, _problems(arguments)), None)
+    if problem:
+        raise BadGraph(f"consensus: {problem}")
     least = len(panel) // 2 + 1 if quorum is None else quorum
-    for problem in (
-        len(panel) < 2 and f"a panel needs at least two agents, got {len(panel)}",
-        vote is None and judge is None and "give `vote=`, such as `majority`, or `judge=`, or both",
-        judge is None and rubric is not None and "`rubric` is for a judge: give `judge=`",
-        judge is None and synthesize and "only a judge synthesizes: give `judge=`",
-        not 1 <= least <= len(panel) and f"`quorum` must be from 1 to {len(panel)}, the panel's size, got {quorum!r}",
-        rounds < 1 and f"`rounds` must be at least 1, got {rounds!r}",
-        (stakes is None) != (single is None) and "`stakes` and `single`, who answers if they are low, go together",
-    ):
-        if problem:
-            raise BadGraph(f"consensus: {problem}")
     schema = _schema((*panel, *([single] if single else [])), answer, vote)
     scores = scores_with_value(None if ballot_type(vote) else schema) if synthesize else RubricScores
     return PanelRules(
@@ -99,6 +97,25 @@ def checked_rules(
         single=single and _with_output(single, schema),
         key=key,
     )
+
+
+def _problems(given: Mapping[str, Any]) -> Iterable[str | None]:
+    """Yield what does not fit together in arguments of the right types."""
+    size, quorum = len(given["panel"]), given["quorum"]
+    if size < 2:
+        yield f"a panel needs at least two agents, got {size}"
+    if given["judge"] is None and given["vote"] is None:
+        yield "give `vote=`, such as `majority`, or `judge=`, or both"
+    if given["judge"] is None and given["rubric"] is not None:
+        yield "`rubric` is for a judge: give `judge=`"
+    if given["judge"] is None and given["synthesize"]:
+        yield "only a judge synthesizes: give `judge=`"
+    if quorum is not None and not 1 <= quorum <= size:
+        yield f"`quorum` must be from 1 to {size}, the panel's size, got {quorum!r}"
+    if given["rounds"] < 1:
+        yield f"`rounds` must be at least 1, got {given['rounds']!r}"
+    if (given["stakes"] is None) != (given["single"] is None):
+        yield "`stakes` and `single`, who answers if they are low, go together"
 
 
 def _schema(agents: Sequence[Agent], answer: Any, vote: VotingRule | None) -> Any:
