@@ -41,6 +41,7 @@ _PACKAGES = (
 )
 _EXTRAS = {
     "agents": "langchain",
+    "draw": "quickjs",
     "mysql": "pymysql",
     "postgres": "psycopg",
 }

@@ -33,11 +33,11 @@ def builder_of(name: str) -> dict[str, Callable[..., Any]]:
 
 
 @prints_to_stderr()
-def graph_at(name: str, folder: str | None = None) -> StateGraph[Any, Any, Any, Any]:
+def graph_at(name: str, folder: str | None = None, *, validate: bool = True) -> StateGraph[Any, Any, Any, Any]:
     """Import `MODULE:GRAPH`, with `folder` (the working directory) importable, and return the graph.
 
     GRAPH is a `StateGraph`, a function without arguments that returns one, or a compiled graph, of which the graph
-    is taken.
+    is taken. With `validate=False` its routes may go to nodes that do not exist.
 
     Raises:
         BadInput: the name has another form, the module cannot be imported, or it holds no such graph.
@@ -55,7 +55,7 @@ def graph_at(name: str, folder: str | None = None) -> StateGraph[Any, Any, Any, 
         found = attrgetter(attribute)(module)
     except AttributeError as error:
         raise BadInput(f"{module_name!r} has no {attribute!r}; {_hint(module)}") from error
-    return _graph_of(found, name)
+    return _graph_of(found, name, validate=validate)
 
 
 def _imported(name: str, folder: str) -> Any:
@@ -77,7 +77,7 @@ def _imported(name: str, folder: str) -> Any:
         raise BadInput(f"cannot import {name!r}: {error_text(error)} ({error_place(error)})") from error
 
 
-def _graph_of(found: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
+def _graph_of(found: Any, name: str, *, validate: bool) -> StateGraph[Any, Any, Any, Any]:
     if callable(found) and not isinstance(found, StateGraph):
         found = _built(found, name)
     graph = found.builder if isinstance(found, CompiledStateGraph) else found
@@ -85,7 +85,7 @@ def _graph_of(found: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
         kind = type(graph).__name__
         raise BadInput(f"{name!r} is no graph, but of type {kind}; name a graph, or a function that returns one")
     try:
-        return graph.validate()
+        return graph.validate() if validate else graph
     except ValueError as error:
         raise BadGraph(f"{name!r} is wired wrongly: {error}") from error
 

@@ -33,6 +33,7 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
     graph: Any = StateGraph(_with_steps(team.state), input_schema=TeamInput, output_schema=TeamOutput)
     graph.channels = {name: reduced_once(channel) for name, channel in graph.channels.items()}
     spec, destinations = _spec(team, graph), team.nodes_of(team.destinations)
+    graph.team = spec  # what `lint` and `estimate` read
     entry = team.entry if callable(team.entry) else _to_each(tuple(team.entry))
     _add_gate_node(
         team, graph, ADMISSION, admission(spec, entry=entry, destinations=destinations), ("admission",), destinations

@@ -11,6 +11,7 @@ from guardgraph.state.accounts import (
     remaining_allowance,
 )
 from guardgraph.state.allowance import COUNTS, Allowance
+from guardgraph.state.attachments import Attachment, missing_content, with_content, without_content
 from guardgraph.state.attempt import (
     AgentError,
     ContextItem,
@@ -23,6 +24,7 @@ from guardgraph.state.attempt import (
     Result,
     ResultStatus,
 )
+from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
@@ -70,10 +72,13 @@ __all__ = (
     "AgentInput",
     "Allowance",
     "Amount",
+    "Attachment",
     "BadGraph",
     "BadInput",
     "Balance",
     "Category",
+    "Claim",
+    "Claims",
     "ContextItem",
     "ContextKind",
     "DelegationScope",
@@ -139,6 +144,7 @@ __all__ = (
     "full_usage",
     "merge_messages",
     "merge_open",
+    "missing_content",
     "new_id",
     "one_line",
     "printable",
@@ -147,4 +153,6 @@ __all__ = (
     "stored_name",
     "to_json",
     "validation_text",
+    "with_content",
+    "without_content",
 )

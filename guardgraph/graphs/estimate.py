@@ -1,0 +1,293 @@
+"""Estimates what a run of a graph takes, from its topology alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from math import ceil
+from typing import Any
+
+from guardgraph.agents.agent import Agent
+from guardgraph.graphs.draw.description import EdgeDescription, NodeDescription
+from guardgraph.graphs.draw.direction import layers
+from guardgraph.graphs.load import Assumptions, Load, load_of_calls
+from guardgraph.graphs.topology import Topology, cycles, topology_of
+from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry
+from guardgraph.nodes.decisions.review import can_retry
+from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.state import Gate
+
+__all__ = ("Estimate", "estimate")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run of a graph takes, under assumptions that are part of it."""
+
+    depth: int
+    """How many levels of graphs there are; 1 is a graph without nested ones."""
+    expected: Load
+    """Every round is used, nothing is tried again, and what may run in parallel does."""
+    worst: Load
+    """Every attempt is used, and every subtask waits for the one before. Caps of the team's guards are respected."""
+    assumptions: tuple[str, ...]
+    """What was assumed, a sentence each."""
+
+
+@dataclass(slots=True)
+class _Estimating:
+    given: Assumptions
+    notes: dict[str, None] = field(default_factory=dict[str, None])
+
+    def note(self, text: str) -> None:
+        self.notes[text] = None
+
+
+def estimate(graph: Any, assumptions: Assumptions | None = None) -> Estimate:
+    """Return what a run of any LangGraph graph takes; nothing is run.
+
+    In a team the attempts of agents, rounds and caps are known. Of foreign graphs only the nodes are: how often a loop
+    runs and whether a node calls a model is assumed. Routes are taken to lead only where the graph declares it. Raises
+    `BadInput` for what is no graph.
+    """
+    work = _Estimating(assumptions or Assumptions())
+    depth, expected, worst = _graph(work, graph, "")
+    given = work.given
+    work.note(f"a model call reads {given.input_tokens} tokens and writes {given.output_tokens} (or `max_tokens`)")
+    work.note(f"a model call takes {given.seconds:g} s, at worst {given.slowest_seconds:g} s; other code takes no time")
+    if worst.usd is None:
+        work.note("the price of a model is unknown, so the cost is: name a model whose price holds")
+    return Estimate(depth, expected, worst, tuple(work.notes))
+
+
+def _graph(work: _Estimating, graph: Any, path: str) -> tuple[int, Load, Load]:
+    """Return depth, what is expected and the worst case of one graph with all that is nested in it."""
+    level = topology_of(graph)
+    inside = {name: _graph(work, nested, f"{path}{name}:") for name, nested in level.nested.items()}
+    depth = 1 + max((found[0] for found in inside.values()), default=0)
+    loads = {name: (expected, worst) for name, (_, expected, worst) in inside.items()}
+    if level.team is None:
+        return depth, *_foreign(work, level, loads, path)
+    return depth, *_team(work, level, level.team, loads, path)
+
+
+def _foreign(work: _Estimating, level: Topology, loads: dict[str, tuple[Load, Load]], path: str) -> tuple[Load, Load]:
+    given, again = work.given, _looping(level.graph.edges)
+    passes = given.rounds or given.passes
+    layer = layers(level.graph)
+    expected, worst = Load(), Load()
+    longest: dict[int, float] = defaultdict(float)
+    steps: dict[int, int] = defaultdict(int)
+    for node in level.graph.nodes:
+        if node.kind in ("start", "end"):
+            continue
+        repeats = passes if node.id in again else 1
+        usual, slow = loads.get(node.id) or _node(work, node, loads)
+        expected, worst = expected + usual.times(repeats), worst + slow.times(repeats)
+        longest[layer[node.id]] = max(longest[layer[node.id]], usual.seconds * repeats)
+        steps[layer[node.id]] = max(steps[layer[node.id]], repeats)
+        worst = replace(worst, supersteps=worst.supersteps - slow.supersteps * repeats + repeats)
+    where = f" in {path.removesuffix(':')!r}" if path else ""
+    work.note(
+        f"a node of a foreign graph{where} that is no tool node makes this many model calls: {given.calls_per_node}"
+    )
+    if again:
+        work.note(f"a loop of a foreign graph{where} is passed {passes} times")
+    return replace(expected, supersteps=sum(steps.values()), seconds=sum(longest.values())), worst
+
+
+def _node(work: _Estimating, node: NodeDescription, loads: dict[str, tuple[Load, Load]]) -> tuple[Load, Load]:
+    """Return what one execution of a node of a foreign graph takes."""
+    if node.agent is not None:
+        return _attempt(work, node.agent, loads)
+    given = work.given
+    calls = 0 if any(fact.startswith("tools: ") for fact in node.facts) else given.calls_per_node
+    usual = load_of_calls(calls, None, given, seconds=given.seconds)
+    return usual, load_of_calls(calls, None, given, seconds=given.slowest_seconds)
+
+
+def _looping(edges: Iterable[EdgeDescription]) -> frozenset[str]:
+    return frozenset().union(*cycles(edges))
+
+
+def _team(
+    work: _Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], path: str
+) -> tuple[Load, Load]:
+    rounds, pool = _rounds(work, team, path), _pool(team)
+    subtasks = work.given.subtasks or len(pool)
+    again = _looping_nodes(level, team)
+    usual, most = (rounds, rounds) if pool else (work.given.rounds or 1, work.given.rounds or _visits(team))
+    if pool:
+        work.note(f"{path}rounds of planning: {rounds}, subtasks in each: {subtasks}")
+    elif again:
+        work.note(
+            f"{path}passes of a loop: {usual} expected, {most} at worst (`Limits(visits=)`), or `rounds` as given"
+        )
+    requests = dict.fromkeys((agent.name for agent in pool), rounds * subtasks)
+    expected = _expected(work, level, team, loads, {**dict.fromkeys(again, usual), **requests}, rounds)
+    worst = _worst(work, level, team, loads, {**dict.fromkeys(again, most), **requests})
+    return _capped(work, team, expected, path), _capped(work, team, worst, path)
+
+
+def _expected(
+    work: _Estimating,
+    level: Topology,
+    team: TeamSpec,
+    loads: dict[str, tuple[Load, Load]],
+    requests: dict[str, int],
+    rounds: int,
+) -> Load:
+    """Return what a team takes where nothing is tried again; workers of a planner share its `requests` by turns."""
+    pool, layer = _pool(team), layers(level.graph)
+    together = team.concurrency or 1_000_000
+    total = Load()
+    at_once: dict[int, tuple[float, int, int]] = {}  # by layer: seconds of the slowest, how many, how often
+    for agent in _heads(team):
+        usual, times = _attempt(work, agent, loads)[0], requests.get(agent.name, 1)
+        seconds, count, most = at_once.get(layer.get(agent.name, 0), (0.0, 0, 0))
+        if agent in pool:
+            share, rest = divmod(times, len(pool))
+            total += usual.times(share + (pool.index(agent) < rest))
+            count, most = times // rounds, rounds
+        else:
+            total += usual.times(times)
+            count, most = count + 1, max(most, times)
+        at_once[layer.get(agent.name, 0)] = (max(seconds, usual.seconds), count, most)
+    steps = sum(2 * times for _, _, times in at_once.values()) + _own_steps(level, requests)
+    return replace(
+        total,
+        supersteps=1 + steps + (team.author is None),
+        seconds=sum(seconds * ceil(count / together) * times for seconds, count, times in at_once.values()),
+    )
+
+
+def _worst(
+    work: _Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], requests: dict[str, int]
+) -> Load:
+    """Return what a team takes where all attempts are used, one after the other."""
+    pool = _pool(team)
+    total = Load(supersteps=2 + 2 * _own_steps(level, requests))
+    for agent in _heads(team):
+        if agent not in pool:
+            total += _all_attempts(work, team, agent, loads).times(requests.get(agent.name, 1))
+    if pool:
+        costliest = _worst_of(_all_attempts(work, team, agent, loads) for agent in pool)
+        total += replace(costliest, supersteps=costliest.supersteps + 1).times(requests[pool[0].name])
+    return total
+
+
+def _own_steps(level: Topology, requests: dict[str, int]) -> int:
+    """Return the supersteps of the nodes of a team that are neither gates nor agents."""
+    return sum(requests.get(node.id, 1) for node in level.graph.nodes if node.kind == "node")
+
+
+def _heads(team: TeamSpec) -> list[Agent]:
+    """Return the agents that are not the fallback of another."""
+    spare = {other.name for agent in team.agents.values() for other in agent.fallback_chain[1:]}
+    return [agent for name, agent in team.agents.items() if name not in spare]
+
+
+def _pool(team: TeamSpec) -> list[Agent]:
+    """Return the workers to which a planner sends; none where there is no planner."""
+    ends = team.ends
+    if all(agent.name in team.workers or agent.name in ends for agent in _heads(team)):
+        return []
+    return [agent for agent in _heads(team) if agent.name in team.workers]
+
+
+def _rounds(work: _Estimating, team: TeamSpec, path: str) -> int:
+    bounds = [guard.rounds for guard in team.guards if isinstance(guard, Convergence)]
+    if work.given.rounds is not None:
+        return work.given.rounds
+    if not bounds and _pool(team):
+        work.note(f"{path}no `Convergence` bounds the rounds: only the visits of a gate do")
+    return min(bounds, default=_visits(team))
+
+
+def _visits(team: TeamSpec) -> int:
+    return min((guard.visits for guard in team.guards if isinstance(guard, Limits)), default=100)
+
+
+def _looping_nodes(level: Topology, team: TeamSpec) -> frozenset[str]:
+    """Return the nodes that may run again, not counting attempts after the first."""
+    ends = {edge.ends for edge in level.graph.edges}
+    retries = {(source, target) for source, target in ends if target in team.agents and (target, source) in ends}
+    return _looping(edge for edge in level.graph.edges if edge.ends not in retries and edge.source != EXIT)
+
+
+def _attempt(work: _Estimating, agent: Agent, loads: dict[str, tuple[Load, Load]]) -> tuple[Load, Load]:
+    """Return what one attempt takes, as expected and at worst; its timeout bounds it."""
+    given = work.given
+    if agent.name in loads:
+        usual, slow = loads[agent.name]
+    else:
+        calls = given.calls_per_function if agent.model is None else given.passes if agent.tools else 1
+        if agent.tools:
+            work.note(f"an agent with tools calls its model {given.passes} times in an attempt")
+        usual = load_of_calls(calls, agent, given, seconds=given.seconds)
+        slow = load_of_calls(calls, agent, given, seconds=given.slowest_seconds)
+        if agent.model is None:
+            work.note(f"model calls of an agent that is a function or a Runnable: {given.calls_per_function}")
+    limit = float("inf") if agent.timeout is None else agent.timeout
+    return tuple(  # type: ignore[return-value] - two of two
+        replace(one, supersteps=2, attempts=one.attempts + 1, seconds=min(one.seconds, limit)) for one in (usual, slow)
+    )
+
+
+def _all_attempts(work: _Estimating, team: TeamSpec, agent: Agent, loads: dict[str, tuple[Load, Load]]) -> Load:
+    """Return what all attempts at one request take at worst, those of fallbacks and of rewriting included."""
+    gates = _gates_of(team, agent)
+    total = Load()
+    for member in agent.fallback_chain:
+        retries = [
+            guard.on_trip.times
+            for guard in (*team.guards, *member.guards)
+            if isinstance(guard.on_trip, Retry) and not gates.isdisjoint(guard.gates)
+        ]
+        once = max(member.attempts, 1 + max(retries, default=0))
+        total += _attempt(work, member, loads)[1].times(once)
+        if "exit" in gates and agent.name not in team.ends and can_retry((*team.guards, *member.guards), at="exit"):
+            total += Load(supersteps=once)  # a draft that is given back comes to the exit again
+    return total
+
+
+def _gates_of(team: TeamSpec, agent: Agent) -> set[Gate]:
+    """Return where an agent's answers may be given back to it."""
+    if agent.name in team.ends:
+        return {"exit"}
+    own: set[Gate] = {"handoff"} if agent.name in team.workers else {"round"}
+    return own | ({"exit"} if agent.name in team.drafters else set())
+
+
+def _worst_of(loads: Iterable[Load]) -> Load:
+    """Return the largest of each part."""
+    found = [*loads]
+    prices = [one.usd for one in found]
+    return Load(
+        supersteps=max(one.supersteps for one in found),
+        attempts=max(one.attempts for one in found),
+        calls=max(one.calls for one in found),
+        tokens=max(one.tokens for one in found),
+        usd=None if None in prices else max(price for price in prices if price is not None),
+        seconds=max(one.seconds for one in found),
+    )
+
+
+def _capped(work: _Estimating, team: TeamSpec, load: Load, path: str) -> Load:
+    """Return a load within the caps of a team's guards."""
+    caps: dict[str, Any] = {"calls": None, "tokens": None, "usd": None, "seconds": None}
+    for guard in team.guards:
+        if isinstance(guard, Budget):
+            given = {"calls": guard.calls, "tokens": guard.tokens}
+            caps |= {name: cap for name, cap in given.items() if cap is not None}
+            caps |= {"usd": Decimal(guard.usd)} if guard.usd is not None else {}
+        elif isinstance(guard, Limits) and guard.calls is not None:
+            caps["calls"] = min(guard.calls, caps["calls"] or guard.calls)
+        elif isinstance(guard, Deadline):
+            caps["seconds"] = guard.seconds + 1
+    for name, cap in caps.items():
+        if cap is not None:
+            work.note(f"{path}the guards of the team cap {name} at {cap}")
+    return load.within(**caps)

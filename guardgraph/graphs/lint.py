@@ -1,0 +1,237 @@
+"""Finds faults in the design of a graph without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+from langgraph.graph.state import CompiledStateGraph
+
+from guardgraph.agents.agent import Agent
+from guardgraph.graphs.draw.direction import depths
+from guardgraph.graphs.topology import Topology, cycles, topology_of
+from guardgraph.guards import Budget, Convergence, Deadline, name_of
+from guardgraph.nodes.team_spec import TeamSpec
+
+__all__ = ("WIDEST", "Finding", "Severity", "lint")
+
+Severity = Literal["error", "warning", "note"]
+WIDEST = 10
+"""The most workers that one lead should have."""
+_ORDER = ("error", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault, and what to do about it."""
+
+    code: str
+    """What kind of fault it is, such as `unreachable`; it does not change between versions."""
+    severity: Severity
+    """An `error` never does what its author wanted; a `warning` may cost more than it brings; a `note` is a hint."""
+    nodes: tuple[str, ...]
+    """The nodes it is about; inside a nested graph with its path, as `team:writer`."""
+    message: str
+    """What is wrong and what to do, in one sentence."""
+
+
+class _Above(NamedTuple):
+    """What the teams above a graph limit; those limits hold for all below them."""
+
+    budget: bool = False
+    deadline: bool = False
+    timeout: bool = False
+
+
+def lint(graph: Any) -> list[Finding]:
+    """Return the faults of any LangGraph graph, errors first; nested graphs are checked too, and nothing is run.
+
+    Of foreign graphs only their wiring is known. Raises `BadInput` for what is no graph.
+    """
+    found = [*_lint(graph, "", _Above())]
+    return sorted(found, key=lambda one: (_ORDER.index(one.severity), one.nodes, one.code))
+
+
+def _lint(graph: Any, path: str, above: _Above) -> Iterable[Finding]:
+    level = topology_of(graph)
+    team = level.team
+    limits = above
+    if team is not None:
+        budget = any(isinstance(guard, Budget) for guard in team.guards)
+        deadline = any(isinstance(guard, Deadline) for guard in team.guards)
+        limits = above._replace(budget=above.budget or budget, deadline=above.deadline or deadline)
+    own = [*_wiring(level), *_loops(level, limits), *_sequences(level), *_wide(level), *_limits(level, limits)]
+    if team is not None:
+        own += _idle_guards(team)
+    for one in own:
+        yield replace(one, nodes=tuple(path + node for node in one.nodes))
+    for name, nested in level.nested.items():
+        agent = level.agents.get(name)
+        inside = limits._replace(timeout=limits.timeout or bool(agent and agent.timeout))
+        yield from _lint(nested, f"{path}{name}:", inside)
+
+
+def _wiring(level: Topology) -> Iterable[Finding]:
+    """Yield what is never reached, what leads nowhere, and what cannot be known."""
+    graph = level.graph
+    open_nodes = [node.id for node in graph.nodes if node.is_open]
+    for name in open_nodes:
+        what = "it routes to nodes that it does not declare: give `path_map`, `destinations` or a `Literal` return type"
+        yield Finding("open-route", "warning", (name,), what)
+    missing = [node.id for node in graph.nodes if "this node does not exist" in node.facts]
+    for name in missing:
+        what = f"there is no such node, but {_listed(level.sources[name])} leads to it: add it, or correct the name"
+        yield Finding("unknown-destination", "error", (name,), what)
+    reached = depths(graph)
+    lost = [node.id for node in graph.nodes if node.id not in reached and node.kind not in ("start", "end")]
+    if not open_nodes:
+        for name in lost:
+            yield _unreachable(level, name)
+        yield from _traps(level, {*reached} - {*missing})
+
+
+def _unreachable(level: Topology, name: str) -> Finding:
+    if level.team is not None and name in level.team.agents:  # its own gate may send to it, without declaring it
+        what = "no declared destination leads to it: name it in the `destinations` of the gate that sends it work"
+        return Finding("undeclared-agent", "warning", (name,), what)
+    what = "nothing leads to it, so it never runs: add an edge or a destination, or remove it"
+    return Finding("unreachable", "error", (name,), what)
+
+
+def _traps(level: Topology, reached: set[str]) -> Iterable[Finding]:
+    """Yield the loops that nothing leaves."""
+    leaving = {name for name in reached if not level.targets[name]} | {"__end__"}
+    backwards = [replace(edge, source=edge.target, target=edge.source) for edge in level.graph.edges]
+    known: set[str] = set()
+    while leaving:
+        known |= leaving
+        leaving = {edge.target for edge in backwards if edge.source in leaving} - known
+    caught = tuple(node.id for node in level.graph.nodes if node.id in reached - known and node.kind != "start")
+    if caught:
+        what = "no path leads from here to the end, so a run ends by `GraphRecursionError`: add a way out"
+        yield Finding("endless-loop", "error", caught, what)
+
+
+def _loops(level: Topology, limits: _Above) -> Iterable[Finding]:
+    """Yield loops without a gate: only LangGraph's `recursion_limit` or the deadline of a team above ends them."""
+    kinds = {node.id: node.kind for node in level.graph.nodes}
+    for members in cycles(level.graph.edges):
+        if any(kinds[name] == "gate" for name in members):
+            continue
+        bounded = limits.deadline or limits.timeout or limits.budget
+        ends = "the limits of its team end" if bounded else "only `recursion_limit` ends"
+        what = f"{ends} this loop, and without a value: bound it by a gate, or count its passes in the state"
+        names = tuple(node.id for node in level.graph.nodes if node.id in members)
+        yield Finding("loop-without-gate", "note" if bounded else "warning", names, what)
+
+
+def _sequences(level: Topology) -> Iterable[Finding]:
+    """Yield agents that always follow each other with the same context (R103)."""
+    for first in level.nodes:
+        for second in _followers(level, first):
+            if _is_same_work(level, first, second):
+                what = (
+                    "they always run one after the other, with the same model and context and no check between them: "
+                    "make them one agent with two steps, which saves a call and the context sent twice"
+                )
+                yield Finding("one-agent-would-do", "warning", (first, second), what)
+
+
+def _followers(level: Topology, first: str) -> list[str]:
+    """Return the only node that follows `first`, and follows nothing else; gates between them are passed over."""
+    gates = {node.id for node in level.graph.nodes if node.kind == "gate"}
+    exits = {"guard_exit", "__end__", *(level.team.ends if level.team else ())}
+    after = set(level.targets[first])
+    for gate in after & gates:
+        after |= set(level.targets[gate])
+    after -= gates | exits | {first}
+    if len(after) != 1:
+        return []
+    (second,) = after
+    before = set(level.sources[second])
+    for gate in before & gates:
+        before |= set(level.sources[gate])
+    return [second] if before - gates - {second, "__start__"} == {first} else []
+
+
+def _is_same_work(level: Topology, first: str, second: str) -> bool:
+    one, other = level.agents.get(first), level.agents.get(second)
+    if one is not None and other is not None:
+        if (
+            one.model is None
+            or one.model != other.model
+            or one.output is not None
+            or one.fallback
+            or other.fallback
+            or one.guards
+        ):
+            return False
+        return _tools(one) == _tools(other) and not _checks(level, first)
+    chats = [level.nested.get(name) for name in (first, second)]
+    return one is other is None and all(
+        isinstance(chat, CompiledStateGraph) and "messages" in chat.channels for chat in chats
+    )
+
+
+def _checks(level: Topology, agent: str) -> bool:
+    """Return whether a guard other than `Schema` judges what an agent answers; `Schema` judges declared outputs."""
+    judged = [pair for gate in level.targets[agent] if gate in level.nodes for pair in level.nodes[gate].guards]
+    names = {name for gate, listed in judged if gate in ("handoff", "round") for name in listed.split(", ")}
+    return bool(names - {"Schema"})
+
+
+def _tools(agent: Agent) -> frozenset[int]:
+    return frozenset(map(id, agent.tools))
+
+
+def _wide(level: Topology) -> Iterable[Finding]:
+    """Yield a lead with more workers than it can oversee (R22)."""
+    for node in level.graph.nodes:
+        if node.kind == "gate" and not node.label.startswith("guard_dispatch"):
+            continue
+        kinds = level.nodes
+        led = [name for name in level.targets[node.id] if kinds[name].kind in ("agent", "node")]
+        if level.team is not None:
+            spare = {other.name for agent in level.team.agents.values() for other in agent.fallback_chain[1:]}
+            led = [name for name in led if name in level.team.workers and name not in spare]
+        if len(led) > WIDEST:
+            what = f"it leads {len(led)} workers, more than {WIDEST}: put leads between them (`Tier.of_workers`)"
+            yield Finding("wide-team", "warning", (node.id,), what)
+
+
+def _limits(level: Topology, limits: _Above) -> Iterable[Finding]:
+    """Yield model agents without a limit on time or on cost."""
+    paid = {name: agent for name, agent in level.agents.items() if agent.model is not None and not _is_offline(agent)}
+    endless = tuple(name for name, agent in paid.items() if agent.timeout is None)
+    if endless and not (limits.deadline or limits.timeout):
+        what = "a model call that hangs holds the run: give the agents a `timeout`, or the team a `Deadline`"
+        yield Finding("no-timeout", "warning", endless, what)
+    if paid and not limits.budget:
+        what = "nothing limits what their models cost: give the team a `Budget`"
+        yield Finding("no-budget", "warning", tuple(paid), what)
+
+
+def _is_offline(agent: Agent) -> bool:
+    return isinstance(agent.model, str) and agent.model.startswith("offline:")
+
+
+def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
+    """Yield guards that no gate of the team asks."""
+    sends = {"dispatch"} if team.workers else set[str]()
+    kinds = {kind for node in team.nodes.values() for kind in (("round",) if "dispatch" in node else ("handoff",))}
+    judging = {"admission", "exit", *sends, *kinds}
+    for guard in team.guards:
+        if not judging.isdisjoint(guard.gates):
+            continue
+        gates = " and ".join(sorted(guard.gates))
+        what = f"the guard {name_of(guard)} judges at {gates}, and no gate of this team does"
+        if isinstance(guard, Convergence):  # a route that begins rounds by itself is limited by it
+            what = f"{what}: unless a route calls `next_round`, it limits nothing, and can be removed"
+            yield Finding("idle-guard", "note", ("guard_admission",), what)
+        else:
+            yield Finding("idle-guard", "warning", ("guard_admission",), f"{what}: remove it, or change its gates")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,118 @@
+"""What a run of a graph takes: calls, tokens, money, time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from guardgraph.agents.agent import Agent
+from guardgraph.models.prices import price_of
+from guardgraph.state import BadGraph
+from guardgraph.state.argument_checks import check_fields
+
+__all__ = ("Assumptions", "Load", "load_of_calls")
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What the topology of a graph does not show."""
+
+    rounds: int | None = None
+    """Passes of every loop; by default `Convergence(rounds=)` for a planner, else 1, and at worst `Limits(visits=)`."""
+    subtasks: int | None = None
+    """Subtasks of a planner in each round; by default one for each worker."""
+    passes: int = 5
+    """Passes of a loop in a foreign graph, and model calls of an agent with tools in one attempt."""
+    calls_per_node: int = 1
+    """Model calls of a node of a foreign graph that is no tool node."""
+    calls_per_function: int = 0
+    """Model calls of an attempt of an agent that is a function or a Runnable."""
+    input_tokens: int = 2_000
+    """Tokens that a model call reads."""
+    output_tokens: int = 500
+    """Tokens that a model call writes, where the agent has no `max_tokens`."""
+    seconds: float = 3.5
+    """Seconds of a model call that are expected."""
+    slowest_seconds: float = 5.0
+    """Seconds of a model call at worst."""
+    model: str = ""
+    """The model whose price holds where the model of an agent is unknown, as `openai:gpt-5-mini`."""
+
+    def __post_init__(self) -> None:
+        whole = dict.fromkeys(("calls_per_node", "calls_per_function", "input_tokens", "output_tokens"), 0)
+        check_fields(self, at_least={"rounds": 1, "subtasks": 1, "passes": 1, **whole})
+        for name in ("seconds", "slowest_seconds"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise BadGraph(f"`{name}` must be from 0 and finite, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a run takes."""
+
+    supersteps: int = 0
+    """Supersteps of the outermost graph."""
+    attempts: int = 0
+    """Attempts of agents, those of nested teams included."""
+    calls: int = 0
+    """Model calls."""
+    tokens: int = 0
+    """Tokens read and written."""
+    usd: Decimal | None = Decimal(0)
+    """US dollars; `None` where the price of a model is unknown."""
+    seconds: float = 0.0
+    """From the beginning to the outcome, for model calls alone: other code is assumed to take no time."""
+
+    def __add__(self, other: Load) -> Load:
+        """Return both, one after the other."""
+        return Load(
+            supersteps=self.supersteps + other.supersteps,
+            attempts=self.attempts + other.attempts,
+            calls=self.calls + other.calls,
+            tokens=self.tokens + other.tokens,
+            usd=None if self.usd is None or other.usd is None else self.usd + other.usd,
+            seconds=self.seconds + other.seconds,
+        )
+
+    def times(self, count: int) -> Load:
+        """Return this load `count` times, one after the other."""
+        return Load(
+            supersteps=self.supersteps * count,
+            attempts=self.attempts * count,
+            calls=self.calls * count,
+            tokens=self.tokens * count,
+            usd=Decimal(0) if count == 0 else None if self.usd is None else self.usd * count,
+            seconds=self.seconds * count,
+        )
+
+    def within(self, *, calls: int | None, tokens: int | None, usd: Decimal | None, seconds: float | None) -> Load:
+        """Return this load under caps; `None` is no cap."""
+        return replace(
+            self,
+            calls=self.calls if calls is None else min(self.calls, calls),
+            tokens=self.tokens if tokens is None else min(self.tokens, tokens),
+            usd=self.usd if usd is None else usd if self.usd is None else min(self.usd, usd),
+            seconds=self.seconds if seconds is None else min(self.seconds, seconds),
+        )
+
+
+def load_of_calls(calls: int, agent: Agent | None, given: Assumptions, *, seconds: float) -> Load:
+    """Return what model calls take, each of so many seconds; `agent` makes them, `None` is a foreign node."""
+    written = agent.max_tokens if agent is not None and agent.max_tokens else given.output_tokens
+    provider, model = _model(agent, given)
+    price = price_of(provider or None, model or None) if calls else None
+    usd = Decimal(0) if not calls else None if price is None else price.usd(given.input_tokens, written) * calls
+    return Load(calls=calls, tokens=calls * (given.input_tokens + written), usd=usd, seconds=calls * seconds)
+
+
+def _model(agent: Agent | None, given: Assumptions) -> tuple[str, str]:
+    """Return the provider and the name of the model of an agent, or else of the assumed one."""
+    model: Any = agent.model if agent is not None and agent.model is not None else given.model
+    if isinstance(model, str):
+        provider, colon, name = model.partition(":")
+        return (provider, name) if colon else ("", model)
+    from guardgraph.models.identity import origin_of
+
+    origin = origin_of(model)
+    return origin.get("ls_provider") or "", origin.get("ls_model_name") or ""

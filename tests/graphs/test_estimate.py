@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+
+from guardgraph.agents import Agent
+from guardgraph.graphs import Assumptions, Load, Stage, estimate, lint, pipeline, supervisor
+from guardgraph.guards import Budget, Convergence, Deadline, GuardContext, Limits, Retry, guard
+from guardgraph.state import BadGraph, BadInput, Outcome, Plan, Request, Subtask
+from tests.conformance.patterns import PATTERNS
+from tests.conformance.random_teams import random_team
+from tests.graphs.draw.drawn_graphs import chat_agent, nodes_of, plain, reviewed_chat
+
+MODEL = "offline:extractive"
+
+
+@guard(at=("handoff", "round", "exit"), on_trip=Retry(2))
+def refuses_all(view: GuardContext) -> str:
+    return "try again"
+
+
+@guard(at="handoff", on_trip=Retry(2))
+def refuses_results(view: GuardContext) -> str:
+    return "try again"
+
+
+@guard(at="exit", on_trip=Retry(1))
+def refuses_drafts(view: GuardContext) -> str:
+    return "write again"
+
+
+def model(name: str, **declared: Any) -> Agent:
+    return Agent(name, model=MODEL, **declared)
+
+
+def plans(subtasks: int, *, chain: bool) -> Callable[[Request], Plan]:
+    """Return a planner that wants other work in every round, in parallel or one after the other."""
+
+    def plan(request: Request) -> Plan:
+        ids = [f"{request.round}-{number}" for number in range(subtasks)]
+        needs = [(ids[number - 1],) if chain and number else () for number in range(subtasks)]
+        pairs = zip(ids, needs, strict=True)
+        return Plan(subtasks=tuple(Subtask(id=id, goal=f"do {id}", depends_on=need) for id, need in pairs))
+
+    return plan
+
+
+def a_supervisor(*, guards: list[Any], subtasks: int = 3, chain: bool = False, **declared: Any) -> Any:
+    return supervisor(
+        planner=Agent("planner", run=plans(subtasks, chain=chain)),
+        workers=[model("w1", **declared), model("w2", fallback=model("spare"), **declared)],
+        synthesizer=model("writer", attempts=2),
+        guards=guards,
+    )
+
+
+def a_pipeline(*, guards: list[Any], **declared: Any) -> Any:
+    return pipeline([model("a", **declared), Stage(model("b", **declared), critical=False), model("c")], guards=guards)
+
+
+def a_nested_team(*, guards: list[Any], **declared: Any) -> Any:
+    inner = Agent("inner", run=a_supervisor(guards=guards, **declared).compile(), attempts=2)
+    return pipeline([inner, model("closing")], guards=guards)
+
+
+GUARDS: list[list[Any]] = [
+    [],
+    [Convergence(rounds=1)],
+    [Convergence(rounds=3), refuses_drafts],
+    [Convergence(rounds=2), refuses_all],
+    [Convergence(rounds=2), refuses_all, Limits(calls=7)],
+]
+
+
+def run(graph: Any, config: Any = None) -> tuple[Outcome, int]:
+    """Run a graph; return its outcome and its supersteps."""
+    outcome, last = None, 0
+    for mode, part in graph.compile().stream({"task": "Do it"}, config, stream_mode=["values", "debug"]):
+        if mode == "debug":
+            last = max(last, part["step"])
+        else:
+            outcome = part.get("outcome") or outcome
+    assert isinstance(outcome, Outcome)
+    return outcome, last
+
+
+@pytest.mark.parametrize("number", range(len(GUARDS)))
+@pytest.mark.parametrize("declared", [{}, {"attempts": 3}, {"attempts": 2, "output": int}])
+@pytest.mark.parametrize("build", [a_supervisor, a_pipeline, a_nested_team])
+def test_no_run_takes_more_than_the_worst_case(
+    build: Callable[..., Any], declared: dict[str, Any], number: int
+) -> None:
+    guards = GUARDS[number] or ([Convergence(rounds=2)] if build is not a_pipeline else [])
+    graph = build(guards=guards, **declared)
+    worst = estimate(graph, Assumptions(subtasks=3)).worst
+    outcome, supersteps = run(graph)
+
+    assert outcome.usage.calls <= worst.calls
+    assert supersteps <= worst.supersteps
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_random_team_takes_more_than_its_worst_case_or_has_errors(seed: int) -> None:
+    team = random_team(Random(seed))
+    worst = estimate(team.graph, Assumptions(subtasks=4)).worst
+    outcome, supersteps = run(team.graph, team.config)
+
+    assert outcome.usage.calls <= worst.calls
+    assert supersteps <= worst.supersteps
+    assert [one for one in lint(team.graph) if one.severity == "error"] == []
+
+
+def test_the_worst_case_is_reached_where_everything_is_refused() -> None:
+    graph = pipeline([Stage(model("a", attempts=3, output=int), critical=False), model("b")], guards=[refuses_results])
+    outcome, supersteps = run(graph)
+    worst = estimate(graph).worst
+
+    assert (outcome.usage.calls, supersteps) == (worst.calls, worst.supersteps)
+
+
+def test_a_fallback_counts_in_the_worst_case() -> None:
+    failing = model("a", fallback=model("spare"))
+    graph = pipeline([Stage(failing, critical=False), model("b")], guards=[refuses_results])
+    outcome, supersteps = run(graph)
+    worst = estimate(graph).worst
+
+    assert (outcome.usage.calls, supersteps) == (worst.calls, worst.supersteps) == (9, 20)
+
+
+@pytest.mark.parametrize("guards", [[], [refuses_all]])
+def test_a_chain_of_subtasks_takes_no_more_steps_than_the_worst_case(guards: list[Any]) -> None:
+    graph = supervisor(
+        planner=Agent("planner", run=plans(4, chain=True)),
+        workers=[model("worker")],
+        guards=[Convergence(rounds=1), *guards],
+    )
+    found = estimate(graph, Assumptions(subtasks=4))
+    outcome, supersteps = run(graph)
+
+    assert supersteps <= found.worst.supersteps
+    assert outcome.usage.calls <= found.worst.calls
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 4])
+def test_a_run_without_failures_is_what_is_expected(rounds: int) -> None:
+    graph = supervisor(
+        planner=Agent("planner", run=plans(4, chain=False)),
+        workers=[model("w1"), model("w2"), model("w3")],
+        synthesizer=model("writer"),
+        guards=[Convergence(rounds=rounds)],
+    )
+    outcome, supersteps = run(graph)
+    expected = estimate(graph, Assumptions(subtasks=4)).expected
+
+    assert (outcome.usage.calls, supersteps) == (expected.calls, expected.supersteps)
+
+
+def test_a_pipeline_without_failures_is_what_is_expected() -> None:
+    graph = pipeline([model(f"s{number}") for number in range(5)])
+    outcome, supersteps = run(graph)
+    expected = estimate(graph).expected
+
+    assert (outcome.usage.calls, supersteps) == (expected.calls, expected.supersteps) == (5, 12)
+    assert 10 <= expected.seconds <= 25
+
+
+def test_rounds_of_many_agents_are_expensive() -> None:
+    graph = supervisor(planner=model("planner"), workers=[model(f"w{number}") for number in range(10)])
+    found = estimate(graph, Assumptions(rounds=3))
+
+    assert found.expected.calls == 3 + 30
+    assert found.worst.calls > 50
+
+
+def test_agents_at_work_at_the_same_time_wait_for_slots() -> None:
+    def seconds(concurrency: int | None) -> float:
+        graph = supervisor(
+            planner=Agent("planner", run=str), workers=[model(f"w{number}") for number in range(8)],
+            guards=[Convergence(rounds=1)], concurrency=concurrency,
+        )  # fmt: skip
+        return estimate(graph, Assumptions(seconds=1)).expected.seconds
+
+    assert [seconds(cap) for cap in (1, 2, 3, None)] == [8, 4, 3, 1]
+
+
+def test_prices_and_caps_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    stages = [Agent("a", model="openai:gpt-5-mini", max_tokens=1_000, timeout=2), Agent("b", model="openai:unheard-of")]
+    known, unknown = (estimate(pipeline(part, guards=[])) for part in (stages[:1], stages))
+    capped = estimate(pipeline(stages, guards=[Budget(usd="0.01", tokens=100), Deadline(3)]))
+
+    assert known.worst.usd == Decimal("0.0025")  # 0.25 and 2.00 USD per million tokens
+    assert (known.worst.tokens, known.worst.seconds) == (3_000, 2)
+    assert unknown.worst.usd is None
+    assert any("price of a model is unknown" in line for line in unknown.assumptions)
+    assert (capped.worst.usd, capped.worst.tokens, capped.worst.seconds) == (Decimal("0.01"), 100, 4)
+    assert "the guards of the team cap tokens at 100" in capped.assumptions
+
+
+@pytest.mark.parametrize(("build", "depth", "calls"), [(chat_agent, 1, 5), (plain, 1, 16), (reviewed_chat, 2, 30)])
+def test_foreign_graphs_are_estimated_by_stated_assumptions(build: Any, depth: int, calls: int) -> None:
+    found = estimate(build())
+
+    assert (found.depth, found.expected.calls) == (depth, calls)
+    assert any("is passed 5 times" in line for line in found.assumptions)
+    assert any("foreign graph" in line for line in found.assumptions)
+
+
+def test_a_nested_team_counts_with_all_its_attempts() -> None:
+    inner = pipeline([model("a"), model("b")], guards=[]).compile()
+    graph = pipeline([Agent("team", run=inner, attempts=3)], guards=[])
+    found = estimate(graph)
+
+    assert (found.depth, found.expected.calls, found.worst.calls) == (2, 2, 6)
+    assert found.worst.attempts == 3 * (1 + 2)
+
+
+def test_functions_call_models_only_if_that_is_assumed() -> None:
+    graph = PATTERNS["pipeline"](Agent("tested", run=str))
+
+    assert estimate(graph).worst.calls == 0
+    assert estimate(graph, Assumptions(calls_per_function=2)).expected.calls == 6
+
+
+def test_loads_add_up() -> None:
+    one = Load(supersteps=1, attempts=2, calls=3, tokens=4, usd=Decimal(5), seconds=6.0)
+    many, random = Load(), Random(1)
+    count = random.randint(2, 9)
+    for _ in range(count):
+        many += one
+
+    assert many == one.times(count)
+    assert (one + Load(usd=None)).usd is None
+
+
+def test_what_cannot_be_estimated_is_refused() -> None:
+    with pytest.raises(BadInput, match="must be a LangGraph graph"):
+        estimate("vendors")
+    with pytest.raises(BadGraph, match="`rounds` must be at least 1, got 0"):
+        Assumptions(rounds=0)
+    with pytest.raises(BadGraph, match="`seconds` must be from 0 and finite, got -1"):
+        Assumptions(seconds=-1)
+    assert estimate(nodes_of("a")).expected.calls == 1
