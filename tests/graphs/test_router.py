@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Rule, router
+from guardgraph.graphs import Rule, pipeline, router
 from guardgraph.guards import Budget, Escalate, Finish, GuardContext, Limits, Refuse, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
@@ -310,6 +310,35 @@ def test_where_the_model_has_spent_the_budget_the_fallback_gets_what_a_paid_work
     assert (outcome.status, outcome.value, outcome.usage.calls) == ("completed", "general", 1)
     assert rungs(found) == [("classifier", None), ("fallback", "general")]
     assert found[-1].problems == ("'billing' was not sent the request: no calls left",)
+
+
+def test_a_worker_that_the_budget_stops_is_followed_by_a_fallback_that_is_a_function() -> None:
+    paid = ScriptedModel(replies=lambda _: "said", input_tokens=50, output_tokens=10)
+
+    def work(request: Request) -> str:
+        return "".join(str(paid.invoke(request.goal).content) for _ in range(2))
+
+    graph = build([Agent("billing", run=work, output=int), SHIPPING], guards=[Budget(calls=1, reserve=0)])
+    outcome, found = route(graph, "refund this")
+
+    assert (outcome.status, outcome.value, outcome.usage.calls) == ("completed", "general", 1)
+    assert rungs(found) == [("rule", "billing"), ("fallback", "general")]
+
+
+def test_a_model_that_has_spent_the_budget_on_garbage_is_followed_by_the_fallback() -> None:
+    outcome, found = route(build(model=model_agent("model"), guards=[Budget(calls=1, reserve=0)]))
+
+    assert (outcome.status, outcome.value, outcome.usage.calls) == ("completed", "general", 1)
+    assert rungs(found) == [("classifier", None), ("fallback", "general")]
+
+
+def test_without_a_call_left_from_above_functions_still_work_and_the_model_is_not_asked() -> None:
+    desk = Agent("desk", run=build(model=model_agent("model")).compile(), budget_share=0.5)
+    graph = pipeline([desk], guards=[Budget(calls=1, reserve=0)]).compile()
+
+    for goal, worker in (("refund this", "billing"), ("hello", "general")):
+        outcome = graph.invoke({"task": goal})["outcome"]
+        assert (outcome.status, outcome.value, outcome.usage.calls) == ("completed", worker, 0)
 
 
 def test_a_request_that_nobody_may_work_on_gives_the_reason() -> None:

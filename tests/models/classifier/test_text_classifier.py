@@ -5,12 +5,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
 
 from guardgraph.models.classifier import TextClassifier
+from guardgraph.models.classifier.features import terms_in
 from guardgraph.state import BadInput
 
 REFUNDS = ["I want my money back", "please refund the order", "refund me", "the invoice is wrong", "charged me twice"]
@@ -34,6 +37,24 @@ def test_texts_are_scored_by_worker_from_0_to_1(trained: TextClassifier) -> None
         assert best(scores) == worker
         assert 0.5 < scores[worker] <= 1
         assert 0 <= min(scores.values()) < 0.5
+
+
+def test_scores_are_a_logistic_function_of_the_decision_values_of_scikit_learn() -> None:
+    words = {"a": "apple pie", "b": "berry jam", "c": "cherry jam and pie"}
+    examples = [(f"{word} number {number}", name) for name, word in words.items() for number in range(6)]
+    classifier = TextClassifier.train(examples)
+    vectorizer = TfidfVectorizer(analyzer=cast("Any", terms_in), sublinear_tf=True)
+    machine = LinearSVC(random_state=0).fit(
+        vectorizer.fit_transform([text for text, _ in examples]), [*"aaaaaabbbbbbcccccc"]
+    )
+    texts = ["apple jam", "cherry pie pie", "number 3"]
+
+    values = machine.decision_function(vectorizer.transform(texts)).ravel()
+    logits = np.array([np.log(score / (1 - score)) for text in texts for score in classifier(text).values()])
+
+    slope, offset = np.polyfit(values, logits, 1)
+    assert slope > 0
+    assert np.allclose(slope * values + offset, logits, atol=1e-4)
 
 
 def test_a_text_without_a_known_term_belongs_to_nobody(trained: TextClassifier) -> None:
