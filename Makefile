@@ -11,7 +11,7 @@ DOCUMENTS ?= docs README.md
 
 BIN := $(VENV)/bin
 SOURCES := guardgraph tests examples bench
-EXTRAS := agents,dev,draw,mysql,postgres
+EXTRAS := agents,dev,draw,mysql,postgres,routing
 # A folder of its own for temporary files: runs side by side would clean up each other's.
 PYTEST := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	PYTEST_DEBUG_TEMPROOT="$$folder" $(BIN)/python -m pytest --numprocesses $(WORKERS)
@@ -65,7 +65,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@touch $(VENV)/.core $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
-	$(PIP) --editable '.[agents,bench,postgres]'
+	$(PIP) --editable '.[agents,bench,postgres,routing]'
 	@touch $(VENV)/.core $@
 
 $(VENV)/.core: pyproject.toml | $(VENV)/bin/python

@@ -105,6 +105,7 @@ def _team_input(request: Request) -> dict[str, Any]:
         id=request.subtask.id,
         goal=request.subtask.goal,
         inputs={**request.task.inputs, **request.subtask.inputs},
+        attachments=request.task.attachments,
         stakes=request.task.stakes,
         categories=request.task.categories,
         origin=request.task.origin or request.task.goal,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from threading import TIMEOUT_MAX
 from typing import Any, Literal
 
 from langchain_core import language_models
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
+from langgraph.cache.base import BaseCache
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
@@ -19,7 +21,7 @@ from guardgraph.guards import Guard, checked_own_guards
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
-__all__ = ("Agent", "AgentKind", "input_keys")
+__all__ = ("Agent", "AgentKind", "input_keys", "takes_references")
 
 _CHECKED = (
     "instructions",
@@ -32,6 +34,8 @@ _CHECKED = (
     "expected_cost",
     "max_tokens",
     "budget_share",
+    "choose",
+    "cache_ttl",
     "guards",
     "copies",
     "to_input",
@@ -49,8 +53,8 @@ AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"
 class Agent:
     """What answers a `Request`: a function, a Runnable, a compiled graph, or a chat model.
 
-    Exactly one of `run` and `model` is given. Everything is checked when the agent is made; `BadGraph` names what is
-    wrong.
+    Exactly one of `run`, `model` and `models` is given. Everything is checked when the agent is made; `BadGraph` names
+    what is wrong.
     """
 
     name: str
@@ -59,6 +63,11 @@ class Agent:
     """A sync or async function of a `Request`, a Runnable of one, or a compiled graph."""
     model: language_models.BaseChatModel | str | None = None
     """A chat model, or a string such as `openai:gpt-5-mini` or `offline:extractive`."""
+    models: Mapping[str, language_models.BaseChatModel | str] = field(default_factory=dict[str, Any], hash=False)
+    """Several models by names of yours, from the cheapest to the strongest, in place of `model`."""
+    choose: Callable[[Request], str] | None = None
+    """Returns the name of the model for a request; by default the last one where the stakes are high or an attempt was
+    refused, else the first."""
     instructions: str = ""
     """The system message of a model agent."""
     tools: Sequence[Any] = ()
@@ -81,6 +90,10 @@ class Agent:
     """The most tokens that one model call may write."""
     budget_share: float | None = None
     """At most this part (0 to 1) of what its team still has may go into one attempt."""
+    cache: BaseCache[Any] | None = None
+    """LangGraph's cache of whole answers to equal requests: a hit is an attempt without usage."""
+    cache_ttl: int | None = None
+    """Seconds for which an answer is cached; `None` sets no limit."""
     guards: Sequence[Guard] = ()
     """Guards for this agent alone, which judge after those of its team: what it is sent, and what it answers."""
     copies: int | None = None
@@ -99,11 +112,12 @@ class Agent:
         problem = next(filter(None, _problems(self)), None)
         if problem:
             raise BadGraph(f"agent {self.name!r}: {problem}")
+        object.__setattr__(self, "models", dict(self.models))
 
     @property
     def kind(self) -> AgentKind:
         """What it is made of; a `team` is a graph with an `Outcome` in its output, as those of guardgraph."""
-        if self.model is not None:
+        if self.model is not None or self.models:
             return "model"
         graph = _unwrapped(self.run)
         if isinstance(graph, CompiledStateGraph):
@@ -137,6 +151,11 @@ def input_keys(run: Any) -> frozenset[str]:
     return frozenset(builder.schemas[builder.input_schema])
 
 
+def takes_references(agent: Agent) -> bool:
+    """Return whether an agent finds the content of attachments by their digests: a team of guardgraph does."""
+    return agent.kind == "team" and {"task", "attachments"} <= _unwrapped(agent.run).channels.keys()
+
+
 def _unwrapped(run: Any) -> Any:
     """Return the Runnable inside `with_retry`, `with_fallbacks` and the like."""
     if isinstance(run, RunnableBindingBase):
@@ -160,8 +179,9 @@ def _check_name(name: str) -> None:
 def _problems(agent: Agent) -> Iterable[str | None]:
     """Yield what is wrong with a declaration."""
     run: Any = agent.run
-    if (run is None) == (agent.model is None):
-        yield "give exactly one of `run` and `model`"
+    if sum((run is not None, agent.model is not None, bool(agent.models))) != 1:
+        yield "give exactly one of `run`, `model` and `models`"
+    yield from _bad_choice(agent)
     if isinstance(run, StateGraph):
         yield "`run` is a graph that is not compiled; pass `graph.compile()`"
     if _is(run, "BaseChatModel", "language_models.chat_models"):
@@ -169,10 +189,12 @@ def _problems(agent: Agent) -> Iterable[str | None]:
     yield _bad_model(agent.model)
     if run is not None and not (callable(run) or isinstance(run, Runnable)):
         yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"
-    if agent.tools and agent.model is None:
+    if agent.tools and run is not None:
         yield "`tools` go with `model`; a function brings its own"
     if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
         yield "this graph has no `messages` channel: give `to_input=` and `from_output=`"
+    if not isinstance(agent.cache, BaseCache | None):  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
+        yield f"`cache` must be a cache of LangGraph (a `BaseCache`), got {type(agent.cache).__name__}"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_limits(agent)
@@ -185,6 +207,21 @@ def _bad_model(model: Any) -> str | None:
     if isinstance(model, RunnableBindingBase):
         hint = "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
     return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
+
+
+def _bad_choice(agent: Agent) -> Iterable[str]:
+    models: Any = agent.models
+    if not isinstance(models, Mapping) or not all(isinstance(name, str) and name for name in models):
+        yield "`models` must be a mapping of names to chat models"
+        return
+    for name, model in agent.models.items():
+        problem = "`model` must be a chat model or its name" if model is None else _bad_model(model)  # pyright: ignore[reportUnnecessaryComparison]
+        if problem:
+            yield f"`models[{name!r}]`: {problem}"
+    if agent.choose is not None and not models:
+        yield "`choose` goes with `models`"
+    if iscoroutinefunction(agent.choose):
+        yield "`choose` must be a plain function: declare it with `def`"
 
 
 def _is_type(output: Any) -> bool:
@@ -202,6 +239,11 @@ def _bad_limits(agent: Agent) -> Iterable[str]:
         ("copies", agent.copies is None or agent.copies >= 1, "be at least 1"),
         ("timeout", seconds is None or 0 < seconds <= TIMEOUT_MAX, "be more than 0 seconds and finite"),
         ("expected_cost", not isinstance(cost, int) or cost >= 0, "not be negative"),
+        (
+            "cache_ttl",
+            agent.cache_ttl is None or (agent.cache_ttl >= 1 and agent.cache is not None),
+            "be at least 1 and beside a `cache`",
+        ),
         ("max_tokens", tokens is None or tokens >= 1, "be at least 1"),
         ("budget_share", share is None or 0 < share <= 1, "be above 0 and at most 1"),
     )

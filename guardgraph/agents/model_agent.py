@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser
 from langchain_core.outputs import ChatGeneration
@@ -22,11 +22,13 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.prompt import messages_input, render
+from guardgraph.agents.model_choice import chosen_model
+from guardgraph.agents.prompt import human_message, messages_input
 from guardgraph.agents.results import InvalidAnswer, last_text, messages_output
 from guardgraph.models.identity import origin_of
 from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
+from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import execution_context
 from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text
 
@@ -40,9 +42,28 @@ _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
     """Return how to call the agent's model, sync and async; see `model_calls`."""
-    model = resolve_model(agent.model)  # type: ignore[arg-type] - an agent of kind `model` has one
-    schema = _schema(agent, evidence=evidence)
-    return _with_tools(agent, model, schema) if agent.tools else _alone(agent, model, schema)
+    make, schema = _with_tools if agent.tools else _alone, _schema(agent, evidence=evidence)
+    if agent.model is not None:
+        return make(agent, resolve_model(agent.model), schema)
+    calls = {name: make(agent, resolve_model(model), schema) for name, model in agent.models.items()}
+
+    def call(request: Request, config: RunnableConfig) -> Any:
+        name = chosen_model(agent, request)
+        return calls[name][0](request, _with_choice(config, name))
+
+    async def acall(request: Request, config: RunnableConfig) -> Any:
+        name = chosen_model(agent, request)
+        return await calls[name][1](request, _with_choice(config, name))
+
+    return call, acall
+
+
+def _with_choice(config: RunnableConfig, name: str) -> RunnableConfig:
+    """Return the config of a call by the chosen model: its name is in the metadata of traces and in the events."""
+    current = execution_context(config)
+    if current is not None and current.budget is not None:
+        current.budget.choice = name
+    return {**config, "metadata": {**(config.get("metadata") or {}), "model_choice": name}}
 
 
 def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -> tuple[_Call, _ACall]:
@@ -150,7 +171,7 @@ def _messages(agent: Agent, request: Request, schema: type[BaseModel] | None) ->
     if schema is not None:
         parts.append(f"Answer with JSON alone that fits this JSON schema: {schema.model_json_schema()}")
     system: list[BaseMessage] = [SystemMessage("\n\n".join(parts))] if parts else []
-    return [*system, HumanMessage(render(request))]
+    return [*system, human_message(request)]
 
 
 class _CallBounds:
@@ -164,7 +185,7 @@ class _CallBounds:
 
     def reserve(self, messages: Sequence[Any], config: RunnableConfig | None) -> CallReservation:
         """Reserve one call with `messages` and what is offered with them; on entering it gives the bound in tokens."""
-        counted = count_tokens_approximately(list(messages)) + self._offered
+        counted = prompt_tokens(messages) + self._offered
         return CallReservation(execution_context(config), counted, self._wanted, self._origin)
 
     def options(self, bound: int | None) -> dict[str, int]:

@@ -163,6 +163,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
         value=value,
         evidence=outcome.evidence,
         confidence=outcome.confidence,
+        dissent=outcome.dissent,
         gaps=gaps,
         stopped_by=outcome.stopped_by,
         error=None if is_whole else AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}"),

@@ -101,6 +101,9 @@ def line_of(event: RunEvent, seconds: float) -> str | None:
             verb = "trips" if data.get("action") == "trip" else "alerts"
             reason = one_line(data.get("reason", ""), _WIDTH)
             text = f"guard {data.get('guard')} {verb} at {data.get('gate')}: {reason}"
+        case "routed":
+            worker = data.get("worker", "no worker yet")
+            text = f"{agent} routes to {worker} ({data.get('rung')}): {one_line(data.get('reason', ''), _WIDTH)}"
         case "run_waiting":
             text = f"waits for an answer to {', '.join(map(str, data.get('questions', ())))}"
         case _:

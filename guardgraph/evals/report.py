@@ -12,7 +12,7 @@ from pydantic import AwareDatetime
 from guardgraph.evals.case import CaseResult, Name, Score
 from guardgraph.state import BadInput, FrozenModel, Usage, one_line, to_json
 
-__all__ = ("Interval", "MetricSummary", "Regression", "Report", "wilson")
+__all__ = ("Interval", "MetricSummary", "Regression", "Report", "in_columns", "wilson")
 
 _MAX_FAILURES = 20
 
@@ -161,13 +161,13 @@ class Report(FrozenModel):
         head = f"suite {self.suite}, run {self.run_name}: {len(self.rows)} of {len(self.cases)} cases finished"
         rates = [("metric", "passed", "rate", "95 % interval"), *map(_summary_cells, self.summaries)]
         failed = [_failure_cells(row.case, one) for row in self.rows for one in row.scores if not one.passed]
-        failures = ["", *_in_columns([("failed case", "metric", "score", "why"), *failed[:_MAX_FAILURES]])]
+        failures = ["", *in_columns([("failed case", "metric", "score", "why"), *failed[:_MAX_FAILURES]])]
         if len(failed) > _MAX_FAILURES:
             failures.append(f"and {len(failed) - _MAX_FAILURES} more")
         usage, seconds = self.usage, sum(row.seconds for row in self.rows)
         price = "price unknown" if usage.usd is None else f"${usage.usd:.4f}"
         costs = f"{usage.calls} model calls, {usage.tokens:,} tokens, {price}, {seconds:.1f} s of work"
-        return "\n".join([head, "", *_in_columns(rates), *(failures if failed else []), "", costs])
+        return "\n".join([head, "", *in_columns(rates), *(failures if failed else []), "", costs])
 
 
 def _summary_cells(summary: MetricSummary) -> tuple[str, str, str, str]:
@@ -180,6 +180,7 @@ def _failure_cells(case: str, score: Score) -> tuple[str, str, str, str]:
     return case, score.metric, f"{score.value:.2f}", one_line(score.reason)
 
 
-def _in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines of text whose columns are aligned; all rows have the same number of cells."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+from guardgraph.graphs.consensus import consensus
 from guardgraph.graphs.draw.picture import Picture, draw
 from guardgraph.graphs.estimate import Estimate, estimate
 from guardgraph.graphs.hierarchy import Tier, hierarchy
 from guardgraph.graphs.lint import Finding, lint
 from guardgraph.graphs.load import Assumptions, Load
 from guardgraph.graphs.pipeline import pipeline
+from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
 from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
 from guardgraph.graphs.team import Team
+from guardgraph.nodes.decisions.ballots import ApprovalBallot, RankingBallot, VoteCount
+from guardgraph.nodes.decisions.ranked_vote import borda, schulze
+from guardgraph.nodes.decisions.rubric import CandidateChoice, CandidateScore, Criterion, Rubric, RubricScores
+from guardgraph.nodes.decisions.rule import Rule
+from guardgraph.nodes.decisions.vote import approval, confidence_weighted, majority, plurality, supermajority
 from guardgraph.nodes.gate_context import GateContext
 
 __all__ = (
+    "ApprovalBallot",
     "Assumptions",
+    "CandidateChoice",
+    "CandidateScore",
+    "Criterion",
     "Estimate",
     "Finding",
     "GateContext",
     "Load",
     "Parallel",
     "Picture",
+    "RankingBallot",
+    "RouterState",
+    "Rubric",
+    "RubricScores",
+    "Rule",
     "SendBack",
     "Stage",
     "Team",
     "Tier",
+    "VoteCount",
     "WideTeamWarning",
+    "approval",
+    "borda",
+    "confidence_weighted",
+    "consensus",
     "draw",
     "estimate",
     "hierarchy",
     "lint",
+    "majority",
     "pipeline",
+    "plurality",
+    "router",
+    "schulze",
+    "supermajority",
     "supervisor",
 )

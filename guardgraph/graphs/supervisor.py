@@ -14,6 +14,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Convergence, Depth, Guard, Limits, Schema
 from guardgraph.nodes.context import worker_roster
+from guardgraph.nodes.decisions.contradictions import resolve_first, resolver_with_defaults, was_resolved
 from guardgraph.nodes.decisions.dispatch import nothing_to_send, pending_subtasks, read_plan_and_dispatch
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import BadGraph, Plan
@@ -47,6 +48,7 @@ def supervisor(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
     skill_limits: Mapping[str, int] | None = None,
+    resolver: Agent | None = None,
     name: str = "supervisor",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
@@ -56,12 +58,14 @@ def supervisor(
     and `skill_limits` how many of those with a skill. A planner that is a
     model needs nothing else: it answers a `Plan`, has instructions, and at least two attempts. `guards=None` means
     `Depth()`, `Convergence()`, `Limits()` and `Schema()`; `[]` means none. Without a synthesizer the value is the list
-    of accepted results. Raises `BadGraph` for names that are empty, reserved or not unique, and for agents and guards
-    of another type.
+    of accepted results. Where claims in accepted results contradict each other, the `resolver` decides first; what it
+    does not decide is a gap. Raises `BadGraph` for names that are empty, reserved or not unique, and for agents and
+    guards of another type.
     """
     must_be("supervisor", "planner", planner, Agent)
     must_be("supervisor", "workers", workers, Sequence[Agent])
     must_be("supervisor", "synthesizer", synthesizer, Agent | None)
+    must_be("supervisor", "resolver", resolver, Agent | None)
     if not workers:
         raise BadGraph("a supervisor needs at least one worker")
     if len(workers) > _WIDE:
@@ -82,16 +86,20 @@ def supervisor(
         skill_limits=skill_limits,
     )
     team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
-    team.add_agents(workers, gate="handoff")
+    resolvers = [] if resolver is None else [resolver_with_defaults(resolver)]
+    team.add_agents([*workers, *resolvers], gate="handoff")
     team.add_gate(
         "dispatch",
-        read_plan_and_dispatch,
+        partial(_read_and_dispatch, resolver=resolver),
         agents=[planner, *workers],
-        route=partial(_plan_again, planner=planner),
-        destinations=[planner],
+        route=partial(_plan_again, planner=planner, resolver=resolver),
+        destinations=[planner, *resolvers],
     )
     team.add_gate(
-        "handoff", agents=workers, route=partial(_after_work, planner=planner), destinations=["dispatch", planner]
+        "handoff",
+        agents=[*workers, *resolvers],
+        route=partial(_after_work, planner=planner, resolver=resolver),
+        destinations=["dispatch", planner],
     )
     return team.build()
 
@@ -104,14 +112,20 @@ def _with_defaults(planner: Agent) -> Agent:
     return replace(planner, instructions=instructions, output=output, attempts=max(planner.attempts, 2))
 
 
-def _after_work(gate: GateContext, *, planner: Agent) -> Destination:
-    return "dispatch" if pending_subtasks(gate.state) else _plan_again(gate, planner=planner)
+def _read_and_dispatch(gate: GateContext, agents: Sequence[Agent], *, resolver: Agent | None) -> Destination | None:
+    destination = read_plan_and_dispatch(gate, agents)
+    return None if destination is None else resolve_first(gate, destination, resolver)
 
 
-def _plan_again(gate: GateContext, *, planner: Agent) -> Destination:
+def _after_work(gate: GateContext, *, planner: Agent, resolver: Agent | None) -> Destination:
+    if was_resolved(gate.state):
+        return resolve_first(gate, gate.conclude(), resolver)
+    return "dispatch" if pending_subtasks(gate.state) else _plan_again(gate, planner=planner, resolver=resolver)
+
+
+def _plan_again(gate: GateContext, *, planner: Agent, resolver: Agent | None) -> Destination:
     stop = nothing_to_send(gate) or gate.next_round()
     if stop is None:
         return gate.send(planner)
-    if not gate.gaps:  # with nothing missing, no other round is needed
-        return gate.conclude()
-    return gate.stop_for(stop)
+    # with nothing missing, no other round is needed
+    return resolve_first(gate, gate.stop_for(stop) if gate.gaps else gate.conclude(), resolver)

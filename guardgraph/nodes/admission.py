@@ -17,7 +17,19 @@ from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.runtime.execution_context import ExecutionContext, execution_context
-from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, RunState, Task, new_id, validation_text
+from guardgraph.state import (
+    Allowance,
+    Attachment,
+    BadInput,
+    ContextItem,
+    DelegationScope,
+    RunState,
+    Task,
+    missing_content,
+    new_id,
+    validation_text,
+    without_content,
+)
 
 __all__ = ("ADMISSION", "admission", "task_of")
 
@@ -59,16 +71,18 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
     def guard_admission(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         try:
             given = run_input(state)
-            task = task_of(given.task)
+            current = execution_context(config)
+            task, attachments = _apart(task_of(given.task), current.attachments if current else {})
             background = [item for item in _background(state.get("background")) if item not in given.background]
         except BadInput as error:  # raised at the exit, once the thread does not hold the input any more
             return Command(update=_unfit(state, error), goto=EXIT)
-        position, unable = _position(team, execution_context(config), task)
+        position, unable = _position(team, current, task)
         # The input is for this run alone: the next one on the thread does not find it any more.
         fresh: dict[str, Any] = {
             "task": None,
             "background": None,
             "admitted": task,
+            **({"attachments": attachments} if attachments or state.get("attachments") else {}),
             "position": position,
             "context": [*background, *given.background],
             "round": 1,
@@ -86,10 +100,23 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
     return guard_admission
 
 
+def _apart(task: Task, inherited: Mapping[str, Attachment]) -> tuple[Task, dict[str, Attachment]]:
+    """Return a task with digests in place of the content of its attachments, and the content that is to be stored.
+
+    What the teams above have stored is not stored again.
+    """
+    references, contents = without_content(task.attachments)
+    missing = missing_content(references, {**inherited, **contents})
+    if missing:
+        raise BadInput(f"the attachment {missing[0]!r} has no content; give it as base64, text, url or file_id")
+    task = task.model_copy(update={"attachments": references}) if contents else task
+    return task, {digest: block for digest, block in contents.items() if digest not in inherited}
+
+
 def _unfit(state: Mapping[str, Any], error: BadInput) -> dict[str, Any]:
     """Return the update that takes an invalid input out of the thread."""
     seen = [str(message.id) for message in state.get("messages") or () if getattr(message, "id", None)]
-    gone = dict.fromkeys((*_UNSET, "admitted", "task", "background"))
+    gone = dict.fromkeys((*_UNSET, "admitted", "attachments", "task", "background"))
     return {**gone, "context": [], "seen": seen, "unfit": str(error)}
 
 

@@ -18,15 +18,18 @@ from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, result_of_handoff
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
+from guardgraph.nodes.result_cache import ResultCache
 from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
+from guardgraph.runtime.graph_config import channel_value, is_resumed
 from guardgraph.runtime.services import Services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
     AgentError,
+    Attachment,
     DelegationScope,
     ErrorKind,
     PatternError,
@@ -36,6 +39,7 @@ from guardgraph.state import (
     Unserializable,
     error_place,
     error_text,
+    missing_content,
     new_id,
 )
 
@@ -97,12 +101,13 @@ class _AgentNode(RunnableLambda[Any, Any]):
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
+        self.cache = ResultCache(agent, evidence=evidence)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Make one attempt."""
         work = self._attempt(input, config or {}, self._services(input, config))
         try:
-            return self._update(work, work.wait() or self._work(work))
+            return self._update(work, self._cached(work) or work.wait() or self._work(work))
         finally:
             work.end()
 
@@ -111,7 +116,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services = self._services(input, config)
         work = await services.off_loop(lambda: self._attempt(input, config or {}, services))
         try:
-            return self._update(work, await work.await_() or await self._awork(work))
+            return self._update(work, await self._acached(work) or await work.await_() or await self._awork(work))
         finally:
             await work.aend()
 
@@ -140,11 +145,12 @@ class _AgentNode(RunnableLambda[Any, Any]):
             slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
+            attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
-        if result.status == "ok" and work.agent.kind != "team":  # a team uses what there is
+        if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is
             work.services.costs.learn(work.role, result.usage)
         work.services.emit(
             "agent_finished",
@@ -157,8 +163,26 @@ class _AgentNode(RunnableLambda[Any, Any]):
             tokens=result.usage.tokens,
             usd=None if result.usage.usd is None else str(result.usage.usd),
             error=result.error.message if result.error else None,
+            **({"cached": True} if work.is_cached else {}),
         )
         return {**self.writes(result), "requests": {result.id: work.sent}}
+
+    def _cached(self, work: AttemptExecution) -> Result | None:
+        """Return the cached answer to a request, which needs neither slot nor budget."""
+        found = self.cache.find(work.request)
+        if found is not None:
+            work.begin_cached()
+            with TraceRun(work.config, name=self.agent.name, request=work.request, cached=True) as trace:
+                trace.finish(found)
+        return found
+
+    async def _acached(self, work: AttemptExecution) -> Result | None:
+        found = await self.cache.afind(work.request)
+        if found is not None:
+            work.begin_cached()
+            async with TraceRun(work.config, name=self.agent.name, request=work.request, cached=True) as trace:
+                trace.finish(found)
+        return found
 
     def _work(self, work: AttemptExecution) -> Result:
         with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
@@ -171,7 +195,10 @@ class _AgentNode(RunnableLambda[Any, Any]):
             except BaseException as raised:
                 error = _agents_error(work.services, raised)
                 return trace.finish(self._failed(work, error), error)
-            return trace.finish(self._answered(work, raw))
+            result = trace.finish(self._answered(work, raw))
+            if not is_resumed(work.config):  # what a human has answered is no part of the key
+                self.cache.keep(work.request, result)
+            return result
 
     async def _awork(self, work: AttemptExecution) -> Result:
         async with TraceRun(work.config, name=self.agent.name, request=work.request) as trace:
@@ -184,7 +211,10 @@ class _AgentNode(RunnableLambda[Any, Any]):
             except BaseException as raised:
                 error = _agents_error(work.services, raised)
                 return trace.finish(await work.services.off_loop(lambda: self._failed(work, error)), error)
-            return trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
+            result = trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
+            if not is_resumed(work.config):
+                await self.cache.akeep(work.request, result)
+            return result
 
     def _answered(self, work: AttemptExecution, raw: object) -> Result:
         usage = work.usage(raw)
@@ -217,11 +247,20 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return failed_result(self.agent, work.request, found, usage=usage)
 
 
+def _attachments(
+    request: Request, config: RunnableConfig, inherited: Mapping[str, Attachment]
+) -> Mapping[str, Attachment]:
+    """Return the content of the attachments of a task, by digest: from the teams above, or from the state."""
+    if not missing_content(request.task.attachments, inherited):
+        return inherited
+    return {**inherited, **(channel_value(config, "attachments") or {})}
+
+
 def _bound(work: AttemptExecution, trace: TraceRun, call: Any) -> tuple[Callable[[], Any], dict[str, Any]]:
     """Return the call of an agent with its arguments, and the limits under which it runs."""
     work.config = trace.config
     config, context = work.inherited()
-    return partial(call, work.request, config), {"timeout": work.time, "context": context, "token": work.token}
+    return partial(call, work.given, config), {"timeout": work.time, "context": context, "token": work.token}
 
 
 def _agents_error(services: Services, raised: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
 from time import monotonic
@@ -11,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import get_runtime
 
-from guardgraph.agents.agent import Agent
+from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.cost_estimates import can_start
@@ -23,6 +24,7 @@ from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentError,
     Amount,
+    Attachment,
     DelegationScope,
     ErrorKind,
     Reply,
@@ -30,6 +32,7 @@ from guardgraph.state import (
     ReservationDenied,
     Result,
     Usage,
+    with_content,
 )
 
 __all__ = ("AttemptExecution",)
@@ -52,6 +55,8 @@ class AttemptExecution:
     until: float | None
     """When it has to end, on the monotonic clock."""
     config: RunnableConfig
+    attachments: Mapping[str, Attachment] = field(default_factory=dict[str, Attachment])
+    """The content of the attachments of its task, by digest."""
     pool: SlotToken | None = None
     """Its hold on the slots of its agent and of its skills, which it keeps while a nested team works."""
     token: CancelToken = field(default_factory=CancelToken)
@@ -59,6 +64,8 @@ class AttemptExecution:
     budget: AttemptBudget | None = None
     """The budget of its model calls, once it has started."""
     began: float = 0
+    is_cached: bool = False
+    """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
     @property
     def time(self) -> float | None:
@@ -100,6 +107,20 @@ class AttemptExecution:
             )
         return self._late(refusal)
 
+    def begin_cached(self) -> None:
+        """Record that it begins with an answer from a cache."""
+        self.is_cached = True
+        self._emit_started(cached=True)
+
+    @property
+    def given(self) -> Request:
+        """The request as the agent's code gets it: with the attachments, unless it is a team, which finds them."""
+        task = self.request.task
+        if not task.attachments or takes_references(self.agent):
+            return self.request
+        task = task.model_copy(update={"attachments": with_content(task.attachments, self.attachments)})
+        return self.request.model_copy(update={"task": task})
+
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
         current = ExecutionContext(
@@ -108,6 +129,7 @@ class AttemptExecution:
             slots=self.slot_token.slots,
             slot_token=self.slot_token,
             budget=self.budget,
+            attachments=self.attachments,
         )
         return child_config(self.config, current)
 
@@ -169,9 +191,12 @@ class AttemptExecution:
         epoch = services.ledger.open(me.account, me.allowance)
         self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected)
         self.began = monotonic()
-        request = self.request
-        services.emit("agent_started", me, goal=request.goal, round=request.round, attempt=request.attempt)
+        self._emit_started()
         return None
+
+    def _emit_started(self, **facts: bool) -> None:
+        sent, me = self.request, self.me
+        self.services.emit("agent_started", me, goal=sent.goal, round=sent.round, attempt=sent.attempt, **facts)
 
     def _refusal(self) -> ReservationDenied | None:
         """Return why the budget does not suffice beside the running attempts."""

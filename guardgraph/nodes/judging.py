@@ -89,9 +89,10 @@ def allowed_sends(
 
     `gaps` are what is missing without each of them; by default its subtask, or the work of its agent.
     """
-    passed, missing, sends = list[Send](), list[Gap](), list(sends)
+    passed, missing, verdicts, sends = list[Send](), list[Gap](), list[Verdict](), list(sends)
     for number, send in enumerate(sends):
         decision = _judge_send(gate, send)
+        verdicts.extend(decision.verdicts)
         trip = decision.trip
         if trip is None:
             passed.append(send)
@@ -103,10 +104,11 @@ def allowed_sends(
             others = [other for other in sends if other.node in gate.team.workers and other is not send]
             whole = [other for other in others if _request(other).subtask is None]
             missing.extend(chain(*gaps) if gaps else [_gap(gate, other, trip, why) for other in whole])
-            gate.write_unchecked(gaps=missing, ending=decision.ending(otherwise="escalated"))
+            ending = decision.ending(otherwise="escalated")
+            gate.write_unchecked(verdicts=verdicts, gaps=missing, ending=ending)
             return []
-    if missing:
-        gate.write_unchecked(gaps=missing)
+    if verdicts or missing:  # once for all: each write copies the list
+        gate.write_unchecked(verdicts=verdicts, gaps=missing)
     return _reserved(gate, passed)  # only now: where a guard ends the run, no subtask is counted
 
 
@@ -141,8 +143,6 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         expected=expected,
         levels_below=1,
     )
-    if decision.verdicts:
-        gate.write_unchecked(verdicts=[*decision.verdicts])
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)
         gate.remaining = _after(gate.remaining, expected, subtasks=int(new is not None))

@@ -74,6 +74,7 @@ def final_update(state: Mapping[str, Any], outcome: Outcome, position: Delegatio
         "messages": [message],
         "seen": [*(state.get("seen") or ()), str(message.id)],
         "context": [],
+        **({"attachments": {}} if state.get("attachments") else {}),
     }
 
 

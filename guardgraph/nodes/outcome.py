@@ -68,6 +68,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         gaps=tuple(gaps),
         stopped_by=stop.stopped_by,
         reason=stop.reason,
+        dissent=tuple(one for result in (accepted if written is None else [written]) for one in result.dissent),
         usage=usage,
     )
 

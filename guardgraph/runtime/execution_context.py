@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,9 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
 from guardgraph.runtime.services import Services
-from guardgraph.state import (
-    DelegationScope,
-)
+from guardgraph.state import Attachment, DelegationScope
 
 __all__ = (
     "IDLE_RUNS",
@@ -53,6 +51,8 @@ class ExecutionContext:
     """The slot that the agent holds."""
     budget: Any = None
     """What the attempt may spend on model calls."""
+    attachments: Mapping[str, Attachment] = field(default_factory=dict[str, Attachment])
+    """The content of the attachments of the tasks of the teams above, by digest."""
 
 
 _CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_execution", default=None)

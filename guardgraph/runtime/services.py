@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Lock
 from typing import Any, TypeVar
 
+from langgraph.config import get_stream_writer
 from langgraph.errors import GraphInterrupt
+from langgraph.types import StreamWriter
 
 from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
 from guardgraph.runtime.budget.open_calls import InFlight
@@ -152,9 +155,18 @@ class Services:
         return await run_shielded(work) if self.ledger.blocks else work()
 
     def emit(self, kind: EventKind, position: DelegationScope, **data: Any) -> None:
-        """Call `on_event`, if it is set. If it raises, the run continues and it is not called again."""
+        """Call `on_event`, if it is set, and write the event as a dict to LangGraph's stream of the mode `custom`.
+
+        If `on_event` raises, the run continues and it is not called again.
+        """
+        write = _stream_writer()
+        if self.on_event is None and write is None:
+            return
+        event = RunEvent(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
+        if write is not None:
+            with suppress(RuntimeError):  # the reader of the stream has left, and its event loop is closed
+                write(event.model_dump(mode="json"))
         if self.on_event is not None:
-            event = RunEvent(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
             try:
                 self.on_event(event)
             except Exception:
@@ -174,6 +186,14 @@ class Services:
     def _spent(self, account: str) -> Amount:
         balances = self.ledger.balances(account)
         return balances[-1].spent if balances and balances[-1].account == account else Amount()
+
+
+def _stream_writer() -> StreamWriter | None:
+    """Return what writes to LangGraph's stream of the mode `custom`; `None` outside of a graph."""
+    try:
+        return get_stream_writer()
+    except (RuntimeError, KeyError):
+        return None
 
 
 @exact_decimal

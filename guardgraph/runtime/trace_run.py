@@ -20,9 +20,10 @@ class TraceRun:
     It is entered before the attempt, sync or async, and left after it; `config` is what the attempt inherits.
     """
 
-    def __init__(self, config: RunnableConfig, *, name: str, request: Request) -> None:
+    def __init__(self, config: RunnableConfig, *, name: str, request: Request, cached: bool = False) -> None:
+        """`cached` marks an answer from a cache: the metadata of the run has `cached: True`, as LangGraph's own."""
         self.config: RunnableConfig = config
-        self._name, self._request = name, request
+        self._name, self._request, self._cached = name, request, cached
         self._run: Any = None
         self._result: Result | None = None
         self._error: BaseException | None = None
@@ -58,6 +59,9 @@ class TraceRun:
     def _started(self) -> Any:
         """Start the run; return it, or a coroutine that returns it, as the methods of the manager do."""
         manager: Any = self.config.get("callbacks")
+        if self._cached:
+            manager = manager.copy()
+            manager.add_metadata({"cached": True}, inherit=False)
         return manager.on_chain_start(None, {"request": self._request}, name=self._name)
 
     def _begin(self, run: Any) -> None:

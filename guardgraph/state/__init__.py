@@ -11,6 +11,7 @@ from guardgraph.state.accounts import (
     remaining_allowance,
 )
 from guardgraph.state.allowance import COUNTS, Allowance
+from guardgraph.state.attachments import Attachment, missing_content, with_content, without_content
 from guardgraph.state.attempt import (
     AgentError,
     ContextItem,
@@ -23,6 +24,7 @@ from guardgraph.state.attempt import (
     Result,
     ResultStatus,
 )
+from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
@@ -53,6 +55,7 @@ from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
+from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
 from guardgraph.state.task import Category, Plan, Stakes, Subtask, Task
@@ -69,10 +72,13 @@ __all__ = (
     "AgentInput",
     "Allowance",
     "Amount",
+    "Attachment",
     "BadGraph",
     "BadInput",
     "Balance",
     "Category",
+    "Claim",
+    "Claims",
     "ContextItem",
     "ContextKind",
     "DelegationScope",
@@ -100,6 +106,8 @@ __all__ = (
     "ReservationDenied",
     "Result",
     "ResultStatus",
+    "RoutingDecision",
+    "RoutingRung",
     "RunActive",
     "RunEnded",
     "RunEvent",
@@ -136,6 +144,7 @@ __all__ = (
     "full_usage",
     "merge_messages",
     "merge_open",
+    "missing_content",
     "new_id",
     "one_line",
     "printable",
@@ -144,4 +153,6 @@ __all__ = (
     "stored_name",
     "to_json",
     "validation_text",
+    "with_content",
+    "without_content",
 )

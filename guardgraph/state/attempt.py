@@ -205,6 +205,8 @@ class Result(FrozenModel):
     """The agents to hand over to, where the answer is LangGraph's `Command(goto=…)`; a gate decides."""
     gaps: tuple[Gap, ...] = ()
     """What a nested team could not deliver."""
+    dissent: tuple[JsonValue, ...] = ()
+    """Answers of those who did not agree, where the value is that of a panel."""
     stopped_by: str | None = None
     """The guard that stopped it or its nested team."""
     usage: Usage = Usage()

@@ -10,7 +10,9 @@ from guardgraph.state.frozen_model import FrozenModel
 
 __all__ = ("EventKind", "RunEvent")
 
-EventKind = Literal["agent_started", "agent_finished", "model_called", "verdict", "run_waiting", "run_finished"]
+EventKind = Literal[
+    "agent_started", "agent_finished", "model_called", "verdict", "routed", "run_waiting", "run_finished"
+]
 
 
 class RunEvent(FrozenModel):

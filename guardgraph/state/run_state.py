@@ -72,6 +72,8 @@ class RunState(TypedDict, total=False):
     """The background of that task, until it is admitted."""
     admitted: Task
     """The task that the team works on, once it was admitted."""
+    attachments: dict[str, dict[str, Any]]
+    """The content of the task's attachments, by the digests that replace it everywhere else in the state."""
     context: list[ContextItem]
     """What every agent is given besides the task: the background, and the earlier messages."""
     position: DelegationScope

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, field_serializer, field_validator, model_validator
 
+from guardgraph.state.attachments import Attachment, check_attachments
 from guardgraph.state.frozen_model import FrozenModel, new_id
 
 __all__ = ("Category", "Plan", "Stakes", "Subtask", "Task")
@@ -31,6 +32,11 @@ class Task(FrozenModel):
     """A name for this task; a random one if none is given."""
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
     """Named JSON data that belongs to the task."""
+    attachments: tuple[Attachment, ...] = Field(default=(), repr=False)
+    """Images and files as LangChain's content blocks, at most 20 million characters in all.
+
+    Agents get them with their content; gates, guards and stored requests only the type and a digest of each.
+    """
     stakes: Stakes = "normal"
     """How much depends on a right answer."""
     categories: frozenset[Category] = frozenset()
@@ -44,6 +50,12 @@ class Task(FrozenModel):
         if not goal.strip():
             raise ValueError("the goal is empty; say what is to be done")
         return goal
+
+    @field_validator("attachments")
+    @classmethod
+    def _are_blocks(cls, attachments: tuple[Attachment, ...]) -> tuple[Attachment, ...]:
+        check_attachments(attachments)
+        return attachments
 
     @field_serializer("categories", when_used="json")
     def _in_order(self, categories: frozenset[Category]) -> list[Category]:

@@ -70,8 +70,8 @@ def test_an_agent_knows_what_it_is_made_of(agent: Agent, kind: str) -> None:
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
-        (lambda: Agent("a"), "exactly one of `run` and `model`"),
-        (lambda: Agent("a", run=work, model=MODEL), "exactly one of `run` and `model`"),
+        (lambda: Agent("a"), "exactly one of `run`, `model` and `models`"),
+        (lambda: Agent("a", run=work, model=MODEL), "exactly one of `run`, `model` and `models`"),
         (lambda: Agent("a", run=team()), r"not compiled; pass `graph\.compile\(\)`"),
         (lambda: Agent("a", run=MODEL), "a chat model; pass it as `model=`"),
         (lambda: Agent("a", run="work"), "must be a function, a Runnable or a compiled graph, got str"),

@@ -138,6 +138,14 @@ def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: 
             event("verdict", "team", guard="Depth", gate="dispatch", action="trip", reason="too deep"),
             "[   1.5 s] guard Depth trips at dispatch: too deep",
         ),
+        (
+            event("routed", "desk", worker="billing", rung="rule", reason="rule 'r' matched"),
+            "[   1.5 s] team routes to billing (rule): rule 'r' matched",
+        ),
+        (
+            event("routed", "desk", "inner", rung="classifier"),
+            "[   1.5 s] inner routes to no worker yet (classifier): ",
+        ),
         (CALLED, None),
     ],
 )

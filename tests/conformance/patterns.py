@@ -8,9 +8,10 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, Stage, Team, Tier, hierarchy, pipeline, supervisor
+from guardgraph.graphs import Parallel, Rule, Stage, Team, Tier, consensus, hierarchy, pipeline, router, supervisor
 from guardgraph.guards import Depth, Schema
 from guardgraph.state import Plan, Request, Subtask
+from tests.graphs.panels import scored
 
 __all__ = ("PATTERNS",)
 
@@ -44,6 +45,10 @@ def a_pipeline(agent: Agent) -> _Graph:
     return pipeline([_helper(), Stage(agent, critical=False), Agent("closing", run=_gather)])
 
 
+def a_router(agent: Agent) -> _Graph:
+    return router([agent], fallback=_helper(), rules=[Rule.when(lambda task: True, worker=agent, name="any")])
+
+
 def an_own_pattern(agent: Agent) -> _Graph:
     helper, writer = _helper(), Agent("writer", run=_gather)
     team = Team("own", guards=[Depth(), Schema()], entry=[helper, agent], author=writer)
@@ -73,12 +78,27 @@ def a_hierarchy(agent: Agent) -> _Graph:
     return hierarchy(Tier(Agent("chief", run=plan), [low]))
 
 
+def _join(request: Request) -> dict[str, Any]:
+    """Judge a panel: write down all candidates, in an order that does not depend on their labels."""
+    values = sorted((item.value for item in request.results), key=str)
+    scores = scored(request, lambda value: 5).model_dump(mode="json")
+    return {**scores, "value": values, "based_on": [item.title for item in request.results]}
+
+
+def a_consensus(agent: Agent) -> _Graph:
+    """Return a panel of the agent and a helper; an agent with a schema of its own is a panelist as a team."""
+    panelist = agent if agent.output is None else Agent("typed", run=pipeline([agent]).compile())
+    return consensus([_helper(), panelist], judge=Agent("judge", run=_join), synthesize=True, quorum=1)
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
+    "router": a_router,
     "own pattern": an_own_pattern,
     "nested supervisor": a_nested_supervisor,
     "parallel stage": a_parallel_stage,
     "hierarchy": a_hierarchy,
+    "consensus": a_consensus,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

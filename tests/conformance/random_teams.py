@@ -12,7 +12,7 @@ from zlib import crc32
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, SendBack, Stage, pipeline, supervisor
+from guardgraph.graphs import Parallel, Rule, SendBack, Stage, pipeline, router, supervisor
 from guardgraph.guards import (
     Budget,
     Convergence,
@@ -85,9 +85,10 @@ class _Maker:
         self._lock = Lock()
 
     def team(self, name: str, *, levels: int) -> _Graph:
-        if self.random.random() < 0.25:
+        kind = self.random.random()
+        if kind < 0.25:
             return self.pipeline(name, levels=levels)
-        return self.supervisor(name, levels=levels)
+        return self.router(name, levels=levels) if kind < 0.4 else self.supervisor(name, levels=levels)
 
     def supervisor(self, name: str, *, levels: int) -> _Graph:
         workers = [self.worker(levels=levels) for _ in range(self.random.randint(1, 3))]
@@ -100,6 +101,42 @@ class _Maker:
             concurrency=self.random.choice([None, 1, 2, 4]),
             name=name,
         )
+
+    def router(self, name: str, *, levels: int) -> _Graph:
+        workers = [self.worker(levels=levels) for _ in range(self.random.randint(1, 3))]
+        names = [worker.name for worker in workers]
+        rules = [Rule.regex(self.random.choice(["look", "do", "of"]), worker=self.random.choice(names))]
+        choices: list[Any] = [*names, None, "nobody", 7, RuntimeError("no idea")]
+        return router(
+            workers,
+            fallback=self.worker(levels=levels),
+            rules=self.random.choice([rules, []]),
+            classifier=self.classifier([*names, *self.random.choice([[], [], ["nobody"]])]),
+            model=self.chooser(choices) if self.random.random() < 0.5 else None,
+            guards=self.guards(name),
+            name=name,
+        )
+
+    def classifier(self, names: list[str]) -> Callable[[str], dict[str, float]]:
+        salt, fails = self.random.random(), self.random.random() < 0.2
+
+        def classify(text: str) -> dict[str, float]:
+            if fails:
+                raise RuntimeError("no classifier")
+            return {name: crc32(f"{salt}{name}{text}".encode()) % 11 / 10 for name in names}
+
+        return classify
+
+    def chooser(self, choices: list[Any]) -> Agent:
+        salt = self.random.random()
+
+        def choose(request: Request) -> Any:
+            chosen = choices[crc32(f"{salt}{request.goal}{request.attempt}".encode()) % len(choices)]
+            if isinstance(chosen, Exception):
+                raise chosen
+            return {"worker": chosen}
+
+        return Agent(self.name("chooser"), run=choose, attempts=self.random.randint(1, 2))
 
     def pipeline(self, name: str, *, levels: int) -> _Graph:
         stages = list[Stage | Parallel]()

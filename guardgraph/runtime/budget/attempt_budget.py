@@ -53,6 +53,8 @@ class AttemptBudget:
     """The key under which its costs are learned."""
     expected: Amount | None = None
     """What the attempt is expected to cost in all; `None` if that is unknown."""
+    choice: str | None = None
+    """The name that the agent has for the model that it has chosen; its calls are reported with it."""
     last_text: str = ""
     """The text of the last message that a model has returned."""
     fault: StorageError | None = None
@@ -184,6 +186,7 @@ class AttemptBudget:
             model=call.model,
             tokens=usage.tokens if usage else None,
             usd=None if usage is None or usage.usd is None else str(usage.usd),
+            **({} if self.choice is None else {"choice": self.choice}),
         )
 
     def fail(self, run_id: UUID, error: BaseException) -> None:

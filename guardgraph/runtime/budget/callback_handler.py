@@ -14,11 +14,11 @@ from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.messages import BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphDrained
 
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceeded
+from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import ExecutionContext
 from guardgraph.state import ReservationDenied
 
@@ -236,7 +236,7 @@ def _request(
 
 
 def _tokens(prompt: str | Sequence[BaseMessage]) -> int:
-    return len(prompt) // 4 + 1 if isinstance(prompt, str) else count_tokens_approximately(prompt)
+    return len(prompt) // 4 + 1 if isinstance(prompt, str) else prompt_tokens(prompt)
 
 
 def _on_a_loop() -> bool:

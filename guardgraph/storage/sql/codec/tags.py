@@ -36,6 +36,7 @@ OWN: dict[str, type[Any]] = {
     "Reply": state.Reply,
     "Request": state.Request,
     "Result": state.Result,
+    "RoutingDecision": state.RoutingDecision,
     "Subtask": state.Subtask,
     "Task": state.Task,
     "Usage": state.Usage,
@@ -107,7 +108,11 @@ def _names() -> dict[type[Any], StoredName]:
     former = {name.lstrip("_"): f"{module}:{name}" for module, names in _FORMER.items() for name in names}
     groups = ((PREFIX, OWN), ("langchain:", LANGCHAIN), ("langgraph:", _LANGGRAPH))
     return {
-        kind: StoredName(f"{prefix}{name}", (former[name],), MappingProxyType(_RENAMED.get(f"{prefix}{name}", {})))
+        kind: StoredName(
+            f"{prefix}{name}",
+            (former[name],) if name in former else (),
+            MappingProxyType(_RENAMED.get(f"{prefix}{name}", {})),
+        )
         for prefix, group in groups
         for name, kind in group.items()
     }

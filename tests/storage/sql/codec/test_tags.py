@@ -142,7 +142,7 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
     assert tags == {
         *(f"guardgraph:{name}" for name in (
             "AgentError", "Allowance", "Ending", "Evidence", "Gap", "Outcome", "Piece", "Plan", "Position", "Reply",
-            "Request", "Result", "Subtask", "Task", "Usage", "Verdict",
+            "Request", "Result", "RoutingDecision", "Subtask", "Task", "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",

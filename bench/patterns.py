@@ -1,0 +1,144 @@
+"""CPU of one job of each pattern against the same shape by hand on LangGraph: `python -m bench.patterns`.
+
+All agents are functions that return at once, so only the patterns are measured; nothing is checkpointed, and the graphs
+by hand have no guard, no review, no budget and no accounting.
+"""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import click
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
+from typing_extensions import TypedDict
+
+from bench.measuring.contest import Comparison, Contestant, compete
+from bench.measuring.options import common_options
+from bench.measuring.report import Report, show
+from guardgraph.agents import Agent
+from guardgraph.graphs import Tier, hierarchy, pipeline, supervisor
+from guardgraph.state import Plan, Request, Subtask
+
+__all__ = ("main",)
+
+_CPU = "CPU ms a job"
+_Run = Callable[[], Any]
+
+
+class _State(TypedDict, total=False):
+    task: str
+    goal: str
+    found: Annotated[list[Any], operator.add]
+    answer: Any
+
+
+def _say(name: str) -> Agent:
+    return Agent(name, run=lambda request: f"{name} did it", skills={name})
+
+
+def _lead(name: str, *skills: str) -> Agent:
+    subtasks = tuple(Subtask(id=skill, goal=f"do {skill}", skill=skill) for skill in skills)
+
+    def plan(request: Request) -> Plan:
+        return Plan(subtasks=subtasks if request.round == 1 else ())
+
+    return Agent(name, run=plan)
+
+
+def _guarded(graph: Any) -> _Run:
+    compiled = graph.compile()
+    return lambda: compiled.invoke({"task": "the task"})["outcome"].status == "completed"
+
+
+def _plain(graph: Any) -> _Run:
+    compiled = graph.compile()
+    return lambda: bool(compiled.invoke({"task": "the task", "found": []})["found"])
+
+
+def _found(name: str) -> Callable[[_State], _State]:
+    return lambda state: {"found": [f"{name} did it"]}
+
+
+def _chain_by_hand() -> Any:
+    graph: Any = StateGraph(_State)
+    for name, before in (("a", START), ("b", "a"), ("c", "b")):
+        graph.add_node(name, _found(name))
+        graph.add_edge(before, name)
+    return graph
+
+
+def _team_by_hand(*workers: str, more: Mapping[str, Any] | None = None) -> Any:
+    """Plan, workers at once, plan again."""
+    graph: Any = StateGraph(_State)
+    graph.add_node("plan", lambda state: {"answer": len(state.get("found") or ())})
+    for name, node in ({name: _found(name) for name in workers} | dict(more or {})).items():
+        graph.add_node(name, node)
+        graph.add_edge(name, "plan")
+    names = [*workers, *(more or {})]
+    graph.add_edge(START, "plan")
+    graph.add_conditional_edges(
+        "plan", lambda state: END if state["answer"] else [Send(name, {"goal": name}) for name in names], [*names, END]
+    )
+    return graph
+
+
+def _tiers_by_hand() -> Any:
+    inner = {name: _team_by_hand(*skills).compile() for name, skills in (("x", "ab"), ("y", "cd"))}
+
+    def node(graph: Any) -> Callable[[_State], _State]:
+        return lambda state: {"found": [graph.invoke({"task": "part", "found": []})["found"]]}
+
+    return _team_by_hand(more={name: node(graph) for name, graph in inner.items()})
+
+
+def _tiers() -> Any:
+    tiers = [
+        Tier(_lead(name, *skills), [_say(skill) for skill in skills]) for name, skills in (("x", "ab"), ("y", "cd"))
+    ]
+    return hierarchy(Tier(_lead("top", "x-tier", "y-tier"), tiers))
+
+
+_PATTERNS: Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "pipeline of 3": (lambda: pipeline([_say(name) for name in "abc"]), _chain_by_hand),
+    "supervisor of 3": (
+        lambda: supervisor(planner=_lead("plan", *"abc"), workers=[_say(n) for n in "abc"]),
+        lambda: _team_by_hand(*"abc"),
+    ),
+    "hierarchy of 2 x 2": (_tiers, _tiers_by_hand),
+}
+
+
+@click.command(help=__doc__)
+@click.option("--jobs", type=click.IntRange(min=1), default=20, show_default=True, help="Jobs in one measurement.")
+@common_options(rounds=9)
+def main(jobs: int, rounds: int, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
+    contestants, comparisons = list[Contestant](), list[Comparison]()
+    for name, (ours, by_hand) in _PATTERNS.items():
+        contestants += [
+            _contestant(name, _guarded(ours()), jobs),
+            _contestant(f"{name}, by hand", _plain(by_hand()), jobs),
+        ]
+        comparisons.append(Comparison(name, f"{name}, by hand", _CPU))
+    report = Report(
+        f"One job of each pattern, {jobs} jobs a measurement", compete(contestants, rounds=rounds), comparisons
+    )
+    show([report], versions=("guardgraph", "langgraph", "langchain-core"), as_json=as_json)
+
+
+def _contestant(name: str, run: _Run, jobs: int) -> Contestant:
+    def measure() -> Mapping[str, float]:
+        begun = time.process_time()
+        for _ in range(jobs):
+            if not run():
+                raise RuntimeError(f"{name} has no answer")
+        return {_CPU: (time.process_time() - begun) / jobs * 1000}
+
+    return Contestant(name, measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The key under which the answer to a request is cached, and the form in which it is stored. Pure: it asks no cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from guardgraph.agents.agent import Agent
+from guardgraph.agents.results import InvalidAnswer, result_of_answer
+from guardgraph.state import Reply, Request, Result, Usage, validation_text
+
+__all__ = ("cache_key", "declaration_digest", "result_of_stored", "stored_form")
+
+_FORMAT = 1
+"""The version of the stored form; what another version has stored is not read."""
+_FIELDS = frozenset({"value", "evidence", "confidence", "reasoning", "subtasks"})
+_SUBTASK = {"goal", "inputs", "skill"}
+_ITEM = {"kind", "title", "sender", "value", "evidence"}
+
+
+def declaration_digest(agent: Agent, *, evidence: bool) -> str:
+    """Return a digest of what declares an agent: the same in every process.
+
+    It covers the name, the version, the instructions, the name and the settings of its model, its tools, the schema of
+    its output, and the name of the code that it runs. The code itself counts by `version` alone.
+    """
+    facts = {
+        "agent": [agent.name, agent.version, agent.kind, evidence, agent.max_tokens],
+        "instructions": agent.instructions,
+        "code": _name_of(agent.run),
+        "model": _model(agent.model),
+        "models": {name: _model(model) for name, model in agent.models.items()},
+        "choose": _name_of(agent.choose),
+        "tools": [_tool(tool) for tool in agent.tools],
+        "output": _schema(agent.output),
+    }
+    return _digest(facts)
+
+
+def cache_key(declaration: str, request: Request) -> str:
+    """Return the key of the answer to a request by an agent with this `declaration_digest`.
+
+    It covers all of the task but its id, with a digest of each attachment; goal, inputs and skill of the subtask, the
+    context, and the number of the round. Never an id or a time.
+    """
+    task = request.task.model_dump(mode="json", exclude={"id"})
+    subtask = request.subtask.model_dump(mode="json", include=_SUBTASK) if request.subtask else None
+    context = [item.model_dump(mode="json", include=_ITEM) for item in request.context]
+    return _digest([declaration, task, subtask, context, request.round])
+
+
+def stored_form(result: Result) -> str:
+    """Return the answer of a result as JSON text."""
+    return json.dumps({"format": _FORMAT, "reply": result.model_dump(mode="json", include=set(_FIELDS))})
+
+
+def result_of_stored(agent: Agent, request: Request, stored: object) -> Result:
+    """Return a cached answer as the result of a new attempt, which has cost nothing.
+
+    Raises `InvalidAnswer` for what cannot be read back: another format, or a value that the agent's `output` does not
+    take.
+    """
+    try:
+        given = json.loads(stored) if isinstance(stored, str) else None
+        if not isinstance(given, dict) or given.get("format") != _FORMAT:
+            raise InvalidAnswer("what is stored is no cached answer of this version")
+        reply = Reply.model_validate_json(json.dumps(given["reply"]))
+        if agent.output is not None:
+            value = TypeAdapter(agent.output).validate_json(json.dumps(reply.value))
+            reply = reply.model_copy(update={"value": value})
+    except ValidationError as error:
+        raise InvalidAnswer(f"what is stored does not fit: {validation_text(error)}") from error
+    except (ValueError, KeyError, RecursionError) as error:
+        raise InvalidAnswer(f"what is stored cannot be read: {error}") from error
+    result = result_of_answer(agent, request, reply, usage=Usage(), stopped=None)
+    if result.status != "ok":
+        raise InvalidAnswer(result.error.message if result.error else result.status)
+    return result
+
+
+def _model(model: Any) -> Any:
+    if model is None or isinstance(model, str):
+        return model
+    from guardgraph.models.identity import settings_of
+
+    return settings_of(model)
+
+
+def _tool(tool: Any) -> Any:
+    if isinstance(tool, Mapping):
+        return dict(tool)
+    return [getattr(tool, "name", None) or _name_of(tool), getattr(tool, "description", ""), _schema_of_tool(tool)]
+
+
+def _schema_of_tool(tool: Any) -> Any:
+    return sorted(getattr(tool, "args", None) or ())
+
+
+def _schema(output: Any) -> Any:
+    try:
+        return TypeAdapter(output).json_schema()
+    except Exception:  # a type without a JSON schema
+        return repr(output)
+
+
+def _name_of(code: Any) -> str:
+    while isinstance(code, partial):
+        code = code.func
+    named = code if hasattr(code, "__qualname__") else type(code)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _digest(facts: Any) -> str:
+    text = json.dumps(facts, sort_keys=True, default=repr, ensure_ascii=True)
+    return blake2b(text.encode(), digest_size=20).hexdigest()

@@ -1,0 +1,142 @@
+"""A panel answers independently; a vote or a rubric judge decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from langgraph.graph import StateGraph
+
+from guardgraph.agents.agent import Agent
+from guardgraph.graphs.panel_rules import PanelRules, StakesOf, checked_rules
+from guardgraph.graphs.team import Team
+from guardgraph.guards import Convergence, Depth, Guard, Schema
+from guardgraph.nodes.decisions.ballots import Key, VotingRule
+from guardgraph.nodes.decisions.panel import PanelVote, has_converged, latest_answers, vote_of
+from guardgraph.nodes.decisions.rubric import Rubric, read_choice, read_scores
+from guardgraph.nodes.decisions.settle import (
+    ConsensusState,
+    conclude_panel,
+    review_what_is_back,
+    send_candidates,
+    settle,
+    use_answer,
+)
+from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.state import BadGraph
+
+__all__ = ("consensus",)
+
+
+def consensus(
+    panel: Sequence[Agent],
+    *,
+    answer: Any = None,
+    vote: VotingRule | None = None,
+    judge: Agent | None = None,
+    rubric: Rubric | None = None,
+    synthesize: bool = False,
+    quorum: int | None = None,
+    tie_breaker: Agent | None = None,
+    rounds: int = 1,
+    stakes: StakesOf | None = None,
+    single: Agent | None = None,
+    key: Key | None = None,
+    guards: Sequence[Guard] | None = None,
+    concurrency: int | None = None,
+    name: str = "consensus",
+) -> StateGraph[Any, Any, Any, Any]:
+    """Return a team as an uncompiled graph: a panel answers, each agent without the others, then one answer wins.
+
+    Panelists answer in one type, `answer`. With `vote` the voting rule decides; where it elects none, or several, the
+    `judge` decides among these, then the `tie_breaker`. Without `vote` the judge decides wherever the answers differ:
+    it scores anonymous candidates by the `rubric`, and the best weighted total wins; with `synthesize` it writes a new
+    value. What remains open is `escalated`, and so are fewer than `quorum` answers (default: more than half of the
+    panel). With `rounds` above 1 the panel revises its answers, at most so often, with the anonymous candidates before
+    it. Where `stakes` are low, `single` answers alone; if it fails, the panel is asked. `key` makes answers the same
+    choice whose keys are equal. `Outcome.confidence` is that of `confidence_of`; `Outcome.dissent` has the answers of
+    those who disagree. The channel `decision` records candidates, support and scores. `guards=None` means `Depth()`
+    and `Schema()`. Raises `BadGraph` for what does not fit together.
+    """
+    rules = checked_rules(
+        panel=panel, answer=answer, vote=vote, judge=judge, rubric=rubric, synthesize=synthesize, quorum=quorum,
+        tie_breaker=tie_breaker, rounds=rounds, stakes=stakes, single=single, key=key,
+    )  # fmt: skip
+    if any(isinstance(guard, Convergence) and guard.rounds < rounds for guard in guards or ()):
+        raise BadGraph(f"consensus: `rounds={rounds}` is more than a guard `Convergence` allows")
+    alone, deciding = _listed(rules.single), _listed(rules.judge, rules.tie_breaker)
+    team = Team(
+        name,
+        guards=guards,
+        default_guards=(Depth(), Schema()),
+        entry=partial(_begin, rules=rules),
+        destinations=[*alone, *rules.panel],
+        required=() if alone else rules.panel,
+        concurrency=concurrency,
+        state=ConsensusState,
+    )
+    team.add_agents(rules.panel, gate="handoff")
+    route = partial(_after_panel, rules=rules)
+    team.add_gate("handoff", review_what_is_back, agents=rules.panel, route=route, destinations=deciding)
+    for agent in alone:
+        team.add_agents([agent], gate="handoff_single", can_rewrite=True)
+        single_route = partial(_after_single, rules=rules)
+        team.add_gate("handoff_single", agents=[agent], route=single_route, destinations=rules.panel)
+    for number, agent in enumerate(deciding, 1):
+        is_judge = agent is rules.judge
+        gate, rest = "handoff_judge" if is_judge else "handoff_tie", deciding[number:]
+        context = [rules.rubric.context] if is_judge else []
+        team.add_agents([agent], gate=gate, context=context, can_rewrite=is_judge and synthesize)
+        route = partial(_after_decision, rules=rules, agent=agent, rest=rest)
+        team.add_gate(gate, review_what_is_back, agents=[agent], route=route, destinations=rest)
+    return team.build()
+
+
+def _listed(*agents: Agent | None) -> list[Agent]:
+    return [agent for agent in agents if agent is not None]
+
+
+def _begin(gate: GateContext, *, rules: PanelRules) -> Destination:
+    gate.write(decision=None)
+    stakes = True if rules.stakes is None else rules.stakes(gate.task)
+    if stakes not in (True, False, "low", "normal", "high"):
+        return gate.stop("failed", by="stakes", reason=f"`stakes` returned {stakes!r:.40}, not a bool, 'low' or 'high'")
+    if rules.single is not None and stakes in (False, "low"):
+        return gate.send(rules.single, context=gate.state.get("context") or ())
+    return _ask_panel(gate, rules)
+
+
+def _ask_panel(gate: GateContext, rules: PanelRules) -> Destination:
+    """Send the task and its background, and nothing else: a retry repeats this request."""
+    return [gate.send(agent, context=gate.state.get("context") or ()) for agent in rules.panel]
+
+
+def _after_single(gate: GateContext, *, rules: PanelRules) -> Destination:
+    answers = [result for result in gate.reviewed if result in gate.accepted]
+    return gate.conclude(answers[-1]) if answers else _ask_panel(gate, rules)
+
+
+def _vote(gate: GateContext, rules: PanelRules) -> PanelVote:
+    answers = latest_answers(gate.accepted, rules.panel)
+    return vote_of(answers, rule=rules.vote, key=rules.key, seed=f"{gate.position.account} {gate.round}")
+
+
+def _after_panel(gate: GateContext, *, rules: PanelRules) -> Destination:
+    """Go on to the next round, or let the vote, the judge or the tie-breaker decide."""
+    earlier = latest_answers([one for one in gate.accepted if one.round < gate.round], rules.panel)
+    vote = _vote(gate, rules)
+    if conclude_panel(gate, vote, earlier, quorum=rules.quorum, panel_size=len(rules.panel)):
+        return gate.conclude()
+    if gate.round < rules.rounds and not has_converged(earlier, vote.answers, rule=rules.vote, key=rules.key):
+        stop = gate.state.get("ending") or gate.next_round()
+        if stop is None:
+            return [send_candidates(gate, agent, vote, vote.candidates, own=True) for agent in rules.panel]
+        gate.stop_for(stop)
+    return settle(gate, rules.panel, vote, vote.contested, _listed(rules.judge, rules.tie_breaker))
+
+
+def _after_decision(gate: GateContext, *, rules: PanelRules, agent: Agent, rest: Sequence[Agent]) -> Destination:
+    """Use the answer of the judge or the tie-breaker; where it is of no use, the next one decides."""
+    read = partial(read_scores, rubric=rules.rubric) if agent is rules.judge else read_choice
+    return use_answer(gate, rules.panel, _vote(gate, rules), agent, read, rest)

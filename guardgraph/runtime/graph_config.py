@@ -1,0 +1,23 @@
+"""What LangGraph passes to a node in its config without a public name; the tests show that it is still there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+__all__ = ("channel_value", "is_resumed")
+
+_RESUMING = "__pregel_resuming"
+_READ = "__pregel_read"
+
+
+def is_resumed(config: RunnableConfig) -> bool:
+    """Return whether this execution of a node continues one that was interrupted, or that has crashed."""
+    return bool((config.get("configurable") or {}).get(_RESUMING))
+
+
+def channel_value(config: RunnableConfig, channel: str) -> Any:
+    """Return the value of a channel of the state, for a node that was sent a part of it; `None` where there is none."""
+    read: Any = (config.get("configurable") or {}).get(_READ)
+    return None if read is None else read([channel]).get(channel)
