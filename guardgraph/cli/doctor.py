@@ -44,6 +44,7 @@ _EXTRAS = {
     "draw": "quickjs",
     "mysql": "pymysql",
     "postgres": "psycopg",
+    "routing": "sklearn",
 }
 _KEYS = ("ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY", "OPENAI_API_KEY")
 

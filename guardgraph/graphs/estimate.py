@@ -223,12 +223,12 @@ def _attempt(work: _Estimating, agent: Agent, loads: dict[str, tuple[Load, Load]
     if agent.name in loads:
         usual, slow = loads[agent.name]
     else:
-        calls = given.calls_per_function if agent.model is None else given.passes if agent.tools else 1
+        calls = given.calls_per_function if agent.kind != "model" else given.passes if agent.tools else 1
         if agent.tools:
             work.note(f"an agent with tools calls its model {given.passes} times in an attempt")
         usual = load_of_calls(calls, agent, given, seconds=given.seconds)
         slow = load_of_calls(calls, agent, given, seconds=given.slowest_seconds)
-        if agent.model is None:
+        if agent.kind != "model":
             work.note(f"model calls of an agent that is a function or a Runnable: {given.calls_per_function}")
     limit = float("inf") if agent.timeout is None else agent.timeout
     return tuple(  # type: ignore[return-value] - two of two

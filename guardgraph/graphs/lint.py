@@ -202,7 +202,7 @@ def _wide(level: Topology) -> Iterable[Finding]:
 
 def _limits(level: Topology, limits: _Above) -> Iterable[Finding]:
     """Yield model agents without a limit on time or on cost."""
-    paid = {name: agent for name, agent in level.agents.items() if agent.model is not None and not _is_offline(agent)}
+    paid = {name: agent for name, agent in level.agents.items() if agent.kind == "model" and not _is_offline(agent)}
     endless = tuple(name for name, agent in paid.items() if agent.timeout is None)
     if endless and not (limits.deadline or limits.timeout):
         what = "a model call that hangs holds the run: give the agents a `timeout`, or the team a `Deadline`"
@@ -213,7 +213,8 @@ def _limits(level: Topology, limits: _Above) -> Iterable[Finding]:
 
 
 def _is_offline(agent: Agent) -> bool:
-    return isinstance(agent.model, str) and agent.model.startswith("offline:")
+    models = agent.models.values() if agent.models else (agent.model,)
+    return all(isinstance(model, str) and model.startswith("offline:") for model in models)
 
 
 def _idle_guards(team: TeamSpec) -> Iterable[Finding]:

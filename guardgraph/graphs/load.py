@@ -98,17 +98,25 @@ class Load:
 
 
 def load_of_calls(calls: int, agent: Agent | None, given: Assumptions, *, seconds: float) -> Load:
-    """Return what model calls take, each of so many seconds; `agent` makes them, `None` is a foreign node."""
+    """Return what model calls take, each of so many seconds; `agent` makes them, `None` is a foreign node.
+
+    Of several models of an agent the most expensive one counts.
+    """
     written = agent.max_tokens if agent is not None and agent.max_tokens else given.output_tokens
-    provider, model = _model(agent, given)
-    price = price_of(provider or None, model or None) if calls else None
-    usd = Decimal(0) if not calls else None if price is None else price.usd(given.input_tokens, written) * calls
+    prices = [price_of(provider or None, name or None) for provider, name in _models(agent, given)] if calls else []
+    known = [price.usd(given.input_tokens, written) * calls for price in prices if price is not None]
+    usd = None if len(known) < len(prices) else max(known, default=Decimal(0))
     return Load(calls=calls, tokens=calls * (given.input_tokens + written), usd=usd, seconds=calls * seconds)
 
 
-def _model(agent: Agent | None, given: Assumptions) -> tuple[str, str]:
-    """Return the provider and the name of the model of an agent, or else of the assumed one."""
-    model: Any = agent.model if agent is not None and agent.model is not None else given.model
+def _models(agent: Agent | None, given: Assumptions) -> list[tuple[str, str]]:
+    """Return provider and name of each model of an agent, or else of the assumed one."""
+    if agent is None or agent.kind != "model":
+        return [_origin(given.model)]
+    return [_origin(model) for model in (agent.models.values() if agent.models else (agent.model,))]
+
+
+def _origin(model: Any) -> tuple[str, str]:
     if isinstance(model, str):
         provider, colon, name = model.partition(":")
         return (provider, name) if colon else ("", model)

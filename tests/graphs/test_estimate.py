@@ -201,6 +201,14 @@ def test_prices_and_caps_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the guards of the team cap tokens at 100" in capped.assumptions
 
 
+def test_of_several_models_the_most_expensive_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    several = Agent("a", models={"cheap": MODEL, "strong": "openai:gpt-5-mini"})
+    alone = Agent("a", model="openai:gpt-5-mini")
+
+    assert estimate(pipeline([several], guards=[])) == estimate(pipeline([alone], guards=[]))
+
+
 @pytest.mark.parametrize(("build", "depth", "calls"), [(chat_agent, 1, 5), (plain, 1, 16), (reviewed_chat, 2, 30)])
 def test_foreign_graphs_are_estimated_by_stated_assumptions(build: Any, depth: int, calls: int) -> None:
     found = estimate(build())

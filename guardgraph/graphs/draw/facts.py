@@ -20,10 +20,14 @@ def guards_of(metadata: object) -> tuple[tuple[str, str], ...] | None:
 
 
 def model_name(agent: Agent) -> str:
-    """Return the name of the model of a model agent; empty for another agent."""
-    model: Any = agent.model
-    if model is None or isinstance(model, str):
-        return model or ""
+    """Return the names of the models of a model agent; empty for another agent."""
+    models = agent.models.values() if agent.models else () if agent.model is None else (agent.model,)
+    return " | ".join(map(_model_name, models))
+
+
+def _model_name(model: Any) -> str:
+    if isinstance(model, str):
+        return model
     for attribute in ("model_name", "model"):
         name = getattr(model, attribute, None)
         if isinstance(name, str) and name:
