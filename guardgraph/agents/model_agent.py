@@ -147,15 +147,16 @@ def _structured(
 
 def _is_open(schema: Any) -> bool:
     """Return whether a JSON schema leaves something open: an object with free keys, or a value of any type."""
-    if isinstance(schema, list):
-        return any(map(_is_open, cast("list[Any]", schema)))
     if not isinstance(schema, Mapping):
-        return False
+        return True
     given = cast("Mapping[str, Any]", schema)
     named: Mapping[str, Any] = given.get("properties") or {}
-    is_free = given.get("type") == "object" and (not named or bool(given.get("additionalProperties")))
-    untyped = any(_TYPING.isdisjoint(one) for one in named.values())
-    return is_free or untyped or any(map(_is_open, given.values()))
+    kind = given.get("type")
+    if _TYPING.isdisjoint(given) or (kind == "object" and (not named or bool(given.get("additionalProperties")))):
+        return True
+    items = [given.get("items")] if kind == "array" and "prefixItems" not in given else []
+    parts = [part for key in ("anyOf", "oneOf", "allOf", "prefixItems") for part in given.get(key) or ()]
+    return any(map(_is_open, (*named.values(), *items, *parts, *(given.get("$defs") or {}).values())))
 
 
 def _parsed(parser: BaseOutputParser[Any], message: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard
+from guardgraph.guards import Guard, name_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT
@@ -122,6 +122,7 @@ def check_team(team: Declaration) -> None:
     gates = f"the gates are {_listed(sorted(team.gates)) or 'none yet (`add_gate`)'}"
     _check_members(team, gates)
     _check_targets(team, names, gates)
+    _check_own_guards(team)
     unused = sorted(set(team.skill_limits).difference(*(agent.skills for agent in team.agents)))
     if unused:
         raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill")
@@ -159,6 +160,22 @@ def _check_members(team: Declaration, gates: str) -> None:
             raise BadGraph(f"agent {name!r} plans, and leads to gate {to!r}: only a `dispatch` gate reads plans")
         if name not in {agent.name for agent in team.gates[to].agents}:
             raise BadGraph(f"agent {name!r} leads to gate {to!r}, whose `agents` do not name it")
+
+
+def _check_own_guards(team: Declaration) -> None:
+    """Raise `BadGraph` for a guard of an agent's own that judges nowhere in the team."""
+    places: dict[str, set[str]] = {agent.name: {"exit"} for agent in team.writers}
+    for member in team.members:
+        gates = {"round"} if member.channel == "plans" else {"dispatch", "handoff"}
+        for agent in member.agent.fallback_chain:
+            places[agent.name] = gates | ({"exit"} if member.can_rewrite else set())
+    for agent in team.agents:
+        for guard in agent.guards:
+            if places[agent.name].isdisjoint(guard.gates):
+                raise BadGraph(
+                    f"guard {name_of(guard)!r} of agent {agent.name!r} judges at {_listed(sorted(guard.gates))}; here "
+                    f"this agent is judged at {_listed(sorted(places[agent.name]))}"
+                )
 
 
 def _check_targets(team: Declaration, names: Collection[str], gates: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
-from guardgraph.graphs.blocks import Block, draft_of, inputs_of, missing_of, sent_back
+from guardgraph.graphs.blocks import Block, inputs_of, missing_of, sent_back, value_of
 from guardgraph.graphs.stage import Parallel, Stage
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Depth, Guard, Schema
@@ -29,12 +29,13 @@ def pipeline(
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return stages that follow each other as an uncompiled graph; the value is the answer of the last one.
 
-    Every stage is given the task and the last answer of each other stage, the latest last. A stage that fails is tried
+    Every stage is given the task and the answers of the stages before it, in their order. A stage that fails is tried
     again as its agent allows; then an optional one is skipped and is a gap, a critical one fails the run (a bare
-    `Agent` is critical). A stage with `SendBack` may send the work back to an earlier one, with the reason: that begins
-    a round. After a crash the run resumes at the unfinished stage; `Runner.retry` repeats one that has failed.
-    `guards=None` means `Depth()` and `Schema()`; `[]` means none. Raises `BadGraph` for no stages, for names that are
-    not unique or are reserved, and for a `SendBack` to anything but an earlier stage.
+    `Agent` is critical). A stage with `SendBack` may send the work back to an earlier one, which is then also given its
+    own answer and that of the sender, and the reason: that begins a round. After a crash the run resumes at the
+    unfinished stage; `Runner.retry` repeats one that has failed. `guards=None` means `Depth()` and `Schema()`; `[]`
+    means none. Raises `BadGraph` for no stages, for names that are not unique or are reserved, and for a `SendBack` to
+    anything but an earlier stage.
     """
     must_be("pipeline", "stages", stages, Sequence[Stage | Agent | Parallel])
     if not stages:
@@ -44,17 +45,17 @@ def pipeline(
         name,
         guards=guards,
         default_guards=(Depth(), Schema()),
-        entry=partial(_next_block, blocks=blocks, following=blocks),
+        entry=partial(_from_block, number=0, blocks=blocks),
         destinations=_reachable(blocks),
         required=[agent for block in blocks for agent in block.agents],
         concurrency=concurrency,
     )
     for number, block in enumerate(blocks):
-        gate, following, earlier = f"handoff_{block.name}", blocks[number + 1 :], blocks[:number]
+        gate, following = f"handoff_{block.name}", blocks[number + 1 :]
         team.add_agents(block.agents, gate=gate, can_rewrite=not following and not block.is_joined)
-        route = partial(_after_block, block=block, blocks=blocks, following=following)
-        again = [agent for back in _targets(block, earlier) for agent in back.agents]
-        team.add_gate(gate, agents=block.agents, route=route, destinations=[*_reachable(following), *again])
+        destinations = [*_reachable(following), *_sent_back_to(block, blocks[:number])]
+        route = partial(_after_block, number=number, blocks=blocks)
+        team.add_gate(gate, agents=block.agents, route=route, destinations=destinations)
     return team.build()
 
 
@@ -65,14 +66,15 @@ def _block(given: Stage | Agent | Parallel) -> Block:
     return Block(stage.agent.name, (stage,), is_joined=False)
 
 
-def _targets(block: Block, earlier: Sequence[Block]) -> list[Block]:
-    """Return the blocks to which the stages of `block` may send the work back."""
-    by_name, names = {one.name: one for one in earlier}, [s.send_back.to for s in block.stages if s.send_back]
-    unknown = next((name for name in names if name not in by_name), None)
+def _sent_back_to(block: Block, earlier: Sequence[Block]) -> list[Agent]:
+    """Return the agents that may work again once a stage of `block` sends the work back."""
+    places, wanted = {one.name: place for place, one in enumerate(earlier)}, [s.send_back for s in block.stages]
+    targets = [back.to for back in wanted if back is not None]
+    unknown = next((name for name in targets if name not in places), None)
     if unknown is not None:
-        known = ", ".join(map(repr, by_name)) or "none"
+        known = ", ".join(map(repr, places)) or "none"
         raise BadGraph(f"stage {block.name!r} sends back to {unknown!r}, which is no earlier stage; there are: {known}")
-    return [by_name[name] for name in names]
+    return [agent for name in targets for agent in _reachable([*earlier[places[name] :], block])]
 
 
 def _reachable(blocks: Sequence[Block]) -> list[Agent]:
@@ -81,32 +83,46 @@ def _reachable(blocks: Sequence[Block]) -> list[Agent]:
     return [agent for block in blocks[:critical] for agent in block.agents]
 
 
-def _after_block(
-    gate: GateContext, *, block: Block, blocks: Sequence[Block], following: Sequence[Block]
-) -> Destination:
+def _after_block(gate: GateContext, *, number: int, blocks: Sequence[Block]) -> Destination:
+    block = blocks[number]
     missing = missing_of(gate, block)
     if missing is not None:
         failed = f"stage {missing.subtask!r} is critical and failed: {missing.reason}"
         return gate.end(EarlyStop(status="failed", stopped_by=missing.guard, reason=failed))
     back = sent_back(gate, block)
+    if back is None:
+        return _from_block(gate, number=number + 1, blocks=blocks)
     if isinstance(back, EarlyStop):
         return gate.end(back)
-    if back is not None:
-        target = next(one for one in blocks if one.name == back.to)
-        context = inputs_of(gate, blocks)
-        return [gate.send(agent, context=context, feedback=back.reason) for agent in target.agents]
-    return _next_block(gate, blocks=blocks, following=following)
+    target = next(place for place, one in enumerate(blocks) if one.name == back.to)
+    return _from_block(gate, number=target, blocks=blocks, feedback=back.reason, sender=block)
 
 
-def _next_block(gate: GateContext, *, blocks: Sequence[Block], following: Sequence[Block]) -> Destination:
-    """Go on to the next block. After the last one, the last accepted answer is the draft."""
-    for block in following:
+def _from_block(
+    gate: GateContext,
+    *,
+    number: int,
+    blocks: Sequence[Block],
+    feedback: str | None = None,
+    sender: Block | None = None,
+) -> Destination:
+    """Go on to the first block from `number` on that may work. After the last one, the last value is the draft.
+
+    A block to which `sender` sends the work back is given its own value and that of the sender, too.
+    """
+    for place, block in enumerate(blocks[number:], number):
         if gate.state.get("ending") is not None:
             break
-        context = inputs_of(gate, blocks)
-        sends = [(stage, gate.send(stage.agent, context=context)) for stage in block.stages]
-        allowed = gate.allowed([send for stage, send in sends if not stage.critical])
-        chosen = [send for stage, send in sends if stage.critical or send in allowed]
-        if chosen:
-            return chosen
-    return gate.conclude(draft_of(gate, blocks))
+        is_back = sender is not None and place == number
+        context = inputs_of(gate, [*blocks[:place], block, sender] if is_back and sender else blocks[:place])
+        reason = feedback if is_back else None
+        sends = [(stage, gate.send(stage.agent, context=context, feedback=reason)) for stage in block.stages]
+        allowed = gate.allowed([send for _, send in sends])
+        trip = gate.last_trip
+        if trip is not None and any(stage.critical and send not in allowed for stage, send in sends):
+            ending = gate.state.get("ending")
+            return gate.end(ending or EarlyStop(status="degraded", stopped_by=trip.guard, reason=trip.reason))
+        if allowed:
+            return allowed
+    values = (value_of(gate, block) for block in reversed(blocks))
+    return gate.conclude(next(filter(None, values), None))

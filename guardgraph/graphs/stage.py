@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any
 
 from guardgraph.agents.agent import Agent
@@ -26,6 +27,15 @@ class SendBack:
 
     def __post_init__(self) -> None:
         check_fields(self, at_least={"times": 1})
+        if iscoroutinefunction(self.when):
+            raise BadGraph(f"`when` of `SendBack` must be a plain function that is not async, got {self.when!r}")
+
+    def reason(self, value: Any) -> str | None:
+        """Return why a value sends the work back. Raises `TypeError` where `when` returns neither a text nor `None`."""
+        reason: object = self.when(value)
+        if reason is None or (isinstance(reason, str) and reason.strip()):
+            return reason
+        raise TypeError(f"`when` of `SendBack({self.to!r})` must return `None` or the reason as a text, got {reason!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +69,5 @@ class Parallel:
             raise BadGraph("a `Parallel` stage needs at least one agent")
         self.stages: tuple[Stage, ...] = tuple(stage if isinstance(stage, Stage) else Stage(stage) for stage in stages)
         self.name: str = name or "+".join(stage.agent.name for stage in self.stages)
+        if not self.name.strip() or not {":", "|", "/"}.isdisjoint(self.name):
+            raise BadGraph(f"the name of a `Parallel` stage must not be blank or hold ':', '|' or '/', got {name!r}")

@@ -106,6 +106,8 @@ def supervisor(
 
 def _with_defaults(planner: Agent) -> Agent:
     """Return a planner that is a model with what it was not given: output, instructions, a second attempt."""
+    if planner.fallback is not None:
+        planner = replace(planner, fallback=_with_defaults(planner.fallback))
     if planner.kind != "model":
         return planner
     instructions, output = planner.instructions or _PLANNING, Plan if planner.output is None else planner.output

@@ -8,18 +8,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
+from guardgraph.nodes.accepted import accepted_of, open_gaps, subtasks_by_id
 from guardgraph.state import ContextItem, Gap, Result, Subtask
 
-__all__ = ("accepted_of", "can_do", "context_of", "skills_of", "subtasks_by_id", "worker_roster")
-
-
-def accepted_of(state: Mapping[str, Any]) -> list[Result]:
-    """Return the accepted results of a team's state, in the order in which they were made.
-
-    One that was accepted, and then refused by a later gate, is not among them.
-    """
-    accepted = set(state.get("accepted") or ()).difference(state.get("refused") or ())
-    return [result for result in state.get("results") or () if result.id in accepted]
+__all__ = ("can_do", "context_of", "skills_of", "worker_roster")
 
 
 def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tuple[ContextItem, ...]:
@@ -32,13 +24,8 @@ def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tupl
         return given
     planned = subtasks_by_id(state)
     results = [result for result in accepted_of(state) if needed is None or result.subtask in needed]
-    gaps = [gap for gap in state.get("gaps") or () if needed is None or (not gap.path and gap.subtask in needed)]
+    gaps = [gap for gap in open_gaps(state) if needed is None or (not gap.path and gap.subtask in needed)]
     return (*given, *(_result_item(r, planned) for r in results), *(_gap_item(gap, planned) for gap in gaps))
-
-
-def subtasks_by_id(state: Mapping[str, Any]) -> dict[str, Subtask]:
-    """Return all subtasks that were planned so far, by the id by which results and gaps name them."""
-    return {subtask.id: subtask for subtask in state.get("subtasks") or ()}
 
 
 def worker_roster(workers: Iterable[Agent]) -> tuple[ContextItem, ...]:

@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
+from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import ReviewDecision, review, unreviewed_results
 from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
@@ -110,14 +111,29 @@ def _unreviewed(gate: GateContext) -> list[Gap]:
 
 
 def _unreached(gate: GateContext) -> list[Gap]:
-    """Return a gap for each expected agent that has not worked, since the run was stopped before."""
+    """Return a gap for each required agent that has not worked, since the run was stopped before.
+
+    In a later round those are due that are required behind the first one that has worked in it.
+    """
     ending: EarlyStop | None = gate.state.get("ending")
     if ending is None:
         return []
-    known = _own_gaps(gate) | {result.agent for result in attempts_of(gate.state)}
-    missing = [agent.name for agent in gate.team.required if known.isdisjoint(m.name for m in agent.fallback_chain)]
+    attempts, required = attempts_of(gate.state), gate.team.required
+    known = _own_gaps(gate) | {result.agent for result in attempts}
+    missing = [agent.name for agent in required if known.isdisjoint(_names(agent))]
+    if gate.round > 1:
+        now = {result.agent for result in attempts if result.round == gate.round}
+        first = next(
+            (place for place, agent in enumerate(required) if not now.isdisjoint(_names(agent))), len(required)
+        )
+        known = now | {gap.subtask for gap in gate.gaps if not gap.path}
+        missing += [a.name for a in required[first:] if known.isdisjoint(_names(a)) and a.name not in missing]
     reason = f"not reached, since the run was stopped: {ending.reason}"
-    return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by) for name in missing]
+    return [Gap(subtask=name, agent=name, reason=reason, guard=ending.stopped_by, round=gate.round) for name in missing]
+
+
+def _names(agent: Agent) -> set[str]:
+    return {member.name for member in agent.fallback_chain}
 
 
 def _own_gaps(gate: GateContext) -> set[str]:

@@ -11,7 +11,7 @@ from langgraph.types import Command, Send
 from pydantic import ValidationError
 
 from guardgraph.agents.agent import Agent
-from guardgraph.nodes.context import subtasks_by_id
+from guardgraph.nodes.accepted import subtasks_by_id
 from guardgraph.nodes.early_stop import too_few_steps
 from guardgraph.nodes.gate_context import Destination, GateContext, Route
 from guardgraph.nodes.judging import plan_subtasks

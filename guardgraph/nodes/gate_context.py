@@ -13,10 +13,10 @@ from langgraph.types import Command, Send
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard, GuardDecision
-from guardgraph.nodes.context import accepted_of, context_of
+from guardgraph.nodes.accepted import accepted_of, open_gaps
+from guardgraph.nodes.context import context_of
 from guardgraph.nodes.early_stop import early_stop, too_few_steps
 from guardgraph.nodes.judging import allowed_sends, judge_subject
-from guardgraph.nodes.outcome import open_gaps
 from guardgraph.nodes.scope import COUNTS, allowance_of, attempts_of, work_until
 from guardgraph.nodes.state_update import StateUpdate
 from guardgraph.nodes.team_spec import EXIT, TeamSpec

@@ -20,7 +20,7 @@ from guardgraph.guards import (
     evaluate_guards,
     name_of,
 )
-from guardgraph.nodes.context import subtasks_by_id
+from guardgraph.nodes.accepted import subtasks_by_id
 from guardgraph.nodes.scope import cost_key
 from guardgraph.state import (
     AgentInfo,

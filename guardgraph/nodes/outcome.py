@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from guardgraph.agents.results import gap_of
-from guardgraph.nodes.context import accepted_of, subtasks_by_id
+from guardgraph.nodes.accepted import accepted_of, closed_subtasks, open_gaps, subtasks_by_id
 from guardgraph.state import EarlyStop, Evidence, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
 
-__all__ = ("collected_value", "open_gaps", "outcome_of", "written_value")
+__all__ = ("collected_value", "outcome_of", "written_value")
 
 _COLLECTED = "conclude/results"
 """The id under which the accepted results are judged as the value."""
@@ -73,22 +73,6 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     )
 
 
-def open_gaps(state: Mapping[str, Any]) -> list[Gap]:
-    """Return what is missing so far.
-
-    A gap is closed by an accepted and whole result of its subtask, or of a later one that replaces it. Where an agent
-    has worked on the task itself, its gap is closed by such a result of a later round.
-    """
-    closed = _closed(state)
-    whole = [result for result in accepted_of(state) if result.status == "ok" and result.subtask is None]
-    later = {result.agent: result.round for result in whole}
-    return [
-        gap
-        for gap in state.get("gaps") or ()
-        if gap.owner not in closed and (gap.path or gap.subtask != gap.agent or later.get(gap.subtask, 0) <= gap.round)
-    ]
-
-
 def _no_answer(plans: Sequence[Result]) -> Gap:
     if not plans:
         return Gap(subtask="result", reason="no agent has answered")
@@ -111,20 +95,8 @@ def _confidence(results: Sequence[Result]) -> float | None:
 def _all_gaps(state: Mapping[str, Any]) -> list[Gap]:
     """Return what is missing, with a gap for every subtask that has neither a gap nor an accepted result."""
     planned, gaps = subtasks_by_id(state), open_gaps(state)
-    known = {gap.owner for gap in gaps} | {result.subtask for result in accepted_of(state)} | _closed(state)
+    known = {gap.owner for gap in gaps} | {result.subtask for result in accepted_of(state)} | closed_subtasks(state)
     ending: EarlyStop | None = state.get("ending")
     reason = f"not done, since the run was stopped: {ending.reason}" if ending is not None else "not done"
     by = ending.stopped_by if ending is not None else None
     return [*gaps, *(Gap(subtask=id_, reason=reason, guard=by) for id_ in planned if id_ not in known)]
-
-
-def _closed(state: Mapping[str, Any]) -> set[str]:
-    """Return the ids of the subtasks that are done, and of all that these replace, however far back."""
-    planned, closed = subtasks_by_id(state), set[str]()
-    coming = [r.subtask for r in accepted_of(state) if r.status == "ok" and r.subtask in planned]
-    while coming:
-        id_ = coming.pop()
-        if id_ not in closed:
-            closed.add(id_)
-            coming.extend(planned[id_].replaces if id_ in planned else ())
-    return closed

@@ -10,7 +10,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Overwrite
 
-from guardgraph.nodes.context import accepted_of
+from guardgraph.nodes.accepted import accepted_of
 from guardgraph.nodes.outcome import outcome_of, written_value
 from guardgraph.nodes.scope import attempts_of
 from guardgraph.runs.head import Head, outermost

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from guardgraph.nodes.context import accepted_of, context_of, subtasks_by_id
+from guardgraph.nodes.accepted import accepted_of, subtasks_by_id
+from guardgraph.nodes.context import context_of
 from guardgraph.state import ContextItem, Evidence, Gap, Result, Subtask
 
 SEARCH = Subtask(id="s-1", goal="search the prices")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from guardgraph.nodes.outcome import collected_value, open_gaps, outcome_of, written_value
+from guardgraph.nodes.accepted import open_gaps
+from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
 from guardgraph.state import EarlyStop, Evidence, Gap, PatternError, Result, Subtask, Usage
 
 QUOTE = Evidence(source="a.txt", quote="two")

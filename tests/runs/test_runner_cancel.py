@@ -19,7 +19,7 @@ from guardgraph.cli.exit_code import ExitCode, code_of_error, code_of_run
 from guardgraph.graphs import Team, pipeline, supervisor
 from guardgraph.guards import Finish, GuardContext, OnTrip, Refuse, guard
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.nodes.context import accepted_of
+from guardgraph.nodes.accepted import accepted_of
 from guardgraph.runs import Run, Runner
 from guardgraph.runs.attempts import Attempts
 from guardgraph.state import (

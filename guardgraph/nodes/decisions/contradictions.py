@@ -13,7 +13,7 @@ from langgraph.types import Send
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
-from guardgraph.nodes.context import accepted_of, subtasks_by_id
+from guardgraph.nodes.accepted import accepted_of, subtasks_by_id
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.state import Claim, Claims, Gap, Result, Subtask
