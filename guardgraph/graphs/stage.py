@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, cast
 
 from guardgraph.agents.agent import Agent
 from guardgraph.state import BadGraph
@@ -32,7 +32,7 @@ class SendBack:
 
     def reason(self, value: Any) -> str | None:
         """Return why a value sends the work back. Raises `TypeError` where `when` returns neither a text nor `None`."""
-        reason: object = self.when(value)
+        reason = cast("object", self.when(value))
         if reason is None or (isinstance(reason, str) and reason.strip()):
             return reason
         raise TypeError(f"`when` of `SendBack({self.to!r})` must return `None` or the reason as a text, got {reason!r}")

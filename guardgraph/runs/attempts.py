@@ -37,6 +37,7 @@ from guardgraph.state import (
     Allowance,
     BadInput,
     DelegationScope,
+    Gap,
     Outcome,
     RunActive,
     RunEnded,
@@ -140,14 +141,19 @@ class Attempts:
         if run.status != "failed":
             raise BadInput(f"run {row.run_id!r} is {run.status}; only one that has failed can be tried again")
         name, compiled = self._compiled(row.graph, row.arguments)
-        failure = failure_of(compiled, thread_id, row.run_id)
-        if failure is None or not failure.requests:
-            raise BadInput(f"run {row.run_id!r} has failed, but no agent of its graph has: begin another run")
+        nothing = BadInput(f"run {row.run_id!r} has failed, but not for want of an agent's answer: begin another run")
+        if failure_of(compiled, thread_id, row.run_id) is None:
+            raise nothing
         now = self.clock()
         new = self.records.accept(thread_id, name, row.arguments, row.task, now)
+        failure = failure_of(compiled, thread_id, row.run_id)  # again: now no other run can begin
+        if failure is None:
+            gap = Gap(subtask="run", reason="another run was begun on the thread meanwhile")
+            self.records.finish(new, Outcome(status="cancelled", gaps=(gap,)), now)
+            raise nothing
         command = retry_command(failure, new.run_id, now)
         compiled.update_state(failure.before.config, command, as_node="guard_admission")
-        return self._attempt(new, compiled, None, command.update["position"], context, configured)  # type: ignore[index] - it is a dict
+        return self._attempt(new, compiled, None, None, context, configured)
 
     def cancel(self, thread_id: str, reason: str) -> RunExecution | Run:
         """Prepare the attempt that concludes a thread's last run; return the ended run where its graph cannot."""

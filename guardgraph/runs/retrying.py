@@ -2,65 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command, Send, StateSnapshot
+from langgraph.types import Command, Overwrite, Send, StateSnapshot
 
-from guardgraph.nodes.scope import attempts_of
+from guardgraph.nodes.team_spec import TeamSpec
 from guardgraph.runs.head import outermost
 from guardgraph.state import DelegationScope, Request, Result
 
 __all__ = ("Failure", "failure_of", "retry_command")
+
+_Unit = tuple[str, int]
+"""One piece of work: the id of its subtask or the agent that does it, and the round."""
 
 
 class Failure(NamedTuple):
     """What a run has failed for."""
 
     before: StateSnapshot
-    """The state before a gate has reviewed it: all that was accepted is there, and no gap of it yet."""
-    requests: Mapping[str, Request]
-    """The requests of the attempts that have failed, by the ids of their results."""
+    """The state before the last visit of the gate that reviews it; all that was accepted is there."""
+    sends: Mapping[_Unit, tuple[str, Request]]
+    """What is to be done again: the agent, and the request that it was sent with."""
+    results: Sequence[str]
+    """The ids of the results that have failed."""
+    names: frozenset[str]
+    """The subtasks and agents to which gaps of them belong."""
 
 
 def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, run_id: str) -> Failure | None:
-    """Return the last attempts of a run that were not accepted; `None` where there are none.
+    """Return what an ended run has failed for; `None` where no attempt of an agent was the last to fail.
 
-    They are looked for in the checkpoints of its outermost team, the latest first.
+    That is the work which the last gate has refused for good, and all that had failed before it at the same gate in the
+    same round. Where something was accepted after that, it was not what the run has failed for.
     """
-    final: Mapping[str, Any] = graph.get_state(outermost(thread_id)).values
-    for state in graph.get_state_history(outermost(thread_id)):
-        position: DelegationScope | None = state.values.get("position")
-        if position is None or position.run_id != run_id:
-            return None
-        requests: Mapping[str, Request] = state.values.get("requests") or {}
-        made = [result for result in attempts_of(state.values) if result.id in requests]
-        failed = {one.id: requests[one.id] for one in made if _has_failed(one, final) and one.agent in graph.nodes}
-        if failed:
-            return Failure(state, failed)
-    return None
+    team: TeamSpec | None = getattr(graph.builder, "team", None)
+    history = graph.get_state_history(outermost(thread_id))
+    states = list(takewhile(lambda state: getattr(state.values.get("position"), "run_id", None) == run_id, history))
+    if team is None or not states:
+        return None
+    final, heads = states[0].values, _heads(team)
+    failed = _failed(final, heads)
+    is_plan = bool(failed) and failed[-1] in final["plans"]
+    gate = team.leads[failed[-1].agent][0] if failed else ""
+    visits = (state for state in states if state.next == (gate,))
+    before = next((one for one in visits if not is_plan or failed[-1].id in one.values["requests"]), None)
+    if before is None:
+        return None
+    there = {result.id for result in (*before.values["results"], *before.values["plans"])}
+    if not _accepted(final) <= there:
+        return None
+    number = max(failed[-1].round, 1)
+    again = [one for one in failed if one.round == number and one.id in there and team.leads[one.agent][0] == gate]
+    requests = {id_: request for state in reversed(states) for id_, request in state.values["requests"].items()}
+    sends = {_unit(one, heads): (heads[one.agent], requests[one.id]) for one in reversed(again) if one.id in requests}
+    tried = {_unit(one, heads): one.attempt for one in again}
+    renewed = {unit: (agent, _again(request, tried[unit])) for unit, (agent, request) in sends.items()}
+    names = frozenset([name for name, _ in sends] + [one.agent for one in again] + ["plan"])
+    return Failure(before, renewed, [one.id for one in again], names) if sends else None
 
 
 def retry_command(failure: Failure, run_id: str, now: datetime) -> Command[Any]:
-    """Return the command by which the graph goes on with the attempts that have failed, as a run of its own.
+    """Return the command by which the graph does again what has failed, as a run of its own.
 
     The run has the allowance that the one before had when it began, and as much time. Each agent has all its attempts
     again.
     """
     values = failure.before.values
     position = _begun_again(values["position"], run_id, now)
-    agents = {result.id: result.agent for result in attempts_of(values)}
-    sends = [
-        Send(agents[id_], {"request": _again(request), "position": position})
-        for id_, request in failure.requests.items()
-    ]
-    refused = [result.id for result in values.get("results") or () if result.id in failure.requests]
-    update: dict[str, Any] = {"refused": refused, "requests": dict.fromkeys(failure.requests), "position": position}
-    if values.get("draft") is not None and values["draft"].id in failure.requests:
-        update["draft"] = None
+    known = {result.id for result in values["results"]}
+    gaps = [gap for gap in values["gaps"] if gap.owner not in failure.names]
+    update: dict[str, Any] = {
+        "position": position,
+        "refused": [id_ for id_ in failure.results if id_ in known],
+        "requests": dict.fromkeys(failure.results),
+        "gaps": Overwrite(gaps),
+    }
+    sends = [Send(agent, {"request": request, "position": position}) for agent, request in failure.sends.values()]
     return Command(update=update, goto=sends)
+
+
+def _heads(team: TeamSpec) -> dict[str, str]:
+    """Return for each agent the one to which it is a fallback, however far; itself if it is none."""
+    fallbacks = {agent.fallback.name for agent in team.agents.values() if agent.fallback is not None}
+    return {
+        member.name: agent.name
+        for agent in team.agents.values()
+        if agent.name not in fallbacks
+        for member in agent.fallback_chain
+    }
+
+
+def _failed(final: Mapping[str, Any], heads: Mapping[str, str]) -> list[Result]:
+    """Return the results of workers that failed for good; where there are none, the first plan."""
+    accepted = _accepted(final)
+    done = {_unit(result, heads) for result in final["results"] if result.id in accepted}
+    failed = [one for one in final["results"] if one.id not in accepted and _unit(one, heads) not in done]
+    return failed or ([] if accepted else list(final["plans"][:1]))
+
+
+def _unit(result: Result, heads: Mapping[str, str]) -> _Unit:
+    return (result.subtask or heads.get(result.agent, result.agent), result.round)
+
+
+def _accepted(values: Mapping[str, Any]) -> set[str]:
+    return set(values["accepted"]).difference(values["refused"])
 
 
 def _begun_again(position: DelegationScope, run_id: str, now: datetime) -> DelegationScope:
@@ -72,13 +121,5 @@ def _begun_again(position: DelegationScope, run_id: str, now: datetime) -> Deleg
     return position.model_copy(update={**accounts, "allowance": allowance, "started": now})
 
 
-def _again(request: Request) -> Request:
-    return request.model_copy(update={"attempt": request.attempt + 1, "tries": 1, "feedback": None})
-
-
-def _has_failed(result: Result, final: Mapping[str, Any]) -> bool:
-    """Return whether an ended run does not use a result."""
-    if result.id in {plan.id for plan in final.get("plans") or ()}:
-        return not result.has_value or any(gap.subtask == "plan" for gap in final.get("gaps") or ())
-    done = {*(final.get("accepted") or ()), *(final.get("passed") or ())}
-    return result.id not in done.difference(final.get("refused") or ())
+def _again(request: Request, tried: int) -> Request:
+    return request.model_copy(update={"attempt": tried + 1, "tries": 1})

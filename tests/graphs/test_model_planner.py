@@ -74,6 +74,19 @@ def test_a_plan_that_stays_bad_leaves_a_gap_for_what_nobody_can_do() -> None:
     ]
 
 
+def test_a_model_as_fallback_of_a_planner_has_the_same_defaults() -> None:
+    def broken(request: Any) -> Any:
+        raise ValueError("broken")
+
+    with loopback.OpenAIServer([loopback.text(json.dumps(PLANNED)), loopback.text(json.dumps(ENOUGH))]) as server:
+        spare = Agent("spare", model=ChatOpenAI(model="gpt-5-mini", base_url=server.url, api_key="none", max_retries=0))  # type: ignore[arg-type]
+        first = Agent("planner", run=broken, fallback=spare)
+        graph = supervisor(planner=first, workers=[worker("finder", skills={"search"})])
+        outcome = WAYS["sync"](graph.compile(), "What does it cost?", None)
+
+    assert outcome.status == "completed"
+
+
 def test_instructions_of_ones_own_replace_the_default_ones() -> None:
     with loopback.OpenAIServer([loopback.text(json.dumps(PLANNED)), loopback.text(json.dumps(ENOUGH))]) as server:
         WAYS["sync"](team(server.url, instructions="Plan with care."), "What does it cost?", None)

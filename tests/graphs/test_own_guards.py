@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Stage, pipeline, supervisor
+from guardgraph.graphs import Parallel, Stage, pipeline, supervisor
 from guardgraph.guards import Budget, Escalate, Grounding, GuardContext, Limits, Refuse, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, Evidence, Outcome, Plan, Reply, Request
@@ -150,6 +150,27 @@ def test_a_model_with_grounding_of_its_own_answers_with_quotes() -> None:
 
     assert [gap.agent for gap in outcome.gaps] == ["quoting"], "free text is no answer with quotes"
     assert "the model's answer cannot be read" in outcome.gaps[0].reason
+
+
+@guard(at="exit")
+def at_exit(view: GuardContext) -> str | None:
+    return "no"
+
+
+@pytest.mark.parametrize(
+    ("build", "agent"),
+    [
+        (lambda: team(synthesizer=Agent("writer", run=gather, guards=[says_please])), "writer"),
+        (lambda: supervisor(planner=Agent("planner", run=echo, guards=[says_please]), workers=[worker()]), "planner"),
+        (lambda: team(workers=[worker(guards=[at_exit])], synthesizer=None), "worker"),
+        (lambda: team(workers=[worker(fallback=worker("spare", guards=[at_exit]))]), "spare"),
+        (lambda: pipeline([worker("a", guards=[at_exit]), worker("b")]), "a"),
+        (lambda: pipeline([Parallel(worker("a", guards=[at_exit]), worker("b"))]), "a"),
+    ],
+)
+def test_a_guard_that_would_never_be_asked_is_refused(build: Any, agent: str) -> None:
+    with pytest.raises(BadGraph, match=f"of agent '{agent}' judges at .*; here this agent is judged at"):
+        build()
 
 
 @pytest.mark.parametrize(

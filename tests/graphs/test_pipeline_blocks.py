@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Barrier
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import Parallel, SendBack, Stage, pipeline
-from guardgraph.guards import Convergence, Depth, Escalate, GuardContext, guard
+from guardgraph.guards import Convergence, Depth, Escalate, GuardContext, Retry, guard
 from guardgraph.state import BadGraph, Evidence, Outcome, PatternError, Reply, Request
 from tests.graphs.teams import WAYS
 
@@ -90,7 +91,7 @@ def test_an_agent_of_a_block_that_a_guard_stops_is_no_part_of_it() -> None:
     critical = told(Parallel(says("a"), says("b")), guards=[not_b])
 
     assert (optional.status, optional.value, optional.gaps[0].guard) == ("degraded", {"a": "a"}, "not_b")
-    assert (critical.status, critical.reason) == ("failed", "stage 'b' is critical and failed: b must not")
+    assert (critical.status, critical.stopped_by, critical.reason) == ("failed", "not_b", "b must not")
 
 
 class Writer:
@@ -131,7 +132,7 @@ def test_a_stage_sends_the_work_back_with_the_reason(way: str) -> None:
     assert outcome.status == "completed"
     assert [request.feedback for request in writer.requests] == [None, "no: draft 1", "no: draft 2"]
     assert [request.round for request in writer.requests] == [1, 2, 3]
-    assert [item.sender for item in writer.requests[2].results] == ["read", "writer", "format", "review"]
+    assert [item.sender for item in writer.requests[2].results] == ["read", "writer", "review"]
     assert outcome.value == [["read", "read"], ["writer", "draft 3"], ["format", "format"], ["review", "fine"]]
 
 
@@ -142,7 +143,7 @@ def test_a_stage_that_is_not_satisfied_has_failed() -> None:
 
     assert (critical.status, critical.stopped_by) == ("failed", "review")
     assert critical.reason == "stage 'review' is critical and not satisfied: no: draft 3 (sent back 2 times already)"
-    assert [gap.subtask for gap in critical.gaps] == ["last"]
+    assert [gap.subtask for gap in critical.gaps] == ["review", "last"]
     assert (optional.status, optional.value, len(writer.requests)) == ("degraded", "last", 3)
     assert [(gap.subtask, gap.guard) for gap in optional.gaps] == [("review", "review")]
 
@@ -191,6 +192,104 @@ def test_a_failure_before_the_work_went_back_is_closed_by_success_after() -> Non
     assert (outcome.status, worked) == ("completed", [1, 2])
 
 
+def test_an_answer_of_an_earlier_round_does_not_stand_in_for_a_failed_one() -> None:
+    worked: list[int] = []
+
+    def once(request: Request) -> str:
+        worked.append(request.round)
+        if len(worked) > 1:
+            raise ValueError("not again")
+        return "x1"
+
+    block = Parallel(Stage(Agent("x", run=once), critical=False), says("y"), name="block")
+    outcome = told(Agent("writer", run=Writer()), block, review(1), Agent("last", run=heard))
+
+    assert (outcome.status, worked) == ("degraded", [1, 2])
+    assert outcome.value == [["writer", "draft 2"], ["block", {"y": "y"}], ["review", "fine"]]
+
+
+def test_what_was_sent_back_is_not_the_value_when_the_last_stage_fails() -> None:
+    asked: list[int] = []
+
+    def once(request: Request) -> str:
+        asked.append(request.round)
+        if len(asked) > 1:
+            raise ValueError("not again")
+        return "no"
+
+    back = SendBack("writer", lambda value: value)
+    outcome = told(Agent("writer", run=Writer()), Stage(Agent("review", run=once), critical=False, send_back=back))
+
+    assert (outcome.status, outcome.value) == ("degraded", "draft 2")
+    assert [gap.subtask for gap in outcome.gaps] == ["review"]
+
+
+def test_a_gap_that_was_closed_is_not_shown_to_later_stages() -> None:
+    worked: list[int] = []
+
+    def second_time(request: Request) -> str:
+        worked.append(request.round)
+        if len(worked) == 1:
+            raise ValueError("not yet")
+        return "checked"
+
+    def gaps(request: Request) -> list[str]:
+        return [item.title for item in request.gaps]
+
+    checks = Stage(Agent("check", run=second_time), critical=False)
+    outcome = told(Agent("writer", run=Writer()), checks, review(1), Agent("last", run=gaps))
+
+    assert (outcome.status, outcome.value) == ("completed", [])
+
+
+def test_a_stop_in_a_later_round_names_what_has_not_worked_in_it() -> None:
+    found = set[tuple[str, ...]]()
+    for limit in range(10, 24):
+        graph = pipeline([says("read"), Agent("writer", run=Writer()), says("format"), review(1, 2, 3, 4)], guards=[])
+        outcome: Outcome = graph.compile().invoke({"task": "the task"}, {"recursion_limit": limit})["outcome"]
+        assert outcome.status != "completed"
+        found.add(tuple(gap.subtask for gap in outcome.gaps))
+    assert ("format", "review") in found, "stopped behind the writer in round 2"
+    assert all(found), "never without a gap"
+
+
+def test_an_optional_stage_to_which_work_goes_back_may_be_stopped() -> None:
+    @guard(at="dispatch")
+    def once(view: GuardContext) -> str | None:
+        again = view.agent is not None and view.agent.name == "writer" and view.round > 1
+        return "not again" if again else None
+
+    writer = Stage(Agent("writer", run=Writer()), critical=False)
+
+    def said(request: Request) -> str:
+        return "no" if any(item.sender == "writer" for item in request.results) else "fine"
+
+    back = SendBack("writer", lambda value: None if value == "fine" else value)
+    outcome = told(writer, Stage(Agent("review", run=said), send_back=back), says("last"), guards=[once])
+
+    assert (outcome.status, outcome.value) == ("degraded", "last")
+    assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == [("writer", "once")]
+
+
+def test_a_guard_with_the_name_of_a_stage_does_not_count_as_sending_back() -> None:
+    @guard(at="handoff", on_trip=Retry(1))
+    def review_once(view: GuardContext) -> str | None:
+        return "look again" if view.subject.agent == "review" and view.subject.attempt == 1 else None
+
+    writer = Writer()
+    named = replace(review_once, name="review")
+    outcome = told(Agent("writer", run=writer), review(1, times=1), guards=[named])
+
+    assert (outcome.status, len(writer.requests)) == ("completed", 2)
+
+
+@pytest.mark.parametrize("answer", [False, True, 0, [], "", " "])
+def test_a_condition_that_gives_no_reason_is_an_error_of_the_pattern(answer: Any) -> None:
+    back = SendBack("a", lambda value: answer)
+    with pytest.raises(PatternError, match="must return `None` or the reason as a text"):
+        told(says("a"), Stage(says("b"), send_back=back))
+
+
 def test_a_guard_that_escalates_wins_over_going_back() -> None:
     @guard(at="handoff", on_trip=Escalate())
     def decent(view: GuardContext) -> str | None:
@@ -210,6 +309,10 @@ def test_a_condition_that_raises_is_an_error_of_the_pattern() -> None:
 block: Any = Parallel
 
 
+async def later(value: Any) -> str | None:
+    return None
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -217,6 +320,9 @@ block: Any = Parallel
         (lambda: block("a"), "each of `stages` must be"),
         (lambda: pipeline([Parallel(says("a"), says("a"))]), "used twice: 'a'"),
         (lambda: pipeline([says("a"), Parallel(says("a"), says("b"))]), "used twice: 'a'"),
+        (lambda: SendBack("a", later), "`when` of `SendBack` must be a plain function"),  # type: ignore[arg-type]
+        (lambda: Parallel(says("a"), name="a|b"), "must not be blank or hold"),
+        (lambda: Parallel(says("a"), name=" "), "must not be blank or hold"),
         (lambda: SendBack("a", str, times=0), "`times` must be at least 1"),
         (
             lambda: pipeline([review(1, to="later"), says("later")]),
