@@ -208,7 +208,8 @@ def _readable() -> Generator[None]:
     try:
         yield
     except (OutputParserException, ValidationError) as error:
-        raise InvalidAnswer(f"the model's answer cannot be read: {error_text(error, named=False)}") from error
+        why = error_text(error, named=False).partition("\nFor troubleshooting")[0].rstrip(" \n:")
+        raise InvalidAnswer(f"the model's answer cannot be read: {why}") from error
 
 
 def _read(answer: Any, schema: type[BaseModel] | None) -> Any:

@@ -53,7 +53,10 @@ def _show(
     direction: Direction | None,
     as_json: bool,
 ) -> None:
-    """Draw a graph with its gates and their guards; nothing of it is run."""
+    """Draw a graph with its gates and their guards.
+
+    Nothing of it is run.
+    """
     if output is not None:
         check_file(output)
     form = form or ("json" if as_json else "text" if output is None else format_of(output))
@@ -69,7 +72,10 @@ def _show(
 @click.argument("graph", metavar="MODULE:GRAPH|research")
 @json_option
 def _lint(graph: str, *, as_json: bool) -> int:
-    """Name faults in the design of a graph; exit with 1 if there is an error."""
+    """Name faults in the design of a graph.
+
+    Nothing of it is run. The exit code is 1 if there is an error.
+    """
     found = lint(_graph(graph, validate=False))
     if as_json:
         write_json([asdict(one) for one in found])
@@ -94,7 +100,10 @@ def _lint(graph: str, *, as_json: bool) -> int:
 @click.option("--model", help="The model whose price holds where none is known, as openai:gpt-5-mini.")
 @json_option
 def _estimate(graph: str, *, as_json: bool, **given: Any) -> None:
-    """Estimate calls, tokens, money and time of a graph from its shape; nothing of it is run."""
+    """Estimate calls, tokens, money and time of a graph.
+
+    It reads the shape of the graph alone; nothing of it is run.
+    """
     known = {name: value for name, value in given.items() if value is not None}
     found = estimate(_graph(graph), Assumptions(**known))
     if as_json:

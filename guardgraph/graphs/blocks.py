@@ -96,7 +96,7 @@ def inputs_of(gate: GateContext, blocks: Sequence[Block]) -> list[ContextItem]:
 def value_of(gate: GateContext, block: Block) -> Result | None:
     """Return the answer of a block in the last round in which it was due; that of a `Parallel` block is a dict.
 
-    `None` where nothing was accepted in that round: an answer of an earlier round does not stand in for it.
+    `None` where nothing was accepted in that round: an answer of an earlier round is not used instead.
     """
     names = {name for agent in block.agents for name in _names(agent)}
     results = [one for one in gate.state.get("results") or () if one.agent in names and one.subtask is None]

@@ -17,7 +17,7 @@ from guardgraph.state import DelegationScope, Request, Result
 __all__ = ("Failure", "failure_of", "retry_command")
 
 _Unit = tuple[str, int]
-"""One piece of work: the id of its subtask or the agent that does it, and the round."""
+"""What was to be done: the id of its subtask or the agent that does it, and the round."""
 
 
 class Failure(NamedTuple):

@@ -91,7 +91,7 @@ def test_a_fault_that_passes_is_tried_again(
         (too_many_requests(), "RateLimitError: Error code: 429"),
         (server_error(), "Error code: 500 - the server is ill"),
         (cut_connection(), "Connection error"),
-        (malformed_tool_call("Plan"), "does not have a 'parsed' field"),
+        (malformed_tool_call("Plan"), "the model's answer cannot be read: Invalid json output"),
         (Response(status=401, error="wrong key"), "AuthenticationError: Error code: 401"),
         (Response(status=404, error="no such model"), "NotFoundError: Error code: 404"),
     ],
