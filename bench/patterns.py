@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from bench.measuring.contest import Comparison, Contestant, compete
 from bench.measuring.options import common_options
 from bench.measuring.report import Report, show
 from guardgraph.agents import Agent
-from guardgraph.graphs import Tier, hierarchy, pipeline, supervisor
+from guardgraph.graphs import Rule, Tier, consensus, hierarchy, pipeline, plurality, router, supervisor
 from guardgraph.state import Plan, Request, Subtask
 
 __all__ = ("main",)
@@ -95,6 +96,28 @@ def _tiers_by_hand() -> Any:
     return _team_by_hand(more={name: node(graph) for name, graph in inner.items()})
 
 
+def _vote(name: str) -> Agent:
+    return Agent(name, run=lambda request: "yes", output=str)
+
+
+def _branch_by_hand() -> Any:
+    graph: Any = StateGraph(_State)
+    for name in "abc":
+        graph.add_node(name, _found(name))
+    graph.add_conditional_edges(START, lambda state: "a" if "task" in state["task"] else "b", [*"abc"])
+    return graph
+
+
+def _vote_by_hand() -> Any:
+    graph: Any = StateGraph(_State)
+    for name in "abcde":
+        graph.add_node(name, lambda state: {"found": ["yes"]})
+        graph.add_edge(START, name)
+    graph.add_node("count", lambda state: {"answer": Counter(state["found"]).most_common(1)[0][0]})
+    graph.add_edge([*"abcde"], "count")
+    return graph
+
+
 def _tiers() -> Any:
     tiers = [
         Tier(_lead(name, *skills), [_say(skill) for skill in skills]) for name, skills in (("x", "ab"), ("y", "cd"))
@@ -109,6 +132,13 @@ _PATTERNS: Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: _team_by_hand(*"abc"),
     ),
     "hierarchy of 2 x 2": (_tiers, _tiers_by_hand),
+    "router to one of 3": (
+        lambda: router(
+            [_say(name) for name in "abc"], rules=[Rule.keywords("task", worker="a")], fallback=_say("rest")
+        ),
+        _branch_by_hand,
+    ),
+    "consensus of 5": (lambda: consensus([_vote(name) for name in "abcde"], vote=plurality), _vote_by_hand),
 }
 
 

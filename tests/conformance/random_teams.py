@@ -36,7 +36,7 @@ CALL = 50
 """Tokens of every model call."""
 _GATES: tuple[Gate, ...] = ("admission", "dispatch", "handoff", "round", "exit")
 _ANSWERED = ("handoff", "round", "exit")
-_OF_AGENTS: tuple[Gate, ...] = ("dispatch", "handoff", "exit")
+_OF_AGENTS: tuple[Gate, ...] = ("dispatch", "handoff")
 _Graph = StateGraph[Any, Any, Any, Any]
 
 
