@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from threading import Lock
 from typing import Any
@@ -12,7 +12,18 @@ from zlib import crc32
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, Rule, SendBack, Stage, pipeline, router, supervisor
+from guardgraph.graphs import (
+    Parallel,
+    Rule,
+    SendBack,
+    Stage,
+    consensus,
+    majority,
+    pipeline,
+    plurality,
+    router,
+    supervisor,
+)
 from guardgraph.guards import (
     Budget,
     Convergence,
@@ -88,7 +99,20 @@ class _Maker:
         kind = self.random.random()
         if kind < 0.25:
             return self.pipeline(name, levels=levels)
-        return self.router(name, levels=levels) if kind < 0.4 else self.supervisor(name, levels=levels)
+        if kind < 0.5:
+            return self.router(name, levels=levels) if kind < 0.4 else self.consensus(name, levels=levels)
+        return self.supervisor(name, levels=levels)
+
+    def consensus(self, name: str, *, levels: int) -> _Graph:
+        workers = [self.worker(levels=levels) for _ in range(self.random.randint(2, 4))]
+        panel = [replace(worker, output=None, fallback=None) for worker in workers]  # one schema for all
+        return consensus(
+            panel,
+            vote=self.random.choice([plurality, majority]),
+            quorum=self.random.randint(1, len(panel)),
+            guards=self.guards(name),
+            name=name,
+        )
 
     def supervisor(self, name: str, *, levels: int) -> _Graph:
         workers = [self.worker(levels=levels) for _ in range(self.random.randint(1, 3))]
