@@ -13,6 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.draw.description import EdgeDescription, GraphDescription, NodeDescription
+from guardgraph.graphs.draw.dominators import postorder
 from guardgraph.graphs.draw.reading import describe, nested_graphs
 from guardgraph.nodes.team_spec import TeamSpec
 
@@ -80,28 +81,11 @@ def cycles(edges: Iterable[EdgeDescription]) -> list[frozenset[str]]:
     order: list[str] = []
     seen: set[str] = set()
     for root in [*targets, *sources]:
-        order += _reached(root, targets, seen)
+        order += postorder(targets, root, seen)
     found: list[frozenset[str]] = []
     seen = set()
     for root in reversed(order):
-        members = _reached(root, sources, seen)
+        members = postorder(sources, root, seen)
         if len(members) > 1 or (members and members[0] in targets[members[0]]):
             found.append(frozenset(members))
     return found
-
-
-def _reached(root: str, targets: Mapping[str, Iterable[str]], seen: set[str]) -> list[str]:
-    """Return what is reached from `root` and not yet `seen`, in postorder."""
-    if root in seen:
-        return []
-    seen.add(root)
-    order: list[str] = []
-    waiting = [(root, iter(targets.get(root, ())))]
-    while waiting:
-        target = next((one for one in waiting[-1][1] if one not in seen), None)
-        if target is None:
-            order.append(waiting.pop()[0])
-        else:
-            seen.add(target)
-            waiting.append((target, iter(targets.get(target, ()))))
-    return order

@@ -1,11 +1,11 @@
-"""Dominators of a flow graph."""
+"""Dominators of a flow graph, and its postorder."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-__all__ = ("Dominators",)
+__all__ = ("Dominators", "postorder")
 
 
 class Dominators:
@@ -15,7 +15,7 @@ class Dominators:
     """
 
     def __init__(self, targets: Mapping[str, Iterable[str]], root: str) -> None:
-        order = _postorder(targets, root)
+        order = postorder(targets, root)
         self._number = {node: number for number, node in enumerate(order)}
         self._above: dict[str, str] = {root: root}
         sources: dict[str, list[str]] = defaultdict(list)
@@ -50,9 +50,13 @@ class Dominators:
         return one
 
 
-def _postorder(targets: Mapping[str, Iterable[str]], root: str) -> list[str]:
+def postorder(targets: Mapping[str, Iterable[str]], root: str, seen: set[str] | None = None) -> list[str]:
+    """Return what is reached from `root` and not yet `seen`, in postorder; `seen` then holds it, too."""
+    seen = set() if seen is None else seen
+    if root in seen:
+        return []
+    seen.add(root)
     order: list[str] = []
-    seen = {root}
     waiting = [(root, iter(targets.get(root, ())))]
     while waiting:
         target = next((one for one in waiting[-1][1] if one not in seen), None)
