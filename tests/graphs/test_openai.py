@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Budget
 from tests import loopback
 from tests.graphs.teams import WAYS, plan_of, team, worker
@@ -73,6 +74,21 @@ def test_a_malformed_tool_call_goes_back_to_the_model(way: str) -> None:
 
     assert (outcome.status, outcome.value) == ("completed", ["said"])
     assert "search" in json.dumps(server.requests[1].body["messages"]), "the model hears what was wrong"
+
+
+class Prices(BaseModel):
+    """Free keys, which OpenAI takes in no strict schema."""
+
+    by_vendor: dict[str, float]
+
+
+def test_an_output_with_free_keys_is_asked_for_without_a_strict_schema() -> None:
+    with loopback.OpenAIServer([loopback.text('{"by_vendor": {"Northwind": 2.0}}')]) as server:
+        worker = Agent("worker", model=client(server), output=Prices)
+        outcome = WAYS["sync"](pipeline([worker]).compile(), "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", {"by_vendor": {"Northwind": 2.0}})
+    assert not server.requests[0].body["response_format"]["json_schema"].get("strict")
 
 
 @pytest.mark.parametrize("way", WAYS)
