@@ -203,7 +203,7 @@ def gap_of(result: Result, *, guard: str | None = None, reason: str | None = Non
     """Return the gap of a result that is not used."""
     why = reason or (result.error.message if result.error else "no answer")
     return Gap(
-        subtask=result.subtask or result.agent,
+        subtask=result.role,
         agent=result.agent,
         reason=why,
         guard=guard or result.stopped_by,

@@ -77,8 +77,8 @@ def consensus(
         state=ConsensusState,
     )
     team.add_agents(rules.panel, gate="handoff")
-    route = partial(_after_panel, rules=rules)
-    team.add_gate("handoff", review_what_is_back, agents=rules.panel, route=route, destinations=deciding)
+    route, again = partial(_after_panel, rules=rules), rules.panel if rounds > 1 else ()
+    team.add_gate("handoff", review_what_is_back, agents=rules.panel, route=route, destinations=[*again, *deciding])
     for agent in alone:
         team.add_agents([agent], gate="handoff_single", can_rewrite=True)
         single_route = partial(_after_single, rules=rules)
@@ -90,7 +90,7 @@ def consensus(
         team.add_agents([agent], gate=gate, context=context, can_rewrite=is_judge and synthesize)
         route = partial(_after_decision, rules=rules, agent=agent, rest=rest)
         team.add_gate(gate, review_what_is_back, agents=[agent], route=route, destinations=rest)
-    return team.build()
+    return team.expect(rounds=rounds).build()
 
 
 def _listed(*agents: Agent | None) -> list[Agent]:

@@ -76,6 +76,8 @@ class Declaration:
     skill_limits: Mapping[str, int]
     """How many agents with a skill work at a time."""
     state: type[Any]
+    rounds: int | None = None
+    requests: tuple[int, int] | None = None
     members: list[Member] = field(default_factory=list[Member])
     gates: dict[str, GateDeclaration] = field(default_factory=dict[str, GateDeclaration])
     own: dict[str, OwnNode] = field(default_factory=dict[str, OwnNode])

@@ -15,6 +15,7 @@ from guardgraph.graphs.draw.direction import layers
 from guardgraph.graphs.load import Assumptions, Load, load_of_calls
 from guardgraph.graphs.topology import Topology, cycles, topology_of
 from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry
+from guardgraph.nodes.admission import ADMISSION
 from guardgraph.nodes.decisions.review import can_retry
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import Gate
@@ -115,19 +116,19 @@ def _looping(edges: Iterable[EdgeDescription]) -> frozenset[str]:
 def _team(
     work: _Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], path: str
 ) -> tuple[Load, Load]:
-    rounds, pool = _rounds(work, team, path), _pool(team)
-    subtasks = work.given.subtasks or len(pool)
-    again = _looping_nodes(level, team)
-    usual, most = (rounds, rounds) if pool else (work.given.rounds or 1, work.given.rounds or _visits(team))
-    if pool:
+    rounds, pool, again = _rounds(work, team, path), _pool(team), _looping_nodes(level, team)
+    passes = rounds if pool else work.given.rounds or 1
+    subtasks, most = team.requests or (work.given.subtasks or len(pool),) * 2
+    if team.requests is not None:
+        work.note(f"{path}workers that are asked: {subtasks}, at worst {most}")
+    elif pool:
         work.note(f"{path}rounds of planning: {rounds}, subtasks in each: {subtasks}")
     elif again:
-        work.note(
-            f"{path}passes of a loop: {usual} expected, {most} at worst (`Limits(visits=)`), or `rounds` as given"
-        )
-    requests = dict.fromkeys((agent.name for agent in pool), rounds * subtasks)
-    expected = _expected(work, level, team, loads, {**dict.fromkeys(again, usual), **requests}, rounds)
-    worst = _worst(work, level, team, loads, {**dict.fromkeys(again, most), **requests})
+        work.note(f"{path}passes of a loop: {passes} expected, {rounds} at worst, or `rounds` as given")
+    usual = {**dict.fromkeys(again, passes), **{agent.name: rounds * subtasks for agent in pool}}
+    slow = {**dict.fromkeys(again, rounds), **{agent.name: rounds * most for agent in pool}}
+    expected = _expected(work, level, team, loads, usual, rounds)
+    worst = _worst(work, level, team, loads, slow)
     return _capped(work, team, expected, path), _capped(work, team, worst, path)
 
 
@@ -143,10 +144,11 @@ def _expected(
     pool, layer = _pool(team), layers(level.graph)
     together = team.concurrency or 1_000_000
     total = Load()
-    at_once: dict[int, tuple[float, int, int]] = {}  # by layer: seconds of the slowest, how many, how often
+    at_once: dict[Any, tuple[float, int, int]] = {}  # by layer and gate: seconds of the slowest, how many, how often
     for agent in _heads(team):
         usual, times = _attempt(work, agent, loads)[0], requests.get(agent.name, 1)
-        seconds, count, most = at_once.get(layer.get(agent.name, 0), (0.0, 0, 0))
+        place = layer.get(agent.name, 0), team.leads.get(agent.name)
+        seconds, count, most = at_once.get(place, (0.0, 0, 0))
         if agent in pool:
             share, rest = divmod(times, len(pool))
             total += usual.times(share + (pool.index(agent) < rest))
@@ -154,8 +156,9 @@ def _expected(
         else:
             total += usual.times(times)
             count, most = count + 1, max(most, times)
-        at_once[layer.get(agent.name, 0)] = (max(seconds, usual.seconds), count, most)
+        at_once[place] = (max(seconds, usual.seconds), count, most)
     steps = sum(2 * times for _, _, times in at_once.values()) + _own_steps(level, requests)
+    steps += not {*team.nodes.values()}.isdisjoint(level.targets[ADMISSION])  # a gate before any agent
     return replace(
         total,
         supersteps=1 + steps + (team.author is None),
@@ -190,15 +193,16 @@ def _heads(team: TeamSpec) -> list[Agent]:
 
 
 def _pool(team: TeamSpec) -> list[Agent]:
-    """Return the workers to which a planner sends; none where there is no planner."""
+    """Return the workers to which a planner or router sends; none where each agent works once in a round."""
     ends = team.ends
-    if all(agent.name in team.workers or agent.name in ends for agent in _heads(team)):
+    if team.requests is None and all(agent.name in team.workers or agent.name in ends for agent in _heads(team)):
         return []
     return [agent for agent in _heads(team) if agent.name in team.workers]
 
 
 def _rounds(work: _Estimating, team: TeamSpec, path: str) -> int:
     bounds = [guard.rounds for guard in team.guards if isinstance(guard, Convergence)]
+    bounds += [] if team.rounds is None else [team.rounds]
     if work.given.rounds is not None:
         return work.given.rounds
     if not bounds and _pool(team):
@@ -213,7 +217,9 @@ def _visits(team: TeamSpec) -> int:
 def _looping_nodes(level: Topology, team: TeamSpec) -> frozenset[str]:
     """Return the nodes that may run again, not counting attempts after the first."""
     ends = {edge.ends for edge in level.graph.edges}
-    retries = {(source, target) for source, target in ends if target in team.agents and (target, source) in ends}
+    routes = {(gate, target) for gate, targets in team.routes.items() for target in targets}
+    back = {(source, target) for source, target in ends if target in team.agents and (target, source) in ends}
+    retries = back - routes
     return _looping(edge for edge in level.graph.edges if edge.ends not in retries and edge.source != EXIT)
 
 

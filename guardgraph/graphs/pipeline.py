@@ -56,7 +56,8 @@ def pipeline(
         destinations = [*_reachable(following), *_sent_back_to(block, blocks[:number])]
         route = partial(_after_block, number=number, blocks=blocks)
         team.add_gate(gate, agents=block.agents, route=route, destinations=destinations)
-    return team.build()
+    times = sum(stage.send_back.times for block in blocks for stage in block.stages if stage.send_back is not None)
+    return team.expect(rounds=1 + times).build()
 
 
 def _block(given: Stage | Agent | Parallel) -> Block:

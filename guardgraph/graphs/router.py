@@ -97,7 +97,7 @@ def router(
     team.add_gate(
         "handoff", partial(review_worker, fallback=fallback), agents=agents, route=_conclude, destinations=[fallback]
     )
-    return team.build()
+    return team.expect(rounds=1, requests=(1, 1 if agents == [fallback] else 2)).build()
 
 
 def _prepared(model: Agent, workers: tuple[str, ...]) -> Agent:

@@ -132,8 +132,8 @@ class Team:
         """Add a gate behind agents; return the team.
 
         Its name begins with `handoff` or `dispatch`, the guards that judge in it. `decide` decides about the answers of
-        `agents`; where it returns `None`, `route` returns the destination: an agent of the gate, what `destinations`
-        names (gates, agents, nodes), or the end of the run.
+        `agents`; where it returns `None`, `route` returns the destination: what `destinations` names (gates, agents,
+        nodes), one of `agents` whose answers another gate reviews, or the end of the run.
         """
         must_be(self.name, "agents", agents, Sequence[Agent])
         must_be(self.name, "destinations", destinations, Sequence[str | Agent])
@@ -166,6 +166,18 @@ class Team:
                 raise BadGraph(f"node {name!r} leads to an agent by a gate {to!r}, which exists already")
             self._team.gates[to] = GateDeclaration(_leave_open, (), lambda gate: gate.send(agent), (agent,))
         self._team.own[name] = OwnNode(node, (to,) if to is not None else tuple(destinations), is_routing=to is None)
+        return self
+
+    def expect(self, *, rounds: int | None = None, requests: tuple[int, int] | None = None) -> Team:
+        """State what the routes of the team allow, which `estimate` cannot see otherwise; return the team.
+
+        `rounds` is how many they begin at most, `requests` to how many workers they send in a round: usually, and at
+        most. By default the guards bound the rounds, and agents that are no planner's workers work once in each.
+        """
+        for name, value in {"rounds": rounds, "requests": requests and min(requests)}.items():
+            if value is not None and value < 1:
+                raise BadGraph(f"`{name}` must be at least 1, got {value!r}")
+        self._team.rounds, self._team.requests = rounds, requests
         return self
 
     def build(self) -> StateGraph[Any, Any, Any, Any]:

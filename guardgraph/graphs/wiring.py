@@ -66,6 +66,9 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         concurrency=team.concurrency,
         author=team.author,
         required=team.required,
+        rounds=team.rounds,
+        requests=team.requests,
+        routes={f"guard_{name}": team.nodes_of(gate.destinations) for name, gate in team.gates.items()},
         nodes={name: f"guard_{name}" for name in team.gates},
         leads=leads,
         steps=_steps(team, leads),
@@ -94,8 +97,7 @@ def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: Ga
     again = retry_targets([agent for agent in gate.agents if agent.name in reviewed], team.guards, at=kinds[0])
     sent = [agent.name for agent in gate.agents if agent.name not in reviewed]
     destinations = (*again, *sent, *team.nodes_of(gate.destinations))
-    allowed = {*destinations, *(member.name for agent in gate.agents for member in agent.fallback_chain)}
-    work = gate_node(spec, node, gate.decide, agents=gate.agents, route=gate.route, destinations=allowed)
+    work = gate_node(spec, node, gate.decide, agents=gate.agents, route=gate.route, destinations={*destinations})
     _add_gate_node(team, graph, node, work, kinds, destinations)
 
 
@@ -118,10 +120,13 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
         writes, works = _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
             evidence = works and any(isinstance(guard, Grounding) for guard in (*team.guards, *agent.guards))
-            graph.add_node(agent.name, node(agent, writes=writes, evidence=evidence))
+            asked = None if agent is member.agent else member.agent.name
+            graph.add_node(agent.name, node(agent, fallback_for=asked, writes=writes, evidence=evidence))
             graph.add_edge(agent.name, f"guard_{member.gate}")
     for agent in team.writers:
-        graph.add_node(agent.name, node(agent, writes=lambda result: {"draft": result}, concluding=True))
+        asked = None if team.author in (None, agent) else team.author.name
+        writing = node(agent, fallback_for=asked, writes=lambda result: {"draft": result}, concluding=True)
+        graph.add_node(agent.name, writing)
         graph.add_edge(agent.name, EXIT)
 
 

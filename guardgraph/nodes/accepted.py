@@ -28,16 +28,21 @@ def open_gaps(state: Mapping[str, Any]) -> list[Gap]:
     """Return what is missing so far.
 
     A gap is closed by an accepted and whole result of its subtask, or of a later one that replaces it. Where an agent
-    has worked on the task itself, its gap is closed by such a result of a later round.
+    has worked on the task itself, its gap is closed by such a result of a later round, whether it or a fallback worked.
     """
-    closed = closed_subtasks(state)
+    closed, gaps = closed_subtasks(state), state.get("gaps") or ()
     whole = [result for result in accepted_of(state) if result.status == "ok" and result.subtask is None]
-    later = {result.agent: result.round for result in whole}
-    return [
-        gap
-        for gap in state.get("gaps") or ()
-        if gap.owner not in closed and (gap.path or gap.subtask != gap.agent or later.get(gap.subtask, 0) <= gap.round)
-    ]
+    if not whole:
+        return [gap for gap in gaps if gap.owner not in closed]
+    last = {result.role: result.round for result in whole}
+    nested = {gap: result for result in state.get("results") or () for gap in result.gaps}
+    return [gap for gap in gaps if gap.owner not in closed and not _is_made_good(gap, last, nested.get(gap))]
+
+
+def _is_made_good(gap: Gap, last: Mapping[str, int], source: Result | None) -> bool:
+    """Return whether the agent of a gap has done its work in a later round; `source` is a nested team's result."""
+    role, number = (gap.subtask, gap.round) if source is None else (source.role, source.round)
+    return last.get(role, 0) > number
 
 
 def closed_subtasks(state: Mapping[str, Any]) -> set[str]:

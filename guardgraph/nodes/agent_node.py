@@ -51,6 +51,7 @@ _LOG = logging.getLogger(__name__)
 def agent_node(
     agent: Agent,
     *,
+    fallback_for: str | None = None,
     writes: Callable[[Result], dict[str, Any]] = lambda result: {"results": [result]},
     concurrency: int | None = None,
     skill_limits: Mapping[str, int] | None = None,
@@ -61,16 +62,17 @@ def agent_node(
 
     The node is given an `AgentInput` by a gate (or the team's whole state), never raises for what the agent does, and
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
-    (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most its
-    `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and may
-    work until half a second after the deadline. Once LangGraph is to drain the run, an attempt that
-    has not started raises `GraphDrained`, and runs when the thread is resumed.
+    (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
+    its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
+    may work until half a second after the deadline. `fallback_for` names the agent that was asked first. Once
+    LangGraph is to drain the run, an attempt that has not started raises `GraphDrained`, and runs when the thread
+    is resumed.
     """
     skills = sorted({*agent.skills}.intersection(skill_limits or {}))
     pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
     if agent.copies is not None:
         pools = {f"agent {agent.name}": agent.copies, **pools}
-    return _AgentNode(agent, writes, concurrency, pools, evidence=evidence, concluding=concluding)
+    return _AgentNode(agent, fallback_for, writes, concurrency, pools, evidence=evidence, concluding=concluding)
 
 
 class _AgentNode(RunnableLambda[Any, Any]):
@@ -85,6 +87,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
     def __init__(
         self,
         agent: Agent,
+        fallback_for: str | None,
         writes: Callable[[Result], dict[str, Any]],
         concurrency: int | None,
         pools: Mapping[str, int],
@@ -99,6 +102,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
+        self.fallback_for = fallback_for
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -165,6 +169,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             error=result.error.message if result.error else None,
             **({"cached": True} if work.is_cached else {}),
         )
+        if self.fallback_for is not None:
+            result = result.model_copy(update={"fallback_for": self.fallback_for})
         return {**self.writes(result), "requests": {result.id: work.sent}}
 
     def _cached(self, work: AttemptExecution) -> Result | None:

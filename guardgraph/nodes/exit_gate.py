@@ -107,7 +107,7 @@ def _unreviewed(gate: GateContext) -> list[Gap]:
     """Return a gap for each result that no gate has reviewed: it is unknown whether it may be used."""
     known = _own_gaps(gate)
     results = unreviewed_results(gate.state)
-    return [gap_of(one, reason="no gate has reviewed it") for one in results if (one.subtask or one.agent) not in known]
+    return [gap_of(one, reason="no gate has reviewed it") for one in results if one.role not in known]
 
 
 def _unreached(gate: GateContext) -> list[Gap]:

@@ -124,7 +124,7 @@ def _targets(
     nodes = tuple(map(_node, targets))
     unknown = [node for node in nodes if node not in destinations and node not in team.ends]
     if unknown:
-        raise BadInput(f"went to {unknown[0]!r}, which is none of those to which it may go: {known}")
+        raise BadInput(f"went to {unknown[0]!r}, which is none of its destinations: {known}; name it in `destinations`")
     listed = ", ".join(map(repr, nodes))
     if len(nodes) > 1 and not team.ends.isdisjoint(nodes):
         raise BadInput(f"went to {listed}, though what ends the run cannot go on")

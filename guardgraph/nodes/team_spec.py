@@ -40,6 +40,12 @@ class TeamSpec:
     """The agent that writes the value of the team, once all other work has ended."""
     required: tuple[Agent, ...] = ()
     """The agents whose work the value needs."""
+    rounds: int | None = None
+    """How many rounds its routes begin at most, where that is known."""
+    requests: tuple[int, int] | None = None
+    """To how many workers its routes send in a round, where that is known: usually, and at most."""
+    routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The destinations that were declared for the routes of its gates, by the gate's node."""
     nodes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The nodes of its gates, by the name of the gate."""
     steps: Mapping[str, int] = field(default_factory=dict[str, int])

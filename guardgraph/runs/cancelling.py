@@ -88,7 +88,7 @@ def _unreviewed(state: Mapping[str, Any], unjudged: Sequence[Result], reason: st
     done = [result for result in state.get("results") or () if result.has_value and result.id not in reviewed]
     why = f"but not reviewed, since the run was cancelled: {reason}"
     gaps = [
-        Gap(subtask=one.subtask or one.agent, agent=one.agent, reason=f"{_DONE.get(one.status, 'done')}, {why}")
+        Gap(subtask=one.role, agent=one.agent, reason=f"{_DONE.get(one.status, 'done')}, {why}")
         for one in (*done, *unjudged)
     ]
     return list(dict.fromkeys(gaps))

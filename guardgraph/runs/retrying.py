@@ -44,8 +44,8 @@ def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, ru
     states = list(takewhile(lambda state: getattr(state.values.get("position"), "run_id", None) == run_id, history))
     if team is None or not states:
         return None
-    final, heads = states[0].values, _heads(team)
-    failed = _failed(final, heads)
+    final = states[0].values
+    failed = _failed(final)
     is_plan = bool(failed) and failed[-1] in final["plans"]
     gate = team.leads[failed[-1].agent][0] if failed else ""
     visits = (state for state in states if state.next == (gate,))
@@ -58,8 +58,9 @@ def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, ru
     number = max(failed[-1].round, 1)
     again = [one for one in failed if one.round == number and one.id in there and team.leads[one.agent][0] == gate]
     requests = {id_: request for state in reversed(states) for id_, request in state.values["requests"].items()}
-    sends = {_unit(one, heads): (heads[one.agent], requests[one.id]) for one in reversed(again) if one.id in requests}
-    tried = {_unit(one, heads): one.attempt for one in again}
+    known = [one for one in reversed(again) if one.id in requests]
+    sends = {_unit(one): (one.fallback_for or one.agent, requests[one.id]) for one in known}
+    tried = {_unit(one): one.attempt for one in again}
     renewed = {unit: (agent, _again(request, tried[unit])) for unit, (agent, request) in sends.items()}
     names = frozenset([name for name, _ in sends] + [one.agent for one in again] + ["plan"])
     return Failure(before, renewed, [one.id for one in again], names) if sends else None
@@ -85,27 +86,16 @@ def retry_command(failure: Failure, run_id: str, now: datetime) -> Command[Any]:
     return Command(update=update, goto=sends)
 
 
-def _heads(team: TeamSpec) -> dict[str, str]:
-    """Return for each agent the one to which it is a fallback, however far; itself if it is none."""
-    fallbacks = {agent.fallback.name for agent in team.agents.values() if agent.fallback is not None}
-    return {
-        member.name: agent.name
-        for agent in team.agents.values()
-        if agent.name not in fallbacks
-        for member in agent.fallback_chain
-    }
-
-
-def _failed(final: Mapping[str, Any], heads: Mapping[str, str]) -> list[Result]:
+def _failed(final: Mapping[str, Any]) -> list[Result]:
     """Return the results of workers that failed for good; where there are none, the first plan."""
     accepted = _accepted(final)
-    done = {_unit(result, heads) for result in final["results"] if result.id in accepted}
-    failed = [one for one in final["results"] if one.id not in accepted and _unit(one, heads) not in done]
+    done = {_unit(result) for result in final["results"] if result.id in accepted}
+    failed = [one for one in final["results"] if one.id not in accepted and _unit(one) not in done]
     return failed or ([] if accepted else list(final["plans"][:1]))
 
 
-def _unit(result: Result, heads: Mapping[str, str]) -> _Unit:
-    return (result.subtask or heads.get(result.agent, result.agent), result.round)
+def _unit(result: Result) -> _Unit:
+    return (result.role, result.round)
 
 
 def _accepted(values: Mapping[str, Any]) -> set[str]:

@@ -183,6 +183,8 @@ class Result(FrozenModel):
     """Who worked."""
     version: str = "1"
     """Which version of the agent."""
+    fallback_for: str | None = None
+    """The agent that was asked first, where a fallback of it has worked."""
     subtask: str | None = None
     """The subtask it answers; `None` for a planner, a synthesizer or a stage."""
     round: int = 1
@@ -213,6 +215,11 @@ class Result(FrozenModel):
     """What it cost, including all that it delegated."""
     error: AgentError | None = None
     """Why it is not `ok`."""
+
+    @property
+    def role(self) -> str:
+        """What was to be done, as gaps name it: the id of the subtask, else the agent that was asked first."""
+        return self.subtask or self.fallback_for or self.agent
 
     @property
     def has_value(self) -> bool:

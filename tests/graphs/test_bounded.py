@@ -36,7 +36,7 @@ def own(
     goes = [] if begin is None else [a]
     team = Team("own", guards=guards or [], entry=begin or [a], destinations=goes, author=author)
     team.add_agents([a], gate="handoff")
-    team.add_gate("handoff", agents=[a], route=then)
+    team.add_gate("handoff", agents=[a], route=then, destinations=[a])
     return team.build().compile()
 
 
@@ -432,7 +432,10 @@ def test_the_id_of_a_subtask_stands_for_one_piece_of_work(id_: str) -> None:
 
     team = Team("own", guards=[], entry=[a])
     outcome = ask_sync(
-        team.add_agents([a], gate="handoff").add_gate("handoff", agents=[a], route=then).build().compile()
+        team.add_agents([a], gate="handoff")
+        .add_gate("handoff", agents=[a], route=then, destinations=[a])
+        .build()
+        .compile()
     )
 
     assert outcome.status == "failed"

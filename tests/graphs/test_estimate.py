@@ -8,7 +8,21 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Assumptions, Load, Stage, estimate, lint, pipeline, supervisor
+from guardgraph.graphs import (
+    Assumptions,
+    Criterion,
+    Load,
+    Rubric,
+    Rule,
+    SendBack,
+    Stage,
+    consensus,
+    estimate,
+    lint,
+    pipeline,
+    router,
+    supervisor,
+)
 from guardgraph.guards import Budget, Convergence, Deadline, GuardContext, Limits, Retry, guard
 from guardgraph.state import BadGraph, BadInput, Outcome, Plan, Request, Subtask
 from tests.conformance.patterns import PATTERNS
@@ -76,10 +90,10 @@ GUARDS: list[list[Any]] = [
 ]
 
 
-def run(graph: Any, config: Any = None) -> tuple[Outcome, int]:
+def run(graph: Any, config: Any = None, goal: str = "Do it") -> tuple[Outcome, int]:
     """Run a graph; return its outcome and its supersteps."""
     outcome, last = None, 0
-    for mode, part in graph.compile().stream({"task": "Do it"}, config, stream_mode=["values", "debug"]):
+    for mode, part in graph.compile().stream({"task": goal}, config, stream_mode=["values", "debug"]):
         if mode == "debug":
             last = max(last, part["step"])
         else:
@@ -166,6 +180,47 @@ def test_a_pipeline_without_failures_is_what_is_expected() -> None:
 
     assert (outcome.usage.calls, supersteps) == (expected.calls, expected.supersteps) == (5, 12)
     assert 10 <= expected.seconds <= 25
+
+
+def a_router(worker: Agent, **rungs: Any) -> Any:
+    return router([worker, model("other")], fallback=model("fallback"), **rungs)
+
+
+CHOOSES = Agent("chooses", run=lambda request: "worker")
+RULES = [Rule.keywords("task", worker="worker")]
+
+
+@pytest.mark.parametrize(("rungs", "supersteps"), [({"rules": RULES}, 5), ({"model": CHOOSES}, 7)])
+def test_a_router_asks_one_worker_and_at_worst_its_fallback(rungs: dict[str, Any], supersteps: int) -> None:
+    answers, fails = a_router(model("worker"), **rungs), a_router(model("worker", guards=(refuses_results,)), **rungs)
+    found, at_worst = estimate(answers), estimate(fails).worst
+
+    calls = run(answers, goal="The task")
+    assert (calls[0].usage.calls, calls[1]) == (found.expected.calls, found.expected.supersteps) == (1, supersteps)
+    calls = run(fails, goal="The task")
+    assert calls[0].usage.calls == 4 <= at_worst.calls <= 6
+    assert calls[1] <= at_worst.supersteps <= 30
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_the_worst_case_has_the_work_that_is_sent_back(times: int) -> None:
+    back = SendBack("a", lambda value: "once more", times=times)
+    graph = pipeline([model("a"), Stage(model("b"), critical=False, send_back=back), model("c")], guards=[])
+    outcome, supersteps = run(graph)
+    worst = estimate(graph).worst
+
+    assert outcome.usage.calls == 2 * (1 + times) + 1 <= worst.calls <= 3 * (1 + times)
+    assert supersteps <= worst.supersteps <= 60
+
+
+def test_the_worst_case_of_a_debate_has_all_its_rounds() -> None:
+    panel = [model(name) for name in "abc"]
+    graph = consensus(panel, judge=model("judge"), rubric=Rubric([Criterion("right", 1, "it is right")]), rounds=3)
+
+    assert (estimate(graph).expected.calls, estimate(graph).worst.calls) == (
+        4,
+        20,
+    )  # a panelist has two attempts in each round, and so has the judge
 
 
 def test_rounds_of_many_agents_are_expensive() -> None:

@@ -28,7 +28,7 @@ def team_of(agents: Sequence[Agent], then: Any, *, guards: Sequence[Guard] = (),
     """Return agents that begin at once, with one gate behind them."""
     facts = {"entry": agents[:1], **facts}
     team = Team("own", guards=guards, **facts).add_agents(agents, gate="handoff")
-    return team.add_gate("handoff", agents=agents, route=then).build()
+    return team.add_gate("handoff", agents=agents, route=then, destinations=agents).build()
 
 
 def outcome_of(graph: Any, config: Any = None) -> Outcome:

@@ -163,7 +163,8 @@ def test_every_new_subtask_that_a_route_sends_is_planned_and_counted(attempt: in
         new = [Subtask(id=id_, goal=f"do {id_}") for id_ in "xyz"]
         return [gate.send(agent, subtask, attempt=attempt) for subtask in new]
 
-    outcome = ask_sync(solo(agent, [Limits(subtasks=2)], then).compile())
+    team = Team("solo", guards=[Limits(subtasks=2)], entry=[agent], author=WRITER).add_agents([agent], gate="handoff")
+    outcome = ask_sync(team.add_gate("handoff", agents=[agent], route=then, destinations=[agent]).build().compile())
 
     assert (outcome.status, outcome.stopped_by) == ("degraded", "Limits")
     assert outcome.value == {"said": ["the task", "do x", "do y"], "open": ["the limit of 2 subtasks is used up"]}

@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.panel import Candidate, PanelVote, confidence_of
 from guardgraph.nodes.decisions.review import retry, retry_request, review_results
 from guardgraph.nodes.decisions.rubric import JudgeDecision
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import BadInput, ContextItem, EarlyStop, Gap, Result, RunState
+from guardgraph.state import BadInput, ContextItem, EarlyStop, Result, RunState
 
 __all__ = (
     "ConsensusState",
@@ -47,10 +48,7 @@ def conclude_panel(
     unreadable = [result.id for result, _ in vote.unreadable]
     gate.write_unchecked(
         refused=[*unreadable, *(one.id for one in earlier if one.id not in current and one.id not in unreadable)],
-        gaps=[
-            Gap(subtask=result.agent, agent=result.agent, reason=reason, round=result.round)
-            for result, reason in vote.unreadable
-        ],
+        gaps=[gap_of(result, reason=reason) for result, reason in vote.unreadable],
     )
     answered = len(vote.answers)
     if 0 < answered < quorum:
@@ -139,7 +137,7 @@ def use_answer(
 def _refused(gate: GateContext, result: Result, agent: Agent, reason: str) -> Destination | None:
     """Refuse an answer that cannot be used; return what makes the agent try again, if it may."""
     gate.write_unchecked(refused=[result.id])
-    gap = Gap(subtask=result.agent, agent=result.agent, reason=reason, round=result.round)
+    gap = gap_of(result, reason=reason)
     known = {member.name: member for member in agent.fallback_chain}
     again = retry_request(gate, result, known, reason=reason, on_trip=None, gaps=(gap,))
     if again is None or gate.stop_reason() is not None:
