@@ -9,9 +9,9 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
-from guardgraph.graphs.panel_rules import PanelRules, StakesOf, checked_rules
+from guardgraph.graphs.panel_rules import PanelRules, StakesOf, check_rounds, checked_rules
 from guardgraph.graphs.team import Team
-from guardgraph.guards import Convergence, Depth, Guard, Schema
+from guardgraph.guards import Depth, Guard, Schema
 from guardgraph.nodes.decisions.ballots import Key, VotingRule
 from guardgraph.nodes.decisions.panel import PanelVote, has_converged, latest_answers, vote_of
 from guardgraph.nodes.decisions.rubric import Rubric, read_choice, read_scores
@@ -24,7 +24,6 @@ from guardgraph.nodes.decisions.settle import (
     use_answer,
 )
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import BadGraph
 
 __all__ = ("consensus",)
 
@@ -63,26 +62,32 @@ def consensus(
         panel=panel, answer=answer, vote=vote, judge=judge, rubric=rubric, synthesize=synthesize, quorum=quorum,
         tie_breaker=tie_breaker, rounds=rounds, stakes=stakes, single=single, key=key,
     )  # fmt: skip
-    if any(isinstance(guard, Convergence) and guard.rounds < rounds for guard in guards or ()):
-        raise BadGraph(f"consensus: `rounds={rounds}` is more than a guard `Convergence` allows")
+    check_rounds(rounds, guards or ())
     alone, deciding = _listed(rules.single), _listed(rules.judge, rules.tie_breaker)
     team = Team(
-        name,
-        guards=guards,
-        default_guards=(Depth(), Schema()),
-        entry=partial(_begin, rules=rules),
-        destinations=[*alone, *rules.panel],
-        required=() if alone else rules.panel,
-        concurrency=concurrency,
+        name, guards=guards, default_guards=(Depth(), Schema()), entry=partial(_begin, rules=rules),
+        destinations=[*alone, *rules.panel], required=() if alone else rules.panel, concurrency=concurrency,
         state=ConsensusState,
-    )
+    )  # fmt: skip
     team.add_agents(rules.panel, gate="handoff")
     route, again = partial(_after_panel, rules=rules), rules.panel if rounds > 1 else ()
     team.add_gate("handoff", review_what_is_back, agents=rules.panel, route=route, destinations=[*again, *deciding])
-    for agent in alone:
-        team.add_agents([agent], gate="handoff_single", can_rewrite=True)
-        single_route = partial(_after_single, rules=rules)
-        team.add_gate("handoff_single", agents=[agent], route=single_route, destinations=rules.panel)
+    _add_single(team, rules, alone)
+    _add_deciding(team, rules, deciding, synthesize=synthesize)
+    return team.expect(rounds=rounds).build()
+
+
+def _add_single(team: Team, rules: PanelRules, alone: Sequence[Agent]) -> None:
+    """Add the agent that answers alone where the stakes are low, if there is one."""
+    if not alone:
+        return
+    team.add_agents(alone, gate="handoff_single", can_rewrite=True)
+    route = partial(_after_single, rules=rules)
+    team.add_gate("handoff_single", agents=alone, route=route, destinations=rules.panel)
+
+
+def _add_deciding(team: Team, rules: PanelRules, deciding: Sequence[Agent], *, synthesize: bool) -> None:
+    """Add the judge and the tie-breaker, each with a gate from which the next one may be asked."""
     for number, agent in enumerate(deciding, 1):
         is_judge = agent is rules.judge
         gate, rest = "handoff_judge" if is_judge else "handoff_tie", deciding[number:]
@@ -90,7 +95,6 @@ def consensus(
         team.add_agents([agent], gate=gate, context=context, can_rewrite=is_judge and synthesize)
         route = partial(_after_decision, rules=rules, agent=agent, rest=rest)
         team.add_gate(gate, review_what_is_back, agents=[agent], route=route, destinations=rest)
-    return team.expect(rounds=rounds).build()
 
 
 def _listed(*agents: Agent | None) -> list[Agent]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from guardgraph.agents.agent import Agent
+from guardgraph.guards import Convergence, Guard
 from guardgraph.nodes.decisions.ballots import Key, VotingRule
 from guardgraph.nodes.decisions.ranked_vote import ballot_type
 from guardgraph.nodes.decisions.rubric import (
@@ -20,7 +21,7 @@ from guardgraph.nodes.decisions.rubric import (
 from guardgraph.state import BadGraph, Task
 from guardgraph.state.argument_checks import must_be
 
-__all__ = ("PanelRules", "StakesOf", "checked_rules")
+__all__ = ("PanelRules", "StakesOf", "check_rounds", "checked_rules")
 
 StakesOf = Callable[[Task], bool | str]
 """Returns whether the stakes of a task are high: a bool, or `low`, `normal` or `high` as in `Task.stakes`."""
@@ -142,3 +143,9 @@ def _instructed(agent: Agent, prompt: str) -> Agent:
     if agent.kind != "model":
         return agent
     return replace(agent, instructions=agent.instructions or prompt, attempts=max(agent.attempts, 2))
+
+
+def check_rounds(rounds: int, guards: Sequence[Guard]) -> None:
+    """Raise `BadGraph` where a guard stops a debate before its last round."""
+    if any(isinstance(guard, Convergence) and guard.rounds < rounds for guard in guards):
+        raise BadGraph(f"consensus: `rounds={rounds}` is more than a guard `Convergence` allows")

@@ -62,6 +62,31 @@ def router(
     `[]` means none. Raises `BadGraph` for no workers, no rung, names that are not unique, a rule for an unknown worker,
     and numbers outside their range.
     """
+    _check(workers, fallback, rules, classifier, model)
+    agents = [*workers] if any(worker is fallback for worker in workers) else [*workers, fallback]
+    by_name = {agent.name: agent for agent in agents}
+    ladder = Ladder(tuple(by_name), tuple(rules), classifier, threshold, margin, timeout)
+    team = Team(
+        name, guards=guards, default_guards=(Depth(), Schema()), entry=_to_dispatch, destinations=["dispatch"],
+        state=RouterState,
+    )  # fmt: skip
+    team.add_agents(agents, gate="handoff", can_rewrite=True)
+    deciding = [] if model is None else [_prepared(model, tuple(by_name))]
+    team.add_agents(deciding, gate="dispatch", channel="plans", context=worker_roster(agents))
+    decide = partial(route_request, ladder=ladder, workers=by_name, fallback=fallback)
+    team.add_gate("dispatch", decide, agents=deciding, route=_conclude, destinations=[*deciding, *agents])
+    review = partial(review_worker, fallback=fallback)
+    team.add_gate("handoff", review, agents=agents, route=_conclude, destinations=[fallback])
+    return team.expect(rounds=1, requests=(1, 1 if agents == [fallback] else 2)).build()
+
+
+def _check(
+    workers: Sequence[Agent],
+    fallback: Agent,
+    rules: Sequence[Rule],
+    classifier: Classifier | None,
+    model: Agent | None,
+) -> None:
     for argument, (value, kind) in {
         "workers": (workers, Sequence[Agent]),
         "fallback": (fallback, Agent),
@@ -73,31 +98,6 @@ def router(
         raise BadGraph("a router needs at least one worker")
     if not rules and classifier is None and model is None:
         raise BadGraph("a router needs `rules`, a `classifier` or a `model` to decide by")
-    agents = [*workers] if any(worker is fallback for worker in workers) else [*workers, fallback]
-    by_name = {agent.name: agent for agent in agents}
-    ladder = Ladder(tuple(by_name), tuple(rules), classifier, threshold, margin, timeout)
-    team = Team(
-        name,
-        guards=guards,
-        default_guards=(Depth(), Schema()),
-        entry=_to_dispatch,
-        destinations=["dispatch"],
-        state=RouterState,
-    )
-    team.add_agents(agents, gate="handoff", can_rewrite=True)
-    deciding = [] if model is None else [_prepared(model, tuple(by_name))]
-    team.add_agents(deciding, gate="dispatch", channel="plans", context=worker_roster(agents))
-    team.add_gate(
-        "dispatch",
-        partial(route_request, ladder=ladder, workers=by_name, fallback=fallback),
-        agents=deciding,
-        route=_conclude,
-        destinations=[*deciding, *agents],
-    )
-    team.add_gate(
-        "handoff", partial(review_worker, fallback=fallback), agents=agents, route=_conclude, destinations=[fallback]
-    )
-    return team.expect(rounds=1, requests=(1, 1 if agents == [fallback] else 2)).build()
 
 
 def _prepared(model: Agent, workers: tuple[str, ...]) -> Agent:

@@ -54,27 +54,17 @@ def supervisor(
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
 
     The planner answers a `Plan` and plans again with accepted results and gaps; an empty plan ends the rounds. All
-    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time,
-    and `skill_limits` how many of those with a skill. A planner that is a
-    model needs nothing else: it answers a `Plan`, has instructions, and at least two attempts. `guards=None` means
-    `Depth()`, `Convergence()`, `Limits()` and `Schema()`; `[]` means none. Without a synthesizer the value is the list
-    of accepted results. Where claims in accepted results contradict each other, the `resolver` decides first; what it
-    does not decide is a gap. Raises `BadGraph` for names that are empty, reserved or not unique, and for agents and
-    guards of another type.
+    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time, and `skill_limits`
+    how many of those with a skill. A planner that is a model needs nothing else: it answers a `Plan`, has
+    instructions, and at least two attempts. `guards=None` means `Depth()`, `Convergence()`, `Limits()` and
+    `Schema()`; `[]` means none. Without a synthesizer the value is the list of accepted results. Where claims in
+    accepted results contradict each other, the `resolver` decides first; what it does not decide is a gap. Raises
+    `BadGraph` for names that are empty, reserved or not unique, and for agents and guards of another type.
     """
-    must_be("supervisor", "planner", planner, Agent)
+    for argument, value in {"planner": planner, "synthesizer": synthesizer, "resolver": resolver}.items():
+        must_be("supervisor", argument, value, Agent if argument == "planner" else Agent | None)
     must_be("supervisor", "workers", workers, Sequence[Agent])
-    must_be("supervisor", "synthesizer", synthesizer, Agent | None)
-    must_be("supervisor", "resolver", resolver, Agent | None)
-    if not workers:
-        raise BadGraph("a supervisor needs at least one worker")
-    if len(workers) > _WIDE:
-        warn(
-            f"{name}: {planner.name!r} leads {len(workers)} workers; above {_WIDE} plans get worse and rounds slower: "
-            "`hierarchy` with `Tier.of_workers` puts leads between them",
-            WideTeamWarning,
-            stacklevel=2,
-        )
+    _check_size(name, planner, workers)
     planner = _with_defaults(planner)
     team = Team(
         name,
@@ -88,20 +78,24 @@ def supervisor(
     team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
     resolvers = [] if resolver is None else [resolver_with_defaults(resolver)]
     team.add_agents([*workers, *resolvers], gate="handoff")
-    team.add_gate(
-        "dispatch",
-        partial(_read_and_dispatch, resolver=resolver),
-        agents=[planner, *workers],
-        route=partial(_plan_again, planner=planner, resolver=resolver),
-        destinations=[planner, *resolvers],
-    )
-    team.add_gate(
-        "handoff",
-        agents=[*workers, *resolvers],
-        route=partial(_after_work, planner=planner, resolver=resolver),
-        destinations=["dispatch", planner],
-    )
+    dispatch = partial(_read_and_dispatch, resolver=resolver)
+    route = partial(_plan_again, planner=planner, resolver=resolver)
+    team.add_gate("dispatch", dispatch, agents=[planner, *workers], route=route, destinations=[planner, *resolvers])
+    route = partial(_after_work, planner=planner, resolver=resolver)
+    team.add_gate("handoff", agents=[*workers, *resolvers], route=route, destinations=["dispatch", planner])
     return team.build()
+
+
+def _check_size(name: str, planner: Agent, workers: Sequence[Agent]) -> None:
+    if not workers:
+        raise BadGraph("a supervisor needs at least one worker")
+    if len(workers) > _WIDE:
+        warn(
+            f"{name}: {planner.name!r} leads {len(workers)} workers; above {_WIDE} plans get worse and rounds slower: "
+            "`hierarchy` with `Tier.of_workers` puts leads between them",
+            WideTeamWarning,
+            stacklevel=3,
+        )
 
 
 def _with_defaults(planner: Agent) -> Agent:

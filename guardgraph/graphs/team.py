@@ -73,11 +73,7 @@ class Team:
         }
         for argument, (value, kind) in arguments.items():
             must_be(name, argument, value, kind)
-        if concurrency is not None and concurrency < 1:
-            raise BadGraph(f"`concurrency` must be at least 1, got {concurrency!r}")
-        low = next((skill for skill, limit in (skill_limits or {}).items() if limit < 1), None)
-        if low is not None:
-            raise BadGraph(f"`skill_limits` must be at least 1 each, got {(skill_limits or {})[low]!r} for {low!r}")
+        _check_limits(concurrency, skill_limits or {})
         check_state(name, state)
         if not callable(entry):
             must_be(name, "entry", entry, Sequence[Agent])
@@ -184,6 +180,14 @@ class Team:
         """Return the team as an uncompiled graph. Raises `BadGraph`, which names what does not fit together."""
         check_team(self._team)
         return wire(self._team)
+
+
+def _check_limits(concurrency: int | None, skill_limits: Mapping[str, int]) -> None:
+    if concurrency is not None and concurrency < 1:
+        raise BadGraph(f"`concurrency` must be at least 1, got {concurrency!r}")
+    low = next((skill for skill, limit in skill_limits.items() if limit < 1), None)
+    if low is not None:
+        raise BadGraph(f"`skill_limits` must be at least 1 each, got {skill_limits[low]!r} for {low!r}")
 
 
 def _leave_open(gate: GateContext, agents: Sequence[Agent]) -> None:

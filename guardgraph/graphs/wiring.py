@@ -120,12 +120,12 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
         writes, works = _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
             evidence = works and any(isinstance(guard, Grounding) for guard in (*team.guards, *agent.guards))
-            asked = None if agent is member.agent else member.agent.name
-            graph.add_node(agent.name, node(agent, fallback_for=asked, writes=writes, evidence=evidence))
+            replaced = None if agent is member.agent else member.agent.name
+            graph.add_node(agent.name, node(agent, fallback_for=replaced, writes=writes, evidence=evidence))
             graph.add_edge(agent.name, f"guard_{member.gate}")
     for agent in team.writers:
-        asked = None if team.author in (None, agent) else team.author.name
-        writing = node(agent, fallback_for=asked, writes=lambda result: {"draft": result}, concluding=True)
+        replaced = None if agent is team.author else team.writers[0].name
+        writing = node(agent, fallback_for=replaced, writes=lambda result: {"draft": result}, concluding=True)
         graph.add_node(agent.name, writing)
         graph.add_edge(agent.name, EXIT)
 

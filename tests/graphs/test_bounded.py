@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Annotated, Any
 
 import pytest
@@ -129,13 +130,41 @@ def test_a_team_that_is_out_of_steps_says_what_is_missing(limit: int) -> None:
     assert piped.status == "completed" or {gap.subtask for gap in piped.gaps} <= set("abc")
 
 
-def test_an_agent_that_succeeds_in_a_later_round_leaves_no_gap() -> None:
+def from_round(number: int) -> Callable[[Request], str]:
+    """Return an agent's function that fails before that round."""
+
     def run(request: Request) -> str:
-        if request.round == 1:
+        if request.round < number:
             raise LookupError("dry")
         return "said"
 
-    agent = Agent("a", run=run)
+    return run
+
+
+def a_team_that_succeeds_later() -> Agent:
+    calls = count(1)
+
+    def run(request: Request) -> str:
+        if next(calls) % 2:
+            raise LookupError("dry")
+        return "said"
+
+    return Agent("inner", run=pipeline([Agent("stage", run=run)], guards=[]).compile())
+
+
+LATER: dict[str, Callable[[], Agent]] = {
+    "itself": lambda: Agent("a", run=from_round(2)),
+    "after its fallback has failed, too": lambda: Agent(
+        "a", run=from_round(2), fallback=Agent("spare", run=from_round(9))
+    ),
+    "its fallback": lambda: Agent("a", run=from_round(9), fallback=Agent("spare", run=from_round(2))),
+    "a nested team": a_team_that_succeeds_later,
+}
+
+
+@pytest.mark.parametrize("who", LATER)
+def test_an_agent_that_succeeds_in_a_later_round_leaves_no_gap(who: str) -> None:
+    agent = LATER[who]()
 
     def then(gate: GateContext) -> Any:
         if gate.accepted:
@@ -143,8 +172,9 @@ def test_an_agent_that_succeeds_in_a_later_round_leaves_no_gap() -> None:
         gate.next_round()
         return gate.send(agent)
 
-    assert ask_sync(own(then, agent=agent)).status == "completed"
-    assert ask_sync(own(then, agent=agent, guards=[Convergence(1)])).status == "failed"
+    outcome = ask_sync(own(then, agent=agent))
+    assert (outcome.status, outcome.gaps) == ("completed", ())
+    assert ask_sync(own(then, agent=LATER[who](), guards=[Convergence(1)])).status == "failed"
 
 
 # Answers of routes.
