@@ -20,6 +20,7 @@ Severity = Literal["error", "warning", "note"]
 WIDEST = 10
 """The most workers that one lead should have."""
 _ORDER = ("error", "warning", "note")
+_UNREACHABLE = "nothing leads to it, so it never runs: add an edge or a destination, or remove it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,8 @@ def _wiring(level: Topology) -> Iterable[Finding]:
     lost = [node.id for node in graph.nodes if node.id not in reached and node.kind not in ("start", "end")]
     if not open_nodes:
         for name in lost:
-            yield _unreachable(level, name)
+            yield Finding("unreachable", "error", (name,), _UNREACHABLE)
         yield from _traps(level, {*reached} - {*missing})
-
-
-def _unreachable(level: Topology, name: str) -> Finding:
-    if level.team is not None and name in level.team.agents:  # its own gate may send to it, without declaring it
-        what = "no declared destination leads to it: name it in the `destinations` of the gate that sends it work"
-        return Finding("undeclared-agent", "warning", (name,), what)
-    what = "nothing leads to it, so it never runs: add an edge or a destination, or remove it"
-    return Finding("unreachable", "error", (name,), what)
 
 
 def _traps(level: Topology, reached: set[str]) -> Iterable[Finding]:

@@ -182,7 +182,7 @@ def test_an_agent_to_which_no_declared_destination_leads_is_named() -> None:
     team.add_agents([writer, critic], gate="handoff")
     team.add_gate("handoff", agents=[writer, critic], route=route)
 
-    assert codes(lint(team.build())) == [("undeclared-agent", "warning", ("critic",))]
+    assert codes(lint(team.build())) == [("unreachable", "error", ("critic",))]
 
 
 def test_errors_come_first_and_what_is_no_graph_is_refused() -> None:
