@@ -11,7 +11,7 @@ from guardgraph.graphs import Rule, pipeline, router
 from guardgraph.guards import Budget, Escalate, Finish, GuardContext, Limits, Refuse, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import BadGraph, Outcome, Request, RoutingDecision, RunEvent
+from guardgraph.state import BadGraph, Outcome, Reply, Request, RoutingDecision, RunEvent
 from guardgraph.storage import SQLSaver
 
 
@@ -98,6 +98,12 @@ def test_a_function_may_decide_and_may_find_that_no_worker_fits() -> None:
     assert none.value == "general"
     assert rungs(found) == [("classifier", None), ("fallback", "general")]
     assert found[-1].reason == "small talk"
+
+
+def test_a_function_that_replies_none_finds_that_no_worker_fits() -> None:
+    _, found = route(build(model=Agent("model", run=lambda request: Reply(value=None))))
+
+    assert (found[-1].worker, found[-1].reason, found[-1].problems) == ("general", "no worker fits", ())
 
 
 def test_a_model_that_answers_what_is_no_worker_tries_again_with_the_reason() -> None:
@@ -228,6 +234,15 @@ def test_a_worker_that_a_guard_stops_is_replaced_by_the_fallback(gate: str) -> N
     assert rungs(found) == [("fallback", "general")]
     assert found[0].problems == ("'billing' was not sent the request: not billing",)
     assert found[0].matched == "refund"
+
+
+def test_the_reason_of_a_fallback_is_not_that_of_the_rung_which_chose_another_worker() -> None:
+    _, found = route(
+        build(guards=[verdict_at("dispatch", Finish())], classifier=lambda text: {"billing": 0.9}), "hello"
+    )
+
+    assert (found[0].worker, found[0].rung, found[0].scores) == ("general", "fallback", {"billing": 0.9})
+    assert (found[0].reason, found[0].confidence) == ("'billing' was not sent the request: not billing", None)
 
 
 @pytest.mark.parametrize(
