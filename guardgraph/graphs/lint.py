@@ -92,8 +92,8 @@ def _wiring(level: Topology) -> Iterable[Finding]:
 
 
 def _unreachable(level: Topology, name: str) -> Finding:
-    if level.team is not None and name in level.team.agents:  # its own gate may send to it, without declaring it
-        what = "no declared destination leads to it: name it in the `destinations` of the gate that sends it work"
+    if level.team is not None and name in level.team.agents:
+        what = "no declared destination leads to it, so it never runs: name it in the `destinations` of a gate"
         return Finding("undeclared-agent", "warning", (name,), what)
     what = "nothing leads to it, so it never runs: add an edge or a destination, or remove it"
     return Finding("unreachable", "error", (name,), what)
@@ -157,6 +157,8 @@ def _followers(level: Topology, first: str) -> list[str]:
 
 def _is_same_work(level: Topology, first: str, second: str) -> bool:
     one, other = level.agents.get(first), level.agents.get(second)
+    if level.team is not None and not {first, second} <= level.team.workers:
+        return False  # a planner decides whether and on what its worker works
     if one is not None and other is not None:
         if (
             one.model is None
@@ -194,6 +196,8 @@ def _wide(level: Topology) -> Iterable[Finding]:
         led = [name for name in level.targets[node.id] if kinds[name].kind in ("agent", "node")]
         if level.team is not None:
             spare = {other.name for agent in level.team.agents.values() for other in agent.fallback_chain[1:]}
+            if level.team.agents.keys() <= level.team.workers | level.team.ends:
+                continue  # no agent leads: rules or code of the team choose who works
             led = [name for name in led if name in level.team.workers and name not in spare]
         if len(led) > WIDEST:
             what = f"it leads {len(led)} workers, more than {WIDEST}: put leads between them (`Tier.of_workers`)"
