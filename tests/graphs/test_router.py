@@ -90,6 +90,20 @@ def test_a_model_is_asked_where_the_classifier_abstains_and_only_there() -> None
         assert text in prompts[0]
 
 
+def test_the_fallback_of_the_model_is_asked_the_same() -> None:
+    def reply(messages: Any) -> str:
+        assert "Choose the one worker" in str(messages)
+        return '{"worker": "billing", "reason": "money", "confidence": 0.8}'
+
+    def broken(messages: Any) -> str:
+        raise ConnectionError("no line")
+
+    spare = Agent("spare", model=ScriptedModel(replies=reply))
+    outcome, found = route(build(model=Agent("dispatcher", model=ScriptedModel(replies=broken), fallback=spare)))
+
+    assert (outcome.value, found[-1].reason) == ("billing", "money")
+
+
 def test_a_function_may_decide_and_may_find_that_no_worker_fits() -> None:
     chosen, _ = route(build(model=Agent("model", run=lambda request: "billing")))
     none, found = route(build(model=Agent("model", run=lambda request: {"worker": None, "reason": "small talk"})))
