@@ -154,7 +154,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     except Exception as unfit:
         error = AgentError(kind="invalid", message=_why_unfit(unfit))
         return failed_result(agent, request, error, usage=usage, gaps=gaps, stopped_by=outcome.stopped_by)
-    why = "; ".join(gap.reason for gap in outcome.gaps[:3]) or outcome.stopped_by or "no value"
+    why = "; ".join(_causes(outcome.gaps)[:3]) or outcome.stopped_by or "no value"
     return _result(
         agent,
         request,
@@ -168,6 +168,15 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
         stopped_by=outcome.stopped_by,
         error=None if is_whole else AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}"),
     )
+
+
+def _causes(gaps: Sequence[Gap]) -> list[str]:
+    """Return the reasons of gaps without those that only repeat one before, such as that of a stage not reached."""
+    found: list[str] = []
+    for gap in gaps:
+        if not any(reason in gap.reason for reason in found):
+            found.append(gap.reason)
+    return found
 
 
 def _fitting(output: Any, value: object) -> Any:

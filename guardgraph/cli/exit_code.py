@@ -56,7 +56,7 @@ def code_of_run(run: Run) -> ExitCode:
     outcome = run.outcome
     if outcome is None:
         return ExitCode.WAITING if run.status == "waiting" else ExitCode.INTERRUPTED
-    if outcome.value is not None or outcome.status == "completed":
+    if outcome.status == "completed" or (outcome.value is not None and outcome.status != "failed"):
         return ExitCode.OK
     stopped = outcome.status in ("cancelled", "escalated", "refused") or outcome.stopped_by is not None
     return ExitCode.NO_VALUE if stopped or any(gap.guard for gap in outcome.gaps) else ExitCode.ERROR

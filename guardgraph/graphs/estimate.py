@@ -42,8 +42,8 @@ class _Estimating:
     given: Assumptions
     notes: dict[str, None] = field(default_factory=dict[str, None])
 
-    def note(self, text: str) -> None:
-        self.notes[text] = None
+    def note(self, text: str, path: str = "") -> None:
+        self.notes[f"{path} {text}".lstrip()] = None
 
 
 def estimate(graph: Any, assumptions: Assumptions | None = None) -> Estimate:
@@ -120,11 +120,11 @@ def _team(
     passes = rounds if pool else work.given.rounds or 1
     subtasks, most = team.requests or (work.given.subtasks or len(pool),) * 2
     if team.requests is not None:
-        work.note(f"{path}workers that are asked: {subtasks}, at worst {most}")
+        work.note(f"workers that are asked: {subtasks}, at worst {most}", path)
     elif pool:
-        work.note(f"{path}rounds of planning: {rounds}, subtasks in each: {subtasks}")
+        work.note(f"rounds of planning: {rounds}, subtasks in each: {subtasks}", path)
     elif again:
-        work.note(f"{path}passes of a loop: {passes} expected, {rounds} at worst, or `rounds` as given")
+        work.note(f"passes of a loop: {passes} expected, {rounds} at worst, or `rounds` as given", path)
     usual = {**dict.fromkeys(again, passes), **{agent.name: rounds * subtasks for agent in pool}}
     slow = {**dict.fromkeys(again, rounds), **{agent.name: rounds * most for agent in pool}}
     expected = _expected(work, level, team, loads, usual, rounds)
@@ -206,7 +206,7 @@ def _rounds(work: _Estimating, team: TeamSpec, path: str) -> int:
     if work.given.rounds is not None:
         return work.given.rounds
     if not bounds and _pool(team):
-        work.note(f"{path}no `Convergence` bounds the rounds: only the visits of a gate do")
+        work.note("no `Convergence` bounds the rounds: only the visits of a gate do", path)
     return min(bounds, default=_visits(team))
 
 
@@ -295,5 +295,5 @@ def _capped(work: _Estimating, team: TeamSpec, load: Load, path: str) -> Load:
             caps["seconds"] = guard.seconds + 1
     for name, cap in caps.items():
         if cap is not None:
-            work.note(f"{path}the guards of the team cap {name} at {cap}")
+            work.note(f"the guards of the team cap {name} at {cap}", path)
     return load.within(**caps)

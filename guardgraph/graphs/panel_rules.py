@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 from guardgraph.agents.agent import Agent
@@ -107,6 +108,9 @@ def _problems(given: Mapping[str, Any]) -> Iterable[str | None]:
         yield f"a panel needs at least two agents, got {size}"
     if given["judge"] is None and given["vote"] is None:
         yield "give `vote=`, such as `majority`, or `judge=`, or both"
+    if given["vote"] is not None and not _is_rule(given["vote"]):
+        name = getattr(given["vote"], "__name__", repr(given["vote"]))
+        yield f"{name!r} is no voting rule: one takes `(ballots, *, key=None)`; `supermajority()` returns one"
     if given["judge"] is None and given["rubric"] is not None:
         yield "`rubric` is for a judge: give `judge=`"
     if given["judge"] is None and given["synthesize"]:
@@ -117,6 +121,17 @@ def _problems(given: Mapping[str, Any]) -> Iterable[str | None]:
         yield f"`rounds` must be at least 1, got {given['rounds']!r}"
     if (given["stakes"] is None) != (given["single"] is None):
         yield "`stakes` and `single`, who answers if they are low, go together"
+
+
+def _is_rule(vote: Callable[..., Any]) -> bool:
+    """Return whether a function takes what a voting rule is called with, as far as its signature shows."""
+    try:
+        signature(vote).bind((), key=None)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature
+        return True
+    return True
 
 
 def _schema(agents: Sequence[Agent], answer: Any, vote: VotingRule | None) -> Any:

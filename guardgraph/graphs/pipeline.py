@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -41,6 +42,7 @@ def pipeline(
     if not stages:
         raise BadGraph("a pipeline needs at least one stage")
     blocks = [_block(stage) for stage in stages]
+    _check_names(blocks)
     team = Team(
         name,
         guards=guards,
@@ -65,6 +67,14 @@ def _block(given: Stage | Agent | Parallel) -> Block:
         return Block(given.name, given.stages, is_joined=True)
     stage = given if isinstance(given, Stage) else Stage(given)
     return Block(stage.agent.name, (stage,), is_joined=False)
+
+
+def _check_names(blocks: Sequence[Block]) -> None:
+    """Raise `BadGraph` for a `Parallel` stage that has the name of another stage; those of agents the team checks."""
+    names = Counter(block.name for block in blocks)
+    twice = next((block.name for block in blocks if block.is_joined and names[block.name] > 1), None)
+    if twice is not None:
+        raise BadGraph(f"two stages are called {twice!r}: give the `Parallel` stage another `name=`")
 
 
 def _sent_back_to(block: Block, earlier: Sequence[Block]) -> list[Agent]:

@@ -101,7 +101,11 @@ def _check(
 
 
 def _prepared(model: Agent, workers: tuple[str, ...]) -> Agent:
-    """Return the agent that decides; a chat model gets what it lacks: output, instructions, a second attempt."""
+    """Return the agent that decides; a chat model gets what it lacks: output, instructions, a second attempt.
+
+    So does each of its fallbacks.
+    """
+    model = replace(model, fallback=model.fallback and _prepared(model.fallback, workers))
     if model.kind != "model":
         return model
     worker: Any = (cast("Any", Literal[workers]) | None, Field(description="the name of the worker, or null"))

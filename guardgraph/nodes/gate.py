@@ -117,6 +117,9 @@ def _targets(
     given: list[Any] = [*goto] if isinstance(goto, list | tuple) else [goto]
     update: Any = {} if command is None or command.update is None else command.update
     known = ", ".join(map(repr, sorted({*destinations, *team.ends})))
+    agent = next((one for one in given if isinstance(one, Agent)), None)
+    if agent is not None:
+        raise BadInput(f"answered the agent {agent.name!r} itself; answer `gate.send(…)` of it, or its name")
     is_outside = command is not None and command.graph is not None
     if is_outside or not given or not all(isinstance(one, str | Send) for one in given):
         raise BadInput(f"answered {short_repr(answer)}, which leads nowhere; it may go to {known}")

@@ -185,13 +185,14 @@ class GateContext:
         `context` replaces the default context (see the method of that name). `attempt` and `feedback` are passed on to
         the agent; they use up none of its own `attempts`.
         """
+        for given, kind in ((agent, Agent), (subtask, Subtask | None)):
+            if not isinstance(given, kind):
+                raise BadInput(f"`send` takes an `Agent`, and a `Subtask` as its part of the task; got {given!r:.80}")
+        items = self.context(subtask) if context is None else context
         request = Request(
             task=self.task,
             subtask=subtask,
-            context=(
-                *(self.context(subtask) if context is None else context),
-                *self.team.context.get(agent.name, ()),
-            ),
+            context=(*items, *self.team.context.get(agent.name, ())),
             round=self.round,
             attempt=attempt,
             feedback=feedback,

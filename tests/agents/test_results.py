@@ -270,6 +270,16 @@ def test_a_team_that_fails_without_gaps_names_what_stopped_it(by: str | None, wh
     assert result.error == AgentError(kind="team", message=f"the team ended as failed: {why}")
 
 
+def test_the_error_of_a_team_names_each_cause_once() -> None:
+    reasons = ["no data", "not reached, since the run was stopped: no data", "no key", "no data", "no line", "no more"]
+    gaps = tuple(Gap(subtask=f"s{number}", reason=reason) for number, reason in enumerate(reasons))
+    outcome = Outcome(status="failed", gaps=gaps)
+
+    result = result_of_answer(agent(), Request(task=TASK), outcome, usage=USAGE, stopped=None)
+
+    assert result.error == AgentError(kind="team", message="the team ended as failed: no data; no key; no line")
+
+
 def test_a_gap_of_a_team_without_a_subtask_leads_through_its_name() -> None:
     result = result_of_answer(
         agent(), Request(task=TASK), Outcome(status="failed", gaps=(GAP,)), usage=USAGE, stopped=None

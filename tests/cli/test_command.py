@@ -21,7 +21,7 @@ from tests.research.pdfs import pdf_of
 TEAM = """
 import time
 from langgraph.types import interrupt
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Deadline, Refuse, guard
 from guardgraph.agents import Agent
 from guardgraph.state import Plan, Subtask
@@ -39,6 +39,9 @@ def failing():
     def work(request):
         raise OSError("out of order")
     return build(work)
+
+def broken():
+    return pipeline([Agent("first", run=lambda request: "said"), Agent("second", run=lambda request: 1 / 0)])
 
 def slow():
     def work(request):
@@ -181,6 +184,15 @@ def test_a_run_without_a_value_has_its_own_exit_code(
     assert main(["run", f"some_teams:{name}", "--input", '"x"', "--json"]) == code
 
     assert printed_json(capsys)["status"] == status
+
+
+def test_a_run_that_failed_is_an_error_though_an_earlier_stage_has_a_value(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "some_teams:broken", "--input", '"x"', "--json"]) == 1
+
+    outcome = printed_json(capsys)["outcome"]
+    assert (outcome["status"], outcome["value"][0]["value"]) == ("failed", "said")
 
 
 def test_a_run_that_waits_is_answered_from_another_folder(

@@ -226,6 +226,15 @@ def test_a_route_that_leads_nowhere_ends_the_run_as_failed(way: str, answer: Any
     assert outcome.reason.startswith("the route of 'guard_handoff' ")
 
 
+def test_a_route_that_answers_an_agent_itself_is_told_to_send() -> None:
+    outcome = ask_sync(own(lambda gate: Agent("a", run=str)))
+
+    assert (outcome.status, outcome.reason) == (
+        "failed",
+        "the route of 'guard_handoff' answered the agent 'a' itself; answer `gate.send(…)` of it, or its name",
+    )
+
+
 @pytest.mark.parametrize(
     ("channels", "says"),
     [

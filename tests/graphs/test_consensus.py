@@ -290,6 +290,8 @@ PAIR = [agent("one"), agent("two")]
         ({"panel": [agent(), agent()]}, "agent names must be unique"),
         ({"vote": None}, "give `vote=`, such as `majority`, or `judge=`, or both"),
         ({"vote": "majority"}, "`vote` must be"),
+        ({"vote": supermajority}, "'supermajority' is no voting rule"),
+        ({"vote": lambda ballots: None}, "'<lambda>' is no voting rule: one takes `.ballots, ., key=None.`"),
         ({"quorum": 3}, "`quorum` must be from 1 to 2, the panel's size, got 3"),
         ({"quorum": 0}, "`quorum` must be from 1 to 2"),
         ({"rounds": 0}, "`rounds` must be at least 1, got 0"),

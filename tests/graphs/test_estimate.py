@@ -282,6 +282,12 @@ def test_a_nested_team_counts_with_all_its_attempts() -> None:
     assert found.worst.attempts == 3 * (1 + 2)
 
 
+def test_an_assumption_about_a_nested_team_begins_with_its_path() -> None:
+    inner = pipeline([model("a")], guards=[Budget(calls=3)]).compile()
+
+    assert "team: the guards of the team cap calls at 3" in estimate(pipeline([Agent("team", run=inner)])).assumptions
+
+
 def test_functions_call_models_only_if_that_is_assumed() -> None:
     graph = PATTERNS["pipeline"](Agent("tested", run=str))
 

@@ -7,7 +7,7 @@ import pytest
 from langgraph.graph import END, START
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Finding, GateContext, Stage, Team, lint, pipeline, supervisor
+from guardgraph.graphs import Finding, GateContext, Rule, Stage, Team, lint, pipeline, router, supervisor
 from guardgraph.guards import Budget, Convergence, Deadline, Depth, GuardContext, Schema, guard
 from guardgraph.models.resolve import resolve_model
 from guardgraph.research.graph import team_of
@@ -118,6 +118,13 @@ def test_agents_that_follow_each_other_only_sometimes_stay_apart() -> None:
     assert codes(lint(pipeline(stages, guards=[Budget(usd=1)]))) == []
 
 
+def test_a_planner_and_its_only_worker_stay_apart() -> None:
+    common: dict[str, Any] = {"model": PAID, "timeout": 5}
+    team = supervisor(planner=Agent("lead", **common), workers=[Agent("w", **common)], guards=[Budget(usd=1)])
+
+    assert codes(lint(team)) == []
+
+
 def test_two_chats_in_a_row_should_be_one() -> None:
     graph: Any = nodes_of()
     graph.add_node("one", chat_agent())
@@ -133,6 +140,15 @@ def test_two_chats_in_a_row_should_be_one() -> None:
 )
 def test_more_than_ten_workers_under_one_lead_are_too_many(workers: int, found: list[Any]) -> None:
     assert codes(lint(a_supervisor(workers))) == found
+
+
+def test_rules_choose_among_any_number_of_workers() -> None:
+    workers = [agent(f"w{number}") for number in range(12)]
+    rules = [Rule.keywords("x", worker="w1")]
+
+    assert lint(router(workers, fallback=agent("spare"), rules=rules)) == []
+    asked = router(workers, fallback=agent("spare"), model=agent("dispatcher"))
+    assert codes(lint(asked)) == [("wide-team", "warning", ("guard_dispatch",))]
 
 
 def test_a_long_pipeline_has_no_lead_and_a_foreign_fan_out_has_one() -> None:

@@ -320,6 +320,10 @@ async def later(value: Any) -> str | None:
         (lambda: block("a"), "each of `stages` must be"),
         (lambda: pipeline([Parallel(says("a"), says("a"))]), "used twice: 'a'"),
         (lambda: pipeline([says("a"), Parallel(says("a"), says("b"))]), "used twice: 'a'"),
+        (
+            lambda: pipeline([says("a"), Parallel(says("b"), name="a")]),
+            "two stages are called 'a': give the `Parallel`",
+        ),
         (lambda: SendBack("a", later), "`when` of `SendBack` must be a plain function"),  # type: ignore[arg-type]
         (lambda: Parallel(says("a"), name="a|b"), "must not be blank or hold"),
         (lambda: Parallel(says("a"), name=" "), "must not be blank or hold"),

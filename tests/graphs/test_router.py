@@ -11,7 +11,7 @@ from guardgraph.graphs import Rule, pipeline, router
 from guardgraph.guards import Budget, Escalate, Finish, GuardContext, Limits, Refuse, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import BadGraph, Outcome, Request, RoutingDecision, RunEvent
+from guardgraph.state import BadGraph, Outcome, Reply, Request, RoutingDecision, RunEvent
 from guardgraph.storage import SQLSaver
 
 
@@ -90,6 +90,20 @@ def test_a_model_is_asked_where_the_classifier_abstains_and_only_there() -> None
         assert text in prompts[0]
 
 
+def test_the_fallback_of_the_model_is_asked_the_same() -> None:
+    def reply(messages: Any) -> str:
+        assert "Choose the one worker" in str(messages)
+        return '{"worker": "billing", "reason": "money", "confidence": 0.8}'
+
+    def broken(messages: Any) -> str:
+        raise ConnectionError("no line")
+
+    spare = Agent("spare", model=ScriptedModel(replies=reply))
+    outcome, found = route(build(model=Agent("dispatcher", model=ScriptedModel(replies=broken), fallback=spare)))
+
+    assert (outcome.value, found[-1].reason) == ("billing", "money")
+
+
 def test_a_function_may_decide_and_may_find_that_no_worker_fits() -> None:
     chosen, _ = route(build(model=Agent("model", run=lambda request: "billing")))
     none, found = route(build(model=Agent("model", run=lambda request: {"worker": None, "reason": "small talk"})))
@@ -98,6 +112,12 @@ def test_a_function_may_decide_and_may_find_that_no_worker_fits() -> None:
     assert none.value == "general"
     assert rungs(found) == [("classifier", None), ("fallback", "general")]
     assert found[-1].reason == "small talk"
+
+
+def test_a_function_that_replies_none_finds_that_no_worker_fits() -> None:
+    _, found = route(build(model=Agent("model", run=lambda request: Reply(value=None))))
+
+    assert (found[-1].worker, found[-1].reason, found[-1].problems) == ("general", "no worker fits", ())
 
 
 def test_a_model_that_answers_what_is_no_worker_tries_again_with_the_reason() -> None:
@@ -228,6 +248,15 @@ def test_a_worker_that_a_guard_stops_is_replaced_by_the_fallback(gate: str) -> N
     assert rungs(found) == [("fallback", "general")]
     assert found[0].problems == ("'billing' was not sent the request: not billing",)
     assert found[0].matched == "refund"
+
+
+def test_the_reason_of_a_fallback_is_not_that_of_the_rung_which_chose_another_worker() -> None:
+    _, found = route(
+        build(guards=[verdict_at("dispatch", Finish())], classifier=lambda text: {"billing": 0.9}), "hello"
+    )
+
+    assert (found[0].worker, found[0].rung, found[0].scores) == ("general", "fallback", {"billing": 0.9})
+    assert (found[0].reason, found[0].confidence) == ("'billing' was not sent the request: not billing", None)
 
 
 @pytest.mark.parametrize(

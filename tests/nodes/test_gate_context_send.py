@@ -3,11 +3,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from langgraph.types import Send
 
 from guardgraph.agents import Agent
 from guardgraph.nodes import worker_roster
-from guardgraph.state import ContextItem, DelegationScope, Gap, Plan, Request, Result, Subtask, Task
+from guardgraph.state import BadInput, ContextItem, DelegationScope, Gap, Plan, Request, Result, Subtask, Task
 from tests.nodes.gates import gate_of, spec_of
 
 TASK = Task(goal="compare", id="t")
@@ -63,6 +64,12 @@ def test_other_context_a_reason_and_a_number_of_attempt_go_with_it() -> None:
     request = request_of(send(STATE, attempt=3, feedback="no source", context=iter([worker])))
 
     assert (request.attempt, request.feedback, request.context) == (3, "no source", (worker,))
+
+
+@pytest.mark.parametrize(("agent", "subtask"), [("w", None), (AGENT, "do a"), (AGENT, {"id": "a", "goal": "do a"})])
+def test_what_is_no_agent_or_no_subtask_is_not_sent(agent: Any, subtask: Any) -> None:
+    with pytest.raises(BadInput, match="`send` takes an `Agent`, and a `Subtask` as its part of the task; got "):
+        gate_of(spec_of(AGENT), **STATE).send(agent, subtask)
 
 
 def test_a_subtask_goes_out_with_what_it_depends_on_and_nothing_else() -> None:

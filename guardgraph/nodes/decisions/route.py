@@ -167,9 +167,10 @@ def checked_scores(answer: object, workers: Collection[str]) -> dict[str, float]
 def read_choice(answer: object, workers: Collection[str]) -> RouteChoice:
     """Return the choice that a model or a function has answered: a `RouteChoice`, its fields, or a worker's name.
 
+    `None` is the choice of no worker.
     Raises `BadInput` that gives the reason where it cannot be used.
     """
-    given = {"worker": answer} if isinstance(answer, str) else answer
+    given = {"worker": answer} if answer is None or isinstance(answer, str) else answer
     try:
         choice = RouteChoice.model_validate(given)
     except ValidationError as error:

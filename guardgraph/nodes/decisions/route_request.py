@@ -106,7 +106,9 @@ def _dispatch(gate: GateContext, decision: RoutingDecision, candidates: Sequence
         if attempt.stop is None or attempt.stop.status != "degraded":
             break
         missing.extend(_new_gaps(gate, before))
-        decision = _not_sent(decision, attempt.stop).model_copy(update={"worker": agent.name, "rung": "fallback"})
+        decision = _not_sent(decision, attempt.stop)
+        why = {"reason": decision.problems[-1], "confidence": None}  # those of the rung were about the other worker
+        decision = decision.model_copy(update={"worker": agent.name, "rung": "fallback", **why})
         attempt = _try_to_send(gate, agent)
     if attempt.stop is None:
         gate.withdraw(missing)

@@ -161,6 +161,7 @@ def test_users_code_is_called_by_what_is_given_for_it() -> None:
     [
         ("billing", RouteChoice(worker="billing")),
         ({"worker": "billing", "reason": "money"}, RouteChoice(worker="billing", reason="money")),
+        (None, RouteChoice(worker=None)),
         ({"worker": None, "confidence": 0.2}, RouteChoice(worker=None, confidence=0.2)),
         ({"worker": "billing", "confidence": 7}, RouteChoice(worker="billing")),
     ],
@@ -175,7 +176,6 @@ def test_a_choice_is_read_as_a_name_or_as_fields(answer: Any, choice: RouteChoic
         ("sales", "'sales' is no worker; choose one of 'billing', 'shipping'"),
         ({"worker": "sales"}, "'sales' is no worker"),
         ({"agent": "billing"}, "this is no choice of a worker"),
-        (None, "this is no choice of a worker"),
         (["billing"], "this is no choice of a worker"),
     ],
 )
