@@ -49,6 +49,8 @@ class GateDeclaration:
     agents: tuple[Agent, ...]
     route: Route
     destinations: tuple[str | Agent, ...]
+    reads_plans: bool = True
+    """Whether the guards of `round` judge in a gate `dispatch`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.draw.description import EdgeDescription, NodeDescription
 from guardgraph.graphs.draw.direction import layers
-from guardgraph.graphs.load import Assumptions, Load, load_of_calls
+from guardgraph.graphs.load import Assumptions, Load, load_of_calls, worst_of
 from guardgraph.graphs.topology import Topology, cycles, topology_of
 from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry
 from guardgraph.nodes.admission import ADMISSION
@@ -116,17 +116,16 @@ def _looping(edges: Iterable[EdgeDescription]) -> frozenset[str]:
 def _team(
     work: _Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], path: str
 ) -> tuple[Load, Load]:
-    rounds, pool, again = _rounds(work, team, path), _pool(team), _looping_nodes(level, team)
-    passes = rounds if pool else work.given.rounds or 1
+    (rounds, at_worst), pool, again = _rounds(work, team, path), _pool(team), _looping_nodes(level, team)
     subtasks, most = team.requests or (work.given.subtasks or len(pool),) * 2
     if team.requests is not None:
         work.note(f"workers that are asked: {subtasks}, at worst {most}", path)
     elif pool:
         work.note(f"rounds of planning: {rounds}, subtasks in each: {subtasks}", path)
     elif again:
-        work.note(f"passes of a loop: {passes} expected, {rounds} at worst, or `rounds` as given", path)
-    usual = {**dict.fromkeys(again, passes), **{agent.name: rounds * subtasks for agent in pool}}
-    slow = {**dict.fromkeys(again, rounds), **{agent.name: rounds * most for agent in pool}}
+        work.note(f"passes of a loop: {rounds} expected, {at_worst} at worst, or `rounds` as given", path)
+    usual = {**dict.fromkeys(again, rounds), **{agent.name: rounds * subtasks for agent in pool}}
+    slow = {**dict.fromkeys(again, at_worst), **{agent.name: at_worst * most for agent in pool}}
     expected = _expected(work, level, team, loads, usual, rounds)
     worst = _worst(work, level, team, loads, slow)
     return _capped(work, team, expected, path), _capped(work, team, worst, path)
@@ -176,7 +175,7 @@ def _worst(
         if agent not in pool:
             total += _all_attempts(work, team, agent, loads).times(requests.get(agent.name, 1))
     if pool:
-        costliest = _worst_of(_all_attempts(work, team, agent, loads) for agent in pool)
+        costliest = worst_of(_all_attempts(work, team, agent, loads) for agent in pool)
         total += replace(costliest, supersteps=costliest.supersteps + 1).times(requests[pool[0].name])
     return total
 
@@ -200,14 +199,20 @@ def _pool(team: TeamSpec) -> list[Agent]:
     return [agent for agent in _heads(team) if agent.name in team.workers]
 
 
-def _rounds(work: _Estimating, team: TeamSpec, path: str) -> int:
+def _rounds(work: _Estimating, team: TeamSpec, path: str) -> tuple[int, int]:
+    """Return how many rounds are expected, and how many there are at worst."""
+    if work.given.rounds is not None:
+        return work.given.rounds, work.given.rounds
     bounds = [guard.rounds for guard in team.guards if isinstance(guard, Convergence)]
     bounds += [] if team.rounds is None else [team.rounds]
-    if work.given.rounds is not None:
-        return work.given.rounds
+    most = min(bounds, default=_visits(team))
+    if bounds and _pool(team):
+        return most, most
     if not bounds and _pool(team):
-        work.note("no `Convergence` bounds the rounds: only the visits of a gate do", path)
-    return min(bounds, default=_visits(team))
+        work.note(
+            f"no `Convergence` bounds the rounds: 1 is expected, and {most} at worst by the visits of a gate", path
+        )
+    return 1, most
 
 
 def _visits(team: TeamSpec) -> int:
@@ -265,20 +270,6 @@ def _gates_of(team: TeamSpec, agent: Agent) -> set[Gate]:
         return {"exit"}
     own: set[Gate] = {"handoff"} if agent.name in team.workers else {"round"}
     return own | ({"exit"} if agent.name in team.drafters else set())
-
-
-def _worst_of(loads: Iterable[Load]) -> Load:
-    """Return the largest of each part."""
-    found = [*loads]
-    prices = [one.usd for one in found]
-    return Load(
-        supersteps=max(one.supersteps for one in found),
-        attempts=max(one.attempts for one in found),
-        calls=max(one.calls for one in found),
-        tokens=max(one.tokens for one in found),
-        usd=None if None in prices else max(price for price in prices if price is not None),
-        seconds=max(one.seconds for one in found),
-    )
 
 
 def _capped(work: _Estimating, team: TeamSpec, load: Load, path: str) -> Load:

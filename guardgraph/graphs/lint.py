@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from langgraph.graph.state import CompiledStateGraph
@@ -217,8 +218,7 @@ def _is_offline(agent: Agent) -> bool:
 def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
     """Yield guards that no gate of the team asks."""
     sends = {"dispatch"} if team.workers else set[str]()
-    kinds = {kind for node in team.nodes.values() for kind in (("round",) if "dispatch" in node else ("handoff",))}
-    judging = {"admission", "exit", *sends, *kinds}
+    judging = {"admission", "exit", *sends, *chain.from_iterable(team.kinds.values())}
     for guard in team.guards:
         if not judging.isdisjoint(guard.gates):
             continue

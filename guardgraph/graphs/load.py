@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from guardgraph.models.prices import price_of
 from guardgraph.state import BadGraph
 from guardgraph.state.argument_checks import check_fields
 
-__all__ = ("Assumptions", "Load", "load_of_calls")
+__all__ = ("Assumptions", "Load", "load_of_calls", "worst_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +125,17 @@ def _origin(model: Any) -> tuple[str, str]:
 
     origin = origin_of(model)
     return origin.get("ls_provider") or "", origin.get("ls_model_name") or ""
+
+
+def worst_of(loads: Iterable[Load]) -> Load:
+    """Return the largest of each part of several loads."""
+    found = [*loads]
+    prices = [one.usd for one in found]
+    return Load(
+        supersteps=max(one.supersteps for one in found),
+        attempts=max(one.attempts for one in found),
+        calls=max(one.calls for one in found),
+        tokens=max(one.tokens for one in found),
+        usd=None if None in prices else max(price for price in prices if price is not None),
+        seconds=max(one.seconds for one in found),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -11,6 +10,7 @@ from langgraph.graph import StateGraph
 from pydantic import Field, create_model
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.defaults import with_defaults
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Depth, Guard, Schema
 from guardgraph.nodes.context import worker_roster
@@ -71,7 +71,8 @@ def router(
         state=RouterState,
     )  # fmt: skip
     team.add_agents(agents, gate="handoff", can_rewrite=True)
-    deciding = [] if model is None else [_prepared(model, tuple(by_name))]
+    output = _choice_of(tuple(by_name))
+    deciding = [] if model is None else [with_defaults(model, output=output, instructions=_INSTRUCTIONS, attempts=2)]
     team.add_agents(deciding, gate="dispatch", channel="plans", context=worker_roster(agents))
     decide = partial(route_request, ladder=ladder, workers=by_name, fallback=fallback)
     team.add_gate("dispatch", decide, agents=deciding, route=_conclude, destinations=[*deciding, *agents])
@@ -100,18 +101,10 @@ def _check(
         raise BadGraph("a router needs `rules`, a `classifier` or a `model` to decide by")
 
 
-def _prepared(model: Agent, workers: tuple[str, ...]) -> Agent:
-    """Return the agent that decides; a chat model gets what it lacks: output, instructions, a second attempt.
-
-    So does each of its fallbacks.
-    """
-    model = replace(model, fallback=model.fallback and _prepared(model.fallback, workers))
-    if model.kind != "model":
-        return model
+def _choice_of(workers: tuple[str, ...]) -> Any:
+    """Return the schema of the model's answer."""
     worker: Any = (cast("Any", Literal[workers]) | None, Field(description="the name of the worker, or null"))
-    schema = create_model("RouteChoice", __base__=RouteChoice, worker=worker)
-    output, instructions = schema if model.output is None else model.output, model.instructions or _INSTRUCTIONS
-    return replace(model, output=output, instructions=instructions, attempts=max(model.attempts, 2))
+    return create_model("RouteChoice", __base__=RouteChoice, worker=worker)
 
 
 def _to_dispatch(gate: GateContext) -> Destination:

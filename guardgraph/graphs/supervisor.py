@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from warnings import warn
@@ -11,6 +10,7 @@ from warnings import warn
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.defaults import with_defaults
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Convergence, Depth, Guard, Limits, Schema
 from guardgraph.nodes.context import worker_roster
@@ -65,7 +65,7 @@ def supervisor(
         must_be("supervisor", argument, value, Agent if argument == "planner" else Agent | None)
     must_be("supervisor", "workers", workers, Sequence[Agent])
     _check_size(name, planner, workers)
-    planner = _with_defaults(planner)
+    planner = with_defaults(planner, output=Plan, instructions=_PLANNING, attempts=2)
     team = Team(
         name,
         guards=guards,
@@ -96,16 +96,6 @@ def _check_size(name: str, planner: Agent, workers: Sequence[Agent]) -> None:
             WideTeamWarning,
             stacklevel=3,
         )
-
-
-def _with_defaults(planner: Agent) -> Agent:
-    """Return a planner that is a model with what it was not given: output, instructions, a second attempt."""
-    if planner.fallback is not None:
-        planner = replace(planner, fallback=_with_defaults(planner.fallback))
-    if planner.kind != "model":
-        return planner
-    instructions, output = planner.instructions or _PLANNING, Plan if planner.output is None else planner.output
-    return replace(planner, instructions=instructions, output=output, attempts=max(planner.attempts, 2))
 
 
 def _read_and_dispatch(gate: GateContext, agents: Sequence[Agent], *, resolver: Agent | None) -> Destination | None:

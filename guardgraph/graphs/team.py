@@ -160,7 +160,9 @@ class Team:
             agent, to = to, f"dispatch_{name}"
             if to in self._team.gates:
                 raise BadGraph(f"node {name!r} leads to an agent by a gate {to!r}, which exists already")
-            self._team.gates[to] = GateDeclaration(_leave_open, (), lambda gate: gate.send(agent), (agent,))
+            self._team.gates[to] = GateDeclaration(
+                _leave_open, (), lambda gate: gate.send(agent), (agent,), reads_plans=False
+            )
         self._team.own[name] = OwnNode(node, (to,) if to is not None else tuple(destinations), is_routing=to is None)
         return self
 

@@ -68,6 +68,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         required=team.required,
         rounds=team.rounds,
         requests=team.requests,
+        kinds={f"guard_{name}": _kinds(name, gate) for name, gate in team.gates.items()},
         routes={f"guard_{name}": team.nodes_of(gate.destinations) for name, gate in team.gates.items()},
         nodes={name: f"guard_{name}" for name in team.gates},
         leads=leads,
@@ -91,8 +92,13 @@ def _workers(team: Declaration) -> frozenset[str]:
     )
 
 
+def _kinds(name: str, gate: GateDeclaration) -> tuple[Gate, ...]:
+    return tuple(kind for kind in KINDS[name.partition("_")[0]] if kind != "round" or gate.reads_plans)
+
+
 def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: GateDeclaration) -> None:
-    node, kinds = f"guard_{name}", KINDS[name.partition("_")[0]]
+    node = f"guard_{name}"
+    kinds = spec.kinds[node]
     reviewed = {member.agent.name for member in team.members if member.gate == name}
     again = retry_targets([agent for agent in gate.agents if agent.name in reviewed], team.guards, at=kinds[0])
     sent = [agent.name for agent in gate.agents if agent.name not in reviewed]

@@ -80,8 +80,13 @@ def _no_answer(plans: Sequence[Result]) -> Gap:
 
 
 def _collected(accepted: Sequence[Result]) -> Any:
-    """Return accepted results as the value of a team that has not written its own; `None` if there are none."""
-    return [{"subtask": r.subtask, "agent": r.agent, "value": r.value} for r in accepted] or None
+    """Return accepted results as the value of a team that has not written its own; `None` if there are none.
+
+    An agent that has worked on the task in several rounds has replaced its earlier answers.
+    """
+    last = {result.role: result.round for result in accepted}
+    current = (result for result in accepted if result.subtask is not None or result.round == last[result.role])
+    return [{"subtask": r.subtask, "agent": r.agent, "value": r.value} for r in current] or None
 
 
 def _evidence(accepted: Sequence[Result]) -> tuple[Evidence, ...]:

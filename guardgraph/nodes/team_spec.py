@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard
 from guardgraph.nodes.state_update import Channel
-from guardgraph.state import ContextItem
+from guardgraph.state import ContextItem, Gate
 
 __all__ = ("EXIT", "OWN_GAPS", "TeamSpec")
 
@@ -44,6 +44,8 @@ class TeamSpec:
     """How many rounds its routes begin at most, where that is known."""
     requests: tuple[int, int] | None = None
     """To how many workers its routes send in a round, where that is known: usually, and at most."""
+    kinds: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict[str, tuple[Gate, ...]])
+    """The guards that judge in each of its gates, by the gate's node."""
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """The destinations that were declared for the routes of its gates, by the gate's node."""
     nodes: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
@@ -36,8 +37,9 @@ class Failure(NamedTuple):
 def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, run_id: str) -> Failure | None:
     """Return what an ended run has failed for; `None` where no attempt of an agent was the last to fail.
 
-    That is the work which the last gate has refused for good, and all that had failed before it at the same gate in the
-    same round. Where something was accepted after that, it was not what the run has failed for.
+    That is the work which the last gate has refused for good, and all that had failed before it at the same gate in
+    the same round, but for agents in whose place another was sent the task. Where something was accepted after
+    that, it was not what the run has failed for.
     """
     team: TeamSpec | None = getattr(graph.builder, "team", None)
     history = graph.get_state_history(outermost(thread_id))
@@ -57,6 +59,7 @@ def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, ru
         return None
     number = max(failed[-1].round, 1)
     again = [one for one in failed if one.round == number and one.id in there and team.leads[one.agent][0] == gate]
+    again = _of_last_sends(again, states)
     requests = {id_: request for state in reversed(states) for id_, request in state.values["requests"].items()}
     known = [one for one in reversed(again) if one.id in requests]
     sends = {_unit(one): (one.fallback_for or one.agent, requests[one.id]) for one in known}
@@ -92,6 +95,19 @@ def _failed(final: Mapping[str, Any]) -> list[Result]:
     done = {_unit(result) for result in final["results"] if result.id in accepted}
     failed = [one for one in final["results"] if one.id not in accepted and _unit(one) not in done]
     return failed or ([] if accepted else list(final["plans"][:1]))
+
+
+def _of_last_sends(failed: Sequence[Result], states: Sequence[StateSnapshot]) -> list[Result]:
+    """Return failed results without those in whose place another agent was sent the task, as a router's fallback is.
+
+    Agents that are sent the task at once come back at once. Subtasks stand for themselves.
+    """
+    age = Counter(result.id for state in states for result in (*state.values["results"], *state.values["plans"]))
+    first: dict[_Unit, int] = {}
+    for one in failed:
+        first[_unit(one)] = max(first.get(_unit(one), 0), age[one.id])
+    last = first[_unit(failed[-1])] if failed else 0
+    return [one for one in failed if one.subtask is not None or first[_unit(one)] == last]
 
 
 def _unit(result: Result) -> _Unit:

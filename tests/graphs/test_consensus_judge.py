@@ -79,6 +79,15 @@ def test_a_judge_synthesizes_a_new_value_and_names_what_it_rests_on() -> None:
     assert sorted(state["decision"]["candidates"][label] for label in state["decision"]["chosen"]) == [1, 2]
 
 
+def test_the_scores_of_a_judge_that_leaves_a_tie_are_no_part_of_the_value() -> None:
+    sent = Sent()
+    judge = sent.agent("judge", lambda request: scored(request, lambda value: 5))
+    outcome = outcome_of(consensus(sent.panel("yes", "no"), judge=judge))
+
+    assert (outcome.status, outcome.stopped_by) == ("escalated", "tie")
+    assert [item["agent"] for item in outcome.value] == ["p0", "p1"]  # type: ignore[union-attr, index, call-overload]
+
+
 def test_no_judge_is_asked_where_all_agree() -> None:
     sent = Sent()
     outcome = outcome_of(consensus(sent.panel("a", "a"), judge=sent.judge("a")))

@@ -223,6 +223,15 @@ def test_the_worst_case_of_a_debate_has_all_its_rounds() -> None:
     )  # a panelist has two attempts in each round, and so has the judge
 
 
+def test_without_a_bound_of_the_rounds_one_is_expected() -> None:
+    found = estimate(supervisor(planner=model("planner"), workers=[model("worker")], guards=[]))
+
+    assert (found.expected.attempts, found.worst.attempts) == (2, 300)
+    assert "no `Convergence` bounds the rounds: 1 is expected, and 100 at worst by the visits of a gate" in "".join(
+        found.assumptions
+    )
+
+
 def test_rounds_of_many_agents_are_expensive() -> None:
     graph = supervisor(planner=model("planner"), workers=[model(f"w{number}") for number in range(10)])
     found = estimate(graph, Assumptions(rounds=3))

@@ -177,6 +177,16 @@ def test_a_guard_that_no_gate_asks_is_named() -> None:
     assert lint(supervisor(planner=agent("p"), workers=[agent("w")], guards=[is_short, is_long])) == []
 
 
+def test_no_guard_of_plans_judges_where_a_node_sends_to_an_agent() -> None:
+    worker = agent("a")
+    team = Team("own", guards=[is_short], entry=lambda gate: "look", destinations=["look"])
+    team.add_node("look", lambda state: {}, to=worker).add_agents([worker], gate="handoff")
+    graph = team.add_gate("handoff", agents=[worker], route=lambda gate: gate.conclude()).build()
+
+    assert codes(lint(graph)) == [("idle-guard", "warning", ("guard_admission",))]
+    assert "round: is_short" not in str(graph.nodes["guard_dispatch_look"].metadata)
+
+
 def test_models_without_limits_are_named_and_limits_above_hold_below() -> None:
     paid = Agent("paid", model=PAID)
     alone = codes(lint(pipeline([paid], guards=[])))

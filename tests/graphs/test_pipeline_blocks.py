@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from threading import Barrier
 from typing import Any
 
@@ -146,6 +147,18 @@ def test_a_stage_that_is_not_satisfied_has_failed() -> None:
     assert [gap.subtask for gap in critical.gaps] == ["review", "last"]
     assert (optional.status, optional.value, len(writer.requests)) == ("degraded", "last", 3)
     assert [(gap.subtask, gap.guard) for gap in optional.gaps] == [("review", "review")]
+
+
+def test_the_value_of_a_failed_run_has_no_answers_that_were_replaced() -> None:
+    counts = {"a": count(1), "b": count(1)}
+    a, b = (Agent(name, run=lambda request, name=name: f"{name}{next(counts[name])}") for name in counts)
+    outcome = told(a, Stage(b, send_back=SendBack("a", lambda value: "no", times=1)))
+
+    assert outcome.status == "failed"
+    assert outcome.value == [
+        {"subtask": None, "agent": "a", "value": "a2"},
+        {"subtask": None, "agent": "b", "value": "b2"},
+    ]
 
 
 def test_two_stages_count_what_they_send_back_apart() -> None:

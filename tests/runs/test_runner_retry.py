@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, SendBack, Stage, pipeline, supervisor
+from guardgraph.graphs import Parallel, Rule, SendBack, Stage, pipeline, router, supervisor
 from guardgraph.guards import Budget, Deadline, Depth, GuardContext, Limits, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
@@ -64,6 +64,7 @@ GRAPHS: dict[str, Any] = {
     "line": line,
     "staff": staff,
     "block": lambda: pipeline([Parallel(works("a"), works("b"), works("c")), works("write")]),
+    "desk": lambda: router([works("w")], fallback=works("f"), rules=[Rule.keywords("task", worker="w")]),
     "closed": lambda: line(guards=[closed]),
 }
 
@@ -287,3 +288,12 @@ def test_what_has_not_failed_is_not_tried_again(runner: Runner) -> None:
     assert refused.status == "failed"
     with pytest.raises(BadInput, match="has failed, but not for want of an agent's answer: begin another run"):
         runner.retry(refused.thread_id)
+
+
+def test_of_a_worker_and_the_fallback_worker_of_a_router_one_is_tried_again(runner: Runner) -> None:
+    before = failed(runner, "desk", "w", "f")
+
+    run = runner.retry(before.thread_id)
+
+    assert (run.status, WORKED) == ("completed", {"f": 1})
+    assert run.state["routing"][-1].worker == "f"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from math import isclose
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from langgraph.types import Send
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.defaults import with_defaults
 from guardgraph.nodes.accepted import accepted_of, subtasks_by_id
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.team_spec import EXIT
@@ -122,10 +122,7 @@ def was_resolved(state: Mapping[str, Any]) -> bool:
 
 def resolver_with_defaults(resolver: Agent) -> Agent:
     """Return a resolver that is a model with what it was not given: output and instructions."""
-    if resolver.kind != "model":
-        return resolver
-    output = Claims if resolver.output is None else resolver.output
-    return replace(resolver, output=output, instructions=resolver.instructions or _INSTRUCTIONS)
+    return with_defaults(resolver, output=Claims, instructions=_INSTRUCTIONS)
 
 
 def _is_end(gate: GateContext, destination: Destination) -> bool:

@@ -131,6 +131,7 @@ def use_answer(
     if len(chosen) == 1 or decision.is_new:
         return _conclude(gate, panel, vote, chosen, by=decision.by, decision=decision, result=result)
     _write_decision(gate, vote, decision.by, decision.chosen, decision)
+    gate.write_unchecked(refused=[result.id])  # what leaves a tie is no value of the team
     return settle(gate, panel, vote, chosen, rest)
 
 
