@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from pydantic import JsonValue, model_validator
 
-from guardgraph.state import FrozenModel, to_json
+from guardgraph.state import BadInput, FrozenModel, to_json
 
 __all__ = (
     "ApprovalBallot",
@@ -77,6 +77,10 @@ class Ballot:
     """A single choice (any JSON data), an `ApprovalBallot`, or a `RankingBallot`; the latter two also as JSON data."""
     confidence: float | None = None
     """How sure the voter is, from 0 to 1; `None` if unknown. Only `confidence_weighted` reads it."""
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:  # also for NaN
+            raise BadInput(f"the confidence of a ballot must be from 0 to 1, got {self.confidence!r}")
 
 
 @dataclass(frozen=True, slots=True)
