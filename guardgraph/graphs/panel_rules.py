@@ -119,9 +119,11 @@ def _problems(given: Mapping[str, Any]) -> Iterable[str | None]:
         yield f"`quorum` must be from 1 to {size}, the panel's size, got {quorum!r}"
     if given["rounds"] < 1:
         yield f"`rounds` must be at least 1, got {given['rounds']!r}"
-    for name in ("vote", "stakes", "key"):
-        if iscoroutinefunction(given[name]):
-            yield f"`{name}` must be a plain function that is not async, got {given[name]!r}"
+    yield from (
+        f"`{name}` must be a plain function that is not async, got {given[name]!r}"
+        for name in ("vote", "stakes", "key")
+        if iscoroutinefunction(given[name])
+    )
     if (given["stakes"] is None) != (given["single"] is None):
         yield "`stakes` and `single`, who answers if they are low, go together"
 
