@@ -27,14 +27,14 @@ def declaration_digest(agent: Agent, *, evidence: bool) -> str:
     """Return a digest of what declares an agent: the same in every process.
 
     It covers the name, the version, the instructions, the name and the settings of its model, its tools, the schema of
-    its output, and the name of the code that it runs. The code itself counts by `version` alone.
+    its output, and the names of its code. The code itself counts by `version` alone.
     """
     facts = {
         "agent": [agent.name, agent.version, agent.kind, evidence, agent.max_tokens],
         "instructions": agent.instructions,
-        "code": _name_of(agent.run),
+        "code": [_name_of(code) for code in (agent.run, agent.to_input, agent.from_output)],
         "model": _model(agent.model),
-        "models": {name: _model(model) for name, model in agent.models.items()},
+        "models": [(name, _model(model)) for name, model in agent.models.items()],
         "choose": _name_of(agent.choose),
         "tools": [_tool(tool) for tool in agent.tools],
         "output": _schema(agent.output),
@@ -56,7 +56,8 @@ def cache_key(declaration: str, request: Request) -> str:
 
 def stored_form(result: Result) -> str:
     """Return the answer of a result as JSON text."""
-    return json.dumps({"format": _FORMAT, "reply": result.model_dump(mode="json", include=set(_FIELDS))})
+    reply = result.model_dump(mode="json", include=set(_FIELDS))
+    return json.dumps({"format": _FORMAT, "reply": reply, "dissent": result.dissent})
 
 
 def result_of_stored(agent: Agent, request: Request, stored: object) -> Result:
@@ -69,18 +70,18 @@ def result_of_stored(agent: Agent, request: Request, stored: object) -> Result:
         given = json.loads(stored) if isinstance(stored, str) else None
         if not isinstance(given, dict) or given.get("format") != _FORMAT:
             raise InvalidAnswer("what is stored is no cached answer of this version")
-        reply = Reply.model_validate_json(json.dumps(given["reply"]))
+        reply, dissent = Reply.model_validate_json(json.dumps(given["reply"])), tuple(given.get("dissent") or ())
         if agent.output is not None:
             value = TypeAdapter(agent.output).validate_json(json.dumps(reply.value))
             reply = reply.model_copy(update={"value": value})
     except ValidationError as error:
         raise InvalidAnswer(f"what is stored does not fit: {validation_text(error)}") from error
-    except (ValueError, KeyError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidAnswer(f"what is stored cannot be read: {error}") from error
     result = result_of_answer(agent, request, reply, usage=Usage(), stopped=None)
     if result.status != "ok":
         raise InvalidAnswer(result.error.message if result.error else result.status)
-    return result
+    return result.model_copy(update={"dissent": dissent})
 
 
 def _model(model: Any) -> Any:
@@ -108,11 +109,12 @@ def _schema(output: Any) -> Any:
         return repr(output)
 
 
-def _name_of(code: Any) -> str:
-    while isinstance(code, partial):
-        code = code.func
+def _name_of(code: Any) -> Any:
+    """Return the name of code; with the arguments of a `partial`, which are part of what it does."""
+    if isinstance(code, partial):
+        return [_name_of(code.func), code.args, code.keywords]
     named = code if hasattr(code, "__qualname__") else type(code)
-    return f"{named.__module__}.{named.__qualname__}"
+    return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
 
 
 def _digest(facts: Any) -> str:

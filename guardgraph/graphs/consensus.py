@@ -18,6 +18,7 @@ from guardgraph.nodes.decisions.rubric import Rubric, read_choice, read_scores
 from guardgraph.nodes.decisions.settle import (
     ConsensusState,
     conclude_panel,
+    refuse_unreadable,
     review_what_is_back,
     send_candidates,
     settle,
@@ -123,20 +124,27 @@ def _after_single(gate: GateContext, *, rules: PanelRules) -> Destination:
 
 def _vote(gate: GateContext, rules: PanelRules) -> PanelVote:
     answers = latest_answers(gate.accepted, rules.panel)
-    return vote_of(answers, rule=rules.vote, key=rules.key, seed=f"{gate.position.account} {gate.round}")
+    vote = vote_of(answers, rule=rules.vote, key=rules.key, seed=f"{gate.position.account} {gate.round}")
+    if not vote.unreadable:
+        return vote
+    refuse_unreadable(gate, vote)
+    return _vote(gate, rules)  # an answer of an earlier round takes the place of one that cannot be read
 
 
 def _after_panel(gate: GateContext, *, rules: PanelRules) -> Destination:
     """Go on to the next round, or let the vote, the judge or the tie-breaker decide."""
-    earlier = latest_answers([one for one in gate.accepted if one.round < gate.round], rules.panel)
     vote = _vote(gate, rules)
+    earlier = latest_answers([one for one in gate.accepted if one.round < gate.round], rules.panel)
     if conclude_panel(gate, vote, earlier, quorum=rules.quorum, panel_size=len(rules.panel)):
         return gate.conclude()
     if gate.round < rules.rounds and not has_converged(earlier, vote.answers, rule=rules.vote, key=rules.key):
         stop = gate.state.get("ending") or gate.next_round()
-        if stop is None:
-            return [send_candidates(gate, agent, vote, vote.candidates, own=True) for agent in rules.panel]
-        gate.stop_for(stop)
+        if stop is not None:
+            gate.stop_for(stop)
+        elif sends := gate.allowed(
+            [send_candidates(gate, agent, vote, vote.candidates, own=True) for agent in rules.panel]
+        ):
+            return sends
     return settle(gate, rules.panel, vote, vote.contested, _listed(rules.judge, rules.tie_breaker))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from inspect import signature
+from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from guardgraph.agents.agent import Agent
@@ -119,6 +119,11 @@ def _problems(given: Mapping[str, Any]) -> Iterable[str | None]:
         yield f"`quorum` must be from 1 to {size}, the panel's size, got {quorum!r}"
     if given["rounds"] < 1:
         yield f"`rounds` must be at least 1, got {given['rounds']!r}"
+    yield from (
+        f"`{name}` must be a plain function that is not async, got {given[name]!r}"
+        for name in ("vote", "stakes", "key")
+        if iscoroutinefunction(given[name])
+    )
     if (given["stakes"] is None) != (given["single"] is None):
         yield "`stakes` and `single`, who answers if they are low, go together"
 

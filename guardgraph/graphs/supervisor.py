@@ -81,8 +81,8 @@ def supervisor(
     dispatch = partial(_read_and_dispatch, resolver=resolver)
     route = partial(_plan_again, planner=planner, resolver=resolver)
     team.add_gate("dispatch", dispatch, agents=[planner, *workers], route=route, destinations=[planner, *resolvers])
-    route = partial(_after_work, planner=planner, resolver=resolver)
-    team.add_gate("handoff", agents=[*workers, *resolvers], route=route, destinations=["dispatch", planner])
+    route, after = partial(_after_work, planner=planner, resolver=resolver), ["dispatch", planner, *resolvers]
+    team.add_gate("handoff", agents=[*workers, *resolvers], route=route, destinations=after)
     return team.build()
 
 
@@ -113,5 +113,7 @@ def _plan_again(gate: GateContext, *, planner: Agent, resolver: Agent | None) ->
     stop = nothing_to_send(gate) or gate.next_round()
     if stop is None:
         return gate.send(planner)
-    # with nothing missing, no other round is needed
-    return resolve_first(gate, gate.stop_for(stop) if gate.gaps else gate.conclude(), resolver)
+    if gate.gaps:
+        return resolve_first(gate, gate.stop_for(stop), resolver)
+    gate.pending_stop = None  # with nothing missing, no other round is needed
+    return resolve_first(gate, gate.conclude(), resolver)

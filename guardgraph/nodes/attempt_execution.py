@@ -114,12 +114,15 @@ class AttemptExecution:
 
     @property
     def given(self) -> Request:
-        """The request as the agent's code gets it: with the attachments, unless it is a team, which finds them."""
-        task = self.request.task
-        if not task.attachments or takes_references(self.agent):
-            return self.request
-        task = task.model_copy(update={"attachments": with_content(task.attachments, self.attachments)})
-        return self.request.model_copy(update={"task": task})
+        """The request as the agent's code gets it: with the attachments, unless it is a team, which finds them.
+
+        It is a copy: what the code changes in it reaches neither the state nor another agent.
+        """
+        request, task = self.request, self.request.task
+        if task.attachments and not takes_references(self.agent):
+            task = task.model_copy(update={"attachments": with_content(task.attachments, self.attachments)})
+            request = request.model_copy(update={"task": task})
+        return request.model_copy(deep=True)
 
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""

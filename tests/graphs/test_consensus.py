@@ -191,6 +191,20 @@ def test_an_answer_stays_where_its_revision_fails() -> None:
     assert [(gap.agent, gap.round) for gap in outcome.gaps] == [("p0", 2)]
 
 
+@pytest.mark.parametrize("unreadable", [1, 2, 3])
+def test_an_answer_stays_where_its_revision_cannot_be_read(unreadable: int) -> None:
+    sent = Sent()
+    panel = [sent.says(f"p{n}", {"ok": n}, "no" if n < unreadable else {"ok": 0}) for n in range(3)]
+    outcome = outcome_of(consensus(panel, vote=plurality, rounds=2, key=lambda answer: answer["ok"]))
+
+    assert [(gap.agent, gap.round) for gap in outcome.gaps] == [(f"p{n}", 2) for n in range(unreadable)]
+    assert (outcome.status, outcome.value) == {
+        1: ("degraded", {"ok": 0}),
+        2: ("degraded", {"ok": 0}),
+        3: ("escalated", [{"subtask": None, "agent": f"p{n}", "value": {"ok": n}} for n in range(3)]),
+    }[unreadable]
+
+
 # Stakes
 
 
@@ -278,6 +292,10 @@ def agent(name: str = "other", **facts: Any) -> Agent:
     return Agent(name, run=str, **facts)
 
 
+async def is_async(*given: Any, **named: Any) -> Any:
+    """A function that would have to be awaited."""
+
+
 PAIR = [agent("one"), agent("two")]
 
 
@@ -298,6 +316,9 @@ PAIR = [agent("one"), agent("two")]
         ({"rounds": 3, "guards": [Convergence(rounds=2)]}, "`rounds=3` is more than a guard `Convergence` allows"),
         ({"rubric": Rubric()}, "`rubric` is for a judge"),
         ({"synthesize": True}, "only a judge synthesizes"),
+        ({"vote": is_async}, "`vote` must be a plain function that is not async"),
+        ({"key": is_async}, "`key` must be a plain function that is not async"),
+        ({"stakes": is_async, "single": agent()}, "`stakes` must be a plain function that is not async"),
         ({"stakes": bool}, "`stakes` and `single`, who answers if they are low, go together"),
         ({"single": agent()}, "`stakes` and `single`, who answers if they are low, go together"),
         ({"answer": int, "panel": [agent("one", output=str), agent("two")]}, "all candidates need one schema: 'one'"),

@@ -178,6 +178,21 @@ def test_a_guard_that_stops_the_judge_leaves_the_decision_to_support() -> None:
     assert summary(outcome) == ("degraded", "a", 0.667, "no_judges", 1)
 
 
+@pytest.mark.parametrize(
+    ("answers", "by"), [(("a", "a", "b"), ("degraded", "a", 0.667)), (("a", "b", "c"), ("escalated", None, None))]
+)
+def test_a_guard_that_stops_the_second_round_leaves_the_decision_to_the_first(answers: Any, by: Any) -> None:
+    @guard(at="dispatch")
+    def one_round(view: GuardContext) -> str | None:
+        return "one round is enough" if view.state["round"] > 1 else None
+
+    outcome = outcome_of(consensus(Sent().panel(*answers), vote=majority, rounds=3, guards=[one_round]))
+    value = outcome.value if outcome.status == "degraded" else None
+
+    assert (outcome.status, value, outcome.confidence and round(outcome.confidence, 3)) == by
+    assert [gap.reason for gap in outcome.gaps] == ["one round is enough"] * 3
+
+
 def test_a_guard_that_escalates_ends_the_run_at_the_judge() -> None:
     @guard(at="dispatch", on_trip=Escalate())
     def no_judges(view: GuardContext) -> str | None:

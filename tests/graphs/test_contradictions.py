@@ -9,11 +9,11 @@ from langchain_openai import ChatOpenAI
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
-from guardgraph.guards import Budget, Depth
+from guardgraph.guards import Budget, Convergence, Depth
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, Claim, Outcome, Plan, Request, Subtask
 from tests import loopback
-from tests.graphs.teams import WAYS, planner
+from tests.graphs.teams import WAYS, ask_sync, planner
 
 every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
 
@@ -145,6 +145,12 @@ def test_a_run_that_is_stopped_has_the_contradiction_as_a_gap() -> None:
 
     assert (outcome.status, outcome.stopped_by) == ("degraded", "Budget")
     assert [(gap.subtask, gap.guard) for gap in outcome.gaps] == [("contradictions", "Budget")]
+
+
+def test_the_resolver_decides_after_the_last_round_that_is_allowed() -> None:
+    outcome: Outcome = ask_sync(built(judge(decides), guards=[Convergence(rounds=1)]))
+
+    assert (outcome.status, outcome.gaps) == ("completed", ())
 
 
 def test_without_an_author_the_decision_is_among_the_results() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from langgraph.cache.base import BaseCache
@@ -19,7 +21,7 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import pipeline
+from guardgraph.graphs import consensus, majority, pipeline
 from guardgraph.guards import Budget, GuardContext, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
@@ -137,6 +139,37 @@ def test_another_model_or_instruction_is_another_key(change: dict[str, Any]) -> 
     assert answers.count == 2
 
 
+def test_another_order_of_models_is_another_key() -> None:
+    """Where nothing else chooses, the first one answers."""
+    models = {name: ScriptedModel(replies=Answers(name)) for name in ("cheap", "strong")}
+    cache = InMemoryCache[Any]()
+    orders = [models, dict(reversed(models.items()))]
+    graphs = [pipeline([Agent("a", models=order, cache=cache)]).compile() for order in orders]
+
+    assert [ask_sync(graph).value for graph in graphs] == ["cheap", "strong"]
+
+
+def test_arguments_of_a_partial_and_the_code_around_a_graph_are_part_of_the_key() -> None:
+    def answer(tenant: str, request: Request) -> str:
+        return f"the price of {tenant}"
+
+    def goal(request: Request) -> str:
+        return request.goal
+
+    cache, echo = InMemoryCache[Any](), RunnableLambda[Any, Any](lambda given: given)
+    declared: list[dict[str, Any]] = [
+        {"run": partial(answer, "north")},
+        {"run": partial(answer, "south")},
+        {"run": echo, "to_input": goal},
+        {"run": echo, "to_input": goal, "from_output": str.upper},
+        {"run": echo, "to_input": partial(answer, "east")},
+    ]
+    graphs = [pipeline([Agent("a", cache=cache, **facts)]).compile() for facts in declared]
+    values = [graph.invoke({"task": "Count"})["outcome"].value for graph in graphs]
+
+    assert values == ["the price of north", "the price of south", "Count", "COUNT", "the price of east"]
+
+
 @every_way
 def test_a_refused_answer_is_replaced_by_that_of_the_retry(ask: Any) -> None:
     @guard(at="handoff", on_trip=Retry(1))
@@ -171,6 +204,16 @@ def test_a_whole_team_is_cached_as_one() -> None:
 
     assert [ask_sync(graph).value for _ in range(2)] == ["done", "done"]
     assert answers.count == 1
+
+
+def test_a_hit_of_a_panel_names_those_who_dissent() -> None:
+    panel = [Agent(name, run=lambda _, value=value: value) for name, value in zip("abc", "xyx", strict=True)]
+    board = Agent("board", run=consensus(panel, vote=majority).compile(), cache=InMemoryCache())
+    graph = pipeline([board]).compile()
+    first, second = (ask_sync(graph) for _ in range(2))
+
+    assert (first.value, first.dissent) == ("x", ("y",))
+    assert (second.value, second.dissent, second.confidence) == (first.value, first.dissent, first.confidence)
 
 
 class Faulty(InMemoryCache[Any]):
@@ -233,7 +276,7 @@ def test_what_is_stored_is_json_under_the_name_of_the_agent() -> None:
     assert (namespace, kind) == (("guardgraph", "a"), "msgpack")
     assert cache.serde.loads_typed((kind, data)) == (
         '{"format": 1, "reply": {"value": {"usd": 2}, "evidence": [], "confidence": null, "reasoning": "", '
-        '"subtasks": []}}'
+        '"subtasks": []}, "dissent": []}'
     )
     assert ask_sync(graph).value == {"usd": 2}
     cache.clear([("guardgraph", "a")])

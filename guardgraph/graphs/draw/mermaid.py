@@ -16,8 +16,24 @@ _STYLE = (
     "classDef agent fill:#ddf4ff,stroke:#0969da,color:#1f2328",
     "classDef node fill:#f0f1f3,stroke:#818b98,color:#1f2328",
 )
-_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-_RESERVED = frozenset({"end", "graph", "subgraph", "style", "class", "click", "default", "classDef", "linkStyle"})
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_RESERVED = frozenset(
+    [
+        "end",
+        "graph",
+        "flowchart",
+        "subgraph",
+        "style",
+        "class",
+        "click",
+        "call",
+        "href",
+        "default",
+        "classDef",
+        "linkStyle",
+        "interpolate",
+    ]
+)
 _ENTITIES = str.maketrans({"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;"})
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, cast
 
 from pydantic import JsonValue, model_validator
 
-from guardgraph.state import FrozenModel, to_json
+from guardgraph.state import BadInput, FrozenModel, to_json
 
 __all__ = (
     "ApprovalBallot",
@@ -61,7 +63,7 @@ class RankingBallot(FrozenModel):
     @model_validator(mode="after")
     def _ranks_each_option_once(self) -> RankingBallot:
         keys = [canonical(option) for place in self.ranking for option in place]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
+        twice = sorted(key for key, count in Counter(keys).items() if count > 1)
         if twice:
             raise ValueError(f"an option may be ranked once, these are ranked twice: {', '.join(twice)}")
         return self
@@ -75,6 +77,10 @@ class Ballot:
     """A single choice (any JSON data), an `ApprovalBallot`, or a `RankingBallot`; the latter two also as JSON data."""
     confidence: float | None = None
     """How sure the voter is, from 0 to 1; `None` if unknown. Only `confidence_weighted` reads it."""
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:  # also for NaN
+            raise BadInput(f"the confidence of a ballot must be from 0 to 1, got {self.confidence!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def canonical(option: object, key: Key | None = None) -> str:
     written: `1` and `1.0` differ, unless a schema has made them the same before. Raises `ValueError` for what has no
     JSON form, and whatever `key` raises.
     """
-    value = to_json(option if key is None else key(option))
+    value = to_json(option if key is None else key(deepcopy(option)))  # a key may change what it is given
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

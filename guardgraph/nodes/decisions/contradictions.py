@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from math import isclose
-from typing import Any, NamedTuple
+from decimal import Decimal
+from itertools import combinations
+from typing import Any, NamedTuple, cast
 
 from langgraph.types import Send
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, ValidationError
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.defaults import with_defaults
@@ -28,15 +29,16 @@ __all__ = (
     "was_resolved",
 )
 
-_TOLERANCE = 0.001
-"""How far two numbers may differ, relative to the larger one, and still be the same."""
+_TOLERANCE = Decimal("0.001")
+"""How far two numbers may differ, relative to the larger one, and still be the same, unless both are whole."""
 _NUMBER = re.compile(r"([^\d+.-]*)([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)([^\d]*)")
 _GOAL = "Decide which of the contradicting claims hold."
 _INSTRUCTIONS = """\
 Results of others contradict each other; the inputs list the claims. Weigh their evidence, and answer one claim for \
 each contradiction, with the same subject and attribute and the value that holds. Leave out what cannot be decided.\
 """
-_LISTED = TypeAdapter(tuple[Claim, ...])
+_DASHES = str.maketrans("\N{MINUS SIGN}\N{EN DASH}", "--")
+"""A minus sign and an en dash, as texts contain them, to the sign that numbers are read with."""
 
 
 class Contradiction(NamedTuple):
@@ -58,17 +60,14 @@ class Contradiction(NamedTuple):
 
 
 def claims_of(result: Result) -> tuple[Claim, ...]:
-    """Return the claims in a result: its value is a claim or a list of claims, or has a field `claims` with these."""
+    """Return the claims in a result: its value is a claim or a list of claims, or has a field `claims` with these.
+
+    What else is in the list, or in a claim beside its own fields, does not matter.
+    """
     given: Any = result.value
     if isinstance(given, Mapping) and "claims" in given:
         given = given["claims"]
-    listed = given if isinstance(given, list) else [given]
-    if not listed or not all(isinstance(one, Mapping) and "attribute" in one for one in listed):
-        return ()
-    try:
-        return _LISTED.validate_python(listed)
-    except ValidationError:
-        return ()
+    return tuple(filter(None, map(_claim, given if isinstance(given, list) else [given])))
 
 
 def contradictions(results: Iterable[Result]) -> tuple[Contradiction, ...]:
@@ -80,21 +79,23 @@ def contradictions(results: Iterable[Result]) -> tuple[Contradiction, ...]:
     return tuple(Contradiction(tuple(found)) for found in claims.values() if _differ([claim for claim, _ in found]))
 
 
-def is_same_value(one: object, other: object) -> bool:
+def is_same_value(value: object, other_value: object) -> bool:
     """Return whether two values of claims are the same.
 
     Texts are compared without case, white space around and between words, and a full stop at the end. Numbers, in texts
-    too, are the same up to 0.1 % of the larger one where their units are the same, or only one has a unit.
+    too, are the same up to 0.1 % of the larger one where their units are the same, or only one has a unit; whole
+    numbers, such as years, only where they are equal.
     """
-    first, second = _text(one), _text(other)
+    first, second = _text(value), _text(other_value)
     if first == second:
         return True
     left, right = _NUMBER.fullmatch(first), _NUMBER.fullmatch(second)
     if left is None or right is None:
         return False
     units = {"".join((match[1] + match[3]).split()) for match in (left, right)} - {""}
-    numbers = (float(match[2].replace(",", "")) for match in (left, right))
-    return len(units) < 2 and isclose(*numbers, rel_tol=_TOLERANCE)
+    one, other = (Decimal(match[2].replace(",", "")) for match in (left, right))
+    tolerance = _TOLERANCE if "." in left[2] + right[2] else 0
+    return len(units) < 2 and abs(one - other) <= tolerance * max(abs(one), abs(other))
 
 
 def resolve_first(gate: GateContext, destination: Destination, resolver: Agent | None) -> Destination:
@@ -176,7 +177,19 @@ def _differ(claims: Sequence[Claim]) -> bool:
     """Whether claims about one attribute have different values, and not all state that it may have several."""
     if all(claim.several for claim in claims):
         return False
-    return any(not is_same_value(claims[0].value, claim.value) for claim in claims[1:])
+    values = {_text(claim.value): claim.value for claim in claims}.values()
+    return any(not is_same_value(one, other) for one, other in combinations(values, 2))
+
+
+def _claim(given: Any) -> Claim | None:
+    """Return what is given as a claim, if it is one."""
+    if not isinstance(given, Mapping):
+        return None
+    fields = cast("Mapping[str, Any]", given)
+    try:
+        return Claim.model_validate({name: fields[name] for name in Claim.model_fields if name in fields})
+    except ValidationError:
+        return None
 
 
 def _key(claim: Claim) -> tuple[str, str]:
@@ -184,4 +197,5 @@ def _key(claim: Claim) -> tuple[str, str]:
 
 
 def _text(value: object) -> str:
-    return " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split()).rstrip(".")
+    plain = unicodedata.normalize("NFKC", str(value)).casefold().translate(_DASHES)
+    return " ".join(plain.split()).rstrip(".")

@@ -9,6 +9,7 @@ from random import Random
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
+from langgraph.errors import GraphBubbleUp
 from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
@@ -95,19 +96,30 @@ def vote_of(answers: Iterable[Result], *, rule: VotingRule | None, key: Key | No
     """Return the candidates in answers and the count of the votes.
 
     Where the rule counts rankings or approvals, the candidates are the options on the ballots. `seed` fixes the order
-    of the labels: the same answers and seed give the same labels, in any process.
+    of the labels: the same answers and seed give the same labels, in any process. Raises `TypeError` for a rule that
+    returns anything but a count of these ballots.
     """
     kind, readable, unreadable = ballot_type(rule), list[Result](), list[tuple[Result, str]]()
     for answer in answers:
         try:
             top_options(answer.value, kind, key)
+        except GraphBubbleUp:  # an interrupt
+            raise
         except Exception as error:  # whatever a `key` raises for an answer that it does not expect
             unreadable.append((answer, f"the answer is no valid ballot: {error_text(error)}"))
         else:
             readable.append(answer)
     ballots = [Ballot(answer.value, answer.confidence) for answer in readable]
-    tally = None if rule is None else rule(ballots, key=key)
-    return PanelVote(tuple(readable), labelled(_candidates(readable, kind, key), seed), tally, tuple(unreadable))
+    tally = None if rule is None else rule(ballots, key=key) if ballots else VoteCount()
+    candidates = labelled(_candidates(readable, kind, key), seed)
+    if rule is not None and not _is_count_of(tally, candidates):
+        raise TypeError(f"a voting rule returns a `VoteCount` that names its winners by their keys, got {tally!r:.200}")
+    return PanelVote(tuple(readable), candidates, tally, tuple(unreadable))
+
+
+def _is_count_of(tally: object, candidates: Iterable[Candidate]) -> bool:
+    winners: Any = tally.winners if isinstance(tally, VoteCount) else None
+    return isinstance(winners, tuple) and {one.key for one in candidates}.issuperset(winners)
 
 
 def labelled(candidates: Iterable[Candidate], seed: str) -> tuple[Candidate, ...]:

@@ -34,6 +34,8 @@ router is built) and `top_features(text, label)` (the terms that drove a score, 
 
 _T = TypeVar("_T")
 _MOST_SCORES = 10
+_ROUNDING = 1e-9
+"""By how much a difference of two scores may be too small: 0.6 - 0.5 is less than 0.1 in floating point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ def decide_by_scores(scores: Mapping[str, float], *, threshold: float, margin: f
     """
     (best, top), *others = sorted(scores.items(), key=lambda item: -item[1])[:2]
     second, lead = (others[0][0], top - others[0][1]) if others else ("", top)
-    if top < threshold:
+    if top < threshold - _ROUNDING:
         return ScoreDecision(None, best, f"the best score, {top:.2f} for {best!r}, is below the threshold {threshold}")
-    if others and lead < margin:
+    if others and lead < margin - _ROUNDING:
         close = f"{best!r} and {second!r} are too close: {top:.2f} and {others[0][1]:.2f}, the margin is {margin}"
         return ScoreDecision(None, best, close)
     return ScoreDecision(best, best, f"the classifier scores {best!r} with {top:.2f}")

@@ -16,6 +16,7 @@ from guardgraph.state import BadInput, ContextItem, EarlyStop, Result, RunState
 __all__ = (
     "ConsensusState",
     "conclude_panel",
+    "refuse_unreadable",
     "review_what_is_back",
     "send_candidates",
     "settle",
@@ -40,16 +41,20 @@ def review_what_is_back(gate: GateContext, agents: Sequence[Agent]) -> Destinati
     return None if ending is not None and ending.status == "degraded" else destination
 
 
+def refuse_unreadable(gate: GateContext, vote: PanelVote) -> None:
+    """Refuse the answers that cannot be counted; each is a gap."""
+    gate.write_unchecked(
+        refused=[result.id for result, _ in vote.unreadable],
+        gaps=[gap_of(result, reason=reason) for result, reason in vote.unreadable],
+    )
+
+
 def conclude_panel(
     gate: GateContext, vote: PanelVote, earlier: Iterable[Result], *, quorum: int, panel_size: int
 ) -> bool:
-    """Drop what cannot be counted and what a later answer replaces; return whether the run ends without a quorum."""
+    """Drop what a later answer replaces; return whether the run ends without a quorum."""
     current = {result.id for result in vote.answers}
-    unreadable = [result.id for result, _ in vote.unreadable]
-    gate.write_unchecked(
-        refused=[*unreadable, *(one.id for one in earlier if one.id not in current and one.id not in unreadable)],
-        gaps=[gap_of(result, reason=reason) for result, reason in vote.unreadable],
-    )
+    gate.write_unchecked(refused=[one.id for one in earlier if one.id not in current])
     answered = len(vote.answers)
     if 0 < answered < quorum:
         gate.stop(
@@ -63,13 +68,15 @@ def send_candidates(
 ) -> Any:
     """Return what makes an agent work with anonymous candidates: without names, and without how many support each.
 
-    With `own` the agent is a panelist who revises an answer, and receives its own one too.
+    They are the only results that it receives: those that the team was given itself come as background. With `own` the
+    agent is a panelist who revises an answer, and receives its own one too.
     """
     names = {member.name for member in agent.fallback_chain}
     mine = [result.value for result in vote.answers if result.agent in names] if own else []
     notes = [ContextItem(kind="background", title="debate", value=_DEBATE)] if own else []
     notes += [ContextItem(kind="background", title="your answer so far", value=value) for value in mine]
-    background = gate.state.get("context") or ()
+    given: Sequence[ContextItem] = gate.state.get("context") or ()
+    background = [one.model_copy(update={"kind": "background"}) if one.kind == "result" else one for one in given]
     return gate.send(agent, context=[*background, *notes, *(one.context for one in candidates)])
 
 

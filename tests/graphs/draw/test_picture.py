@@ -32,7 +32,7 @@ def test_a_picture_has_five_formats() -> None:
     assert picture.render("svg") == picture.svg
     assert picture.svg.startswith("<svg ")
     assert picture.html.startswith("<!doctype html>")
-    assert "guard_dispatch -.-> worker-1;" in picture.mermaid
+    assert "guard_dispatch -.-> worker_1;" in picture.mermaid
     assert "◆ guard_exit" in picture.text
     assert {node["id"] for node in json.loads(picture.json)["nodes"]} == {node.id for node in picture.graph.nodes}
 

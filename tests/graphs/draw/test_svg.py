@@ -78,14 +78,15 @@ def test_names_are_text_whatever_they_contain() -> None:
 
 
 def test_names_that_mermaid_reserves_or_that_look_alike_stay_apart() -> None:
-    names = ["end", "end_", "a b", "a_b", "graph"]
+    names = ["end", "end_", "a b", "a_b", "a--b", "graph", "flowchart", "end-turn"]
     graph: Any = nodes_of(*names)
     for name in names:
         graph.add_edge(START, name)
     ids = [line.split("[")[0].strip() for line in draw(graph).mermaid.splitlines() if ":::node" in line]
 
     assert len(set(ids)) == len(names)
-    assert "end" not in ids
+    assert {"end", "flowchart"}.isdisjoint(ids)
+    assert "-" not in "".join(ids)  # `a--b` begins a link, and `end-turn` is read as `end`
 
 
 def test_tooltips_name_guards_facts_and_what_is_folded() -> None:

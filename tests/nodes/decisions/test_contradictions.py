@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -35,9 +36,10 @@ ONE: dict[str, Any] = price(2).model_dump()
         (None, 0),
         ({"claims": "It costs 2."}, 0),
         ({"claims": [{"text": "a"}]}, 0),
-        ([ONE, "It costs 2."], 0),
+        ([ONE, "It costs 2."], 1),
+        ({"claims": [{"attribute": "price"}, ONE]}, 1),
         ({**ONE, "value": {"usd": 2}}, 0),
-        ({**ONE, "source": "x"}, 0),
+        ({**ONE, "source": "x"}, 1),
     ],
 )
 def test_claims_are_the_value_or_in_its_field(value: Any, count: int) -> None:
@@ -59,8 +61,14 @@ def test_claims_are_the_value_or_in_its_field(value: Any, count: int) -> None:
         ("2 USD", "2 EUR", False),
         ("1,200", 1200, True),
         ("1,20", 120, False),
-        (1000, 1001, True),
-        (1000, 1002, False),
+        (1000.0, 1001.0, True),
+        (1000.0, 1002.0, False),
+        ("1000.9 USD", 1000, True),
+        (2024, 2025, False),
+        ("May 2024", "May 2025", False),
+        ("9" * 400, "8" * 400, False),
+        ("\N{MINUS SIGN}2", 2, False),
+        ("\N{MINUS SIGN}2", -2, True),
         (-2, 2, False),
         (0, 0.0, True),
         (0, 0.001, False),
@@ -101,6 +109,13 @@ def test_an_attribute_has_several_values_where_all_claims_state_so(several: tupl
     given = [result(price(n, several=one), agent=str(n)) for n, one in enumerate(several)]
 
     assert len(contradictions(given)) == count
+
+
+@pytest.mark.parametrize("values", [("2", "2 USD", "2 EUR"), (100.09, 100.0, 99.91)])
+def test_a_value_between_two_others_does_not_make_them_the_same(values: tuple[Any, ...]) -> None:
+    orders = list(permutations(values))
+
+    assert [len(contradictions([result(*map(price, order))])) for order in orders] == [1] * len(orders)
 
 
 def test_a_result_that_contradicts_itself_is_found() -> None:

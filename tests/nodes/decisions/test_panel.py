@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langgraph.errors import GraphInterrupt
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import approval, majority, plurality, schulze
+from guardgraph.graphs import VoteCount, approval, majority, plurality, schulze
+from guardgraph.nodes.decisions.ballots import canonical
 from guardgraph.nodes.decisions.panel import confidence_of, has_converged, latest_answers, vote_of
 from guardgraph.state import Result
 
@@ -81,6 +84,32 @@ def test_what_the_key_cannot_read_is_no_ballot() -> None:
     assert [result.agent for result in vote.answers] == ["p0"]
     assert [result.agent for result, _ in vote.unreadable] == ["p1"]
     assert "no valid ballot: TypeError" in vote.unreadable[0][1]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [None, "a", VoteCount(("a",)), VoteCount(('"a"', '"c"')), VoteCount(cast("Any", ['"a"']))],
+    ids=repr,
+)
+def test_a_rule_that_returns_no_count_of_the_ballots_is_at_fault(returned: Any) -> None:
+    with pytest.raises(TypeError, match="a voting rule returns a `VoteCount` that names its winners by their keys"):
+        vote_of(answers("a", "b", "a"), rule=lambda ballots, *, key=None: returned, key=None, seed="s")
+
+
+def test_a_rule_is_not_asked_where_nobody_has_answered() -> None:
+    def first(ballots: Iterable[Any], *, key: Any = None) -> VoteCount:
+        return VoteCount((canonical(next(iter(ballots)).value, key),))
+
+    assert vote_of([], rule=first, key=None, seed="s").winner is None
+    assert vote_of(answers("a"), rule=first, key=None, seed="s").winner is not None
+
+
+def test_an_interrupt_of_a_key_is_none_of_its_failures() -> None:
+    def asks(value: Any) -> Any:
+        raise GraphInterrupt
+
+    with pytest.raises(GraphInterrupt):
+        vote_of(answers("a"), rule=plurality, key=asks, seed="s")
 
 
 def test_the_latest_answer_counts_and_a_fallback_answers_for_its_agent() -> None:

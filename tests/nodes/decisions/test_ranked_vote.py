@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections import defaultdict
 from itertools import permutations
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_the_whole_schulze_ranking_is_in_the_scores() -> None:
 def test_an_option_may_be_ranked_once() -> None:
     with pytest.raises(ValidationError, match="may be ranked once, these are ranked twice"):
         RankingBallot.model_validate(["a", ["b", "a"]])
+
+
+def test_many_options_take_little_time() -> None:
+    options = [str(number) for number in range(300)]
+    began = time.process_time()
+    count = schulze([options, options[100:] + options[:100], options[200:] + options[:200]])
+
+    assert set(count.winners) == {f'"{option}"' for option in ("0", "100", "200")}
+    assert time.process_time() - began < 5
 
 
 def test_options_with_one_key_are_one_option_at_its_first_place() -> None:

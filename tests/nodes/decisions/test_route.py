@@ -35,6 +35,7 @@ def decided(answer: Any, goal: str = "where is it", **facts: Any) -> RoutingDeci
     ("scores", "worker"),
     [
         ({"billing": 0.5, "shipping": 0.4}, "billing"),  # at the threshold and at the margin
+        ({"billing": 0.6, "shipping": 0.5}, "billing"),  # 0.6 - 0.5 is less than 0.1 in floating point
         ({"billing": 0.49, "shipping": 0.1}, None),
         ({"billing": 0.9, "shipping": 0.81}, None),
         ({"billing": 0.9, "shipping": 0.79}, "billing"),
@@ -44,7 +45,7 @@ def decided(answer: Any, goal: str = "where is it", **facts: Any) -> RoutingDeci
     ],
 )
 def test_scores_decide_from_the_threshold_and_the_margin_on(scores: Mapping[str, float], worker: str | None) -> None:
-    assert decide_by_scores(scores, threshold=0.5, margin=0.1 - 1e-9).worker == worker
+    assert decide_by_scores(scores, threshold=0.5, margin=0.1).worker == worker
 
 
 def test_without_a_margin_the_first_of_equal_scores_is_the_best() -> None:

@@ -20,7 +20,7 @@ from guardgraph.graphs import (
 )
 from guardgraph.nodes.decisions.ballots import Ballot, VotingRule, canonical
 from guardgraph.nodes.decisions.ranked_vote import ballot_type, borda, schulze
-from guardgraph.state import BadGraph
+from guardgraph.state import BadGraph, BadInput
 
 CHOICES = st.lists(st.sampled_from("abcd"), max_size=12)
 RULES: list[VotingRule] = [plurality, majority, supermajority(), confidence_weighted]
@@ -65,6 +65,12 @@ def test_the_winner_is_the_choice_that_reaches_the_threshold(rule: VotingRule, b
 )
 def test_confidence_outweighs_numbers(ballots: list[Ballot], winners: str) -> None:
     assert confidence_weighted(ballots).winners == keys(*winners)
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.1, float("nan"), float("inf")])
+def test_a_confidence_is_from_0_to_1(confidence: float) -> None:
+    with pytest.raises(BadInput, match="the confidence of a ballot must be from 0 to 1, got"):
+        Ballot("a", confidence)
 
 
 @pytest.mark.parametrize(
