@@ -30,7 +30,7 @@ class Estimate:
     depth: int
     """How many levels of graphs there are; 1 is a graph without nested ones."""
     expected: Load
-    """Every round is used, nothing is tried again, and what may run in parallel does."""
+    """Every round of planning is used, a loop is passed once, nothing is tried again, what may run in parallel does."""
     worst: Load
     """Every attempt is used, and every subtask waits for the one before. Caps of the team's guards are respected."""
     assumptions: tuple[str, ...]

@@ -100,7 +100,7 @@ def _failed(final: Mapping[str, Any]) -> list[Result]:
 def _of_last_sends(failed: Sequence[Result], states: Sequence[StateSnapshot]) -> list[Result]:
     """Return failed results without those in whose place another agent was sent the task, as a router's fallback is.
 
-    Agents that are sent the task at once come back at once. Subtasks stand for themselves.
+    Agents that are sent the task at once come back at once. Subtasks are all kept.
     """
     age = Counter(result.id for state in states for result in (*state.values["results"], *state.values["plans"]))
     first: dict[_Unit, int] = {}

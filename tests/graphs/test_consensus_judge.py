@@ -85,7 +85,7 @@ def test_the_scores_of_a_judge_that_leaves_a_tie_are_no_part_of_the_value() -> N
     outcome = outcome_of(consensus(sent.panel("yes", "no"), judge=judge))
 
     assert (outcome.status, outcome.stopped_by) == ("escalated", "tie")
-    assert [item["agent"] for item in outcome.value] == ["p0", "p1"]  # type: ignore[union-attr, index, call-overload]
+    assert [item["agent"] for item in outcome.value] == ["panelist_0", "panelist_1"]  # type: ignore[union-attr, index, call-overload]
 
 
 def test_no_judge_is_asked_where_all_agree() -> None:
