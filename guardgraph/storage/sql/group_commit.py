@@ -1,0 +1,193 @@
+"""One writer an engine: what several threads write at the same moment is committed together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, RLock, Thread
+from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Connection, Engine
+
+from guardgraph.storage.sql.engine import check_process, write_transaction
+from guardgraph.storage.sql.migrate import migrate
+
+__all__ = ("GroupCommit", "group_commit_of")
+
+_T = TypeVar("_T")
+_LARGEST = 256
+"""Jobs that are committed together at most."""
+_IDLE = 30.0
+"""Seconds after which the thread that commits for coroutines ends; the next job starts another."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job(Generic[_T]):
+    work: Callable[[Connection], _T]
+    thread_id: str | None
+    undo: Callable[[], object] | None
+    due: float
+    """When it is committed at the latest, on the monotonic clock."""
+    future: Future[_T] = field(default_factory=Future[Any])
+
+
+class GroupCommit:
+    """Commits what was submitted, in its order, as few transactions as there can be.
+
+    A thread that waits for its own job does the work of all that are queued, so a single thread pays for no other.
+    Where a transaction fails, each of its jobs is done again in one of its own, and fails alone. So a job may be done
+    more than once: it depends on the database alone.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Use `group_commit_of`, so that there is one for an engine."""
+        self._engine = engine
+        self._process = os.getpid()
+        self._jobs: deque[_Job[Any]] = deque()
+        self._changed = Condition(RLock())
+        self._is_led = False
+        self._has_thread = False
+
+    def write(
+        self,
+        work: Callable[[Connection], _T],
+        *,
+        thread_id: str | None = None,
+        undo: Callable[[], object] | None = None,
+    ) -> _T:
+        """Do `work` in a write transaction, and return what it returns, once that is committed.
+
+        `undo` is called where the transaction fails, before the work is done again or its error is raised. Raises what
+        `work` raises, with the faults of a database as `StorageError`, which names `thread_id`.
+        """
+        job = self._accept(work, thread_id, undo, 0.0)
+        while not job.future.done():
+            if not self._lead(job):
+                continue
+            try:
+                while not job.future.done():
+                    self._commit_next()
+            finally:
+                self._hand_over()
+        return job.future.result()
+
+    def submit(
+        self,
+        work: Callable[[Connection], _T],
+        *,
+        thread_id: str | None = None,
+        undo: Callable[[], object] | None = None,
+        patience: float = 0.0,
+    ) -> Future[_T]:
+        """Do as `write` in a thread of its own, and return a future that is done once it is committed.
+
+        It waits up to `patience` seconds for others that it can be committed with.
+        """
+        job = self._accept(work, thread_id, undo, patience)
+        with self._changed:
+            if not self._has_thread:
+                self._has_thread = True
+                Thread(target=self._work, name="guardgraph-commit", daemon=True).start()
+        return job.future
+
+    def _accept(
+        self,
+        work: Callable[[Connection], _T],
+        thread_id: str | None,
+        undo: Callable[[], object] | None,
+        patience: float,
+    ) -> _Job[_T]:
+        check_process(self._engine)
+        if self._process != os.getpid():  # of an engine that this process opened before; its locks may be held
+            self._process, self._changed = os.getpid(), Condition(RLock())
+            self._jobs, self._is_led, self._has_thread = deque(), False, False
+        migrate(self._engine)
+        job = _Job(work, thread_id, undo, time.monotonic() + patience)
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return job
+
+    def _lead(self, job: _Job[Any]) -> bool:
+        """Wait until a job is done, or nobody commits; return whether the caller does now."""
+        with self._changed:
+            while self._is_led and not job.future.done():
+                self._changed.wait()
+            if job.future.done():
+                return False
+            self._is_led = True
+            return True
+
+    def _hand_over(self) -> None:
+        with self._changed:
+            self._is_led = False
+            self._changed.notify_all()
+
+    def _commit_next(self) -> None:
+        """Commit what is queued, in its order."""
+        with self._changed:
+            jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), _LARGEST))]
+        try:
+            if jobs and not _commit(self._engine, jobs):
+                for job in jobs:
+                    _commit(self._engine, [job])
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _work(self) -> None:
+        """Commit the jobs for which no thread waits, each when it is due."""
+        while True:
+            with self._changed:
+                if not self._changed.wait_for(lambda: self._jobs, timeout=_IDLE):
+                    self._has_thread = False
+                    return
+                pause = self._jobs[0].due - time.monotonic()
+                if self._is_led or (pause > 0 and all(job.due > time.monotonic() for job in self._jobs)):
+                    self._changed.wait(None if self._is_led else pause)
+                    continue
+                self._is_led = True
+            try:
+                self._commit_next()
+            finally:
+                self._hand_over()
+
+
+def _commit(engine: Engine, jobs: Sequence[_Job[Any]]) -> bool:
+    """Do some jobs in one transaction; return whether they are done. A single one is done also where it has failed."""
+    thread_id = jobs[0].thread_id if len(jobs) == 1 else None
+    try:
+        with write_transaction(engine, thread_id=thread_id) as connection:
+            values = [job.work(connection) for job in jobs]
+    except BaseException as error:
+        for job in jobs:
+            if job.undo is not None:
+                job.undo()
+        if len(jobs) > 1 and isinstance(error, Exception):
+            return False
+        for job in jobs:
+            job.future.set_exception(error)
+        if not isinstance(error, Exception):
+            raise
+        return True
+    for job, value in zip(jobs, values, strict=True):
+        job.future.set_result(value)
+    return True
+
+
+_of_engine: WeakValueDictionary[int, GroupCommit] = WeakValueDictionary()
+_lock = RLock()
+
+
+def group_commit_of(engine: Engine) -> GroupCommit:
+    """Return the writer of an engine, the same for all who use it at the same time."""
+    with _lock:
+        found = _of_engine.get(id(engine))
+        if found is None:
+            found = _of_engine[id(engine)] = GroupCommit(engine)
+        return found
