@@ -17,15 +17,17 @@ from guardgraph.state import (
     full_usage,
 )
 
-__all__ = ("MemoryLedger",)
+__all__ = ("Account", "MemoryLedger")
 
 _NO_AMOUNT, _NO_USAGE = Amount(), Usage()
 
 
 @dataclass(slots=True)
-class _Account:
+class Account:
+    """One account, with what is spent and reserved in it and below it."""
+
     name: str
-    above: tuple[_Account, ...]
+    above: tuple[Account, ...]
     """The accounts above it, outermost first."""
     cap: Allowance = field(default_factory=Allowance)
     epoch: int = 0
@@ -41,22 +43,25 @@ class _Account:
     _balance: Balance | None = None
 
     @property
-    def chain(self) -> tuple[_Account, ...]:
+    def chain(self) -> tuple[Account, ...]:
         """The accounts above it, and itself."""
         return (*self.above, self)
 
     @property
     def is_closed(self) -> bool:
+        """Whether it was opened, and closed since."""
         return self.closed and self.epoch > 0
 
     @property
     def balance(self) -> Balance:
+        """What is spent and reserved in it now."""
         if self._balance is None:
             reserved = replace(self.reserved, usd=None) if self.unpriced else self.reserved
             self._balance = Balance(self.name, self.cap, self.spent, reserved)
         return self._balance
 
     def reserve(self, amount: Amount) -> None:
+        """Reserve an amount that fits."""
         self.unpriced += amount.usd is None
         self.reserved = self.reserved + _priced(amount)
         self._balance = None
@@ -69,6 +74,7 @@ class _Account:
         self._balance = None
 
     def open(self, cap: Allowance) -> int:
+        """Open it again with other limits; return the new epoch."""
         self.cap, self.closed, self.epoch, self._balance = cap, False, self.epoch + 1, None
         return self.epoch
 
@@ -79,18 +85,18 @@ class MemoryLedger:
     blocks = False
 
     def __init__(self) -> None:
-        self._accounts: dict[str, _Account] = {}
-        self._entries: dict[str, _Account] = {}
+        self._accounts: dict[str, Account] = {}
+        self._entries: dict[str, Account] = {}
         self._lock = RLock()
 
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`."""
         with self._lock:
-            above: tuple[_Account, ...] = ()
+            above: tuple[Account, ...] = ()
             for name in account_chain(account)[:-1]:
-                above = self._accounts.setdefault(name, _Account(name, above)).chain
-            opened = self._accounts.setdefault(account, _Account(account, above))
-            _settle_all(opened)
+                above = self._accounts.setdefault(name, Account(name, above)).chain
+            opened = self._accounts.setdefault(account, Account(account, above))
+            self._settle_all(opened)
             return opened.open(cap)
 
     def reopen(self, account: str, at_least: Allowance) -> int:
@@ -120,14 +126,14 @@ class MemoryLedger:
         with self._lock:
             held = self._entries.get(entry)
             if held is not None and entry in held.entries:
-                _settle(held, entry, usage)
+                self._settle(held, entry, usage)
 
     def close(self, account: str, epoch: int) -> None:
         """See `Ledger.close`."""
         with self._lock:
             held = self._accounts.get(account)
             if held is not None and held.epoch == epoch:
-                _settle_all(held)
+                self._settle_all(held)
                 held.closed = True
 
     def balances(self, account: str) -> tuple[Balance, ...]:
@@ -142,22 +148,20 @@ class MemoryLedger:
             held = self._accounts.get(account)
             return held.usage if held and held.epoch else Usage()
 
+    def _settle_all(self, held: Account) -> None:
+        for entry in list(held.entries):
+            self._settle(held, entry, None)
 
-def _balances(held: _Account) -> tuple[Balance, ...]:
+    def _settle(self, held: Account, entry: str, usage: Usage | None) -> None:
+        amount = held.entries.pop(entry)
+        used = full_usage(amount) if usage is None else usage
+        spent = Amount(used.tokens, used.usd, used.calls, amount.subtasks, amount.messages)
+        for one in held.chain:
+            one.settle(amount, used, spent)
+
+
+def _balances(held: Account) -> tuple[Balance, ...]:
     return tuple(one.balance for one in held.chain if one.epoch)
-
-
-def _settle_all(held: _Account) -> None:
-    for entry in list(held.entries):
-        _settle(held, entry, None)
-
-
-def _settle(held: _Account, entry: str, usage: Usage | None) -> None:
-    amount = held.entries.pop(entry)
-    used = full_usage(amount) if usage is None else usage
-    spent = Amount(used.tokens, used.usd, used.calls, amount.subtasks, amount.messages)
-    for one in held.chain:
-        one.settle(amount, used, spent)
 
 
 def _priced(amount: Amount) -> Amount:

@@ -26,6 +26,7 @@ from guardgraph.state import (
 )
 from guardgraph.storage import Ledger, MemoryLedger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of
+from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from tests.storage.sql.conftest import postgres_url as postgres_url
 from tests.storage.sql.conftest import sqlite_url as sqlite_url
 
@@ -33,13 +34,13 @@ USD = Decimal("0.01")
 CALL = Amount(tokens=100, usd=USD, calls=1)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "run in sqlite", "run in postgres"])
 def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     if request.param == "memory":
         yield MemoryLedger()
         return
-    engine = engine_of(request.getfixturevalue(f"{request.param}_url"))
-    yield SQLLedger(engine)
+    engine = engine_of(request.getfixturevalue(f"{request.param.rpartition(' ')[2]}_url"))
+    yield RunLedger(engine, "r", is_new=True) if request.param.startswith("run") else SQLLedger(engine)
     engine.dispose()
 
 

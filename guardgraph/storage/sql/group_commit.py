@@ -30,7 +30,7 @@ _IDLE = 30.0
 class _Job(Generic[_T]):
     work: Callable[[Connection], _T]
     thread_id: str | None
-    undo: Callable[[], object] | None
+    after: Callable[[bool], object] | None
     due: float
     """When it is committed at the latest, on the monotonic clock."""
     future: Future[_T] = field(default_factory=Future[Any])
@@ -58,14 +58,15 @@ class GroupCommit:
         work: Callable[[Connection], _T],
         *,
         thread_id: str | None = None,
-        undo: Callable[[], object] | None = None,
+        after: Callable[[bool], object] | None = None,
     ) -> _T:
         """Do `work` in a write transaction, and return what it returns, once that is committed.
 
-        `undo` is called where the transaction fails, before the work is done again or its error is raised. Raises what
-        `work` raises, with the faults of a database as `StorageError`, which names `thread_id`.
+        `after` is called with `True` once it is committed, and with `False` where the transaction has failed,
+        before the work is done again or its error is raised. Raises what `work` raises, with the faults of a
+        database as `StorageError`, which names `thread_id`.
         """
-        job = self._accept(work, thread_id, undo, 0.0)
+        job = self._accept(work, thread_id, after, 0.0)
         while not job.future.done():
             if not self._lead(job):
                 continue
@@ -81,14 +82,14 @@ class GroupCommit:
         work: Callable[[Connection], _T],
         *,
         thread_id: str | None = None,
-        undo: Callable[[], object] | None = None,
+        after: Callable[[bool], object] | None = None,
         patience: float = 0.0,
     ) -> Future[_T]:
         """Do as `write` in a thread of its own, and return a future that is done once it is committed.
 
         It waits up to `patience` seconds for others that it can be committed with.
         """
-        job = self._accept(work, thread_id, undo, patience)
+        job = self._accept(work, thread_id, after, patience)
         with self._changed:
             if not self._has_thread:
                 self._has_thread = True
@@ -99,7 +100,7 @@ class GroupCommit:
         self,
         work: Callable[[Connection], _T],
         thread_id: str | None,
-        undo: Callable[[], object] | None,
+        after: Callable[[bool], object] | None,
         patience: float,
     ) -> _Job[_T]:
         check_process(self._engine)
@@ -107,7 +108,7 @@ class GroupCommit:
             self._process, self._changed = os.getpid(), Condition(RLock())
             self._jobs, self._is_led, self._has_thread = deque(), False, False
         migrate(self._engine)
-        job = _Job(work, thread_id, undo, time.monotonic() + patience)
+        job = _Job(work, thread_id, after, time.monotonic() + patience)
         with self._changed:
             self._jobs.append(job)
             self._changed.notify_all()
@@ -166,8 +167,8 @@ def _commit(engine: Engine, jobs: Sequence[_Job[Any]]) -> bool:
             values = [job.work(connection) for job in jobs]
     except BaseException as error:
         for job in jobs:
-            if job.undo is not None:
-                job.undo()
+            if job.after is not None:
+                job.after(False)
         if len(jobs) > 1 and isinstance(error, Exception):
             return False
         for job in jobs:
@@ -176,6 +177,8 @@ def _commit(engine: Engine, jobs: Sequence[_Job[Any]]) -> bool:
             raise
         return True
     for job, value in zip(jobs, values, strict=True):
+        if job.after is not None:
+            job.after(True)
         job.future.set_result(value)
     return True
 

@@ -97,7 +97,8 @@ def test_a_job_that_fails_fails_alone_and_its_thread_is_named(writer: GroupCommi
     busy = writer.submit(slow)
     time.sleep(0.05)
     jobs = [
-        writer.submit(note(n, "same" if n in (2, 4) else f"n{n}"), undo=lambda n=n: undone.append(n)) for n in range(5)
+        writer.submit(note(n, "same" if n in (2, 4) else f"n{n}"), after=lambda ok, n=n: ok or undone.append(n))
+        for n in range(5)
     ]
     odd = writer.submit(lambda connection: 1 // 0)
     named = writer.submit(note(9, "same"), thread_id="my thread")

@@ -28,10 +28,13 @@ __all__ = (
     "in_nanos",
     "key_of",
     "keys_of",
+    "nanos_of",
     "reserved_in",
     "settled_row",
     "settling",
+    "usage_in_nanos",
     "usage_of",
+    "usd_of",
 )
 
 LARGEST = 2**53
@@ -57,7 +60,7 @@ def keys_of(account: str) -> list[bytes]:
 
 def in_nanos(amount: Amount) -> Amount:
     """Return `amount` with its money rounded up to a whole nano-dollar: what is reserved in fact."""
-    return Amount(amount.tokens, _usd(_nanos(amount.usd)), amount.calls, amount.subtasks, amount.messages)
+    return Amount(amount.tokens, usd_of(nanos_of(amount.usd)), amount.calls, amount.subtasks, amount.messages)
 
 
 def account_row(account: str) -> dict[str, Any]:
@@ -65,6 +68,12 @@ def account_row(account: str) -> dict[str, Any]:
     run_id = checked_id("run_id", account_chain(account)[0])
     facts = {"account": key_of(account), "run_id": run_id, "name": _packed(account), "epoch": 0, "closed": True}
     return {**facts, **cap_row(Allowance()), **dict.fromkeys(_NUMBERS, 0)}
+
+
+def usage_in_nanos(usage: Usage) -> Usage:
+    """Return a usage with its money rounded up to a whole nano-dollar."""
+    usd = usd_of(nanos_of(usage.usd))
+    return usage if usd == usage.usd else usage.model_copy(update={"usd": usd})
 
 
 @exact_decimal
@@ -86,7 +95,7 @@ def entry_row(entry: str, account: str, amount: Amount) -> dict[str, Any]:
         "settled": False,
         "in_full": False,
         "tokens": _checked("tokens", amount.tokens),
-        "usd": _nanos(amount.usd),
+        "usd": nanos_of(amount.usd),
         "calls": _checked("calls", amount.calls),
         "subtasks": _checked("subtasks", amount.subtasks),
         "messages": _checked("messages", amount.messages),
@@ -101,7 +110,7 @@ def settled_row(usage: Usage | None, amount: Amount) -> dict[str, Any]:
         "in_full": usage is None,
         "input_tokens": _checked("input_tokens", used.input_tokens),
         "output_tokens": _checked("output_tokens", used.output_tokens),
-        "used_usd": _nanos(used.usd),
+        "used_usd": nanos_of(used.usd),
         "used_calls": _checked("calls", used.calls),
         "microseconds": _checked("microseconds", used.microseconds),
     }
@@ -109,14 +118,14 @@ def settled_row(usage: Usage | None, amount: Amount) -> dict[str, Any]:
 
 def reserved_in(row: Any) -> Amount:
     """Return what an entry's row had reserved."""
-    return Amount(row.tokens, _usd(row.usd), row.calls, row.subtasks, row.messages)
+    return Amount(row.tokens, usd_of(row.usd), row.calls, row.subtasks, row.messages)
 
 
 def held_by(amount: Amount) -> Changes:
     """Return what a reservation changes in its account and every account above."""
     return {
         "reserved_tokens": amount.tokens,
-        "reserved_usd": _nanos(amount.usd) or 0,
+        "reserved_usd": nanos_of(amount.usd) or 0,
         "reserved_unpriced": int(amount.usd is None),
         "reserved_calls": amount.calls,
         "reserved_subtasks": amount.subtasks,
@@ -132,7 +141,7 @@ def settling(usage: Usage | None, amount: Amount) -> Changes:
         "input_tokens": used.input_tokens,
         "output_tokens": used.output_tokens,
         "microseconds": used.microseconds,
-        "spent_usd": _nanos(used.usd) or 0,
+        "spent_usd": nanos_of(used.usd) or 0,
         "spent_unpriced": int(used.usd is None),
         "spent_calls": used.calls,
         "spent_subtasks": amount.subtasks,
@@ -184,17 +193,19 @@ def _packed(name: str) -> bytes:
 
 
 @exact_decimal
-def _nanos(usd: Decimal | None) -> int | None:
+def nanos_of(usd: Decimal | None) -> int | None:
+    """Return US dollars as whole nano-dollars, rounded up; an unknown price stays unknown."""
     return None if usd is None else _checked("usd", int(usd.scaleb(9).to_integral_value(ROUND_CEILING)))
 
 
 @exact_decimal
-def _usd(nanos: int | None) -> Decimal | None:
+def usd_of(nanos: int | None) -> Decimal | None:
+    """Return whole nano-dollars as US dollars; an unknown price stays unknown."""
     return None if nanos is None else Decimal(nanos) / 10**9
 
 
 def _known(nanos: int, unpriced: int) -> Decimal | None:
-    return None if unpriced else _usd(nanos)
+    return None if unpriced else usd_of(nanos)
 
 
 def _checked(what: str, value: int) -> int:

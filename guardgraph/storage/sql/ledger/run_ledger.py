@@ -1,0 +1,148 @@
+"""The ledger of a run that this process alone works on: checked in memory, stored with what else is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from guardgraph.state import COUNTS, Allowance, Amount, ReservationDenied, Usage, account_chain
+from guardgraph.storage.memory import Account, MemoryLedger
+from guardgraph.storage.sql.engine import engine_of
+from guardgraph.storage.sql.group_commit import group_commit_of
+from guardgraph.storage.sql.ledger.rows import (
+    entry_row,
+    in_nanos,
+    key_of,
+    settled_row,
+    usage_in_nanos,
+)
+from guardgraph.storage.sql.ledger.stored_accounts import load_accounts, stored_account
+from guardgraph.storage.sql.statements import insert_or_replace
+from guardgraph.storage.sql.tables import accounts, entries
+
+__all__ = ("RunLedger",)
+
+_UNSETTLED = dict.fromkeys(("input_tokens", "output_tokens", "used_usd", "used_calls", "microseconds"))
+
+
+@dataclass(slots=True)
+class _Unstored:
+    """What has changed since it was stored last."""
+
+    entries: dict[bytes, dict[str, Any]] = field(default_factory=dict[bytes, dict[str, Any]])
+    """The rows of entries, by their keys."""
+    accounts: dict[str, Account] = field(default_factory=dict[str, Account])
+
+    def add(self, older: _Unstored) -> None:
+        """Add what is older: what has changed again since then stays."""
+        self.entries = {**older.entries, **self.entries}
+        self.accounts = {**older.accounts, **self.accounts}
+
+
+class RunLedger(MemoryLedger):
+    """The ledger of one run in a SQL database. The lease of its thread makes this process its only spender.
+
+    A reservation of tokens, calls or money is stored before `reserve` returns, with those of other threads in one
+    commit. All else is stored with the next commit, by `store` at the latest; after a crash a reservation that was not
+    settled in the database counts in full. Money is kept in nano-dollars, rounded up.
+    """
+
+    blocks = True
+
+    def __init__(self, engine: Engine, run_id: str, *, is_new: bool = False) -> None:
+        """Load what is stored of a run; one that `is_new` has nothing yet."""
+        super().__init__()
+        self.run_id = run_id
+        self._commits = group_commit_of(engine_of(engine))
+        self._known: set[bytes] = set()
+        self._unstored = _Unstored()
+        self._storing: list[_Unstored] = []
+        self._raised: Mapping[str, tuple[Any, Any]] = {}
+        if not is_new:
+            self._accounts, self._entries, self._known = load_accounts(engine, run_id)
+
+    def inherit(self, admitted: Allowance, raised: Allowance) -> None:
+        """Open limits that equal those of `admitted` as those of `raised`, from now on.
+
+        Agents and teams inherit the limits of the run unless they are narrowed, and requests that were sent before a
+        top-up keep their original limits.
+        """
+        limits = {what: (getattr(admitted, what), getattr(raised, what)) for what in COUNTS}
+        self._raised = {what: limit for what, limit in limits.items() if limit[0] != limit[1]}
+
+    def open(self, account: str, cap: Allowance) -> int:
+        """See `Ledger.open`. The part of `account` before the first `/` is the run's id."""
+        inherited = {what: now for what, (before, now) in self._raised.items() if getattr(cap, what) == before}
+        with self._lock:
+            epoch = super().open(account, cap.model_copy(update=inherited) if inherited else cap)
+            self._changed(account)
+            return epoch
+
+    def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
+        """See `Ledger.reserve`."""
+        exact = in_nanos(amount)
+        row = entry_row(entry, account, exact)
+        with self._lock:
+            if row["entry"] in self._known:
+                return None
+            denied = super().reserve(entry, account, epoch, exact)
+            if denied is not None:
+                return denied
+            self._known.add(row["entry"])
+            self._unstored.entries[row["entry"]] = {**_UNSETTLED, **row}
+            self._changed(account)
+        if amount.tokens or amount.calls or amount.usd != 0:
+            self._store_now(entry)
+        return None
+
+    def close(self, account: str, epoch: int) -> None:
+        """See `Ledger.close`."""
+        with self._lock:
+            super().close(account, epoch)
+            self._changed(account)
+
+    def store(self) -> None:
+        """Store all that has changed."""
+        if self._unstored.entries or self._unstored.accounts:
+            self._commits.write(self.write_changes, after=self.written)
+
+    def write_changes(self, connection: Connection) -> None:
+        """Write what has changed, in a transaction of the caller's, who calls `written` after it."""
+        with self._lock:
+            unstored, self._unstored = self._unstored, _Unstored()
+            self._storing.append(unstored)
+            rows = [stored_account(account) for account in unstored.accounts.values()]
+        for table, given in ((accounts, rows), (entries, [*unstored.entries.values()])):
+            if given:
+                connection.execute(insert_or_replace(connection.dialect, table), given)
+
+    def written(self, is_committed: bool, /) -> None:  # noqa: FBT001 - `GroupCommit` calls it
+        """Note whether what was written last is committed; else it is written again."""
+        with self._lock:
+            for older in () if is_committed else reversed(self._storing):
+                self._unstored.add(older)
+            self._storing.clear()
+
+    def _settle(self, held: Account, entry: str, usage: Usage | None) -> None:
+        amount = held.entries[entry]
+        exact = None if usage is None else usage_in_nanos(usage)
+        key = key_of(entry)
+        row = {**entry_row(entry, held.name, amount), **settled_row(exact, amount)}
+        super()._settle(held, entry, exact)
+        self._unstored.entries[key] = row
+        self._changed(held.name)
+
+    def _changed(self, account: str) -> None:
+        for name in account_chain(account):
+            if name in self._accounts:
+                self._unstored.accounts[name] = self._accounts[name]
+
+    def _store_now(self, entry: str) -> None:
+        try:
+            self.store()
+        except BaseException:  # nothing is spent: the call that it was for is not made
+            self.settle(entry, Usage())
+            raise

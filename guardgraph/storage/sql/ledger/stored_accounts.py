@@ -1,0 +1,82 @@
+"""The accounts of one run between the database and the memory of the process that works on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from guardgraph.state import Allowance, account_chain
+from guardgraph.storage.memory import Account
+from guardgraph.storage.sql.engine import read_transaction
+from guardgraph.storage.sql.ledger.rows import balance_of, cap_row, key_of, nanos_of, reserved_in, usage_of, usd_of
+from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.tables import accounts, entries
+
+__all__ = ("load_accounts", "stored_account")
+
+
+def load_accounts(engine: Engine, run_id: str) -> tuple[dict[str, Account], dict[str, Account], set[bytes]]:
+    """Return the accounts of a run by name, those that hold open entries by the entry, and the keys of all entries."""
+    mine, held = accounts.c.run_id == checked_id("run_id", run_id), entries.c.run_id == run_id
+    with read_transaction(migrate(engine)) as connection:
+        rows = {
+            bytes(row.name).decode("utf-8", "surrogatepass"): row
+            for row in connection.execute(select(accounts).where(mine))
+        }
+        known = {bytes(key) for key in connection.execute(select(entries.c.entry).where(held)).scalars()}
+        open_rows = connection.execute(select(entries).where(held, entries.c.settled.is_(False))).all()
+    found: dict[str, Account] = {}
+    for name in sorted(rows, key=lambda name: len(account_chain(name))):
+        above = tuple(found[one] for one in account_chain(name)[:-1])
+        found[name] = _account_of(name, above, rows[name])
+    by_key = {key_of(name): account for name, account in found.items()}
+    holders: dict[str, Account] = {}
+    for row in open_rows:
+        entry, holder = bytes(row.name).decode("utf-8", "surrogatepass"), by_key[bytes(row.account)]
+        holder.entries[entry], holders[entry] = reserved_in(row), holder
+    return found, holders, known
+
+
+def stored_account(account: Account) -> dict[str, Any]:
+    """Return the row of an account."""
+    spent, reserved = account.spent, account.reserved
+    return {
+        "account": key_of(account.name),
+        "run_id": account_chain(account.name)[0],
+        "name": account.name.encode("utf-8", "surrogatepass"),
+        "epoch": account.epoch,
+        "closed": account.closed,
+        **cap_row(account.cap),
+        "input_tokens": account.usage.input_tokens,
+        "output_tokens": account.usage.output_tokens,
+        "microseconds": account.usage.microseconds,
+        "spent_usd": nanos_of(spent.usd) or 0,
+        "spent_unpriced": int(spent.usd is None),
+        "spent_calls": spent.calls,
+        "spent_subtasks": spent.subtasks,
+        "spent_messages": spent.messages,
+        "reserved_tokens": reserved.tokens,
+        "reserved_usd": nanos_of(reserved.usd) or 0,
+        "reserved_unpriced": account.unpriced,
+        "reserved_calls": reserved.calls,
+        "reserved_subtasks": reserved.subtasks,
+        "reserved_messages": reserved.messages,
+    }
+
+
+def _account_of(name: str, above: tuple[Account, ...], row: Any) -> Account:
+    balance = balance_of(name, row)
+    return Account(
+        name=name,
+        above=above,
+        cap=balance.cap if row.epoch else Allowance(),
+        epoch=row.epoch,
+        closed=row.closed,
+        spent=balance.spent,
+        reserved=replace(balance.reserved, usd=usd_of(row.reserved_usd)),
+        unpriced=row.reserved_unpriced,
+        usage=usage_of(row),
+    )
