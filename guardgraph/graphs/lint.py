@@ -21,6 +21,7 @@ Severity = Literal["error", "warning", "note"]
 WIDEST = 10
 """The most workers that one lead should have."""
 _ORDER = ("error", "warning", "note")
+_PARENT = "unless a nested graph goes there by `Command(graph=Command.PARENT)`, which it cannot declare"
 _UNREACHABLE = "nothing leads to it, so it never runs: add an edge or a destination, or remove it"
 
 
@@ -88,7 +89,10 @@ def _wiring(level: Topology) -> Iterable[Finding]:
     reached = depths(graph)
     lost = [node.id for node in graph.nodes if node.id not in reached and node.kind not in ("start", "end")]
     if not open_nodes:
-        for name in lost:
+        may_be_reached = level.team is None and bool(level.nested)
+        for name in lost if may_be_reached else ():
+            yield Finding("unreachable", "warning", (name,), f"{_UNREACHABLE} ({_PARENT})")
+        for name in () if may_be_reached else lost:
             yield Finding("unreachable", "error", (name,), _UNREACHABLE)
         yield from _traps(level, {*reached} - {*missing})
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START
 
 from guardgraph.agents import Agent
@@ -209,6 +210,17 @@ def test_an_agent_to_which_no_declared_destination_leads_is_named() -> None:
     team.add_gate("handoff", agents=[writer, critic], route=route)
 
     assert codes(lint(team.build())) == [("unreachable", "error", ("critic",))]
+
+
+def test_what_may_be_reached_in_a_way_that_is_not_declared_is_no_error() -> None:
+    inner: Any = nodes_of("inside")
+    inner.add_edge(START, "inside")
+    graph: Any = nodes_of("lost")
+    graph.add_node("nested", inner.compile())
+    graph.add_edge(START, "nested")
+
+    assert lint(RunnableLambda(len) | RunnableLambda(str)) == []
+    assert codes(lint(graph)) == [("unreachable", "warning", ("lost",))]
 
 
 def test_errors_come_first_and_what_is_no_graph_is_refused() -> None:

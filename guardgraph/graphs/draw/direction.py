@@ -46,11 +46,16 @@ def in_order(graph: GraphDescription) -> GraphDescription:
 
 
 def depths(graph: GraphDescription) -> dict[str, int]:
-    """Return how many edges each node is from the start at least; a node that is not reached has no entry."""
+    """Return how many edges each node is from the start at least; a node that is not reached has no entry.
+
+    A graph without a start, such as a chain of Runnables, begins at the nodes to which nothing leads.
+    """
     targets: dict[str, list[str]] = defaultdict(list)
     for edge in graph.edges:
         targets[edge.source].append(edge.target)
     found = {node.id: 0 for node in graph.nodes if node.kind == "start" and not node.cluster}
+    if not found:
+        found = dict.fromkeys({node.id for node in graph.nodes} - {edge.target for edge in graph.edges}, 0)
     waiting = deque(found)
     while waiting:
         source = waiting.popleft()

@@ -118,7 +118,7 @@ def resolve_first(gate: GateContext, destination: Destination, resolver: Agent |
 
 def was_resolved(state: Mapping[str, Any]) -> bool:
     """Return whether a resolver was sent the contradictions of this run."""
-    return any(subtask.goal == _GOAL for subtask in state.get("subtasks") or ())
+    return any(subtask.goal == _GOAL and "contradictions" in subtask.inputs for subtask in state.get("subtasks") or ())
 
 
 def resolver_with_defaults(resolver: Agent) -> Agent:
