@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
@@ -47,6 +47,7 @@ from guardgraph.state import (
     Task,
     new_id,
 )
+from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.graph_types import types_of_graph
 from guardgraph.storage.sql.runs import RunRow
 
@@ -174,6 +175,7 @@ class Attempts:
 
     def end(self, attempt: RunExecution) -> Run:
         """Store the outcome of an attempt, if there is one, and return the run; emit `run_waiting` where it waits."""
+        attempt.store_books()
         last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
         outcome = attempt.outcome(last, now)
         if outcome is not None:
@@ -236,7 +238,9 @@ class Attempts:
         config: RunnableConfig | None = None,
     ) -> RunExecution:
         ledger, time = self.records.begin_attempt(row, position, self.clock())
-        saver: Any = graph.checkpointer
+        compiled_with: Any = graph.checkpointer
+        saver = cast("SQLSaver", compiled_with).with_books(ledger)
+        graph.checkpointer = saver
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
         return RunExecution(row, graph, given, time, services, config or {}, context)
 

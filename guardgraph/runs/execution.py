@@ -20,7 +20,8 @@ from guardgraph.runs.records import PAUSED
 from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
 from guardgraph.state import Gap, Outcome, RunEvent
-from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.ledger import Ledger
+from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("RunExecution", "services_of")
@@ -74,6 +75,11 @@ class RunExecution:
             "control": self.control,
             "version": "v2",
         }
+
+    def store_books(self) -> None:
+        """Store what was booked since the last checkpoint."""
+        if isinstance(self.services.ledger, RunLedger):
+            self.services.ledger.store()
 
     def outcome(self, last: StateSnapshot, now: datetime) -> Outcome | None:
         """Return the outcome of the run by its `last` state, or `None` where it waits or was stopped."""
@@ -129,7 +135,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def services_of(
-    ledger: SQLLedger,
+    ledger: Ledger,
     time: RunClock,
     clock: Callable[[], datetime],
     on_event: Callable[[RunEvent], None] | None,

@@ -26,6 +26,7 @@ from guardgraph.state import (
     new_id,
 )
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
+from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow, RunStore
 
@@ -121,19 +122,20 @@ class Records:
         until = None if add.deadline is None else add.deadline - self._paused(row, now)
         self._ledger.top_up(row.run_id, add.model_copy(update={"deadline": until}))
 
-    def begin_attempt(self, row: RunRow, position: DelegationScope | None, now: datetime) -> tuple[SQLLedger, RunClock]:
+    def begin_attempt(self, row: RunRow, position: DelegationScope | None, now: datetime) -> tuple[RunLedger, RunClock]:
         """Store that an attempt begins, and return its ledger and its clock, which continue those of earlier ones.
 
         `position` is that of its outermost team, `None` before its first node.
         """
-        admitted = raised = Allowance()
         time = RunClock()
+        ledger = RunLedger(self.saver.engine, row.run_id, is_new=not row.attempt)
         if position is not None:
-            balances, admitted = self._ledger.balances(row.run_id), position.allowance
-            raised = balances[0].cap if balances else raised
+            balances, admitted = ledger.balances(row.run_id), position.allowance
+            raised = balances[0].cap if balances else Allowance()
             time = RunClock.of(self._paused(row, now), admitted.deadline, raised.deadline)
+            ledger.inherit(admitted, raised)
         self.rows.begin_attempt(row.run_id, now)
-        return self._ledger.for_run(admitted, raised), time
+        return ledger, time
 
     def finish(self, row: RunRow, outcome: Outcome, now: datetime) -> RunRow:
         """Store the outcome of a run, and return its row as it is stored."""

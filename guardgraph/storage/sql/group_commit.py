@@ -107,8 +107,8 @@ class GroupCommit:
         if self._process != os.getpid():  # of an engine that this process opened before; its locks may be held
             self._process, self._changed = os.getpid(), Condition(RLock())
             self._jobs, self._is_led, self._has_thread = deque(), False, False
-        migrate(self._engine)
         job = _Job(work, thread_id, after, time.monotonic() + patience)
+        job.future.set_running_or_notify_cancel()  # what is accepted is done, also where its coroutine is cancelled
         with self._changed:
             self._jobs.append(job)
             self._changed.notify_all()
@@ -163,7 +163,7 @@ def _commit(engine: Engine, jobs: Sequence[_Job[Any]]) -> bool:
     """Do some jobs in one transaction; return whether they are done. A single one is done also where it has failed."""
     thread_id = jobs[0].thread_id if len(jobs) == 1 else None
     try:
-        with write_transaction(engine, thread_id=thread_id) as connection:
+        with write_transaction(migrate(engine), thread_id=thread_id) as connection:
             values = [job.work(connection) for job in jobs]
     except BaseException as error:
         for job in jobs:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from threading import RLock
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -40,16 +41,18 @@ from guardgraph.storage.sql.engine import (
     engine_of,
     is_forked,
     read_transaction,
-    write_transaction,
 )
 from guardgraph.storage.sql.errors import translate_errors
+from guardgraph.storage.sql.group_commit import group_commit_of
+from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, config_at, place_in
 
 __all__ = ("SQLSaver",)
 
 _T = TypeVar("_T")
-_STRIPES = 64
+_PATIENCE = 0.002
+"""Seconds that the writes of a task wait for the checkpoint of its superstep, to be committed with it."""
 _FORK_BITS = 40
 
 
@@ -75,8 +78,9 @@ class SQLSaver(BaseCheckpointSaver[int]):
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
         self._owns_engine = isinstance(engine, str)
+        self._commits = group_commit_of(self.engine)
+        self._books: RunLedger | None = None
         self._lanes = Lanes()
-        self._locks = tuple(RLock() for _ in range(_STRIPES))
 
     @classmethod
     def from_url(
@@ -124,6 +128,12 @@ class SQLSaver(BaseCheckpointSaver[int]):
     def with_types(self, *types: type[Any]) -> Self:
         """Return a saver of the same database that also stores `types`; it shares everything else with this one."""
         return self._with_codec(self.codec.with_types(*types))
+
+    def with_books(self, books: RunLedger) -> Self:
+        """Return a saver of the same database that stores what a run has booked with its checkpoints."""
+        clone = self._with_codec(self.codec)
+        clone._books = books
+        return clone
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a saver of the same database that reads objects of unknown classes as dicts of their fields.
@@ -175,13 +185,19 @@ class SQLSaver(BaseCheckpointSaver[int]):
             Unserializable: a value is of a type that is not stored; the message gives the path to it.
             StorageError: or a subclass, when the database refuses; then nothing of the checkpoint is stored.
         """
-        place = place_in(config)
-        with translate_errors(place.thread_id):
-            row = checkpoint_row(self.codec, config, place, checkpoint, metadata)
-            stored = value_rows(self.codec, place, checkpoint, new_versions)
-        with self._writing(place.thread_id) as connection:
-            store_checkpoint(connection, place, row, stored)
-        return config_at(place.thread_id, place.namespace, row["checkpoint_id"])
+        job = self._checkpoint_job(config, checkpoint, metadata, new_versions)
+        return self._write(place_in(config).thread_id, job)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Do as `put` without blocking the event loop."""
+        job = self._checkpoint_job(config, checkpoint, metadata, new_versions)
+        return await self._awrite(place_in(config).thread_id, job)
 
     def put_writes(
         self,
@@ -197,18 +213,19 @@ class SQLSaver(BaseCheckpointSaver[int]):
         Storing the same write again keeps the first one; errors, interrupts and resume values are replaced. With
         `replace` all other writes of the task at this checkpoint are deleted first.
         """
-        place = place_in(config)
-        if place.checkpoint_id is None:
-            raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
-        with translate_errors(place.thread_id):
-            rows = write_rows(self.codec, place, writes, task_id=task_id, task_path=task_path)
-        with self._writing(place.thread_id) as connection:
-            store_writes(connection, place, rows, replaced_task=task_id if replace else None)
+        job = self._writes_job(config, writes, task_id, task_path, replace=replace)
+        self._write(place_in(config).thread_id, job, patience=_PATIENCE)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Do as `put_writes` without blocking the event loop."""
+        job = self._writes_job(config, writes, task_id, task_path)
+        await self._awrite(place_in(config).thread_id, job, patience=_PATIENCE)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete all that is stored of a thread; an unknown one is no error."""
-        with self._writing(checked_id("thread_id", thread_id)) as connection:
-            delete_thread(connection, thread_id)
+        self._write(checked_id("thread_id", thread_id), partial(delete_thread, thread_id=thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints and writes of some runs, in all threads.
@@ -216,8 +233,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         A thread that goes on after a deleted run loses the history of its delta channels from before the next snapshot.
         """
         ids = [checked_id("run_id", run_id) for run_id in run_ids]
-        with self._writing(None) as connection:
-            delete_runs(connection, self.codec, ids)
+        self._write(None, partial(delete_runs, codec=self.codec, run_ids=ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with all its namespaces, checkpoints and writes; an unknown source copies nothing.
@@ -227,8 +243,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """
         source = checked_id("source_thread_id", source_thread_id)
         target = checked_id("target_thread_id", target_thread_id)
-        with self._writing(target) as connection:
-            copy_thread(connection, source, target)
+        self._write(target, partial(copy_thread, source=source, target=target))
 
     def prune(
         self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest"
@@ -240,11 +255,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
         if strategy not in {"keep_latest", "delete"}:
             raise BadInput(f"`strategy` must be 'keep_latest' or 'delete', got {strategy!r}")
         for thread_id in thread_ids:
-            with self._writing(checked_id("thread_id", thread_id)) as connection:
-                if strategy == "delete":
-                    delete_thread(connection, thread_id)
-                else:
-                    keep_latest(connection, self.codec, thread_id)
+            job = partial(keep_latest, codec=self.codec, thread_id=checked_id("thread_id", thread_id))
+            self._write(thread_id, partial(delete_thread, thread_id=thread_id) if strategy == "delete" else job)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -257,8 +269,6 @@ class SQLSaver(BaseCheckpointSaver[int]):
             return load_history(connection, self.codec, place, channels)
 
     aget_tuple = async_twin(get_tuple)
-    aput = async_twin(put)
-    aput_writes = async_twin(put_writes)
     adelete_thread = async_twin(delete_thread)
     adelete_for_runs = async_twin(delete_for_runs)
     acopy_thread = async_twin(copy_thread)
@@ -290,10 +300,65 @@ class SQLSaver(BaseCheckpointSaver[int]):
         clone._owns_engine = False
         return clone
 
-    @contextmanager
-    def _writing(self, thread_id: str | None) -> Generator[Connection]:
-        check_process(self.engine)  # before a lock that another thread held when the process was forked
-        migrate(self.engine)
-        lock = self._locks[hash(thread_id) % _STRIPES]
-        with lock, write_transaction(self.engine, thread_id=thread_id) as connection:
-            yield connection
+    def _checkpoint_job(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> Callable[[Connection], RunnableConfig]:
+        """Return what stores a checkpoint in a transaction, and returns its config."""
+        place = place_in(config)
+        with translate_errors(place.thread_id):
+            row = checkpoint_row(self.codec, config, place, checkpoint, metadata)
+            stored = value_rows(self.codec, place, checkpoint, new_versions)
+
+        def store(connection: Connection) -> RunnableConfig:
+            store_checkpoint(connection, place, row, stored)
+            return config_at(place.thread_id, place.namespace, row["checkpoint_id"])
+
+        return store
+
+    def _writes_job(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str,
+        *,
+        replace: bool = False,
+    ) -> Callable[[Connection], None]:
+        """Return what stores the writes of a task in a transaction."""
+        place = place_in(config)
+        if place.checkpoint_id is None:
+            raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
+        with translate_errors(place.thread_id):
+            rows = write_rows(self.codec, place, writes, task_id=task_id, task_path=task_path)
+        return partial(store_writes, place=place, rows=rows, replaced_task=task_id if replace else None)
+
+    def _write(self, thread_id: str | None, job: Callable[[Connection], _T], *, patience: float = 0.0) -> _T:
+        """Do a job in a transaction, with what the run has booked; return once it is committed."""
+        if patience:
+            return self._submit(thread_id, job, patience).result()
+        return self._commits.write(self._with_books(job), thread_id=thread_id, after=self._after)
+
+    async def _awrite(self, thread_id: str, job: Callable[[Connection], _T], *, patience: float = 0.0) -> _T:
+        return await asyncio.shield(asyncio.wrap_future(self._submit(thread_id, job, patience)))
+
+    def _submit(self, thread_id: str | None, job: Callable[[Connection], _T], patience: float) -> Future[_T]:
+        return self._commits.submit(self._with_books(job), thread_id=thread_id, after=self._after, patience=patience)
+
+    def _with_books(self, job: Callable[[Connection], _T]) -> Callable[[Connection], _T]:
+        books = self._books
+        if books is None:
+            return job
+
+        def both(connection: Connection) -> _T:
+            books.write_changes(connection)
+            return job(connection)
+
+        return both
+
+    @property
+    def _after(self) -> Callable[[bool], object] | None:
+        return None if self._books is None else self._books.written
