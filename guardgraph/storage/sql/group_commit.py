@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import deque
@@ -49,6 +50,7 @@ class GroupCommit:
         self._engine = engine
         self._process = os.getpid()
         self._jobs: deque[_Job[Any]] = deque()
+        self._last: Future[Any] | None = None
         self._changed = Condition(RLock())
         self._is_led = False
         self._has_thread = False
@@ -96,6 +98,14 @@ class GroupCommit:
                 Thread(target=self._work, name="guardgraph-commit", daemon=True).start()
         return job.future
 
+    async def settled(self) -> None:
+        """Wait until all that was accepted so far is done, whether it has failed or not."""
+        with self._changed:
+            last = self._last
+        if last is not None and not last.done():
+            (done,), _ = await asyncio.wait({asyncio.wrap_future(last)})
+            done.exception()  # raised where its result is awaited
+
     def _accept(
         self,
         work: Callable[[Connection], _T],
@@ -111,6 +121,7 @@ class GroupCommit:
         job.future.set_running_or_notify_cancel()  # what is accepted is done, also where its coroutine is cancelled
         with self._changed:
             self._jobs.append(job)
+            self._last = job.future
             self._changed.notify_all()
         return job
 

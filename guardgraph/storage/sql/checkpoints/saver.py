@@ -292,6 +292,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
     async def run_in_lane(self, key: str, call: Callable[[], _T]) -> _T:
         """Make `call` in the worker thread of `key`, after all calls that were accepted for it before."""
         check_process(self.engine)
+        await self._commits.settled()
         return await self._lanes.run(key, call)
 
     def _with_codec(self, codec: Codec) -> Self:

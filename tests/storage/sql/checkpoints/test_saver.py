@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from pydantic import BaseModel
+from sqlalchemy import event
 
 from guardgraph.state import BadInput, StorageUnavailable, Unserializable
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.engine import engine_of
+from guardgraph.storage.sql.migrate import migrate
 from tests.storage.sql.stored import checkpoint_of, config_of, id_of, ids_in, store
 
 INJECTIONS = [
@@ -244,22 +245,16 @@ async def test_many_threads_write_at_once_from_both_worlds(saver: SQLSaver) -> N
     assert len(ids_in(saver, None)) == 80
 
 
-class SlowSaver(SQLSaver):
-    """A saver whose database takes its time."""
-
-    def put(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        time.sleep(0.2)
-        return super().put(config, checkpoint, metadata, new_versions)
+def slow_saver(url: str) -> SQLSaver:
+    """Return a saver whose database takes its time."""
+    saver = SQLSaver.from_url(url)
+    migrate(saver.engine)
+    event.listen(saver.engine, "commit", lambda connection: time.sleep(0.2))
+    return saver
 
 
 async def test_calls_of_one_thread_id_happen_in_order_and_never_block_the_loop(sqlite_url: str) -> None:
-    async with SlowSaver.from_url(sqlite_url) as saver:
+    async with slow_saver(sqlite_url) as saver:
         first: Checkpoint = checkpoint_of({"a": 1})
         put = asyncio.ensure_future(saver.aput(config_of("t"), first, {}, {"a": 1}))
         await asyncio.sleep(0)
@@ -277,7 +272,7 @@ async def test_calls_of_one_thread_id_happen_in_order_and_never_block_the_loop(s
 
 
 async def test_a_write_that_was_accepted_is_made_when_its_waiter_is_cancelled(sqlite_url: str) -> None:
-    async with SlowSaver.from_url(sqlite_url) as saver:
+    async with slow_saver(sqlite_url) as saver:
         put = asyncio.ensure_future(saver.aput(config_of("t"), checkpoint_of(), {}, {}))
         await asyncio.sleep(0.05)
         put.cancel()
