@@ -11,7 +11,6 @@ from typing import Any, Literal, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.store.base import BaseStore
 from langgraph.types import Command
 
 from guardgraph.runs.arguments import (
@@ -24,6 +23,7 @@ from guardgraph.runs.arguments import (
     thread_of,
 )
 from guardgraph.runs.cancelling import conclude_command
+from guardgraph.runs.compiled_graphs import CompiledGraphs
 from guardgraph.runs.execution import RunExecution, services_of
 from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.left_nodes import check_nodes
@@ -48,7 +48,6 @@ from guardgraph.state import (
     new_id,
 )
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
-from guardgraph.storage.sql.codec.graph_types import types_of_graph
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = ("Attempts",)
@@ -61,8 +60,8 @@ class Attempts:
     records: Records
     graphs: Mapping[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]
     on_event: Callable[[RunEvent], None] | None
-    store: BaseStore | None
     clock: Callable[[], datetime]
+    compiled: CompiledGraphs
     active: set[RunExecution] = field(default_factory=set[RunExecution])
     """Those that run now."""
 
@@ -225,8 +224,8 @@ class Attempts:
 
     def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
         name, built = named_graph(graph, arguments, self.graphs)
-        saver = self.records.saver.with_types(*types_of_graph(built))
-        return name, built.compile(checkpointer=saver, store=self.store, name=name)
+        is_kept = built is graph or self.graphs.get(name) is built
+        return name, self.compiled.get(name, built, is_kept=is_kept)
 
     def _attempt(
         self,

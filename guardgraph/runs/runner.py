@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from guardgraph.runs.arguments import check_constructor, checked_graphs, checked_modes
 from guardgraph.runs.attempts import Attempts
+from guardgraph.runs.compiled_graphs import CompiledGraphs
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.records import Records
@@ -87,7 +88,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         check_constructor(on_event=on_event, store=store)
         self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types))
         self._records = Records(self.saver)
-        self._attempts = Attempts(self._records, registered, on_event, store, clock)
+        compiled = CompiledGraphs(self.saver, store)
+        self._attempts = Attempts(self._records, registered, on_event, clock, compiled)
         self.url = self._records.url
 
     def __exit__(self, *_: object) -> None:
