@@ -175,7 +175,7 @@ BY_TYPE: dict[type[Any], BuiltinCodec] = {kind.type: kind for kind in _KINDS}
 DECODERS: dict[int, Callable[[Any], Any]] = {
     MAP: dict,
     ARRAY: array_from_parts,
-    EXCEPTION: lambda parts: StoredException(*parts[:2]),  # older versions also stored its arguments
+    EXCEPTION: lambda parts: StoredException(*parts),
     **{kind.code: kind.decode for kind in _KINDS},
 }
 """How values are restored from their parts, by their number in stored data."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, create_model
 
 from guardgraph.state import BadInput, StorageCorrupt, Unserializable
 from guardgraph.storage.sql.codec.codec import DEPTH, Codec
+from guardgraph.storage.sql.codec.envelope import packed
 from guardgraph.storage.sql.codec.kinds import RECORD
 
 
@@ -222,14 +222,23 @@ def test_a_value_that_contains_itself_is_refused() -> None:
         Codec().dumps(value)
 
 
-@pytest.mark.parametrize(("depth", "fits"), [(DEPTH, True), (DEPTH + 1, False)])
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: (inner,), lambda inner: {"a": inner}])
-def test_depth_is_bounded(wrap: Any, depth: int, fits: bool) -> None:
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize(
+    ("wrap", "depth"),
+    [
+        (lambda inner: [inner], 255),
+        (lambda inner: {"a": inner}, 255),
+        (lambda inner: (inner,), DEPTH),
+        (lambda inner: [(inner,)], DEPTH // 2),
+        (lambda inner: {1: inner}, DEPTH),
+    ],
+)
+def test_depth_is_bounded(wrap: Any, depth: int, beyond: int) -> None:
     value: Any = 1
-    for _ in range(depth):
+    for _ in range(depth + beyond):
         value = wrap(value)
 
-    if fits:
+    if not beyond:
         assert Codec().loads(Codec().dumps(value)) == value
     else:
         with pytest.raises(Unserializable, match=f"more than {DEPTH} levels deep"):
@@ -286,7 +295,7 @@ def test_the_typed_pair_names_this_codec() -> None:
 
 def sealed(payload: bytes) -> bytes:
     """Return `payload` as the codec would store it, with a right checksum."""
-    return Codec().dumps(None)[:1] + blake2b(payload, digest_size=8).digest() + payload
+    return packed(payload)
 
 
 def record(tag: str, fields: Any) -> bytes:
