@@ -42,7 +42,7 @@ class Codec:
     cipher: CipherProtocol | None = field(default=None, repr=False, compare=False)
     """Encrypts and authenticates all that is written, such as an `AESGCMCipher`."""
     allow_plain: bool = False
-    """Whether data that is not encrypted is read although there is a cipher: whoever writes to the database may add some."""
+    """Whether data that is not encrypted is read although there is a cipher. Such data may be of anybody."""
 
     def __post_init__(self) -> None:
         for kind in self.types:

@@ -72,14 +72,16 @@ def unsealed(cipher: CipherProtocol, data: bytes, context: bytes) -> bytes:
     try:
         content = cipher.decrypt(payload[1:end].decode("ascii"), payload[end:])
     except Exception as error:  # each cipher has its own
-        raise WrongKey("stored data cannot be decrypted with this key; pass the one that it was written with") from error
+        raise WrongKey(
+            "stored data cannot be decrypted with this key; pass the one that it was written with"
+        ) from error
     if content[:_CONTEXT] != _digest(context):
         raise StorageCorrupt("stored data was encrypted for another place than the one where it is found")
     return content[_CONTEXT:]
 
 
 def _enveloped(kind: int, payload: bytes) -> bytes:
-    return b"%c%b%b" % (kind, xxh3_64_digest(payload, kind), payload)
+    return bytes((kind,)) + xxh3_64_digest(payload, kind) + payload
 
 
 def _check(data: bytes, payload: bytes | memoryview) -> None:

@@ -1,4 +1,4 @@
-"""How msgpack becomes a value again. Classes are looked up by name; nothing is imported, and nothing stored is called."""
+"""How msgpack becomes a value again. Classes are looked up by name; nothing is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ormsgpack
 from pydantic import ValidationError
 
 from guardgraph.state import StorageCorrupt, StorageError, validation_text
-from guardgraph.storage.sql.codec.kinds import DECODERS, INTEGER, RECORD, TEXT
+from guardgraph.storage.sql.codec.kinds import DECODERS, RECORD
 from guardgraph.storage.sql.codec.records import Registry, plain_fields
 from guardgraph.storage.sql.codec.writing import DEPTH, FAST_DEPTH
 
@@ -40,28 +40,17 @@ class Reader:
 
     def hook(self, code: int, data: bytes) -> Any:
         """Return the value of an extension."""
+        depth = self.depth
         try:
-            if code == TEXT:
-                return data.decode("utf-8", "surrogatepass")
-            if code == INTEGER:
-                return int.from_bytes(data, "big", signed=True)
-            parts = self.parts(data)
+            if depth >= FAST_DEPTH:
+                _check_depth(data, depth)
+            self.depth = depth + 1
+            parts = ormsgpack.unpackb(data, ext_hook=self.hook)
+            self.depth = depth
             return self.record(*parts) if code == RECORD else self.builtin(code, parts)
         except BaseException as error:
             self.fault = self.fault or error
             raise
-
-    def parts(self, data: bytes) -> Any:
-        """Return what an extension is made of; many deep trees in one another would overflow the stack."""
-        depth = self.depth
-        if depth >= FAST_DEPTH:
-            if depth >= DEPTH:
-                raise StorageCorrupt(f"stored data is nested more than {DEPTH} levels deep")
-            ormsgpack.unpackb(b"\x91" * (_PREFIX + depth) + data, ext_hook=_ignored)
-        self.depth = depth + 1
-        parts = ormsgpack.unpackb(data, ext_hook=self.hook)
-        self.depth = depth
-        return parts
 
     def builtin(self, code: int, parts: Any) -> Any:
         """Return a value of one of Python's own types."""
@@ -89,6 +78,13 @@ class Reader:
                 validation_text(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
             )
             raise StorageCorrupt(f"a stored {tag!r} does not fit its class any more: {reason}") from error
+
+
+def _check_depth(data: bytes, depth: int) -> None:
+    """Raise where an extension is nested too deep, for many deep trees in one another would overflow the stack."""
+    if depth >= DEPTH:
+        raise StorageCorrupt(f"stored data is nested more than {DEPTH} levels deep")
+    ormsgpack.unpackb(b"\x91" * (_PREFIX + depth) + data, ext_hook=_ignored)
 
 
 def _ignored(code: int, data: bytes) -> None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import ormsgpack
 import orjson
+import ormsgpack
 
 from guardgraph.state import Unserializable
 from guardgraph.storage.sql.codec.kinds import (
     ARRAY,
-    BY_TYPE,
     EXCEPTION,
-    INTEGER,
     MAP,
     RECORD,
-    TEXT,
-    StoredException,
+    SETS,
     array_parts,
+    exception_parts,
     is_array,
 )
 from guardgraph.storage.sql.codec.records import Registry, is_registrable
@@ -30,7 +28,6 @@ DEPTH = 100
 FAST_DEPTH = 6
 """How many extensions may be nested that ormsgpack writes in one go; each may hold 255 levels of its stack."""
 
-_SETS = (set, frozenset)
 _PLAIN = frozenset({type(None), bool, float, bytes})
 _OPTIONS = (
     ormsgpack.OPT_PASSTHROUGH_BIG_INT
@@ -56,13 +53,43 @@ def pack(value: Any, registry: Registry, where: str) -> bytes:
         return _packb(value, None)
     except TypeError:
         pass  # a part of it is no plain data
-    fast = _FastWriter(registry)
     try:
-        return fast.pack(value)
-    except TypeError as error:  # a part of it is refused, or needs more care than ormsgpack takes
-        if fast.interrupt is not None:
-            raise fast.interrupt from error
+        return _pack_fast(value, registry)
+    except TypeError:
+        pass  # a part of it is refused, or needs more care than ormsgpack takes
     return _ExactWriter(registry, where).pack(value)
+
+
+def _pack_fast(value: Any, registry: Registry) -> bytes:
+    """Return the msgpack of a value. Raises a TypeError, which does not know the path, where a part is refused."""
+    encoders, depth = registry.encoders, 0
+    interrupt: BaseException | None = None  # ormsgpack hides the exceptions of its hook
+
+    def hook(part: Any) -> ormsgpack.Ext:
+        nonlocal depth, interrupt
+        try:
+            if depth >= FAST_DEPTH:
+                raise TypeError
+            depth += 1
+            code, encode = encoders.get(type(part)) or _other(part)
+            parts = encode(part)
+            if code in SETS:
+                parts.sort(key=lambda item: _packb(item, hook))  # their own order differs between processes
+            data = _packb(parts, hook)
+            depth -= 1
+            return ormsgpack.Ext(code, data)
+        except Exception:
+            raise
+        except BaseException as error:
+            interrupt = error
+            raise
+
+    try:
+        return _packb(value, hook)
+    except TypeError:
+        if interrupt is not None:
+            raise interrupt from None
+        raise
 
 
 def _packb(tree: Any, hook: Callable[[Any], ormsgpack.Ext] | None) -> bytes:
@@ -78,37 +105,6 @@ def _check_part(part: Any) -> None:
     """Raise for what ormsgpack writes without asking, and reads as something else."""
     if isinstance(part, bytearray | memoryview | ormsgpack.Ext | ormsgpack.Fragment):
         raise TypeError
-
-
-class _FastWriter:
-    """Writes with ormsgpack, which asks `hook` for all that is no plain data. It cannot say where a refused part is."""
-
-    __slots__ = ("depth", "interrupt", "registry")
-
-    def __init__(self, registry: Registry) -> None:
-        self.registry, self.depth = registry, 0
-        self.interrupt: BaseException | None = None  # ormsgpack hides the exceptions of its hook
-
-    def pack(self, value: Any) -> bytes:
-        return _packb(value, self.hook)
-
-    def hook(self, value: Any) -> ormsgpack.Ext:
-        kind = type(value)
-        if kind is int:
-            return _integer(value)
-        if self.depth >= FAST_DEPTH:
-            raise TypeError
-        self.depth += 1
-        try:
-            code, parts = _parts(value, kind, self)
-            data = _packb(parts, self.hook)
-        except Exception:
-            raise
-        except BaseException as error:
-            self.interrupt = error
-            raise
-        self.depth -= 1
-        return ormsgpack.Ext(code, data)
 
 
 class _ExactWriter:
@@ -130,11 +126,11 @@ class _ExactWriter:
         """Return `value` as what msgpack can hold: plain values, lists, string-keyed dicts and extensions."""
         kind = type(value)
         if kind is str:
-            return value if _is_utf8(value) else ormsgpack.Ext(TEXT, value.encode("utf-8", "surrogatepass"))
+            return value if _is_utf8(value) else self.extension(value, kind)
         if kind in _PLAIN:
             return value
         if kind is int:
-            return value if -(2**63) <= value < 2**64 else _integer(value)
+            return value if -(2**63) <= value < 2**64 else self.extension(value, kind)
         if len(self.trail) >= DEPTH:
             raise self.refusal(f"it is nested more than {DEPTH} levels deep, or contains itself")
         if kind is list:
@@ -159,7 +155,10 @@ class _ExactWriter:
 
     def extension(self, value: Any, kind: type[Any]) -> ormsgpack.Ext:
         try:
-            code, parts = _parts(value, kind, self)
+            code, encode = self.registry.encoders.get(kind) or _other(value)
+            parts = encode(value)
+            if code in SETS:
+                parts.sort(key=self.pack)
             tree = [parts[0], self.mapping(parts[1])] if code == RECORD else self.tree(parts)
         except Unserializable:  # which is a TypeError too
             raise
@@ -179,28 +178,17 @@ class _Unknown(TypeError):
     """A value is of a type that is not stored."""
 
 
-def _parts(value: Any, kind: type[Any], writer: _FastWriter | _ExactWriter) -> tuple[int, Any]:
-    """Return the number of a kind of value, and the simpler values of which it is made."""
-    if known := BY_TYPE.get(kind):
-        # A set is written in the order of its packed items, for its own differs between processes.
-        return known.code, sorted(value, key=writer.pack) if kind in _SETS else known.encode(value)
-    if record := writer.registry.by_type.get(kind):
-        return RECORD, [record.name.tag, record.encode(value)]
-    if isinstance(value, StoredException):
-        return EXCEPTION, [value.kind, value.text]
+def _other(value: Any) -> tuple[int, Callable[[Any], Any]]:
+    """Return the number and the encoder of a value that is not found by its exact type."""
     if isinstance(value, BaseException):
-        return EXCEPTION, [kind.__qualname__, str(value)]
+        return EXCEPTION, exception_parts
     if is_array(value):
-        return ARRAY, array_parts(value)
-    remedy = "convert it to plain data, or keep it out of the state"
+        return ARRAY, array_parts
+    kind, remedy = type(value), "convert it to plain data, or keep it out of the state"
     if is_registrable(kind):
         name = kind.__name__
         remedy = f"register it: Runner(types=[{name}]) or SQLSaver.from_url(url, types=({name},))"
     raise _Unknown(f"{_name_of(kind)} is not a type that is stored; {remedy}")
-
-
-def _integer(value: int) -> ormsgpack.Ext:
-    return ormsgpack.Ext(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
 
 def _is_utf8(text: str) -> bool:
