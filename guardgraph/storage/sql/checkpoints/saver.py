@@ -6,8 +6,8 @@ import copy
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import RLock
-from typing import Any, Literal, Self, TypeVar
+from threading import Event, RLock
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -32,6 +32,7 @@ from guardgraph.storage.sql.checkpoints.storing import (
     write_rows,
 )
 from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
 from guardgraph.storage.sql.codec.records import named_types
 from guardgraph.storage.sql.engine import (
     Synchronous,
@@ -43,6 +44,7 @@ from guardgraph.storage.sql.engine import (
     write_transaction,
 )
 from guardgraph.storage.sql.errors import translate_errors
+from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, config_at, place_in
 
@@ -64,19 +66,23 @@ class SQLSaver(BaseCheckpointSaver[int]):
     with `types`. Thread, checkpoint, task and run ids are texts of at most 255 characters.
     """
 
-    def __init__(self, engine: Engine | str, *, types: Sequence[type[Any]] = ()) -> None:
+    def __init__(
+        self, engine: Engine | str, *, types: Sequence[type[Any]] = (), **stored: Unpack[CodecOptions]
+    ) -> None:
         """Use an engine that the caller owns and closes, or make one for a database URL; see `from_url`.
 
         Raises:
-            BadInput: the URL is none, or a type in `types` cannot be registered.
+            BadInput: the URL or the key is none, or a type in `types` cannot be registered.
+            MissingExtra: there is a key, and the extra `encryption` is not installed.
             StorageUnavailable: the folder of a SQLite file does not exist.
         """
-        self.codec = Codec().with_types(*types)
+        self.codec = codec_of(types, **stored)
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
         self._owns_engine = isinstance(engine, str)
         self._lanes = Lanes()
         self._locks = tuple(RLock() for _ in range(_STRIPES))
+        self._key_fits = Event()
 
     @classmethod
     def from_url(
@@ -86,13 +92,14 @@ class SQLSaver(BaseCheckpointSaver[int]):
         types: Sequence[type[Any]] = (),
         busy_timeout: float = 5.0,
         synchronous: Synchronous = "FULL",
+        **stored: Unpack[CodecOptions],
     ) -> Self:
         """Return a saver for a database URL, such as `sqlite:///runs.db` or `postgresql://user@host/name`.
 
         `types` are the classes that the state may hold (see `Codec`), `busy_timeout` is in seconds, `synchronous` is
-        for SQLite; see `engine_of` for both, and for the errors.
+        for SQLite; see `engine_of` for both, and for the errors. `CodecOptions` encrypt and compress.
         """
-        saver = cls(engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous), types=types)
+        saver = cls(engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous), types=types, **stored)
         saver._owns_engine = True
         return saver
 
@@ -296,4 +303,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         migrate(self.engine)
         lock = self._locks[hash(thread_id) % _STRIPES]
         with lock, write_transaction(self.engine, thread_id=thread_id) as connection:
+            if not self._key_fits.is_set():
+                check_key(connection, self.codec)
+                self._key_fits.set()
             yield connection

@@ -6,14 +6,12 @@ import secrets
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.serde.base import CipherProtocol
-
 from guardgraph.state import BadInput, MissingExtra
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ("AESGCMCipher", "cipher_of")
+__all__ = ("AESGCMCipher",)
 
 _NAME = "aes-gcm"
 _NONCE = 12
@@ -44,11 +42,6 @@ class AESGCMCipher:
         if ciphername != _NAME:
             raise ValueError(f"it was encrypted with {ciphername!r}, not with {_NAME!r}")
         return self._cipher.decrypt(ciphertext[:_NONCE], ciphertext[_NONCE:], None)
-
-
-def cipher_of(key: bytes | str | CipherProtocol | None) -> CipherProtocol | None:
-    """Return the cipher of a key; a cipher is its own. Raises as `AESGCMCipher` does."""
-    return AESGCMCipher(key) if isinstance(key, bytes | str) else key
 
 
 def _key_bytes(key: bytes | str) -> bytes:
