@@ -11,7 +11,7 @@ DOCUMENTS ?= docs README.md
 
 BIN := $(VENV)/bin
 SOURCES := guardgraph tests examples bench
-EXTRAS := agents,dev,draw,mysql,postgres,routing
+EXTRAS := agents,dev,draw,encryption,mysql,postgres,routing
 # A folder of its own for temporary files: runs side by side would clean up each other's.
 PYTEST := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	PYTEST_DEBUG_TEMPROOT="$$folder" $(BIN)/python -m pytest --numprocesses $(WORKERS)

@@ -43,7 +43,7 @@ class Records:
         """Use the database of a saver."""
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
-        self.rows = RunStore(saver.engine)
+        self.rows = RunStore(saver.engine, codec=saver.codec)
         self._ledger = SQLLedger(saver.engine)
 
     def accept(self, thread_id: str, graph: str, arguments: Mapping[str, Any], task: Task, now: datetime) -> RunRow:

@@ -24,6 +24,7 @@ from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.working import awork, work
 from guardgraph.state import Allowance, RunEvent, Task
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
+from guardgraph.storage.sql.codec.options import CodecOptions
 
 __all__ = ("ResumeOptions", "RunOptions", "Runner")
 
@@ -78,15 +79,16 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         types: Sequence[type[Any]] = (),
         store: BaseStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        **stored: Unpack[CodecOptions],
     ) -> None:
         """Open the database; its tables are made at the first use.
 
         `types` are stored besides those of the graphs. `store` is what agents and tools find with LangGraph's
-        `get_store()`; the caller closes it.
+        `get_store()`; the caller closes it. `CodecOptions` encrypt and compress.
         """
         registered = checked_graphs(graphs)
         check_constructor(on_event=on_event, store=store)
-        self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types))
+        self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types), **stored)
         self._records = Records(self.saver)
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, registered, on_event, clock, compiled)

@@ -49,6 +49,7 @@ from guardgraph.state.errors import (
     UnknownModel,
     UnknownThread,
     Unserializable,
+    WrongKey,
 )
 from guardgraph.state.event import EventKind, RunEvent
 from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
@@ -133,6 +134,7 @@ __all__ = (
     "Unserializable",
     "Usage",
     "Verdict",
+    "WrongKey",
     "account_chain",
     "add_counts",
     "append_by_id",

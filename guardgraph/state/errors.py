@@ -28,6 +28,7 @@ __all__ = (
     "UnknownModel",
     "UnknownThread",
     "Unserializable",
+    "WrongKey",
 )
 
 
@@ -186,6 +187,10 @@ class StorageReadOnly(StorageError, PermissionError):
 
 class StorageCorrupt(StorageError, ValueError):
     """Stored data cannot be read back as what was stored."""
+
+
+class WrongKey(StorageError, PermissionError):
+    """Stored data was encrypted with another key than the one that was passed, or only one of the two has a key."""
 
 
 class NotADatabase(StorageCorrupt):

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Engine, Select, func, select, update
 
 from guardgraph import __version__
 from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, StorageBusy, Task, Unserializable, to_json
+from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
+from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.statements import inserted
@@ -58,9 +60,13 @@ _RunRows: TypeAlias = list[RunRow]  # the class below has a method named `list`
 class RunStore:
     """Keeps the rows of runs in SQLite or PostgreSQL. Every method blocks for one transaction."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
+    def __init__(self, engine: Engine, *, codec: Codec | None = None) -> None:
+        """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use.
+
+        The cipher of `codec` encrypts arguments, tasks and outcomes.
+        """
         self.engine = engine_of(engine)
+        self.codec = codec or Codec()
 
     def create(
         self,
@@ -84,8 +90,8 @@ class RunStore:
             "run_id": checked_id("run_id", run_id),
             "thread_id": checked_id("thread_id", thread_id),
             "graph": graph.encode("utf-8", "surrogatepass"),
-            "arguments": _dumps(dict(arguments), what="the arguments of the graph"),
-            "task": _dumps(task.model_dump(mode="json"), what="the task"),
+            "arguments": self.codec.seal(_dumps(dict(arguments), what="the arguments of the graph")),
+            "task": self.codec.seal(_dumps(task.model_dump(mode="json"), what="the task")),
             "attempt": 0,
             "created": _microseconds(now),
             "base_checkpoint": base_checkpoint and checked_id("base_checkpoint", base_checkpoint),
@@ -93,6 +99,7 @@ class RunStore:
         }
         for _ in range(_TRIES):
             with write_transaction(migrate(self.engine), thread_id=thread_id) as connection:
+                check_key(connection, self.codec)
                 # In this order: a run that another accepts before the check is seen by it, and one that comes after the
                 # first statement takes the next number, so that this one is not inserted and is checked again.
                 last = connection.execute(select(func.max(runs.c.number))).scalar()
@@ -129,7 +136,7 @@ class RunStore:
             BadInput: there is no such run.
             Unserializable: the outcome's value has no JSON form.
         """
-        body = _dumps(outcome.model_dump(mode="json"), what="the outcome")
+        body = self.codec.seal(_dumps(outcome.model_dump(mode="json"), what="the outcome"))
         with write_transaction(migrate(self.engine)) as connection:
             _change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
 
@@ -157,7 +164,7 @@ class RunStore:
 
     def _rows(self, found: Select[Any], *, thread_id: str | None = None) -> _RunRows:
         with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
-            return [_run_of(row) for row in connection.execute(found).all()]
+            return [_run_of(row, self.codec) for row in connection.execute(found).all()]
 
 
 def _check_ended(connection: Connection, thread_id: str) -> None:
@@ -174,16 +181,16 @@ def _change(connection: Connection, run_id: str, columns: dict[str, Any]) -> Non
         raise BadInput(f"there is no run {run_id!r}; create it first")
 
 
-def _run_of(row: Any) -> RunRow:
+def _run_of(row: Any, codec: Codec) -> RunRow:
     return RunRow(
         run_id=row.run_id,
         thread_id=row.thread_id,
         graph=bytes(row.graph).decode("utf-8", "surrogatepass"),
-        arguments=json.loads(bytes(row.arguments)),
-        task=Task.model_validate(json.loads(bytes(row.task))),
+        arguments=_loads(codec, row.arguments),
+        task=Task.model_validate(_loads(codec, row.task)),
         attempt=row.attempt,
         status=row.status,
-        outcome=None if row.outcome is None else Outcome.model_validate(json.loads(bytes(row.outcome))),
+        outcome=None if row.outcome is None else Outcome.model_validate(_loads(codec, row.outcome)),
         created=_EPOCH + row.created * _MICROSECOND,
         started=None if row.started is None else _EPOCH + row.started * _MICROSECOND,
         ended=None if row.ended is None else _EPOCH + row.ended * _MICROSECOND,
@@ -198,6 +205,10 @@ def _dumps(data: object, *, what: str) -> bytes:
         return json.dumps(to_json(data), separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise Unserializable(f"cannot store {what} as JSON: {error}") from error
+
+
+def _loads(codec: Codec, data: Any) -> Any:
+    return json.loads(codec.unseal(bytes(data)))
 
 
 def _microseconds(moment: datetime) -> int:

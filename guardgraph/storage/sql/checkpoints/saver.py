@@ -8,7 +8,8 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from threading import Event
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -33,6 +34,7 @@ from guardgraph.storage.sql.checkpoints.storing import (
     write_rows,
 )
 from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
 from guardgraph.storage.sql.codec.records import named_types
 from guardgraph.storage.sql.engine import (
     Synchronous,
@@ -45,6 +47,7 @@ from guardgraph.storage.sql.engine import (
 from guardgraph.storage.sql.errors import translate_errors
 from guardgraph.storage.sql.group_commit import group_commit_of
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, config_at, place_in
 
@@ -67,20 +70,24 @@ class SQLSaver(BaseCheckpointSaver[int]):
     with `types`. Thread, checkpoint, task and run ids are texts of at most 255 characters.
     """
 
-    def __init__(self, engine: Engine | str, *, types: Sequence[type[Any]] = ()) -> None:
+    def __init__(
+        self, engine: Engine | str, *, types: Sequence[type[Any]] = (), **stored: Unpack[CodecOptions]
+    ) -> None:
         """Use an engine that the caller owns and closes, or make one for a database URL; see `from_url`.
 
         Raises:
-            BadInput: the URL is none, or a type in `types` cannot be registered.
+            BadInput: the URL or the key is none, or a type in `types` cannot be registered.
+            MissingExtra: there is a key, and the extra `encryption` is not installed.
             StorageUnavailable: the folder of a SQLite file does not exist.
         """
-        self.codec = Codec().with_types(*types)
+        self.codec = codec_of(types, **stored)
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
         self._owns_engine = isinstance(engine, str)
         self._commits = group_commit_of(self.engine)
         self._books: RunLedger | None = None
         self._lanes = Lanes()
+        self._key_fits = Event()
 
     @classmethod
     def from_url(
@@ -90,13 +97,14 @@ class SQLSaver(BaseCheckpointSaver[int]):
         types: Sequence[type[Any]] = (),
         busy_timeout: float = 5.0,
         synchronous: Synchronous = "FULL",
+        **stored: Unpack[CodecOptions],
     ) -> Self:
         """Return a saver for a database URL, such as `sqlite:///runs.db` or `postgresql://user@host/name`.
 
         `types` are the classes that the state may hold (see `Codec`), `busy_timeout` is in seconds, `synchronous` is
-        for SQLite; see `engine_of` for both, and for the errors.
+        for SQLite; see `engine_of` for both, and for the errors. `CodecOptions` encrypt and compress.
         """
-        saver = cls(engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous), types=types)
+        saver = cls(engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous), types=types, **stored)
         saver._owns_engine = True
         return saver
 
@@ -350,15 +358,15 @@ class SQLSaver(BaseCheckpointSaver[int]):
         return self._commits.submit(self._with_books(job), thread_id=thread_id, after=self._after, patience=patience)
 
     def _with_books(self, job: Callable[[Connection], _T]) -> Callable[[Connection], _T]:
-        books = self._books
-        if books is None:
-            return job
-
-        def both(connection: Connection) -> _T:
-            books.write_changes(connection)
+        def whole(connection: Connection) -> _T:
+            if not self._key_fits.is_set():
+                check_key(connection, self.codec)
+                self._key_fits.set()
+            if self._books is not None:
+                self._books.write_changes(connection)
             return job(connection)
 
-        return both
+        return whole
 
     @property
     def _after(self) -> Callable[[bool], object] | None:

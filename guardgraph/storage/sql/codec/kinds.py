@@ -25,19 +25,21 @@ __all__ = (
     "BY_TYPE",
     "DECODERS",
     "EXCEPTION",
-    "INTEGER",
     "MAP",
     "RECORD",
-    "TEXT",
+    "SETS",
     "BuiltinCodec",
     "StoredException",
     "array_from_parts",
     "array_parts",
+    "exception_parts",
     "is_array",
 )
 
 # Handled by the codec itself, since they are not found by an exact type.
-TEXT, INTEGER, MAP, RECORD, ARRAY, EXCEPTION = 1, 2, 3, 4, 5, 6
+MAP, RECORD, ARRAY, EXCEPTION = 3, 4, 5, 6
+SETS = frozenset({11, 12})
+"""The numbers of sets, which are written in the order of their packed items."""
 _ARRAY_KINDS = "biufcSUmM"  # numbers, texts and times, by NumPy's letters
 
 
@@ -114,6 +116,19 @@ def _zone_key(value: ZoneInfo) -> str:
     return value.key
 
 
+def _surrogates(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+def _integer(data: bytes) -> int:
+    return int.from_bytes(data, "big", signed=True)
+
+
+def exception_parts(value: BaseException) -> list[str]:
+    """Return the name of an exception's type, and its text."""
+    return [value.kind, value.text] if isinstance(value, StoredException) else [type(value).__qualname__, str(value)]
+
+
 def is_array(value: object) -> bool:
     """Return whether `value` is exactly a NumPy array or a NumPy scalar; NumPy is not imported for it."""
     numpy: Any = sys.modules.get("numpy")
@@ -149,6 +164,9 @@ def array_from_parts(parts: Any) -> Any:
 
 
 _KINDS = (
+    # Only what msgpack cannot hold of the first two: half surrogates, and numbers of more than 64 bits.
+    BuiltinCodec(1, str, lambda value: value.encode("utf-8", "surrogatepass"), _surrogates),
+    BuiltinCodec(2, int, lambda value: value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True), _integer),
     BuiltinCodec(10, tuple, list, tuple),
     BuiltinCodec(11, set, list, set),
     BuiltinCodec(12, frozenset, list, frozenset),
@@ -175,7 +193,7 @@ BY_TYPE: dict[type[Any], BuiltinCodec] = {kind.type: kind for kind in _KINDS}
 DECODERS: dict[int, Callable[[Any], Any]] = {
     MAP: dict,
     ARRAY: array_from_parts,
-    EXCEPTION: lambda parts: StoredException(*parts[:2]),  # older versions also stored its arguments
+    EXCEPTION: lambda parts: StoredException(*parts),
     **{kind.code: kind.decode for kind in _KINDS},
 }
 """How values are restored from their parts, by their number in stored data."""

@@ -20,6 +20,7 @@ from pydantic import BaseModel, RootModel
 from typing_extensions import TypeAliasType, is_typeddict
 
 from guardgraph.state import BadInput, StoredName
+from guardgraph.storage.sql.codec.kinds import BY_TYPE, RECORD
 from guardgraph.storage.sql.codec.tags import DELTA_SNAPSHOT, LANGCHAIN, name_of_stored
 
 __all__ = (
@@ -52,6 +53,8 @@ class Registry(NamedTuple):
 
     by_type: Mapping[type[Any], ClassCodec]
     by_tag: Mapping[str, ClassCodec]
+    encoders: Mapping[type[Any], tuple[int, Callable[[Any], Any]]]
+    """How values of these classes and of Python's own become simpler ones, with the number of what is made so."""
 
 
 def is_registrable(kind: object) -> bool:
@@ -106,7 +109,14 @@ def registry_of(types: Iterable[type[Any]]) -> Registry:
                 raise BadInput(
                     f"two classes are called {tag!r}; give one of them another name or module, or a name by `stored_as`"
                 )
-    return Registry({record.type: record for record in records}, by_tag)
+    builtin = {kind: (known.code, known.encode) for kind, known in BY_TYPE.items()}
+    encoders = builtin | {record.type: (RECORD, _record_encoder(record)) for record in records}
+    return Registry({record.type: record for record in records}, by_tag, encoders)
+
+
+def _record_encoder(record: ClassCodec) -> Callable[[Any], list[Any]]:
+    tag, encode = record.name.tag, record.encode
+    return lambda value: [tag, encode(value)]
 
 
 def _walk(annotation: Any, found: dict[Any, None]) -> None:
@@ -154,7 +164,7 @@ def _present_names(fields: Mapping[str, Any], renamed: Mapping[str, str]) -> dic
 
 def _encode_and_decode(kind: type[Any]) -> tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Any]]:
     if issubclass(kind, BaseModel):
-        return _model_fields, partial(_model, kind)
+        return _model_fields(kind), _model(kind)
     if issubclass(kind, Flag):
         return lambda value: {"value": value.value}, lambda fields: kind(fields["value"])
     if issubclass(kind, Enum):
@@ -174,23 +184,40 @@ def _attributes(names: Iterable[str]) -> Callable[[Any], dict[str, Any]]:
     return lambda value: {name: getattr(value, name) for name in names}
 
 
-def _model_fields(value: BaseModel) -> dict[str, Any]:
-    names = type(value).model_fields
-    fields = {name: value.__dict__[name] for name in names if name in value.__dict__}
-    fields |= value.model_extra or {}
-    unset = [name for name in names if name not in value.model_fields_set]
-    extra = {_UNSET: unset, _PRIVATE: value.__pydantic_private__}
-    return fields | {name: item for name, item in extra.items() if item}
+def _model_fields(kind: type[BaseModel]) -> Callable[[Any], dict[str, Any]]:
+    """Return a function that returns the fields of a model, and what else makes it equal. It is called very often."""
+    names = dict.fromkeys(kind.model_fields).keys()
+
+    def fields_of(value: BaseModel) -> dict[str, Any]:
+        content, fields_set = value.__dict__, value.__pydantic_fields_set__
+        # Cached properties are among the attributes too.
+        fields = {**content} if content.keys() == names else {name: content[name] for name in content if name in names}
+        if extra := value.__pydantic_extra__:
+            fields |= extra
+        if not names <= fields_set:
+            fields[_UNSET] = sorted(names - fields_set)
+        if private := value.__pydantic_private__:
+            fields[_PRIVATE] = private
+        return fields
+
+    return fields_of
 
 
-def _model(kind: type[BaseModel], fields: dict[str, Any]) -> BaseModel:
-    unset, private = fields.pop(_UNSET, ()), fields.pop(_PRIVATE, {})
-    content = fields["root"] if issubclass(kind, RootModel) else fields
-    value = kind.model_validate(content, by_alias=False, by_name=True)
-    value.model_fields_set.difference_update(unset)
-    for name, item in private.items():
-        setattr(value, name, item)
-    return value
+def _model(kind: type[BaseModel]) -> Callable[[dict[str, Any]], BaseModel]:
+    """Return a function that makes a model of its fields. It is called very often."""
+    is_root = issubclass(kind, RootModel)
+
+    def model_of(fields: dict[str, Any]) -> BaseModel:
+        unset, private = fields.pop(_UNSET, ()), fields.pop(_PRIVATE, {})
+        content = fields["root"] if is_root else fields
+        value = kind.__pydantic_validator__.validate_python(content, by_alias=False, by_name=True)
+        if unset:
+            value.__pydantic_fields_set__.difference_update(unset)
+        for name, item in private.items():
+            setattr(value, name, item)
+        return value
+
+    return model_of
 
 
 def _dataclass(kind: type[Any], late: Collection[str], fields: dict[str, Any]) -> Any:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import ormsgpack
 import pytest
@@ -22,9 +23,15 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel, ConfigDict, SecretStr, create_model
 
-from guardgraph.state import BadInput, StorageCorrupt, Unserializable
-from guardgraph.storage.sql.codec.codec import DEPTH, Codec
+from guardgraph.state import BadInput, StorageCorrupt, Unserializable, WrongKey
+from guardgraph.storage.sql.codec.codec import (
+    DEPTH,
+    Codec,
+    _registry_with,  # pyright: ignore[reportPrivateUsage]
+)
+from guardgraph.storage.sql.codec.envelope import packed
 from guardgraph.storage.sql.codec.kinds import RECORD
+from guardgraph.storage.sql.codec.options import codec_of
 
 
 class Colour(Enum):
@@ -214,6 +221,89 @@ def test_what_is_not_known_is_refused_with_its_path_and_a_cure(value: Any, path:
     assert cure in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": [b"x", memoryview(b"x")]}, "value.a[1]"),
+        ([ormsgpack.Ext(10, b"\xc4\x00"), b""], "value[0]"),
+        ([b"x", ormsgpack.Fragment(b"\xc0")], "value[1]"),
+        ([b"x", "\ud800", {"deep": [{"a": Hidden()}]}], "value[2].deep[0].a"),
+        ([b"x", 2**70, {1: Hidden()}], "value[2][1]"),
+    ],
+)
+def test_what_msgpack_would_write_without_asking_is_refused_too(value: Any, path: str) -> None:
+    with pytest.raises(Unserializable, match="not a type that is stored") as caught:
+        Codec().dumps(value)
+
+    assert f"cannot store {path}:" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrap", [lambda item: item, lambda item: [item], lambda item: {"a": (1, [item])}])
+@pytest.mark.parametrize("value", [bytearray(b"x"), bytearray(300), bytearray(70_000), 2**64, -(2**63) - 1, "\ud800"])
+def test_what_looks_plain_to_msgpack_keeps_its_type(wrap: Any, value: Any) -> None:
+    found = Codec().loads(Codec().dumps(wrap(value)))
+
+    assert same(found, wrap(value))
+
+
+def test_a_registered_value_beside_odd_text_and_keys_comes_back() -> None:
+    codec = Codec(types=(Inner,))
+    value = [Inner(number=2**70), {1: Inner()}, "\udfff", {Inner(): Inner()}]
+
+    assert codec.loads(codec.dumps(value)) == value
+
+
+def test_equal_sets_have_equal_bytes_in_every_process() -> None:
+    program = (
+        "from guardgraph.storage.sql.codec.codec import Codec; "
+        "print(Codec().dumps({'a', 'b', 'c', ('d', frozenset('efgh'))}).hex())"
+    )
+
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert len(found) == 1
+
+
+@dataclass
+class Interrupted:
+    """The user presses Ctrl-C once, while one of these is written or read."""
+
+    number: int
+    armed: ClassVar[bool] = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "number":
+            Interrupted.press()
+        return object.__getattribute__(self, name)
+
+    def __post_init__(self) -> None:
+        Interrupted.press()
+
+    @classmethod
+    def press(cls) -> None:
+        if cls.armed:
+            cls.armed = False
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_a_value_is_written_or_read_is_no_fault_of_the_value() -> None:
+    codec, value = Codec(types=(Interrupted,)), [(Interrupted(1),)]
+    data = codec.dumps(value)
+
+    Interrupted.armed = True
+    with pytest.raises(KeyboardInterrupt):
+        codec.dumps(value)
+    Interrupted.armed = True
+    with pytest.raises(KeyboardInterrupt):
+        codec.loads(data)
+    assert codec.loads(data) == value
+
+
 def test_a_value_that_contains_itself_is_refused() -> None:
     value: list[Any] = []
     value.append(value)
@@ -222,14 +312,23 @@ def test_a_value_that_contains_itself_is_refused() -> None:
         Codec().dumps(value)
 
 
-@pytest.mark.parametrize(("depth", "fits"), [(DEPTH, True), (DEPTH + 1, False)])
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: (inner,), lambda inner: {"a": inner}])
-def test_depth_is_bounded(wrap: Any, depth: int, fits: bool) -> None:
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize(
+    ("wrap", "depth"),
+    [
+        (lambda inner: [inner], 255),
+        (lambda inner: {"a": inner}, 255),
+        (lambda inner: (inner,), DEPTH),
+        (lambda inner: [(inner,)], DEPTH // 2),
+        (lambda inner: {1: inner}, DEPTH),
+    ],
+)
+def test_depth_is_bounded(wrap: Any, depth: int, beyond: int) -> None:
     value: Any = 1
-    for _ in range(depth):
+    for _ in range(depth + beyond):
         value = wrap(value)
 
-    if fits:
+    if not beyond:
         assert Codec().loads(Codec().dumps(value)) == value
     else:
         with pytest.raises(Unserializable, match=f"more than {DEPTH} levels deep"):
@@ -243,6 +342,28 @@ def test_stored_data_that_is_nested_too_deep_is_a_typed_error() -> None:
 
     with pytest.raises(StorageCorrupt, match="levels deep"):
         Codec().loads(sealed(payload))
+
+
+def test_forged_data_that_is_nested_deeper_than_a_stack_ends_no_process() -> None:
+    program = """
+import ormsgpack
+from guardgraph.state import StorageCorrupt
+from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.codec.envelope import packed
+
+for levels, lists in ((100, 1000), (6, 1020), (99, 80)):
+    payload = ormsgpack.packb(1)
+    for _ in range(levels):
+        payload = ormsgpack.packb(ormsgpack.Ext(10, bytes([0x91]) * lists + payload))
+    try:
+        Codec().loads(packed(payload))
+    except StorageCorrupt as error:
+        print(error)
+"""
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.count("cannot be read back: ValueError: Recursion limit reached") == 2
 
 
 def test_a_class_that_is_not_registered_any_more_is_a_typed_error() -> None:
@@ -286,7 +407,7 @@ def test_the_typed_pair_names_this_codec() -> None:
 
 def sealed(payload: bytes) -> bytes:
     """Return `payload` as the codec would store it, with a right checksum."""
-    return Codec().dumps(None)[:1] + blake2b(payload, digest_size=8).digest() + payload
+    return packed(payload)
 
 
 def record(tag: str, fields: Any) -> bytes:
@@ -316,23 +437,33 @@ def canaries(command: str) -> list[bytes]:
         ("pathlib", "Path", command, "touch"),
     ]
     payloads = [ormsgpack.packb(ormsgpack.Ext(code, ormsgpack.packb(call))) for code in range(128) for call in calls]
+    payloads += [record(tag, dict.fromkeys(FIELDS, call)) for tag in TAGS for call in calls]
     payloads += [record(f"{call[0]}:{call[1]}", {"command": call[2]}) for call in calls]
     payloads += [record(f"{call[0]}.{call[1]}", call[2]) for call in calls]
     lc = {"lc": 2, "type": "constructor", "id": ["os", "system"], "method": None, "args": [command], "kwargs": {}}
-    payloads += [json.dumps(lc).encode(), ormsgpack.packb(lc), pickle.dumps(Canary(command))]
+    stored = [json.dumps(lc).encode(), ormsgpack.packb(lc), pickle.dumps(Canary(command))]
+    payloads += [*stored, *(record(tag, dict.fromkeys(FIELDS, lc)) for tag in TAGS)]
+    payloads += [ormsgpack.packb(ormsgpack.Ext(code, data)) for code in range(128) for data in stored]
     return payloads
+
+
+TAGS = sorted({*_registry_with((Inner, Span, Colour)).by_tag})
+FIELDS = ("content", "update", "resume", "value", "arg", "goto", "name", "node", "reason", "root", "private attributes")
 
 
 def test_no_stored_bytes_run_a_command(tmp_path: Path) -> None:
     mark = tmp_path / "executed"
-    codec = Codec(types=(Inner, Span, Colour))
-    envelopes = [sealed(payload) for payload in canaries(f"touch {mark}")]
+    codec = codec_of((Inner, Span, Colour), key=b"k" * 32, allow_plain=True)
+    payloads = canaries(f"touch {mark}")
+    envelopes = [sealed(payload) for payload in payloads]
+    envelopes += [bytes([kind]) + data[1:] for kind in range(256) for data in envelopes[-3:]]
+    envelopes += [codec_of((), key=b"k" * 32).seal(data) for data in envelopes]
 
-    for data in (*envelopes, *canaries(f"touch {mark}")):
+    for data in (*envelopes, *payloads):
         for name in ("guardgraph", "msgpack", "json", "pickle", "null"):
             try:
                 codec.loads_typed((name, data))
-            except StorageCorrupt as error:
+            except (StorageCorrupt, WrongKey) as error:
                 assert "stored" in str(error)  # noqa: PT017  # some payloads are harmless values
 
     assert not mark.exists()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, Flag, auto
+from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypeVar
 
 import langchain_core.messages as messages
@@ -51,6 +52,15 @@ class Box(BaseModel, Generic[T]):
 
 class Secretive(BaseModel):
     _cache: dict[str, int] = PrivateAttr(default_factory=dict)
+
+
+class Measured(BaseModel):
+    side: int
+    unit: str = "m"
+
+    @cached_property
+    def area(self) -> int:
+        return self.side**2
 
 
 class Right(Flag):
@@ -105,6 +115,16 @@ def test_a_field_that_the_constructor_does_not_take_is_kept() -> None:
     late.total = 7
 
     assert back(late, Late).total == 7
+
+
+def test_what_a_model_has_cached_is_not_stored() -> None:
+    measured = Measured(side=2)
+    assert measured.area == 4
+
+    data = Codec(types=(Measured,)).dumps(measured)
+
+    assert b"area" not in data
+    assert Codec(types=(Measured,)).loads(data) == Measured(side=2)
 
 
 def test_private_attributes_are_kept() -> None:
