@@ -238,6 +238,7 @@ class Attempts:
         ledger, time = self.records.begin_attempt(row, position, self.clock())
         saver: Any = graph.checkpointer
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
+        services.effects = self.records.effects
         return RunExecution(row, graph, given, time, services, config or {}, context)
 
 

@@ -29,6 +29,8 @@ from guardgraph.state.delegation import AgentInfo, DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
+    EffectBusy,
+    EffectUnknown,
     GuardgraphError,
     MigrationNeeded,
     MissingExtra,
@@ -84,6 +86,8 @@ __all__ = (
     "DelegationScope",
     "Documented",
     "EarlyStop",
+    "EffectBusy",
+    "EffectUnknown",
     "ErrorKind",
     "EventKind",
     "Evidence",

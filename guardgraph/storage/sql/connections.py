@@ -32,7 +32,8 @@ _FILE = "guardgraph_file"
 def ping_after_idling(engine: Engine) -> None:
     """Try a connection of a server before it is used again, if it was idle for seconds, or has something to read.
 
-    A server that drops an idle connection says so, or closes it; both can be read, and looking costs no round trip.
+    A server that drops an idle connection sends a message, or closes it; both can be read, and polling costs no round
+    trip.
     """
 
     def returned(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -44,7 +45,7 @@ def ping_after_idling(engine: Engine) -> None:
             return
         try:
             engine.dialect.do_ping(connection)
-        except Exception as error:  # whatever the driver raises: a new connection says what is wrong
+        except Exception as error:  # whatever the driver raises: a new connection shows what is wrong
             raise InvalidatePoolError from error
 
     event.listen(engine, "checkin", returned)
@@ -52,7 +53,7 @@ def ping_after_idling(engine: Engine) -> None:
 
 
 def _has_news(connection: Any) -> bool:
-    """Return whether there is something to read: nothing was asked, so it is a notice, or the end."""
+    """Return whether there is something to read: nothing was asked, so it is a message of the server, or the end."""
     try:
         number = connection.fileno() if hasattr(connection, "fileno") else connection._sock.fileno()
         poll = select.poll()
