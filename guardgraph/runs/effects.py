@@ -1,7 +1,7 @@
 """Side effects that happen at most once for each key, also where the process dies in between.
 
 A row is committed before the effect begins, and its result is stored after it. What was begun and never recorded may
-have happened or not: that is `EffectUnknown`, and only the target of the effect can tell.
+have happened or not: that is `EffectUnknown`, and only its target knows.
 """
 
 from __future__ import annotations
