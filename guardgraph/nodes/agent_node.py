@@ -142,7 +142,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return AttemptExecution(
             agent=self.agent,
             sent=sent,
-            request=request.model_copy(update={"allowance": me.allowance, "path": me.path, "key": me.account}),
+            request=request.model_copy(
+                update={"allowance": me.allowance, "path": me.path, "idempotency_key": me.account}
+            ),
             services=services,
             me=me,
             role=cost_key(team, self.agent.name),

@@ -241,6 +241,7 @@ class Attempts:
         saver = cast("SQLSaver", compiled_with).with_books(ledger)
         graph.checkpointer = saver
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
+        services.effects = self.records.effects
         return RunExecution(row, graph, given, time, services, config or {}, context)
 
 

@@ -26,6 +26,7 @@ from guardgraph.state import (
     new_id,
 )
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
+from guardgraph.storage.sql.effects import SQLEffects
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow, RunStore
@@ -44,6 +45,7 @@ class Records:
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
         self.rows = RunStore(saver.engine, codec=saver.codec)
+        self.effects = SQLEffects(saver.engine)
         self._ledger = SQLLedger(saver.engine)
 
     def accept(self, thread_id: str, graph: str, arguments: Mapping[str, Any], task: Task, now: datetime) -> RunRow:

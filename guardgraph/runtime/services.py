@@ -31,8 +31,10 @@ from guardgraph.state import (
     account_chain,
     exact_decimal,
 )
+from guardgraph.storage.effects import EffectStore
 from guardgraph.storage.ledger import Ledger
 from guardgraph.storage.memory import MemoryLedger
+from guardgraph.storage.memory_effects import PROCESS_EFFECTS
 
 __all__ = ("Services",)
 
@@ -49,6 +51,8 @@ class Services:
     on_event: Callable[[RunEvent], None] | None = None
     check_storable: Callable[[Any], object] | None = None
     """Raises `Unserializable` for what the run's checkpointer does not store; `None` where that is unknown."""
+    effects: EffectStore = PROCESS_EFFECTS
+    """What is known of the side effects of agents."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

@@ -29,6 +29,8 @@ from guardgraph.state.delegation import AgentInfo, DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
+    EffectBusy,
+    EffectUnknown,
     GuardgraphError,
     MigrationNeeded,
     MissingExtra,
@@ -85,6 +87,8 @@ __all__ = (
     "DelegationScope",
     "Documented",
     "EarlyStop",
+    "EffectBusy",
+    "EffectUnknown",
     "ErrorKind",
     "EventKind",
     "Evidence",

@@ -81,8 +81,11 @@ class Request(FrozenModel):
     """Attempts of this agent, this one included; a fallback begins at 1."""
     id: str = ""
     """The id that the result of this attempt will have."""
-    key: str = ""
-    """An idempotency key: the same when a crashed attempt runs again, another for every attempt."""
+    idempotency_key: str = ""
+    """Names this attempt among all runs: its run, the teams above, the subtask and the number of the attempt.
+
+    It is the same when a crashed attempt runs again, and another for every further attempt. See `runs.effects`.
+    """
     feedback: str | None = None
     """Why the attempt before this one was refused."""
 

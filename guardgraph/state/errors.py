@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Literal
 
 __all__ = (
     "BadGraph",
     "BadInput",
+    "EffectBusy",
+    "EffectUnknown",
     "GuardgraphError",
     "MigrationNeeded",
     "MissingExtra",
@@ -159,6 +162,26 @@ class MissingKey(GuardgraphError, LookupError):
     def __init__(self, model: str, *, variable: str) -> None:
         self.model, self.variable = model, variable
         super().__init__(f"model {model!r} needs a key: set {variable}, or choose `offline:extractive` (needs none)")
+
+
+class EffectBusy(GuardgraphError, RuntimeError):
+    """Somebody else is at this side effect at this moment; try again."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"effect {key!r} is in progress, in this process or another one; try again when it has ended")
+
+
+class EffectUnknown(GuardgraphError, RuntimeError):
+    """A side effect was begun and its end was never recorded; it may have happened or not. It is not made again."""
+
+    def __init__(self, key: str, *, since: datetime) -> None:
+        self.key, self.since = key, since
+        super().__init__(
+            f"effect {key!r} was begun at {since:%Y-%m-%d %H:%M:%S} UTC and its end was not recorded: it may have "
+            "happened or not, so it is not made again; look at its target, and pass check=, or record what became of "
+            "it by guardgraph.runs.effects.resolve(key, Done(…) or NotDone(), saver=…)"
+        )
 
 
 class StorageError(GuardgraphError):

@@ -87,7 +87,9 @@ def test_a_value_that_is_empty_or_false_is_still_rendered(value: Any) -> None:
 
 
 def test_what_does_not_concern_the_agent_is_not_rendered() -> None:
-    request = Request(task=TASK, allowance=Allowance(tokens=777), path=("team", "me"), key="r/me#1", attempt=4, round=5)
+    request = Request(
+        task=TASK, allowance=Allowance(tokens=777), path=("team", "me"), idempotency_key="r/me#1", attempt=4, round=5
+    )
 
     assert render(request) == render(Request(task=TASK))
 

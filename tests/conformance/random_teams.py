@@ -204,7 +204,7 @@ class _Maker:
                     number += 1
                     marked.append(subtask.model_copy(update={"priority": number}))
                 made = Plan(subtasks=tuple(marked))
-                account = request.key.rpartition("/")[0].removesuffix("/work")
+                account = request.idempotency_key.rpartition("/")[0].removesuffix("/work")
                 self.planned.append(Planned(account, request.round, request.attempt, made))
             return made
 

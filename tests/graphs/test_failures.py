@@ -119,7 +119,7 @@ def test_the_process_ends_too(hung: str, way: str) -> None:
 
 def test_in_three_tiers_with_one_hung_leaf_every_finished_leaf_is_in_the_outcome() -> None:
     def leaf(request: Request) -> str:
-        return hangs(request) if request.goal == "do b" and "low:n" in request.key else request.goal
+        return hangs(request) if request.goal == "do b" and "low:n" in request.idempotency_key else request.goal
 
     for way in WAYS:
         low = team(plan_of("a", "b", "c"), workers=[worker("leaf", leaf)], guards=[], name="low").compile()

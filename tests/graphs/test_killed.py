@@ -35,7 +35,7 @@ def three_tiers(folder: Path, *, hangs: bool, twice: bool) -> Any:
     """Return a team of teams whose leaves note each of their runs in a file."""
 
     def leaf(request: Request) -> str:
-        second = "mid:x#2" in request.key
+        second = "mid:x#2" in request.idempotency_key
         with (folder / "runs").open("a") as file:
             file.write(f"{'second' if second else 'first'} {request.goal}\n")
         if hangs and request.goal == HUNG and second == twice:

@@ -16,7 +16,7 @@ def three_tiers(*, top: int | None, mid: int | None = None, worked: list[str]) -
     """Return a team of two teams, each of which has two teams of two workers: 2 + 4 + 8 subtasks."""
 
     def works(request: Request) -> str:
-        worked.append(request.key)
+        worked.append(request.idempotency_key)
         return "done"
 
     def limits(cap: int | None) -> list[Limits]:

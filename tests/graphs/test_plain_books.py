@@ -25,7 +25,7 @@ def test_the_books_of_a_plain_run_are_dropped_when_its_outcome_is_told_and_not_w
     seen: list[tuple[str, int]] = []
 
     def writes(request: Request) -> str:
-        run_id = request.key.partition("/")[0]
+        run_id = request.idempotency_key.partition("/")[0]
         seen.append((run_id, execution_services(None, run_id).ledger.usage(run_id).tokens))
         return "done"
 

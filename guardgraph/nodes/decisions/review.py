@@ -12,7 +12,7 @@ from guardgraph.agents.results import gap_of
 from guardgraph.guards import Escalate, Guard, OnTrip, Refuse, Retry
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import allowed_sends
-from guardgraph.state import EarlyStop, Gap, Gate, Request, Result, Verdict
+from guardgraph.state import EarlyStop, EffectUnknown, Gap, Gate, Request, Result, Verdict
 
 __all__ = (
     "RetryRequest",
@@ -200,6 +200,8 @@ def _next_agent(
     agent = agents.get(result.agent)
     hopeless = result.error is not None and result.error.kind in ("skipped", "stopped")
     until = gate.allowance.deadline
+    if result.error is not None and result.error.type == EffectUnknown.__name__:  # another attempt could repeat it
+        return None
     if agent is None or (until is not None and gate.now >= until):
         return None
     if hopeless:  # nothing is left to pay for a model, but a function may need nothing

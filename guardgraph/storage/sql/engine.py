@@ -18,7 +18,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from guardgraph.state import BadInput, MissingExtra, StorageUnavailable
+from guardgraph.storage.sql.connections import check_file, check_files, ping_after_idling
 from guardgraph.storage.sql.errors import place_of, translate_errors
+from guardgraph.storage.sql.timeouts import Timeouts, connect_arguments, limit_server
 
 __all__ = (
     "Synchronous",
@@ -43,7 +45,6 @@ _DRIVERS = {
     "mariadb": ("mariadb+pymysql", "pymysql", "mysql"),
     "mariadb+pymysql": ("mariadb+pymysql", "pymysql", "mysql"),
 }
-_CONNECT_TIMEOUT = 10
 _WRITES = "guardgraph_writes"
 
 
@@ -67,8 +68,9 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
     connection is made yet, but a SQLite file whose folder is missing is refused at once.
 
     Args:
-        url: a database URL (a server is given 10 seconds to answer), or an engine that the caller owns.
-        busy_timeout: seconds to wait for a lock of another process before `StorageBusy`.
+        url: a database URL, or an engine that the caller owns.
+        busy_timeout: seconds to wait for a lock of another process before `StorageBusy`. On a server it also limits
+            every statement (`StorageBusy`) and the wait for an answer (`StorageUnavailable`); see `Timeouts`.
         synchronous: SQLite only. `FULL` keeps every commit over a power cut; `NORMAL` is faster, may lose the last.
 
     Raises:
@@ -78,12 +80,17 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
     """
     if busy_timeout < 0:
         raise BadInput(f"`busy_timeout` must not be negative, got {busy_timeout!r}")
-    engine = url if isinstance(url, Engine) else _new_engine(url)
+    timeouts = Timeouts.of(busy_timeout)
+    engine = url if isinstance(url, Engine) else _new_engine(url, timeouts)
     with _opened_lock:
         if engine not in _opened:
             _opened[engine] = _Opened(os.getpid(), RLock())
             if is_sqlite(engine):
                 _prepare_sqlite(engine, busy_timeout=busy_timeout, synchronous=synchronous)
+                check_files(engine)
+            else:
+                limit_server(engine, timeouts)
+                ping_after_idling(engine)
     return engine
 
 
@@ -128,6 +135,8 @@ def read_transaction(engine: Engine, *, thread_id: str | None = None) -> Generat
     ):
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")
+        elif not is_sqlite(engine):  # for this transaction alone, which a pooled connection need not take back
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         yield connection
 
 
@@ -145,6 +154,7 @@ def write_transaction(engine: Engine, *, thread_id: str | None = None) -> Genera
         connection.execution_options(**{_WRITES: True}).begin(),
     ):
         yield connection
+        check_file(engine, connection.info)
 
 
 def _transaction_lock(engine: Engine, *, only_memory: bool = False) -> AbstractContextManager[object]:
@@ -158,11 +168,11 @@ def _close(_connection: object, record: ConnectionPoolEntry) -> None:
     record.close()
 
 
-def _new_engine(url: str) -> Engine:
+def _new_engine(url: str, timeouts: Timeouts) -> Engine:
     address = _address_of(url)
     if address.get_backend_name() != "sqlite":
-        timeout = {} if "connect_timeout" in address.query else {"connect_timeout": _CONNECT_TIMEOUT}
-        return create_engine(address, pool_pre_ping=True, hide_parameters=True, connect_args=timeout)
+        limits = connect_arguments(address, timeouts)
+        return create_engine(address, hide_parameters=True, connect_args=limits, pool_timeout=timeouts.answer)
     arguments = {"check_same_thread": False}
     if _in_memory(address):
         return create_engine(address, hide_parameters=True, connect_args=arguments, poolclass=StaticPool)

@@ -6,6 +6,7 @@ import errno
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -37,6 +38,7 @@ _SQLITE: dict[int, type[StorageError]] = {
 # SQLSTATE codes, or their two-character classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SQLSTATE: dict[str, type[StorageError]] = {
     "25006": StorageReadOnly,
+    "25P03": StorageUnavailable,
     "42501": StorageReadOnly,
     "40001": StorageBusy,
     "40P01": StorageBusy,
@@ -51,8 +53,19 @@ _SQLSTATE: dict[str, type[StorageError]] = {
     "57P": StorageUnavailable,
     "XX": StorageCorrupt,
 }
+_REFUSED = (1040, 1042, 1043, 1044, 1045, 1049, 1053, 1129, 1130, 1152, 1184, 1203, 1226, 1698)
+_LOST = (*range(1158, 1162), 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2027, 2055)
+# https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's own beside it; their SQLSTATE is mostly HY000
+_MYSQL: dict[type[StorageError], tuple[int, ...]] = {
+    StorageBusy: (1205, 1206, 1213, 1317, 1969, 3024, 3572, 4031),
+    StorageReadOnly: (1036, 1142, 1143, 1227, 1290, 1792, 1836, 3100),
+    StorageFull: (1021, 1037, 1038, 1041, 1114),
+    StorageUnavailable: (*_REFUSED, *_LOST),
+    StorageCorrupt: (1034, 1035, 1194, 1195, 1712),
+}
+_MYSQL_FAMILIES = {number: family for family, numbers in _MYSQL.items() for number in numbers}
 _ADVICE: dict[type[StorageError], str] = {
-    StorageBusy: "is locked by another writer; try again",
+    StorageBusy: "is locked by another writer, or was too slow; try again",
     StorageReadOnly: "cannot be written; fix its permissions",
     StorageFull: "is full; free some space",
     StorageUnavailable: "cannot be reached or opened; check that it exists and runs",
@@ -96,6 +109,9 @@ def _family_of(error: Exception) -> type[StorageError]:
         return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, StorageError)
     if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
         return StorageFull
+    number: Any = next(iter(getattr(cause, "args", ())), None)
+    if number in _MYSQL_FAMILIES:
+        return _MYSQL_FAMILIES[number]
     state = getattr(cause, "sqlstate", None)
     if isinstance(state, str):
         return next((_SQLSTATE[key] for key in (state, state[:3], state[:2]) if key in _SQLSTATE), StorageError)

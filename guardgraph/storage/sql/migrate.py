@@ -6,11 +6,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from weakref import WeakSet
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, func, inspect, select
 
 from guardgraph.state import MigrationNeeded, StorageBusy
+from guardgraph.storage.sql.connections import current_schemas
 from guardgraph.storage.sql.engine import is_sqlite, read_transaction, write_transaction
 from guardgraph.storage.sql.errors import place_of
 
@@ -22,7 +22,6 @@ _ADVISORY_LOCK = 0x6775617264  # any fixed number that only migrations of guardg
 _LOCK_WAIT = 60
 """Seconds that MySQL waits for another migration."""
 
-_current: WeakSet[Engine] = WeakSet()
 _one_at_a_time = RLock()  # Alembic keeps the running migration in module globals
 
 
@@ -40,7 +39,7 @@ def migrate(engine: Engine) -> Engine:
         MigrationNeeded: the database was made by a newer guardgraph; nothing was changed.
         StorageError: or one of its subclasses, when the database cannot be opened, read or written.
     """
-    if engine in _current:
+    if engine in current_schemas:
         return engine
     with _one_at_a_time:
         with read_transaction(engine) as connection:
@@ -49,7 +48,7 @@ def migrate(engine: Engine) -> Engine:
             with write_transaction(engine) as connection, _alone(connection):
                 if not _is_current(connection, engine):
                     _upgrade(connection)
-        _current.add(engine)
+        current_schemas.add(engine)
     return engine
 
 

@@ -1,10 +1,11 @@
-"""Databases to test on: a new SQLite file, and a new schema in a PostgreSQL database of this process's own."""
+"""Databases to test on: a new SQLite file, a new schema in PostgreSQL, a new database in MariaDB."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from guardgraph.storage import SQLSaver
 
 POSTGRES = os.environ.get("GUARDGRAPH_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/")
+MARIADB = os.environ.get("GUARDGRAPH_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/")
 _made: dict[pytest.Config, tuple[Engine, URL]] = {}
 _END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -50,6 +52,12 @@ def _database(config: pytest.Config) -> tuple[Engine, URL]:
     return _made[config]
 
 
+def _unreachable(server: str, error: Exception) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{server} cannot be reached: {error}")
+    pytest.skip(f"{server} cannot be reached")
+
+
 @pytest.fixture
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Give the URL of a new, empty schema in PostgreSQL; without a server the test is skipped, or fails when CI is set.
@@ -59,9 +67,7 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     try:
         own, address = _database(request.config)
     except OperationalError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"PostgreSQL cannot be reached: {error}")
-        pytest.skip("PostgreSQL cannot be reached")
+        _unreachable("PostgreSQL", error)
     name = f"test_{uuid4().hex}"
     with own.connect() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {name}")
@@ -71,6 +77,27 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
         with own.connect() as connection:
             connection.exec_driver_sql(_END_OTHERS)
             connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture
+def mariadb_url() -> Iterator[str]:
+    """Give the URL of a new, empty database in MariaDB, with a user of its own who has all rights in it."""
+    address, name = make_url(MARIADB), f"guardgraph_test_{uuid4().hex[:16]}"
+    admin = create_engine(address.set(drivername="mariadb+pymysql"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE USER {name}@'%%' IDENTIFIED BY 'test'")
+            connection.exec_driver_sql(f"GRANT ALL ON {name}.* TO {name}@'%%'")
+    except OperationalError as error:
+        _unreachable("MariaDB", error)
+    try:
+        own = address.set(drivername="mariadb", username=name, password="test", database=name)
+        yield own.render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP USER {name}@'%%'")
+            connection.exec_driver_sql(f"DROP DATABASE {name}")
 
 
 @pytest.fixture

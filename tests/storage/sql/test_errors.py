@@ -73,12 +73,39 @@ def test_sqlites_codes_are_told_apart(code: int, family: type[StorageError]) -> 
         ("57P01", StorageUnavailable),
         ("08006", StorageUnavailable),
         ("28P01", StorageUnavailable),
+        ("25P03", StorageUnavailable),
         ("XX001", StorageCorrupt),
         ("42601", StorageError),
     ],
 )
 def test_the_servers_codes_are_told_apart(state: str, family: type[StorageError]) -> None:
     assert type(storage_fault_of(wrapped(ServerError(state), kind=ProgrammingError))) is family
+
+
+@pytest.mark.parametrize(
+    ("number", "family"),
+    [
+        (1205, StorageBusy),
+        (1213, StorageBusy),
+        (1969, StorageBusy),
+        (3024, StorageBusy),
+        (1142, StorageReadOnly),
+        (1290, StorageReadOnly),
+        (1792, StorageReadOnly),
+        (1021, StorageFull),
+        (1114, StorageFull),
+        (2003, StorageUnavailable),
+        (2006, StorageUnavailable),
+        (2013, StorageUnavailable),
+        (1194, StorageCorrupt),
+        (1064, StorageError),
+    ],
+)
+def test_the_numbers_of_mariadb_and_mysql_are_told_apart(number: int, family: type[StorageError]) -> None:
+    error = ServerError("HY000")
+    error.args = (number, "refused")
+
+    assert type(storage_fault_of(wrapped(error))) is family
 
 
 @pytest.mark.parametrize(

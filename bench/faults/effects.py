@@ -1,0 +1,162 @@
+"""Side effects under `kill -9`: `python -m bench.faults.effects --trials 1000`.
+
+An agent of a run makes ten effects, each of which adds a line to a file. Its process is killed at a random moment, one
+to three times, and the run is resumed in a new process; then each key is counted in the file. With `--unguarded` the
+effects are made without keys, so that their repetition can be seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from guardgraph.agents import Agent
+from guardgraph.graphs import pipeline
+from guardgraph.runs import Runner, effects
+from guardgraph.state import EffectUnknown, Request, UnknownThread
+
+_EFFECTS = 10
+
+
+@dataclass
+class Report:
+    """What was counted over all trials; the last four are to be zero."""
+
+    trials: int = 0
+    kills: int = 0
+    effects: int = 0
+    unknown: int = 0
+    """Reported as `EffectUnknown`."""
+    unknown_done: int = 0
+    """Those among them that are in the file."""
+    repeated: int = 0
+    """In the file more than once."""
+    lost: int = 0
+    """Reported as done, and not in the file."""
+    unreported: int = 0
+    """Neither reported as done nor as unknown."""
+    unfinished: int = 0
+    """Trials whose run did not end by a resume that nobody killed."""
+
+
+def work_in(sink: Path, pipe: int, *, guarded: bool) -> Callable[[Request], Any]:
+    """Return an agent that makes the effects of a run, and says which are done."""
+
+    def work(request: Request) -> dict[str, list[str]]:
+        os.write(pipe, b"!")
+        said: dict[str, list[str]] = {"done": [], "unknown": []}
+        for number in range(_EFFECTS):
+            key = f"{request.goal}/{number}"
+            try:
+                effects.once(key, lambda key=key: append(sink, key)) if guarded else append(sink, key)
+                said["done"].append(key)
+            except EffectUnknown:
+                said["unknown"].append(key)
+        return said
+
+    return work
+
+
+def append(sink: Path, key: str) -> None:
+    """Add a line to the file, and take a moment before and after."""
+    time.sleep(0.001)
+    with sink.open("a", encoding="utf-8") as file:
+        file.write(f"{key}\n")
+    time.sleep(0.001)
+
+
+def attempt(url: str, thread: str, sink: Path, answer: Path, pipe: int, *, guarded: bool) -> None:
+    """Run or resume the thread in this process, and write what its agent said."""
+    graphs = {"effects": lambda: pipeline([Agent("worker", run=work_in(sink, pipe, guarded=guarded))])}
+    with Runner(url, graphs=graphs) as runner:
+        try:
+            run = runner.resume(thread)
+        except UnknownThread:
+            run = runner.run("effects", thread, thread_id=thread)
+    answer.write_text(json.dumps(run.outcome and run.outcome.value), encoding="utf-8")
+
+
+def in_child(work: Callable[[int], None], *, kill_after: float | None) -> tuple[bool, float]:
+    """Do `work` in a forked process; kill it so many seconds after it has written to its pipe.
+
+    Return whether it was killed, and how long it lived after it had written.
+    """
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reader)
+        with suppress(BaseException):
+            work(writer)
+        os._exit(0)
+    os.close(writer)
+    os.read(reader, 1)
+    began = time.monotonic()
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    os.close(reader)
+    return os.WIFSIGNALED(status), time.monotonic() - began
+
+
+def trial(url: str, folder: Path, thread: str, moments: list[float], report: Report, *, guarded: bool) -> float:
+    """Kill one run at these moments, let it end, and count; return how long the last process made effects."""
+    sink, answer = folder / f"{thread}.sink", folder / f"{thread}.answer"
+
+    def work(pipe: int) -> None:
+        attempt(url, thread, sink, answer, pipe, guarded=guarded)
+
+    for moment in moments:
+        report.kills += in_child(work, kill_after=moment)[0]
+    _, took = in_child(work, kill_after=None)
+    there = Counter(sink.read_text(encoding="utf-8").split() if sink.exists() else ())
+    said = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
+    report.trials += 1
+    report.effects += _EFFECTS
+    report.repeated += sum(count > 1 for count in there.values())
+    if said is None:
+        report.unfinished += 1
+        return took
+    report.unknown += len(said["unknown"])
+    report.unknown_done += sum(there[key] for key in said["unknown"])
+    report.lost += sum(there[key] == 0 for key in said["done"])
+    report.unreported += _EFFECTS - len({*said["done"], *said["unknown"]})
+    return took
+
+
+@click.command()
+@click.option("--trials", default=100, show_default=True, help="Runs to kill.")
+@click.option("--url", default="", help="The database; a new SQLite file by default.")
+@click.option("--seed", default=0, show_default=True, help="Of the moments of the kills.")
+@click.option("--unguarded", is_flag=True, help="Make the effects without keys.")
+def main(trials: int, url: str, seed: int, *, unguarded: bool) -> None:
+    """Count what is repeated or lost."""
+    random, report = Random(seed), Report()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        place = url or f"sqlite:///{folder / 'runs.db'}"
+        threads = [uuid4().hex for _ in range(trials + 1)]
+        first = trial(place, folder, threads[0], [], Report(), guarded=not unguarded)
+        for thread in threads[1:]:
+            moments = [random.uniform(0, 1.1 * first) for _ in range(random.randint(1, 3))]
+            trial(place, folder, thread, moments, report, guarded=not unguarded)
+    click.echo(json.dumps(asdict(report)))
+    sys.exit(1 if report.repeated + report.lost + report.unreported + report.unfinished else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Locks of keys that end with the process that holds them, by what each database has for that."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from guardgraph.storage.sql.engine import check_process, is_sqlite
+from guardgraph.storage.sql.errors import translate_errors
+
+__all__ = ("KeyLocks",)
+
+_fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None
+_files: dict[str, int] = {}
+"""The open lock files of this process; to close one would release all its locks, whoever holds them."""
+_held: set[tuple[str, bytes]] = set()
+"""What this process holds; locks of files are those of a process, not of a thread."""
+_guard = Lock()
+
+
+class KeyLocks:
+    """Locks among the processes that use the database of `engine`; taking one never waits.
+
+    PostgreSQL and MariaDB lock for a session: one connection of the pool is in use while any lock is held. For SQLite
+    a byte of the file `<database>-effects` is locked; where the system has no such locks, and for a database in memory,
+    a lock holds within this process alone.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._place = str(engine.url)
+        self._session: Connection | None = None
+        self._session_guard = Lock()
+        self._count = 0
+
+    def lock(self, key: bytes) -> bool:
+        """Lock `key` and return whether that was possible."""
+        check_process(self._engine)
+        mine, is_taken = (self._place, key), False
+        with _guard:
+            if mine in _held:
+                return False
+            _held.add(mine)
+        try:
+            is_taken = self._lock_byte(key) if is_sqlite(self._engine) else self._take(key)
+        finally:
+            if not is_taken:
+                _held.discard(mine)
+        return is_taken
+
+    def unlock(self, key: bytes) -> None:
+        """Release the lock of `key`."""
+        if is_sqlite(self._engine):
+            self._lock_byte(key, release=True)
+        else:
+            self._release(key)
+        _held.discard((self._place, key))
+
+    def _take(self, key: bytes) -> bool:
+        with self._session_guard, translate_errors(engine=self._engine):
+            try:
+                if self._session is None:
+                    self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                is_taken = bool(self._session.execute(_taking(self._session, key)).scalar())
+            except DBAPIError:
+                self._leave_session()
+                raise
+            self._count += is_taken
+            if not self._count:
+                self._leave_session()
+            return is_taken
+
+    def _release(self, key: bytes) -> None:
+        """Release a lock of the session; where its connection is lost, the server has released it already."""
+        with self._session_guard, suppress(DBAPIError):
+            self._count -= 1
+            try:
+                if self._session is not None:
+                    self._session.execute(_releasing(self._session, key))
+            finally:
+                if not self._count:
+                    self._leave_session()
+
+    def _leave_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _lock_byte(self, key: bytes, *, release: bool = False) -> bool:
+        path = self._engine.url.database
+        if _fcntl is None or not path or isinstance(self._engine.pool, StaticPool):
+            return True
+        name = f"{path.removeprefix('file:')}-effects"
+        if name not in _files:
+            _files[name] = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        how = _fcntl.LOCK_UN if release else _fcntl.LOCK_EX | _fcntl.LOCK_NB
+        try:
+            _fcntl.lockf(_files[name], how, 1, int.from_bytes(key[:7]))
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _taking(session: Connection, key: bytes) -> Any:
+    if session.dialect.name == "postgresql":
+        return select(func.pg_try_advisory_lock(_number(key)))
+    return select(func.get_lock(_name(key), 0))
+
+
+def _releasing(session: Connection, key: bytes) -> Any:
+    if session.dialect.name == "postgresql":
+        return select(func.pg_advisory_unlock(_number(key)))
+    return select(func.release_lock(_name(key)))
+
+
+def _number(key: bytes) -> int:
+    return int.from_bytes(key[:8], signed=True)
+
+
+def _name(key: bytes) -> str:
+    return f"guardgraph_effect_{key.hex()}"

@@ -1,0 +1,36 @@
+"""The table of side effects."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table
+from sqlalchemy.dialects.mysql import LONGBLOB
+from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
+
+from guardgraph.storage.sql.tables import ID_LENGTH, metadata
+
+__all__ = ("effects",)
+
+_KEY = LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
+_PACKED = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
+_ID = (
+    String(ID_LENGTH)
+    .with_variant(String(ID_LENGTH, collation="C"), "postgresql")
+    .with_variant(String(ID_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb")
+)
+
+effects = Table(
+    "guardgraph_effect",
+    metadata,
+    Column("effect", _KEY, primary_key=True),
+    Column("tenant", _ID, nullable=False),
+    Column("name", _PACKED, nullable=False),
+    Column("run_id", _ID),
+    Column("started", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("result", _PACKED),
+    Index("guardgraph_effect_open", "tenant", "ended", "started"),
+    Index("guardgraph_effect_run", "run_id"),
+)
+"""`effect` is a digest of the tenant and the key; the key is in `name`. While `ended` is NULL the effect may have
+happened or not; where it is set and `result` is NULL, the result was no JSON data. Times are microseconds since 1970,
+UTC."""
