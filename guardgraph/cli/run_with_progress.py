@@ -86,7 +86,7 @@ def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = Non
     click.echo(printable("\n".join(summary)), err=True)
     for wait in run.waiting:
         click.echo(f"answer with: {_resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
-    if run.status == "running":
+    if run.status in ("stopped", "crashed"):
         by_command = bool(builder_of(run.graph))
         how = _resume_line(run.thread_id, db) if by_command else f"the Runner that has the graph {run.graph!r}"
         click.echo(f"not finished; go on with: {how}", err=True)
@@ -131,6 +131,7 @@ def _leave(runner: Runner) -> None:
     while runner.drain(at_once=True) and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.1)  # the last writes are under way
+    runner.close()
 
 
 def _end(message: str, *, as_json: bool, is_terminal: bool) -> Never:

@@ -43,6 +43,7 @@ from guardgraph.storage.sql.engine import (
     write_transaction,
 )
 from guardgraph.storage.sql.errors import translate_errors
+from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, config_at, place_in
 
@@ -74,6 +75,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         self.codec = Codec().with_types(*types)
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
+        self.fence: Fence | None = None
         self._owns_engine = isinstance(engine, str)
         self._lanes = Lanes()
         self._locks = tuple(RLock() for _ in range(_STRIPES))
@@ -123,7 +125,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
     def with_types(self, *types: type[Any]) -> Self:
         """Return a saver of the same database that also stores `types`; it shares everything else with this one."""
-        return self._with_codec(self.codec.with_types(*types))
+        return self._changed(self.codec.with_types(*types))
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a saver of the same database that reads objects of unknown classes as dicts of their fields.
@@ -131,11 +133,15 @@ class SQLSaver(BaseCheckpointSaver[int]):
         It calls `on_unknown` with the name of each such class, as `module:name`. Use it only to inspect stored data: a
         running graph needs the classes.
         """
-        return self._with_codec(self.codec.reading_plain(on_unknown))
+        return self._changed(self.codec.reading_plain(on_unknown))
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """Return a saver that also stores the classes that LangGraph found in a graph's schemas, by module and name."""
         return self.with_types(*named_types(extra_allowlist))
+
+    def with_fence(self, fence: Fence) -> Self:
+        """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
+        return self._changed(fence=fence)
 
     def get_next_version(self, current: int | None, channel: None) -> int:
         """Return a version above `current`: a counter, and 40 random bits that distinguish the branches of a fork."""
@@ -284,10 +290,10 @@ class SQLSaver(BaseCheckpointSaver[int]):
         check_process(self.engine)
         return await self._lanes.run(key, call)
 
-    def _with_codec(self, codec: Codec) -> Self:
+    def _changed(self, codec: Codec | None = None, fence: Fence | None = None) -> Self:
         clone = copy.copy(self)
-        clone.codec = clone.serde = codec
-        clone._owns_engine = False
+        clone.codec = clone.serde = codec or self.codec
+        clone.fence, clone._owns_engine = fence or self.fence, False
         return clone
 
     @contextmanager
@@ -296,4 +302,6 @@ class SQLSaver(BaseCheckpointSaver[int]):
         migrate(self.engine)
         lock = self._locks[hash(thread_id) % _STRIPES]
         with lock, write_transaction(self.engine, thread_id=thread_id) as connection:
+            if self.fence is not None:
+                self.fence.check(connection)
             yield connection
