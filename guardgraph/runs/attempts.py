@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
@@ -33,6 +33,7 @@ from guardgraph.runs.records import Records
 from guardgraph.runs.resumption import (
     check_not_stranded,
     check_resumption,
+    has_open_task,
     next_input,
     packed_answers,
     packed_input,
@@ -46,9 +47,7 @@ from guardgraph.state import (
     Allowance,
     BadInput,
     DelegationScope,
-    RunEnded,
     RunEvent,
-    RunUnfinished,
     Task,
     ThreadBusy,
     new_id,
@@ -138,7 +137,7 @@ class Attempts:
             if added is not None:
                 self.records.add(row, added, self.clock(), lease.fence)
             answered = {**unapplied_answers(compiled, row, head), **given}
-            if stored.waiting and not answered and not _has_open_task(compiled, thread_id):
+            if stored.waiting and not answered and not has_open_task(compiled, thread_id):
                 return stored
             command = packed_answers(compiled, answered) if given else None
             self.records.rows.begin_attempt(row.run_id, self.clock(), command=command, claim=lease.fence.check)
@@ -151,7 +150,7 @@ class Attempts:
         """Prepare another attempt at a thread's last run, with other values in its state."""
 
         def prepare(row: RunRow, lease: Lease) -> RunExecution:
-            row, head, stored = self._unended(row, lease, "update")
+            row, head, stored = self.records.unended(row, self.clock(), lease.fence, "update")
             check_not_stranded(row, head)
             _, compiled = self._compiled(row.graph, row.arguments, lease)
             check_nodes(head, compiled, thread_id)
@@ -173,7 +172,7 @@ class Attempts:
         thread_of(configured, thread_id)
 
         def prepare(row: RunRow, lease: Lease) -> RunExecution:
-            run = self._ended(row, lease)
+            run = self.records.ended(row, self.clock(), lease.fence)
             if run.status != "failed":
                 raise BadInput(f"run {row.run_id!r} is {run.status}; only one that has failed can be tried again")
             name, compiled = self._compiled(row.graph, row.arguments, lease)
@@ -198,7 +197,7 @@ class Attempts:
         require(is_text, "`reason` describes in a few words why the run is cancelled", reason)
 
         def prepare(row: RunRow, lease: Lease) -> RunExecution | Run:
-            row, head, stored = self._unended(row, lease, "cancel")
+            row, head, stored = self.records.unended(row, self.clock(), lease.fence, "cancel")
             return self._concluding(row, lease, stored, reason) or self._concluded(row, lease, head, reason)
 
         try:
@@ -253,26 +252,6 @@ class Attempts:
             finally:
                 self.leases.give_up(lease)
 
-    def _ended(self, row: RunRow, lease: Lease) -> Run:
-        """Return a thread's last run. Raises `RunUnfinished` where it has not ended."""
-        head = self.records.head(row)
-        row = self.records.with_end(row, head, self.clock(), lease.fence)
-        if row.status is None:
-            raise RunUnfinished(row.run_id, thread_id=row.thread_id)
-        return self.records.stored(row, head)
-
-    def _unended(
-        self, row: RunRow, lease: Lease, action: Literal["update", "cancel"]
-    ) -> tuple[RunRow, Head | None, Run]:
-        """Return a thread's last run. Raises `RunEnded` where it has ended."""
-        head = self.records.head(row)
-        row = self.records.with_end(row, head, self.clock(), lease.fence)
-        run = self.records.stored(row, head)
-        if row.status is not None:
-            by = run.outcome.stopped_by if run.outcome else None
-            raise RunEnded(row.run_id, thread_id=row.thread_id, status=run.status, stopped_by=by, action=action)
-        return row, head, run
-
     def _concluded(self, row: RunRow, lease: Lease, head: Head | None, reason: str) -> Run:
         """End a run whose graph cannot conclude it."""
         now, state = self.clock(), self.records.stored(row, head).state
@@ -323,9 +302,3 @@ class Attempts:
         graph.checkpointer = saver.with_fence(lease.fence)
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
         return RunExecution(row, lease, graph, given, time, services, config or {}, context)
-
-
-def _has_open_task(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> bool:
-    """Return whether a task is neither finished nor waiting: it was stopped beside an interrupt."""
-    tasks = graph.get_state(outermost(thread_id)).tasks
-    return any(task.result is None and not task.interrupts for task in tasks)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from langgraph.types import Interrupt
 
@@ -20,7 +20,9 @@ from guardgraph.state import (
     DelegationScope,
     Gap,
     Outcome,
+    RunEnded,
     RunStranded,
+    RunUnfinished,
     UnknownThread,
 )
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
@@ -151,6 +153,26 @@ class Records:
             return row
         outcome: Outcome | None = self.stored(row, head).state.get("outcome")
         return row if outcome is None else self.finish(row, outcome, now, fence)
+
+    def ended(self, row: RunRow, now: datetime, fence: Fence) -> Run:
+        """Return a run that has ended. Raises `RunUnfinished` where it has not."""
+        head = self.head(row)
+        row = self.with_end(row, head, now, fence)
+        if row.status is None:
+            raise RunUnfinished(row.run_id, thread_id=row.thread_id)
+        return self.stored(row, head)
+
+    def unended(
+        self, row: RunRow, now: datetime, fence: Fence, action: Literal["update", "cancel"]
+    ) -> tuple[RunRow, Head | None, Run]:
+        """Return a run that has not ended. Raises `RunEnded` where it has."""
+        head = self.head(row)
+        row = self.with_end(row, head, now, fence)
+        run = self.stored(row, head)
+        if row.status is not None:
+            by = run.outcome.stopped_by if run.outcome else None
+            raise RunEnded(row.run_id, thread_id=row.thread_id, status=run.status, stopped_by=by, action=action)
+        return row, head, run
 
     def cancelled(self, row: RunRow, state: Mapping[str, Any], reason: str, now: datetime) -> Outcome:
         """Return the outcome of a run that is cancelled in this state, with its usage."""

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
-from guardgraph.runs.head import Head
+from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.run import Run
 from guardgraph.state import Allowance, BadInput, Outcome, RunEnded, RunStranded
 from guardgraph.storage.sql.runs import RunRow
@@ -16,6 +16,7 @@ from guardgraph.storage.sql.runs import RunRow
 __all__ = (
     "check_not_stranded",
     "check_resumption",
+    "has_open_task",
     "next_input",
     "packed_answers",
     "packed_input",
@@ -53,6 +54,12 @@ def next_input(graph: _Graph, row: RunRow, head: Head | None, answers: Mapping[s
         return Command(resume=dict(answers)) if answers else None
     given = None if row.command is None else _codec(graph).loads(row.command).get("input")
     return given or {"task": row.task}
+
+
+def has_open_task(graph: _Graph, thread_id: str) -> bool:
+    """Return whether a task is neither finished nor waiting: it was stopped beside an interrupt."""
+    tasks = graph.get_state(outermost(thread_id)).tasks
+    return any(task.result is None and not task.interrupts for task in tasks)
 
 
 def check_not_stranded(row: RunRow, head: Head | None) -> None:

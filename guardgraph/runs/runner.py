@@ -103,11 +103,9 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         self.url = self._records.url
 
     def __exit__(self, *_: object) -> None:
-        """Close the database."""
         self.close()
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the database."""
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -264,9 +262,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """End the thread's last run, and return it. Where it is active, here or in another process, it stops first.
 
         Its outcome is `cancelled`: the accepted results are its value, as far as the guards of `exit` let them pass;
-        all else is a gap with the `reason`. Agents at work finish, no other works. Where the graph is not registered here, or cannot be
-        built,
-        its guards cannot be evaluated, and there is no value. The thread can be given another run.
+        all else is a gap with the `reason`. Agents at work finish, no other works. Where the graph is not registered
+        here, or cannot be built, its guards cannot be evaluated, and there is no value.
 
         Raises:
             UnknownThread: no run was ever started on the thread.

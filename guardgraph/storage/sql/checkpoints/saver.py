@@ -91,19 +91,15 @@ class SQLSaver(BaseCheckpointSaver[int]):
     ) -> Self:
         """Return a saver for a database URL, such as `sqlite:///runs.db` or `postgresql://user@host/name`.
 
-        `types` are the classes that the state may hold (see `Codec`), `busy_timeout` is in seconds, `synchronous` is
-        for SQLite; see `engine_of` for both, and for the errors.
+        `types` are the classes that the state may hold (see `Codec`); see `engine_of` for the others, and the errors.
         """
         saver = cls(engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous), types=types)
         saver._owns_engine = True
         return saver
 
     def close(self) -> None:
-        """Stop the worker threads, and close the connections if this saver made its engine. It can still be used.
-
-        In a forked process nothing is done: both belong to the parent.
-        """
-        if is_forked(self.engine):
+        """Stop the worker threads, and close the connections if this saver made its engine; it opens both again."""
+        if is_forked(self.engine):  # both belong to the parent
             return
         self._lanes.close()
         if self._owns_engine:
@@ -130,8 +126,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a saver of the same database that reads objects of unknown classes as dicts of their fields.
 
-        It calls `on_unknown` with the name of each such class, as `module:name`. Use it only to inspect stored data: a
-        running graph needs the classes.
+        It calls `on_unknown` with each such class, as `module:name`. A running graph needs the classes.
         """
         return self._changed(self.codec.reading_plain(on_unknown))
 
@@ -217,10 +212,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
             delete_thread(connection, thread_id)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints and writes of some runs, in all threads.
-
-        A thread that goes on after a deleted run loses the history of its delta channels from before the next snapshot.
-        """
+        """Delete the checkpoints and writes of some runs, in all threads; see `delete_runs` for delta channels."""
         ids = [checked_id("run_id", run_id) for run_id in run_ids]
         with self._writing(None) as connection:
             delete_runs(connection, self.codec, ids)
