@@ -134,7 +134,7 @@ def test_runs_are_listed_by_how_they_stand(database_url: str) -> None:
         assert [one.row.thread_id for one in runner.list_runs(1, status="stopped")] == ["left"]
         assert [one.row.thread_id for one in runner.list_runs(status="completed")] == ["done"]
         assert {one.status for one in runner.list_runs()} == {runner.status(t).status for t in ("left", "asks", "done")}
-        with pytest.raises(BadInput, match="`status` is one of running, waiting, completed, degraded"):
+        with pytest.raises(BadInput, match="`status` is one of running, waiting, stopped, crashed, completed"):
             runner.list_runs(status="unfinished")  # type: ignore[arg-type]
 
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 
 from guardgraph.state import StaleWriter, ThreadBusy
 from guardgraph.storage.sql.places import checked_id
-from guardgraph.storage.sql.statements import chunks, insert_new
+from guardgraph.storage.sql.statements import chunks
 from guardgraph.storage.sql.tables import leases
 
 __all__ = ("Claim", "Fence", "LeaseRow", "LeaseState", "acquire", "leases_of", "renew", "request_stop")
@@ -166,7 +166,8 @@ def _locked_and_updated(connection: Connection, claim: Claim) -> int | None:
     """Do as `_upserted` where a database has no such statement."""
     mine, empty = _at(claim.thread_id, claim.tenant), {"epoch": 0, "expires": 0}
     row = {"tenant": claim.tenant, "thread_id": claim.thread_id, "run_id": "", "owner": "", **empty}
-    connection.execute(insert_new(connection.dialect, leases), row)
+    made = mysql.insert(leases).values(row)
+    connection.execute(made.on_duplicate_key_update(epoch=leases.c.epoch))  # locks the row; IGNORE would only share it
     before = connection.execute(select(leases.c.epoch).where(mine).with_for_update()).scalar_one()
     later = {**_taken(claim), "epoch": before + 1}
     taken = connection.execute(update(leases).where(mine, _is_free(claim)).values(later)).rowcount
