@@ -21,6 +21,7 @@ _CALLERS = (
     errors.NotADatabase,
     errors.StorageReadOnly,
     errors.StorageUnavailable,
+    errors.ThreadBusy,
     errors.UnknownGraph,
     errors.UnknownModel,
     errors.UnknownThread,

@@ -29,6 +29,9 @@ __all__ = ("resume_command",)
 @click.option("--add-tokens", type=click.IntRange(min=1), metavar="N", help="Add tokens to what the run may spend.")
 @click.option("--add-usd", metavar="USD", help="Add US dollars to what the run may spend.")
 @click.option("--deadline", type=float, metavar="SECONDS", help="Let the run work so long from now, if it had less.")
+@click.option(
+    "--wait", type=click.FloatRange(min=0), default=0, metavar="SECONDS", help="Wait where another process works on it."
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
 @database
 @json_option
@@ -39,11 +42,14 @@ def resume_command(
     add_tokens: int | None,
     add_usd: str | None,
     deadline: float | None,
+    wait: float,
     out: Path | None,
     db: str | None,
     as_json: bool,
 ) -> int:
     """Go on with the last run of THREAD; agents that have finished do not work again.
+
+    A thread of a process that was killed can be resumed half a minute later: --wait 40 waits for that.
 
     A run that has ended is printed again; it takes no answers and no more allowance.
     """
@@ -61,6 +67,7 @@ def resume_command(
         as_json=as_json,
         out=out,
         finished=_finished(run),
+        wait=wait,
     )
 
 

@@ -45,10 +45,12 @@ def run_with_progress(
     as_json: bool,
     out: Path | None = None,
     finished: int = 0,
+    wait: float = 0.0,
 ) -> int:
     """Do `work` on `thread` with a runner on `url`, show its progress, write the run, and return the exit code.
 
-    `finished` is how many of the run's agents have finished before.
+    `finished` is how many of the run's agents have finished before. Where another process works on the thread, that is
+    refused after `wait` seconds.
 
     The first Ctrl-C lets the agents at work finish; a second one ends the process at once, and their work is lost.
     """
@@ -63,13 +65,18 @@ def run_with_progress(
             console=screen,
             finished=finished,
         ) as on_event,
-        Runner(url, graphs=graphs, on_event=on_event) as runner,
+        Runner(url, graphs=graphs, on_event=on_event, **_patience(wait)) as runner,
         _draining(runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
         prints_to_stderr(),
     ):
         run = work(runner)
     return write_run(run, db=db, as_json=as_json, out=out)
+
+
+def _patience(wait: float) -> dict[str, Any]:
+    """Return the options by which a runner waits so long for a thread that another process works on."""
+    return {"if_busy": "wait", "wait_seconds": wait} if wait else {}
 
 
 def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) -> int:
@@ -86,7 +93,7 @@ def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = Non
     click.echo(printable("\n".join(summary)), err=True)
     for wait in run.waiting:
         click.echo(f"answer with: {_resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
-    if run.status == "running":
+    if run.status in ("stopped", "crashed"):
         by_command = bool(builder_of(run.graph))
         how = _resume_line(run.thread_id, db) if by_command else f"the Runner that has the graph {run.graph!r}"
         click.echo(f"not finished; go on with: {how}", err=True)
@@ -131,6 +138,7 @@ def _leave(runner: Runner) -> None:
     while runner.drain(at_once=True) and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.1)  # the last writes are under way
+    runner.close()
 
 
 def _end(message: str, *, as_json: bool, is_terminal: bool) -> Never:

@@ -98,7 +98,8 @@ def _written(checkpoint: dict[str, Any]) -> str:
 
 def _facts(found: RunSummary) -> dict[str, Any]:
     row, status = found
-    return {**row._asdict(), "status": status, "task": to_json(row.task), "outcome": to_json(row.outcome)}
+    facts = {name: value for name, value in row._asdict().items() if name != "command"}
+    return {**facts, "status": status, "task": to_json(row.task), "outcome": to_json(row.outcome)}
 
 
 def _print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
@@ -16,7 +16,9 @@ from guardgraph.nodes.messages import run_input
 from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
 
 __all__ = (
+    "IfBusy",
     "check_constructor",
+    "check_leases",
     "checked_allowance",
     "checked_answers",
     "checked_arguments",
@@ -27,6 +29,9 @@ __all__ = (
     "require",
     "thread_of",
 )
+
+IfBusy = Literal["refuse", "wait"]
+"""What a runner does where another one works on the thread."""
 
 _CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
 _POSITION_KEYS = frozenset({"checkpoint_id", "checkpoint_ns", "checkpoint_map"})
@@ -50,6 +55,14 @@ def check_constructor(*, on_event: object, store: object) -> None:
     require(on_event is None or callable(on_event), rule, on_event)
     rule = "`store` is a LangGraph store, as InMemoryStore()"
     require(store is None or isinstance(store, BaseStore), rule, store)
+
+
+def check_leases(if_busy: object, *, wait_seconds: float, lease_seconds: float) -> None:
+    """Raise `BadInput` for an unknown way to meet a busy thread, or for times that are not positive."""
+    rule = f"`if_busy` is one of {', '.join(map(repr, get_args(IfBusy)))}"
+    require(if_busy in get_args(IfBusy), rule, if_busy)
+    require(wait_seconds > 0, "`wait_seconds` must be above 0", wait_seconds)
+    require(lease_seconds > 0, "`lease_seconds` must be above 0", lease_seconds)
 
 
 def checked_graphs(graphs: object) -> dict[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]:

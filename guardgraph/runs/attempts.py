@@ -6,12 +6,12 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
 
 from guardgraph.runs.arguments import (
     checked_allowance,
@@ -26,29 +26,34 @@ from guardgraph.runs.cancelling import conclude_command
 from guardgraph.runs.compiled_graphs import CompiledGraphs
 from guardgraph.runs.execution import RunExecution, services_of
 from guardgraph.runs.head import Head, outermost
+from guardgraph.runs.leases import Lease, Leases
 from guardgraph.runs.left_nodes import check_nodes
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
+from guardgraph.runs.resumption import (
+    check_not_stranded,
+    check_resumption,
+    has_open_task,
+    next_input,
+    packed_answers,
+    packed_input,
+    unapplied_answers,
+)
 from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
-from guardgraph.runs.updating import checked_values, merge_update
+from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Allowance,
     BadInput,
     DelegationScope,
-    Gap,
-    Outcome,
-    RunActive,
-    RunEnded,
     RunEvent,
-    RunStranded,
-    RunUnfinished,
     Task,
+    ThreadBusy,
     new_id,
 )
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
-from guardgraph.storage.sql.runs import RunRow
+from guardgraph.storage.sql.runs import InTransaction, RunRow
 
 __all__ = ("Attempts",)
 
@@ -58,6 +63,7 @@ class Attempts:
     """Prepares the attempts of a runner, and stores their ends. Every method blocks."""
 
     records: Records
+    leases: Leases
     graphs: Mapping[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]
     on_event: Callable[[RunEvent], None] | None
     clock: Callable[[], datetime]
@@ -89,8 +95,17 @@ class Attempts:
         configured = checked_config(config)
         thread = thread_of(configured, thread_id) or new_id()
         name, compiled = self._compiled(graph, built_with)
-        row = self.records.accept(thread, name, built_with, goal, self.clock())
-        return self._attempt(row, compiled, given, None, context, configured)
+        self._end_unnoted(thread)
+        rows, run_id, now = list[RunRow](), new_id(), self.clock()
+        command = packed_input(compiled, given)
+
+        def accept(claim: InTransaction) -> None:
+            rows.append(
+                self.records.rows.create(run_id, thread, name, built_with, goal, now, command=command, claim=claim)
+            )
+
+        lease = self.leases.take(thread, run_id, accept)
+        return self._attempt(rows[0], lease, compiled, given, None, context, configured)
 
     def resume(
         self,
@@ -105,177 +120,193 @@ class Attempts:
         given, added, configured = checked_answers(answers), checked_allowance(add), checked_config(config)
         thread_of(configured, thread_id)
         row = self.records.last(thread_id)
-        head = self.records.head(row)
-        stored = self.records.stored(row, head)
-        _check_not_stranded(row, head)
-        _check_resumption(stored, given, added)
         if row.status is not None:
-            return stored
-        _, compiled = self._compiled(row.graph, row.arguments)
-        check_nodes(head, compiled, thread_id)
-        if added is not None:
-            self.records.add(row, added, self.clock())
-        if stored.waiting and not given and not _has_open_task(compiled, thread_id):
-            return stored
-        input: Any = Command(resume=given) if given else None
-        position = stored.state.get("position")
-        return self._attempt(row, compiled, input if head else {"task": row.task}, position, context, configured)
+            run = self.records.stored(row, self.records.head(row))
+            check_resumption(run, given, added)
+            return run
 
-    def update(self, thread_id: str, values: Mapping[str, Any]) -> RunExecution:
+        def prepare(row: RunRow, lease: Lease) -> RunExecution | Run:
+            head = self.records.head(row)
+            stored = self.records.stored(row, head)
+            check_not_stranded(row, head)
+            check_resumption(stored, given, added)
+            if row.status is not None:
+                return stored
+            _, compiled = self._compiled(row.graph, row.arguments, lease)
+            check_nodes(head, compiled, thread_id)
+            if added is not None:
+                self.records.add(row, added, self.clock(), lease.fence)
+            answered = {**unapplied_answers(compiled, row, head), **given}
+            if stored.waiting and not answered and not has_open_task(compiled, thread_id):
+                return stored
+            command = packed_answers(compiled, answered) if given else None
+            self.records.rows.begin_attempt(row.run_id, self.clock(), command=command, claim=lease.fence.check)
+            input = next_input(compiled, row, head, answered)
+            return self._attempt(row, lease, compiled, input, stored.state.get("position"), context, configured)
+
+        return self._leased(thread_id, prepare)
+
+    def update(self, thread_id: str, values: Mapping[str, Any]) -> RunExecution | Run:
         """Prepare another attempt at a thread's last run, with other values in its state."""
-        row, head, stored = self._unended(thread_id, "update")
-        _check_not_stranded(row, head)
-        _, compiled = self._compiled(row.graph, row.arguments)
-        check_nodes(head, compiled, thread_id)
-        checked, position = checked_values(values, compiled), stored.state.get("position")
-        if position is None:
-            raise BadInput(f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it")
-        new = merge_update(compiled, thread_id, checked)
-        return self._attempt(row, compiled, Command(update=new) if new else None, position)
 
-    def retry(self, thread_id: str, *, context: Any = None, config: RunnableConfig | None = None) -> RunExecution:
+        def prepare(row: RunRow, lease: Lease) -> RunExecution:
+            row, head, stored = self.records.unended(row, self.clock(), lease.fence, "update")
+            check_not_stranded(row, head)
+            _, compiled = self._compiled(row.graph, row.arguments, lease)
+            check_nodes(head, compiled, thread_id)
+            checked, position = checked_values(values, compiled), stored.state.get("position")
+            if position is None:
+                raise BadInput(
+                    f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it"
+                )
+            store_update(compiled, thread_id, checked)
+            self.records.rows.begin_attempt(row.run_id, self.clock(), claim=lease.fence.check)
+            input = next_input(compiled, row, head, unapplied_answers(compiled, row, head))
+            return self._attempt(row, lease, compiled, input, position)
+
+        return self._leased(thread_id, prepare)
+
+    def retry(self, thread_id: str, *, context: Any = None, config: RunnableConfig | None = None) -> RunExecution | Run:
         """Prepare a new run on a thread whose last run has failed, which begins with the attempts that have failed."""
         configured = checked_config(config)
         thread_of(configured, thread_id)
-        row, run = self._ended(thread_id)
-        if run.status != "failed":
-            raise BadInput(f"run {row.run_id!r} is {run.status}; only one that has failed can be tried again")
-        name, compiled = self._compiled(row.graph, row.arguments)
-        nothing = BadInput(f"run {row.run_id!r} has failed, but not for want of an agent's answer: begin another run")
-        if failure_of(compiled, thread_id, row.run_id) is None:
-            raise nothing
-        now = self.clock()
-        new = self.records.accept(thread_id, name, row.arguments, row.task, now)
-        failure = failure_of(compiled, thread_id, row.run_id)  # again: now no other run can begin
-        if failure is None:
-            gap = Gap(subtask="run", reason="another run was begun on the thread meanwhile")
-            self.records.finish(new, Outcome(status="cancelled", gaps=(gap,)), now)
-            raise nothing
-        command = retry_command(failure, new.run_id, now)
-        compiled.update_state(failure.before.config, command, as_node="guard_admission")
-        return self._attempt(new, compiled, None, None, context, configured)
+
+        def prepare(row: RunRow, lease: Lease) -> RunExecution:
+            run = self.records.ended(row, self.clock(), lease.fence)
+            if run.status != "failed":
+                raise BadInput(f"run {row.run_id!r} is {run.status}; only one that has failed can be tried again")
+            name, compiled = self._compiled(row.graph, row.arguments, lease)
+            failure = failure_of(compiled, thread_id, row.run_id)
+            if failure is None:
+                why = "has failed, but not for want of an agent's answer: begin another run"
+                raise BadInput(f"run {row.run_id!r} {why}")
+            new, now = new_id(), self.clock()
+            create = partial(self.records.rows.create, claim=lease.fence.check)
+            again = create(new, thread_id, name, row.arguments, row.task, now)
+            compiled.update_state(failure.before.config, retry_command(failure, new, now), as_node="guard_admission")
+            return self._attempt(again, lease, compiled, None, None, context, configured)
+
+        return self._leased(thread_id, prepare)
 
     def cancel(self, thread_id: str, reason: str) -> RunExecution | Run:
-        """Prepare the attempt that concludes a thread's last run; return the ended run where its graph cannot."""
+        """Prepare the attempt that concludes a thread's last run; return the ended run where its graph cannot.
+
+        Where it is worked on, that is asked to stop, and `ThreadBusy` is raised.
+        """
         is_text = isinstance(reason, str) and reason.strip()  # pyright: ignore[reportUnnecessaryIsInstance]
         require(is_text, "`reason` describes in a few words why the run is cancelled", reason)
-        row, head, stored = self._unended(thread_id, "cancel")
-        attempt = self._concluding(row, stored, reason)
-        if attempt is not None:
-            return attempt
-        now = self.clock()
-        outcome = self.records.cancelled(row, stored.state, reason, now)
-        run = self.records.stored(self.records.finish(row, outcome, now), head)
-        own = DelegationScope(run_id=row.run_id, account=row.run_id, spending_account=row.run_id, started=now)
-        services = Services(clock=self.clock, on_event=self.on_event)
-        position = stored.state.get("position") or own
-        services.emit("run_finished", position, status=outcome.status, gaps=len(outcome.gaps))
-        return run
+
+        def prepare(row: RunRow, lease: Lease) -> RunExecution | Run:
+            row, head, stored = self.records.unended(row, self.clock(), lease.fence, "cancel")
+            return self._concluding(row, lease, stored, reason) or self._concluded(row, lease, head, reason)
+
+        try:
+            return self._leased(thread_id, prepare)
+        except ThreadBusy:
+            self.leases.request_stop(thread_id, "cancel", reason)
+            raise
 
     def end(self, attempt: RunExecution) -> Run:
-        """Store the outcome of an attempt, if there is one, and return the run; emit `run_waiting` where it waits."""
+        """Store the outcome of an attempt, if there is one, give its lease back, and return the run.
+
+        It emits `run_waiting` where the run waits. Raises `StaleWriter` where the lease was lost.
+        """
         attempt.store_books()
         last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
         outcome = attempt.outcome(last, now)
-        if outcome is not None:
-            row = self.records.finish(row, outcome, now)
+        if outcome is None:
+            self.leases.release(attempt.lease)
+        else:
+            finish = partial(self.records.rows.finish, row.run_id, outcome, now)
+            self.leases.release(attempt.lease, lambda claim: finish(claim=claim))
+            row = self.records.rows.get(row.run_id) or row
         run = self.records.run(row, last.values, last.interrupts)
         position = run.state.get("position")
         if run.waiting and position is not None:
             attempt.services.emit("run_waiting", position, questions=[wait.id for wait in run.waiting])
         return run
 
-    def _ended(self, thread_id: str) -> tuple[RunRow, Run]:
-        """Return a thread's last run. Raises `RunUnfinished` where it has not ended."""
-        row = self.records.last(thread_id)
-        head = self.records.head(row)
-        row = self.records.with_end(row, head, self.clock())
-        if row.status is None:
-            raise RunUnfinished(row.run_id, thread_id=thread_id)
-        return row, self.records.stored(row, head)
+    def release(self, attempt: RunExecution | Run) -> None:
+        """Give back the lease of an attempt that has not ended, so that the run can be resumed at once."""
+        if isinstance(attempt, RunExecution):
+            self.leases.give_up(attempt.lease)
 
-    def _unended(self, thread_id: str, action: Literal["update", "cancel"]) -> tuple[RunRow, Head | None, Run]:
-        """Return a thread's last run. Raises `RunActive` or `RunEnded` where it is active here, or has ended."""
-        row = self.records.last(thread_id)
-        if any(attempt.row.thread_id == thread_id for attempt in list(self.active)):
-            raise RunActive(row.run_id, thread_id=thread_id)
-        head = self.records.head(row)
-        row = self.records.with_end(row, head, self.clock())
-        run = self.records.stored(row, head)
-        if row.status is not None:
-            by = run.outcome.stopped_by if run.outcome else None
-            raise RunEnded(row.run_id, thread_id=thread_id, status=run.status, stopped_by=by, action=action)
-        return row, head, run
+    def _leased(self, thread_id: str, prepare: Callable[[RunRow, Lease], RunExecution | Run]) -> RunExecution | Run:
+        """Prepare an attempt at the last run of a thread under its lease; without an attempt that is given back."""
+        lease = self.leases.take(thread_id, self.records.last(thread_id).run_id)
+        try:
+            prepared = prepare(self.records.last(thread_id), lease)
+        except BaseException:
+            self.leases.give_up(lease)
+            raise
+        if isinstance(prepared, Run):
+            self.leases.give_up(lease)
+        return prepared
 
-    def _concluding(self, row: RunRow, stored: Run, reason: str) -> RunExecution | None:
+    def _end_unnoted(self, thread_id: str) -> None:
+        """Store the end of a thread's last run, if its process has died between its outcome and storing that."""
+        row = self.records.rows.latest(thread_id)
+        if row is not None and row.status is None:
+            lease = self.leases.take(thread_id, row.run_id)
+            try:
+                self.records.with_end(row, self.records.head(row), self.clock(), lease.fence)
+            finally:
+                self.leases.give_up(lease)
+
+    def _concluded(self, row: RunRow, lease: Lease, head: Head | None, reason: str) -> Run:
+        """End a run whose graph cannot conclude it."""
+        now, state = self.clock(), self.records.stored(row, head).state
+        outcome = self.records.cancelled(row, state, reason, now)
+        run = self.records.stored(self.records.finish(row, outcome, now, lease.fence), head)
+        own = DelegationScope(run_id=row.run_id, account=row.run_id, spending_account=row.run_id, started=now)
+        services = Services(clock=self.clock, on_event=self.on_event)
+        services.emit("run_finished", state.get("position") or own, status=outcome.status, gaps=len(outcome.gaps))
+        return run
+
+    def _concluding(self, row: RunRow, lease: Lease, stored: Run, reason: str) -> RunExecution | None:
         """Prepare the graph of a run to conclude it at once; return `None` where it cannot."""
         position = stored.state.get("position")
         if position is None:
             return None
         try:  # not registered, or a builder that does not work any more: the run has to end all the same
-            _, compiled = self._compiled(row.graph, row.arguments)
+            _, compiled = self._compiled(row.graph, row.arguments, lease)
         except Exception:
             return None
         command = conclude_command(compiled, row.thread_id, reason)
         if command is None:
             return None
         compiled.update_state(outermost(row.thread_id), command, as_node="guard_admission")
-        return self._attempt(row, compiled, None, position)
+        self.records.rows.begin_attempt(row.run_id, self.clock(), claim=lease.fence.check)
+        return self._attempt(row, lease, compiled, None, position)
 
-    def _compiled(self, graph: Any, arguments: Mapping[str, Any]) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
+    def _compiled(
+        self, graph: Any, arguments: Mapping[str, Any], lease: Lease | None = None
+    ) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
         name, built = named_graph(graph, arguments, self.graphs)
         is_kept = built is graph or self.graphs.get(name) is built
-        return name, self.compiled.get(name, built, is_kept=is_kept)
+        compiled = self.compiled.get(name, built, is_kept=is_kept)
+        if lease is not None:
+            compiled.checkpointer = saver_of(compiled).with_fence(lease.fence)
+        return name, compiled
 
     def _attempt(
         self,
         row: RunRow,
+        lease: Lease,
         graph: CompiledStateGraph[Any, Any, Any, Any],
         given: Any,
         position: DelegationScope | None,
         context: Any = None,
         config: RunnableConfig | None = None,
     ) -> RunExecution:
-        ledger, time = self.records.begin_attempt(row, position, self.clock())
-        compiled_with: Any = graph.checkpointer
-        saver = cast("SQLSaver", compiled_with).with_books(ledger)
+        ledger, time = self.records.ledger_and_clock(row, position, self.clock(), lease.fence)
+        saver = saver_of(graph).with_fence(lease.fence).with_books(ledger)
         graph.checkpointer = saver
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
         services.effects = self.records.effects
-        return RunExecution(row, graph, given, time, services, config or {}, context)
+        return RunExecution(row, lease, graph, given, time, services, config or {}, context)
 
 
-def _has_open_task(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> bool:
-    """Return whether a task is neither finished nor waiting: it was stopped beside an interrupt."""
-    tasks = graph.get_state(outermost(thread_id)).tasks
-    return any(task.result is None and not task.interrupts for task in tasks)
-
-
-def _check_not_stranded(row: RunRow, head: Head | None) -> None:
-    """Raise `RunStranded` where a run that has not ended has nothing that comes next."""
-    if row.status is None and head is not None and head.is_stranded():
-        raise RunStranded(row.run_id, thread_id=row.thread_id)
-
-
-def _check_resumption(run: Run, answers: Mapping[str, Any], add: Allowance | None) -> None:
-    """Raise where a stored run cannot take these `answers`, or what is to be added to its allowance.
-
-    A run has ended as soon as its outcome is in its state, also where its process died before storing that.
-
-    Raises:
-        RunEnded: it has ended; it takes neither.
-        BadInput: nothing waits for an answer; `add` holds a depth; or the run never reached its first node.
-    """
-    outcome: Outcome | None = run.outcome or run.state.get("outcome")
-    if outcome is not None and (answers or add is not None):
-        raise RunEnded(run.run_id, thread_id=run.thread_id, status=outcome.status, stopped_by=outcome.stopped_by)
-    unknown = sorted(set(answers) - {wait.id for wait in run.waiting})
-    if unknown:
-        open_ = ", ".join(wait.id for wait in run.waiting) or "none"
-        raise BadInput(f"nothing waits for {', '.join(unknown)}; open questions: {open_}")
-    if add is None:
-        return
-    if add.depth is not None:
-        raise BadInput("`add` holds a depth; how deep a run may delegate is a limit of its graph: raise it there")
-    if run.state.get("position") is None:
-        raise BadInput(f"run {run.run_id!r} never reached its first node: there is nothing to add to; resume it")
+def saver_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> SQLSaver:
+    """Return the checkpointer with which the runner has compiled a graph."""
+    return cast("SQLSaver", graph.checkpointer)

@@ -16,6 +16,7 @@ from langgraph.types import StateSnapshot, StreamMode
 
 from guardgraph.runs.clock import RunClock
 from guardgraph.runs.head import route_of
+from guardgraph.runs.leases import Lease
 from guardgraph.runs.records import PAUSED
 from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
@@ -36,6 +37,7 @@ class RunExecution:
     """One attempt at a run: it lasts until the run ends, waits or is stopped, or until storage or its process fails."""
 
     row: RunRow
+    lease: Lease
     graph: CompiledStateGraph[Any, Any, Any, Any]
     given: Any
     """The input of the graph, answers, or `None` to go on."""
@@ -45,7 +47,11 @@ class RunExecution:
     """The caller's config."""
     context: Any = None
     """The caller's runtime context."""
-    control: RunControl = field(default_factory=RunControl)
+
+    @property
+    def control(self) -> RunControl:
+        """What stops it."""
+        return self.lease.control
 
     @property
     def config(self) -> RunnableConfig:

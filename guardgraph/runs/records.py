@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelling import cancelled_outcome
 from guardgraph.runs.clock import RunClock, usage_of_work
 from guardgraph.runs.head import Head, outermost
-from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary
+from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary, status_of
 from guardgraph.state import (
     Allowance,
     BadInput,
     DelegationScope,
     Gap,
     Outcome,
+    RunEnded,
     RunStranded,
-    Task,
+    RunUnfinished,
     UnknownThread,
-    new_id,
 )
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.effects import SQLEffects
+from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow, RunStore
@@ -35,30 +36,20 @@ __all__ = ("PAUSED", "Records")
 
 PAUSED = "guardgraph_clock"
 """The key in the metadata of a checkpoint: for how many seconds the run was not worked on."""
+_UNFINISHED = ("running", "waiting", "stopped", "crashed")
 
 
 class Records:
     """The runs of one database. Every method blocks. Objects of classes that only a graph knows are read as dicts."""
 
-    def __init__(self, saver: SQLSaver) -> None:
-        """Use the database of a saver."""
+    def __init__(self, saver: SQLSaver, lease_state: Callable[[LeaseRow | None], LeaseState]) -> None:
+        """Use the database of a saver; `lease_state` tells whether a thread is worked on."""
+        self._lease_state = lease_state
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
         self.rows = RunStore(saver.engine, codec=saver.codec)
         self.effects = SQLEffects(saver.engine)
         self._ledger = SQLLedger(saver.engine)
-
-    def accept(self, thread_id: str, graph: str, arguments: Mapping[str, Any], task: Task, now: datetime) -> RunRow:
-        """Store a new run on a thread, and return its row. Raises `RunUnfinished` where one has not ended."""
-        before = self.rows.latest(thread_id)
-        if before is not None and before.status is None:
-            self.with_end(before, self.head(before), now)
-        head, run_id = self._latest(thread_id), new_id()
-        self.rows.create(run_id, thread_id, graph, arguments, task, head and head.id, now)
-        row = self.rows.get(run_id)
-        if row is None:
-            raise BadInput(f"run {run_id!r} was deleted from the database while it began")
-        return row
 
     def last(self, thread_id: str) -> RunRow:
         """Return the newest run of a thread; raises `UnknownThread` where it has none."""
@@ -66,6 +57,13 @@ class Records:
         if row is None:
             raise UnknownThread(thread_id, url=self.url)
         return row
+
+    def now(self, thread_id: str) -> tuple[RunRow, LeaseState]:
+        """Return the newest run of a thread, and whether it is worked on, as both were at one moment."""
+        row, lease = self.rows.latest_with_lease(thread_id)
+        if row is None:
+            raise UnknownThread(thread_id, url=self.url)
+        return row, self._lease_state(lease)
 
     def head(self, row: RunRow) -> Head | None:
         """Return the latest checkpoint of a run's outermost team; `None` where it has died before its first one."""
@@ -76,32 +74,40 @@ class Records:
         """Return up to `limit` runs, newest first: all, or those with a `status`."""
         if status not in (None, *get_args(RunStatus)):
             raise BadInput(f"`status` is one of {', '.join(get_args(RunStatus))}; got {status!r}")
-        rows = self.rows.unfinished() if status == "running" or status == "waiting" else self.rows.list(limit, status)
+        rows = self.rows.unfinished() if status in _UNFINISHED else self.rows.list(limit, status)
         found = (RunSummary(row, self._status(row)) for row in rows)
         return [*islice((one for one in found if status is None or one.status == status), limit)]
 
     def _status(self, row: RunRow) -> RunStatus:
-        """Return the status of a run. One that has not ended is `running`, if its thread has a later run."""
+        """Return the status of a run. One that has not ended is `stopped`, if its thread has a later run."""
         if row.status is not None:
             return row.status
-        head = self.head(row) if self.last(row.thread_id).run_id == row.run_id else None
-        if head is not None and head.is_stranded():
+        last, lease = self.now(row.thread_id)
+        if last.run_id != row.run_id:
+            return "stopped"
+        head = self.head(last) if lease == "released" else None
+        if last.status is None and head is not None and head.is_stranded():
             return "failed"
-        return "waiting" if head is not None and head.interrupts() else "running"
+        return status_of(last.status, lease, waits=head is not None and bool(head.interrupts()))
 
-    def stored(self, row: RunRow, head: Head | None) -> Run:
-        """Return a run by its row and its latest checkpoint."""
+    def stored(self, row: RunRow, head: Head | None, lease: LeaseState = "released") -> Run:
+        """Return a run by its row and its latest checkpoint; `lease` tells whether others work on it."""
         if head is None:
-            return self.run(row, {}, ())
+            return self.run(row, {}, (), lease=lease)
         state = {key: value for key, value in head.values().items() if ":" not in key and not key.startswith("__")}
-        run = self.run(row, state, head.interrupts(), head.plain_types)
-        if row.status is not None or not head.is_stranded():
+        run = self.run(row, state, head.interrupts(), head.plain_types, lease)
+        if row.status is not None or lease != "released" or not head.is_stranded():
             return run
         gap = Gap(subtask="run", reason=str(RunStranded(row.run_id, thread_id=row.thread_id)))
         return replace(run, status="failed", outcome=Outcome(status="failed", gaps=(gap,), usage=run.usage))
 
     def run(
-        self, row: RunRow, state: Mapping[str, Any], interrupts: Iterable[Interrupt], plain_types: tuple[str, ...] = ()
+        self,
+        row: RunRow,
+        state: Mapping[str, Any],
+        interrupts: Iterable[Interrupt],
+        plain_types: tuple[str, ...] = (),
+        lease: LeaseState = "released",
     ) -> Run:
         """Return a run with its open interrupts, and with the state of its thread, if that is the run's own."""
         waiting = () if row.status else tuple(PendingInterrupt(one.id, one.value) for one in interrupts)
@@ -110,7 +116,7 @@ class Records:
             thread_id=row.thread_id,
             run_id=row.run_id,
             graph=row.graph,
-            status=row.status or ("waiting" if waiting else "running"),
+            status=status_of(row.status, lease, waits=bool(waiting)),
             outcome=row.outcome,
             usage=row.outcome.usage if row.outcome else self._ledger.usage(row.run_id),
             results=tuple(state.get("results") or ()) if is_own else (),
@@ -119,37 +125,58 @@ class Records:
             plain_types=plain_types if is_own else (),
         )
 
-    def add(self, row: RunRow, add: Allowance, now: datetime) -> None:
+    def add(self, row: RunRow, add: Allowance, now: datetime, fence: Fence) -> None:
         """Add to what a run may spend; a deadline is stored in the run's own time."""
         until = None if add.deadline is None else add.deadline - self._paused(row, now)
-        self._ledger.top_up(row.run_id, add.model_copy(update={"deadline": until}))
+        self._ledger.with_fence(fence).top_up(row.run_id, add.model_copy(update={"deadline": until}))
 
-    def begin_attempt(self, row: RunRow, position: DelegationScope | None, now: datetime) -> tuple[RunLedger, RunClock]:
-        """Store that an attempt begins, and return its ledger and its clock, which continue those of earlier ones.
+    def ledger_and_clock(
+        self, row: RunRow, position: DelegationScope | None, now: datetime, fence: Fence
+    ) -> tuple[RunLedger, RunClock]:
+        """Return the ledger and the clock of an attempt that begins, which continue those of earlier ones.
 
         `position` is that of its outermost team, `None` before its first node.
         """
         time = RunClock()
-        ledger = RunLedger(self.saver.engine, row.run_id, is_new=not row.attempt)
+        ledger = RunLedger(self.saver.engine, row.run_id, fence=fence, is_new=position is None)
         if position is not None:
             balances, admitted = ledger.balances(row.run_id), position.allowance
             raised = balances[0].cap if balances else Allowance()
             time = RunClock.of(self._paused(row, now), admitted.deadline, raised.deadline)
             ledger.inherit(admitted, raised)
-        self.rows.begin_attempt(row.run_id, now)
         return ledger, time
 
-    def finish(self, row: RunRow, outcome: Outcome, now: datetime) -> RunRow:
+    def finish(self, row: RunRow, outcome: Outcome, now: datetime, fence: Fence) -> RunRow:
         """Store the outcome of a run, and return its row as it is stored."""
-        self.rows.finish(row.run_id, outcome, now)
+        self.rows.finish(row.run_id, outcome, now, claim=fence.check)
         return self.rows.get(row.run_id) or row
 
-    def with_end(self, row: RunRow, head: Head | None, now: datetime) -> RunRow:
+    def with_end(self, row: RunRow, head: Head | None, now: datetime, fence: Fence) -> RunRow:
         """Return the row of a run; if its process died between its outcome and storing that here, store it now."""
         if row.status is not None:
             return row
         outcome: Outcome | None = self.stored(row, head).state.get("outcome")
-        return row if outcome is None else self.finish(row, outcome, now)
+        return row if outcome is None else self.finish(row, outcome, now, fence)
+
+    def ended(self, row: RunRow, now: datetime, fence: Fence) -> Run:
+        """Return a run that has ended. Raises `RunUnfinished` where it has not."""
+        head = self.head(row)
+        row = self.with_end(row, head, now, fence)
+        if row.status is None:
+            raise RunUnfinished(row.run_id, thread_id=row.thread_id)
+        return self.stored(row, head)
+
+    def unended(
+        self, row: RunRow, now: datetime, fence: Fence, action: Literal["update", "cancel"]
+    ) -> tuple[RunRow, Head | None, Run]:
+        """Return a run that has not ended. Raises `RunEnded` where it has."""
+        head = self.head(row)
+        row = self.with_end(row, head, now, fence)
+        run = self.stored(row, head)
+        if row.status is not None:
+            by = run.outcome.stopped_by if run.outcome else None
+            raise RunEnded(row.run_id, thread_id=row.thread_id, status=run.status, stopped_by=by, action=action)
+        return row, head, run
 
     def cancelled(self, row: RunRow, state: Mapping[str, Any], reason: str, now: datetime) -> Outcome:
         """Return the outcome of a run that is cancelled in this state, with its usage."""

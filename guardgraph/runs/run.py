@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from guardgraph.state import Outcome, Result, Usage, one_line
+from guardgraph.state import Outcome, OutcomeStatus, Result, Usage, one_line
+from guardgraph.storage.sql.leases import LeaseState
 from guardgraph.storage.sql.runs import RunRow
 
-__all__ = ("PendingInterrupt", "Run", "RunStatus", "RunSummary")
+__all__ = ("PendingInterrupt", "Run", "RunStatus", "RunSummary", "status_of")
 
-RunStatus = Literal["running", "waiting", "completed", "degraded", "escalated", "refused", "cancelled", "failed"]
+RunStatus = Literal[
+    "running", "waiting", "stopped", "crashed", "completed", "degraded", "escalated", "refused", "cancelled", "failed"
+]
 
 
 class RunSummary(NamedTuple):
@@ -42,7 +45,8 @@ class Run:
     graph: str
     """The name of its graph."""
     status: RunStatus
-    """`running` until it has ended or waits; a run whose process has died stays so until it is resumed."""
+    """How it ended. Before that: `running` while a process works on it, `waiting` for an answer, `stopped` where nobody
+    works on it, `crashed` where its process has died (known when its lease has run out)."""
     outcome: Outcome | None = None
     """How it ended; `None` while it runs or waits."""
     usage: Usage = Usage()
@@ -76,6 +80,15 @@ class Run:
         worked = sum(1 for result in self.results if result.has_value)
         tried = _counted(len(self.results), "attempt")
         return f"{cost}; {worked} of {tried} gave a result" if self.results else cost
+
+
+def status_of(outcome: OutcomeStatus | None, lease: LeaseState, *, waits: bool) -> RunStatus:
+    """Return the status of a run by its outcome, the lease of its thread, and whether it waits for an answer."""
+    if outcome is not None:
+        return outcome
+    if lease != "released":
+        return "running" if lease == "live" else "crashed"
+    return "waiting" if waits else "stopped"
 
 
 def _counted(number: int, what: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Unpack
 
 from langchain_core.runnables import RunnableConfig
@@ -14,13 +16,15 @@ from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
 from typing_extensions import TypedDict
 
-from guardgraph.runs.arguments import check_constructor, checked_graphs, checked_modes
+from guardgraph.runs.arguments import IfBusy, check_constructor, check_leases, checked_graphs, checked_modes
 from guardgraph.runs.attempts import Attempts
 from guardgraph.runs.compiled_graphs import CompiledGraphs
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.execution import RunExecution
+from guardgraph.runs.leases import Leases
 from guardgraph.runs.records import Records
 from guardgraph.runs.run import Run, RunStatus, RunSummary
+from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runs.working import awork, work
 from guardgraph.state import Allowance, RunEvent, Task
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
@@ -79,31 +83,38 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         types: Sequence[type[Any]] = (),
         store: BaseStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        if_busy: IfBusy = "refuse",
+        wait_seconds: float = 60.0,
+        lease_seconds: float = 30.0,
         **stored: Unpack[CodecOptions],
     ) -> None:
         """Open the database; its tables are made at the first use.
 
         `types` are stored besides those of the graphs. `store` is what agents and tools find with LangGraph's
-        `get_store()`; the caller closes it. `CodecOptions` encrypt and compress.
+        `get_store()`; the caller closes it. On a thread that is worked on, here or in another process, a call raises
+        `ThreadBusy`, with `if_busy="wait"` after `wait_seconds` only. `lease_seconds` after its process has died a
+        thread can be worked on again. `CodecOptions` encrypt and compress.
         """
         registered = checked_graphs(graphs)
         check_constructor(on_event=on_event, store=store)
+        check_leases(if_busy, wait_seconds=wait_seconds, lease_seconds=lease_seconds)
         self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types), **stored)
-        self._records = Records(self.saver)
+        leases = Leases(self.saver.engine, lease_seconds)
+        self._records = Records(self.saver, leases.state_of)
         compiled = CompiledGraphs(self.saver, store)
-        self._attempts = Attempts(self._records, registered, on_event, clock, compiled)
+        self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)
+        self._patience = wait_seconds if if_busy == "wait" else 0.0
         self.url = self._records.url
 
     def __exit__(self, *_: object) -> None:
-        """Close the database."""
         self.close()
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the database."""
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Close the database; later calls open it again."""
+        """Stop what is active here, and close the database; later calls open it again."""
+        self._attempts.leases.close()
         self.saver.close()
 
     def run(self, graph: str | _Graph, task: _Task, **options: Unpack[RunOptions]) -> Run:
@@ -116,13 +127,14 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         Raises:
             UnknownGraph: no graph is registered under this name.
             RunUnfinished: the thread has a run that has not ended; resume it, or `cancel` it.
+            ThreadBusy: it is worked on, here or in another process.
             BadInput: the task, the arguments or the config do not fit.
         """
-        return self._finish(self._attempts.begin(graph, task, **options))
+        return self._finish(lambda: self._attempts.begin(graph, task, **options))
 
     async def arun(self, graph: str | _Graph, task: _Task, **options: Unpack[RunOptions]) -> Run:
         """Do as `run` without blocking the event loop."""
-        return await self._afinish(self._attempts.begin, graph, task, **options)
+        return await self._afinish(lambda: self._attempts.begin(graph, task, **options))
 
     def stream(
         self,
@@ -140,7 +152,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         was: it can be resumed.
         """
         modes = checked_modes(stream_mode)
-        yield from work(self._attempts, self._attempts.begin(graph, task, **options), modes)
+        begin = partial(self._attempts.begin, graph, task, **options)
+        yield from work(self._attempts, patiently(begin, self._patience), modes)
 
     async def astream(
         self,
@@ -152,7 +165,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
     ) -> AsyncIterator[Any]:
         """Do as `stream` without blocking the event loop: nothing begins before the first part is awaited."""
         modes = checked_modes(stream_mode)
-        attempt = await asyncio.to_thread(self._attempts.begin, graph, task, **options)
+        attempt = await self._prepared(partial(self._attempts.begin, graph, task, **options), self._patience)
         async with aclosing(awork(self._attempts, attempt, modes)) as parts:
             async for part in parts:
                 yield part
@@ -166,13 +179,14 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
             UnknownThread: no run was ever started on the thread.
             UnknownGraph: the run's graph is not registered here.
             RunEnded: there are `answers`, or there is something to `add`, and the run has ended.
+            ThreadBusy: it is worked on, here or in another process.
             BadInput: nothing waits for an answer; `add` holds a depth; or the run never reached its first node.
         """
-        return self._finish(self._attempts.resume(thread_id, **options))
+        return self._finish(lambda: self._attempts.resume(thread_id, **options))
 
     async def aresume(self, thread_id: str, **options: Unpack[ResumeOptions]) -> Run:
         """Do as `resume` without blocking the event loop."""
-        return await self._afinish(self._attempts.resume, thread_id, **options)
+        return await self._afinish(lambda: self._attempts.resume(thread_id, **options))
 
     def retry(self, thread_id: str, *, context: Any = None, config: RunnableConfig | None = None) -> Run:
         """Begin a new run on a thread whose last run has failed, from the state before it failed, and return it.
@@ -182,15 +196,15 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         `context` and `config` are as in `run`.
 
         Raises:
-            UnknownThread, UnknownGraph: as in `resume`.
+            UnknownThread, UnknownGraph, ThreadBusy: as in `resume`.
             RunUnfinished: the last run has not ended; resume it.
             BadInput: it has not failed, or no agent has.
         """
-        return self._finish(self._attempts.retry(thread_id, context=context, config=config))
+        return self._finish(lambda: self._attempts.retry(thread_id, context=context, config=config))
 
     async def aretry(self, thread_id: str, *, context: Any = None, config: RunnableConfig | None = None) -> Run:
         """Do as `retry` without blocking the event loop."""
-        return await self._afinish(self._attempts.retry, thread_id, context=context, config=config)
+        return await self._afinish(lambda: self._attempts.retry(thread_id, context=context, config=config))
 
     def update(self, thread_id: str, /, **values: Any) -> Run:
         """Merge values into the state of the thread's last run, and let it go on: waiting agents work again.
@@ -200,21 +214,20 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         again, under the same id. An agent that was sent before works on the request that it was sent with.
 
         Raises:
-            UnknownThread, UnknownGraph: as in `resume`.
+            UnknownThread, UnknownGraph, ThreadBusy: as in `resume`.
             RunEnded: the run has ended.
-            RunActive: it is active in this runner.
             BadInput: a channel does not exist or is guardgraph's own, or the run never reached its first node.
         """
-        return self._finish(self._attempts.update(thread_id, values))
+        return self._finish(lambda: self._attempts.update(thread_id, values))
 
     async def aupdate(self, thread_id: str, /, **values: Any) -> Run:
         """Do as `update` without blocking the event loop."""
-        return await self._afinish(self._attempts.update, thread_id, values)
+        return await self._afinish(lambda: self._attempts.update(thread_id, values))
 
     def status(self, thread_id: str) -> Run:
         """Return the thread's last run as it is stored, without running anything."""
-        row = self._records.last(thread_id)
-        return self._records.stored(row, self._records.head(row))
+        row, lease = self._records.now(thread_id)
+        return self._records.stored(row, self._records.head(row), lease)
 
     async def astatus(self, thread_id: str) -> Run:
         """Do as `status` without blocking the event loop."""
@@ -233,42 +246,63 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """
         return self._records.history(thread_id, limit)
 
-    def drain(self, *, at_once: bool = False) -> bool:
-        """Stop all active runs of this runner, and return whether there are any. They can be resumed.
+    def drain(self, *, thread_id: str | None = None, at_once: bool = False) -> bool:
+        """Stop all active runs of this runner, or the one of a thread, and return whether there are any.
 
-        Agents at work finish, and their results are stored; no other begins. With `at_once` the innermost agents at
-        work are cancelled and their work is lost; it returns whether any were at work, so that it can be called again.
+        Agents at work finish, and their results are stored; no other begins. The runs can be resumed. Where another
+        process works on the thread, that stops it, within about a second. With `at_once` the innermost agents at work
+        here are cancelled and their work is lost; it returns whether any were, so that it can be called again.
         """
-        active = list(self._attempts.active)
+        active = [one for one in list(self._attempts.active) if thread_id in (None, one.row.thread_id)]
+        if thread_id is not None and not active:
+            return self._attempts.leases.request_stop(thread_id, "drain", "drain")
         for attempt in active:
             attempt.control.request_drain("stop")
         if at_once:
             return sum(attempt.services.cancel_innermost() for attempt in active) > 0
         return bool(active)
 
-    def cancel(self, thread_id: str, *, reason: str = "cancelled by the caller") -> Run:
-        """End the thread's last run, which must not be active anywhere, and return it.
+    def cancel(self, thread_id: str, *, reason: str = "cancelled by the caller", timeout: float = 60.0) -> Run:
+        """End the thread's last run, and return it. Where it is active, here or in another process, it stops first.
 
         Its outcome is `cancelled`: the accepted results are its value, as far as the guards of `exit` let them pass;
-        all else is a gap with the `reason`. No agent works. Where the graph is not registered here, or cannot be built,
-        its guards cannot be evaluated, and there is no value. The thread can be given another run.
+        all else is a gap with the `reason`. Agents at work finish, no other works. Where the graph is not registered
+        here, or cannot be built, its guards cannot be evaluated, and there is no value.
 
         Raises:
             UnknownThread: no run was ever started on the thread.
             RunEnded: the run has ended.
-            RunActive: it is active in this runner; drain it first. A run of another process is not detected.
+            ThreadBusy: after `timeout` seconds its agents are still at work; it stops once they are done.
         """
-        return self._finish(self._attempts.cancel(thread_id, reason))
+        return self._finish(lambda: self._attempts.cancel(thread_id, reason), timeout)
 
-    async def acancel(self, thread_id: str, *, reason: str = "cancelled by the caller") -> Run:
+    async def acancel(self, thread_id: str, *, reason: str = "cancelled by the caller", timeout: float = 60.0) -> Run:
         """Do as `cancel` without blocking the event loop."""
-        return await self._afinish(self._attempts.cancel, thread_id, reason)
+        return await self._afinish(lambda: self._attempts.cancel(thread_id, reason), timeout)
 
-    def _finish(self, attempt: RunExecution | Run) -> Run:
-        [run] = work(self._attempts, attempt)
+    def _finish(self, prepare: Callable[[], RunExecution | Run], patience: float | None = None) -> Run:
+        [run] = work(self._attempts, patiently(prepare, self._patience if patience is None else patience))
         return run
 
-    async def _afinish(self, prepare: Callable[..., RunExecution | Run], *arguments: Any, **options: Any) -> Run:
-        attempt = await asyncio.to_thread(prepare, *arguments, **options)
+    async def _afinish(self, prepare: Callable[[], RunExecution | Run], patience: float | None = None) -> Run:
+        attempt = await self._prepared(prepare, self._patience if patience is None else patience)
         [run] = [run async for run in awork(self._attempts, attempt)]
         return run
+
+    async def _prepared(self, prepare: Callable[[], RunExecution | Run], patience: float) -> RunExecution | Run:
+        """Prepare an attempt in a thread; where the caller is cancelled meanwhile, its lease is given back."""
+        left, ready = threading.Event(), list[RunExecution | Run]()
+
+        def prepared() -> RunExecution | Run:
+            ready.append(prepare())
+            if left.is_set():
+                self._attempts.release(ready[0])
+            return ready[0]
+
+        try:
+            return await apatiently(prepared, patience)
+        except asyncio.CancelledError:
+            left.set()
+            if ready:
+                await asyncio.to_thread(self._attempts.release, ready[0])
+            raise

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from guardgraph.runs.head import Head, outermost
 from guardgraph.state import BadInput, ContextItem, RunState, TeamInput, validation_text
 
-__all__ = ("NO_TASK", "checked_values", "merge_update")
+__all__ = ("NO_TASK", "checked_values", "store_update")
 
 NO_TASK = str(UUID(int=0))
 """The id under which LangGraph stores what a caller's `Command` writes, since no task has written it."""
@@ -62,10 +62,8 @@ def _listed(names: Collection[str]) -> str:
     return ", ".join(map(repr, names)) or "nothing"
 
 
-def merge_update(
-    graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, values: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Merge values into earlier updates of the latest checkpoint of a thread, and return what is yet to be written.
+def store_update(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, values: Mapping[str, Any]) -> None:
+    """Store values beside the latest checkpoint of a thread, merged into earlier updates of it, in one transaction.
 
     LangGraph applies all updates of a checkpoint in one step, in which a plain channel takes one value only, and a
     reducer ignores what comes after an `Overwrite`. So the latest value of a plain channel is stored in place of those
@@ -76,10 +74,7 @@ def merge_update(
     """
     saver: Any = graph.checkpointer  # a `SQLSaver`, which knows the classes of the graph
     config = outermost(thread_id)
-    found = saver.get_tuple(config)
-    if found is None:
-        return dict(values)
-    head = Head(found)
+    head = Head(saver.get_tuple(config))
     earlier = [(name, value) for task, name, value in head.writes if task == NO_TASK and name not in WRITES_IDX_MAP]
     stored, new = earlier, dict[str, Any]()
     for name, value in values.items():
@@ -89,9 +84,7 @@ def merge_update(
             stored = [*(write for write in stored if write[0] != name), (name, replacement[0])]
         else:
             new[name] = value
-    if stored is not earlier:
-        saver.put_writes(found.config, stored, NO_TASK, replace=True)
-    return new
+    saver.put_writes(head.checkpoint.config, [*stored, *new.items()], NO_TASK, replace=True)
 
 
 def _replacement(channel: Any, head: Head, name: str, before: Sequence[Any], value: Any) -> tuple[Any, ...]:

@@ -40,6 +40,7 @@ def work(attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[Stream
         finally:
             attempt.control.request_drain("left")
             parts.close()
+            attempts.release(attempt)
 
 
 async def awork(
@@ -94,6 +95,7 @@ async def _drive(
                     await demand()
         parts.put_nowait(await asyncio.to_thread(attempts.end, attempt))
     except BaseException as error:  # raised where the caller waits for the next part
+        await asyncio.to_thread(attempts.release, attempt)
         parts.put_nowait(error)
 
 

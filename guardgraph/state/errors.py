@@ -17,16 +17,17 @@ __all__ = (
     "MissingKey",
     "NotADatabase",
     "PatternError",
-    "RunActive",
     "RunEnded",
     "RunStranded",
     "RunUnfinished",
+    "StaleWriter",
     "StorageBusy",
     "StorageCorrupt",
     "StorageError",
     "StorageFull",
     "StorageReadOnly",
     "StorageUnavailable",
+    "ThreadBusy",
     "UnknownGraph",
     "UnknownModel",
     "UnknownThread",
@@ -95,14 +96,16 @@ class RunUnfinished(BadInput):
         )
 
 
-class RunActive(BadInput):
-    """A run is worked on by this very runner; stop it or wait for it, then try again."""
+class ThreadBusy(GuardgraphError, RuntimeError):
+    """A thread is worked on, here or in another process; wait, or stop that. Nothing was started or stored."""
 
-    def __init__(self, run_id: str, *, thread_id: str) -> None:
-        self.run_id, self.thread_id = run_id, thread_id
+    def __init__(self, thread_id: str, *, run_id: str, owner: str, until: datetime) -> None:
+        """`owner` is host:process:number of the runner that works on it, `until` when its lease runs out (UTC)."""
+        self.thread_id, self.run_id, self.owner, self.until = thread_id, run_id, owner, until
         super().__init__(
-            f"run {run_id!r} on thread {thread_id!r} is worked on by this runner; wait until it is back, or stop it "
-            "with drain(), then try again"
+            f"thread {thread_id!r} is worked on by {owner!r} (run {run_id!r}) until it is done, or, if that has died, "
+            f"until its lease runs out at {until:%H:%M:%S} UTC; wait for it, as by Runner(if_busy='wait'), or stop it "
+            f"by drain(thread_id={thread_id!r}) or cancel({thread_id!r})"
         )
 
 
@@ -198,6 +201,18 @@ class StorageUnavailable(StorageError, ConnectionError):
 
 class StorageBusy(StorageError, TimeoutError):
     """The database was locked for longer than the configured timeout; try again."""
+
+
+class StaleWriter(StorageError, RuntimeError):
+    """Another process has taken over the thread, or the run has ended: nothing of this was written; stop working."""
+
+    def __init__(self, thread_id: str, *, epoch: int) -> None:
+        """`epoch` is the number of the lease under which it was to be written."""
+        self.epoch = epoch
+        what = f"lease {epoch} of thread {thread_id!r} has ended"
+        super().__init__(
+            f"{what}: another process works on it, or its run is over; nothing was written", thread_id=thread_id
+        )
 
 
 class StorageFull(StorageError, OSError):

@@ -20,6 +20,7 @@ from guardgraph.research import Library, check_citations, read_documents
 from guardgraph.storage import SQLSaver
 from tests.house.sources import ROOT
 from tests.loopback import OpenAIServer, Response, text
+from tests.storage.sql.leased import expire_leases
 
 PARTS = ("pads", "discs", "fluid", "drums", "cables")
 
@@ -119,6 +120,7 @@ def test_a_killed_research_goes_on_and_finished_workers_do_not_work_again(
         before = office.asked.copy()
         office.released.set()
 
+        expire_leases(saver.engine)
         resumed = command(folder, server, "resume", "t", "--json")
         out, err = resumed.communicate(timeout=60)
 

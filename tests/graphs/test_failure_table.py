@@ -18,6 +18,7 @@ from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner
 from guardgraph.state import Outcome, Request
 from tests.conformance.patterns import PATTERNS
+from tests.storage.sql.leased import expire_leases
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,6 +130,7 @@ def test_a_process_that_is_killed(pattern: str, tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", SCRIPT, tmp_path, pattern], cwd=ROOT, check=False, timeout=60)
     assert killed.returncode == -9
 
+    expire_leases(f"sqlite:///{tmp_path}/runs.db")
     with Runner(f"sqlite:///{tmp_path}/runs.db", graphs={"g": lambda: dies_once(str(tmp_path), pattern)}) as runner:
         run = runner.resume("t")
 

@@ -14,7 +14,9 @@ from langgraph.types import interrupt
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.runs import Runner
+from guardgraph.runs.execution import RunExecution
 from guardgraph.state import Plan, Request, Subtask
+from tests.storage.sql.leased import expire_leases
 
 
 def note(request: Request, what: str = "") -> None:
@@ -128,6 +130,15 @@ def wide() -> StateGraph[Any, Any, Any, Any]:
         concurrency=None,
         name="top",
     )
+
+
+def accepted_and_killed(runner: Runner, graph: str, task: str, thread_id: str) -> RunExecution:
+    """Accept a run and leave it as a process does that is killed at once, after its lease has run out."""
+    attempts = runner._attempts  # pyright: ignore[reportPrivateUsage] - there is no public way to die
+    attempt = attempts.begin(graph, task, thread_id=thread_id)
+    attempts.leases._held.clear()  # pyright: ignore[reportPrivateUsage]
+    expire_leases(runner.saver.engine)
+    return attempt
 
 
 GRAPHS = {"flat": flat, "asking": asking, "tiers": tiers, "second": second, "wide": wide}

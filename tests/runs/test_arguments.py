@@ -129,12 +129,12 @@ def test_runs_are_listed_by_how_they_stand(database_url: str) -> None:
         parts.close()  # type: ignore[attr-defined]
 
         listed = [(one.row.thread_id, one.status) for one in runner.list_runs()]
-        assert listed == [("left", "running"), ("asks", "waiting"), ("done", "completed")]
+        assert listed == [("left", "stopped"), ("asks", "waiting"), ("done", "completed")]
         assert [one.row.thread_id for one in runner.list_runs(status="waiting")] == ["asks"]
-        assert [one.row.thread_id for one in runner.list_runs(1, status="running")] == ["left"]
+        assert [one.row.thread_id for one in runner.list_runs(1, status="stopped")] == ["left"]
         assert [one.row.thread_id for one in runner.list_runs(status="completed")] == ["done"]
         assert {one.status for one in runner.list_runs()} == {runner.status(t).status for t in ("left", "asks", "done")}
-        with pytest.raises(BadInput, match="`status` is one of running, waiting, completed, degraded"):
+        with pytest.raises(BadInput, match="`status` is one of running, waiting, stopped, crashed, completed"):
             runner.list_runs(status="unfinished")  # type: ignore[arg-type]
 
 

@@ -19,6 +19,7 @@ from guardgraph.graphs import consensus, majority
 from guardgraph.runs import Runner
 from guardgraph.state import Request
 from tests.graphs.panels import scored
+from tests.storage.sql.leased import expire_leases
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -66,6 +67,7 @@ def test_after_a_kill_only_what_was_in_flight_runs_again(tmp_path: Path, hangs: 
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
 
+    expire_leases(f"sqlite:///{tmp_path / 'runs.db'}")
     with Runner(f"sqlite:///{tmp_path / 'runs.db'}", graphs={"panel": lambda: panel(tmp_path)}) as runner:
         run = runner.resume("t")
 

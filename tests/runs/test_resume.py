@@ -21,6 +21,7 @@ from guardgraph.runs.attempts import Attempts
 from guardgraph.state import Allowance, BadInput, Plan, Request, RunEnded, RunEvent, Subtask
 from guardgraph.storage import SQLLedger
 from guardgraph.storage.sql.engine import engine_of
+from tests.runs.team import accepted_and_killed
 
 MODEL = ScriptedModel(replies=lambda messages: "said", input_tokens=300, output_tokens=100)
 HOUR = timedelta(hours=1)
@@ -282,7 +283,7 @@ def test_nor_does_one_whose_process_died_before_its_end_was_noted(
         patched.setattr(Attempts, "end", _die)
         with pytest.raises(KeyboardInterrupt):
             runner.resume(run.thread_id, answers=answers(run))
-    assert runner.status(run.thread_id).status == "running"
+    assert runner.status(run.thread_id).status == "stopped"
 
     with pytest.raises(RunEnded, match=r"has ended \(completed\)"):
         runner.resume(run.thread_id, add=Allowance(tokens=1000))
@@ -298,7 +299,7 @@ def _die(*_: object) -> None:
 
 def test_nothing_can_be_added_before_the_first_node(runner_of: Callable[..., Runner], world: World) -> None:
     runner = runner_of(world.team)
-    runner._attempts.begin("graph", "t", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+    accepted_and_killed(runner, "graph", "t", "thread")
 
     with pytest.raises(BadInput, match="never reached its first node: there is nothing to add to; resume it"):
         runner.resume("thread", add=Allowance(tokens=1000))

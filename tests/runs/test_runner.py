@@ -20,8 +20,9 @@ from guardgraph.guards import Budget, Convergence, Depth
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
 from guardgraph.runs.working import work
-from guardgraph.state import BadGraph, BadInput, RunEvent, UnknownGraph, UnknownThread
+from guardgraph.state import BadGraph, BadInput, RunEvent, ThreadBusy, UnknownGraph, UnknownThread
 from tests.runs import team
+from tests.storage.sql.leased import expire_leases
 
 
 @pytest.fixture
@@ -134,6 +135,10 @@ def test_after_a_kill_only_the_workers_in_flight_run_again(
 
     with Runner(database_url, graphs=team.GRAPHS) as runner:
         assert runner.status("thread").status == "running"
+        with pytest.raises(ThreadBusy):
+            runner.resume("thread")
+        expire_leases(database_url)
+        assert runner.status("thread").status == "crashed"
         run = runner.resume("thread")
 
     assert run.status == "completed"
@@ -155,8 +160,8 @@ def _until_quiet(process: subprocess.Popen[bytes], file: Path, slow: str, in_fli
 
 
 def test_a_run_that_never_reached_its_first_node_is_begun_by_resume(runner: Runner, worked: Path) -> None:
-    begun = runner._attempts.begin("flat", "t", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
-    assert runner.status("thread").status == "running"
+    begun = team.accepted_and_killed(runner, "flat", "t", "thread")
+    assert runner.status("thread").status == "crashed"
 
     run = runner.resume("thread")
 
@@ -167,9 +172,9 @@ def test_a_run_that_never_reached_its_first_node_is_begun_by_resume(runner: Runn
 def test_so_is_one_on_a_thread_that_has_served_another_task(runner: Runner, worked: Path) -> None:
     runner.run("asking", "t", thread_id="thread")  # it waits
     runner.cancel("thread")
-    begun = runner._attempts.begin("flat", "other", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+    begun = team.accepted_and_killed(runner, "flat", "other", "thread")
     status = runner.status("thread")
-    assert (status.run_id, status.status, status.waiting, status.results) == (begun.row.run_id, "running", (), ())
+    assert (status.run_id, status.status, status.waiting, status.results) == (begun.row.run_id, "crashed", (), ())
 
     run = runner.resume("thread")
 
@@ -184,7 +189,7 @@ def test_a_stopped_run_goes_on_where_it_was(database_url: str, worked: Path) -> 
 
     with Runner(database_url, graphs=team.GRAPHS, on_event=stop) as runner:
         run = runner.run("flat", "t")
-    assert run.status == "running"
+    assert run.status == "stopped"
     assert run.outcome is None
 
     with Runner(database_url, graphs=team.GRAPHS) as other:
@@ -202,7 +207,7 @@ def test_a_run_that_is_stopped_before_its_first_node_has_not_the_outcome_of_the_
     attempt.control.request_drain("stop")
     [stopped] = work(runner._attempts, attempt)  # pyright: ignore[reportPrivateUsage] - what `run` does with it
 
-    assert stopped.status == "running"
+    assert stopped.status == "stopped"
     assert stopped.outcome is None
     assert runner.status("thread") == stopped
     done = runner.resume("thread")
@@ -217,7 +222,7 @@ async def test_a_stream_that_is_left_can_be_resumed(runner: Runner, worked: Path
     assert "guard_admission" in (await anext(parts))["data"]
     await parts.aclose()
 
-    assert (await runner.astatus("thread")).status == "running"
+    assert (await runner.astatus("thread")).status == "stopped"
     assert (await runner.aresume("thread")).status == "completed"
 
 

@@ -27,16 +27,17 @@ from guardgraph.state import (
     Outcome,
     Plan,
     Request,
-    RunActive,
     RunEnded,
     RunEvent,
     RunState,
     RunUnfinished,
     Subtask,
     TeamOutput,
+    ThreadBusy,
     UnknownThread,
 )
 from tests.graphs.teams import worker
+from tests.runs.team import accepted_and_killed
 
 ORDER = ("first", "second", "third")
 
@@ -94,7 +95,7 @@ def test_a_cancelled_run_ends_with_what_was_accepted_and_gaps_for_the_rest(
         try:
             runner.run("team", "t", thread_id="thread")
         except KeyboardInterrupt:
-            assert runner.status("thread").status == "running"
+            assert runner.status("thread").status == "stopped"
         before = [*world.worked]
 
         run = cancelled(runner, how, reason="not needed any more")
@@ -177,7 +178,7 @@ def test_what_was_done_when_the_run_was_stopped_is_reported_and_kept(database_ur
         return "half of it"
 
     with Runner(database_url, graphs={"team": lambda: beside(stops, lambda: "all of it")}) as runner:
-        assert begun(runner, how).status == "running"
+        assert begun(runner, how).status == "stopped"
         run = cancelled(runner, how, reason="enough")
 
     assert run.outcome is not None
@@ -210,7 +211,7 @@ def test_the_guards_of_the_exit_judge_what_becomes_the_value(
         return beside(lambda: "a", lambda: "b", writes, guards=[fits])
 
     with Runner(database_url, graphs={"team": build}) as runner:
-        assert runner.run("team", "t", thread_id="thread").status == "running"
+        assert runner.run("team", "t", thread_id="thread").status == "stopped"
         run = runner.cancel("thread", reason="enough")
         assert runner.status("thread") == run
 
@@ -259,7 +260,7 @@ def test_wherever_a_run_was_left_all_of_it_is_in_the_value_or_a_gap(
             before = list(islice(parts, left_after))
             parts.close()  # pyright: ignore[reportAttributeAccessIssue]  # a generator
             stored = runner.status(str(left_after))
-            if stored.status != "running":
+            if stored.status != "stopped":
                 break
             accepted = {result.subtask or result.agent for result in accepted_of(stored.state)}
 
@@ -332,7 +333,7 @@ def test_a_run_whose_graph_is_another_one_by_now_is_cancelled(database_url: str,
 
 def test_a_run_that_never_reached_its_first_node_can_be_cancelled(database_url: str, world: World) -> None:
     with Runner(database_url, graphs={"team": world.team}) as runner:
-        runner._attempts.begin("team", "t", thread_id="thread")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+        accepted_and_killed(runner, "team", "t", "thread")
         run = runner.cancel("thread")
 
     assert run.outcome is not None
@@ -349,7 +350,7 @@ def test_what_cannot_be_cancelled_is_refused(database_url: str, world: World) ->
             runner.cancel("thread", reason="")
 
 
-def test_a_run_that_this_runner_works_on_is_not_cancelled(database_url: str, world: World) -> None:
+def test_a_run_that_this_runner_works_on_is_stopped_and_then_cancelled(database_url: str, world: World) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     def waits() -> str:
@@ -361,18 +362,19 @@ def test_a_run_that_this_runner_works_on_is_not_cancelled(database_url: str, wor
     with Runner(database_url, graphs={"team": world.team}) as runner, ThreadPoolExecutor() as pool:
         run = pool.submit(runner.run, "team", "t", thread_id="thread")
         assert entered.wait(60)
+        assert runner.status("thread").status == "running"
         with pytest.raises(
-            RunActive, match=r"is worked on by this runner; wait until it is back, or stop it"
-        ) as caught:
-            runner.cancel("thread")
-        with pytest.raises(RunUnfinished):
+            ThreadBusy, match=r"thread 'thread' is worked on by '.*' \(run '\w+'\) until it is done"
+        ) as e:
             runner.run("team", "t", thread_id="thread")
-        assert runner.drain()
+        assert (e.value.thread_id, code_of_error(e.value)) == ("thread", ExitCode.BAD_INPUT)
+        with pytest.raises(ThreadBusy):
+            runner.cancel("thread", timeout=0.1)
         go_on.set()
 
-        assert run.result().status == "running"
         assert runner.cancel("thread").status == "cancelled"
-        assert (caught.value.thread_id, code_of_error(caught.value)) == ("thread", ExitCode.BAD_INPUT)
+        assert run.result().status == "stopped"
+        assert world.worked == ["first", "second"]
 
 
 @HOWS
@@ -400,7 +402,7 @@ def test_of_many_runs_that_begin_on_a_thread_at_once_one_is_accepted(database_ur
     def begin(number: int) -> bool:
         try:
             runner.run("team", "t", thread_id="thread")
-        except RunUnfinished:
+        except (RunUnfinished, ThreadBusy):
             return False
         return True
 
@@ -418,7 +420,7 @@ def test_a_run_that_ended_unnoted_makes_room_for_the_next(
             patched.setattr(Attempts, "end", lambda self, attempt: dies())
             with pytest.raises(KeyboardInterrupt):
                 runner.run("team", "t", thread_id="thread")
-        assert runner.status("thread").status == "running"
+        assert runner.status("thread").status == "stopped"
 
         assert runner.run("team", "again", thread_id="thread").status == "completed"
         assert [one.status for one in runner.list_runs()] == ["completed", "completed"]

@@ -142,7 +142,7 @@ async def test_a_fault_of_the_database_ends_the_run_with_its_typed_error_and_res
             await run_it(runner, on)
         database.mend()
         assert type(caught.value) is database.error
-        assert runner.status("thread").status == "running"
+        assert runner.status("thread").status == "stopped"
         assert crew.worked == {"a": 1, "b": 1}
 
         run = await (runner.aresume("thread") if on == "loop" else asyncio.to_thread(runner.resume, "thread"))

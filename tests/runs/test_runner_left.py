@@ -145,7 +145,7 @@ async def until_begun(team: Team) -> None:
 def left(runner: Runner, team: Team, leave: Any, moment: float) -> Run:
     asyncio.run(leave(runner, team, moment))
     stored = runner.status("thread")
-    if stored.status == "running":
+    if stored.status == "stopped":
         team.hangs = False
         stored = runner.resume("thread")
 
@@ -211,5 +211,5 @@ async def test_a_node_of_the_users_that_hangs_is_cancelled_too(sqlite_url: str) 
 
         assert finished
         assert run.cancelled()
-        assert runner.status("thread").status == "running"
+        assert runner.status("thread").status == "stopped"
         assert not runner.drain()

@@ -272,7 +272,7 @@ def test_a_run_that_is_killed_while_it_is_tried_again_resumes(runner: Runner) ->
 
     with Runner(runner.saver.engine.url.render_as_string(hide_password=False), graphs=GRAPHS, on_event=drains) as made:
         stopped = made.retry(before.thread_id)
-    assert stopped.status == "running"
+    assert stopped.status == "stopped"
     with pytest.raises(RunUnfinished):
         runner.retry(before.thread_id)
 

@@ -96,7 +96,7 @@ def test_what_has_not_begun_when_a_run_is_stopped_begins_when_it_is_resumed(
         stopped = asyncio.run(runner.arun(kind + graph, "t", thread_id="thread"))
     else:
         stopped = runner.run(graph, "t", thread_id="thread")
-    assert (stopped.status, len(team.began), len(team.ended)) == ("running", 2, 2)
+    assert (stopped.status, len(team.began), len(team.ended)) == ("stopped", 2, 2)
 
     done = runner.resume("thread")
 
@@ -188,7 +188,7 @@ def test_an_agent_that_hides_that_its_graph_was_stopped_has_not_ended(database_u
 
     with Runner(database_url, graphs={"hides": build}) as runner:
         run = asyncio.run(runner.arun("hides", "t")) if is_async else runner.run("hides", "t")
-        assert (run.status, steps) == ("running", ["first"])
+        assert (run.status, steps) == ("stopped", ["first"])
 
         outcome = runner.resume(run.thread_id).outcome
 

@@ -18,14 +18,15 @@ from guardgraph.state import (
     ContextItem,
     Plan,
     Request,
-    RunActive,
     RunEnded,
     RunState,
     RunStranded,
     Subtask,
+    ThreadBusy,
     UnknownThread,
 )
 from guardgraph.storage import types_of_graph
+from tests.runs.team import accepted_and_killed
 
 
 class Extended(RunState, total=False):
@@ -239,7 +240,7 @@ def test_nor_is_a_run_updated_that_has_ended_is_worked_on_or_has_not_begun(sqlit
     def work(request: Request) -> str:
         try:
             runner.update("busy", note="a")
-        except RunActive as error:
+        except ThreadBusy as error:
             errors.append(error)
         return "done"
 
@@ -251,7 +252,7 @@ def test_nor_is_a_run_updated_that_has_ended_is_worked_on_or_has_not_begun(sqlit
     with Runner(sqlite_url, graphs={"own": world.own, "busy": busy}) as runner:
         with pytest.raises(UnknownThread):
             runner.update("nowhere", note="a")
-        runner._attempts.begin("own", "t", thread_id="begun")  # pyright: ignore[reportPrivateUsage] - what a kill leaves
+        accepted_and_killed(runner, "own", "t", "begun")
         with pytest.raises(BadInput, match="never reached its first node: there is nothing to update; resume it"):
             runner.update("begun", note="a")
         assert runner.run("busy", "t", thread_id="busy").status == "completed"
@@ -312,7 +313,7 @@ def test_the_public_ways_of_update_state_go_on(sqlite_url: str, world: World, va
     with Runner(sqlite_url, graphs={"team": world.team}) as runner:
         runner.run("team", "t", thread_id="thread")
         compiled(runner, world).update_state(CONFIG, values, as_node=node)
-        assert runner.status("thread").status == "running"
+        assert runner.status("thread").status == "stopped"
 
         run = runner.resume("thread")
         done = runner.resume("thread", answers={run.waiting[0].id: "yes"})

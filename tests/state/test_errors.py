@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,16 +18,17 @@ from guardgraph.state import (
     MissingKey,
     NotADatabase,
     PatternError,
-    RunActive,
     RunEnded,
     RunStranded,
     RunUnfinished,
+    StaleWriter,
     StorageBusy,
     StorageCorrupt,
     StorageError,
     StorageFull,
     StorageReadOnly,
     StorageUnavailable,
+    ThreadBusy,
     UnknownGraph,
     UnknownModel,
     UnknownThread,
@@ -40,7 +42,8 @@ ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (PatternError("the route of 'collect' raised KeyError: 'a'", node="collect"), RuntimeError),
     (RunEnded("r-1", thread_id="t-1", status="completed"), BadInput),
     (RunUnfinished("r-1", thread_id="t-1"), BadInput),
-    (RunActive("r-1", thread_id="t-1"), BadInput),
+    (ThreadBusy("t-1", run_id="r-1", owner="here:1:a", until=datetime(2030, 1, 1, tzinfo=UTC)), RuntimeError),
+    (StaleWriter("t-1", epoch=3), StorageError),
     (RunStranded("r-1", thread_id="t-1"), BadInput),
     (UnknownGraph("vendors", registered=["b", "a"]), LookupError),
     (UnknownThread("t-1", url="sqlite:///runs.db"), LookupError),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
@@ -15,16 +16,24 @@ from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, St
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.key_check import check_key
+from guardgraph.storage.sql.leases import LeaseRow, leases_of
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.places import checked_id
-from guardgraph.storage.sql.statements import inserted
-from guardgraph.storage.sql.tables import runs
+from guardgraph.storage.sql.places import Place, checked_id
+from guardgraph.storage.sql.statements import checkpoint_at, inserted
+from guardgraph.storage.sql.tables import checkpoints, runs
 
-__all__ = ("RunRow", "RunStore")
+__all__ = ("InTransaction", "RunRow", "RunStore")
+
+InTransaction = Callable[[Connection], object]
+"""What is done in the same transaction, before anything else: a lease is taken, checked or given back."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TRIES = 100
+
+
+def _nothing(_: Connection) -> None:
+    """Do nothing before a transaction."""
 
 
 class RunRow(NamedTuple):
@@ -52,6 +61,8 @@ class RunRow(NamedTuple):
     """The checkpoint of its thread on which it began; `None` on a new thread."""
     version: str
     """The version of guardgraph that accepted it."""
+    command: bytes | None
+    """What its latest attempt was given, as the codec of its graph stores it: the input, or answers."""
 
 
 _RunRows: TypeAlias = list[RunRow]  # the class below has a method named `list`
@@ -75,10 +86,12 @@ class RunStore:
         graph: str,
         arguments: Mapping[str, Any],
         task: Task,
-        base_checkpoint: str | None,
         now: datetime,
-    ) -> None:
-        """Store a run that is accepted and not begun yet.
+        *,
+        command: bytes | None = None,
+        claim: InTransaction = _nothing,
+    ) -> RunRow:
+        """Store a run that is accepted and begins, and return its row; `claim` is done before, in the transaction.
 
         Raises:
             RunUnfinished: the thread has a run that has not ended.
@@ -92,26 +105,32 @@ class RunStore:
             "graph": graph.encode("utf-8", "surrogatepass"),
             "arguments": self.codec.seal(_dumps(dict(arguments), what="the arguments of the graph")),
             "task": self.codec.seal(_dumps(task.model_dump(mode="json"), what="the task")),
-            "attempt": 0,
+            "attempt": 1,
             "created": _microseconds(now),
-            "base_checkpoint": base_checkpoint and checked_id("base_checkpoint", base_checkpoint),
+            "started": _microseconds(now),
             "version": __version__,
+            "command": command,
         }
         for _ in range(_TRIES):
             with write_transaction(migrate(self.engine), thread_id=thread_id) as connection:
                 check_key(connection, self.codec)
+                claim(connection)
                 # In this order: a run that another accepts before the check is seen by it, and one that comes after the
                 # first statement takes the next number, so that this one is not inserted and is checked again.
                 last = connection.execute(select(func.max(runs.c.number))).scalar()
                 _check_ended(connection, thread_id)
+                row["base_checkpoint"] = _head(connection, thread_id)
                 if inserted(connection, runs, {**row, "number": (last or 0) + 1}):
-                    return
+                    return _run_of(SimpleNamespace(**row, status=None, outcome=None, ended=None), self.codec)
+                connection.rollback()
             if self.get(run_id) is not None:
                 raise BadInput(f"there is a run {run_id!r} already; give a new run a new id")
         raise StorageBusy(f"others took the next number {_TRIES} times while run {run_id!r} was stored; try again")
 
-    def begin_attempt(self, run_id: str, now: datetime) -> int:
-        """Record that a run starts or resumes, and return the number of this attempt, from 1.
+    def begin_attempt(
+        self, run_id: str, now: datetime, *, command: bytes | None = None, claim: InTransaction = _nothing
+    ) -> int:
+        """Record that a run goes on, and return the number of this attempt; a `command` replaces the one before.
 
         An earlier end is forgotten: a run that works does not look finished.
 
@@ -124,12 +143,14 @@ class RunStore:
             "status": None,
             "outcome": None,
             "ended": None,
+            **({} if command is None else {"command": command}),
         }
         with write_transaction(migrate(self.engine)) as connection:
+            claim(connection)
             _change(connection, run_id, began)
             return int(connection.execute(select(runs.c.attempt).where(runs.c.run_id == run_id)).scalar_one())
 
-    def finish(self, run_id: str, outcome: Outcome, now: datetime) -> None:
+    def finish(self, run_id: str, outcome: Outcome, now: datetime, *, claim: InTransaction = _nothing) -> None:
         """Store how a run ended; a second end replaces the first.
 
         Raises:
@@ -138,6 +159,7 @@ class RunStore:
         """
         body = self.codec.seal(_dumps(outcome.model_dump(mode="json"), what="the outcome"))
         with write_transaction(migrate(self.engine)) as connection:
+            claim(connection)
             _change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
 
     def get(self, run_id: str) -> RunRow | None:
@@ -150,6 +172,14 @@ class RunStore:
         mine = runs.c.thread_id == checked_id("thread_id", thread_id)
         found = self._rows(select(runs).where(mine).order_by(runs.c.number.desc()).limit(1), thread_id=thread_id)
         return found[0] if found else None
+
+    def latest_with_lease(self, thread_id: str) -> tuple[RunRow | None, LeaseRow | None]:
+        """Return the newest run of a thread and the lease of that thread, as they were at one moment."""
+        mine = select(runs).where(runs.c.thread_id == checked_id("thread_id", thread_id))
+        with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
+            row = connection.execute(mine.order_by(runs.c.number.desc()).limit(1)).one_or_none()
+            lease = leases_of(connection, [thread_id]).get(thread_id)
+            return None if row is None else _run_of(row, self.codec), lease
 
     def list(self, limit: int, status: OutcomeStatus | None = None) -> _RunRows:
         """Return up to `limit` runs, newest first: of every kind, or those that ended with `status`."""
@@ -175,6 +205,12 @@ def _check_ended(connection: Connection, thread_id: str) -> None:
         raise RunUnfinished(last.run_id, thread_id=thread_id)
 
 
+def _head(connection: Connection, thread_id: str) -> str | None:
+    """Return the id of the latest checkpoint of a thread's outermost graph."""
+    found = checkpoint_at(Place(thread_id, "", None)).with_only_columns(checkpoints.c.checkpoint_id)
+    return connection.execute(found).scalar()
+
+
 def _change(connection: Connection, run_id: str, columns: dict[str, Any]) -> None:
     mine = runs.c.run_id == checked_id("run_id", run_id)
     if not connection.execute(update(runs).where(mine).values(columns)).rowcount:
@@ -196,6 +232,7 @@ def _run_of(row: Any, codec: Codec) -> RunRow:
         ended=None if row.ended is None else _EPOCH + row.ended * _MICROSECOND,
         base_checkpoint=row.base_checkpoint,
         version=row.version,
+        command=None if row.command is None else bytes(row.command),
     )
 
 

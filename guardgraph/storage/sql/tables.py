@@ -22,6 +22,7 @@ __all__ = (
     "eval_rows",
     "eval_runs",
     "eval_scores",
+    "leases",
     "lines",
     "metadata",
     "runs",
@@ -176,11 +177,28 @@ runs = Table(
     Column("ended", BigInteger),
     Column("base_checkpoint", _identifier()),
     Column("version", String(ID_LENGTH), nullable=False),
+    Column("command", _packed()),
     Index("guardgraph_run_thread", "thread_id", "number"),
     Index("guardgraph_run_number", "number", unique=True),
 )
 """`number` grows from run to run, whatever the clock does; no two runs share one. Times are microseconds since 1970,
-UTC."""
+UTC. `command` is what its latest attempt was given: the input, or the answers."""
+
+leases = Table(
+    "guardgraph_lease",
+    metadata,
+    Column("tenant", _identifier(), primary_key=True),
+    Column("thread_id", _identifier(), primary_key=True),
+    Column("run_id", _identifier(), nullable=False),
+    Column("owner", _identifier(), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("wanted", String(20)),
+    Column("reason", _packed()),
+)
+"""Who works on a thread. `expires` is in microseconds since 1970 by the clock of the database; 0 is a lease that was
+given back. `epoch` grows each time that it is taken or given back. `wanted` is what another process
+asks of the owner."""
 
 eval_runs = Table(
     "guardgraph_eval_run",

@@ -32,11 +32,11 @@ def store(database_url: str) -> Iterator[RunStore]:
 
 
 def create(store: RunStore, run_id: str, *, thread_id: str = "t", now: datetime = NOON) -> None:
-    store.create(run_id, thread_id, "vendors", {"workers": 3}, TASK, None, now)
+    store.create(run_id, thread_id, "vendors", {"workers": 3}, TASK, now)
 
 
-def test_an_accepted_run_is_there_before_it_begins(store: RunStore) -> None:
-    store.create("r", "t", "vendors", {"workers": 3, "names": ("a", "b")}, TASK, "checkpoint-1", NOON)
+def test_an_accepted_run_is_there(store: RunStore) -> None:
+    store.create("r", "t", "vendors", {"workers": 3, "names": ("a", "b")}, TASK, NOON, command=b"go")
 
     row = store.get("r")
 
@@ -47,14 +47,15 @@ def test_an_accepted_run_is_there_before_it_begins(store: RunStore) -> None:
         graph="vendors",
         arguments={"workers": 3, "names": ["a", "b"]},
         task=TASK,
-        attempt=0,
+        attempt=1,
         status=None,
         outcome=None,
         created=NOON,
-        started=None,
+        started=NOON,
         ended=None,
-        base_checkpoint="checkpoint-1",
+        base_checkpoint=None,
         version=row.version,
+        command=b"go",
     )
     assert row.created.tzinfo is UTC
     assert row.version
@@ -69,7 +70,7 @@ def test_a_finished_run_gives_back_its_outcome(store: RunStore) -> None:
     )
     create(store, "r")
 
-    assert store.begin_attempt("r", NOON) == 1
+    assert store.begin_attempt("r", NOON) == 2
     store.finish("r", outcome, LATER)
 
     row = store.get("r")
@@ -83,7 +84,7 @@ def test_a_run_that_works_again_does_not_look_finished(store: RunStore) -> None:
     store.begin_attempt("r", NOON)
     store.finish("r", Outcome(status="escalated"), NOON)
 
-    assert store.begin_attempt("r", LATER) == 2
+    assert store.begin_attempt("r", LATER) == 3
 
     row = store.get("r")
     assert row is not None
@@ -182,7 +183,7 @@ def test_json_of_models_and_users_comes_back_as_it_was(store: RunStore) -> None:
         "big": 10**40,
         "ä": "\N{SNOWMAN}",
     }
-    store.create("r", "t", "vendors", odd, Task(goal="\0 ä", inputs=odd), None, NOON)
+    store.create("r", "t", "vendors", odd, Task(goal="\0 ä", inputs=odd), NOON)
     store.finish("r", Outcome(status="completed", value=odd), NOON)
 
     row = store.get("r")
@@ -240,7 +241,7 @@ def test_a_run_that_was_never_created_cannot_begin_or_end(store: RunStore) -> No
 
 def test_what_cannot_be_stored_is_refused_before_the_database_is_asked(store: RunStore) -> None:
     with pytest.raises(Unserializable, match="cannot store the arguments of the graph as JSON"):
-        store.create("r", "t", "vendors", {"build": print}, TASK, None, NOON)
+        store.create("r", "t", "vendors", {"build": print}, TASK, NOON)
     with pytest.raises(BadInput, match="`thread_id` has 256 characters"):
         create(store, "r", thread_id="x" * 256)
     with pytest.raises(BadInput, match="must be an aware datetime"):

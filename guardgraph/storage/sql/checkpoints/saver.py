@@ -46,8 +46,9 @@ from guardgraph.storage.sql.engine import (
 )
 from guardgraph.storage.sql.errors import translate_errors
 from guardgraph.storage.sql.group_commit import group_commit_of
-from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.key_check import check_key
+from guardgraph.storage.sql.leases import Fence
+from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, config_at, place_in
 
@@ -83,6 +84,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         self.codec = codec_of(types, **stored)
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
+        self.fence: Fence | None = None
         self._owns_engine = isinstance(engine, str)
         self._commits = group_commit_of(self.engine)
         self._books: RunLedger | None = None
@@ -109,11 +111,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
         return saver
 
     def close(self) -> None:
-        """Stop the worker threads, and close the connections if this saver made its engine. It can still be used.
-
-        In a forked process nothing is done: both belong to the parent.
-        """
-        if is_forked(self.engine):
+        """Stop the worker threads, and close the connections if this saver made its engine; it opens both again."""
+        if is_forked(self.engine):  # both belong to the parent
             return
         self._lanes.close()
         if self._owns_engine:
@@ -135,25 +134,28 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
     def with_types(self, *types: type[Any]) -> Self:
         """Return a saver of the same database that also stores `types`; it shares everything else with this one."""
-        return self._with_codec(self.codec.with_types(*types))
+        return self._changed(self.codec.with_types(*types))
 
     def with_books(self, books: RunLedger) -> Self:
         """Return a saver of the same database that stores what a run has booked with its checkpoints."""
-        clone = self._with_codec(self.codec)
+        clone = self._changed()
         clone._books = books
         return clone
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a saver of the same database that reads objects of unknown classes as dicts of their fields.
 
-        It calls `on_unknown` with the name of each such class, as `module:name`. Use it only to inspect stored data: a
-        running graph needs the classes.
+        It calls `on_unknown` with each such class, as `module:name`. A running graph needs the classes.
         """
-        return self._with_codec(self.codec.reading_plain(on_unknown))
+        return self._changed(self.codec.reading_plain(on_unknown))
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """Return a saver that also stores the classes that LangGraph found in a graph's schemas, by module and name."""
         return self.with_types(*named_types(extra_allowlist))
+
+    def with_fence(self, fence: Fence) -> Self:
+        """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
+        return self._changed(fence=fence)
 
     def get_next_version(self, current: int | None, channel: None) -> int:
         """Return a version above `current`: a counter, and 40 random bits that distinguish the branches of a fork."""
@@ -236,10 +238,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         self._write(checked_id("thread_id", thread_id), partial(delete_thread, thread_id=thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints and writes of some runs, in all threads.
-
-        A thread that goes on after a deleted run loses the history of its delta channels from before the next snapshot.
-        """
+        """Delete the checkpoints and writes of some runs, in all threads; see `delete_runs` for delta channels."""
         ids = [checked_id("run_id", run_id) for run_id in run_ids]
         self._write(None, partial(delete_runs, codec=self.codec, run_ids=ids))
 
@@ -303,10 +302,10 @@ class SQLSaver(BaseCheckpointSaver[int]):
         await self._commits.settled()
         return await self._lanes.run(key, call)
 
-    def _with_codec(self, codec: Codec) -> Self:
+    def _changed(self, codec: Codec | None = None, fence: Fence | None = None) -> Self:
         clone = copy.copy(self)
-        clone.codec = clone.serde = codec
-        clone._owns_engine = False
+        clone.codec = clone.serde = codec or self.codec
+        clone.fence, clone._owns_engine = fence or self.fence, False
         return clone
 
     def _checkpoint_job(
@@ -362,6 +361,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
             if not self._key_fits.is_set():
                 check_key(connection, self.codec)
                 self._key_fits.set()
+            if self.fence is not None:
+                self.fence.check(connection)
             if self._books is not None:
                 self._books.write_changes(connection)
             return job(connection)

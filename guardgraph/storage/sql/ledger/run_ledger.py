@@ -12,6 +12,7 @@ from guardgraph.state import COUNTS, Allowance, Amount, ReservationDenied, Usage
 from guardgraph.storage.memory import Account, MemoryLedger
 from guardgraph.storage.sql.engine import engine_of
 from guardgraph.storage.sql.group_commit import group_commit_of
+from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.ledger.rows import (
     entry_row,
     in_nanos,
@@ -52,10 +53,10 @@ class RunLedger(MemoryLedger):
 
     blocks = True
 
-    def __init__(self, engine: Engine, run_id: str, *, is_new: bool = False) -> None:
-        """Load what is stored of a run; one that `is_new` has nothing yet."""
+    def __init__(self, engine: Engine, run_id: str, *, fence: Fence | None = None, is_new: bool = False) -> None:
+        """Load what is stored of a run; one that `is_new` has nothing yet. What is stored is checked by `fence`."""
         super().__init__()
-        self.run_id = run_id
+        self.run_id, self._fence = run_id, fence
         self._commits = group_commit_of(engine_of(engine))
         self._known: set[bytes] = set()
         self._unstored = _Unstored()
@@ -107,7 +108,12 @@ class RunLedger(MemoryLedger):
     def store(self) -> None:
         """Store all that has changed."""
         if self._unstored.entries or self._unstored.accounts:
-            self._commits.write(self.write_changes, after=self.written)
+            self._commits.write(self._write_fenced, after=self.written)
+
+    def _write_fenced(self, connection: Connection) -> None:
+        if self._fence is not None:
+            self._fence.check(connection)
+        self.write_changes(connection)
 
     def write_changes(self, connection: Connection) -> None:
         """Write what has changed, in a transaction of the caller's, who calls `written` after it."""

@@ -23,6 +23,7 @@ from guardgraph.state import (
     exact_decimal,
 )
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
+from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.ledger.rows import (
     account_row,
     balance_of,
@@ -62,6 +63,7 @@ class SQLLedger:
         """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
         self.engine = engine_of(engine)
         self._raised: Mapping[str, tuple[Any, Any]] = {}
+        self._fence: Fence | None = None
 
     def for_run(self, admitted: Allowance, raised: Allowance) -> Self:
         """Return this ledger for a run that was admitted with one allowance and has another one now.
@@ -72,6 +74,12 @@ class SQLLedger:
         ledger = copy(self)
         limits = {what: (getattr(admitted, what), getattr(raised, what)) for what in COUNTS}
         ledger._raised = {what: limit for what, limit in limits.items() if limit[0] != limit[1]}
+        return ledger
+
+    def with_fence(self, fence: Fence) -> Self:
+        """Return this ledger for who holds a lease: once it is lost, every booking is refused with `StaleWriter`."""
+        ledger = copy(self)
+        ledger._fence = fence
         return ledger
 
     def open(self, account: str, cap: Allowance) -> int:
@@ -91,7 +99,7 @@ class SQLLedger:
         """See `Ledger.reserve`."""
         exact = in_nanos(amount)
         row = entry_row(entry, account, exact)
-        with write_transaction(migrate(self.engine)) as connection:
+        with self._writing() as connection:
             _lock(connection, account)
             if not inserted(connection, entries, row):
                 return None  # a repeated entry reserves nothing
@@ -106,7 +114,7 @@ class SQLLedger:
         """See `Ledger.settle`."""
         mine = and_(entries.c.entry == key_of(entry), entries.c.settled.is_(False))
         found = select(entries, accounts.c.name.label("holder")).where(accounts.c.account == entries.c.account)
-        with write_transaction(migrate(self.engine)) as connection:
+        with self._writing() as connection:
             row = connection.execute(found.where(mine)).one_or_none()
             if row is None:
                 return
@@ -118,7 +126,7 @@ class SQLLedger:
     def close(self, account: str, epoch: int) -> None:
         """See `Ledger.close`."""
         mine = and_(accounts.c.account == key_of(account), accounts.c.epoch == epoch)
-        with write_transaction(migrate(self.engine)) as connection:
+        with self._writing() as connection:
             _lock(connection, account)
             if connection.execute(update(accounts).where(mine).values(closed=True)).rowcount:
                 _settle_all(connection, account)
@@ -144,7 +152,7 @@ class SQLLedger:
         Raises:
             BadInput: the run has no account.
         """
-        with write_transaction(migrate(self.engine)) as connection:
+        with self._writing() as connection:
             _lock(connection, run_id)
             opened = _opened(connection, f"{run_id}/work")
             if not any(name == run_id for name, _ in opened):
@@ -162,10 +170,17 @@ class SQLLedger:
     def _opening(self, account: str) -> Generator[Connection]:
         """Yield a transaction in which `account` and all above it have a row and are locked."""
         rows = [account_row(name) for name in account_chain(account)]
-        with write_transaction(migrate(self.engine)) as connection:
+        with self._writing() as connection:
             for row in rows:
                 connection.execute(insert_new(connection.dialect, accounts), row)
             _lock(connection, account)
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Generator[Connection]:
+        with write_transaction(migrate(self.engine)) as connection:
+            if self._fence is not None:
+                self._fence.check(connection)
             yield connection
 
 
