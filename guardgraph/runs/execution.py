@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -20,6 +20,7 @@ from guardgraph.runs.records import PAUSED
 from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
 from guardgraph.state import Gap, Outcome, RunEvent
+from guardgraph.storage.sql.checkpoints.commits import COMMITS, CommitLog
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow
 
@@ -45,6 +46,8 @@ class RunExecution:
     context: Any = None
     """The caller's runtime context."""
     control: RunControl = field(default_factory=RunControl)
+    commits: CommitLog = field(default_factory=CommitLog)
+    """What the saver has committed of this attempt."""
 
     @property
     def config(self) -> RunnableConfig:
@@ -62,18 +65,27 @@ class RunExecution:
             merged[name] = {**theirs, **own}
         return cast("RunnableConfig", merged)
 
-    def call(self, modes: Sequence[StreamMode]) -> dict[str, Any]:
-        """Return the arguments of the graph's `stream` or `astream`; without `modes` it yields nothing."""
+    def call(self, modes: Collection[StreamMode]) -> dict[str, Any]:
+        """Return the arguments of the graph's `stream` or `astream`; without `modes` it yields nothing.
+
+        With some it also yields the parts that tell what is stored; see `HeldParts`. LangGraph waits for each
+        checkpoint before the next superstep, but raises for a graph within that has none: then only `HeldParts` waits.
+        """
         return {
             "input": self.given,
-            "config": self.config,
+            "config": self._noting_config() if modes else self.config,
             "context": self.context,
-            "stream_mode": list(modes),
+            "stream_mode": [*{*modes, "tasks", "checkpoints"}] if modes else [],
             "subgraphs": bool(modes),
-            "durability": "sync",
+            "durability": "async" if _has_unstored(self.graph) else "sync",
             "control": self.control,
             "version": "v2",
         }
+
+    def _noting_config(self) -> RunnableConfig:
+        """Return the config with the log in which the saver notes what it commits."""
+        config = self.config
+        return {**config, "configurable": {**config.get("configurable", {}), COMMITS: self.commits}}
 
     def outcome(self, last: StateSnapshot, now: datetime) -> Outcome | None:
         """Return the outcome of the run by its `last` state, or `None` where it waits or was stopped."""
@@ -84,6 +96,12 @@ class RunExecution:
             usage = self.services.ledger.usage(self.row.run_id)
             outcome = Outcome(status="failed", gaps=(_missing_outcome(self.graph, last),), usage=usage)
         return self.time.timed(outcome, last.values.get("position"), now)
+
+
+def _has_unstored(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
+    """Return whether a graph within was compiled without a checkpointer."""
+    within = (nested for _, nested in graph.get_subgraphs(recurse=True))
+    return any(getattr(nested, "checkpointer", None) is False for nested in within)
 
 
 def _missing_outcome(graph: CompiledStateGraph[Any, Any, Any, Any], last: StateSnapshot) -> Gap:
