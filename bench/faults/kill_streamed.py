@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,7 +31,7 @@ from guardgraph.graphs import supervisor
 from guardgraph.runs import Run, Runner
 from guardgraph.state import Plan, Request, Subtask
 
-__all__ = ("Trials", "main", "new_sqlite", "run_trials")
+__all__ = ("Trials", "main", "run_trials")
 
 _MODES = ("updates", "values", "tasks", "custom")
 _WORKERS = 4
@@ -60,10 +60,10 @@ def _build() -> StateGraph[Any, Any, Any, Any]:
     return supervisor(planner=Agent("planner", run=_plan), workers=[Agent("team", run=inner.compile())], name="outer")
 
 
-def _stream(url: str) -> None:
+def _stream(url: str, thread_id: str) -> None:
     """Stream a run, and tell by lines what each part tells; in the process that is killed."""
     with Runner(url, graphs={"teams": _build}) as runner:
-        for part in runner.stream("teams", "t", thread_id="thread", stream_mode=_MODES):
+        for part in runner.stream("teams", "t", thread_id=thread_id, stream_mode=_MODES):
             told = set() if isinstance(part, Run) or "provisional" in part else {*_DONE.findall(repr(part))}
             print(*told, flush=True)
 
@@ -85,20 +85,20 @@ class Trials:
     """The status of the runs that did not complete after all."""
 
 
-def run_trials(count: int, seed: int, new_url: Callable[[], Any]) -> Trials:
-    """Run trials, each in a database of its own; the seed gives the moments of the kills."""
+def run_trials(count: int, seed: int, url: str) -> Trials:
+    """Run trials, each on a thread of its own; the seed gives the moments of the kills."""
     chance, trials = random.Random(seed), Trials()
-    for _ in range(count):
-        with new_url() as url, tempfile.TemporaryDirectory() as folder:
-            _try(url, Path(folder) / "begun", chance, trials)
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            _try(url, f"trial {number}", Path(folder) / "begun", chance, trials)
     return trials
 
 
-def _try(url: str, begun: Path, chance: random.Random, trials: Trials) -> None:
+def _try(url: str, thread_id: str, begun: Path, chance: random.Random, trials: Trials) -> None:
     """Kill a process a moment after one of the parts that it hands over, and resume its run in this process."""
     parts, moment = chance.randint(1, _PARTS), chance.uniform(0, 0.02)
     os.environ["BEGUN"] = str(begun)
-    command = [sys.executable, "-m", "bench.faults.kill_streamed", "--child", url]
+    command = [sys.executable, "-m", "bench.faults.kill_streamed", "--child", url, thread_id]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         pipe: Any = child.stdout
         told = [goal for line in islice(pipe, parts) for goal in line.split()]
@@ -107,7 +107,7 @@ def _try(url: str, begun: Path, chance: random.Random, trials: Trials) -> None:
         child.kill()
         told += pipe.read().rpartition("\n")[0].split()
     with Runner(url, graphs={"teams": _build}) as runner:
-        status = runner.resume("thread").status
+        status = runner.resume(thread_id).status
     counts = Counter(begun.read_text(encoding="utf-8").split() if begun.exists() else ())
     trials.done += 1
     trials.acknowledged += len({*told})
@@ -117,7 +117,7 @@ def _try(url: str, begun: Path, chance: random.Random, trials: Trials) -> None:
 
 
 @contextmanager
-def new_sqlite() -> Generator[str]:
+def _new_sqlite() -> Generator[str]:
     """Give the URL of a new database in a file."""
     with tempfile.TemporaryDirectory() as folder:
         yield f"sqlite:///{folder}/runs.db"
@@ -127,13 +127,14 @@ def new_sqlite() -> Generator[str]:
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--database", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True)
-@click.option("--child", hidden=True)
-def main(trials: int, seed: int, database: str, child: str | None) -> None:
+@click.option("--child", nargs=2, hidden=True)
+def main(trials: int, seed: int, database: str, child: tuple[str, str] | None) -> None:
     """Kill streamed runs, and count the agents that were told as done and begin again."""
     if child:
-        _stream(child)
+        _stream(*child)
     else:
-        shown = run_trials(trials, seed, new_sqlite if database == "sqlite" else new_database)
+        with (_new_sqlite if database == "sqlite" else new_database)() as url:
+            shown = run_trials(trials, seed, url)
         click.echo(
             f"{shown.done} runs, {shown.killed} killed; agents begun: {shown.begun}, told as done: {shown.acknowledged}"
         )
