@@ -21,6 +21,7 @@ from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
 from guardgraph.state import Gap, Outcome, RunEvent
 from guardgraph.storage.sql.checkpoints.commits import COMMITS, CommitLog
+from guardgraph.storage.sql.codec.graph_types import has_unstored_graph
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import RunRow
 
@@ -77,7 +78,7 @@ class RunExecution:
             "context": self.context,
             "stream_mode": [*{*modes, "tasks", "checkpoints"}] if modes else [],
             "subgraphs": bool(modes),
-            "durability": "async" if _has_unstored(self.graph) else "sync",
+            "durability": "async" if has_unstored_graph(self.graph.builder) else "sync",
             "control": self.control,
             "version": "v2",
         }
@@ -96,12 +97,6 @@ class RunExecution:
             usage = self.services.ledger.usage(self.row.run_id)
             outcome = Outcome(status="failed", gaps=(_missing_outcome(self.graph, last),), usage=usage)
         return self.time.timed(outcome, last.values.get("position"), now)
-
-
-def _has_unstored(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
-    """Return whether a graph within was compiled without a checkpointer."""
-    within = (nested for _, nested in graph.get_subgraphs(recurse=True))
-    return any(getattr(nested, "checkpointer", None) is False for nested in within)
 
 
 def _missing_outcome(graph: CompiledStateGraph[Any, Any, Any, Any], last: StateSnapshot) -> Gap:
