@@ -75,8 +75,8 @@ class HeldParts:
         left = [held for queue in self._queues.values() for held in queue]
         self._queues.clear()
         for held in left:
-            known = held.rows is not None
-            if (known and not held.rows <= committed) or (not known and held.part["type"] in _PROVISIONAL):
+            is_stored = held.part["type"] not in _PROVISIONAL if held.rows is None else held.rows <= committed
+            if not is_stored:
                 held.mark()
         yield from self._wanted(left)
 

@@ -28,7 +28,7 @@ def work(
 ) -> Iterator[Any]:
     """Yield the stream parts of an attempt in these modes, and at last the run; a `Run` alone is yielded at once.
 
-    A part is yielded when what it tells is committed; without `provisional` also one that tells of unfinished work.
+    A part is yielded when what it tells is committed. With `provisional` those of unfinished work are not held.
     Where the caller leaves, nothing more begins; the agents at work finish, and their results are stored.
     """
     if isinstance(attempt, Run):
@@ -36,8 +36,9 @@ def work(
         return
     with attempts.activated(attempt):
         parts: Any = attempt.graph.stream(**attempt.call(modes))
+        handed_over = hand_over(parts, HeldParts(modes, provisional), attempt.commits)
         try:
-            for part in hand_over(parts, HeldParts(modes, provisional), attempt.commits):  # noqa: UP028 - `yield from` would close it before the drain is requested
+            for part in handed_over:  # noqa: UP028 - `yield from` would close it before the drain is requested
                 yield part
             yield attempts.end(attempt)
         finally:

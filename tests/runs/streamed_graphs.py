@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import random
 import time
-from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -21,10 +20,7 @@ class Log(TypedDict):
     log: Annotated[list[str], operator.add]
 
 
-Node = Callable[[Any], dict[str, Any]]
-
-
-def adds(name: str, *, takes: float = 0.0) -> Node:
+def adds(name: str, *, takes: float = 0.0) -> Any:
     """Return a node that adds a value of its own."""
 
     def node(state: Any) -> dict[str, Any]:
@@ -84,9 +80,14 @@ def again() -> StateGraph[Any, Any, Any, Any]:
     return StateGraph(Log).add_node("twice", twice).add_edge(START, "twice")
 
 
+def asks(state: Any) -> dict[str, Any]:
+    """Ask, and add the answer."""
+    return {"log": [str(interrupt("how"))]}
+
+
 def asking() -> StateGraph[Any, Any, Any, Any]:
     """Return a node that asks, within a graph, beside one that does not."""
-    inner = StateGraph(Log).add_node("one", adds("one")).add_node("ask", lambda _: {"log": [str(interrupt("how"))]})
+    inner = StateGraph(Log).add_node("one", adds("one")).add_node("ask", asks)
     inner.add_edge(START, "one").add_edge("one", "ask")
     graph = StateGraph(Log).add_node("asks", inner.compile()).add_node("beside", adds("beside", takes=0.02))
     graph.add_edge(START, "asks").add_edge(START, "beside").add_node("join", adds("join"))

@@ -77,8 +77,8 @@ class Oracle:
 
     def _has_written(self, namespace: tuple[str, ...], **wanted: Any) -> bool:
         written = (write for one in self._checkpoints(namespace) for write in one.pending_writes or ())
-        found = (dict(zip(("task", "channel", "value"), write, strict=True)) for write in written)
-        return any(all(_equal(one[key], value) for key, value in wanted.items()) for one in found)
+        found = ({"task": task, "channel": channel, "value": value} for task, channel, value in written)
+        return any(all(_equal(one.get(key), value) for key, value in wanted.items()) for one in found)
 
     def _has_state(self, namespace: tuple[str, ...], log: list[str]) -> bool:
         checkpoints = self._checkpoints(namespace)

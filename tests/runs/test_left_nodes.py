@@ -23,7 +23,7 @@ def nested() -> Any:
 
 @pytest.mark.parametrize("stored", range(7))
 def test_a_nested_team_of_which_the_last_writes_are_stored_but_no_checkpoint_goes_on(
-    sqlite_url: str, stored: int
+    sqlite_url: str, stored: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Runner(sqlite_url, graphs={"nested": nested}) as runner:
         put, left = runner.saver.put, iter(range(stored))
@@ -33,7 +33,7 @@ def test_a_nested_team_of_which_the_last_writes_are_stored_but_no_checkpoint_goe
                 raise StorageUnavailable("the database is gone")
             return put(config, *rest)
 
-        runner.saver.put = put_some
+        monkeypatch.setattr(runner.saver, "put", put_some)
         with pytest.raises(StorageUnavailable, match="is gone"):
             runner.run("nested", "t", thread_id="thread")
 

@@ -67,7 +67,7 @@ def test_a_saver_notes_what_it_has_committed_and_what_it_could_not_store(databas
     log, checkpoint = CommitLog(), empty_checkpoint()
     position: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": ""}
     with SQLSaver.from_url(database_url) as saver:
-        stored = saver.put({"configurable": {**position, COMMITS: log}}, checkpoint, {}, {})
+        stored: Any = saver.put({"configurable": {**position, COMMITS: log}}, checkpoint, {}, {})
         assert log.committed == {checkpoint["id"]}
 
         at: Any = {"configurable": {**stored["configurable"], COMMITS: log}}
