@@ -1,4 +1,4 @@
-"""Which stored rows each part of a stream tells of, so that it is handed over only when they are committed.
+"""Which stored rows each part of a stream reports, so that it is handed over only when they are committed.
 
 Nothing here waits or stores: `HeldParts` is given LangGraph's parts (v2, with `tasks` and `checkpoints`) one after the
 other, and the ids of the rows that are committed.
@@ -23,7 +23,7 @@ _PROVISIONAL = frozenset({"messages", "custom"})
 class HeldParts:
     """The parts of one stream that wait for their rows; those of one namespace keep their order.
 
-    Parts of `messages` and `custom` tell of unfinished work: they are marked `provisional` and do not wait. Without
+    Parts of `messages` and `custom` report unfinished work: they are marked `provisional` and do not wait. Without
     `provisional` they wait for that work too, and what it never stores is dropped.
     """
 
@@ -50,8 +50,8 @@ class HeldParts:
         elif part["type"] == "custom":
             graph.await_checkpoint(held)
         elif part["type"] == "debug":  # the part of another mode, once more
-            tells = part["data"]["payload"]
-            graph.await_rows(held, {tells["id"]} if "result" in tells else set())
+            payload = part["data"]["payload"]
+            graph.await_rows(held, {payload["id"]} if "result" in payload else set())
         else:
             self._add_stored(held, graph, part["type"], part["data"])
         if part["type"] in self.modes:
@@ -70,7 +70,7 @@ class HeldParts:
     def rest(self, committed: AbstractSet[str]) -> Iterator[Part]:
         """Remove and yield all that is left when the graph has ended and all its rows are committed.
 
-        What tells of work that did not come to its end, and runs again, is marked.
+        What reports work that did not come to its end, and runs again, is marked.
         """
         left = [held for queue in self._queues.values() for held in queue]
         self._queues.clear()
@@ -93,22 +93,22 @@ class HeldParts:
         return frozenset(self._announced)
 
     def _add_stored(self, held: HeldPart, graph: StreamedGraph, kind: str, data: Mapping[str, Any]) -> None:
-        """Tell the graph of a part, and let it decide for what the part waits."""
+        """Hand a part to its graph, which decides for what the part waits."""
         if kind == "checkpoints":
             self._announce(graph, graph.add_checkpoint(held, data["config"]["configurable"]["checkpoint_id"]))
         elif kind == "tasks" and "result" not in data:
             graph.add_start(held, data["name"], data["id"])
         elif kind == "tasks":
-            asked, failed = frozenset(one["id"] for one in data["interrupts"]), data["error"] is not None
-            if asked or failed:
+            interrupts, failed = frozenset(one["id"] for one in data["interrupts"]), data["error"] is not None
+            if interrupts or failed:
                 self._mark_inside(data["id"])
-            self._announce(graph, graph.add_result(held, data["name"], data["id"], asked, failed=failed))
+            self._announce(graph, graph.add_result(held, data["name"], data["id"], interrupts, failed=failed))
         elif kind == "updates" and "__interrupt__" not in data:
             name = next(key for key in data if key != "__metadata__")
             self._announce(graph, graph.add_update(held, name, cached="__metadata__" in data))
         else:
-            asked = data["__interrupt__"] if kind == "updates" else held.part.get("interrupts", ())
-            graph.add_state(held, frozenset(one.id for one in asked), is_new=kind == "values")
+            interrupts = data["__interrupt__"] if kind == "updates" else held.part.get("interrupts", ())
+            graph.add_state(held, frozenset(one.id for one in interrupts), is_new=kind == "values")
 
     def _announce(self, graph: StreamedGraph, rows: Collection[str]) -> None:
         if graph.runs_again_with() is None:

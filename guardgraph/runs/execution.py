@@ -69,7 +69,7 @@ class RunExecution:
     def call(self, modes: Collection[StreamMode]) -> dict[str, Any]:
         """Return the arguments of the graph's `stream` or `astream`; without `modes` it yields nothing.
 
-        With some it also yields the parts that tell what is stored; see `HeldParts`. LangGraph waits for each
+        With some it also yields the parts that report what is stored; see `HeldParts`. LangGraph waits for each
         checkpoint before the next superstep, but raises for a graph within that has none: then only `HeldParts` waits.
         """
         return {

@@ -1,4 +1,4 @@
-"""Handing over the parts of a stream when what they tell is committed."""
+"""Handing over the parts of a stream when what they report is committed."""
 
 from __future__ import annotations
 

@@ -132,11 +132,11 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Run a task and yield LangGraph's stream parts (`type`, `ns`, `data`), and at last the `Run`.
 
         `stream_mode` is one of LangGraph's modes, as `"messages"`, or several; another one is a `BadInput`.
-        Nothing is checked, stored or begun before the first part is requested. A part is yielded when what it tells is
-        committed, so it does not happen again after a crash. Parts of `messages` and `custom` tell of unfinished work:
-        they are yielded at once and have `provisional: True`, as has what an interrupted or failed agent did in a graph
-        without a checkpointer. With `provisional=False` they wait until that work is committed, and are dropped if it
-        never is. An iteration that is left early leaves the run where it was: it can be resumed.
+        Nothing is checked, stored or begun before the first part is requested. A part is yielded when what it reports
+        is committed, so it does not happen again after a crash. Parts of `messages` and `custom` report unfinished
+        work: they are yielded at once and have `provisional: True`, as has what an interrupted or failed agent did in
+        a graph without a checkpointer. With `provisional=False` they wait until that work is committed, and are dropped
+        if it never is. An iteration that is left early leaves the run where it was: it can be resumed.
         """
         modes = checked_modes(stream_mode)
         attempt = self._attempts.begin(graph, task, **options)

@@ -22,17 +22,17 @@ class HeldPart:
     number: int
     """By order of arrival."""
     rows: AbstractSet[str] | None = None
-    """`None` as long as a later part has to tell them."""
+    """`None` as long as a later part has to name them."""
     inside: str | None = None
     """The task that has to come to its end, since it runs again as a whole."""
 
     @property
     def is_marked(self) -> bool:
-        """Whether the part tells of unfinished work."""
+        """Whether the part reports unfinished work."""
         return "provisional" in self.part
 
     def mark(self) -> None:
-        """Mark the part: what it tells may happen again."""
+        """Mark the part: what it reports may happen again."""
         self.part = {**self.part, "provisional": True}
 
 
@@ -54,15 +54,15 @@ class StreamedGraph:
     started: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
     """The tasks of this superstep by the names of their nodes."""
     updates: defaultdict[str, list[HeldPart]] = field(default_factory=lambda: defaultdict[str, list[HeldPart]](list))
-    """Those whose tasks have not told their results; they carry no id of a task."""
+    """Those whose tasks have not reported their results; they carry no id of a task."""
     cached: defaultdict[str, list[HeldPart]] = field(default_factory=lambda: defaultdict[str, list[HeldPart]](list))
-    """Updates of which no result is told."""
+    """Updates of which no result is reported."""
     results: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict[str, set[str]](set))
-    """The tasks that have told a result for one of the `updates`."""
+    """The tasks that have reported a result for one of the `updates`."""
     questions: list[tuple[frozenset[str], HeldPart]] = field(
         default_factory=list[tuple[frozenset[str], HeldPart]],
     )
-    """Parts that tell of interrupts, with their ids."""
+    """Parts that report interrupts, with their ids."""
     unsettled: list[HeldPart] = field(default_factory=list[HeldPart])
     """Parts that wait for the next checkpoint."""
 
@@ -88,7 +88,7 @@ class StreamedGraph:
         return found
 
     def add_checkpoint(self, held: HeldPart, checkpoint: str) -> set[str]:
-        """Begin the next superstep; all that was told of the one before is stored with this checkpoint."""
+        """Begin the next superstep; all that was reported of the one before is stored with this checkpoint."""
         self.checkpoint = checkpoint
         self._settle(self)
         self.started.clear()
@@ -100,14 +100,14 @@ class StreamedGraph:
         self.started[name].add(task)
         self.await_rows(held, set())
 
-    def add_result(self, held: HeldPart, name: str, task: str, asked: frozenset[str], *, failed: bool) -> set[str]:
-        """Note that a task has ended, or has `asked`; the updates of a name go when each of them has its result."""
+    def add_result(self, held: HeldPart, name: str, task: str, interrupts: frozenset[str], *, failed: bool) -> set[str]:
+        """Note that a task has ended, or has raised `interrupts`; updates go when all of their name have one."""
         rows = {task}
         self.await_rows(held, rows)
-        for question in [one for one in self.questions if asked and one[0] == asked]:
+        for question in [one for one in self.questions if interrupts and one[0] == interrupts]:
             self.questions.remove(question)
             self.await_rows(question[1], rows)
-        if not asked and not failed:
+        if not interrupts and not failed:
             self.results[name].add(task)
             if len(self.results[name]) == len(self.updates[name]):
                 for update in self.updates.pop(name):
@@ -124,14 +124,14 @@ class StreamedGraph:
         kept.append(held)
         if not cached or len(kept) < len(tasks):
             return set()
-        for update in self.cached.pop(name):  # every task of the name was in the cache, and none tells a result
+        for update in self.cached.pop(name):  # every task of the name was in the cache, and none reports a result
             self.await_rows(update, tasks)
         return tasks
 
-    def add_state(self, held: HeldPart, asked: frozenset[str], *, is_new: bool) -> None:
-        """Keep a part that tells interrupts, until they are stored, or a state, until its checkpoint is."""
-        if self.runs_again_with() is None and asked:
-            self.questions.append((asked, held))
+    def add_state(self, held: HeldPart, interrupts: frozenset[str], *, is_new: bool) -> None:
+        """Keep a part that reports interrupts, until they are stored, or a state, until its checkpoint is."""
+        if self.runs_again_with() is None and interrupts:
+            self.questions.append((interrupts, held))
         elif is_new:
             self.await_checkpoint(held)
         else:
@@ -150,15 +150,15 @@ class StreamedGraph:
         self.await_rows(held, {task})
 
     def await_rows(self, held: HeldPart, rows: AbstractSet[str]) -> None:
-        """Let a part wait for rows, and for all that they stand on."""
+        """Let a part wait for rows, and for the checkpoints below them."""
         outer = self.runs_again_with()
         if outer is None:
-            held.rows = rows | self._standing_on()
+            held.rows = rows | self._checkpoints()
         else:
             graph, held.inside = outer
-            held.rows = {held.inside} | graph._standing_on()
+            held.rows = {held.inside} | graph._checkpoints()
 
-    def _standing_on(self) -> set[str]:
+    def _checkpoints(self) -> set[str]:
         graph, rows = self, set[str]()
         while graph is not None:
             if graph.checkpoint is not None:

@@ -28,7 +28,7 @@ def work(
 ) -> Iterator[Any]:
     """Yield the stream parts of an attempt in these modes, and at last the run; a `Run` alone is yielded at once.
 
-    A part is yielded when what it tells is committed. With `provisional` those of unfinished work are not held.
+    A part is yielded when what it reports is committed. With `provisional` those of unfinished work are not held.
     Where the caller leaves, nothing more begins; the agents at work finish, and their results are stored.
     """
     if isinstance(attempt, Run):

@@ -1,4 +1,4 @@
-"""What a saver has committed, told to whoever waits for it: by threads and by coroutines."""
+"""What a saver has committed, for whoever waits for it: by threads and by coroutines."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def test_a_graph_without_a_checkpointer_is_found_where_a_function_calls_it(check
         return {}
 
     def graph_of(node: Any) -> Any:
-        return StateGraph(dict[str, Any]).add_node("node", node).add_edge("__start__", "node")
+        return StateGraph[Any, Any, Any, Any](dict).add_node("node", node).add_edge("__start__", "node")
 
     within = graph_of(step).compile(checkpointer=checkpointer)
     outer = graph_of(lambda state: within.invoke(state))
