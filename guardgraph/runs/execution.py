@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -22,6 +22,8 @@ from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
 from guardgraph.state import Gap, Outcome, RunEvent
 from guardgraph.storage.ledger import Ledger
+from guardgraph.storage.sql.checkpoints.commits import COMMITS, CommitLog
+from guardgraph.storage.sql.codec.graph_types import has_unstored_graph
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.runs import RunRow
 
@@ -47,6 +49,8 @@ class RunExecution:
     """The caller's config."""
     context: Any = None
     """The caller's runtime context."""
+    commits: CommitLog = field(default_factory=CommitLog)
+    """What the saver has committed of this attempt."""
 
     @property
     def control(self) -> RunControl:
@@ -69,15 +73,19 @@ class RunExecution:
             merged[name] = {**theirs, **own}
         return cast("RunnableConfig", merged)
 
-    def call(self, modes: Sequence[StreamMode]) -> dict[str, Any]:
-        """Return the arguments of the graph's `stream` or `astream`; without `modes` it yields nothing."""
+    def call(self, modes: Collection[StreamMode]) -> dict[str, Any]:
+        """Return the arguments of the graph's `stream` or `astream`; without `modes` it yields nothing.
+
+        With some it also yields the parts that report what is stored; see `HeldParts`. LangGraph waits for each
+        checkpoint before the next superstep, but raises for a graph within that has none: then only `HeldParts` waits.
+        """
         return {
             "input": self.given,
-            "config": self.config,
+            "config": self._noting_config() if modes else self.config,
             "context": self.context,
-            "stream_mode": list(modes),
+            "stream_mode": [*{*modes, "tasks", "checkpoints"}] if modes else [],
             "subgraphs": bool(modes),
-            "durability": "sync",
+            "durability": "async" if has_unstored_graph(self.graph.builder) else "sync",
             "control": self.control,
             "version": "v2",
         }
@@ -86,6 +94,11 @@ class RunExecution:
         """Store what was booked since the last checkpoint."""
         if isinstance(self.services.ledger, RunLedger):
             self.services.ledger.store()
+
+    def _noting_config(self) -> RunnableConfig:
+        """Return the config with the log in which the saver notes what it commits."""
+        config = self.config
+        return {**config, "configurable": {**config.get("configurable", {}), COMMITS: self.commits}}
 
     def outcome(self, last: StateSnapshot, now: datetime) -> Outcome | None:
         """Return the outcome of the run by its `last` state, or `None` where it waits or was stopped."""

@@ -40,11 +40,14 @@ def check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any]
 
 
 def _stuck(task: PregelTask) -> list[str]:
-    """Return the agents whose nested team has not ended and has nothing that comes next."""
+    """Return the agents whose nested team has not ended and has nothing that comes next.
+
+    Where all tasks have stored their writes, but no checkpoint followed, `next` is empty too: then there are `tasks`.
+    """
     nested = task.state
     if not isinstance(nested, StateSnapshot):
         return []
-    if _is_open(nested.values) and not nested.next:
+    if _is_open(nested.values) and not nested.tasks:
         return [task.name]
     return [f"{task.name}/{name}" for one in nested.tasks for name in _stuck(one)]
 

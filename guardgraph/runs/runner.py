@@ -142,18 +142,21 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         task: _Task,
         *,
         stream_mode: StreamMode | Sequence[StreamMode] = _MODES,
+        provisional: bool = True,
         **options: Unpack[RunOptions],
     ) -> Iterator[Any]:
         """Run a task and yield LangGraph's stream parts (`type`, `ns`, `data`), and at last the `Run`.
 
         `stream_mode` is one of LangGraph's modes, as `"messages"`, or several; another one is a `BadInput`.
-        Nothing is checked, stored or begun before the first part is requested. A part is yielded while its data is
-        being stored; the `Run` is yielded when all is stored. An iteration that is left early leaves the run where it
-        was: it can be resumed.
+        Nothing is checked, stored or begun before the first part is requested. A part is yielded when what it reports
+        is committed, so it does not happen again after a crash. Parts of `messages` and `custom` report unfinished
+        work: they are yielded at once and have `provisional: True`, as has what an interrupted or failed agent did in
+        a graph without a checkpointer. With `provisional=False` they wait until that work is committed, and are dropped
+        if it never is. An iteration that is left early leaves the run where it was: it can be resumed.
         """
         modes = checked_modes(stream_mode)
         begin = partial(self._attempts.begin, graph, task, **options)
-        yield from work(self._attempts, patiently(begin, self._patience), modes)
+        yield from work(self._attempts, patiently(begin, self._patience), modes, provisional=provisional)
 
     async def astream(
         self,
@@ -161,12 +164,13 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         task: _Task,
         *,
         stream_mode: StreamMode | Sequence[StreamMode] = _MODES,
+        provisional: bool = True,
         **options: Unpack[RunOptions],
     ) -> AsyncIterator[Any]:
         """Do as `stream` without blocking the event loop: nothing begins before the first part is awaited."""
         modes = checked_modes(stream_mode)
         attempt = await self._prepared(partial(self._attempts.begin, graph, task, **options), self._patience)
-        async with aclosing(awork(self._attempts, attempt, modes)) as parts:
+        async with aclosing(awork(self._attempts, attempt, modes, provisional=provisional)) as parts:
             async for part in parts:
                 yield part
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
-from langgraph.errors import GraphDrained
 from langgraph.types import StreamMode
 
+from guardgraph.runs.acknowledgement import HeldParts
 from guardgraph.runs.attempts import Attempts
 from guardgraph.runs.execution import RunExecution
+from guardgraph.runs.handing_over import ahand_over, hand_over
 from guardgraph.runs.run import Run
 
 __all__ = ("awork", "work")
@@ -22,9 +23,12 @@ _LEVELS = 12
 """How often the innermost agents are cancelled before the graph itself is."""
 
 
-def work(attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[StreamMode] = ()) -> Iterator[Any]:
+def work(
+    attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[StreamMode] = (), *, provisional: bool = True
+) -> Iterator[Any]:
     """Yield the stream parts of an attempt in these modes, and at last the run; a `Run` alone is yielded at once.
 
+    A part is yielded when what it reports is committed. With `provisional` those of unfinished work are not held.
     Where the caller leaves, nothing more begins; the agents at work finish, and their results are stored.
     """
     if isinstance(attempt, Run):
@@ -32,10 +36,10 @@ def work(attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[Stream
         return
     with attempts.activated(attempt):
         parts: Any = attempt.graph.stream(**attempt.call(modes))
+        handed_over = hand_over(parts, HeldParts(modes, provisional), attempt.commits)
         try:
-            with suppress(GraphDrained):
-                for part in parts:  # noqa: UP028 - `yield from` would close it before the drain is requested
-                    yield part
+            for part in handed_over:  # noqa: UP028 - `yield from` would close it before the drain is requested
+                yield part
             yield attempts.end(attempt)
         finally:
             attempt.control.request_drain("left")
@@ -44,7 +48,7 @@ def work(attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[Stream
 
 
 async def awork(
-    attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[StreamMode] = ()
+    attempts: Attempts, attempt: RunExecution | Run, modes: Sequence[StreamMode] = (), *, provisional: bool = True
 ) -> AsyncGenerator[Any]:
     """Do as `work` without blocking the event loop; but agents at work are cancelled where the caller leaves.
 
@@ -53,7 +57,7 @@ async def awork(
     if isinstance(attempt, Run):
         yield attempt
         return
-    wanted, parts = asyncio.Event(), asyncio.Queue[Any]()
+    wanted, parts, held = asyncio.Event(), asyncio.Queue[Any](), HeldParts(modes, provisional)
 
     async def demand() -> None:
         """Wait until the next part is wanted; once the run is drained its parts are made without demand."""
@@ -62,7 +66,7 @@ async def awork(
             wanted.clear()
 
     with attempts.activated(attempt):
-        task = asyncio.create_task(_drive(attempts, attempt, modes, demand, parts))
+        task = asyncio.create_task(_drive(attempts, attempt, held, demand, parts))
         try:
             part: Any = None
             while not isinstance(part, Run):
@@ -81,18 +85,17 @@ async def awork(
 async def _drive(
     attempts: Attempts,
     attempt: RunExecution,
-    modes: Sequence[StreamMode],
+    held: HeldParts,
     demand: Callable[[], Awaitable[None]],
     parts: asyncio.Queue[Any],
 ) -> None:
     """Put the stream parts and the run into a queue, each on demand; at last the exception, if there is one."""
     try:
-        async with aclosing(attempt.graph.astream(**attempt.call(modes))) as stream:  # pyright: ignore[reportArgumentType]
-            with suppress(GraphDrained):
+        async with aclosing(attempt.graph.astream(**attempt.call(held.modes))) as stream:  # pyright: ignore[reportArgumentType]
+            await demand()
+            async for part in ahand_over(stream, held, attempt.commits):
+                parts.put_nowait(part)
                 await demand()
-                async for part in stream:
-                    parts.put_nowait(part)
-                    await demand()
         parts.put_nowait(await asyncio.to_thread(attempts.end, attempt))
     except BaseException as error:  # raised where the caller waits for the next part
         await asyncio.to_thread(attempts.release, attempt)

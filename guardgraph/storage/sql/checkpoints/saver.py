@@ -23,6 +23,7 @@ from langgraph.checkpoint.base import (
 from sqlalchemy import Connection, Engine
 
 from guardgraph.state import BadInput
+from guardgraph.storage.sql.checkpoints.commits import notes_commit, notes_loaded
 from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_key
 from guardgraph.storage.sql.checkpoints.loading import load_checkpoint, load_history, load_pages, query_in
 from guardgraph.storage.sql.checkpoints.retention import copy_thread, delete_runs, delete_thread, keep_latest
@@ -161,6 +162,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """Return a version above `current`: a counter, and 40 random bits that distinguish the branches of a fork."""
         return ((current or 0) >> _FORK_BITS) + 1 << _FORK_BITS | secrets.randbits(_FORK_BITS)
 
+    @notes_loaded
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the checkpoint that `config` names, or the newest of its thread and namespace, or None."""
         place = place_in(config)
@@ -182,6 +184,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         for page in load_pages(self.engine, self.codec, query_in(config, filter=filter, before=before), limit):
             yield from page
 
+    @notes_commit(lambda given: given["checkpoint"]["id"])
     def put(
         self,
         config: RunnableConfig,
@@ -198,6 +201,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         job = self._checkpoint_job(config, checkpoint, metadata, new_versions)
         return self._write(place_in(config).thread_id, job)
 
+    @notes_commit(lambda given: given["checkpoint"]["id"])
     async def aput(
         self,
         config: RunnableConfig,
@@ -209,6 +213,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         job = self._checkpoint_job(config, checkpoint, metadata, new_versions)
         return await self._awrite(place_in(config).thread_id, job)
 
+    @notes_commit(lambda given: given["task_id"])
     def put_writes(
         self,
         config: RunnableConfig,
@@ -226,6 +231,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         job = self._writes_job(config, writes, task_id, task_path, replace=replace)
         self._write(place_in(config).thread_id, job, patience=_PATIENCE)
 
+    @notes_commit(lambda given: given["task_id"])
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:

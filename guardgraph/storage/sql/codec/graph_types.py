@@ -14,6 +14,7 @@ from gc import get_referents
 from itertools import chain, islice
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, get_origin
+from weakref import WeakSet
 
 from langchain_core.runnables import Runnable
 from langgraph.graph import StateGraph
@@ -22,7 +23,7 @@ from langgraph.graph.state import CompiledStateGraph
 from guardgraph.storage.sql.codec.records import missing_arguments, types_in
 from guardgraph.storage.sql.codec.tags import LANGCHAIN, name_of_stored
 
-__all__ = ("types_of_graph",)
+__all__ = ("has_unstored_graph", "types_of_graph")
 
 _MOST = 20_000
 """How many objects are visited at most, so that a graph over a large program is still built at once."""
@@ -34,6 +35,8 @@ _CONTAINERS = frozenset(
 )
 _OPAQUE = (str, bytes, bytearray, int, float, complex, type(None), ModuleType, CodeType)
 _METHODS = (FunctionType, staticmethod, classmethod, property)
+_unstored: WeakSet[StateGraph[Any, Any, Any, Any]] = WeakSet()
+"""The graphs that hold one without a checkpointer, by the latest search in them."""
 
 
 def types_of_graph(graph: StateGraph[Any, Any, Any, Any]) -> tuple[type[Any], ...]:
@@ -44,8 +47,14 @@ def types_of_graph(graph: StateGraph[Any, Any, Any, Any]) -> tuple[type[Any], ..
     stored, or shares its name with another one, is left out.
     """
     search = _Search(graph)
+    (_unstored.add if search.has_unstored else _unstored.discard)(graph)
     declared = types_in(*chain.from_iterable(map(_schemas_of, search.graphs)))
     return (*declared, *_unambiguous(search.annotations, declared))
+
+
+def has_unstored_graph(graph: StateGraph[Any, Any, Any, Any]) -> bool:
+    """Return whether `types_of_graph` has found a graph in this one that was compiled with `checkpointer=False`."""
+    return graph in _unstored
 
 
 class _Search:
@@ -62,6 +71,7 @@ class _Search:
         self.packages: set[str] = set()
         self.graphs: list[Any] = []
         self.annotations: list[Any] = []
+        self.has_unstored = False
         self.add([graph])
         while self.queue and len(self.seen) < _MOST:
             item, by_global = self.queue.popleft()
@@ -80,6 +90,7 @@ class _Search:
             self.add(branch.path for branches in item.branches.values() for branch in branches.values())
         elif isinstance(item, CompiledStateGraph):
             self.add([item.builder])
+            self.has_unstored |= item.checkpointer is False
         elif isinstance(item, FunctionType):
             self.add([part for part in get_referents(item) if part is not item.__globals__], by_global=by_global)
             if self.is_agents(item.__module__, by_global=by_global):

@@ -20,6 +20,7 @@ from pydantic import BaseModel, create_model
 from typing_extensions import TypedDict
 
 from guardgraph.storage import SQLSaver, types_of_graph
+from guardgraph.storage.sql.codec.graph_types import has_unstored_graph
 
 
 class State(TypedDict, total=False):
@@ -234,3 +235,19 @@ def test_a_large_program_is_not_searched_without_end() -> None:
             return self.chain
 
     assert types_of_graph(graph_of(Endless().work)) == ()
+
+
+@pytest.mark.parametrize("checkpointer", [False, None])
+def test_a_graph_without_a_checkpointer_is_found_where_a_function_calls_it(checkpointer: Any) -> None:
+    def step(state: Any) -> dict[str, Any]:
+        return {}
+
+    def graph_of(node: Any) -> Any:
+        return StateGraph[Any, Any, Any, Any](dict).add_node("node", node).add_edge("__start__", "node")
+
+    within = graph_of(step).compile(checkpointer=checkpointer)
+    outer = graph_of(lambda state: within.invoke(state))
+    types_of_graph(outer)
+
+    assert has_unstored_graph(outer) == (checkpointer is False)
+    assert not has_unstored_graph(graph_of(step))

@@ -1,0 +1,152 @@
+"""What a saver has committed, for whoever waits for it: by threads and by coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from inspect import iscoroutinefunction, signature
+from threading import Condition
+from typing import Any, TypeVar, cast
+
+from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
+
+__all__ = ("COMMITS", "CommitLog", "notes_commit", "notes_loaded")
+
+COMMITS = "__guardgraph_commits"
+"""The key under `config["configurable"]` of a `CommitLog`; nested graphs inherit it. See `KEY` for the underscores."""
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class CommitLog:
+    """The ids of the checkpoints and tasks of one attempt whose rows are committed, or why they are not.
+
+    LangGraph stores what a task wrote in the background and does not await it. A saver that finds a log in its config
+    notes each row there after the commit.
+    """
+
+    def __init__(self) -> None:
+        self.committed: set[str] = set()
+        """The ids of checkpoints, and of tasks whose writes are stored. It only grows."""
+        self._postponed: set[str] = set()
+        self._failed: dict[str, BaseException] = {}
+        self._changed = Condition()
+        self._wakes: set[Callable[[], object]] = set()
+
+    def note(self, *rows: str) -> None:
+        """Note that rows are committed."""
+        self._note(lambda: self.committed.update(rows))
+
+    def postpone(self, row: str) -> None:
+        """Note that a row is held, to be committed with the next checkpoint: no use in waiting for it before that."""
+        self._note(lambda: self._postponed.add(row))
+
+    def fail(self, row: str, error: BaseException) -> None:
+        """Note that a row could not be stored."""
+        self._note(lambda: self._failed.setdefault(row, error))
+
+    def wait(self, rows: Collection[str], patience: float) -> bool:
+        """Wait until all `rows` are committed; return whether they are after `patience` seconds, or are postponed.
+
+        Raises:
+            StorageError: or what else the saver raised, when one of them could not be stored.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_settled(rows), patience)
+        return self._outcome(rows)
+
+    async def await_(self, rows: Collection[str], patience: float) -> bool:
+        """Do as `wait` without blocking the event loop."""
+        loop, changed, until = asyncio.get_running_loop(), asyncio.Event(), time.monotonic() + patience
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(changed.set)
+
+        self._wakes.add(wake)
+        try:
+            while not self._is_settled(rows) and (left := until - time.monotonic()) > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), left)
+                changed.clear()
+        finally:
+            self._wakes.discard(wake)
+        return self._outcome(rows)
+
+    def _is_settled(self, rows: Collection[str]) -> bool:
+        missing = [row for row in rows if row not in self.committed]
+        return not missing or any(row in self._failed or row in self._postponed for row in missing)
+
+    def _outcome(self, rows: Collection[str]) -> bool:
+        missing = [row for row in rows if row not in self.committed]
+        for row in missing:
+            if row in self._failed:
+                raise self._failed[row]
+        return not missing
+
+    def _note(self, change: Callable[[], object]) -> None:
+        with self._changed:
+            change()
+            self._changed.notify_all()
+        for wake in tuple(self._wakes):
+            with suppress(RuntimeError):  # the loop of one that no longer waits may be closed
+                wake()
+
+
+def notes_commit(row_of: Callable[[dict[str, Any]], str]) -> Callable[[_Method], _Method]:
+    """Make a method of a saver note in the log of its config that it has committed a row, or why it has not.
+
+    `row_of` returns the id of the row by the method's arguments.
+    """
+
+    def decorated(method: _Method) -> _Method:
+        bind = signature(method).bind
+
+        @contextmanager
+        def noting(saver: Any, config: Any, args: Any, kwargs: Any) -> Generator[None]:
+            log = _log_in(config)
+            if log is None:
+                yield
+                return
+            row = row_of(bind(saver, config, *args, **kwargs).arguments)
+            try:
+                yield
+            except BaseException as error:
+                log.fail(row, error)
+                raise
+            log.note(row)
+
+        @wraps(method)
+        def wait(self: Any, config: Any, *args: Any, **kwargs: Any) -> Any:
+            with noting(self, config, args, kwargs):
+                return method(self, config, *args, **kwargs)
+
+        @wraps(method)
+        async def await_(self: Any, config: Any, *args: Any, **kwargs: Any) -> Any:
+            with noting(self, config, args, kwargs):
+                return await method(self, config, *args, **kwargs)
+
+        return cast("_Method", await_ if iscoroutinefunction(method) else wait)
+
+    return decorated
+
+
+def notes_loaded(method: _Method) -> _Method:
+    """Make a method of a saver that loads a checkpoint note it in the log of its config, with the finished tasks."""
+
+    @wraps(method)
+    def noting(self: Any, config: Any) -> Any:
+        loaded: CheckpointTuple | None = method(self, config)
+        log = _log_in(config)
+        if log is not None and loaded is not None:
+            writes = loaded.pending_writes or ()
+            log.note(loaded.checkpoint["id"], *(task for task, channel, _ in writes if channel not in WRITES_IDX_MAP))
+        return loaded
+
+    return cast("_Method", noting)
+
+
+def _log_in(config: Any) -> CommitLog | None:
+    return config.get("configurable", {}).get(COMMITS)
