@@ -82,15 +82,18 @@ def sent_back(gate: GateContext, block: Block) -> Back | EarlyStop | None:
 
 
 def inputs_of(gate: GateContext, blocks: Sequence[Block]) -> list[ContextItem]:
-    """Return what a stage is given: background, the values of `blocks` in their order, and gaps."""
-    others = [item for item in gate.context() if item.kind != "result"]
+    """Return what a stage is given: what its team was given, the values of `blocks` in their order, and gaps.
+
+    A nested pipeline is given results too: those of the team above.
+    """
+    given = list(gate.state.get("context") or ())
     values = [value for value in (value_of(gate, block) for block in blocks) if value is not None]
     items = [
         ContextItem(kind="result", title=one.agent, sender=one.agent, value=one.value, evidence=one.evidence)
         for one in values
     ]
-    gaps = [item for item in others if item.kind == "gap"]
-    return [*(item for item in others if item.kind != "gap"), *items, *gaps]
+    gaps = [item for item in gate.context()[len(given) :] if item.kind == "gap"]
+    return [*given, *items, *gaps]
 
 
 def value_of(gate: GateContext, block: Block) -> Result | None:

@@ -49,6 +49,19 @@ def test_every_stage_sees_the_original_intent() -> None:
     assert told(append("a"), append("b"), Agent("c", run=run)).value == "count"
 
 
+def test_the_stages_of_a_nested_pipeline_see_the_results_of_the_team_above() -> None:
+    def run(request: Request) -> list[Any]:
+        return [item.value for item in request.results]
+
+    inner = pipeline([Agent("c", run=run), Agent("d", run=run)]).compile()
+
+    assert told(append("a"), append("b"), Agent("inner", run=inner)).value == [
+        "counta",
+        "countab",
+        ["counta", "countab"],
+    ]
+
+
 def test_an_optional_stage_that_fails_is_skipped_and_is_a_gap() -> None:
     outcome = told(append("a"), Stage(broken("b"), critical=False), append("c"))
 

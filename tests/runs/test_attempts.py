@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
+from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
 from guardgraph.state import MigrationNeeded, Plan, Request, Subtask
 
@@ -104,6 +107,41 @@ def test_so_is_a_team_that_the_code_of_an_agent_calls(tmp_path: Path, kind: str)
         with gone:
             runner.resume("t")
         assert runner.cancel("t").status == "cancelled"
+
+
+def with_tool(call: Any) -> Any:
+    """Return a graph of LangChain's whose tool calls a team."""
+
+    def answer(messages: list[Any]) -> Any:
+        call = {"name": "delegate", "args": {"goal": "go"}, "id": "1"}
+        return "done" if messages[-1].type == "tool" else AIMessage("", tool_calls=[call])
+
+    def delegate(goal: str) -> str:
+        """Have it done."""
+        return call(goal)
+
+    return create_agent(ScriptedModel(replies=answer), tools=[delegate])
+
+
+@pytest.mark.parametrize(("kind", "found"), [("team", "middle/inner/collect"), ("tool", "middle/tools/collect")])
+def test_so_is_a_team_that_is_called_further_below(tmp_path: Path, kind: str, found: str) -> None:
+    def above(inner: Graph) -> Graph:
+        compiled: Any = inner.compile()
+
+        def call(goal: str) -> Any:
+            return compiled.invoke({"task": goal})["outcome"].value
+
+        nested = supervisor(
+            planner=Agent("planner", run=plan), workers=[Agent("inner", run=lambda request: call(request.goal))]
+        ).compile()
+        middle = Agent("middle", run=nested if kind == "team" else with_tool(call))
+        return supervisor(planner=Agent("planner", run=plan), workers=[middle])
+
+    url = run(tmp_path, above(left_at(team(), "collect", "guard_handoff")), "go")
+
+    gone = pytest.raises(MigrationNeeded, match=f"was left at '{found}' by another version")
+    with Runner(url, graphs={"team": above(team())}) as runner, gone:
+        runner.resume("t")
 
 
 def test_a_run_with_an_open_task_goes_on_where_another_task_leads_to_a_missing_node(tmp_path: Path) -> None:
