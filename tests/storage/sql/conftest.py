@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from guardgraph.storage import SQLSaver
 
 POSTGRES = os.environ.get("GUARDGRAPH_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/")
+MARIADB = os.environ.get("GUARDGRAPH_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/")
 _made: dict[pytest.Config, tuple[Engine, URL]] = {}
 _END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -71,6 +72,26 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
         with own.connect() as connection:
             connection.exec_driver_sql(_END_OTHERS)
             connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture
+def mariadb_url() -> Iterator[str]:
+    """Give the URL of a new, empty MariaDB database; without a server the test is skipped, or fails when CI is set."""
+    address = make_url(MARIADB).set(drivername="mariadb+pymysql")
+    admin = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    name = f"guardgraph_test_{uuid4().hex}"
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    except OperationalError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"MariaDB cannot be reached: {error}")
+        pytest.skip("MariaDB cannot be reached")
+    try:
+        yield address.set(drivername="mariadb", database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name}")
 
 
 @pytest.fixture

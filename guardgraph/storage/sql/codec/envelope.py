@@ -15,7 +15,7 @@ __all__ = ("INFLATED", "compressed", "is_sealed", "opened", "packed", "sealed", 
 INFLATED = 2**28
 """How many bytes are compressed at most; what claims to be more is refused when it is read."""
 
-_PLAIN, _COMPRESSED, _SEALED = 2, 3, 4
+_PLAIN, _COMPRESSED, _SEALED = 1, 2, 3
 _DIGEST = 8
 _CONTEXT = 16
 _SIZE = 8
