@@ -84,7 +84,7 @@ def test_the_wheel_names_every_extra_its_license_and_its_oldest_python(wheel: Pa
         (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
         metadata = HeaderParser().parsestr(archive.read(name).decode())
 
-    extras = {"agents", "bench", "dev", "draw", "mysql", "postgres", "routing"}
+    extras = {"agents", "bench", "dev", "draw", "encryption", "mysql", "postgres", "routing"}
     assert set(metadata.get_all("Provides-Extra") or ()) == extras
     assert metadata["License-Expression"] == "MIT AND EPL-2.0"  # the latter is that of elkjs
     assert metadata.get_all("License-File") == ["LICENSE", "guardgraph/graphs/draw/elkjs/LICENSE.md"]

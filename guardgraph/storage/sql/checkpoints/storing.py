@@ -36,6 +36,7 @@ def checkpoint_row(
 ) -> Row:
     """Return the row of a checkpoint: all but its channels' values. `place` names its parent."""
     stored = cast(dict[str, Any], get_serializable_checkpoint_metadata(config, metadata))
+    stored |= {key: item for key, item in metadata.items() if key in stored}  # LangGraph drops NUL from their texts
     run_id = stored.get("run_id")
     body = {key: item for key, item in checkpoint.items() if key != "channel_values"}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from base64 import b64decode
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from guardgraph.state import BadInput, MissingExtra
@@ -56,7 +57,6 @@ def _key_bytes(key: bytes | str) -> bytes:
 
 def _aes_gcm() -> type[AESGCM]:
     try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        return import_module("cryptography.hazmat.primitives.ciphers.aead").AESGCM
     except ImportError as error:
         raise MissingExtra("cryptography", extra="encryption", needed_for="an encrypted database") from error
-    return AESGCM

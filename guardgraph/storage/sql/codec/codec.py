@@ -14,9 +14,9 @@ from guardgraph.storage.sql.codec.envelope import compressed, is_sealed, opened,
 from guardgraph.storage.sql.codec.reading import Reader
 from guardgraph.storage.sql.codec.records import Registry, registry_of, types_in
 from guardgraph.storage.sql.codec.tags import OWN
-from guardgraph.storage.sql.codec.writing import DEPTH, pack
+from guardgraph.storage.sql.codec.writing import pack
 
-__all__ = ("DEPTH", "Codec")
+__all__ = ("Codec",)
 
 _NAME = "guardgraph"
 
@@ -86,7 +86,7 @@ class Codec:
         `where` names the value in the message when a part of it is refused.
 
         Raises:
-            Unserializable: a part of it is of an unknown type, or is nested deeper than `DEPTH`.
+            Unserializable: a part of it is of an unknown type, or is nested too deep.
         """
         payload = pack(value, _registry_with(self.types), where)
         small = self.compress_above is None or len(payload) <= self.compress_above

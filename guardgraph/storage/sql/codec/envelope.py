@@ -15,7 +15,7 @@ __all__ = ("INFLATED", "compressed", "is_sealed", "opened", "packed", "sealed", 
 INFLATED = 2**28
 """How many bytes are compressed at most; what claims to be more is refused when it is read."""
 
-_PLAIN, _COMPRESSED, _SEALED = 2, 3, 4
+_PLAIN, _COMPRESSED, _SEALED = 1, 2, 3
 _DIGEST = 8
 _CONTEXT = 16
 _SIZE = 8
@@ -49,8 +49,11 @@ def opened(data: bytes) -> memoryview | bytes:
 
 
 def is_sealed(data: bytes) -> bool:
-    """Return whether data is marked as encrypted."""
-    return data[:1] == bytes([_SEALED])
+    """Return whether data is what `sealed` made. Raises `StorageCorrupt` where it was, and is damaged."""
+    if data[:1] != bytes([_SEALED]):
+        return False
+    _check(data, memoryview(data)[1 + _DIGEST :])
+    return True
 
 
 def sealed(cipher: CipherProtocol, data: bytes, context: bytes) -> bytes:
@@ -64,12 +67,11 @@ def unsealed(cipher: CipherProtocol, data: bytes, context: bytes) -> bytes:
 
     Raises:
         WrongKey: it was encrypted with another key.
-        StorageCorrupt: it is damaged, or belongs to another context.
+        StorageCorrupt: it belongs to another context.
     """
     payload = data[1 + _DIGEST :]
-    _check(data, payload)
-    end = 1 + payload[0]
     try:
+        end = 1 + payload[0]
         content = cipher.decrypt(payload[1:end].decode("ascii"), payload[end:])
     except Exception as error:  # each cipher has its own
         raise WrongKey(

@@ -25,13 +25,13 @@ from pydantic import BaseModel, ConfigDict, SecretStr, create_model
 
 from guardgraph.state import BadInput, StorageCorrupt, Unserializable, WrongKey
 from guardgraph.storage.sql.codec.codec import (
-    DEPTH,
     Codec,
     _registry_with,  # pyright: ignore[reportPrivateUsage]
 )
 from guardgraph.storage.sql.codec.envelope import packed
 from guardgraph.storage.sql.codec.kinds import RECORD
 from guardgraph.storage.sql.codec.options import codec_of
+from guardgraph.storage.sql.codec.writing import DEPTH
 
 
 class Colour(Enum):
@@ -248,7 +248,7 @@ def test_what_looks_plain_to_msgpack_keeps_its_type(wrap: Any, value: Any) -> No
 
 def test_a_registered_value_beside_odd_text_and_keys_comes_back() -> None:
     codec = Codec(types=(Inner,))
-    value = [Inner(number=2**70), {1: Inner()}, "\udfff", {Inner(): Inner()}]
+    value = [Inner(number=2**70), {1: Inner()}, "\udfff", {Colour.RED: Inner()}]
 
     assert codec.loads(codec.dumps(value)) == value
 

@@ -17,7 +17,7 @@ from guardgraph.storage.sql.codec import envelope
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.envelope import INFLATED, compressed, opened, packed
 
-COMPRESSED = 3
+COMPRESSED = 2
 
 
 def enveloped(kind: int, payload: bytes) -> bytes:
