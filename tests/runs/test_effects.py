@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from guardgraph.runs import Runner, effects
 from guardgraph.runs.effects import Done, NotDone
 from guardgraph.state import BadInput, EffectBusy, EffectUnknown, Request, StorageError, Unserializable, new_id
 from guardgraph.storage import SQLSaver
+from guardgraph.storage.sql.effects import SQLEffects
 
 
 class Receipt(BaseModel):
@@ -210,21 +212,26 @@ async def test_one_that_is_cancelled_may_have_happened_and_is_not_locked(key: st
         await effects.aonce(key, Sink().later, saver=place)
 
 
-@pytest.mark.parametrize("after", range(0, 40, 2))
-async def test_one_that_is_cancelled_at_any_moment_is_done_unknown_or_free(
-    saver: SQLSaver, key: str, after: int
+@pytest.mark.parametrize(("step", "made"), [("lock", 0), ("begin", 0), ("end", 1), ("unlock", 1)])
+async def test_a_cancellation_during_a_call_of_the_store_leaves_neither_a_lock_nor_doubt(
+    saver: SQLSaver, key: str, monkeypatch: pytest.MonkeyPatch, step: str, made: int
 ) -> None:
-    sink = Sink(1)
-    task = asyncio.create_task(effects.aonce(key, sink.later, saver=saver))
-    await asyncio.sleep(after / 4000)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    sink, loop, stored = Sink(1), asyncio.get_running_loop(), getattr(SQLEffects, step)
 
-    try:
-        assert await effects.aonce(key, sink.later, saver=saver) == 1
-    except EffectUnknown:
-        assert sink.count <= 1
-    assert sink.count <= 1
+    def cancelling(store: SQLEffects, *arguments: Any) -> Any:
+        loop.call_soon_threadsafe(task.cancel)
+        time.sleep(0.05)
+        return stored(store, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLEffects, step, cancelling)
+        task = asyncio.create_task(effects.aonce(key, sink.later, saver=saver))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert sink.count == made
+    assert await effects.aonce(key, sink.later, saver=saver) == 1
+    assert sink.count == 1
 
 
 def test_what_is_unknown_is_listed_and_resolved_by_hand(saver: SQLSaver) -> None:
