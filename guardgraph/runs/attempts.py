@@ -207,10 +207,7 @@ class Attempts:
             raise
 
     def end(self, attempt: RunExecution) -> Run:
-        """Store the outcome of an attempt, if there is one, give its lease back, and return the run.
-
-        It emits `run_waiting` where the run waits. Raises `StaleWriter` where the lease was lost.
-        """
+        """Store the outcome of an attempt and give its lease back; raise `StaleWriter` where that was lost."""
         last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
         outcome = attempt.outcome(last, now)
         if outcome is None:
