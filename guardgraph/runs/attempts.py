@@ -43,15 +43,7 @@ from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runtime.services import Services
-from guardgraph.state import (
-    Allowance,
-    BadInput,
-    DelegationScope,
-    RunEvent,
-    Task,
-    ThreadBusy,
-    new_id,
-)
+from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, Task, ThreadBusy, new_id
 from guardgraph.storage.sql.codec.graph_types import types_of_graph
 from guardgraph.storage.sql.runs import InTransaction, RunRow
 

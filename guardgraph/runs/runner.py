@@ -68,8 +68,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
     """Runs teams and stores their threads, ledgers and outcomes in one SQL database.
 
     `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `on_event` is called
-    with every event as it happens, from any thread. `clock` returns the time, in UTC. Without a `url` runs are stored
-    where the command `guardgraph` stores and finds them.
+    with every event, from any thread. `clock` returns the time, in UTC. `url` is by default that of the command.
     """
 
     def __init__(
