@@ -22,7 +22,7 @@ from guardgraph.storage.sql.tables import leases
 __all__ = ("Claim", "Fence", "LeaseRow", "LeaseState", "acquire", "leases_of", "renew", "request_stop")
 
 LeaseState = Literal["live", "released", "expired"]
-"""`live`: somebody works on the thread. `expired`: who worked on it has died. `released`: nobody does."""
+"""`live`: somebody works on the thread. `expired`: who worked on it has died. `released`: no process does."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_OF = (
@@ -114,7 +114,7 @@ class Fence:
 
 
 def acquire(connection: Connection, claim: Claim) -> Fence:
-    """Take the lease of a thread that nobody works on, and return what its writes are checked by.
+    """Take the lease of a thread that is free, and return what its writes are checked by.
 
     Raises:
         ThreadBusy: another owner works on it.
