@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import click
 from sqlalchemy import create_engine, make_url
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from bench.measuring.postgres import new_database
 
@@ -39,11 +40,10 @@ def _new_mariadb() -> Generator[str]:
     server = make_url(os.environ.get("GUARDGRAPH_TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/mysql"))
     name = f"guardgraph_bench_{uuid4().hex}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    quoted = engine.dialect.identifier_preparer.quote(name)
     with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE DATABASE " + quoted)
+        connection.execute(CreateSchema(name))
         try:
             yield server.set(database=name).render_as_string(hide_password=False)
         finally:
-            connection.exec_driver_sql("DROP DATABASE " + quoted)
+            connection.execute(DropSchema(name))
     engine.dispose()

@@ -1,7 +1,7 @@
 """How often two processes work on one thread: `python -m bench.faults.one_writer --processes 32 --trials 1000`.
 
-In each trial all processes run, resume or update one thread at the same moment. Each agent notes its work in a file,
-which is compared with what the database tells.
+In each trial all processes run, resume or update one thread at the same moment. Each agent notes what it does in a
+file, which is compared with what the database tells.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def trial(action: Action, runner: Runner, effects: Effects, workers: Sequence[Wo
     told = len(state.get("context") or ()) if action == "update" else int(bool(done))
     tally.lost += abs(expected - told)
     parents = Counter(
-        item.parent_config["configurable"]["checkpoint_id"]
+        item.parent_config.get("configurable", {})["checkpoint_id"]
         for item in runner.saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
         if item.parent_config is not None
     )

@@ -1,4 +1,4 @@
-"""`guardgraph cancel`: end a run that is not active."""
+"""`guardgraph cancel`: end a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ("cancel_command",)
 
 @click.command(
     "cancel",
-    short_help="End a run that is not active.",
+    short_help="End a run with what it has.",
     epilog="\b\nExample:\n  guardgraph cancel monday --reason 'not needed any more'",
 )
 @click.argument("thread")
@@ -27,7 +27,7 @@ def cancel_command(thread: str, *, reason: str, db: str | None, as_json: bool) -
 
     The guards of its exit judge that answer; where its graph cannot be built any more, there is none.
 
-    Do not cancel a run that is active in a process: stop that first.
+    Where a process works on it, that stops first: its agents at work finish.
     """
     url = url_of(db)
     with Runner(url) as reader:

@@ -43,15 +43,7 @@ from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runtime.services import Services
-from guardgraph.state import (
-    Allowance,
-    BadInput,
-    DelegationScope,
-    RunEvent,
-    Task,
-    ThreadBusy,
-    new_id,
-)
+from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, Task, ThreadBusy, new_id
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.runs import InTransaction, RunRow
 
@@ -207,10 +199,7 @@ class Attempts:
             raise
 
     def end(self, attempt: RunExecution) -> Run:
-        """Store the outcome of an attempt, if there is one, give its lease back, and return the run.
-
-        It emits `run_waiting` where the run waits. Raises `StaleWriter` where the lease was lost.
-        """
+        """Store the outcome of an attempt and give its lease back; raise `StaleWriter` where that was lost."""
         attempt.store_books()
         last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
         outcome = attempt.outcome(last, now)

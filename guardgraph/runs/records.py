@@ -43,7 +43,7 @@ class Records:
     """The runs of one database. Every method blocks. Objects of classes that only a graph knows are read as dicts."""
 
     def __init__(self, saver: SQLSaver, lease_state: Callable[[LeaseRow | None], LeaseState]) -> None:
-        """Use the database of a saver; `lease_state` tells whether a thread is worked on."""
+        """Use the database of a saver; `lease_state` returns whether a thread is worked on."""
         self._lease_state = lease_state
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
@@ -91,7 +91,7 @@ class Records:
         return status_of(last.status, lease, waits=head is not None and bool(head.interrupts()))
 
     def stored(self, row: RunRow, head: Head | None, lease: LeaseState = "released") -> Run:
-        """Return a run by its row and its latest checkpoint; `lease` tells whether others work on it."""
+        """Return a run by its row and its latest checkpoint; `lease` is that of its thread."""
         if head is None:
             return self.run(row, {}, (), lease=lease)
         state = {key: value for key, value in head.values().items() if ":" not in key and not key.startswith("__")}

@@ -70,8 +70,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
     """Runs teams and stores their threads, ledgers and outcomes in one SQL database.
 
     `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `on_event` is called
-    with every event as it happens, from any thread. `clock` returns the time, in UTC. Without a `url` runs are stored
-    where the command `guardgraph` stores and finds them.
+    with every event, from any thread. `clock` returns the time, in UTC. `url` is by default that of the command.
     """
 
     def __init__(
@@ -91,9 +90,9 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Open the database; its tables are made at the first use.
 
         `types` are stored besides those of the graphs. `store` is what agents and tools find with LangGraph's
-        `get_store()`; the caller closes it. On a thread that is worked on, here or in another process, a call raises
-        `ThreadBusy`, with `if_busy="wait"` after `wait_seconds` only. `lease_seconds` after its process has died a
-        thread can be worked on again. `CodecOptions` encrypt and compress.
+        `get_store()`; the caller closes it. On a thread that is worked on, a call raises `ThreadBusy`, with
+        `if_busy="wait"` after `wait_seconds`. Where its process has died, it is free after `lease_seconds`.
+        `CodecOptions` encrypt and compress.
         """
         registered = checked_graphs(graphs)
         check_constructor(on_event=on_event, store=store)
@@ -254,8 +253,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Stop all active runs of this runner, or the one of a thread, and return whether there are any.
 
         Agents at work finish, and their results are stored; no other begins. The runs can be resumed. Where another
-        process works on the thread, that stops it, within about a second. With `at_once` the innermost agents at work
-        here are cancelled and their work is lost; it returns whether any were, so that it can be called again.
+        process works on the thread, that stops it, within about a second. With `at_once` the innermost agents here are
+        cancelled and their work is lost; it returns whether any were, so that it can be called again.
         """
         active = [one for one in list(self._attempts.active) if thread_id in (None, one.row.thread_id)]
         if thread_id is not None and not active:
@@ -285,13 +284,11 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         return await self._afinish(lambda: self._attempts.cancel(thread_id, reason), timeout)
 
     def _finish(self, prepare: Callable[[], RunExecution | Run], patience: float | None = None) -> Run:
-        [run] = work(self._attempts, patiently(prepare, self._patience if patience is None else patience))
-        return run
+        return [*work(self._attempts, patiently(prepare, self._patience if patience is None else patience))][-1]
 
     async def _afinish(self, prepare: Callable[[], RunExecution | Run], patience: float | None = None) -> Run:
         attempt = await self._prepared(prepare, self._patience if patience is None else patience)
-        [run] = [run async for run in awork(self._attempts, attempt)]
-        return run
+        return [run async for run in awork(self._attempts, attempt)][-1]
 
     async def _prepared(self, prepare: Callable[[], RunExecution | Run], patience: float) -> RunExecution | Run:
         """Prepare an attempt in a thread; where the caller is cancelled meanwhile, its lease is given back."""

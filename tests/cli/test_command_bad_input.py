@@ -404,7 +404,7 @@ def test_a_run_whose_documents_or_graph_are_gone_waits_for_them(
         ("module", "gone_teams:team", {"folder": str(folder)}),
         ("python", "vendors", {}),
     ):
-        store.create(thread, thread, graph, arguments, Task(goal="What is left?"), None, now)
+        store.create(thread, thread, graph, arguments, Task(goal="What is left?"), now)
     engine.dispose()
     options = ("--db", "sqlite:///runs.db")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, bindparam, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 
@@ -22,9 +22,15 @@ from guardgraph.storage.sql.tables import leases
 __all__ = ("Claim", "Fence", "LeaseRow", "LeaseState", "acquire", "leases_of", "renew", "request_stop")
 
 LeaseState = Literal["live", "released", "expired"]
-"""`live`: somebody works on the thread. `expired`: who worked on it has died. `released`: nobody does."""
+"""`live`: somebody works on the thread. `expired`: who worked on it has died. `released`: no process does."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_OF = (
+    select(leases.c.epoch)
+    .where(leases.c.tenant == bindparam("of_tenant"), leases.c.thread_id == bindparam("of_thread"))
+    .with_for_update(read=True)
+)
+"""Built once, since it precedes every write."""
 _INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -95,8 +101,8 @@ class Fence:
 
     def check(self, connection: Connection) -> None:
         """Raise `StaleWriter` unless the lease is still ours; it cannot change before the end of the transaction."""
-        mine = select(leases.c.epoch).where(_at(self.thread_id, self.tenant)).with_for_update(read=True)
-        if connection.execute(mine).scalar() != self.epoch:
+        mine = {"of_tenant": self.tenant, "of_thread": self.thread_id}
+        if connection.execute(_EPOCH_OF, mine).scalar() != self.epoch:
             raise StaleWriter(self.thread_id, epoch=self.epoch)
 
     def release(self, connection: Connection) -> None:
@@ -108,7 +114,7 @@ class Fence:
 
 
 def acquire(connection: Connection, claim: Claim) -> Fence:
-    """Take the lease of a thread that nobody works on, and return what its writes are checked by.
+    """Take the lease of a thread that is free, and return what its writes are checked by.
 
     Raises:
         ThreadBusy: another owner works on it.

@@ -63,7 +63,7 @@ def of_runs(engine: Engine) -> User:
 
     def create() -> None:
         name = f"run {next(_numbers)}"
-        runs.create(name, name, "graph", {}, Task(goal="x"), None, now)
+        runs.create(name, name, "graph", {}, Task(goal="x"), now)
 
     return User(create, lambda: len(runs.list(10_000)))
 

@@ -80,7 +80,7 @@ def test_a_wrong_key_reads_nothing_and_writes_nothing(engine: Engine, written: A
         lambda: wrong.get_tuple(config_of("t")),
         lambda: store(wrong, "new", {"c": 1}),
         lambda: wrong.with_types().delete_thread("t"),
-        lambda: rows.create("new", "new", "graph", {}, Task(goal="g"), None, NOW),
+        lambda: rows.create("new", "new", "graph", {}, Task(goal="g"), NOW),
         lambda: rows.get("r"),
     ):
         with pytest.raises(WrongKey, match=r"stored data (is|cannot)"):
