@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from threading import Event
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
+from sqlalchemy import Connection
 
 from guardgraph.runs import handing_over
 from guardgraph.runs.acknowledgement import HeldParts
@@ -32,11 +33,15 @@ class SlowSaver(SQLSaver):
 
     delay = 0.02
 
-    @contextmanager
-    def _writing(self, thread_id: str | None) -> Generator[Any]:
-        with super()._writing(thread_id) as connection:
-            yield connection
+    def _with_books(self, job: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
+        whole = super()._with_books(job)
+
+        def late(connection: Connection) -> Any:
+            result = whole(connection)
             time.sleep(self.delay)
+            return result
+
+        return late
 
 
 class Oracle:

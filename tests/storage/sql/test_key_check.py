@@ -33,7 +33,7 @@ def fill(engine: Engine, **options: Any) -> SQLSaver:
     config = store(saver, "t", {"c": [SECRET]}, metadata={"note": SECRET})
     saver.put_writes(config, [("c", SECRET)], "task")
     rows = RunStore(engine, codec=saver.codec)
-    rows.create("r", "t", "graph", {"argument": SECRET}, Task(goal=SECRET), None, NOW)
+    rows.create("r", "t", "graph", {"argument": SECRET}, Task(goal=SECRET), NOW)
     rows.finish("r", Outcome(status="completed", value=SECRET), NOW)
     return saver
 
