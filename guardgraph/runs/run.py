@@ -45,8 +45,8 @@ class Run:
     graph: str
     """The name of its graph."""
     status: RunStatus
-    """How it ended. Before that: `running` while a process works on it, `waiting` for an answer, `stopped` where none
-    does, `crashed` where its process has died (known when its lease has run out)."""
+    """How it ended. Before that: `running` while a process works on it, `waiting` for an answer, `stopped`
+    where none does, `crashed` where it has died (known when its lease has run out)."""
     outcome: Outcome | None = None
     """How it ended; `None` while it runs or waits."""
     usage: Usage = Usage()

@@ -139,8 +139,8 @@ def request_stop(
 ) -> bool:
     """Ask who works on a thread to stop, and return whether anybody does."""
     live = and_(_at(thread_id, tenant), leases.c.expires > _Now())
-    asked = {"wanted": wanted, "reason": reason.encode("utf-8", "surrogatepass")}
-    return connection.execute(update(leases).where(live).values(asked)).rowcount > 0
+    request = {"wanted": wanted, "reason": reason.encode("utf-8", "surrogatepass")}
+    return connection.execute(update(leases).where(live).values(request)).rowcount > 0
 
 
 def leases_of(connection: Connection, thread_ids: Collection[str], tenant: str = "") -> Mapping[str, LeaseRow]:
@@ -183,8 +183,8 @@ def _locked_and_updated(connection: Connection, claim: Claim) -> int | None:
 def _taken(claim: Claim) -> dict[str, Any]:
     """Return the columns of a lease that was just taken."""
     expires = _Now() + _microseconds(claim.seconds)
-    asked = {"wanted": None, "reason": None}
-    return {"run_id": checked_id("run_id", claim.run_id), "owner": claim.owner, "expires": expires, **asked}
+    request = {"wanted": None, "reason": None}
+    return {"run_id": checked_id("run_id", claim.run_id), "owner": claim.owner, "expires": expires, **request}
 
 
 def _is_free(claim: Claim) -> ColumnElement[bool]:
