@@ -55,7 +55,7 @@ def _stuck_in_functions(saver: Any, thread_id: str, tasks: Sequence[PregelTask])
     LangGraph does not know these graphs, so their nodes cannot be compared.
     """
     agents, found = {f"{task.name}:{task.id}": task.name for task in tasks}, list[str]()
-    for namespace in namespaces_of(saver.engine, thread_id) if tasks else ():
+    for namespace in namespaces_of(saver.engine, thread_id, tenant=saver.tenant) if tasks else ():
         agent = agents.get(namespace.split("|")[0])
         stored = agent and saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
         head = Head(stored) if stored else None

@@ -1,4 +1,4 @@
-"""Databases to test on: a new SQLite file, and a new schema in a PostgreSQL database of this process's own."""
+"""Databases to test on: a new SQLite file, a new schema in a PostgreSQL database of this process's own, MariaDB."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from guardgraph.storage import SQLSaver
 
 POSTGRES = os.environ.get("GUARDGRAPH_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/")
+MARIADB = os.environ.get("GUARDGRAPH_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/")
 _made: dict[pytest.Config, tuple[Engine, URL]] = {}
 _END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -74,6 +75,26 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
+def mariadb_url() -> Iterator[str]:
+    """Give the URL of a new, empty MariaDB database; without a server the test is skipped, or fails when CI is set."""
+    address = make_url(MARIADB).set(drivername="mariadb+pymysql")
+    admin = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    name = f"guardgraph_test_{uuid4().hex}"
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    except OperationalError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"MariaDB cannot be reached: {error}")
+        pytest.skip("MariaDB cannot be reached")
+    try:
+        yield address.set(drivername="mariadb", database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """Give the URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'guardgraph.db'}"
@@ -83,6 +104,13 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """Give the URL of a new, empty database, once of each kind."""
     return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def mariadb_saver(mariadb_url: str) -> Iterator[SQLSaver]:
+    """Give a saver on a new, empty MariaDB database, which takes seconds to make."""
+    with SQLSaver.from_url(mariadb_url) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -21,16 +21,12 @@ from langgraph.checkpoint.base import (
 from sqlalchemy import Connection, Engine
 
 from guardgraph.state import BadInput
+from guardgraph.storage.sql.checkpoints.history import load_history
 from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_key
-from guardgraph.storage.sql.checkpoints.loading import load_checkpoint, load_history, load_pages, query_in
+from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
+from guardgraph.storage.sql.checkpoints.memory import Memory
+from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.retention import copy_thread, delete_runs, delete_thread, keep_latest
-from guardgraph.storage.sql.checkpoints.storing import (
-    checkpoint_row,
-    store_checkpoint,
-    store_writes,
-    value_rows,
-    write_rows,
-)
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.records import named_types
 from guardgraph.storage.sql.engine import (
@@ -42,9 +38,8 @@ from guardgraph.storage.sql.engine import (
     read_transaction,
     write_transaction,
 )
-from guardgraph.storage.sql.errors import translate_errors
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.places import checked_id, config_at, place_in
+from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
 
 __all__ = ("SQLSaver",)
 
@@ -64,17 +59,34 @@ class SQLSaver(BaseCheckpointSaver[int]):
     with `types`. Thread, checkpoint, task and run ids are texts of at most 255 characters.
     """
 
-    def __init__(self, engine: Engine | str, *, types: Sequence[type[Any]] = ()) -> None:
+    def __init__(
+        self,
+        engine: Engine | str,
+        *,
+        types: Sequence[type[Any]] = (),
+        tenant: str = DEFAULT_TENANT,
+        trust_identity: bool = False,
+    ) -> None:
         """Use an engine that the caller owns and closes, or make one for a database URL; see `from_url`.
 
+        Args:
+            engine: the database.
+            types: the classes that the state may hold.
+            tenant: whose threads are read and written; no method sees those of another tenant.
+            trust_identity: do not compare the elements of long lists with what they were at the last checkpoint, so
+                that a change that a node makes in place, without returning the element, is lost on resuming.
+
         Raises:
-            BadInput: the URL is none, or a type in `types` cannot be registered.
+            BadInput: the URL is none, a type in `types` cannot be registered, or `tenant` is no id.
             StorageUnavailable: the folder of a SQLite file does not exist.
         """
         self.codec = Codec().with_types(*types)
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
         self._owns_engine = isinstance(engine, str)
+        self.tenant = checked_id("tenant", tenant)
+        self._trust_identity = trust_identity
+        self._memory = Memory()
         self._lanes = Lanes()
         self._locks = tuple(RLock() for _ in range(_STRIPES))
 
@@ -84,15 +96,18 @@ class SQLSaver(BaseCheckpointSaver[int]):
         url: str,
         *,
         types: Sequence[type[Any]] = (),
+        tenant: str = DEFAULT_TENANT,
+        trust_identity: bool = False,
         busy_timeout: float = 5.0,
         synchronous: Synchronous = "FULL",
     ) -> Self:
         """Return a saver for a database URL, such as `sqlite:///runs.db` or `postgresql://user@host/name`.
 
         `types` are the classes that the state may hold (see `Codec`), `busy_timeout` is in seconds, `synchronous` is
-        for SQLite; see `engine_of` for both, and for the errors.
+        for SQLite; see `engine_of` for both, and for the errors. See the class for `tenant` and `trust_identity`.
         """
-        saver = cls(engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous), types=types)
+        engine = engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous)
+        saver = cls(engine, types=types, tenant=tenant, trust_identity=trust_identity)
         saver._owns_engine = True
         return saver
 
@@ -143,9 +158,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the checkpoint that `config` names, or the newest of its thread and namespace, or None."""
-        place = place_in(config)
-        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
-            return load_checkpoint(connection, self.codec, place)
+        return self._recorder.get(self._place_in(config))
 
     def list(
         self,
@@ -159,7 +172,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
         Without a config all threads are listed, without `checkpoint_ns` in it all namespaces of the thread.
         """
-        for page in load_pages(self.engine, self.codec, query_in(config, filter=filter, before=before), limit):
+        query = query_in(config, filter=filter, before=before, tenant=self.tenant)
+        for page in load_pages(self.engine, self.codec, query, limit):
             yield from page
 
     def put(
@@ -175,13 +189,9 @@ class SQLSaver(BaseCheckpointSaver[int]):
             Unserializable: a value is of a type that is not stored; the message gives the path to it.
             StorageError: or a subclass, when the database refuses; then nothing of the checkpoint is stored.
         """
-        place = place_in(config)
-        with translate_errors(place.thread_id):
-            row = checkpoint_row(self.codec, config, place, checkpoint, metadata)
-            stored = value_rows(self.codec, place, checkpoint, new_versions)
-        with self._writing(place.thread_id) as connection:
-            store_checkpoint(connection, place, row, stored)
-        return config_at(place.thread_id, place.namespace, row["checkpoint_id"])
+        place = self._place_in(config)
+        self._recorder.put(place, config, checkpoint, metadata, new_versions)
+        return config_at(place.thread_id, place.namespace, checkpoint["id"])
 
     def put_writes(
         self,
@@ -197,18 +207,17 @@ class SQLSaver(BaseCheckpointSaver[int]):
         Storing the same write again keeps the first one; errors, interrupts and resume values are replaced. With
         `replace` all other writes of the task at this checkpoint are deleted first.
         """
-        place = place_in(config)
+        place = self._place_in(config)
         if place.checkpoint_id is None:
             raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
-        with translate_errors(place.thread_id):
-            rows = write_rows(self.codec, place, writes, task_id=task_id, task_path=task_path)
-        with self._writing(place.thread_id) as connection:
-            store_writes(connection, place, rows, replaced_task=task_id if replace else None)
+        task_id = checked_id("task_id", task_id)
+        self._recorder.put_writes(place, writes, task_id=task_id, task_path=task_path, replace=replace)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete all that is stored of a thread; an unknown one is no error."""
         with self._writing(checked_id("thread_id", thread_id)) as connection:
-            delete_thread(connection, thread_id)
+            gone = delete_thread(connection, self.tenant, thread_id)
+        self._memory.forget(*gone)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints and writes of some runs, in all threads.
@@ -217,7 +226,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """
         ids = [checked_id("run_id", run_id) for run_id in run_ids]
         with self._writing(None) as connection:
-            delete_runs(connection, self.codec, ids)
+            touched = delete_runs(connection, self.tenant, ids)
+        self._memory.forget(*touched)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with all its namespaces, checkpoints and writes; an unknown source copies nothing.
@@ -228,7 +238,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         source = checked_id("source_thread_id", source_thread_id)
         target = checked_id("target_thread_id", target_thread_id)
         with self._writing(target) as connection:
-            copy_thread(connection, source, target)
+            copy_thread(connection, self.tenant, source, target)
 
     def prune(
         self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest"
@@ -242,9 +252,10 @@ class SQLSaver(BaseCheckpointSaver[int]):
         for thread_id in thread_ids:
             with self._writing(checked_id("thread_id", thread_id)) as connection:
                 if strategy == "delete":
-                    delete_thread(connection, thread_id)
+                    touched = delete_thread(connection, self.tenant, thread_id)
                 else:
-                    keep_latest(connection, self.codec, thread_id)
+                    touched = keep_latest(connection, self.codec, self.tenant, thread_id)
+            self._memory.forget(*touched)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -252,7 +263,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """Return what the ancestors of a checkpoint wrote to delta channels, and the value that they started from."""
         if not channels:
             return {}
-        place = place_in(config)
+        place = self._place_in(config)
         with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
             return load_history(connection, self.codec, place, channels)
 
@@ -274,7 +285,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """See `list`."""
-        pages = load_pages(self.engine, self.codec, query_in(config, filter=filter, before=before), limit)
+        query = query_in(config, filter=filter, before=before, tenant=self.tenant)
+        pages = load_pages(self.engine, self.codec, query, limit)
         while (page := await self.run_in_lane(thread_key(config), lambda: next(pages, None))) is not None:
             for item in page:
                 yield item
@@ -283,6 +295,13 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """Make `call` in the worker thread of `key`, after all calls that were accepted for it before."""
         check_process(self.engine)
         return await self._lanes.run(key, call)
+
+    def _place_in(self, config: RunnableConfig) -> Place:
+        return place_in(config, tenant=self.tenant)
+
+    @property
+    def _recorder(self) -> Recorder:
+        return Recorder(self.engine, self.codec, self._memory, self._writing, trust_identity=self._trust_identity)
 
     def _with_codec(self, codec: Codec) -> Self:
         clone = copy.copy(self)
