@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Insert, Select, Table, and_, insert, literal, select, tuple_
+from sqlalchemy import Connection, Dialect, Insert, Select, Table, and_, insert, literal, or_, select, tuple_
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from guardgraph.storage.sql.places import Place
@@ -24,6 +24,7 @@ __all__ = (
     "insert_or_replace",
     "inserted",
     "namespace_like",
+    "namespaces_like_thread",
     "namespaces_of_thread",
     "writes_at",
 )
@@ -151,6 +152,13 @@ def ancestors(t: int, checkpoint_id: str, *, limit: int) -> Select[Any]:
     chain = chain.union_all(older)
     found = chain.outerjoin(checkpoints, and_(table.namespace_id == t, table.checkpoint_id == chain.c.wanted))
     return select(chain.c.wanted, checkpoints).select_from(found).order_by(chain.c.level)
+
+
+def namespaces_like_thread(root: Place) -> Select[Any]:
+    """Select the namespaces of a thread, its root also where only the digest of its name is right."""
+    table = namespaces.c
+    of_thread = and_(table.tenant == root.tenant, table.thread_id == root.thread_id)
+    return select(namespaces).where(or_(of_thread, table.name == root.name))
 
 
 def namespaces_of_thread(tenant: str, thread_id: str) -> Select[Any]:

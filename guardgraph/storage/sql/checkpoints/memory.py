@@ -86,6 +86,12 @@ class Memory:
                 if found := self._of.pop(name, None):
                     self._elements -= found.elements
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._of.clear()
+            self._elements = 0
+
     def close_branches(self, name: bytes, branches: Iterable[int]) -> None:
         """Append no more to some branches: somebody else has."""
         with self._lock:

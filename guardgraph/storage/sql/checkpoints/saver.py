@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -20,13 +20,14 @@ from langgraph.checkpoint.base import (
 )
 from sqlalchemy import Connection, Engine
 
-from guardgraph.state import BadInput
+from guardgraph.state import BadInput, StorageCorrupt
 from guardgraph.storage.sql.checkpoints.history import load_history
 from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_key
 from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
 from guardgraph.storage.sql.checkpoints.memory import Memory
 from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.retention import copy_thread, delete_runs, delete_thread, keep_latest
+from guardgraph.storage.sql.checkpoints.verifying import find_damage, repair_thread
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.records import named_types
 from guardgraph.storage.sql.engine import (
@@ -44,6 +45,7 @@ from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, con
 __all__ = ("SQLSaver",)
 
 _T = TypeVar("_T")
+_List: TypeAlias = list  # which is a method's name in the class
 _STRIPES = 64
 _FORK_BITS = 40
 
@@ -257,6 +259,25 @@ class SQLSaver(BaseCheckpointSaver[int]):
                     touched = keep_latest(connection, self.codec, self.tenant, thread_id)
             self._memory.forget(*touched)
 
+    def verify(self, thread_id: str) -> _List[StorageCorrupt]:
+        """Return all damage to a thread, newest first; each error names a checkpoint and a column or channel of it.
+
+        A checkpoint that is damaged raises that error when it is read, and is left out of `list`.
+        """
+        with read_transaction(migrate(self.engine), thread_id=checked_id("thread_id", thread_id)) as connection:
+            return find_damage(connection, self.codec, self.tenant, thread_id)
+
+    def repair(self, thread_id: str) -> _List[StorageCorrupt]:
+        """Go back to the last good checkpoint of each namespace of a thread, and return all damage that was found.
+
+        Damaged checkpoints that are newer than it are deleted. Of that one only damaged writes of tasks are deleted,
+        which run again. Older damaged checkpoints stay: `list` leaves them out.
+        """
+        with self._writing(checked_id("thread_id", thread_id)) as connection:
+            found = repair_thread(connection, self.codec, self.tenant, thread_id)
+        self._memory.clear()
+        return found
+
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
@@ -274,6 +295,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
     adelete_for_runs = async_twin(delete_for_runs)
     acopy_thread = async_twin(copy_thread)
     aprune = async_twin(prune)
+    averify = async_twin(verify)
+    arepair = async_twin(repair)
     aget_delta_channel_history = async_twin(get_delta_channel_history)
 
     async def alist(
