@@ -44,7 +44,8 @@ metadata = MetaData()
 def _identifier(length: int = ID_LENGTH) -> TypeEngine[str]:
     """Return text that sorts by its bytes everywhere: checkpoint ids are ordered, and a locale would reorder them."""
     text = String(length).with_variant(String(length, collation="C"), "postgresql")
-    return text.with_variant(String(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+    text = text.with_variant(String(length, collation="utf8mb4_0900_bin"), "mysql")  # others ignore spaces at the end
+    return text.with_variant(String(length, collation="utf8mb4_nopad_bin"), "mariadb")
 
 
 def _key() -> TypeEngine[bytes]:

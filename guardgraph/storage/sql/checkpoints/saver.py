@@ -45,7 +45,7 @@ from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, con
 __all__ = ("SQLSaver",)
 
 _T = TypeVar("_T")
-_List: TypeAlias = list  # which is a method's name in the class
+_Damage: TypeAlias = list[StorageCorrupt]  # `list` is a method in the class
 _STRIPES = 64
 _FORK_BITS = 40
 
@@ -259,7 +259,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
                     touched = keep_latest(connection, self.codec, self.tenant, thread_id)
             self._memory.forget(*touched)
 
-    def verify(self, thread_id: str) -> _List[StorageCorrupt]:
+    def verify(self, thread_id: str) -> _Damage:
         """Return all damage to a thread, newest first; each error names a checkpoint and a column or channel of it.
 
         A checkpoint that is damaged raises that error when it is read, and is left out of `list`.
@@ -267,7 +267,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         with read_transaction(migrate(self.engine), thread_id=checked_id("thread_id", thread_id)) as connection:
             return find_damage(connection, self.codec, self.tenant, thread_id)
 
-    def repair(self, thread_id: str) -> _List[StorageCorrupt]:
+    def repair(self, thread_id: str) -> _Damage:
         """Go back to the last good checkpoint of each namespace of a thread, and return all damage that was found.
 
         Damaged checkpoints that are newer than it are deleted. Of that one only damaged writes of tasks are deleted,

@@ -61,21 +61,42 @@ def _namespaces(connection: Connection, tenant: str, thread_id: str) -> Sequence
 
 
 def _checked(connection: Connection, codec: Codec, row: RowMapping, place: Place) -> _Checked:
-    found: list[Found] = []
-    faults: dict[str, list[StorageCorrupt]] = {}
-    general: list[StorageCorrupt] = []
-    try:
-        place_of_row({**row, "checkpoint_id": None})
-    except StorageCorrupt as error:
-        general.append(error)
     ours = select(checkpoints).where(checkpoints.c.namespace_id == row["namespace_id"])
     rows = connection.execute(ours.order_by(checkpoints.c.checkpoint_id)).mappings().all()
     ids = {item["checkpoint_id"] for item in rows}
+    found, faults = _found(connection, codec, row, place, rows)
+    tasks = _damaged_tasks(connection, row, place, ids)
+    for checkpoint_id, task_id in tasks:
+        lost = damage(place, checkpoint_id, "writes", f"what task {task_id!r} wrote belongs to no checkpoint")
+        faults.setdefault(checkpoint_id, [lost])
+    newest_first = [error for name in sorted(faults, reverse=True) for error in faults[name]]
+    return _Checked(row, place, _good(found, faults), _damaged_names(row, place, ids) + newest_first, tasks)
+
+
+def _damaged_names(row: RowMapping, place: Place, ids: Collection[str]) -> list[StorageCorrupt]:
+    """Return the damage to the row of a namespace itself."""
+    found: list[StorageCorrupt] = []
+    try:
+        place_of_row({**row, "checkpoint_id": None})
+    except StorageCorrupt as error:
+        found.append(error)
+    if bytes(row["seal"]) != head_seal(place.name, row["head"]) or (row["head"] and row["head"] not in ids):
+        found.append(damage(place, row["head"], "head", "the newest checkpoint is missing"))
+    return found
+
+
+def _found(
+    connection: Connection, codec: Codec, row: RowMapping, place: Place, rows: Sequence[RowMapping]
+) -> tuple[list[Found], dict[str, list[StorageCorrupt]]]:
+    """Return the checkpoints whose rows are what was stored, and the damage to each checkpoint."""
+    found: list[Found] = []
+    faults: dict[str, list[StorageCorrupt]] = {}
     for item in rows:
         try:
             found.append(read_found(place, {**item, "generation": row["generation"]}))
         except StorageCorrupt as error:
             faults[item["checkpoint_id"]] = [error]
+    ids = {item["checkpoint_id"] for item in rows}
     for start in range(0, len(found), KEYS):
         some = found[start : start + KEYS]
         for item, (_, fault) in zip(some, writes_of(connection, Values(codec), some), strict=True):
@@ -84,15 +105,7 @@ def _checked(connection: Connection, codec: Codec, row: RowMapping, place: Place
                 faults.setdefault(item.checkpoint_id, []).append(missing)
             if fault:
                 faults.setdefault(item.checkpoint_id, []).append(fault)
-    if bytes(row["seal"]) != head_seal(place.name, row["head"]) or (row["head"] and row["head"] not in ids):
-        general.append(damage(place, row["head"], "head", "the newest checkpoint is missing"))
-    tasks = _damaged_tasks(connection, row, place, ids)
-    for checkpoint_id, task_id in tasks:
-        if checkpoint_id not in faults:
-            lost = damage(place, checkpoint_id, "writes", f"what task {task_id!r} wrote belongs to no checkpoint")
-            faults[checkpoint_id] = [lost]
-    newest_first = [error for name in sorted(faults, reverse=True) for error in faults[name]]
-    return _Checked(row, place, _good(found, faults), general + newest_first, tasks)
+    return found, faults
 
 
 def _good(found: Sequence[Found], faults: dict[str, list[StorageCorrupt]]) -> list[str]:

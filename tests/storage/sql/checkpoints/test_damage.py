@@ -117,7 +117,9 @@ def test_the_error_names_the_thread_the_checkpoint_and_the_channel(saver: SQLSav
     (row,) = [row for row in rows_of(saver, blobs) if large.encode() in bytes(row["data"])]
     change(saver, blobs, row, data=bytes(row["data"]) + b"!")
 
-    with pytest.raises(StorageCorrupt, match=f"checkpoint '{id_of(made[-1])}' of thread 't' is damaged in 'large'") as caught:
+    with pytest.raises(
+        StorageCorrupt, match=f"checkpoint '{id_of(made[-1])}' of thread 't' is damaged in 'large'"
+    ) as caught:
         saver.get_tuple(config_of("t"))
 
     assert (caught.value.thread_id, caught.value.checkpoint_id, caught.value.column) == ("t", id_of(made[-1]), "large")
@@ -165,9 +167,8 @@ def test_a_row_of_another_thread_and_an_older_one_are_found(saver: SQLSaver, tab
     thread_of(saver, "t")
     saver.copy_thread("t", "other")
     mine, theirs = (
-        [row for row in rows_of(saver, table) if row["namespace_id"] == number] for number in sorted(
-            {row["namespace_id"] for row in rows_of(saver, table)}
-        )
+        [row for row in rows_of(saver, table) if row["namespace_id"] == number]
+        for number in sorted({row["namespace_id"] for row in rows_of(saver, table)})
     )
     packed = [column.name for column in table.columns if isinstance(column.type, LargeBinary)]
 

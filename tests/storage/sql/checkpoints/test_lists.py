@@ -20,7 +20,7 @@ from tests.storage.sql.stored import config_of, store
 
 class Note(BaseModel):
     text: str
-    tags: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
+    tags: dict[str, Any] = {}
     _secret: int = PrivateAttr(default=0)
 
 
