@@ -9,7 +9,20 @@ nano-dollars.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
 from sqlalchemy.types import TypeEngine
@@ -43,9 +56,9 @@ metadata = MetaData()
 
 def _identifier(length: int = ID_LENGTH) -> TypeEngine[str]:
     """Return text that sorts by its bytes everywhere: checkpoint ids are ordered, and a locale would reorder them."""
-    text = String(length).with_variant(String(length, collation="C"), "postgresql")
-    text = text.with_variant(String(length, collation="utf8mb4_0900_bin"), "mysql")  # others ignore spaces at the end
-    return text.with_variant(String(length, collation="utf8mb4_nopad_bin"), "mariadb")
+    found = String(length).with_variant(String(length, collation="C"), "postgresql")
+    found = found.with_variant(String(length, collation="utf8mb4_0900_bin"), "mysql")  # others ignore spaces at the end
+    return found.with_variant(String(length, collation="utf8mb4_nopad_bin"), "mariadb")
 
 
 def _key() -> TypeEngine[bytes]:
@@ -81,6 +94,8 @@ namespaces = Table(
 """`name` is the digest of the next three. `generation` grows whenever values are deleted, so that nobody goes on with
 what they remember. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. No number is used twice."""
 
+_HAS_RUN = text("run_id IS NOT NULL")
+
 checkpoints = Table(
     "guardgraph_checkpoint",
     metadata,
@@ -90,7 +105,7 @@ checkpoints = Table(
     Column("run_id", _identifier()),
     Column("body", _packed(), nullable=False),
     Column("metadata", _packed(), nullable=False),
-    Index("guardgraph_checkpoint_run", "run_id"),
+    Index("guardgraph_checkpoint_run", "run_id", sqlite_where=_HAS_RUN, postgresql_where=_HAS_RUN),
 )
 """`body` begins with the digest of the whole row and of the namespace's name."""
 

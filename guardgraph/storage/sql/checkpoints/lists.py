@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
-from operator import is_
+from operator import attrgetter, is_
 from pathlib import PurePath
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -33,6 +33,7 @@ _OPTIONS = (
     | ormsgpack.OPT_PASSTHROUGH_TUPLE
 )
 _UNWITNESSED = object()
+_EXTRA, _PRIVATE = attrgetter("__pydantic_extra__"), attrgetter("__pydantic_private__")
 
 
 class Chunk(NamedTuple):
@@ -54,6 +55,10 @@ class KnownList:
     elements: list[Any] = field(repr=False)
     witnesses: list[Any] | None = field(repr=False)
     """None where elements are trusted not to change in place."""
+    models: int = 0
+    """How many elements at the beginning have the fields of a model as their witness."""
+    hasher: Any = field(default=None, repr=False)
+    """What has hashed the tokens of the last segment, so that appending to it costs nothing."""
 
 
 class StoredList(NamedTuple):
@@ -68,7 +73,7 @@ def known_list(
 ) -> KnownList:
     """Return what is known of a list that was just read."""
     witnesses = None if trust_identity else [*map(_witness, elements)]
-    return KnownList(tuple(segments), tokens, [*elements], witnesses)
+    return KnownList(tuple(segments), tokens, [*elements], witnesses, _leading_models(witnesses, 0))
 
 
 def new_list(elements: Sequence[Any], tokens: list[Token], *, trust_identity: bool) -> StoredList:
@@ -105,26 +110,43 @@ def _stored(
     unchanged: int,
 ) -> StoredList:
     """Return a list that has the first `shared` tokens of `known`, then `tokens`; `unchanged` need no new witness."""
-    kept = _cut(known, shared)
+    kept, hasher = _cut(known, shared), None
     chunks: tuple[Chunk, ...] = ()
     if tokens and kept and shared == len(known.tokens) and kept[-1].branch not in closed:
         branch, lo, _ = kept.pop()
-        whole = known.tokens[shared - lo :] + tokens
-        kept.append(Segment(branch, len(whole), _digest(whole)))
-        chunks = (Chunk(branch, lo, len(whole), framed(tokens), is_new=False),)
+        hasher, data, hi = _hasher_of_last(known, lo), framed(tokens), lo + len(tokens)
+        hasher.update(data)
+        kept.append(Segment(branch, hi, hasher.digest()))
+        chunks = (Chunk(branch, lo, hi, data, is_new=False),)
     elif tokens:
         at, tail = shared, tokens
         while kept and kept[-1].upto <= len(tail):  # so that a list never has more segments than its length has bits
             upto = kept.pop().upto
             tail = known.tokens[at - upto : at] + tail
             at -= upto
-        branch = secrets.randbits(62)
-        kept.append(Segment(branch, len(tail), _digest(tail)))
-        chunks = (Chunk(branch, 0, len(tail), framed(tail), is_new=True),)
+        branch, data = secrets.randbits(62), framed(tail)
+        hasher = blake2b(data, digest_size=16)
+        kept.append(Segment(branch, len(tail), hasher.digest()))
+        chunks = (Chunk(branch, 0, len(tail), data, is_new=True),)
     witnesses = known.witnesses
     if witnesses is not None:
         witnesses = [*witnesses[:unchanged], *map(_witness, elements[unchanged:])]
-    return StoredList(KnownList(tuple(kept), known.tokens[:shared] + tokens, [*elements], witnesses), chunks)
+    models = _leading_models(witnesses, min(known.models, unchanged))
+    segments, all_tokens = tuple(kept), known.tokens[:shared] + tokens
+    return StoredList(KnownList(segments, all_tokens, [*elements], witnesses, models, hasher), chunks)
+
+
+def _leading_models(witnesses: Sequence[Any] | None, known: int) -> int:
+    """Return how many witnesses at the beginning are fields of a model, when `known` of them are."""
+    count = known
+    while witnesses is not None and count < len(witnesses) and type(witnesses[count]) is dict:
+        count += 1
+    return count
+
+
+def _hasher_of_last(known: KnownList, length: int) -> Any:
+    """Return what has hashed the last `length` tokens, which are those of the last segment."""
+    return known.hasher.copy() if known.hasher else blake2b(framed(known.tokens[-length:]), digest_size=16)
 
 
 def _cut(known: KnownList, length: int) -> list[Segment]:
@@ -150,11 +172,19 @@ def _unchanged(known: KnownList, elements: Sequence[Any]) -> int:
     same = _same_objects(known.elements, elements, min(len(known.elements), len(elements)))
     if known.witnesses is None:
         return same
-    for at in range(same):
+    models = min(same, known.models)
+    if not _are_unchanged(elements[:models], known.witnesses[:models]):
+        models = 0
+    for at in range(models, same):
         witness, element = known.witnesses[at], elements[at]
         if witness is not None and not _holds(witness, element):
             return at
     return same
+
+
+def _are_unchanged(models: Sequence[Any], witnesses: list[Any]) -> bool:
+    """Tell for many models at once whether all are as they were; the objects are the same."""
+    return not any(map(_EXTRA, models)) and not any(map(_PRIVATE, models)) and [*map(vars, models)] == witnesses
 
 
 def _same_objects(stored: Sequence[Any], elements: Sequence[Any], length: int) -> int:

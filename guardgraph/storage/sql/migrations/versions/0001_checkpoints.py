@@ -53,7 +53,9 @@ def upgrade() -> None:
         sa.Column("body", PACKED, nullable=False),
         sa.Column("metadata", PACKED, nullable=False),
     )
-    op.create_index("guardgraph_checkpoint_run", "guardgraph_checkpoint", ["run_id"])
+    has_run = sa.text("run_id IS NOT NULL")
+    where = {"sqlite_where": has_run, "postgresql_where": has_run}
+    op.create_index("guardgraph_checkpoint_run", "guardgraph_checkpoint", ["run_id"], **where)
     _create_values()
 
 
