@@ -91,8 +91,8 @@ namespaces = Table(
     Index("guardgraph_namespace_thread", "tenant", "thread_id"),
     sqlite_autoincrement=True,
 )
-"""`name` is the digest of the next three. `generation` grows whenever values are deleted, so that nobody goes on with
-what they remember. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. No number is used twice."""
+"""`name` is the digest of the next three. `generation` grows whenever values are deleted, so that no saver goes on with
+what it remembers. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. No number is used twice."""
 
 _HAS_RUN = text("run_id IS NOT NULL")
 

@@ -23,7 +23,7 @@ from sqlalchemy.sql.expression import Executable
 from guardgraph.storage.sql.statements import insert_new, insert_or_replace
 from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
 
-__all__ = ("add_blob", "add_chunk", "add_write", "move_head", "set_checkpoint")
+__all__ = ("Prepared", "add_blob", "add_chunk", "add_write", "move_head", "set_checkpoint")
 
 
 _ZERO, _ONE = literal_column("0"), literal_column("1")  # which are no parameters

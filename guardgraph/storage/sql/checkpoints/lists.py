@@ -1,7 +1,7 @@
 """Lists that grow: what of a list is stored already, and what has to be added.
 
 The elements of the list that was stored last are remembered. An element that is the same object, and was not changed
-in place, needs not be packed again; whether it was changed is told by a *witness*, a cheap copy of its fields.
+in place, needs not be packed again; a *witness*, a cheap copy of its fields, shows whether it was changed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _EXTRA, _PRIVATE = attrgetter("__pydantic_extra__"), attrgetter("__pydantic_priv
 
 
 class Chunk(NamedTuple):
-    """A row to be added to a branch; `is_new` is the first one of a branch that nobody else knows."""
+    """A row to be added to a branch; `is_new` is the first one of a new branch."""
 
     branch: int
     lo: int
@@ -183,7 +183,7 @@ def _unchanged(known: KnownList, elements: Sequence[Any]) -> int:
 
 
 def _are_unchanged(models: Sequence[Any], witnesses: list[Any]) -> bool:
-    """Tell for many models at once whether all are as they were; the objects are the same."""
+    """Return for many models at once whether all are as they were; the objects are the same."""
     return not any(map(_EXTRA, models)) and not any(map(_PRIVATE, models)) and [*map(vars, models)] == witnesses
 
 
@@ -194,7 +194,7 @@ def _same_objects(stored: Sequence[Any], elements: Sequence[Any], length: int) -
 
 
 def _witness(element: Any) -> Any:
-    """Return what tells later whether `element` was changed in place; None where it cannot be."""
+    """Return what shows later whether `element` was changed in place; None where it cannot be."""
     kind = type(element)
     if kind in _CONSTANT:
         return None

@@ -100,7 +100,7 @@ def pack_write(codec: Codec, value: Any, *, where: str, blobs: dict[bytes, bytes
 
 
 def is_vector(value: Sequence[Any]) -> bool:
-    """Tell whether a list is one of numbers that are replaced as a whole, such as an embedding."""
+    """Return whether a list is one of numbers that are replaced as a whole, such as an embedding."""
     return len(value) >= _VECTOR and all(type(item) is float for item in value)
 
 

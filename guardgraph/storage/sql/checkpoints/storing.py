@@ -40,6 +40,7 @@ from guardgraph.storage.sql.statements import insert_new
 from guardgraph.storage.sql.tables import chunks, namespaces, writes
 
 __all__ = (
+    "FOLD",
     "Base",
     "Diverged",
     "Draft",

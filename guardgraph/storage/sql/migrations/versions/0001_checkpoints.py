@@ -54,8 +54,13 @@ def upgrade() -> None:
         sa.Column("metadata", PACKED, nullable=False),
     )
     has_run = sa.text("run_id IS NOT NULL")
-    where = {"sqlite_where": has_run, "postgresql_where": has_run}
-    op.create_index("guardgraph_checkpoint_run", "guardgraph_checkpoint", ["run_id"], **where)
+    op.create_index(
+        "guardgraph_checkpoint_run",
+        "guardgraph_checkpoint",
+        ["run_id"],
+        sqlite_where=has_run,
+        postgresql_where=has_run,
+    )
     _create_values()
 
 
