@@ -85,6 +85,30 @@ def test_two_savers_that_append_to_one_list_keep_both(database_url: str) -> None
             assert saver.verify("t") == []
 
 
+def test_a_branch_is_only_appended_to_at_its_end_also_when_its_chunks_were_folded(sqlite_url: str) -> None:
+    with SQLSaver.from_url(sqlite_url) as one, SQLSaver.from_url(sqlite_url) as other:
+        log, made = grown(one, 3)
+        theirs = [*log_in(other, made[-1]), *(f"theirs {n}" * 50 for n in range(FOLD + 5))]
+        ours = [*log, "ours" * 100]
+        forks = [store(other, "t", {"log": theirs}, parent=made[-1], version=10)]
+        forks.append(store(one, "t", {"log": ours}, parent=made[-1], version=11))
+
+        assert [log_in(other, config) for config in forks] == [theirs, ours]
+
+
+def test_a_value_that_another_saver_has_swept_is_stored_again(sqlite_url: str) -> None:
+    large = "large" * 100
+    with SQLSaver.from_url(sqlite_url) as one, SQLSaver.from_url(sqlite_url) as other:
+        _, made = grown(one, 2)
+        store(one, "t", {"log": [large]}, parent=made[-1], version=8, metadata={"run_id": "r"})
+        other.delete_for_runs(["r"])
+        one.put_writes(made[-1], [("log", [large])], "task")
+        config = store(one, "t", {"log": [large]}, parent=made[-1], version=9)
+
+        assert log_in(other, config) == [large]
+        assert other.verify("t") == []
+
+
 @pytest.mark.parametrize("is_fresh", [False, True])
 def test_what_another_saver_has_deleted_is_stored_again(database_url: str, is_fresh: bool) -> None:
     with SQLSaver.from_url(database_url) as one, SQLSaver.from_url(database_url) as other:
