@@ -60,11 +60,11 @@ class _State(TypedDict, total=False):
 def main(steps: int, folder: Path | None, rounds: int, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
     tiny = Report(
         f"A thread of {steps} supersteps that changes one number",
-        *_contest(_graph(steps, says=None), steps, folder, rounds, goals=True),
+        *_contest(thread_graph(steps, says=None), steps, folder, rounds, goals=True),
     )
     messages = Report(
         f"A thread of {steps} supersteps, each adds a message of 1 KB to a list",
-        *_contest(_graph(steps, says=random.Random(1)), steps, folder, rounds, goals=False),
+        *_contest(thread_graph(steps, says=random.Random(1)), steps, folder, rounds, goals=False),
     )
     show([tiny, messages], versions=_VERSIONS, as_json=as_json)
 
@@ -99,10 +99,11 @@ def _savers(stack: ExitStack, files: Path) -> Mapping[str, Callable[[], Any]]:
     }
 
 
-def _graph(steps: int, *, says: random.Random | None) -> Any:
+def thread_graph(steps: int, *, says: random.Random | None, at_each: Callable[[], None] = lambda: None) -> Any:
     """Return one node that goes round `steps` times; with `says` each round adds 1 KB that does not compress."""
 
     def work(state: _State) -> _State:
+        at_each()
         step: _State = {"step": state.get("step", 0) + 1}
         return step if says is None else {**step, "messages": [HumanMessage(says.randbytes(512).hex())]}
 

@@ -71,7 +71,7 @@ def _stuck_in_functions(saver: Any, thread_id: str, calling: Mapping[str, str]) 
     LangGraph does not know these graphs, so their nodes cannot be compared.
     """
     found = list[str]()
-    for namespace in namespaces_of(saver.engine, thread_id) if calling else ():
+    for namespace in namespaces_of(saver.engine, thread_id, tenant=saver.tenant) if calling else ():
         agent = next((calling[above] for above in _upwards(namespace) if above in calling), None)
         stored = agent and saver.get_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
         head = Head(stored) if stored else None

@@ -224,7 +224,22 @@ class StorageReadOnly(StorageError, PermissionError):
 
 
 class StorageCorrupt(StorageError, ValueError):
-    """Stored data cannot be read back as what was stored."""
+    """Stored data cannot be read back as what was stored.
+
+    `checkpoint_id` and `column` are set where the data of one checkpoint is concerned: a column of its row, or the
+    channel whose value is damaged. `SQLSaver.verify` finds all of them in a thread, `SQLSaver.repair` drops them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        thread_id: str | None = None,
+        checkpoint_id: str | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.checkpoint_id, self.column = checkpoint_id, column
+        super().__init__(message, thread_id=thread_id)
 
 
 class WrongKey(StorageError, PermissionError):

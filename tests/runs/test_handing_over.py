@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
-from sqlalchemy import Connection
+from sqlalchemy import event
 
 from guardgraph.runs import handing_over
 from guardgraph.runs.acknowledgement import HeldParts
@@ -22,26 +22,19 @@ from guardgraph.runs.handing_over import ahand_over, hand_over
 from guardgraph.state import StorageUnavailable, Unserializable
 from guardgraph.storage.sql.checkpoints.commits import COMMITS, CommitLog
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
+from guardgraph.storage.sql.migrate import migrate
 from tests.runs.streamed_graphs import GRAPHS, Log, chained, compiled
 
 _MODES = ("values", "updates", "tasks", "checkpoints", "debug", "messages", "custom")
 _RUNS_AGAIN = ("unstored", "again")
 
 
-class SlowSaver(SQLSaver):
-    """Each transaction is committed a little later."""
-
-    delay = 0.02
-
-    def _with_books(self, job: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
-        whole = super()._with_books(job)
-
-        def late(connection: Connection) -> Any:
-            result = whole(connection)
-            time.sleep(self.delay)
-            return result
-
-        return late
+def slow_saver(url: str, delay: float = 0.02) -> SQLSaver:
+    """Return a saver that commits each transaction a little later."""
+    saver = SQLSaver.from_url(url)
+    migrate(saver.engine)
+    event.listen(saver.engine, "commit", lambda connection: time.sleep(delay))
+    return saver
 
 
 class Oracle:
@@ -142,7 +135,7 @@ def _arun(graph: Any, given: Any, oracle: Oracle, *, holds: bool) -> None:
 
 def _checked(url: str, name: str, run: Callable[..., None], *, holds: bool = True) -> Oracle:
     oracle = Oracle(url, name)
-    with SlowSaver.from_url(url) as saver, oracle.saver:
+    with slow_saver(url) as saver, oracle.saver:
         graph = compiled(name, saver)
         run(graph, {"log": ["given"]}, oracle, holds=holds)
         if name == "asking":
@@ -185,7 +178,7 @@ def test_what_is_done_is_told_while_other_nodes_are_at_work(sqlite_url: str) -> 
 
     graph = StateGraph(Log).add_node("slow", slow).add_edge(START, "slow")
     graph.add_node("team", chained("one", "two").compile()).add_edge(START, "team")
-    with SlowSaver.from_url(sqlite_url) as saver:
+    with slow_saver(sqlite_url) as saver:
         for part in _stream(graph.compile(checkpointer=saver), {"log": []}, "", holds=True):
             told += part["data"] if part["type"] == "updates" else []
             if "team" in told:
@@ -256,8 +249,7 @@ def test_neither_a_slow_caller_nor_a_slow_store_lets_parts_pile_up(sqlite_url: s
     oracle = Slow(sqlite_url, "")
     graph = StateGraph(Log).add_node("step", counted).add_edge(START, "step")
     graph.add_conditional_edges("step", lambda state: "step" if len(state["log"]) < 60 else END)
-    with SlowSaver.from_url(sqlite_url) as saver, oracle.saver:
-        saver.delay = 0.003
+    with slow_saver(sqlite_url, 0.003) as saver, oracle.saver:
         run(graph.compile(checkpointer=saver), {"log": []}, oracle, holds=True)
 
     assert len(made) == 60

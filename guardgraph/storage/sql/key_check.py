@@ -16,7 +16,7 @@ def check_key(connection: Connection, codec: Codec) -> None:
     Raises:
         WrongKey: it was written with another key, or only one of the two has one.
     """
-    for column in (checkpoints.c.body, runs.c.task):
+    for column in (checkpoints.c.metadata, runs.c.task):
         data = connection.execute(select(column).limit(1)).scalar()
         if data is not None:
             codec.unseal(bytes(data))

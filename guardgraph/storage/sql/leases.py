@@ -16,7 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 
 from guardgraph.state import StaleWriter, ThreadBusy
 from guardgraph.storage.sql.places import checked_id
-from guardgraph.storage.sql.statements import chunks
+from guardgraph.storage.sql.statements import batches
 from guardgraph.storage.sql.tables import leases
 
 __all__ = ("Claim", "Fence", "LeaseRow", "LeaseState", "acquire", "leases_of", "renew", "request_stop")
@@ -128,7 +128,7 @@ def acquire(connection: Connection, claim: Claim) -> Fence:
 
 def renew(connection: Connection, owner: str, thread_ids: Collection[str], seconds: float, tenant: str = "") -> None:
     """Let the leases of `owner` run for so many seconds from now; those that it has lost are left alone."""
-    for some in chunks(thread_ids):
+    for some in batches(thread_ids):
         mine = and_(leases.c.tenant == tenant, leases.c.thread_id.in_(some), leases.c.owner == owner)
         renewed = update(leases).where(mine, leases.c.expires > 0).values(expires=_Now() + _microseconds(seconds))
         connection.execute(renewed)
@@ -146,7 +146,7 @@ def request_stop(
 def leases_of(connection: Connection, thread_ids: Collection[str], tenant: str = "") -> Mapping[str, LeaseRow]:
     """Return the leases of threads, as far as they ever had one."""
     found: dict[str, LeaseRow] = {}
-    for some in chunks(thread_ids):
+    for some in batches(thread_ids):
         rows = select(leases, _Now().label("now")).where(leases.c.tenant == tenant, leases.c.thread_id.in_(some))
         found |= {row.thread_id: _lease_of(row) for row in connection.execute(rows)}
     return found

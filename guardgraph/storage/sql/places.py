@@ -10,26 +10,31 @@ from langchain_core.runnables import RunnableConfig
 from guardgraph.state import BadInput
 from guardgraph.storage.sql.tables import ID_LENGTH
 
-__all__ = ("NAMESPACE_LENGTH", "Place", "checked_id", "config_at", "line_of", "place_in", "value_key")
+__all__ = ("DEFAULT_TENANT", "NAMESPACE_LENGTH", "Place", "checked_id", "config_at", "digest_of", "place_in")
+
+DEFAULT_TENANT = "default"
+"""The tenant of whoever names none."""
+
 
 NAMESPACE_LENGTH = 8192
 """The longest checkpoint namespace, in characters: about a hundred nested graphs."""
 
 
 class Place(NamedTuple):
-    """One namespace of one thread and, when it is named, one checkpoint in it."""
+    """One namespace of one thread of one tenant and, when it is named, one checkpoint in it."""
 
     thread_id: str
     namespace: str
     checkpoint_id: str | None
+    tenant: str = DEFAULT_TENANT
 
     @property
-    def line(self) -> bytes:
-        """The key of this place's rows."""
-        return line_of(self.thread_id, self.namespace)
+    def name(self) -> bytes:
+        """The digest by which the namespace is found; no two share one."""
+        return digest_of(self.tenant, self.thread_id, self.namespace)
 
 
-def place_in(config: RunnableConfig) -> Place:
+def place_in(config: RunnableConfig, *, tenant: str = DEFAULT_TENANT) -> Place:
     """Return the place that `config` names; a missing `checkpoint_ns` is the root's.
 
     Raises:
@@ -43,6 +48,7 @@ def place_in(config: RunnableConfig) -> Place:
         checked_id("thread_id", ids["thread_id"]),
         checked_id("checkpoint_ns", ids.get("checkpoint_ns") or "", longest=NAMESPACE_LENGTH),
         checked_id("checkpoint_id", checkpoint_id) if checkpoint_id else None,
+        tenant,
     )
 
 
@@ -70,15 +76,11 @@ def config_at(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableCon
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
 
 
-def line_of(thread_id: str, namespace: str) -> bytes:
-    """Return the key of the rows of one namespace of one thread."""
-    return _digest(thread_id.encode(), namespace.encode())
-
-
-def value_key(channel: str, version: str | int | float) -> bytes:
-    """Return the key of one channel's value at one version, within its line."""
-    return _digest(channel.encode("utf-8", "surrogatepass"), f"{type(version).__name__}:{version}".encode())
-
-
-def _digest(first: bytes, second: bytes) -> bytes:
-    return blake2b(len(first).to_bytes(8, "big") + first + second, digest_size=16).digest()
+def digest_of(*parts: str | bytes | None) -> bytes:
+    """Return 16 bytes that differ for any other parts; `None` is not an empty part."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        packed = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        digest.update(b"\0" * 8 if packed is None else (len(packed) + 1).to_bytes(8, "big"))
+        digest.update(packed or b"")
+    return digest.digest()

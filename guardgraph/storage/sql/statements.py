@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Insert, Select, Table, insert, literal, select, tuple_
+from sqlalchemy import Connection, Dialect, Insert, Select, Table, and_, insert, literal, or_, select, tuple_
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from guardgraph.storage.sql.places import Place
-from guardgraph.storage.sql.tables import checkpoints, lines, values, writes
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
 
 __all__ = (
-    "CHUNK",
+    "KEYS",
     "Query",
     "ancestors",
+    "batches",
+    "blobs_at",
     "checkpoint_at",
     "checkpoints_matching",
-    "chunks",
+    "chunks_of",
     "insert_new",
     "insert_or_replace",
     "inserted",
-    "lines_of",
-    "values_at",
+    "namespace_like",
+    "namespaces_like_thread",
+    "namespaces_of_thread",
     "writes_at",
 )
 
-CHUNK = 400
+KEYS = 400
 """How many keys one statement names at most; every database takes a few hundred parameters."""
 
 _INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 class Query(NamedTuple):
-    """Which checkpoints to list; `None` means any. `filter` compares metadata by equality."""
+    """Which checkpoints of a tenant to list; `None` means any. `filter` compares metadata by equality."""
 
+    tenant: str
     thread_id: str | None
     namespace: str | None
     checkpoint_id: str | None
@@ -42,7 +46,7 @@ class Query(NamedTuple):
     filter: Mapping[str, Any]
 
 
-def chunks(keys: Iterable[Any], size: int = CHUNK) -> Iterable[list[Any]]:
+def batches(keys: Iterable[Any], size: int = KEYS) -> Iterable[list[Any]]:
     """Cut keys into lists that fit one statement."""
     items = list(keys)
     return (items[start : start + size] for start in range(0, len(items), size))
@@ -73,65 +77,90 @@ def insert_or_replace(dialect: Dialect, table: Table) -> Insert:
 
 
 def checkpoint_at(place: Place) -> Select[Any]:
-    """Select the checkpoint that `place` names, or the newest of its line."""
-    found = select(checkpoints).where(checkpoints.c.line == place.line)
-    if place.checkpoint_id is not None:
-        return found.where(checkpoints.c.checkpoint_id == place.checkpoint_id)
-    return found.order_by(checkpoints.c.checkpoint_id.desc()).limit(1)
-
-
-def checkpoints_matching(query: Query, *, after: tuple[str, bytes] | None, limit: int) -> Select[*tuple[Any, ...]]:
-    """Select checkpoints, newest first; `after` is the last row of the previous page."""
+    """Select a namespace, and with it the checkpoint that `place` names or else the newest; it may be missing."""
+    wanted = namespaces.c.head if place.checkpoint_id is None else literal(place.checkpoint_id)
     table = checkpoints.c
-    found = select(lines.c.thread_id, lines.c.checkpoint_ns, checkpoints).join(lines, lines.c.line == table.line)
+    is_wanted = and_(table.namespace_id == namespaces.c.namespace_id, table.checkpoint_id == wanted)
+    columns = (table.checkpoint_id, table.parent_id, table.run_id, table.body, table.metadata)
+    found = select(namespaces, *columns).select_from(namespaces.outerjoin(checkpoints, is_wanted))
+    return found.where(namespaces.c.name == place.name)
+
+
+def namespace_like(place: Place) -> Select[Any]:
+    """Select a namespace by its columns, not by the digest of them."""
+    table = namespaces.c
+    same_thread = (table.tenant == place.tenant, table.thread_id == place.thread_id)
+    return select(namespaces).where(*same_thread, table.checkpoint_ns == place.namespace)
+
+
+def checkpoints_matching(query: Query, *, after: tuple[str, int] | None, limit: int) -> Select[*tuple[Any, ...]]:
+    """Select checkpoints with their namespaces, newest first; `after` is the last row of the previous page."""
+    table, of = checkpoints.c, namespaces.c
+    columns = (table.checkpoint_id, table.parent_id, table.run_id, table.body, table.metadata)
+    found = (
+        select(namespaces, *columns)
+        .join(checkpoints, of.namespace_id == table.namespace_id)
+        .where(of.tenant == query.tenant)
+    )
     wanted = {
-        lines.c.thread_id: query.thread_id,
-        lines.c.checkpoint_ns: query.namespace,
+        of.thread_id: query.thread_id,
+        of.checkpoint_ns: query.namespace,
         table.checkpoint_id: query.checkpoint_id,
     }
     found = found.where(*(column == value for column, value in wanted.items() if value is not None))
+    if query.thread_id is not None and query.namespace is not None:
+        found = found.where(of.name == Place(query.thread_id, query.namespace, None, query.tenant).name)
     if query.before is not None:
         found = found.where(table.checkpoint_id < query.before)
     if after is not None:
-        found = found.where(tuple_(table.checkpoint_id, table.line) < after)
-    return found.order_by(table.checkpoint_id.desc(), table.line.desc()).limit(limit)
+        found = found.where(tuple_(table.checkpoint_id, table.namespace_id) < after)
+    return found.order_by(table.checkpoint_id.desc(), table.namespace_id.desc()).limit(limit)
 
 
-def values_at(line: bytes, keys: Sequence[bytes]) -> Select[Any, Any]:
-    """Select the stored values of one line by their keys."""
-    return select(values.c.value, values.c.data).where(values.c.line == line, values.c.value.in_(keys))
+def chunks_of(t: int, branches: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    """Select the chunks of some branches, in order."""
+    table = chunks.c
+    found = select(table.branch, table.lo, table.hi, table.data).where(
+        table.namespace_id == t, table.branch.in_(branches)
+    )
+    return found.order_by(table.branch, table.lo)
 
 
-def writes_at(line: bytes, ids: Sequence[str], channels: Collection[str] | None = None) -> Select[Any]:
-    """Select the writes of some checkpoints of one line, of all channels or of those that are named."""
-    found = select(writes).where(writes.c.line == line, writes.c.checkpoint_id.in_(ids))
-    if channels is None:
-        return found
-    return found.where(writes.c.channel.in_([channel.encode("utf-8", "surrogatepass") for channel in channels]))
+def blobs_at(t: int, keys: Sequence[bytes]) -> Select[*tuple[Any, ...]]:
+    """Select the stored values of one namespace by their digests."""
+    return select(blobs.c.hash, blobs.c.data).where(blobs.c.namespace_id == t, blobs.c.hash.in_(keys))
 
 
-def ancestors(line: bytes, checkpoint_id: str, *, limit: int) -> Select[Any, Any]:
-    """Select up to `limit` ancestors of a checkpoint, its parent first, in one query."""
+def writes_at(t: int, ids: Sequence[str]) -> Select[Any]:
+    """Select what tasks wrote at some checkpoints of one namespace."""
+    return select(writes).where(writes.c.namespace_id == t, writes.c.checkpoint_id.in_(ids))
+
+
+def ancestors(t: int, checkpoint_id: str, *, limit: int) -> Select[Any]:
+    """Select up to `limit` ancestors of a checkpoint, its parent first, in one query; the last may be missing."""
     table = checkpoints.c
     chain = (
-        select(table.parent_id.label("checkpoint_id"), literal(1).label("level"))
-        .where(table.line == line, table.checkpoint_id == checkpoint_id)
+        select(table.parent_id.label("wanted"), literal(1).label("level"))
+        .where(table.namespace_id == t, table.checkpoint_id == checkpoint_id, table.parent_id.is_not(None))
         .cte("chain", recursive=True)
     )
     older = (
         select(table.parent_id, chain.c.level + 1)
-        .join(chain, table.checkpoint_id == chain.c.checkpoint_id)
-        .where(table.line == line, chain.c.level < limit)
+        .join(chain, table.checkpoint_id == chain.c.wanted)
+        .where(table.namespace_id == t, chain.c.level < limit, table.parent_id.is_not(None))
     )
     chain = chain.union_all(older)
-    return (
-        select(table.checkpoint_id, table.body)
-        .join(chain, table.checkpoint_id == chain.c.checkpoint_id)
-        .where(table.line == line)
-        .order_by(chain.c.level)
-    )
+    found = chain.outerjoin(checkpoints, and_(table.namespace_id == t, table.checkpoint_id == chain.c.wanted))
+    return select(chain.c.wanted, checkpoints).select_from(found).order_by(chain.c.level)
 
 
-def lines_of(thread_id: str) -> Select[Any]:
-    """Select the lines of a thread."""
-    return select(lines).where(lines.c.thread_id == thread_id)
+def namespaces_like_thread(root: Place) -> Select[Any]:
+    """Select the namespaces of a thread, its root also where only the digest of its name is right."""
+    table = namespaces.c
+    of_thread = and_(table.tenant == root.tenant, table.thread_id == root.thread_id)
+    return select(namespaces).where(or_(of_thread, table.name == root.name))
+
+
+def namespaces_of_thread(tenant: str, thread_id: str) -> Select[Any]:
+    """Select the namespaces of a thread."""
+    return select(namespaces).where(namespaces.c.tenant == tenant, namespaces.c.thread_id == thread_id)

@@ -1,14 +1,28 @@
 """The tables of checkpoints, of runs with their accounts, and of evals.
 
 What may come from a model is binary (also the names of accounts and entries, which may hold the id of a subtask); only
-ids are text. A *line* is one namespace of one thread. Its key is a digest of both, so that rows stay small, a namespace
-may be long, and no query is needed to find it; the keys of accounts and entries are digests of their names. A channel's
-value is stored once for each version. Money is a whole number of nano-dollars.
+ids are text. A namespace of a thread of a tenant has a number, so that its rows stay small; it is found by a digest of
+all three. A channel that is a list is stored in chunks that are only appended, any other large value once under the
+digest of its bytes. The keys of accounts and entries are digests of their names. Money is a whole number of
+nano-dollars.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
 from sqlalchemy.types import TypeEngine
@@ -17,16 +31,17 @@ __all__ = (
     "ID_LENGTH",
     "NAME_LENGTH",
     "accounts",
+    "blobs",
     "checkpoints",
+    "chunks",
     "entries",
     "eval_rows",
     "eval_runs",
     "eval_scores",
     "leases",
-    "lines",
     "metadata",
+    "namespaces",
     "runs",
-    "values",
     "writes",
 )
 
@@ -42,8 +57,9 @@ metadata = MetaData()
 
 def _identifier(length: int = ID_LENGTH) -> TypeEngine[str]:
     """Return text that sorts by its bytes everywhere: checkpoint ids are ordered, and a locale would reorder them."""
-    text = String(length).with_variant(String(length, collation="C"), "postgresql")
-    return text.with_variant(String(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+    found = String(length).with_variant(String(length, collation="C"), "postgresql")
+    found = found.with_variant(String(length, collation="utf8mb4_0900_bin"), "mysql")  # others ignore spaces at the end
+    return found.with_variant(String(length, collation="utf8mb4_nopad_bin"), "mariadb")
 
 
 def _key() -> TypeEngine[bytes]:
@@ -51,51 +67,80 @@ def _key() -> TypeEngine[bytes]:
     return LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
 
 
+def _number() -> TypeEngine[int]:
+    """Return the type of a number that the database counts up."""
+    return BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER is counted up there
+
+
 def _packed() -> TypeEngine[bytes]:
     """Return the type of values as bytes, of any length."""
     return LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
-lines = Table(
-    "guardgraph_line",
+namespaces = Table(
+    "guardgraph_namespace",
     metadata,
-    Column("line", _key(), primary_key=True),
+    Column("namespace_id", _number(), primary_key=True, autoincrement=True),
+    Column("name", _key(), nullable=False),
+    Column("tenant", _identifier(), nullable=False),
     Column("thread_id", _identifier(), nullable=False),
     Column("checkpoint_ns", Text, nullable=False),
-    Index("guardgraph_line_thread", "thread_id"),
+    Column("generation", Integer, nullable=False),
+    Column("head", _identifier()),
+    Column("seal", _key(), nullable=False),
+    Index("guardgraph_namespace_name", "name", unique=True),
+    Index("guardgraph_namespace_thread", "tenant", "thread_id"),
+    sqlite_autoincrement=True,
 )
+"""`name` is the digest of the next three. `generation` grows whenever values are deleted, so that no saver goes on with
+what it remembers. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. No number is used twice."""
+
+_HAS_RUN = text("run_id IS NOT NULL")
 
 checkpoints = Table(
     "guardgraph_checkpoint",
     metadata,
-    Column("line", _key(), primary_key=True),
+    Column("namespace_id", BigInteger, primary_key=True, autoincrement=False),
     Column("checkpoint_id", _identifier(), primary_key=True),
     Column("parent_id", _identifier()),
     Column("run_id", _identifier()),
     Column("body", _packed(), nullable=False),
     Column("metadata", _packed(), nullable=False),
-    Index("guardgraph_checkpoint_run", "run_id"),
+    Index("guardgraph_checkpoint_run", "run_id", sqlite_where=_HAS_RUN, postgresql_where=_HAS_RUN),
 )
+"""`body` begins with the digest of the whole row and of the namespace's name."""
 
-values = Table(
-    "guardgraph_value",
+chunks = Table(
+    "guardgraph_chunk",
     metadata,
-    Column("line", _key(), primary_key=True),
-    Column("value", _key(), primary_key=True),
+    Column("namespace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("branch", BigInteger, primary_key=True, autoincrement=False),
+    Column("lo", BigInteger, primary_key=True, autoincrement=False),
+    Column("hi", BigInteger, nullable=False),
+    Column("data", _packed(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The elements `lo` to `hi` (exclusive) of a list; the digest of all elements up to any is in the checkpoints."""
+
+blobs = Table(
+    "guardgraph_blob",
+    metadata,
+    Column("namespace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", _key(), primary_key=True),
     Column("data", _packed(), nullable=False),
 )
+"""Values of 256 bytes or more under their digest: a task's write and the channel that it changes share one."""
 
 writes = Table(
     "guardgraph_write",
     metadata,
-    Column("line", _key(), primary_key=True),
+    Column("namespace_id", BigInteger, primary_key=True, autoincrement=False),
     Column("checkpoint_id", _identifier(), primary_key=True),
     Column("task_id", _identifier(), primary_key=True),
-    Column("idx", Integer, primary_key=True, autoincrement=False),
-    Column("task_path", _packed(), nullable=False),
-    Column("channel", _packed(), nullable=False),
     Column("data", _packed(), nullable=False),
+    sqlite_with_rowid=False,
 )
+"""All that one task wrote at one checkpoint; `data` begins with the digest of the row."""
 
 
 def _count(name: str) -> Column[int]:

@@ -16,6 +16,8 @@ from guardgraph.storage import SQLSaver
 
 POSTGRES = os.environ.get("GUARDGRAPH_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/")
 MARIADB = os.environ.get("GUARDGRAPH_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/")
+KINDS = os.environ.get("GUARDGRAPH_TEST_DATABASES", "sqlite,postgres").split(",")
+"""On what most tests run; to make a MariaDB database takes long, so it is only among them when it is named."""
 _made: dict[pytest.Config, tuple[Engine, URL]] = {}
 _END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -106,7 +108,7 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'guardgraph.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest) -> str:
     """Give the URL of a new, empty database, once of each kind."""
     return request.getfixturevalue(f"{request.param}_url")

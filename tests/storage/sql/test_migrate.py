@@ -60,7 +60,7 @@ def test_an_empty_database_gets_exactly_the_declared_tables(database_url: str) -
         context = MigrationContext.configure(connection, opts={"version_table": "guardgraph_version"})
         names = set(inspect(connection).get_table_names())
         assert compare_metadata(context, declared()) == []
-    assert {"guardgraph_version", "guardgraph_checkpoint", "guardgraph_line", "guardgraph_run"} <= names
+    assert {"guardgraph_version", "guardgraph_checkpoint", "guardgraph_namespace", "guardgraph_run"} <= names
     assert revision_of(engine) == known_revisions()[-1]
     engine.dispose()
 
@@ -145,14 +145,14 @@ def test_a_database_of_an_older_version_is_upgraded_and_keeps_what_it_holds(data
     engine, old = engine_of(database_url), engine_of(database_url)
     with write_transaction(old) as connection:
         upgrade(connection, "0001")
-        connection.execute(text("INSERT INTO guardgraph_line VALUES (:key, 't', '')"), {"key": b"k" * 16})
+        connection.execute(text("INSERT INTO guardgraph_blob VALUES (7, :key, :key)"), {"key": b"k" * 16})
     assert revision_of(old) == "0001"
 
     migrate(engine)
 
     assert revision_of(engine) == known_revisions()[-1]
     with read_transaction(engine) as connection:
-        assert connection.execute(text("SELECT thread_id FROM guardgraph_line")).scalar_one() == "t"
+        assert connection.execute(text("SELECT namespace_id FROM guardgraph_blob")).scalar_one() == 7
         assert connection.execute(text("SELECT count(*) FROM guardgraph_run")).scalar_one() == 0
     engine.dispose()
     old.dispose()

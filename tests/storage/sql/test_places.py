@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardgraph.state import BadInput
-from guardgraph.storage.sql.places import NAMESPACE_LENGTH, Place, checked_id, config_at, line_of, place_in, value_key
+from guardgraph.storage.sql.places import NAMESPACE_LENGTH, Place, checked_id, config_at, digest_of, place_in
 from guardgraph.storage.sql.tables import ID_LENGTH
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=3)
@@ -56,14 +56,22 @@ def test_an_id_that_no_database_holds_is_refused(name: str, value: Any, reason: 
         checked_id(name, value)
 
 
-@given(TEXT, TEXT, TEXT, TEXT)
-def test_two_places_never_share_a_line(thread: str, namespace: str, other: str, another: str) -> None:
-    same = (thread, namespace) == (other, another)
+@given(st.tuples(TEXT, TEXT, TEXT), st.tuples(TEXT, TEXT, TEXT))
+def test_two_namespaces_never_share_a_name(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
+    names = [Place(thread, namespace, None, tenant).name for tenant, thread, namespace in (one, other)]
 
-    assert (line_of(thread, namespace) == line_of(other, another)) == same
+    assert (names[0] == names[1]) == (one == other)
 
 
-def test_a_version_is_part_of_a_values_key_with_its_type() -> None:
-    keys = {value_key("a", version) for version in (1, 2, "1", 1.0)} | {value_key("b", 1)}
+def test_a_digest_tells_any_parts_apart() -> None:
+    parts: list[tuple[str | bytes | None, ...]] = [
+        ("a", "b"),
+        ("ab", ""),
+        ("", "ab"),
+        ("ab",),
+        ("a", None, "b"),
+        (),
+        (None,),
+    ]
 
-    assert len(keys) == 5
+    assert len({digest_of(*some) for some in parts}) == len(parts)

@@ -10,17 +10,17 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.statements import (
-    CHUNK,
+    KEYS,
     Query,
     ancestors,
+    batches,
     checkpoint_at,
     checkpoints_matching,
-    chunks,
     insert_new,
     insert_or_replace,
     writes_at,
 )
-from guardgraph.storage.sql.tables import checkpoints, lines
+from guardgraph.storage.sql.tables import checkpoints, writes
 
 HOSTILE = "'; DROP TABLE runs; --"
 PLACE = Place(HOSTILE, HOSTILE, HOSTILE)
@@ -32,9 +32,9 @@ DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect(), mysql.dialect
     "statement",
     [
         checkpoint_at(PLACE),
-        checkpoints_matching(Query(HOSTILE, HOSTILE, HOSTILE, HOSTILE, {}), after=(HOSTILE, b"x"), limit=1),
-        writes_at(b"line", [HOSTILE], [HOSTILE]),
-        ancestors(b"line", HOSTILE, limit=3),
+        checkpoints_matching(Query(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, {}), after=(HOSTILE, 1), limit=1),
+        writes_at(1, [HOSTILE]),
+        ancestors(1, HOSTILE, limit=3),
     ],
     ids=["one", "many", "writes", "ancestors"],
 )
@@ -48,17 +48,17 @@ def test_no_value_is_part_of_a_statements_text(statement: Any, dialect: Dialect)
 @pytest.mark.parametrize(
     ("dialect", "keeps", "replaces"),
     [
-        (DIALECTS[0], "ON CONFLICT DO NOTHING", "ON CONFLICT (line, checkpoint_id) DO UPDATE SET"),
-        (DIALECTS[1], "ON CONFLICT DO NOTHING", "ON CONFLICT (line, checkpoint_id) DO UPDATE SET"),
+        (DIALECTS[0], "ON CONFLICT DO NOTHING", "ON CONFLICT (namespace_id, checkpoint_id) DO UPDATE SET"),
+        (DIALECTS[1], "ON CONFLICT DO NOTHING", "ON CONFLICT (namespace_id, checkpoint_id) DO UPDATE SET"),
         (DIALECTS[2], "INSERT IGNORE", "ON DUPLICATE KEY UPDATE"),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
 def test_a_row_that_is_there_is_kept_or_replaced(dialect: Dialect, keeps: str, replaces: str) -> None:
-    assert keeps in str(insert_new(dialect, lines).compile(dialect=dialect))
+    assert keeps in str(insert_new(dialect, writes).compile(dialect=dialect))
     assert replaces in str(insert_or_replace(dialect, checkpoints).compile(dialect=dialect))
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (CHUNK, [CHUNK]), (CHUNK + 1, [CHUNK, 1])])
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (KEYS, [KEYS]), (KEYS + 1, [KEYS, 1])])
 def test_keys_are_cut_into_lists_that_fit_one_statement(count: int, sizes: list[int]) -> None:
-    assert [len(some) for some in chunks(range(count))] == sizes
+    assert [len(some) for some in batches(range(count))] == sizes

@@ -8,13 +8,14 @@ from concurrent.futures import Future
 from functools import partial, wraps
 from inspect import signature
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from typing import Any, TypeVar, cast
 from weakref import finalize
 
-__all__ = ("Lanes", "async_twin", "thread_key")
+__all__ = ("Lanes", "async_twin", "is_in_lane", "thread_key")
 
 T = TypeVar("T")
+_NAME = "guardgraph-sql"
 _Job = tuple[Future[Any], Callable[[], Any]]
 
 
@@ -57,7 +58,7 @@ class Lanes:
         with self._guard:
             if number not in self._started:
                 self._started.add(number)
-                Thread(target=_work, args=(self._queues[number],), name=f"guardgraph-sql-{number}", daemon=True).start()
+                Thread(target=_work, args=(self._queues[number],), name=f"{_NAME}-{number}", daemon=True).start()
 
 
 def async_twin(method: Callable[..., Any]) -> Any:
@@ -71,6 +72,11 @@ def async_twin(method: Callable[..., Any]) -> Any:
         return await saver.run_in_lane(thread_key(subject), call)
 
     return twin
+
+
+def is_in_lane() -> bool:
+    """Return whether this call is made for a coroutine: those of one thread of a graph wait for each other."""
+    return current_thread().name.startswith(_NAME)
 
 
 def thread_key(subject: object) -> str:

@@ -1,79 +1,88 @@
-"""Reading checkpoints and the history of delta channels: a few queries for each page of checkpoints."""
+"""Reading checkpoints: a few queries for each page of them. Each is compared with the digests of what it needs."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from logging import getLogger
 from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import (
-    Checkpoint,
-    CheckpointMetadata,
-    CheckpointTuple,
-    DeltaChannelHistory,
-    PendingWrite,
-    writes_sort_key,
-)
-from sqlalchemy import Connection, Engine, Row
+from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, CheckpointTuple, PendingWrite, writes_sort_key
+from sqlalchemy import Connection, Engine
 
+from guardgraph.state import StorageCorrupt
+from guardgraph.storage.sql.checkpoints.memory import Manifest, Namespace
+from guardgraph.storage.sql.checkpoints.packing import (
+    Entry,
+    Write,
+    damage,
+    head_seal,
+    unpack_checkpoint,
+    unpack_writes,
+)
+from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.places import Place, checked_id, config_at, place_in, value_key
+from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
 from guardgraph.storage.sql.statements import (
     Query,
-    ancestors,
+    batches,
     checkpoint_at,
     checkpoints_matching,
-    chunks,
-    lines_of,
-    values_at,
+    namespace_like,
+    namespaces_of_thread,
     writes_at,
 )
 
 __all__ = (
     "PAGE",
-    "Ancestor",
-    "ancestors_until_stored",
+    "Found",
+    "TaskWrites",
+    "find_checkpoint",
     "load_checkpoint",
-    "load_history",
     "load_pages",
-    "load_values",
     "namespaces_of",
+    "place_of_row",
     "query_in",
-    "value_keys",
+    "read_found",
+    "writes_of",
 )
 
 PAGE = 100
 """How many checkpoints are read at once."""
-_ANCESTORS = 128
-"""How many ancestors are read at once; a delta channel stores its value every 100 updates by default."""
+
+_log = getLogger(__name__)
 
 
-class Ancestor(NamedTuple):
-    """One ancestor of a checkpoint, and what it contributes to the delta channels that are rebuilt from it."""
+class TaskWrites(NamedTuple):
+    """What one task wrote at a checkpoint."""
 
-    checkpoint_id: str
-    channels: frozenset[str]
-    """The channels that no nearer ancestor has a stored value of."""
-    values: dict[str, bytes]
-    """The stored value of each of `channels` that has one here, by channel."""
+    task_id: str
+    task_path: str
+    writes: list[Write]
 
 
-class _Found(NamedTuple):
-    """A checkpoint's row, unpacked, with the place it is at."""
+class Found(NamedTuple):
+    """A checkpoint whose row is what was stored."""
 
     place: Place
-    row: Row[Any]
-    body: dict[str, Any]
-    metadata: dict[str, Any]
+    at: Namespace
+    checkpoint_id: str
+    parent_id: str | None
+    core: bytes
+    metadata: bytes
+    entries: dict[str, Entry]
 
 
 def query_in(
-    config: RunnableConfig | None, *, filter: Mapping[str, Any] | None, before: RunnableConfig | None
+    config: RunnableConfig | None,
+    *,
+    filter: Mapping[str, Any] | None,
+    before: RunnableConfig | None,
+    tenant: str = DEFAULT_TENANT,
 ) -> Query:
-    """Return the query of a config, whose missing parts match anything.
+    """Return the query of a config, whose missing parts match anything of the tenant.
 
     Raises:
         BadInput: an id in it cannot be one.
@@ -82,114 +91,146 @@ def query_in(
     last = before.get("configurable", {}).get("checkpoint_id") if before else None
     last = checked_id("checkpoint_id", last) if last else None
     if config is None:
-        return Query(None, None, None, last, wanted)
+        return Query(tenant, None, None, None, last, wanted)
     place = place_in(config)
     named = config.get("configurable", {}).get("checkpoint_ns") is not None
-    return Query(place.thread_id, place.namespace if named else None, place.checkpoint_id, last, wanted)
+    return Query(tenant, place.thread_id, place.namespace if named else None, place.checkpoint_id, last, wanted)
 
 
-def load_checkpoint(connection: Connection, codec: Codec, place: Place) -> CheckpointTuple | None:
-    """Return the checkpoint that `place` names, or the newest of its line, or None."""
-    row = connection.execute(checkpoint_at(place)).one_or_none()
+def find_checkpoint(connection: Connection, place: Place) -> Found | None:
+    """Return the checkpoint that `place` names, or the newest of its namespace, or None; no value is read yet.
+
+    Raises:
+        StorageCorrupt: its row, or that of its namespace, is not what was stored.
+    """
+    row = connection.execute(checkpoint_at(place)).mappings().one_or_none()
     if row is None:
+        if connection.execute(namespace_like(place)).first() is not None:
+            raise damage(place, None, "name", "its namespace is not found by its digest")
         return None
-    found = _unpacked(codec, Place(place.thread_id, place.namespace, row.checkpoint_id), row)
-    return _tuples(connection, codec, [found])[0]
+    if row["head"] is None and place.checkpoint_id is None and bytes(row["seal"]) == head_seal(place.name, None):
+        return None
+    if place.checkpoint_id is None and (
+        row["checkpoint_id"] is None or bytes(row["seal"]) != head_seal(place.name, row["head"])
+    ):
+        raise damage(place, row["head"], "head", "the newest checkpoint is missing")
+    return None if row["checkpoint_id"] is None else read_found(place, row)
 
 
-def namespaces_of(engine: Engine, thread_id: str) -> list[str]:
+def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = None) -> Found:
+    """Return what a row of a checkpoint holds. Raises `StorageCorrupt` where it is not what was stored."""
+    unpacked = unpack_checkpoint(place, row)
+    at, name = at or Namespace(row["namespace_id"], row["generation"]), row["checkpoint_id"]
+    here = place._replace(checkpoint_id=name)
+    return Found(here, at, name, row["parent_id"], unpacked.core, bytes(row["metadata"]), unpacked.entries)
+
+
+def place_of_row(row: Mapping[Any, Any]) -> Place:
+    """Return the place of a row that has the columns of its namespace and of one checkpoint.
+
+    Raises:
+        StorageCorrupt: the digest of the namespace is another one.
+    """
+    place = Place(row["thread_id"], row["checkpoint_ns"], row["checkpoint_id"], row["tenant"])
+    if place.name != bytes(row["name"]):
+        raise damage(place, row["checkpoint_id"], "name", "its namespace is not what was stored")
+    return place
+
+
+def load_checkpoint(
+    connection: Connection, codec: Codec, place: Place, *, remember: Callable[[Found, Manifest, Values], None]
+) -> CheckpointTuple | None:
+    """Return the checkpoint that `place` names, or the newest of its namespace, or None."""
+    found = find_checkpoint(connection, place)
+    if found is None:
+        return None
+    values = Values(codec)
+    ((writes, fault),) = writes_of(connection, values, [found])
+    if fault:
+        raise fault
+    loaded = _tuple(codec, found, values, writes)
+    remember(found, Manifest(loaded.checkpoint["channel_versions"], found.entries), values)
+    return loaded
+
+
+def namespaces_of(engine: Engine, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> list[str]:
     """Return the checkpoint namespaces of a thread: the empty one, and one for each nested graph that has run."""
     with read_transaction(migrate(engine), thread_id=thread_id) as connection:
-        return [line.checkpoint_ns for line in connection.execute(lines_of(thread_id))]
+        return [row.checkpoint_ns for row in connection.execute(namespaces_of_thread(tenant, thread_id))]
 
 
 def load_pages(engine: Engine, codec: Codec, query: Query, limit: int | None) -> Iterator[list[CheckpointTuple]]:
-    """Yield the checkpoints that `query` matches, newest first, in pages; each is read in a transaction of its own."""
-    after: tuple[str, bytes] | None = None
+    """Yield the checkpoints that `query` matches, newest first, in pages; each is read in a transaction of its own.
+
+    What is damaged is left out, and logged as an error.
+    """
+    after: tuple[str, int] | None = None
     while limit is None or limit > 0:
         size = PAGE if limit is None or query.filter else min(limit, PAGE)
         with read_transaction(migrate(engine), thread_id=query.thread_id) as connection:
-            rows = connection.execute(checkpoints_matching(query, after=after, limit=size)).all()
-            places = (Place(row.thread_id, row.checkpoint_ns, row.checkpoint_id) for row in rows)
-            unpacked = (_unpacked(codec, place, row) for place, row in zip(places, rows, strict=True))
-            found = [item for item in unpacked if _matches(item.metadata, query.filter)][:limit]
-            page = _tuples(connection, codec, found)
+            rows = connection.execute(checkpoints_matching(query, after=after, limit=size)).mappings().all()
+            found = [item for row in rows if (item := _found_or_logged(row))]
+            found = [item for item in found if _matches(codec, item.metadata, query.filter)]
+            page = _tuples(connection, codec, found[:limit])
+            if limit is not None and len(page) < limit:  # in the place of those that are left out
+                page += _tuples(connection, codec, found[limit:])[: limit - len(page)]
         yield page
         if len(rows) < size:
             return
-        after = (rows[-1].checkpoint_id, rows[-1].line)
+        after = (rows[-1]["checkpoint_id"], rows[-1]["namespace_id"])
         limit = None if limit is None else limit - len(page)
 
 
-def ancestors_until_stored(
-    connection: Connection, codec: Codec, line: bytes, checkpoint_id: str, channels: Collection[str]
-) -> Iterator[list[Ancestor]]:
-    """Yield the ancestors of a checkpoint in pages, its parent first, until each channel's last stored value."""
-    seen, missing = {checkpoint_id}, frozenset(channels)
-    while missing:
-        rows = connection.execute(ancestors(line, checkpoint_id, limit=_ANCESTORS)).all()
-        unseen = (row for row in rows if row.checkpoint_id not in seen)
-        keys = {row.checkpoint_id: value_keys(codec.loads(bytes(row.body))) for row in unseen}
-        if not keys:
-            return
-        stored = load_values(connection, line, {of[channel] for of in keys.values() for channel in missing & of.keys()})
-        page: list[Ancestor] = []
-        for checkpoint_id, of in keys.items():
-            if not missing:
-                break
-            values = {channel: stored[of[channel]] for channel in missing & of.keys() if of[channel] in stored}
-            page.append(Ancestor(checkpoint_id, missing, values))
-            missing -= values.keys()
-        yield page
-        seen.update(keys)
+def writes_of(
+    connection: Connection, values: Values, found: Sequence[Found]
+) -> list[tuple[list[TaskWrites], StorageCorrupt | None]]:
+    """Return what tasks wrote at some checkpoints of one namespace, and the first damage to that or to their values."""
+    if not found:
+        return []
+    t = found[0].at.namespace_id
+    by_id = {item.checkpoint_id: item for item in found}
+    writes: dict[str, list[TaskWrites]] = {name: [] for name in by_id}
+    faults: dict[str, StorageCorrupt] = {}
+    for ids in batches(by_id):
+        for row in connection.execute(writes_at(t, ids)):
+            try:
+                unpacked = unpack_writes(
+                    by_id[row.checkpoint_id].place, row.checkpoint_id, row.task_id, bytes(row.data)
+                )
+                writes[row.checkpoint_id].append(TaskWrites(row.task_id, *unpacked))
+            except StorageCorrupt as error:
+                faults.setdefault(row.checkpoint_id, error)
+    pending = [write.entry for some in writes.values() for task in some for write in task.writes]
+    values.read(connection, t, [*pending, *(entry for item in found for entry in item.entries.values())])
+    for item in found:
+        try:
+            _check(item, values, writes[item.checkpoint_id])
+        except StorageCorrupt as error:
+            faults.setdefault(item.checkpoint_id, error)
+    return [(writes[name], faults.get(name)) for name in by_id]
 
 
-def load_history(
-    connection: Connection, codec: Codec, place: Place, channels: Sequence[str]
-) -> Mapping[str, DeltaChannelHistory]:
-    """Return for each channel the nearest ancestor's stored value, and all writes since, oldest first."""
-    target = connection.execute(checkpoint_at(place)).one_or_none()
-    newest_first: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
-    seeds: dict[str, bytes] = {}
-    for page in ancestors_until_stored(connection, codec, place.line, target.checkpoint_id, channels) if target else ():
-        rows = _writes(connection, place.line, page)
-        for ancestor in page:
-            for task_id, channel, data in reversed([*_in_order(rows[ancestor.checkpoint_id])]):
-                if channel in ancestor.channels:
-                    newest_first[channel].append((task_id, channel, codec.loads(data)))
-            seeds |= ancestor.values
-    history: dict[str, DeltaChannelHistory] = {name: {"writes": writes[::-1]} for name, writes in newest_first.items()}
-    for channel, seed in seeds.items():
-        history[channel]["seed"] = codec.loads(seed)
-    return history
+def _check(found: Found, values: Values, writes: Sequence[TaskWrites]) -> None:
+    for channel, entry in found.entries.items():
+        values.check(found.place, found.checkpoint_id, channel, entry)
+    for task in writes:
+        for write in task.writes:
+            values.check(found.place, found.checkpoint_id, write.channel, write.entry)
 
 
-def value_keys(body: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the key of each channel's value in a checkpoint; a channel that is empty has a key and no row."""
-    return {channel: value_key(channel, version) for channel, version in body["channel_versions"].items()}
+def _found_or_logged(row: Mapping[Any, Any]) -> Found | None:
+    try:
+        return read_found(place_of_row(row), row)
+    except StorageCorrupt as error:
+        _log.error("left out of a listing: %s", error)
+        return None
 
 
-def load_values(connection: Connection, line: bytes, keys: set[bytes]) -> dict[bytes, bytes]:
-    """Return the packed values that are stored under `keys`."""
-    found: dict[bytes, bytes] = {}
-    for some in chunks(keys):
-        found.update((bytes(row.value), bytes(row.data)) for row in connection.execute(values_at(line, some)))
-    return found
-
-
-def _in_order(rows: Sequence[Row[Any]]) -> Iterator[tuple[str, str, bytes]]:
-    """Yield task id, channel and packed value of writes, in the order in which they were applied."""
-    unpacked = ((_text(row.task_path), row.task_id, row.idx, row) for row in rows)
-    for _, task_id, _, row in sorted(unpacked, key=lambda item: writes_sort_key(*item[:3])):
-        yield task_id, _text(row.channel), bytes(row.data)
-
-
-def _unpacked(codec: Codec, place: Place, row: Row[Any]) -> _Found:
-    return _Found(place, row, codec.loads(bytes(row.body)), codec.loads(bytes(row.metadata)))
-
-
-def _matches(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return all(key in metadata and _same(metadata[key], value) for key, value in wanted.items())
+def _matches(codec: Codec, metadata: bytes, wanted: Mapping[str, Any]) -> bool:
+    if not wanted:
+        return True
+    facts = codec.loads(metadata)
+    return all(key in facts and _same(facts[key], value) for key, value in wanted.items())
 
 
 def _same(one: object, other: object) -> bool:
@@ -197,46 +238,38 @@ def _same(one: object, other: object) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _tuples(connection: Connection, codec: Codec, found: Sequence[_Found]) -> list[CheckpointTuple]:
-    by_line: defaultdict[bytes, list[_Found]] = defaultdict(list)
+def _tuples(connection: Connection, codec: Codec, found: Sequence[Found]) -> list[CheckpointTuple]:
+    by_namespace: dict[bytes, list[Found]] = {}
     for item in found:
-        by_line[item.place.line].append(item)
-    packed: dict[bytes, dict[bytes, bytes]] = {}
-    pending: defaultdict[tuple[bytes, str], list[Row[Any]]] = defaultdict(list)
-    for line, items in by_line.items():
-        keys = {key for item in items for key in value_keys(item.body).values()}
-        packed[line] = load_values(connection, line, keys)
-        for ids in chunks(item.row.checkpoint_id for item in items):
-            for row in connection.execute(writes_at(line, ids)):
-                pending[line, row.checkpoint_id].append(row)
-    return [
-        _tuple(codec, item, packed[item.place.line], pending[item.place.line, item.row.checkpoint_id]) for item in found
+        by_namespace.setdefault(item.place.name, []).append(item)
+    loaded: dict[tuple[bytes, str], CheckpointTuple] = {}
+    for name, items in by_namespace.items():
+        values = Values(codec, shared=True)
+        for item, (writes, fault) in zip(items, writes_of(connection, values, items), strict=True):
+            if fault:
+                _log.error("left out of a listing: %s", fault)
+            else:
+                loaded[name, item.checkpoint_id] = _tuple(codec, item, values, writes)
+    keys = ((item.place.name, item.checkpoint_id) for item in found)
+    return [loaded[key] for key in keys if key in loaded]
+
+
+def _tuple(codec: Codec, found: Found, values: Values, tasks: Sequence[TaskWrites]) -> CheckpointTuple:
+    place, name = found.place, found.checkpoint_id
+    channel_values = {channel: values.value(place, name, channel, entry) for channel, entry in found.entries.items()}
+    ordered = sorted(
+        ((task.task_path, task.task_id, write.idx, write) for task in tasks for write in task.writes),
+        key=lambda item: writes_sort_key(*item[:3]),
+    )
+    writes: list[PendingWrite] = [
+        (task_id, write.channel, values.value(place, name, write.channel, write.entry))
+        for _, task_id, _, write in ordered
     ]
-
-
-def _tuple(codec: Codec, found: _Found, packed: Mapping[bytes, bytes], rows: Sequence[Row[Any]]) -> CheckpointTuple:
-    place, parent_id = found.place, found.row.parent_id
-    channel_values = {
-        channel: codec.loads(packed[key]) for channel, key in value_keys(found.body).items() if key in packed
-    }
-    writes: list[PendingWrite] = [(task_id, channel, codec.loads(data)) for task_id, channel, data in _in_order(rows)]
+    parent = config_at(place.thread_id, place.namespace, found.parent_id) if found.parent_id else None
     return CheckpointTuple(
-        config=config_at(place.thread_id, place.namespace, found.row.checkpoint_id),
-        checkpoint=cast(Checkpoint, {**found.body, "channel_values": channel_values}),
-        metadata=cast(CheckpointMetadata, found.metadata),
-        parent_config=config_at(place.thread_id, place.namespace, parent_id) if parent_id else None,
+        config=config_at(place.thread_id, place.namespace, name),
+        checkpoint=cast(Checkpoint, {**codec.loads(found.core), "channel_values": channel_values}),
+        metadata=cast(CheckpointMetadata, codec.loads(found.metadata)),
+        parent_config=parent,
         pending_writes=writes,
     )
-
-
-def _text(data: bytes) -> str:
-    return bytes(data).decode("utf-8", "surrogatepass")
-
-
-def _writes(connection: Connection, line: bytes, page: Sequence[Ancestor]) -> defaultdict[str, list[Row[Any]]]:
-    """Return the rows of what was written at the ancestors of a page, by the id of their checkpoint."""
-    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for ids in chunks(ancestor.checkpoint_id for ancestor in page):
-        for row in connection.execute(writes_at(line, ids, page[0].channels)):
-            found[row.checkpoint_id].append(row)
-    return found

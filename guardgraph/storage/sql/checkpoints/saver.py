@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
-from threading import Event
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeAlias, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -20,20 +17,18 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
 )
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from guardgraph.state import BadInput
+from guardgraph.state import BadInput, StorageCorrupt
 from guardgraph.storage.sql.checkpoints.commits import notes_commit, notes_loaded
+from guardgraph.storage.sql.checkpoints.history import load_history
 from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_key
-from guardgraph.storage.sql.checkpoints.loading import load_checkpoint, load_history, load_pages, query_in
+from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
+from guardgraph.storage.sql.checkpoints.memory import Memory
+from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.retention import copy_thread, delete_runs, delete_thread, keep_latest
-from guardgraph.storage.sql.checkpoints.storing import (
-    checkpoint_row,
-    store_checkpoint,
-    store_writes,
-    value_rows,
-    write_rows,
-)
+from guardgraph.storage.sql.checkpoints.verifying import find_damage, repair_thread
+from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
 from guardgraph.storage.sql.codec.records import named_types
@@ -45,19 +40,15 @@ from guardgraph.storage.sql.engine import (
     is_forked,
     read_transaction,
 )
-from guardgraph.storage.sql.errors import translate_errors
-from guardgraph.storage.sql.group_commit import group_commit_of
-from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.places import checked_id, config_at, place_in
+from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
 
 __all__ = ("SQLSaver",)
 
 _T = TypeVar("_T")
-_PATIENCE = 0.002
-"""Seconds that the writes of a task wait for the checkpoint of its superstep, to be committed with it."""
+_Damage: TypeAlias = list[StorageCorrupt]  # `list` is a method in the class
 _FORK_BITS = 40
 
 
@@ -73,24 +64,38 @@ class SQLSaver(BaseCheckpointSaver[int]):
     """
 
     def __init__(
-        self, engine: Engine | str, *, types: Sequence[type[Any]] = (), **stored: Unpack[CodecOptions]
+        self,
+        engine: Engine | str,
+        *,
+        types: Sequence[type[Any]] = (),
+        tenant: str = DEFAULT_TENANT,
+        trust_identity: bool = False,
+        **stored: Unpack[CodecOptions],
     ) -> None:
         """Use an engine that the caller owns and closes, or make one for a database URL; see `from_url`.
 
+        Args:
+            engine: the database.
+            types: the classes that the state may hold.
+            tenant: whose threads are read and written; no method sees those of another tenant.
+            trust_identity: do not compare the elements of long lists with what they were at the last checkpoint, so
+                that a change that a node makes in place, without returning the element, is lost on resuming.
+            stored: `key`, `compress_above` and `allow_plain`, see `CodecOptions`.
+
         Raises:
-            BadInput: the URL or the key is none, or a type in `types` cannot be registered.
+            BadInput: the URL or the key is none, a type in `types` cannot be registered, or `tenant` is no id.
             MissingExtra: there is a key, and the extra `encryption` is not installed.
             StorageUnavailable: the folder of a SQLite file does not exist.
         """
         self.codec = codec_of(types, **stored)
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
-        self.fence: Fence | None = None
         self._owns_engine = isinstance(engine, str)
-        self._commits = group_commit_of(self.engine)
-        self._books: RunLedger | None = None
+        self.tenant = checked_id("tenant", tenant)
+        self._trust_identity = trust_identity
+        self._memory = Memory()
         self._lanes = Lanes()
-        self._key_fits = Event()
+        self._writes = Writes(self.engine, self.codec)
 
     @classmethod
     def from_url(
@@ -98,6 +103,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
         url: str,
         *,
         types: Sequence[type[Any]] = (),
+        tenant: str = DEFAULT_TENANT,
+        trust_identity: bool = False,
         busy_timeout: float = 5.0,
         synchronous: Synchronous = "FULL",
         **stored: Unpack[CodecOptions],
@@ -105,15 +112,19 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """Return a saver for a database URL, such as `sqlite:///runs.db` or `postgresql://user@host/name`.
 
         `types` are the classes that the state may hold (see `Codec`), `busy_timeout` is in seconds, `synchronous` is
-        for SQLite; see `engine_of` for both, and for the errors. `CodecOptions` encrypt and compress.
+        for SQLite; see `engine_of` for both, and for the errors. See the class for all else.
         """
-        saver = cls(engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous), types=types, **stored)
+        engine = engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous)
+        saver = cls(engine, types=types, tenant=tenant, trust_identity=trust_identity, **stored)
         saver._owns_engine = True
         return saver
 
     def close(self) -> None:
-        """Stop the worker threads, and close the connections if this saver made its engine; it opens both again."""
-        if is_forked(self.engine):  # both belong to the parent
+        """Stop the worker threads, and close the connections if this saver made its engine. It can still be used.
+
+        In a forked process nothing is done: both belong to the parent.
+        """
+        if is_forked(self.engine):
             return
         self._lanes.close()
         if self._owns_engine:
@@ -137,26 +148,25 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """Return a saver of the same database that also stores `types`; it shares everything else with this one."""
         return self._changed(self.codec.with_types(*types))
 
+    def with_fence(self, fence: Fence) -> Self:
+        """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
+        return self._changed(writes=self._writes.changed(fence=fence))
+
     def with_books(self, books: RunLedger) -> Self:
         """Return a saver of the same database that stores what a run has booked with its checkpoints."""
-        clone = self._changed()
-        clone._books = books
-        return clone
+        return self._changed(writes=self._writes.changed(books=books))
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a saver of the same database that reads objects of unknown classes as dicts of their fields.
 
-        It calls `on_unknown` with each such class, as `module:name`. A running graph needs the classes.
+        It calls `on_unknown` with the name of each such class, as `module:name`. Use it only to inspect stored data: a
+        running graph needs the classes.
         """
         return self._changed(self.codec.reading_plain(on_unknown))
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """Return a saver that also stores the classes that LangGraph found in a graph's schemas, by module and name."""
         return self.with_types(*named_types(extra_allowlist))
-
-    def with_fence(self, fence: Fence) -> Self:
-        """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
-        return self._changed(fence=fence)
 
     def get_next_version(self, current: int | None, channel: None) -> int:
         """Return a version above `current`: a counter, and 40 random bits that distinguish the branches of a fork."""
@@ -165,9 +175,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
     @notes_loaded
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the checkpoint that `config` names, or the newest of its thread and namespace, or None."""
-        place = place_in(config)
-        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
-            return load_checkpoint(connection, self.codec, place)
+        return self._recorder.get(self._place_in(config))
 
     def list(
         self,
@@ -181,7 +189,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
 
         Without a config all threads are listed, without `checkpoint_ns` in it all namespaces of the thread.
         """
-        for page in load_pages(self.engine, self.codec, query_in(config, filter=filter, before=before), limit):
+        query = query_in(config, filter=filter, before=before, tenant=self.tenant)
+        for page in load_pages(self.engine, self.codec, query, limit):
             yield from page
 
     @notes_commit(lambda given: given["checkpoint"]["id"])
@@ -198,20 +207,9 @@ class SQLSaver(BaseCheckpointSaver[int]):
             Unserializable: a value is of a type that is not stored; the message gives the path to it.
             StorageError: or a subclass, when the database refuses; then nothing of the checkpoint is stored.
         """
-        job = self._checkpoint_job(config, checkpoint, metadata, new_versions)
-        return self._write(place_in(config).thread_id, job)
-
-    @notes_commit(lambda given: given["checkpoint"]["id"])
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        """Do as `put` without blocking the event loop."""
-        job = self._checkpoint_job(config, checkpoint, metadata, new_versions)
-        return await self._awrite(place_in(config).thread_id, job)
+        place = self._place_in(config)
+        self._recorder.put(place, config, checkpoint, metadata, new_versions)
+        return config_at(place.thread_id, place.namespace, checkpoint["id"])
 
     @notes_commit(lambda given: given["task_id"])
     def put_writes(
@@ -228,25 +226,25 @@ class SQLSaver(BaseCheckpointSaver[int]):
         Storing the same write again keeps the first one; errors, interrupts and resume values are replaced. With
         `replace` all other writes of the task at this checkpoint are deleted first.
         """
-        job = self._writes_job(config, writes, task_id, task_path, replace=replace)
-        self._write(place_in(config).thread_id, job, patience=_PATIENCE)
-
-    @notes_commit(lambda given: given["task_id"])
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """Do as `put_writes` without blocking the event loop."""
-        job = self._writes_job(config, writes, task_id, task_path)
-        await self._awrite(place_in(config).thread_id, job, patience=_PATIENCE)
+        place = self._place_in(config)
+        if place.checkpoint_id is None:
+            raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
+        task_id = checked_id("task_id", task_id)
+        self._recorder.put_writes(place, writes, task_id=task_id, task_path=task_path, replace=replace)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete all that is stored of a thread; an unknown one is no error."""
-        self._write(checked_id("thread_id", thread_id), partial(delete_thread, thread_id=thread_id))
+        job = partial(delete_thread, tenant=self.tenant, thread_id=checked_id("thread_id", thread_id))
+        self._memory.forget(*self._writes.do(thread_id, job))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints and writes of some runs, in all threads; see `delete_runs` for delta channels."""
+        """Delete the checkpoints and writes of some runs, in all threads.
+
+        A thread that goes on after a deleted run loses the history of its delta channels from before the next snapshot.
+        """
         ids = [checked_id("run_id", run_id) for run_id in run_ids]
-        self._write(None, partial(delete_runs, codec=self.codec, run_ids=ids))
+        touched = self._writes.do(None, lambda connection: delete_runs(connection, self.tenant, ids))
+        self._memory.forget(*touched)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with all its namespaces, checkpoints and writes; an unknown source copies nothing.
@@ -256,7 +254,7 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """
         source = checked_id("source_thread_id", source_thread_id)
         target = checked_id("target_thread_id", target_thread_id)
-        self._write(target, partial(copy_thread, source=source, target=target))
+        self._writes.do(target, lambda connection: copy_thread(connection, self.tenant, source, target))
 
     def prune(
         self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest"
@@ -268,8 +266,28 @@ class SQLSaver(BaseCheckpointSaver[int]):
         if strategy not in {"keep_latest", "delete"}:
             raise BadInput(f"`strategy` must be 'keep_latest' or 'delete', got {strategy!r}")
         for thread_id in thread_ids:
-            job = partial(keep_latest, codec=self.codec, thread_id=checked_id("thread_id", thread_id))
-            self._write(thread_id, partial(delete_thread, thread_id=thread_id) if strategy == "delete" else job)
+            job = partial(keep_latest, codec=self.codec) if strategy == "keep_latest" else delete_thread
+            job = partial(job, tenant=self.tenant, thread_id=checked_id("thread_id", thread_id))
+            self._memory.forget(*self._writes.do(thread_id, job))
+
+    def verify(self, thread_id: str) -> _Damage:
+        """Return all damage to a thread, newest first; each error names a checkpoint and a column or channel of it.
+
+        A checkpoint that is damaged raises that error when it is read, and is left out of `list`.
+        """
+        with read_transaction(migrate(self.engine), thread_id=checked_id("thread_id", thread_id)) as connection:
+            return find_damage(connection, self.codec, self.tenant, thread_id)
+
+    def repair(self, thread_id: str) -> _Damage:
+        """Go back to the last good checkpoint of each namespace of a thread, and return all damage that was found.
+
+        Damaged checkpoints that are newer than it are deleted. Of that one only damaged writes of tasks are deleted,
+        which run again. Older damaged checkpoints stay: `list` leaves them out.
+        """
+        job = partial(repair_thread, codec=self.codec, tenant=self.tenant)
+        found = self._writes.do(thread_id, partial(job, thread_id=checked_id("thread_id", thread_id)))
+        self._memory.clear()
+        return found
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -277,15 +295,19 @@ class SQLSaver(BaseCheckpointSaver[int]):
         """Return what the ancestors of a checkpoint wrote to delta channels, and the value that they started from."""
         if not channels:
             return {}
-        place = place_in(config)
+        place = self._place_in(config)
         with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
             return load_history(connection, self.codec, place, channels)
 
     aget_tuple = async_twin(get_tuple)
+    aput = async_twin(put)
+    aput_writes = async_twin(put_writes)
     adelete_thread = async_twin(delete_thread)
     adelete_for_runs = async_twin(delete_for_runs)
     acopy_thread = async_twin(copy_thread)
     aprune = async_twin(prune)
+    averify = async_twin(verify)
+    arepair = async_twin(repair)
     aget_delta_channel_history = async_twin(get_delta_channel_history)
 
     async def alist(
@@ -297,7 +319,8 @@ class SQLSaver(BaseCheckpointSaver[int]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """See `list`."""
-        pages = load_pages(self.engine, self.codec, query_in(config, filter=filter, before=before), limit)
+        query = query_in(config, filter=filter, before=before, tenant=self.tenant)
+        pages = load_pages(self.engine, self.codec, query, limit)
         while (page := await self.run_in_lane(thread_key(config), lambda: next(pages, None))) is not None:
             for item in page:
                 yield item
@@ -305,76 +328,17 @@ class SQLSaver(BaseCheckpointSaver[int]):
     async def run_in_lane(self, key: str, call: Callable[[], _T]) -> _T:
         """Make `call` in the worker thread of `key`, after all calls that were accepted for it before."""
         check_process(self.engine)
-        await self._commits.settled()
         return await self._lanes.run(key, call)
 
-    def _changed(self, codec: Codec | None = None, fence: Fence | None = None) -> Self:
-        clone = copy.copy(self)
-        clone.codec = clone.serde = codec or self.codec
-        clone.fence, clone._owns_engine = fence or self.fence, False
-        return clone
-
-    def _checkpoint_job(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> Callable[[Connection], RunnableConfig]:
-        """Return what stores a checkpoint in a transaction, and returns its config."""
-        place = place_in(config)
-        with translate_errors(place.thread_id):
-            row = checkpoint_row(self.codec, config, place, checkpoint, metadata)
-            stored = value_rows(self.codec, place, checkpoint, new_versions)
-
-        def store(connection: Connection) -> RunnableConfig:
-            store_checkpoint(connection, place, row, stored)
-            return config_at(place.thread_id, place.namespace, row["checkpoint_id"])
-
-        return store
-
-    def _writes_job(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str,
-        *,
-        replace: bool = False,
-    ) -> Callable[[Connection], None]:
-        """Return what stores the writes of a task in a transaction."""
-        place = place_in(config)
-        if place.checkpoint_id is None:
-            raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
-        with translate_errors(place.thread_id):
-            rows = write_rows(self.codec, place, writes, task_id=task_id, task_path=task_path)
-        return partial(store_writes, place=place, rows=rows, replaced_task=task_id if replace else None)
-
-    def _write(self, thread_id: str | None, job: Callable[[Connection], _T], *, patience: float = 0.0) -> _T:
-        """Do a job in a transaction, with what the run has booked; return once it is committed."""
-        if patience:
-            return self._submit(thread_id, job, patience).result()
-        return self._commits.write(self._with_books(job), thread_id=thread_id, after=self._after)
-
-    async def _awrite(self, thread_id: str, job: Callable[[Connection], _T], *, patience: float = 0.0) -> _T:
-        return await asyncio.shield(asyncio.wrap_future(self._submit(thread_id, job, patience)))
-
-    def _submit(self, thread_id: str | None, job: Callable[[Connection], _T], patience: float) -> Future[_T]:
-        return self._commits.submit(self._with_books(job), thread_id=thread_id, after=self._after, patience=patience)
-
-    def _with_books(self, job: Callable[[Connection], _T]) -> Callable[[Connection], _T]:
-        def whole(connection: Connection) -> _T:
-            if not self._key_fits.is_set():
-                check_key(connection, self.codec)
-                self._key_fits.set()
-            if self.fence is not None:
-                self.fence.check(connection)
-            if self._books is not None:
-                self._books.write_changes(connection)
-            return job(connection)
-
-        return whole
+    def _place_in(self, config: RunnableConfig) -> Place:
+        return place_in(config, tenant=self.tenant)
 
     @property
-    def _after(self) -> Callable[[bool], object] | None:
-        return None if self._books is None else self._books.written
+    def _recorder(self) -> Recorder:
+        return Recorder(self.engine, self.codec, self._memory, self._writes, trust_identity=self._trust_identity)
+
+    def _changed(self, codec: Codec | None = None, writes: Writes | None = None) -> Self:
+        clone = copy.copy(self)
+        clone.codec = clone.serde = codec or self.codec
+        clone._writes, clone._owns_engine = writes or self._writes.changed(codec=clone.codec), False
+        return clone

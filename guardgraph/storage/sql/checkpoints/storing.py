@@ -1,9 +1,10 @@
-"""Storing checkpoints and writes: their rows as pure functions, and the statements inside a transaction."""
+"""Storing checkpoints and writes: what is to be stored as pure functions, and the statements inside a transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -13,90 +14,254 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     get_serializable_checkpoint_metadata,
 )
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, select, update
 
+from guardgraph.storage.sql.checkpoints.inserts import add_blob, add_chunk, add_write, move_head, set_checkpoint
+from guardgraph.storage.sql.checkpoints.lists import Chunk, KnownList, changed_list, new_list
+from guardgraph.storage.sql.checkpoints.memory import Manifest, Namespace
+from guardgraph.storage.sql.checkpoints.packing import (
+    INLINE,
+    Entry,
+    Token,
+    Write,
+    blob_key,
+    head_seal,
+    is_vector,
+    pack_checkpoint,
+    pack_value,
+    pack_write,
+    pack_writes,
+    sealed_checkpoint,
+    unpack_writes,
+)
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.places import Place, checked_id, value_key
-from guardgraph.storage.sql.statements import insert_new, insert_or_replace
-from guardgraph.storage.sql.tables import checkpoints, lines, values, writes
+from guardgraph.storage.sql.places import Place, checked_id
+from guardgraph.storage.sql.statements import insert_new
+from guardgraph.storage.sql.tables import chunks, namespaces, writes
 
-__all__ = ("Row", "checkpoint_row", "line_row", "store_checkpoint", "store_writes", "value_rows", "write_rows")
+__all__ = (
+    "FOLD",
+    "Base",
+    "Diverged",
+    "Draft",
+    "Moved",
+    "draft_checkpoint",
+    "draft_writes",
+    "namespace_at",
+    "store_blobs",
+    "store_checkpoint",
+    "store_writes",
+)
 
-Row = dict[str, Any]
-"""What is to be stored in one row, by column."""
+FOLD = 64
+"""How many elements of a branch become one chunk."""
 
 
-def line_row(place: Place) -> Row:
-    """Return the row that names the thread and the namespace of a line."""
-    return {"line": place.line, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
+class Moved(Exception):
+    """Somebody else has deleted values of this namespace, so that what was remembered of it is void."""
 
 
-def checkpoint_row(
-    codec: Codec, config: RunnableConfig, place: Place, checkpoint: Checkpoint, metadata: CheckpointMetadata
-) -> Row:
-    """Return the row of a checkpoint: all but its channels' values. `place` names its parent."""
+class Diverged(Exception):
+    """Somebody else has appended to a branch; store the list as one that branches off."""
+
+    def __init__(self, branch: int) -> None:
+        self.branch = branch
+        super().__init__(branch)
+
+
+class Base(NamedTuple):
+    """What is known of what a checkpoint builds on."""
+
+    parent: Manifest
+    lists: Mapping[str, Sequence[KnownList]]
+    closed: Collection[int]
+    trust_identity: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checkpoint that is ready to be stored."""
+
+    row: dict[str, Any]
+    manifest: Manifest
+    blobs: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    chunks: list[Chunk] = field(default_factory=list[Chunk])
+    lists: dict[str, KnownList] = field(default_factory=dict[str, KnownList])
+
+
+def draft_checkpoint(
+    codec: Codec,
+    base: Base,
+    place: Place,
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    new_versions: ChannelVersions,
+) -> Draft:
+    """Return what has to be stored of a checkpoint; `place` names its parent, whose values it has at old versions."""
+    versions, values = checkpoint["channel_versions"], checkpoint["channel_values"]
+    entries: dict[str, Entry] = {}
+    draft = Draft({}, Manifest(dict(versions), entries))
+    for channel, version in versions.items():
+        is_new = channel in new_versions or base.parent.versions.get(channel) != version
+        if not is_new and channel in base.parent.entries:
+            entries[channel] = base.parent.entries[channel]
+        elif channel in values:
+            entries[channel] = _entry(codec, base, draft, channel, values[channel])
     stored = cast(dict[str, Any], get_serializable_checkpoint_metadata(config, metadata))
     stored |= {key: item for key, item in metadata.items() if key in stored}  # LangGraph drops NUL from their texts
     run_id = stored.get("run_id")
-    body = {key: item for key, item in checkpoint.items() if key != "channel_values"}
-    return {
-        "line": place.line,
-        "checkpoint_id": checked_id("checkpoint_id", checkpoint["id"]),
-        "parent_id": place.checkpoint_id,
-        "run_id": None if run_id is None else checked_id("run_id", run_id),
-        "body": codec.dumps(body, where="checkpoint"),
-        "metadata": codec.dumps(stored, where="metadata"),
+    core = {key: item for key, item in checkpoint.items() if key != "channel_values"}
+    draft.row.update(
+        checkpoint_id=checked_id("checkpoint_id", checkpoint["id"]),
+        parent_id=place.checkpoint_id,
+        run_id=None if run_id is None else checked_id("run_id", run_id),
+        body=pack_checkpoint(codec.dumps(core, where="checkpoint"), entries),
+        metadata=codec.dumps(stored, where="metadata"),
+    )
+    draft.row.update(sealed_checkpoint(place.name, draft.row))
+    return draft
+
+
+def _entry(codec: Codec, base: Base, draft: Draft, channel: str, value: Any) -> Entry:
+    """Return where `value` is stored, and add to `draft` what has to be stored of it."""
+
+    def pack(at: int) -> Token:
+        return pack_value(codec, value[at], where=f"{channel}[{at}]", blobs=draft.blobs)
+
+    if type(value) is not list or is_vector(cast("list[Any]", value)):
+        return pack_value(codec, value, where=channel, blobs=draft.blobs)
+    known = _nearest(base, channel, value)
+    if known is None:
+        tokens = [pack(at) for at in range(len(cast("list[Any]", value)))]
+        if sum(map(len, tokens)) < INLINE and not any(map(blob_key, tokens)):
+            return pack_value(codec, value, where=channel, blobs=draft.blobs)
+        stored = new_list(value, tokens, trust_identity=base.trust_identity)
+    else:
+        stored = changed_list(known, value, pack, closed=base.closed)
+    draft.chunks.extend(stored.chunks)
+    draft.lists[channel] = stored.known
+    return stored.known.segments
+
+
+def _nearest(base: Base, channel: str, value: list[Any]) -> KnownList | None:
+    """Return the known list from which `value` was most probably made."""
+    found = base.lists.get(channel, ())
+    for known in found:
+        if known.elements and value and known.elements[0] is value[0]:
+            return known
+    entry = base.parent.entries.get(channel)
+    return next((known for known in found if known.segments == entry), found[0] if found else None)
+
+
+def draft_writes(codec: Codec, items: Sequence[tuple[str, Any]], *, blobs: dict[bytes, bytes]) -> list[Write]:
+    """Return a task's writes; large values are added to `blobs`."""
+    return [
+        Write(WRITES_IDX_MAP.get(channel, at), channel, pack_write(codec, value, where=channel, blobs=blobs))
+        for at, (channel, value) in enumerate(items)
+    ]
+
+
+def namespace_at(connection: Connection, place: Place) -> Namespace:
+    """Return the row of a namespace, which is made where it does not exist."""
+    table = namespaces.c
+    wanted = select(table.namespace_id, table.generation).where(table.name == place.name)
+    if (found := connection.execute(wanted).first()) is None:
+        ids = {"tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
+        row = {"name": place.name, **ids, "generation": 0, "head": None, "seal": head_seal(place.name, None)}
+        connection.execute(insert_new(connection.dialect, namespaces), row)
+        found = connection.execute(wanted).one()
+    return Namespace(*found)
+
+
+def store_blobs(connection: Connection, at: Namespace, new: Mapping[bytes, bytes]) -> None:
+    """Store blobs; those that are there are kept."""
+    for key, data in new.items():
+        add_blob(connection, {"namespace_id": at.namespace_id, "hash": key, "data": data})
+
+
+def store_checkpoint(connection: Connection, place: Place, at: Namespace, draft: Draft) -> None:
+    """Store a checkpoint and all that is new of its values; one of the same id is replaced.
+
+    Raises:
+        Diverged: somebody else has appended to a branch.
+        Moved: the namespace is gone, or of another generation.
+    """
+    for chunk in draft.chunks:
+        if (
+            add_chunk(connection, {**chunk._asdict(), "namespace_id": at.namespace_id, "generation": at.generation})
+            == 0
+        ):
+            raise Diverged(chunk.branch)
+        if not chunk.is_new and chunk.lo // FOLD != chunk.hi // FOLD:
+            _fold(connection, at.namespace_id, chunk)
+    set_checkpoint(connection, {**draft.row, "namespace_id": at.namespace_id})
+    head: str = draft.row["checkpoint_id"]
+    new_head = {
+        "head": head,
+        "seal": head_seal(place.name, head),
+        "of_namespace": at.namespace_id,
+        "of_generation": at.generation,
     }
+    if move_head(connection, new_head) == 0:
+        table = namespaces.c
+        is_same = (table.namespace_id == at.namespace_id, table.generation == at.generation)
+        if connection.execute(select(table.namespace_id).where(*is_same)).first() is None:
+            raise Moved
 
 
-def value_rows(codec: Codec, place: Place, checkpoint: Checkpoint, new_versions: ChannelVersions) -> list[Row]:
-    """Return the rows of the channels that have a new version; a channel that became empty has no row."""
-    found = checkpoint["channel_values"]
-    return [
-        {"line": place.line, "value": value_key(channel, version), "data": codec.dumps(found[channel], where=channel)}
-        for channel, version in new_versions.items()
-        if channel in found
-    ]
-
-
-def write_rows(
-    codec: Codec, place: Place, items: Sequence[tuple[str, Any]], *, task_id: str, task_path: str
-) -> list[Row]:
-    """Return the rows of a task's writes; a negative `idx` marks an error, an interrupt or a resume value."""
-    return [
-        {
-            "line": place.line,
-            "checkpoint_id": place.checkpoint_id,
-            "task_id": checked_id("task_id", task_id),
-            "idx": WRITES_IDX_MAP.get(channel, position),
-            "task_path": task_path.encode("utf-8", "surrogatepass"),
-            "channel": channel.encode("utf-8", "surrogatepass"),
-            "data": codec.dumps(value, where=channel),
-        }
-        for position, (channel, value) in enumerate(items)
-    ]
-
-
-def store_checkpoint(connection: Connection, place: Place, row: Row, new_values: Sequence[Row]) -> None:
-    """Store a checkpoint and its new values; an existing value is kept, since a version never changes."""
-    connection.execute(insert_new(connection.dialect, lines), line_row(place))
-    if new_values:
-        connection.execute(insert_new(connection.dialect, values), new_values)
-    connection.execute(insert_or_replace(connection.dialect, checkpoints), row)
+def _fold(connection: Connection, t: int, last: Chunk) -> None:
+    """Make one chunk of those at the end of a branch, so that a long list is read in few rows."""
+    table = chunks.c
+    of_branch = (table.namespace_id == t, table.branch == last.branch)
+    start = (last.hi // FOLD - 1) * FOLD
+    found = connection.execute(
+        select(table.lo, table.data).where(*of_branch, table.lo >= start).order_by(table.lo)
+    ).all()
+    if len(found) > 1:
+        first = found[0].lo
+        connection.execute(delete(chunks).where(*of_branch, table.lo > first))
+        data = b"".join(bytes(row.data) for row in found)
+        connection.execute(update(chunks).where(*of_branch, table.lo == first).values(hi=last.hi, data=data))
 
 
 def store_writes(
-    connection: Connection, place: Place, rows: Sequence[Row], *, replaced_task: str | None = None
+    connection: Connection,
+    place: Place,
+    at: Namespace,
+    items: Sequence[Write],
+    *,
+    task_id: str,
+    task_path: str,
+    replace: bool = False,
 ) -> None:
-    """Store a task's writes: an existing row is kept, but replaced where `idx` is negative.
+    """Store a task's writes: an existing one is kept, but replaced where `idx` is negative, or all are to be replaced.
 
-    Rows of `replaced_task` that would be kept are deleted first.
+    Raises:
+        Moved: the namespace is gone, or of another generation.
     """
-    connection.execute(insert_new(connection.dialect, lines), line_row(place))
-    if replaced_task is not None:
-        of_task = (writes.c.checkpoint_id == place.checkpoint_id, writes.c.task_id == replaced_task)
-        connection.execute(delete(writes).where(writes.c.line == place.line, *of_task, writes.c.idx >= 0))
-    if keep := [row for row in rows if row["idx"] >= 0]:
-        connection.execute(insert_new(connection.dialect, writes), keep)
-    if replace := [row for row in rows if row["idx"] < 0]:
-        connection.execute(insert_or_replace(connection.dialect, writes), replace)
+    checkpoint_id = cast(str, place.checkpoint_id)
+    row = {
+        "namespace_id": at.namespace_id,
+        "generation": at.generation,
+        "checkpoint_id": checkpoint_id,
+        "task_id": task_id,
+    }
+    data = pack_writes(place.name, checkpoint_id, task_id, task_path, items)
+    if add_write(connection, {**row, "data": data}):
+        return
+    of_task = (
+        writes.c.namespace_id == at.namespace_id,
+        writes.c.checkpoint_id == checkpoint_id,
+        writes.c.task_id == task_id,
+    )
+    is_same = (namespaces.c.namespace_id == writes.c.namespace_id, namespaces.c.generation == at.generation)
+    stored = connection.execute(select(writes.c.data).where(*of_task, *is_same)).scalar_one_or_none()
+    if stored is None:
+        raise Moved
+    path, before = unpack_writes(place, checkpoint_id, task_id, bytes(stored))
+    kept = {write.idx: write for write in before if write.idx < 0 or not replace}
+    for write in items:
+        kept[write.idx] = write if write.idx < 0 else kept.get(write.idx, write)
+    data = pack_writes(place.name, checkpoint_id, task_id, task_path if replace else path, [*kept.values()])
+    connection.execute(update(writes).where(*of_task).values(data=data))

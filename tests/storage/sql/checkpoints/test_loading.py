@@ -12,7 +12,7 @@ from guardgraph.state import BadInput, StorageCorrupt
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.checkpoints.loading import PAGE
 from guardgraph.storage.sql.engine import write_transaction
-from guardgraph.storage.sql.tables import values
+from guardgraph.storage.sql.tables import checkpoints
 from tests.storage.sql.stored import config_of, id_of, ids_in, store
 
 json_values = st.recursive(
@@ -119,12 +119,14 @@ def test_writes_come_back_in_the_order_in_which_they_were_applied(saver: SQLSave
 def test_a_damaged_row_is_a_typed_error_that_names_its_thread(saver: SQLSaver) -> None:
     config = store(saver, "t", {"a": "text"})
     with write_transaction(saver.engine) as connection:
-        connection.execute(values.update().values(data=b"\x01damaged and too long to be nothing"))
+        connection.execute(checkpoints.update().values(metadata=b"\x01damaged and too long to be nothing"))
 
-    with pytest.raises(StorageCorrupt, match="stored data is damaged") as caught:
+    with pytest.raises(
+        StorageCorrupt, match=f"checkpoint .{id_of(config)}. of thread .t. is damaged in .body."
+    ) as caught:
         saver.get_tuple(config)
 
-    assert caught.value.thread_id == "t"
+    assert (caught.value.thread_id, caught.value.checkpoint_id) == ("t", id_of(config))
 
 
 def test_a_cursor_that_is_no_id_is_refused(saver: SQLSaver) -> None:

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from guardgraph.state import BadInput
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.engine import read_transaction
-from guardgraph.storage.sql.tables import checkpoints, lines, values, writes
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
 from tests.storage.sql.stored import config_of, id_of, ids_in, store
 
 
@@ -23,7 +23,7 @@ def rows(saver: SQLSaver) -> dict[str, int]:
             table.name.removeprefix("guardgraph_"): connection.execute(
                 select(func.count()).select_from(table)
             ).scalar_one()
-            for table in (lines, checkpoints, values, writes)
+            for table in (namespaces, checkpoints, chunks, blobs, writes)
         }
 
 
@@ -32,21 +32,22 @@ def thread_with(saver: SQLSaver, thread_id: str, steps: int, *, run_id: str = "r
     for step in range(steps):
         parent = made[-1] if made else None
         metadata = {"run_id": f"{run_id}{step}"}
-        made.append(store(saver, thread_id, {"a": step, "b": step}, parent=parent, version=step + 1, metadata=metadata))
-        saver.put_writes(made[-1], [("a", step)], "task")
+        values = {"a": str(step) * 300, "b": ["x" * 300, step]}
+        made.append(store(saver, thread_id, values, parent=parent, version=step + 1, metadata=metadata))
+        saver.put_writes(made[-1], [("a", str(step) * 300)], "task")
     return made
 
 
 def test_deleting_a_thread_leaves_no_row_of_it(saver: SQLSaver) -> None:
     thread_with(saver, "t", 3)
     store(saver, "t", {"a": 1}, namespace="child")
-    kept = store(saver, "other", {"a": 1})
+    kept = store(saver, "other", {"a": "x" * 300})
 
     saver.delete_thread("t")
     saver.delete_thread("unknown")
 
     assert ids_in(saver, None) == [id_of(kept)]
-    assert rows(saver) == {"line": 1, "checkpoint": 1, "value": 1, "write": 0}
+    assert rows(saver) == {"namespace": 1, "checkpoint": 1, "chunk": 0, "blob": 1, "write": 0}
 
 
 def test_deleting_runs_leaves_what_others_need(saver: SQLSaver) -> None:
@@ -55,9 +56,9 @@ def test_deleting_runs_leaves_what_others_need(saver: SQLSaver) -> None:
     saver.delete_for_runs(["run0", "run2", "unknown"])
 
     assert ids_in(saver, None) == [id_of(made[1])]
-    assert rows(saver) == {"line": 1, "checkpoint": 1, "value": 2, "write": 1}
+    assert rows(saver) == {"namespace": 1, "checkpoint": 1, "chunk": 1, "blob": 2, "write": 1}
     saver.delete_for_runs(["run1"])
-    assert rows(saver) == {"line": 0, "checkpoint": 0, "value": 0, "write": 0}
+    assert rows(saver) == {"namespace": 0, "checkpoint": 0, "chunk": 0, "blob": 0, "write": 0}
 
 
 def test_a_copy_is_a_thread_of_its_own(saver: SQLSaver) -> None:
@@ -105,7 +106,7 @@ async def test_the_async_twins_do_the_same(saver: SQLSaver) -> None:
 def test_copying_what_is_not_there_copies_nothing(saver: SQLSaver) -> None:
     saver.copy_thread("unknown", "t")
 
-    assert rows(saver)["line"] == 0
+    assert rows(saver)["namespace"] == 0
 
 
 def test_pruning_keeps_the_newest_of_each_namespace_with_its_writes(saver: SQLSaver) -> None:
@@ -115,7 +116,7 @@ def test_pruning_keeps_the_newest_of_each_namespace_with_its_writes(saver: SQLSa
     saver.prune(["t", "unknown"])
 
     assert set(ids_in(saver, config_of("t", namespace=None))) == {id_of(made[-1]), id_of(child)}
-    assert rows(saver) == {"line": 2, "checkpoint": 2, "value": 3, "write": 1}
+    assert rows(saver) == {"namespace": 2, "checkpoint": 2, "chunk": 1, "blob": 2, "write": 1}
 
 
 def test_pruning_can_delete_threads(saver: SQLSaver) -> None:
@@ -123,7 +124,7 @@ def test_pruning_can_delete_threads(saver: SQLSaver) -> None:
 
     saver.prune(["t"], strategy="delete")
 
-    assert rows(saver) == {"line": 0, "checkpoint": 0, "value": 0, "write": 0}
+    assert rows(saver) == {"namespace": 0, "checkpoint": 0, "chunk": 0, "blob": 0, "write": 0}
 
 
 def test_an_unknown_strategy_is_refused(saver: SQLSaver) -> None:

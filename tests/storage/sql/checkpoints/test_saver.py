@@ -48,7 +48,12 @@ class Note(BaseModel):
     text: str
 
 
-async def test_every_capability_of_the_conformance_suite_is_there_and_passes(database_url: str) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mariadb"])
+async def test_every_capability_of_the_conformance_suite_is_there_and_passes(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    database_url: str = request.getfixturevalue(f"{kind}_url")
+
     @checkpointer_test(name="SQLSaver")
     async def savers() -> AsyncGenerator[BaseCheckpointSaver[int]]:
         async with SQLSaver.from_url(database_url) as saver:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from sqlalchemy import func, select
 
 from guardgraph.state import BadInput
 from guardgraph.storage import SQLSaver
-from guardgraph.storage.sql.checkpoints.storing import checkpoint_row, value_rows, write_rows
+from guardgraph.storage.sql.checkpoints.storing import draft_writes
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.places import Place
+from guardgraph.storage.sql.engine import read_transaction
+from guardgraph.storage.sql.tables import blobs
 from tests.storage.sql.stored import checkpoint_of, config_of, store
 
 
@@ -93,37 +95,30 @@ def test_only_the_values_of_the_task_are_replaced(saver: SQLSaver) -> None:
     assert ("mine", INTERRUPT, "asked") in writes
 
 
-def test_only_channels_with_a_new_version_and_a_value_are_stored() -> None:
-    checkpoint = checkpoint_of({"new": 1, "old": 2})
-
-    rows = value_rows(Codec(), Place("t", "", None), checkpoint, {"new": 2, "emptied": 2})
-
-    assert [Codec().loads(row["data"]) for row in rows] == [1]
-
-
 def test_special_writes_have_negative_positions() -> None:
     writes = [("a", 1), ("__error__", "e"), ("b", 2), ("__interrupt__", "i")]
 
-    rows = write_rows(Codec(), Place("t", "", "c"), writes, task_id="task", task_path="")
+    drafted = draft_writes(Codec(), writes, blobs={})
 
-    assert [(row["idx"], row["channel"]) for row in rows] == [
-        (0, b"a"),
-        (-1, b"__error__"),
-        (2, b"b"),
-        (-3, b"__interrupt__"),
+    assert [(write.idx, write.channel) for write in drafted] == [
+        (0, "a"),
+        (-1, "__error__"),
+        (2, "b"),
+        (-3, "__interrupt__"),
     ]
 
 
-def test_a_checkpoints_row_has_its_parent_its_run_and_no_values() -> None:
-    place = Place("t", "", "parent")
+def test_a_large_value_is_stored_once_for_a_write_and_for_its_channel(saver: SQLSaver) -> None:
+    text = "x" * 1000
+    config = store(saver, "t")
+    saver.put_writes(config, [("a", text), ("b", text), ("c", [text])], "task")
+    store(saver, "t", {"a": text, "c": [text, text]}, parent=config, version=2)
 
-    row = checkpoint_row(Codec(), config_of("t"), place, checkpoint_of({"a": 1}), {"run_id": "r"})
-
-    assert (row["parent_id"], row["run_id"]) == ("parent", "r")
-    assert "channel_values" not in Codec().loads(row["body"])
+    with read_transaction(saver.engine) as connection:
+        assert connection.execute(select(func.count()).select_from(blobs)).scalar_one() == 1
 
 
 @pytest.mark.parametrize(("run_id", "reason"), [("x" * 256, "at most 255 are stored"), (7, "must be a str, got int")])
-def test_a_run_id_that_cannot_be_one_is_refused(run_id: Any, reason: str) -> None:
+def test_a_run_id_that_cannot_be_one_is_refused(saver: SQLSaver, run_id: Any, reason: str) -> None:
     with pytest.raises(BadInput, match=f"`run_id` .*{reason}"):
-        checkpoint_row(Codec(), config_of("t"), Place("t", "", None), checkpoint_of(), {"run_id": run_id})
+        store(saver, "t", metadata={"run_id": run_id})

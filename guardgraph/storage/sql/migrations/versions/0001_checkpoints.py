@@ -18,50 +18,81 @@ depends_on = None
 IDENTIFIER = (
     sa.String(255)
     .with_variant(sa.String(255, collation="C"), "postgresql")
-    .with_variant(sa.String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+    .with_variant(sa.String(255, collation="utf8mb4_0900_bin"), "mysql")
+    .with_variant(sa.String(255, collation="utf8mb4_nopad_bin"), "mariadb")
 )
 KEY = sa.LargeBinary(16).with_variant(VARBINARY(16), "mysql", "mariadb")
 PACKED = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
 def upgrade() -> None:
-    """Create the four tables."""
+    """Create the five tables."""
     op.create_table(
-        "guardgraph_line",
-        sa.Column("line", KEY, primary_key=True),
+        "guardgraph_namespace",
+        sa.Column("namespace_id", NUMBER, primary_key=True, autoincrement=True),
+        sa.Column("name", KEY, nullable=False),
+        sa.Column("tenant", IDENTIFIER, nullable=False),
         sa.Column("thread_id", IDENTIFIER, nullable=False),
         sa.Column("checkpoint_ns", sa.Text, nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("head", IDENTIFIER),
+        sa.Column("seal", KEY, nullable=False),
+        sqlite_autoincrement=True,
     )
-    op.create_index("guardgraph_line_thread", "guardgraph_line", ["thread_id"])
+    op.create_index("guardgraph_namespace_name", "guardgraph_namespace", ["name"], unique=True)
+    op.create_index("guardgraph_namespace_thread", "guardgraph_namespace", ["tenant", "thread_id"])
     op.create_table(
         "guardgraph_checkpoint",
-        sa.Column("line", KEY, primary_key=True),
+        _part_of_key("namespace_id"),
         sa.Column("checkpoint_id", IDENTIFIER, primary_key=True),
         sa.Column("parent_id", IDENTIFIER),
         sa.Column("run_id", IDENTIFIER),
         sa.Column("body", PACKED, nullable=False),
         sa.Column("metadata", PACKED, nullable=False),
     )
-    op.create_index("guardgraph_checkpoint_run", "guardgraph_checkpoint", ["run_id"])
+    has_run = sa.text("run_id IS NOT NULL")
+    op.create_index(
+        "guardgraph_checkpoint_run",
+        "guardgraph_checkpoint",
+        ["run_id"],
+        sqlite_where=has_run,
+        postgresql_where=has_run,
+    )
+    _create_values()
+
+
+def _create_values() -> None:
     op.create_table(
-        "guardgraph_value",
-        sa.Column("line", KEY, primary_key=True),
-        sa.Column("value", KEY, primary_key=True),
+        "guardgraph_chunk",
+        *map(_part_of_key, ("namespace_id", "branch", "lo")),
+        sa.Column("hi", sa.BigInteger, nullable=False),
+        sa.Column("data", PACKED, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "guardgraph_blob",
+        _part_of_key("namespace_id"),
+        sa.Column("hash", KEY, primary_key=True),
         sa.Column("data", PACKED, nullable=False),
     )
     op.create_table(
         "guardgraph_write",
-        sa.Column("line", KEY, primary_key=True),
+        _part_of_key("namespace_id"),
         sa.Column("checkpoint_id", IDENTIFIER, primary_key=True),
         sa.Column("task_id", IDENTIFIER, primary_key=True),
-        sa.Column("idx", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("task_path", PACKED, nullable=False),
-        sa.Column("channel", PACKED, nullable=False),
         sa.Column("data", PACKED, nullable=False),
+        sqlite_with_rowid=False,
     )
 
 
+def _part_of_key(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, primary_key=True, autoincrement=False)
+
+
 def downgrade() -> None:
-    """Drop the four tables, and all checkpoints with them."""
-    for name in ("guardgraph_write", "guardgraph_value", "guardgraph_checkpoint", "guardgraph_line"):
-        op.drop_table(name)
+    """Drop the five tables, and all checkpoints with them."""
+    for name in ("write", "blob", "chunk", "checkpoint", "namespace"):
+        op.drop_table(f"guardgraph_{name}")

@@ -18,7 +18,8 @@ depends_on = None
 IDENTIFIER = (
     sa.String(255)
     .with_variant(sa.String(255, collation="C"), "postgresql")
-    .with_variant(sa.String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+    .with_variant(sa.String(255, collation="utf8mb4_0900_bin"), "mysql")
+    .with_variant(sa.String(255, collation="utf8mb4_nopad_bin"), "mariadb")
 )
 KEY = sa.LargeBinary(16).with_variant(VARBINARY(16), "mysql", "mariadb")
 PACKED = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")

@@ -18,7 +18,8 @@ depends_on = None
 NAME = (
     sa.String(200)
     .with_variant(sa.String(200, collation="C"), "postgresql")
-    .with_variant(sa.String(200, collation="utf8mb4_bin"), "mysql", "mariadb")
+    .with_variant(sa.String(200, collation="utf8mb4_0900_bin"), "mysql")
+    .with_variant(sa.String(200, collation="utf8mb4_nopad_bin"), "mariadb")
 )
 PACKED = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 

@@ -1,0 +1,178 @@
+"""Putting and getting single checkpoints, with what the saver remembers of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from sqlalchemy import Connection, Engine
+
+from guardgraph.state import StorageBusy
+from guardgraph.storage.sql.checkpoints.lanes import is_in_lane
+from guardgraph.storage.sql.checkpoints.lists import KnownList, known_list
+from guardgraph.storage.sql.checkpoints.loading import Found, find_checkpoint, load_checkpoint
+from guardgraph.storage.sql.checkpoints.memory import Manifest, Memory, Namespace, Remembered
+from guardgraph.storage.sql.checkpoints.storing import (
+    Base,
+    Diverged,
+    Moved,
+    draft_checkpoint,
+    draft_writes,
+    namespace_at,
+    store_blobs,
+    store_checkpoint,
+    store_writes,
+)
+from guardgraph.storage.sql.checkpoints.values import Values
+from guardgraph.storage.sql.checkpoints.writes import Writes
+from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.engine import read_transaction
+from guardgraph.storage.sql.errors import translate_errors
+from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.places import Place
+
+__all__ = ("Recorder",)
+
+_T = TypeVar("_T")
+_ATTEMPTS = 10
+_PATIENCE = 0.002
+"""Seconds that the writes of a task wait for the checkpoint of its superstep, to be committed with it."""
+_NOTHING = Manifest({}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Reads and writes the checkpoints of a saver, one at a time."""
+
+    engine: Engine
+    codec: Codec
+    memory: Memory
+    writes: Writes
+    trust_identity: bool
+
+    def get(self, place: Place) -> CheckpointTuple | None:
+        """Return a checkpoint, and remember its lists for the one that comes next."""
+        found: list[tuple[Found, Manifest, Values]] = []
+        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+            loaded = load_checkpoint(connection, self.codec, place, remember=lambda *read: found.append(read))
+        for at, manifest, values in found if loaded else ():
+            elements = loaded.checkpoint["channel_values"] if loaded else {}
+            self.memory.read_checkpoint(
+                place.name, at.at, at.checkpoint_id, manifest, self._lists(at, values, elements)
+            )
+        return loaded
+
+    def put(
+        self,
+        place: Place,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> None:
+        """Store a checkpoint; `place` names its parent."""
+        self._until_settled(place, lambda: self._put(place, config, checkpoint, metadata, new_versions))
+
+    def put_writes(
+        self, place: Place, writes: Sequence[tuple[str, Any]], *, task_id: str, task_path: str, replace: bool
+    ) -> None:
+        """Store what a task wrote at the checkpoint that `place` names."""
+        with translate_errors(place.thread_id):
+            blobs: dict[bytes, bytes] = {}
+            items = draft_writes(self.codec, writes, blobs=blobs)
+
+        def store() -> None:
+            known = self.memory.get(place.name)
+
+            def job(connection: Connection) -> Namespace:
+                at = known.namespace if known else namespace_at(connection, place)
+                store_blobs(connection, at, _new_blobs(known, blobs))
+                store_writes(connection, place, at, items, task_id=task_id, task_path=task_path, replace=replace)
+                return at
+
+            at = self.writes.do(place.thread_id, job, patience=0.0 if is_in_lane() else _PATIENCE)
+            self.memory.stored_blobs(place.name, at, blobs)
+
+        self._until_settled(place, store)
+
+    def _until_settled(self, place: Place, store: Callable[[], None]) -> None:
+        """Call `store`, again where somebody else has changed what it relied on."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return store()
+            except Moved:
+                self.memory.forget(place.name)
+            except Diverged as error:
+                self.memory.close_branches(place.name, [error.branch])
+        raise StorageBusy(
+            f"thread {place.thread_id!r} is changed by others all the time; try again", thread_id=place.thread_id
+        )
+
+    def _put(
+        self,
+        place: Place,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> None:
+        with translate_errors(place.thread_id):
+            known = self._with_parent(place)
+            draft = draft_checkpoint(
+                self.codec, self._base(known, place), place, config, checkpoint, metadata, new_versions
+            )
+
+        def job(connection: Connection) -> Namespace:
+            at = known.namespace if known else namespace_at(connection, place)
+            store_blobs(connection, at, _new_blobs(known, draft.blobs))
+            store_checkpoint(connection, place, at, draft)
+            return at
+
+        at = self.writes.do(place.thread_id, job)
+        self.memory.stored_blobs(place.name, at, draft.blobs)
+        self.memory.stored_checkpoint(place.name, at, draft.row["checkpoint_id"], draft.manifest, draft.lists)
+
+    def _base(self, known: Remembered | None, place: Place) -> Base:
+        if known is None:
+            return Base(_NOTHING, {}, frozenset(), self.trust_identity)
+        parent = known.manifests.get(place.checkpoint_id or "", _NOTHING)
+        return Base(parent, known.lists, known.closed, self.trust_identity)
+
+    def _with_parent(self, place: Place) -> Remembered | None:
+        """Return what is remembered of a namespace; the parent that `place` names is read if it is not."""
+        known = self.memory.get(place.name)
+        if place.checkpoint_id is None or (known and place.checkpoint_id in known.manifests):
+            return known
+        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+            found = find_checkpoint(connection, place)
+            if found is None:
+                return known
+            values = Values(self.codec)
+            values.read(
+                connection,
+                found.at.namespace_id,
+                [entry for entry in found.entries.values() if isinstance(entry, tuple)],
+            )
+        versions = self.codec.loads(found.core)["channel_versions"]
+        manifest, lists = Manifest(versions, found.entries), self._lists(found, values, {})
+        self.memory.read_checkpoint(place.name, found.at, found.checkpoint_id, manifest, lists)
+        return self.memory.get(place.name)
+
+    def _lists(self, found: Found, values: Values, elements: Mapping[str, Any]) -> dict[str, KnownList]:
+        return {
+            channel: known_list(
+                entry,
+                values.tokens(found.place, found.checkpoint_id, channel, entry),
+                elements.get(channel, ()),
+                trust_identity=self.trust_identity,
+            )
+            for channel, entry in found.entries.items()
+            if isinstance(entry, tuple)
+        }
+
+
+def _new_blobs(known: Remembered | None, blobs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {key: data for key, data in blobs.items() if known is None or key not in known.blobs}

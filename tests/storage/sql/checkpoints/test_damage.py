@@ -1,0 +1,204 @@
+"""Damage to what is stored: it is found, it names where it is, and the rest can still be read."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import LargeBinary, Table, select
+
+from guardgraph.state import StorageCorrupt
+from guardgraph.storage import SQLSaver
+from guardgraph.storage.sql.engine import read_transaction, write_transaction
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
+from tests.storage.sql.stored import config_of, id_of, ids_in, store
+
+TABLES = (checkpoints, chunks, blobs, writes)
+
+
+def thread_of(saver: SQLSaver, thread_id: str, steps: int = 4) -> list[Any]:
+    """Store a thread with a growing list, a large and a small value, and a write at each step."""
+    made: list[Any] = []
+    log: list[str] = []
+    for step in range(steps):
+        log = [*log, f"{thread_id} {step} " + "x" * 300]
+        values = {"log": log, "large": f"{thread_id} {step}" * 100, "small": step}
+        parent = made[-1] if made else None
+        made.append(store(saver, thread_id, values, parent=parent, version=step + 1, metadata={"run_id": f"r{step}"}))
+        saver.put_writes(made[-1], [("small", step), ("log", ["y" * 300 + thread_id + str(step)])], f"task {step}")
+    return made
+
+
+def rows_of(saver: SQLSaver, table: Table) -> list[dict[str, Any]]:
+    with read_transaction(saver.engine) as connection:
+        return [dict(row) for row in connection.execute(select(table)).mappings()]
+
+
+def change(saver: SQLSaver, table: Table, row: dict[str, Any], **values: Any) -> None:
+    keys = [column == row[column.name] for column in table.primary_key.columns]
+    with write_transaction(saver.engine) as connection:
+        connection.execute(table.update().where(*keys).values(**values))
+
+
+def remove(saver: SQLSaver, table: Table, row: dict[str, Any]) -> None:
+    keys = [column == row[column.name] for column in table.primary_key.columns]
+    with write_transaction(saver.engine) as connection:
+        connection.execute(table.delete().where(*keys))
+
+
+def restore(saver: SQLSaver, table: Table, rows: list[dict[str, Any]]) -> None:
+    with write_transaction(saver.engine) as connection:
+        connection.execute(table.delete())
+        connection.execute(table.insert(), rows)
+
+
+def flipped(value: Any, chance: random.Random) -> Any:
+    if isinstance(value, int):
+        return value + 1 + chance.randrange(5)
+    if isinstance(value, str):
+        at = chance.randrange(len(value))
+        return value[:at] + chr(33 + (ord(value[at]) - 33 + 1 + chance.randrange(50)) % 90) + value[at + 1 :]
+    if isinstance(value, bytes | memoryview):
+        found = bytearray(value)
+        found[chance.randrange(len(found))] ^= 1 << chance.randrange(8)
+        return bytes(found)
+    return "put where nothing was"
+
+
+def cells(saver: SQLSaver) -> Iterator[tuple[Table, dict[str, Any], str]]:
+    for table in TABLES:
+        for row in rows_of(saver, table):
+            for column in table.columns:
+                yield table, row, column.name
+
+
+def test_no_damaged_cell_is_silent_and_the_thread_goes_on(sqlite_url: str) -> None:
+    chance = random.Random(7)
+    with SQLSaver.from_url(sqlite_url) as saver:
+        made = thread_of(saver, "t")
+        good = {id_of(item.config): item for item in saver.list(config_of("t"))}
+        for table, row, column in [*cells(saver)]:
+            rows = rows_of(saver, table)
+            change(saver, table, row, **{column: flipped(row[column], chance)})
+            damaged = saver.verify("t")
+            assert damaged, (table.name, column)
+            assert all(item.thread_id == "t" and item.column for item in damaged)
+            listed = {id_of(item.config): item for item in saver.list(config_of("t"))}
+            silent = [name for name, item in listed.items() if good.get(name) != item]
+            key_of_write = table is writes and column in {"checkpoint_id", "namespace_id"}
+            assert key_of_write or not silent, (table.name, column)
+            assert len(listed) < len(good) or table is writes
+            restore(saver, table, rows)
+            assert saver.verify("t") == []
+        assert saver.get_tuple(made[-1]) == good[id_of(made[-1])]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_row_that_is_missing_is_found(saver: SQLSaver, table: Table) -> None:
+    thread_of(saver, "t")
+    if table is writes:
+        pytest.skip("nothing names what tasks wrote")
+    for row in rows_of(saver, table):
+        rows = rows_of(saver, table)
+        remove(saver, table, row)
+        assert saver.verify("t"), row
+        restore(saver, table, rows)
+        assert saver.verify("t") == []
+
+
+def test_the_error_names_the_thread_the_checkpoint_and_the_channel(saver: SQLSaver) -> None:
+    made = thread_of(saver, "t")
+    newest = saver.get_tuple(config_of("t"))
+    assert newest is not None
+    large = newest.checkpoint["channel_values"]["large"]
+    (row,) = [row for row in rows_of(saver, blobs) if large.encode() in bytes(row["data"])]
+    change(saver, blobs, row, data=bytes(row["data"]) + b"!")
+
+    with pytest.raises(
+        StorageCorrupt, match=f"checkpoint '{id_of(made[-1])}' of thread 't' is damaged in 'large'"
+    ) as caught:
+        saver.get_tuple(config_of("t"))
+
+    assert (caught.value.thread_id, caught.value.checkpoint_id, caught.value.column) == ("t", id_of(made[-1]), "large")
+
+
+@pytest.mark.parametrize("column", ["body", "metadata", "parent_id", "run_id"])
+def test_repairing_goes_back_to_the_last_good_checkpoint(
+    saver: SQLSaver, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = thread_of(saver, "t")
+    for row in rows_of(saver, checkpoints)[-2:]:
+        change(saver, checkpoints, row, **{column: flipped(row[column], random.Random(1))})
+    with caplog.at_level(logging.ERROR):
+        assert ids_in(saver, config_of("t")) == [id_of(made[1]), id_of(made[0])]
+    assert f"checkpoint '{id_of(made[3])}' of thread 't' is damaged in 'body'" in caplog.text
+
+    left_out = saver.repair("t")
+
+    assert [item.checkpoint_id for item in left_out] == [id_of(made[3]), id_of(made[2])]
+    assert saver.verify("t") == []
+    found = saver.get_tuple(config_of("t"))
+    assert found is not None
+    assert found.config == made[1]
+    again = store(saver, "t", {"log": [*found.checkpoint["channel_values"]["log"], "new"]}, parent=made[1], version=9)
+    assert [item.config for item in saver.list(config_of("t"))] == [again, made[1], made[0]]
+
+
+def test_repairing_drops_only_the_damaged_writes_of_a_good_checkpoint(saver: SQLSaver) -> None:
+    made = thread_of(saver, "t")
+    saver.put_writes(made[-1], [("small", 7)], "another")
+    row = next(row for row in rows_of(saver, writes) if row["task_id"] == "task 3")
+    change(saver, writes, row, data=flipped(row["data"], random.Random(1)))
+    with pytest.raises(StorageCorrupt, match="what task 'task 3' wrote is not what was stored"):
+        saver.get_tuple(config_of("t"))
+
+    saver.repair("t")
+
+    found = saver.get_tuple(config_of("t"))
+    assert found is not None
+    assert (found.config, found.pending_writes) == (made[-1], [("another", "small", 7)])
+
+
+@pytest.mark.parametrize("table", [checkpoints, writes], ids=lambda table: table.name)
+def test_a_row_of_another_thread_and_an_older_one_are_found(saver: SQLSaver, table: Table) -> None:
+    thread_of(saver, "t")
+    saver.copy_thread("t", "other")
+    mine, theirs = (
+        [row for row in rows_of(saver, table) if row["namespace_id"] == number]
+        for number in sorted({row["namespace_id"] for row in rows_of(saver, table)})
+    )
+    packed = [column.name for column in table.columns if isinstance(column.type, LargeBinary)]
+
+    change(saver, table, mine[-1], **{name: theirs[-1][name] for name in packed})
+    assert [item.checkpoint_id for item in saver.verify("t")] == [mine[-1]["checkpoint_id"]]
+    change(saver, table, mine[-1], **{name: mine[-2][name] for name in packed})
+    assert [item.checkpoint_id for item in saver.verify("t")] == [mine[-1]["checkpoint_id"]]
+    assert saver.verify("other") == []
+
+
+@pytest.mark.parametrize("column", ["name", "tenant", "thread_id", "head", "seal"])
+def test_a_namespace_that_was_changed_is_found(saver: SQLSaver, column: str) -> None:
+    thread_of(saver, "t")
+    before = saver.get_tuple(config_of("t"))
+    (row,) = rows_of(saver, namespaces)
+    change(saver, namespaces, row, **{column: flipped(row[column], random.Random(1))})
+
+    assert saver.verify("t")
+    if column not in {"tenant", "thread_id"}:  # it is found by its name all the same
+        with pytest.raises(StorageCorrupt, match="thread 't' is damaged"):
+            saver.get_tuple(config_of("t"))
+    saver.repair("t")
+    assert saver.verify("t") == []
+    assert saver.get_tuple(config_of("t")) == before
+
+
+async def test_the_async_twins_do_the_same(saver: SQLSaver) -> None:
+    made = thread_of(saver, "t")
+    change(saver, checkpoints, rows_of(saver, checkpoints)[-1], run_id="another")
+
+    assert [item.column for item in await saver.averify("t")] == ["body"]
+    assert [item.checkpoint_id for item in await saver.arepair("t")] == [id_of(made[-1])]
+    assert await saver.averify("t") == []
