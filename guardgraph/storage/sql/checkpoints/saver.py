@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, Self, TypeAlias, TypeVar, Unpack
+from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -26,8 +25,7 @@ from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_k
 from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
 from guardgraph.storage.sql.checkpoints.memory import Memory
 from guardgraph.storage.sql.checkpoints.recorder import Recorder
-from guardgraph.storage.sql.checkpoints.retention import copy_thread, delete_runs, delete_thread, keep_latest
-from guardgraph.storage.sql.checkpoints.verifying import find_damage, repair_thread
+from guardgraph.storage.sql.checkpoints.thread_management import ThreadManagement
 from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
@@ -52,7 +50,7 @@ _Damage: TypeAlias = list[StorageCorrupt]  # `list` is a method in the class
 _FORK_BITS = 40
 
 
-class SQLSaver(BaseCheckpointSaver[int]):
+class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     """Keep the checkpoints of any LangGraph graph in a SQL database.
 
     Every method has its `a` twin, which runs in a worker thread and never blocks the event loop. The writes of one
@@ -232,63 +230,6 @@ class SQLSaver(BaseCheckpointSaver[int]):
         task_id = checked_id("task_id", task_id)
         self._recorder.put_writes(place, writes, task_id=task_id, task_path=task_path, replace=replace)
 
-    def delete_thread(self, thread_id: str) -> None:
-        """Delete all that is stored of a thread; an unknown one is no error."""
-        job = partial(delete_thread, tenant=self.tenant, thread_id=checked_id("thread_id", thread_id))
-        self._memory.forget(*self._writes.do(thread_id, job))
-
-    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints and writes of some runs, in all threads.
-
-        A thread that goes on after a deleted run loses the history of its delta channels from before the next snapshot.
-        """
-        ids = [checked_id("run_id", run_id) for run_id in run_ids]
-        touched = self._writes.do(None, lambda connection: delete_runs(connection, self.tenant, ids))
-        self._memory.forget(*touched)
-
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy a thread with all its namespaces, checkpoints and writes; an unknown source copies nothing.
-
-        Raises:
-            BadInput: the target thread exists already.
-        """
-        source = checked_id("source_thread_id", source_thread_id)
-        target = checked_id("target_thread_id", target_thread_id)
-        self._writes.do(target, lambda connection: copy_thread(connection, self.tenant, source, target))
-
-    def prune(
-        self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest"
-    ) -> None:
-        """Make threads smaller: keep the newest checkpoint of each namespace, or delete the threads.
-
-        `keep_latest` also keeps the ancestors from which a delta channel is rebuilt.
-        """
-        if strategy not in {"keep_latest", "delete"}:
-            raise BadInput(f"`strategy` must be 'keep_latest' or 'delete', got {strategy!r}")
-        for thread_id in thread_ids:
-            job = partial(keep_latest, codec=self.codec) if strategy == "keep_latest" else delete_thread
-            job = partial(job, tenant=self.tenant, thread_id=checked_id("thread_id", thread_id))
-            self._memory.forget(*self._writes.do(thread_id, job))
-
-    def verify(self, thread_id: str) -> _Damage:
-        """Return all damage to a thread, newest first; each error names a checkpoint and a column or channel of it.
-
-        A checkpoint that is damaged raises that error when it is read, and is left out of `list`.
-        """
-        with read_transaction(migrate(self.engine), thread_id=checked_id("thread_id", thread_id)) as connection:
-            return find_damage(connection, self.codec, self.tenant, thread_id)
-
-    def repair(self, thread_id: str) -> _Damage:
-        """Go back to the last good checkpoint of each namespace of a thread, and return all damage that was found.
-
-        Damaged checkpoints that are newer than it are deleted. Of that one only damaged writes of tasks are deleted,
-        which run again. Older damaged checkpoints stay: `list` leaves them out.
-        """
-        job = partial(repair_thread, codec=self.codec, tenant=self.tenant)
-        found = self._writes.do(thread_id, partial(job, thread_id=checked_id("thread_id", thread_id)))
-        self._memory.clear()
-        return found
-
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
@@ -302,12 +243,6 @@ class SQLSaver(BaseCheckpointSaver[int]):
     aget_tuple = async_twin(get_tuple)
     aput = async_twin(put)
     aput_writes = async_twin(put_writes)
-    adelete_thread = async_twin(delete_thread)
-    adelete_for_runs = async_twin(delete_for_runs)
-    acopy_thread = async_twin(copy_thread)
-    aprune = async_twin(prune)
-    averify = async_twin(verify)
-    arepair = async_twin(repair)
     aget_delta_channel_history = async_twin(get_delta_channel_history)
 
     async def alist(
