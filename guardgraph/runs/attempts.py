@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
@@ -23,7 +23,7 @@ from guardgraph.runs.arguments import (
     thread_of,
 )
 from guardgraph.runs.cancelling import conclude_command
-from guardgraph.runs.compiled_graphs import CompiledGraphs
+from guardgraph.runs.compiled_graphs import CompiledGraphs, saver_of
 from guardgraph.runs.execution import RunExecution, services_of
 from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.leases import Lease, Leases
@@ -44,7 +44,6 @@ from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, Task, ThreadBusy, new_id
-from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.runs import InTransaction, RunRow
 
 __all__ = ("Attempts",)
@@ -294,8 +293,3 @@ class Attempts:
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
         services.effects = self.records.effects
         return RunExecution(row, lease, graph, given, time, services, config or {}, context)
-
-
-def saver_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> SQLSaver:
-    """Return the checkpointer with which the runner has compiled a graph."""
-    return cast("SQLSaver", graph.checkpointer)

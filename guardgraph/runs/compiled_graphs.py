@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -13,7 +13,7 @@ from langgraph.store.base import BaseStore
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.graph_types import types_of_graph
 
-__all__ = ("CompiledGraphs",)
+__all__ = ("CompiledGraphs", "saver_of")
 
 _KEPT = 16
 """How many graphs are kept: those that were used last."""
@@ -54,3 +54,8 @@ def _version(graph: StateGraph[Any, Any, Any, Any]) -> object:
     nodes = tuple((name, id(node)) for name, node in graph.nodes.items())
     branches = tuple((name, tuple(map(id, named.values()))) for name, named in graph.branches.items())
     return nodes, frozenset(graph.edges), frozenset(graph.waiting_edges), branches
+
+
+def saver_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> SQLSaver:
+    """Return the checkpointer with which the runner has compiled a graph."""
+    return cast("SQLSaver", graph.checkpointer)

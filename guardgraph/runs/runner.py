@@ -14,7 +14,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
-from typing_extensions import TypedDict
 
 from guardgraph.runs.arguments import IfBusy, check_constructor, check_leases, checked_graphs, checked_modes
 from guardgraph.runs.attempts import Attempts
@@ -22,48 +21,20 @@ from guardgraph.runs.compiled_graphs import CompiledGraphs
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.leases import Leases
+from guardgraph.runs.options import ResumeOptions, RunOptions
 from guardgraph.runs.records import Records
 from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runs.working import awork, work
-from guardgraph.state import Allowance, RunEvent, Task
+from guardgraph.state import RunEvent, Task
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
 
-__all__ = ("ResumeOptions", "RunOptions", "Runner")
+__all__ = ("Runner",)
 
 _Graph = StateGraph[Any, Any, Any, Any]
 _Task = str | Task | Mapping[str, Any]
 _MODES: tuple[StreamMode, ...] = ("updates",)
-
-
-class RunOptions(TypedDict, total=False):
-    """Options of `run`, `arun`, `stream` and `astream`."""
-
-    thread_id: str | None
-    """The thread to run on; a new one by default. It may serve one task after the other; each is a run of its own."""
-    arguments: Mapping[str, Any] | None
-    """The arguments with which a registered graph is built."""
-    context: Any
-    """LangGraph's runtime context. It is not stored: give it to `resume`, too."""
-    config: RunnableConfig | None
-    """LangChain's: `callbacks`, `tags`, `metadata`, `run_name`, `max_concurrency` (64 by default), `recursion_limit`
-    (none by default) and `configurable` entries of yours. What the runner sets itself wins, and a warning is logged. It
-    is not stored: give it to `resume`, too."""
-
-
-class ResumeOptions(TypedDict, total=False):
-    """Options of `resume` and `aresume`."""
-
-    answers: Mapping[str, Any] | None
-    """The answers to open interrupts, by their ids."""
-    add: Allowance | Mapping[str, Any] | None
-    """Counts are added to what the run may spend. A `deadline` is until when it may work from now on, if that is later;
-    every deadline below moves by as much. What is unlimited stays so."""
-    context: Any
-    """LangGraph's runtime context."""
-    config: RunnableConfig | None
-    """LangChain's; see `RunOptions`."""
 
 
 class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runner"]):

@@ -61,9 +61,11 @@ def _is_current(connection: Connection, engine: Engine) -> bool:
     unknown = sorted(set(found) - set(known))
     if unknown:
         url, newest = place_of(engine), known[-1]
-        what = f"{url} has schema revision {unknown[-1]!r}, this guardgraph knows up to {newest!r}"
-        hint = "upgrade guardgraph, or open another database"
-        raise MigrationNeeded(f"{what}; {hint}", url=url, found=unknown[-1], known=newest)
+        what, hint = f"this guardgraph knows up to {newest!r}", "upgrade guardgraph, or open another database"
+        if unknown[-1] < known[0]:
+            what, hint = "which was never released and is not read any more", "use another database"
+        message = f"{url} has schema revision {unknown[-1]!r}, {what}; {hint}"
+        raise MigrationNeeded(message, url=url, found=unknown[-1], known=newest)
     return list(found) == [known[-1]]
 
 

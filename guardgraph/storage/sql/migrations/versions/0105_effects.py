@@ -1,7 +1,7 @@
 """The table of side effects.
 
-Revision ID: 0006
-Revises: 0005
+Revision ID: 0105
+Revises: 0104
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import LONGBLOB, VARBINARY
 
-revision = "0006"
-down_revision = "0005"
+revision = "0105"
+down_revision = "0104"
 branch_labels = None
 depends_on = None
 
 IDENTIFIER = (
     sa.String(255)
     .with_variant(sa.String(255, collation="C"), "postgresql")
-    .with_variant(sa.String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+    .with_variant(sa.String(255, collation="utf8mb4_0900_bin"), "mysql")
+    .with_variant(sa.String(255, collation="utf8mb4_nopad_bin"), "mariadb")
 )
 KEY = sa.LargeBinary(16).with_variant(VARBINARY(16), "mysql", "mariadb")
 PACKED = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")

@@ -1,7 +1,7 @@
 """The tables of runs, their accounts and the accounts' entries.
 
-Revision ID: 0002
-Revises: 0001
+Revision ID: 0102
+Revises: 0101
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import LONGBLOB, VARBINARY
 
-revision = "0002"
-down_revision = "0001"
+revision = "0102"
+down_revision = "0101"
 branch_labels = None
 depends_on = None
 
@@ -88,9 +88,10 @@ def _create_runs() -> None:
         *_counts("started", "ended", nullable=True),
         sa.Column("base_checkpoint", IDENTIFIER),
         sa.Column("version", sa.String(255), nullable=False),
+        sa.Column("command", PACKED),
     )
     op.create_index("guardgraph_run_thread", "guardgraph_run", ["thread_id", "number"])
-    op.create_index("guardgraph_run_number", "guardgraph_run", ["number"])
+    op.create_index("guardgraph_run_number", "guardgraph_run", ["number"], unique=True)
 
 
 def downgrade() -> None:

@@ -1,7 +1,7 @@
 """The tables of the checkpointer.
 
-Revision ID: 0001
-Revises: nothing
+Revision ID: 0101
+Revises:
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import LONGBLOB, VARBINARY
 
-revision = "0001"
+revision = "0101"
 down_revision = None
 branch_labels = None
 depends_on = None

@@ -1,7 +1,7 @@
 """The tables of evals.
 
-Revision ID: 0003
-Revises: 0002
+Revision ID: 0103
+Revises: 0102
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import LONGBLOB
 
-revision = "0003"
-down_revision = "0002"
+revision = "0103"
+down_revision = "0102"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """One process works on a thread, and a run knows what it was given.
 
-Revision ID: 0005
-Revises: 0004
+Revision ID: 0104
+Revises: 0103
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import LONGBLOB
 
-revision = "0005"
-down_revision = "0004"
+revision = "0104"
+down_revision = "0103"
 branch_labels = None
 depends_on = None
 
 ID = (
     sa.String(255)
     .with_variant(sa.String(255, collation="C"), "postgresql")
-    .with_variant(sa.String(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+    .with_variant(sa.String(255, collation="utf8mb4_0900_bin"), "mysql")
+    .with_variant(sa.String(255, collation="utf8mb4_nopad_bin"), "mariadb")
 )
 PACKED = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
-    """Create the table of leases, and the column of commands."""
+    """Create the table."""
     op.create_table(
         "guardgraph_lease",
         sa.Column("tenant", ID, primary_key=True),
@@ -36,10 +37,8 @@ def upgrade() -> None:
         sa.Column("wanted", sa.String(20)),
         sa.Column("reason", PACKED),
     )
-    op.add_column("guardgraph_run", sa.Column("command", PACKED))
 
 
 def downgrade() -> None:
-    """Drop both."""
-    op.drop_column("guardgraph_run", "command")
+    """Drop the table: nothing is worked on."""
     op.drop_table("guardgraph_lease")
