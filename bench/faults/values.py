@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy import DDL, NullPool, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from bench.faults.kinds import KINDS, TYPES
@@ -151,14 +151,14 @@ def _new_mariadb() -> Generator[str]:
     admin, name = create_engine(address, poolclass=NullPool), f"guardgraph_bench_{uuid4().hex}"
     try:
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+            connection.execute(DDL("CREATE DATABASE %(name)s CHARACTER SET utf8mb4", context={"name": name}))
     except OperationalError as error:
         raise Missing("MariaDB does not answer") from error
     try:
         yield address.set(drivername="mariadb", database=name).render_as_string(hide_password=False)
     finally:
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name}")
+            connection.execute(DDL("DROP DATABASE %(name)s", context={"name": name}))
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ class Attempts:
 
     def end(self, attempt: RunExecution) -> Run:
         """Store the outcome of an attempt and give its lease back; raise `StaleWriter` where that was lost."""
-        attempt.store_books()
+        attempt.store_ledger()
         last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
         outcome = attempt.outcome(last, now)
         if outcome is None:
@@ -288,7 +288,7 @@ class Attempts:
         config: RunnableConfig | None = None,
     ) -> RunExecution:
         ledger, time = self.records.ledger_and_clock(row, position, self.clock(), lease.fence)
-        saver = saver_of(graph).with_fence(lease.fence).with_books(ledger)
+        saver = saver_of(graph).with_fence(lease.fence).with_ledger(ledger)
         graph.checkpointer = saver
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
         services.effects = self.records.effects

@@ -90,7 +90,7 @@ class RunExecution:
             "version": "v2",
         }
 
-    def store_books(self) -> None:
+    def store_ledger(self) -> None:
         """Store what was booked since the last checkpoint."""
         if isinstance(self.services.ledger, RunLedger):
             self.services.ledger.store()

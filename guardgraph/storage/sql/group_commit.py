@@ -23,7 +23,7 @@ __all__ = ("GroupCommit", "group_commit_of")
 _T = TypeVar("_T")
 _LARGEST = 256
 """Jobs that are committed together at most."""
-_IDLE = 30.0
+_IDLE = 0.1
 """Seconds after which the thread that commits for coroutines ends; the next job starts another."""
 
 
@@ -126,7 +126,7 @@ class GroupCommit:
         return job
 
     def _lead(self, job: _Job[Any]) -> bool:
-        """Wait until a job is done, or nobody commits; return whether the caller does now."""
+        """Wait until a job is done, or no other thread commits; return whether the caller does now."""
         with self._changed:
             while self._is_led and not job.future.done():
                 self._changed.wait()

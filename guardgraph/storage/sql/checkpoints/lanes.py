@@ -12,7 +12,7 @@ from threading import Lock, Thread, current_thread
 from typing import Any, TypeVar, cast
 from weakref import finalize
 
-__all__ = ("Lanes", "async_twin", "is_in_lane", "thread_key")
+__all__ = ("Lanes", "async_twin", "is_for_coroutine", "thread_key")
 
 T = TypeVar("T")
 _NAME = "guardgraph-sql"
@@ -74,7 +74,7 @@ def async_twin(method: Callable[..., Any]) -> Any:
     return twin
 
 
-def is_in_lane() -> bool:
+def is_for_coroutine() -> bool:
     """Return whether this call is made for a coroutine: those of one thread of a graph wait for each other."""
     return current_thread().name.startswith(_NAME)
 

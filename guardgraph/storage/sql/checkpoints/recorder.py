@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from sqlalchemy import Connection, Engine
 
 from guardgraph.state import StorageBusy
-from guardgraph.storage.sql.checkpoints.lanes import is_in_lane
+from guardgraph.storage.sql.checkpoints.lanes import is_for_coroutine
 from guardgraph.storage.sql.checkpoints.lists import KnownList, known_list
 from guardgraph.storage.sql.checkpoints.loading import Found, find_checkpoint, load_checkpoint
 from guardgraph.storage.sql.checkpoints.memory import Manifest, Memory, Namespace, Remembered
@@ -93,7 +93,7 @@ class Recorder:
                 store_writes(connection, place, at, items, task_id=task_id, task_path=task_path, replace=replace)
                 return at
 
-            at = self.writes.do(place.thread_id, job, patience=0.0 if is_in_lane() else _PATIENCE)
+            at = self.writes.do(place.thread_id, job, patience=0.0 if is_for_coroutine() else _PATIENCE)
             self.memory.stored_blobs(place.name, at, blobs)
 
         self._until_settled(place, store)

@@ -150,9 +150,9 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
         return self._changed(writes=self._writes.changed(fence=fence))
 
-    def with_books(self, books: RunLedger) -> Self:
+    def with_ledger(self, ledger: RunLedger) -> Self:
         """Return a saver of the same database that stores what a run has booked with its checkpoints."""
-        return self._changed(writes=self._writes.changed(books=books))
+        return self._changed(writes=self._writes.changed(ledger=ledger))
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a saver of the same database that reads objects of unknown classes as dicts of their fields.

@@ -28,7 +28,7 @@ class Writes:
     codec: Codec
     fence: Fence | None = None
     """The lease without which nothing is written."""
-    books: RunLedger | None = None
+    ledger: RunLedger | None = None
     """Stored with every job."""
     commits: GroupCommit = field(init=False)
     _key_fits: Event = field(default_factory=Event)
@@ -37,7 +37,7 @@ class Writes:
         object.__setattr__(self, "commits", group_commit_of(self.engine))
 
     def changed(self, **facts: Any) -> Self:
-        """Return the same with another codec, fence or books."""
+        """Return the same with another codec, fence or ledger."""
         return replace(self, **facts)
 
     def do(self, thread_id: str | None, job: Callable[[Connection], _T], *, patience: float = 0.0) -> _T:
@@ -45,12 +45,12 @@ class Writes:
 
         It waits up to `patience` seconds for others to be committed with. A job may be done again; see `GroupCommit`.
         """
-        after = None if self.books is None else self.books.written
+        after = None if self.ledger is None else self.ledger.written
 
         def whole(connection: Connection) -> _T:
             self._check(connection)
-            if self.books is not None:
-                self.books.write_changes(connection)
+            if self.ledger is not None:
+                self.ledger.write_changes(connection)
             return job(connection)
 
         if patience:

@@ -1,4 +1,4 @@
-"""How a saver or a `Runner` is told to encrypt and compress."""
+"""The options by which a saver or a `Runner` encrypts and compresses."""
 
 from __future__ import annotations
 

@@ -88,4 +88,4 @@ def _check_depth(data: bytes, depth: int) -> None:
 
 
 def _ignored(code: int, data: bytes) -> None:
-    """Stand for an extension where only the depth is measured."""
+    """Take the place of an extension where only the depth is measured."""
