@@ -30,6 +30,7 @@ _PACKAGES = (
     "langgraph",
     "langgraph-checkpoint",
     "langsmith",
+    "orjson",
     "ormsgpack",
     "pydantic",
     "pydantic-core",
@@ -38,10 +39,12 @@ _PACKAGES = (
     "rich",
     "sqlalchemy",
     "typing_extensions",
+    "xxhash",
 )
 _EXTRAS = {
     "agents": "langchain",
     "draw": "quickjs",
+    "encryption": "cryptography",
     "mysql": "pymysql",
     "postgres": "psycopg",
     "routing": "sklearn",
