@@ -21,7 +21,7 @@ _COMMANDS = {
     "research": ("research:research_command", "Answer a question from documents, with citations."),
     "run": ("run:run_command", "Run a task through a graph of your own."),
     "resume": ("resume:resume_command", "Go on after a crash, with an answer, or with more."),
-    "cancel": ("cancel:cancel_command", "End a run that is not active."),
+    "cancel": ("cancel:cancel_command", "End a run with what it has."),
     "threads": ("threads:threads_group", "Inspect stored threads and their runs."),
     "graph": ("graph:graph_group", "Inspect graphs."),
     "eval": ("evals:eval_group", "Score graphs end to end."),
