@@ -192,7 +192,7 @@ async def test_leaving_early_cancels_the_other_cases() -> None:
 
 def test_an_outcome_that_cannot_be_stored_is_a_failed_case_with_its_scores(sqlite_url: str) -> None:
     value: Any = "a"
-    for _ in range(300):
+    for _ in range(254):
         value = [value]
 
     report = evaluate(suite_of("a"), lambda task: Outcome(status="completed", value=value), store=sqlite_url)
