@@ -82,7 +82,7 @@ def append(sink: Path, key: str) -> None:
 def attempt(url: str, thread: str, sink: Path, answer: Path, pipe: int, *, guarded: bool) -> None:
     """Run or resume the thread in this process, and write what its agent said."""
     graphs = {"effects": lambda: pipeline([Agent("worker", run=work_in(sink, pipe, guarded=guarded))])}
-    with Runner(url, graphs=graphs) as runner:
+    with Runner(url, graphs=graphs, lease_seconds=0.5, if_busy="wait") as runner:  # a killed process holds its lease on
         try:
             run = runner.resume(thread)
         except UnknownThread:

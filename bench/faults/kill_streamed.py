@@ -62,7 +62,7 @@ def _build() -> StateGraph[Any, Any, Any, Any]:
 
 def _stream(url: str, thread_id: str) -> None:
     """Stream a run, and tell by lines what each part tells; in the process that is killed."""
-    with Runner(url, graphs={"teams": _build}) as runner:
+    with Runner(url, graphs={"teams": _build}, lease_seconds=0.5, if_busy="wait") as runner:
         for part in runner.stream("teams", "t", thread_id=thread_id, stream_mode=_MODES):
             told = set() if isinstance(part, Run) or "provisional" in part else {*_DONE.findall(repr(part))}
             print(*told, flush=True)
@@ -106,7 +106,7 @@ def _try(url: str, thread_id: str, begun: Path, chance: random.Random, trials: T
         trials.killed += child.poll() is None
         child.kill()
         told += pipe.read().rpartition("\n")[0].split()
-    with Runner(url, graphs={"teams": _build}) as runner:
+    with Runner(url, graphs={"teams": _build}, lease_seconds=0.5, if_busy="wait") as runner:
         status = runner.resume(thread_id).status
     counts = Counter(begun.read_text(encoding="utf-8").split() if begun.exists() else ())
     trials.done += 1
