@@ -12,6 +12,8 @@ import pytest
 from guardgraph.state import (
     BadGraph,
     BadInput,
+    EffectBusy,
+    EffectUnknown,
     GuardgraphError,
     MigrationNeeded,
     MissingExtra,
@@ -33,6 +35,7 @@ from guardgraph.state import (
     UnknownModel,
     UnknownThread,
     Unserializable,
+    WrongKey,
     errors,
 )
 
@@ -56,6 +59,9 @@ ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (StorageFull("the disk is full; make room", thread_id="t-1"), OSError),
     (StorageReadOnly("it cannot be written; mend the permissions"), PermissionError),
     (StorageCorrupt("it cannot be read back", thread_id="t-1"), ValueError),
+    (WrongKey("it was encrypted with another key", thread_id="t-1"), PermissionError),
+    (EffectBusy("refund 7"), RuntimeError),
+    (EffectUnknown("refund 7", since=datetime(2030, 1, 1, tzinfo=UTC)), RuntimeError),
     (NotADatabase("letter.txt is no SQLite database"), StorageCorrupt),
     (Unserializable("cannot store value.x: a lock is not a type that is stored"), TypeError),
     (MigrationNeeded("too new", url="sqlite:///runs.db", found="0009", known="0003"), RuntimeError),

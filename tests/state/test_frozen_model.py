@@ -172,7 +172,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         path=NAMES,
         round=WHOLE,
         attempt=st.integers(1, 2**70),
-        key=TEXT,
+        idempotency_key=TEXT,
         feedback=MAYBE,
     ),
     Result: st.builds(
