@@ -64,42 +64,37 @@ def consensus(
         tie_breaker=tie_breaker, rounds=rounds, stakes=stakes, single=single, key=key,
     )  # fmt: skip
     check_rounds(rounds, guards or ())
-    alone, deciding = _listed(rules.single), _listed(rules.judge, rules.tie_breaker)
     team = Team(
         name, guards=guards, default_guards=(Depth(), Schema()), entry=partial(_begin, rules=rules),
-        destinations=[*alone, *rules.panel], required=() if alone else rules.panel, concurrency=concurrency,
+        destinations=[*rules.alone, *rules.panel], required=() if rules.alone else rules.panel, concurrency=concurrency,
         state=ConsensusState,
     )  # fmt: skip
     team.add_agents(rules.panel, gate="handoff")
-    route, again = partial(_after_panel, rules=rules), rules.panel if rounds > 1 else ()
-    team.add_gate("handoff", review_what_is_back, agents=rules.panel, route=route, destinations=[*again, *deciding])
-    _add_single(team, rules, alone)
-    _add_deciding(team, rules, deciding, synthesize=synthesize)
+    route, after = partial(_after_panel, rules=rules), [*(rules.panel if rounds > 1 else ()), *rules.deciding]
+    team.add_gate("handoff", review_what_is_back, agents=rules.panel, route=route, destinations=after)
+    _add_single(team, rules)
+    _add_deciding(team, rules, synthesize=synthesize)
     return team.expect(rounds=rounds).build()
 
 
-def _add_single(team: Team, rules: PanelRules, alone: Sequence[Agent]) -> None:
+def _add_single(team: Team, rules: PanelRules) -> None:
     """Add the agent that answers alone where the stakes are low, if there is one."""
-    if not alone:
+    if not rules.alone:
         return
-    team.add_agents(alone, gate="handoff_single", can_rewrite=True)
+    team.add_agents(rules.alone, gate="handoff_single", can_rewrite=True)
     route = partial(_after_single, rules=rules)
-    team.add_gate("handoff_single", agents=alone, route=route, destinations=rules.panel)
+    team.add_gate("handoff_single", agents=rules.alone, route=route, destinations=rules.panel)
 
 
-def _add_deciding(team: Team, rules: PanelRules, deciding: Sequence[Agent], *, synthesize: bool) -> None:
+def _add_deciding(team: Team, rules: PanelRules, *, synthesize: bool) -> None:
     """Add the judge and the tie-breaker, each with a gate from which the next one may be asked."""
-    for number, agent in enumerate(deciding, 1):
+    for number, agent in enumerate(rules.deciding, 1):
         is_judge = agent is rules.judge
-        gate, rest = "handoff_judge" if is_judge else "handoff_tie", deciding[number:]
+        gate, rest = "handoff_judge" if is_judge else "handoff_tie", rules.deciding[number:]
         context = [rules.rubric.context] if is_judge else []
         team.add_agents([agent], gate=gate, context=context, can_rewrite=is_judge and synthesize)
         route = partial(_after_decision, rules=rules, agent=agent, rest=rest)
         team.add_gate(gate, review_what_is_back, agents=[agent], route=route, destinations=rest)
-
-
-def _listed(*agents: Agent | None) -> list[Agent]:
-    return [agent for agent in agents if agent is not None]
 
 
 def _begin(gate: GateContext, *, rules: PanelRules) -> Destination:
@@ -145,7 +140,7 @@ def _after_panel(gate: GateContext, *, rules: PanelRules) -> Destination:
             [send_candidates(gate, agent, vote, vote.candidates, own=True) for agent in rules.panel]
         ):
             return sends
-    return settle(gate, rules.panel, vote, vote.contested, _listed(rules.judge, rules.tie_breaker))
+    return settle(gate, rules.panel, vote, vote.contested, rules.deciding)
 
 
 def _after_decision(gate: GateContext, *, rules: PanelRules, agent: Agent, rest: Sequence[Agent]) -> Destination:

@@ -58,6 +58,16 @@ class PanelRules:
     single: Agent | None
     key: Key | None
 
+    @property
+    def alone(self) -> list[Agent]:
+        """The agent that answers alone where the stakes are low, if there is one."""
+        return [] if self.single is None else [self.single]
+
+    @property
+    def deciding(self) -> list[Agent]:
+        """Who decides what the vote leaves open, in this order."""
+        return [agent for agent in (self.judge, self.tie_breaker) if agent is not None]
+
 
 def checked_rules(
     *,
