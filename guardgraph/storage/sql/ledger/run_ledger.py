@@ -106,8 +106,10 @@ class RunLedger(MemoryLedger):
             self._changed(account)
 
     def store(self) -> None:
-        """Store all that has changed."""
-        if self._unstored.entries or self._unstored.accounts:
+        """Store all that has changed, and wait for what another thread is storing: that may not be committed yet."""
+        with self._lock:
+            is_stored = not (self._unstored.entries or self._unstored.accounts or self._storing)
+        if not is_stored:
             self._commits.write(self._write_fenced, after=self.written)
 
     def _write_fenced(self, connection: Connection) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
+from threading import Event
 
 import pytest
+from sqlalchemy import Connection
 
 from guardgraph.state import Allowance, Amount, Usage
 from guardgraph.storage import Ledger, SQLLedger
 from guardgraph.storage.sql.engine import engine_of
+from guardgraph.storage.sql.group_commit import group_commit_of
+from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 
 ADMITTED = Allowance(tokens=100, usd=Decimal(1), depth=2)
 RAISED = Allowance(tokens=150, usd=Decimal(1), depth=2)
@@ -63,3 +68,31 @@ def test_it_is_the_same_book(ledger: Ledger, books: SQLLedger) -> None:
 
     assert ledger.usage("r") == books.usage("r") == Usage(input_tokens=90, calls=2)
     assert ledger.balances("r/work/a") == books.balances("r/work/a")
+
+
+def test_a_reservation_that_another_thread_stores_is_waited_for(books: SQLLedger) -> None:
+    ledger = RunLedger(books.engine, "r", is_new=True)
+    epoch = ledger.open("r", Allowance())
+    taken, commit = Event(), Event()
+
+    def other(connection: Connection) -> None:
+        assert reserved.wait(5)
+        ledger.write_changes(connection)  # with the reservation of this test's thread
+        taken.set()
+        assert commit.wait(5)
+
+    reserved = Event()
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(group_commit_of(books.engine).write, other, after=ledger.written)
+        reserving = pool.submit(ledger.reserve, "e", "r", epoch, Amount(subtasks=1))  # waits for no commit
+        assert reserving.result(5) is None
+        reserved.set()
+        assert taken.wait(5)
+        storing = pool.submit(ledger.store)
+        done, _ = wait([storing], timeout=0.2)
+        assert not done, "it is not committed yet"
+        commit.set()
+        writing.result(5)
+        storing.result(5)
+
+    assert books.balances("r")[0].reserved == Amount(subtasks=1)
