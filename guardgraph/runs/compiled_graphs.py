@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -20,13 +21,32 @@ _KEPT = 16
 _Compiled = CompiledStateGraph[Any, Any, Any, Any]
 
 
+class _Parts(NamedTuple):
+    """What a graph consisted of when it was compiled: it is kept, so that no other part takes its identity."""
+
+    named: Mapping[str, object]
+    """The nodes and branches, which are compared by identity."""
+    edges: frozenset[object]
+
+    @classmethod
+    def of(cls, graph: StateGraph[Any, Any, Any, Any]) -> _Parts:
+        """Return the parts of a graph as it is now."""
+        branches = {f"{node} {name}": one for node, named in graph.branches.items() for name, one in named.items()}
+        return cls({**graph.nodes, **branches}, frozenset([*graph.edges, *graph.waiting_edges]))
+
+    def are(self, others: _Parts) -> bool:
+        """Return whether no node, edge or branch was added, removed or replaced."""
+        is_same = self.edges == others.edges and [*self.named] == [*others.named]
+        return is_same and all(one is others.named[name] for name, one in self.named.items())
+
+
 class CompiledGraphs:
     """Compiles graphs with a saver that stores their types; a graph that was changed since is compiled again."""
 
     def __init__(self, saver: SQLSaver, store: BaseStore | None) -> None:
         """Use a saver and LangGraph's store for all of them."""
         self._saver, self._store = saver, store
-        self._kept: OrderedDict[tuple[str, int], tuple[object, _Compiled]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], tuple[_Parts, _Compiled]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, name: str, graph: StateGraph[Any, Any, Any, Any], *, is_kept: bool = True) -> _Compiled:
@@ -34,26 +54,19 @@ class CompiledGraphs:
 
         A graph that was built for one run alone is not kept.
         """
-        key, version = (name, id(graph)), _version(graph)
+        key, parts = (name, id(graph)), _Parts.of(graph)
         with self._lock:
             found, compiled = self._kept.get(key, (None, None))
-        if compiled is None or found != version:
+        if compiled is None or found is None or not found.are(parts):
             saver = self._saver.with_types(*types_of_graph(graph))
             compiled = graph.compile(checkpointer=saver, store=self._store, name=name)
         if is_kept:
             with self._lock:
-                self._kept[key] = (version, compiled)
+                self._kept[key] = (parts, compiled)
                 self._kept.move_to_end(key)
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
         return compiled.copy()
-
-
-def _version(graph: StateGraph[Any, Any, Any, Any]) -> object:
-    """Return what changes with the nodes, edges and branches of a graph."""
-    nodes = tuple((name, id(node)) for name, node in graph.nodes.items())
-    branches = tuple((name, tuple(map(id, named.values()))) for name, named in graph.branches.items())
-    return nodes, frozenset(graph.edges), frozenset(graph.waiting_edges), branches
 
 
 def saver_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> SQLSaver:
