@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from copy import copy
 from typing import Any, Self
@@ -11,7 +11,6 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, and_, select, update
 
 from guardgraph.state import (
-    COUNTS,
     Allowance,
     Amount,
     BadInput,
@@ -62,19 +61,7 @@ class SQLLedger:
     def __init__(self, engine: Engine) -> None:
         """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
         self.engine = engine_of(engine)
-        self._raised: Mapping[str, tuple[Any, Any]] = {}
         self._fence: Fence | None = None
-
-    def for_run(self, admitted: Allowance, raised: Allowance) -> Self:
-        """Return this ledger for a run that was admitted with one allowance and has another one now.
-
-        Agents and teams inherit the limits of the run unless they are narrowed, and requests that were sent before a
-        top-up keep their original limits. So a limit that equals the one of `admitted` is opened as that of `raised`.
-        """
-        ledger = copy(self)
-        limits = {what: (getattr(admitted, what), getattr(raised, what)) for what in COUNTS}
-        ledger._raised = {what: limit for what, limit in limits.items() if limit[0] != limit[1]}
-        return ledger
 
     def with_fence(self, fence: Fence) -> Self:
         """Return this ledger for who holds a lease: once it is lost, every booking is refused with `StaleWriter`."""
@@ -85,12 +72,12 @@ class SQLLedger:
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`. The part of `account` before the first `/` is the run's id: at most 255 characters."""
         with self._opening(account) as connection:
-            return _open(connection, account, self._inherit(cap))
+            return _open(connection, account, cap)
 
     def reopen(self, account: str, at_least: Allowance) -> int:
         """See `Ledger.reopen`."""
         with self._opening(account) as connection:
-            cap = self._inherit(at_least)
+            cap = at_least
             for name, row in _opened(connection, account):
                 cap = cap.widen(balance_of(name, row).cap) if name == account else cap
             return _open(connection, account, cap)
@@ -160,11 +147,6 @@ class SQLLedger:
             for name, row in opened:
                 cap = _raised(balance_of(name, row).cap, add)
                 connection.execute(update(accounts).where(accounts.c.account == key_of(name)).values(cap_row(cap)))
-
-    def _inherit(self, cap: Allowance) -> Allowance:
-        """Return `cap` with the limits of the run that were raised."""
-        inherited = {what: now for what, (before, now) in self._raised.items() if getattr(cap, what) == before}
-        return cap.model_copy(update=inherited)
 
     @contextmanager
     def _opening(self, account: str) -> Generator[Connection]:

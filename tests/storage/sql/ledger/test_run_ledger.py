@@ -28,11 +28,13 @@ def books(database_url: str) -> Iterator[SQLLedger]:
 
 
 @pytest.fixture
-def ledger(books: SQLLedger) -> Ledger:
+def ledger(books: SQLLedger) -> RunLedger:
     books.open("r", ADMITTED)
     books.open("r/work", Allowance(tokens=80, usd=Decimal(1)))
     books.top_up("r", Allowance(tokens=50))
-    return books.for_run(ADMITTED, RAISED)
+    made = RunLedger(books.engine, "r")
+    made.inherit(ADMITTED, RAISED)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -59,12 +61,13 @@ def test_the_runs_own_accounts_keep_what_was_added(ledger: Ledger) -> None:
     assert [balance.cap.tokens for balance in ledger.balances("r/work")] == [150, 130]
 
 
-def test_it_is_the_same_book(ledger: Ledger, books: SQLLedger) -> None:
+def test_it_is_the_same_book(ledger: RunLedger, books: SQLLedger) -> None:
     epoch = ledger.open("r/work/a", ADMITTED)
     assert ledger.reserve("e1", "r/work/a", epoch, Amount(tokens=60, calls=1)) is None
     assert ledger.reserve("e2", "r/work/a", epoch, Amount(tokens=60, calls=1)) is None
     ledger.settle("e1", Usage(input_tokens=30, calls=1))
     ledger.close("r/work/a", epoch)
+    ledger.store()
 
     assert ledger.usage("r") == books.usage("r") == Usage(input_tokens=90, calls=2)
     assert ledger.balances("r/work/a") == books.balances("r/work/a")
