@@ -16,6 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 
 from guardgraph.state import StaleWriter, ThreadBusy
 from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.prepared import Prepared
 from guardgraph.storage.sql.statements import batches
 from guardgraph.storage.sql.tables import leases
 
@@ -25,12 +26,13 @@ LeaseState = Literal["live", "released", "expired"]
 """`live`: somebody works on the thread. `expired`: who worked on it has died. `released`: no process does."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_OF = (
-    select(leases.c.epoch)
-    .where(leases.c.tenant == bindparam("of_tenant"), leases.c.thread_id == bindparam("of_thread"))
-    .with_for_update(read=True)
+_epoch_of = Prepared(
+    lambda _: (
+        select(leases.c.epoch)
+        .where(leases.c.tenant == bindparam("of_tenant"), leases.c.thread_id == bindparam("of_thread"))
+        .with_for_update(read=True)
+    )
 )
-"""Built once, since it precedes every write."""
 _INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -102,7 +104,8 @@ class Fence:
     def check(self, connection: Connection) -> None:
         """Raise `StaleWriter` unless the lease is still ours; it cannot change before the end of the transaction."""
         mine = {"of_tenant": self.tenant, "of_thread": self.thread_id}
-        if connection.execute(_EPOCH_OF, mine).scalar() != self.epoch:
+        found = _epoch_of.first(connection, mine)
+        if found is None or found.epoch != self.epoch:
             raise StaleWriter(self.thread_id, epoch=self.epoch)
 
     def release(self, connection: Connection) -> None:

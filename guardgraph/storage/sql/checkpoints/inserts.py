@@ -1,13 +1,12 @@
-"""The statements of the hot path, compiled once for each kind of database and run without SQLAlchemy's own work."""
+"""The statements that store checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Connection,
     Dialect,
     Insert,
     Select,
@@ -20,41 +19,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.expression import Executable
 
+from guardgraph.storage.sql.prepared import Prepared
 from guardgraph.storage.sql.statements import insert_new, insert_or_replace
 from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
 
-__all__ = ("Prepared", "add_blob", "add_chunk", "add_write", "move_head", "set_checkpoint")
+__all__ = (
+    "add_blob",
+    "add_chunk",
+    "add_namespace",
+    "add_write",
+    "move_head",
+    "namespace_named",
+    "set_checkpoint",
+)
 
 
 _ZERO, _ONE = literal_column("0"), literal_column("1")  # which are no parameters
-
-
-class _Compiled(NamedTuple):
-    text: str
-    names: tuple[str, ...] | None
-    """The parameters in order, where the driver takes them so."""
-
-
-class Prepared:
-    """One statement; `Prepared(build)(connection, **values)` runs it and returns how many rows it has changed."""
-
-    def __init__(self, build: Callable[[Dialect], Executable]) -> None:
-        self._build = build
-        self._compiled: dict[tuple[str, str], _Compiled] = {}
-
-    def __call__(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """Run the statement with these values; others are ignored."""
-        dialect = connection.dialect
-        found = self._compiled.get((dialect.name, dialect.driver)) or self._compile(dialect)
-        given = dict(values) if found.names is None else tuple([values[name] for name in found.names])
-        result = connection.exec_driver_sql(found.text, given, execution_options={"preserve_rowcount": True})
-        return result.rowcount
-
-    def _compile(self, dialect: Dialect) -> _Compiled:
-        compiled: Any = self._build(dialect).compile(dialect=dialect)  # type: ignore[attr-defined]
-        names = tuple(compiled.positiontup) if compiled.positional else None
-        found = self._compiled[dialect.name, dialect.driver] = _Compiled(str(compiled), names)
-        return found
 
 
 def _values_from_namespace(table: Table) -> tuple[Sequence[str], Select[Any]]:
@@ -89,6 +69,21 @@ def _move_head(_dialect: Dialect) -> Executable:
     older = or_(table.head.is_(None), table.head <= bindparam("head"))
     return update(namespaces).where(*is_same, older).values(head=bindparam("head"), seal=bindparam("seal"))
 
+
+def _add_namespace(dialect: Dialect) -> Insert:
+    names = ("name", "tenant", "thread_id", "checkpoint_ns", "head", "seal")
+    return insert_new(dialect, namespaces).values(generation=_ZERO, **{name: bindparam(name) for name in names})
+
+
+def _namespace_named(_dialect: Dialect) -> Executable:
+    return select(namespaces.c.namespace_id, namespaces.c.generation).where(namespaces.c.name == bindparam("of_name"))
+
+
+namespace_named = Prepared(_namespace_named)
+"""Find the number and the generation of a namespace by the digest of its name."""
+
+add_namespace = Prepared(_add_namespace)
+"""Store a namespace of generation 0; one that is there is kept."""
 
 add_blob = Prepared(lambda dialect: insert_new(dialect, blobs))
 """Store a blob; one that is there is kept."""

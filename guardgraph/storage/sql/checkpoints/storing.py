@@ -14,9 +14,17 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     get_serializable_checkpoint_metadata,
 )
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
-from guardgraph.storage.sql.checkpoints.inserts import add_blob, add_chunk, add_write, move_head, set_checkpoint
+from guardgraph.storage.sql.checkpoints.inserts import (
+    add_blob,
+    add_chunk,
+    add_namespace,
+    add_write,
+    move_head,
+    namespace_named,
+    set_checkpoint,
+)
 from guardgraph.storage.sql.checkpoints.lists import Chunk, KnownList, changed_list, new_list
 from guardgraph.storage.sql.checkpoints.memory import Manifest, Namespace
 from guardgraph.storage.sql.checkpoints.packing import (
@@ -36,7 +44,6 @@ from guardgraph.storage.sql.checkpoints.packing import (
 )
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place, checked_id
-from guardgraph.storage.sql.statements import insert_new
 from guardgraph.storage.sql.tables import chunks, namespaces, writes
 
 __all__ = (
@@ -164,20 +171,19 @@ def draft_writes(codec: Codec, items: Sequence[tuple[str, Any]], *, blobs: dict[
 
 def namespace_at(connection: Connection, place: Place) -> Namespace:
     """Return the row of a namespace, which is made where it does not exist."""
-    table = namespaces.c
-    wanted = select(table.namespace_id, table.generation).where(table.name == place.name)
-    if (found := connection.execute(wanted).first()) is None:
+    name = {"of_name": place.name}
+    if (found := namespace_named.first(connection, name)) is None:
         ids = {"tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
-        row = {"name": place.name, **ids, "generation": 0, "head": None, "seal": head_seal(place.name, None)}
-        connection.execute(insert_new(connection.dialect, namespaces), row)
-        found = connection.execute(wanted).one()
+        add_namespace(connection, {"name": place.name, **ids, "head": None, "seal": head_seal(place.name, None)})
+        found = cast("Row[Any]", namespace_named.first(connection, name))
     return Namespace(*found)
 
 
 def store_blobs(connection: Connection, at: Namespace, new: Mapping[bytes, bytes]) -> None:
     """Store blobs; those that are there are kept."""
-    for key, data in new.items():
-        add_blob(connection, {"namespace_id": at.namespace_id, "hash": key, "data": data})
+    if new:
+        t = at.namespace_id
+        add_blob.each(connection, [{"namespace_id": t, "hash": key, "data": data} for key, data in new.items()])
 
 
 def store_checkpoint(connection: Connection, place: Place, at: Namespace, draft: Draft) -> None:

@@ -21,11 +21,14 @@ from guardgraph.storage.sql.ledger.rows import (
     usage_in_nanos,
 )
 from guardgraph.storage.sql.ledger.stored_accounts import load_accounts, stored_account
+from guardgraph.storage.sql.prepared import Prepared
 from guardgraph.storage.sql.statements import insert_or_replace
 from guardgraph.storage.sql.tables import accounts, entries
 
 __all__ = ("RunLedger",)
 
+_set_account = Prepared(lambda dialect: insert_or_replace(dialect, accounts))
+_set_entry = Prepared(lambda dialect: insert_or_replace(dialect, entries))
 _UNSETTLED = dict.fromkeys(("input_tokens", "output_tokens", "used_usd", "used_calls", "microseconds"))
 
 
@@ -123,9 +126,9 @@ class RunLedger(MemoryLedger):
             unstored, self._unstored = self._unstored, _Unstored()
             self._storing.append(unstored)
             rows = [stored_account(account) for account in unstored.accounts.values()]
-        for table, given in ((accounts, rows), (entries, [*unstored.entries.values()])):
+        for store, given in ((_set_account, rows), (_set_entry, [*unstored.entries.values()])):
             if given:
-                connection.execute(insert_or_replace(connection.dialect, table), given)
+                store.each(connection, given)
 
     def written(self, is_committed: bool, /) -> None:  # noqa: FBT001 - `GroupCommit` calls it
         """Note whether what was written last is committed; else it is written again."""
