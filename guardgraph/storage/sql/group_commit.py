@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections import deque
@@ -50,7 +49,6 @@ class GroupCommit:
         self._engine = engine
         self._process = os.getpid()
         self._jobs: deque[_Job[Any]] = deque()
-        self._last: Future[Any] | None = None
         self._changed = Condition(RLock())
         self._is_led = False
         self._has_thread = False
@@ -68,16 +66,20 @@ class GroupCommit:
         before the work is done again or its error is raised. Raises what `work` raises, with the faults of a
         database as `StorageError`, which names `thread_id`.
         """
-        job = self._accept(work, thread_id, after, 0.0)
-        while not job.future.done():
-            if not self._lead(job):
+        future = self.accept(work, thread_id=thread_id, after=after)
+        self.work_until(future)
+        return future.result()
+
+    def work_until(self, done: Future[Any]) -> None:
+        """Commit what is queued until a future is done, which a queued job ends, or wait for others who do."""
+        while not done.done():
+            if not self._lead(done):
                 continue
             try:
-                while not job.future.done():
+                while not done.done():
                     self._commit_next()
             finally:
                 self._hand_over()
-        return job.future.result()
 
     def submit(
         self,
@@ -91,28 +93,22 @@ class GroupCommit:
 
         It waits up to `patience` seconds for others that it can be committed with.
         """
-        job = self._accept(work, thread_id, after, patience)
+        future = self.accept(work, thread_id=thread_id, after=after, patience=patience)
         with self._changed:
             if not self._has_thread:
                 self._has_thread = True
                 Thread(target=self._work, name="guardgraph-commit", daemon=True).start()
-        return job.future
+        return future
 
-    async def settled(self) -> None:
-        """Wait until all that was accepted so far is done, whether it has failed or not."""
-        with self._changed:
-            last = self._last
-        if last is not None and not last.done():
-            (done,), _ = await asyncio.wait({asyncio.wrap_future(last)})
-            done.exception()  # raised where its result is awaited
-
-    def _accept(
+    def accept(
         self,
         work: Callable[[Connection], _T],
-        thread_id: str | None,
-        after: Callable[[bool], object] | None,
-        patience: float,
-    ) -> _Job[_T]:
+        *,
+        thread_id: str | None = None,
+        after: Callable[[bool], object] | None = None,
+        patience: float = 0.0,
+    ) -> Future[_T]:
+        """Do as `submit`, but leave the work to whoever calls `work_until`, or commits for others."""
         check_process(self._engine)
         if self._process != os.getpid():  # of an engine that this process opened before; its locks may be held
             self._process, self._changed = os.getpid(), Condition(RLock())
@@ -121,16 +117,15 @@ class GroupCommit:
         job.future.set_running_or_notify_cancel()  # what is accepted is done, also where its coroutine is cancelled
         with self._changed:
             self._jobs.append(job)
-            self._last = job.future
             self._changed.notify_all()
-        return job
+        return job.future
 
-    def _lead(self, job: _Job[Any]) -> bool:
-        """Wait until a job is done, or no other thread commits; return whether the caller does now."""
+    def _lead(self, done: Future[Any]) -> bool:
+        """Wait until a future is done, or no other thread commits; return whether the caller does now."""
         with self._changed:
-            while self._is_led and not job.future.done():
+            while self._is_led and not done.done():
                 self._changed.wait()
-            if job.future.done():
+            if done.done():
                 return False
             self._is_led = True
             return True

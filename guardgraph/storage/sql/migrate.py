@@ -78,14 +78,15 @@ def _alone(connection: Connection) -> Generator[None]:
     elif is_sqlite(connection.engine):
         yield
     else:
-        if connection.execute(select(func.get_lock("guardgraph_migrate", _LOCK_WAIT))).scalar() != 1:
+        name = func.concat("guardgraph_", func.md5(func.database()))  # a lock of the server, not of the database
+        if connection.execute(select(func.get_lock(name, _LOCK_WAIT))).scalar() != 1:
             raise StorageBusy(
                 f"another process migrates {place_of(connection.engine)} for over {_LOCK_WAIT} s; try again"
             )
         try:
             yield
         finally:
-            connection.execute(select(func.release_lock("guardgraph_migrate")))
+            connection.execute(select(func.release_lock(name)))
 
 
 def _upgrade(connection: Connection) -> None:

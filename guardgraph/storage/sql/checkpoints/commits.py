@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import wraps
-from inspect import iscoroutinefunction, signature
+from inspect import signature
 from threading import Condition
 from typing import Any, TypeVar, cast
 
@@ -19,6 +20,7 @@ COMMITS = "__guardgraph_commits"
 """The key under `config["configurable"]` of a `CommitLog`; nested graphs inherit it. See `KEY` for the underscores."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+_Submit = TypeVar("_Submit", bound=Callable[..., Future[None]])
 
 
 class CommitLog:
@@ -95,40 +97,32 @@ class CommitLog:
                 wake()
 
 
-def notes_commit(row_of: Callable[[dict[str, Any]], str]) -> Callable[[_Method], _Method]:
+def notes_commit(row_of: Callable[[dict[str, Any]], str]) -> Callable[[_Submit], _Submit]:
     """Make a method of a saver note in the log of its config that it has committed a row, or why it has not.
 
-    `row_of` returns the id of the row by the method's arguments.
+    The method returns a future that is done with the commit; the one that is returned in its place is done when that
+    is noted. `row_of` returns the id of the row by the method's arguments.
     """
 
-    def decorated(method: _Method) -> _Method:
+    def decorated(method: _Submit) -> _Submit:
         bind = signature(method).bind
 
-        @contextmanager
-        def noting(saver: Any, config: Any, args: Any, kwargs: Any) -> Generator[None]:
+        @wraps(method)
+        def noting(self: Any, config: Any, *args: Any, **kwargs: Any) -> Future[None]:
             log = _log_in(config)
             if log is None:
-                yield
-                return
-            row = row_of(bind(saver, config, *args, **kwargs).arguments)
+                return method(self, config, *args, **kwargs)
+            row = row_of(bind(self, config, *args, **kwargs).arguments)
             try:
-                yield
+                stored = method(self, config, *args, **kwargs)
             except BaseException as error:
                 log.fail(row, error)
                 raise
-            log.note(row)
+            noted: Future[None] = Future()
+            stored.add_done_callback(lambda stored: _note(log, row, stored, noted))
+            return noted
 
-        @wraps(method)
-        def wait(self: Any, config: Any, *args: Any, **kwargs: Any) -> Any:
-            with noting(self, config, args, kwargs):
-                return method(self, config, *args, **kwargs)
-
-        @wraps(method)
-        async def await_(self: Any, config: Any, *args: Any, **kwargs: Any) -> Any:
-            with noting(self, config, args, kwargs):
-                return await method(self, config, *args, **kwargs)
-
-        return cast("_Method", await_ if iscoroutinefunction(method) else wait)
+        return cast("_Submit", noting)
 
     return decorated
 
@@ -146,6 +140,16 @@ def notes_loaded(method: _Method) -> _Method:
         return loaded
 
     return cast("_Method", noting)
+
+
+def _note(log: CommitLog, row: str, stored: Future[None], noted: Future[None]) -> None:
+    error = stored.exception()
+    if error is None:
+        log.note(row)
+        noted.set_result(None)
+    else:
+        log.fail(row, error)
+        noted.set_exception(error)
 
 
 def _log_in(config: Any) -> CommitLog | None:

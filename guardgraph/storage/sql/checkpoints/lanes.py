@@ -8,11 +8,11 @@ from concurrent.futures import Future
 from functools import partial, wraps
 from inspect import signature
 from queue import SimpleQueue
-from threading import Lock, Thread, current_thread
+from threading import Lock, Thread
 from typing import Any, TypeVar, cast
 from weakref import finalize
 
-__all__ = ("Lanes", "async_twin", "is_for_coroutine", "thread_key")
+__all__ = ("Lanes", "async_twin", "thread_key")
 
 T = TypeVar("T")
 _NAME = "guardgraph-sql"
@@ -36,10 +36,10 @@ class Lanes:
         """Make `call` after all calls that were accepted for `key` before it, and return its result."""
         return await self._accept(hash(key) % len(self._queues), call)
 
-    async def drain(self) -> None:
-        """Wait until all calls are made that were accepted so far."""
+    async def drain(self, after: Callable[[], object] = lambda: None) -> None:
+        """Wait until all calls are made that were accepted so far, and in each thread also `after`."""
         for number in tuple(self._started):
-            await self._accept(number, lambda: None)
+            await self._accept(number, after)
 
     def close(self) -> None:
         """Let the threads end once they have made the calls that were accepted; a later `run` starts them again."""
@@ -72,11 +72,6 @@ def async_twin(method: Callable[..., Any]) -> Any:
         return await saver.run_in_lane(thread_key(subject), call)
 
     return twin
-
-
-def is_for_coroutine() -> bool:
-    """Return whether this call is made for a coroutine: those of one thread of a graph wait for each other."""
-    return current_thread().name.startswith(_NAME)
 
 
 def thread_key(subject: object) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from sqlalchemy import Connection, Engine
 
 from guardgraph.state import StorageBusy
-from guardgraph.storage.sql.checkpoints.lanes import is_for_coroutine
 from guardgraph.storage.sql.checkpoints.lists import KnownList, known_list
 from guardgraph.storage.sql.checkpoints.loading import Found, find_checkpoint, load_checkpoint
 from guardgraph.storage.sql.checkpoints.memory import Manifest, Memory, Namespace, Remembered
@@ -36,11 +36,17 @@ from guardgraph.storage.sql.places import Place
 
 __all__ = ("Recorder",)
 
-_T = TypeVar("_T")
 _ATTEMPTS = 10
 _PATIENCE = 0.002
 """Seconds that the writes of a task wait for the checkpoint of its superstep, to be committed with it."""
 _NOTHING = Manifest({}, {})
+
+
+class _Job(NamedTuple):
+    """What is done in a transaction, and once it is committed."""
+
+    store: Callable[[Connection], Namespace]
+    stored: Callable[[Namespace], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,68 +78,95 @@ class Recorder:
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> None:
-        """Store a checkpoint; `place` names its parent."""
-        self._until_settled(place, lambda: self._put(place, config, checkpoint, metadata, new_versions))
+        *,
+        by_caller: bool,
+    ) -> Future[None]:
+        """Store a checkpoint, and return a future that is done once it is; `place` names its parent.
+
+        `by_caller` leaves the work to the caller, who calls `finish` at once.
+        """
+
+        def draft() -> _Job:
+            known = self._with_parent(place)
+            base = self._base(known, place)
+            draft = draft_checkpoint(self.codec, base, place, config, checkpoint, metadata, new_versions)
+
+            def store(connection: Connection) -> Namespace:
+                at = known.namespace if known else namespace_at(connection, place)
+                store_blobs(connection, at, _new_blobs(known, draft.blobs))
+                store_checkpoint(connection, place, at, draft)
+                return at
+
+            def stored(at: Namespace) -> None:
+                self.memory.stored_blobs(place.name, at, draft.blobs)
+                self.memory.stored_checkpoint(place.name, at, draft.row["checkpoint_id"], draft.manifest, draft.lists)
+
+            return _Job(store, stored)
+
+        return self._submitted(place, draft, patience=None if by_caller else 0.0)
 
     def put_writes(
-        self, place: Place, writes: Sequence[tuple[str, Any]], *, task_id: str, task_path: str, replace: bool
-    ) -> None:
-        """Store what a task wrote at the checkpoint that `place` names."""
-        with translate_errors(place.thread_id):
+        self,
+        place: Place,
+        writes: Sequence[tuple[str, Any]],
+        *,
+        task_id: str,
+        task_path: str,
+        replace: bool,
+    ) -> Future[None]:
+        """Store what a task wrote at the checkpoint that `place` names, and return a future that is done once it is."""
+
+        def draft() -> _Job:
             blobs: dict[bytes, bytes] = {}
             items = draft_writes(self.codec, writes, blobs=blobs)
-
-        def store() -> None:
             known = self.memory.get(place.name)
 
-            def job(connection: Connection) -> Namespace:
+            def store(connection: Connection) -> Namespace:
                 at = known.namespace if known else namespace_at(connection, place)
                 store_blobs(connection, at, _new_blobs(known, blobs))
                 store_writes(connection, place, at, items, task_id=task_id, task_path=task_path, replace=replace)
                 return at
 
-            at = self.writes.do(place.thread_id, job, patience=0.0 if is_for_coroutine() else _PATIENCE)
-            self.memory.stored_blobs(place.name, at, blobs)
+            return _Job(store, lambda at: self.memory.stored_blobs(place.name, at, blobs))
 
-        self._until_settled(place, store)
+        return self._submitted(place, draft, patience=_PATIENCE)
 
-    def _until_settled(self, place: Place, store: Callable[[], None]) -> None:
-        """Call `store`, again where somebody else has changed what it relied on."""
-        for _ in range(_ATTEMPTS):
+    def finish(self, done: Future[None]) -> None:
+        """Do the work of what was put, and of others; raise what it raised."""
+        self.writes.commits.work_until(done)
+        done.result()
+
+    def _submitted(self, place: Place, draft: Callable[[], _Job], *, patience: float | None) -> Future[None]:
+        """Store what `draft` returns, again where somebody else has changed what that relied on."""
+        done: Future[None] = Future()
+        left = iter(range(_ATTEMPTS))
+
+        def attempt() -> None:
             try:
-                return store()
-            except Moved:
+                if next(left, None) is None:
+                    raise _restless(place)
+                with translate_errors(place.thread_id):
+                    job = draft()
+                future = self.writes.submit(place.thread_id, job.store, job.stored, patience=patience)
+                future.add_done_callback(ended)
+            except BaseException as error:
+                done.set_exception(error)
+
+        def ended(future: Future[Namespace]) -> None:
+            error = future.exception()
+            if isinstance(error, Moved):
                 self.memory.forget(place.name)
-            except Diverged as error:
+                attempt()
+            elif isinstance(error, Diverged):
                 self.memory.close_branches(place.name, [error.branch])
-        raise StorageBusy(
-            f"thread {place.thread_id!r} is changed by others all the time; try again", thread_id=place.thread_id
-        )
+                attempt()
+            elif error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
 
-    def _put(
-        self,
-        place: Place,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> None:
-        with translate_errors(place.thread_id):
-            known = self._with_parent(place)
-            draft = draft_checkpoint(
-                self.codec, self._base(known, place), place, config, checkpoint, metadata, new_versions
-            )
-
-        def job(connection: Connection) -> Namespace:
-            at = known.namespace if known else namespace_at(connection, place)
-            store_blobs(connection, at, _new_blobs(known, draft.blobs))
-            store_checkpoint(connection, place, at, draft)
-            return at
-
-        at = self.writes.do(place.thread_id, job)
-        self.memory.stored_blobs(place.name, at, draft.blobs)
-        self.memory.stored_checkpoint(place.name, at, draft.row["checkpoint_id"], draft.manifest, draft.lists)
+        attempt()
+        return done
 
     def _base(self, known: Remembered | None, place: Place) -> Base:
         if known is None:
@@ -172,6 +205,11 @@ class Recorder:
             for channel, entry in found.entries.items()
             if isinstance(entry, tuple)
         }
+
+
+def _restless(place: Place) -> StorageBusy:
+    why = "is changed by others all the time; try again"
+    return StorageBusy(f"thread {place.thread_id!r} {why}", thread_id=place.thread_id)
 
 
 def _new_blobs(known: Remembered | None, blobs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

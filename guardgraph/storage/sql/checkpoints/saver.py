@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
@@ -26,6 +29,7 @@ from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
 from guardgraph.storage.sql.checkpoints.memory import Memory
 from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.thread_management import ThreadManagement
+from guardgraph.storage.sql.checkpoints.unstored import Unstored
 from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
@@ -93,6 +97,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self._trust_identity = trust_identity
         self._memory = Memory()
         self._lanes = Lanes()
+        self._unstored = Unstored()
         self._writes = Writes(self.engine, self.codec)
 
     @classmethod
@@ -139,7 +144,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     async def __aexit__(self, *_: object) -> None:
         if not is_forked(self.engine):
-            await self._lanes.drain()
+            await self._lanes.drain(self._unstored.wait)
         self.close()
 
     def with_types(self, *types: type[Any]) -> Self:
@@ -191,7 +196,6 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         for page in load_pages(self.engine, self.codec, query, limit):
             yield from page
 
-    @notes_commit(lambda given: given["checkpoint"]["id"])
     def put(
         self,
         config: RunnableConfig,
@@ -205,11 +209,22 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
             Unserializable: a value is of a type that is not stored; the message gives the path to it.
             StorageError: or a subclass, when the database refuses; then nothing of the checkpoint is stored.
         """
-        place = self._place_in(config)
-        self._recorder.put(place, config, checkpoint, metadata, new_versions)
-        return config_at(place.thread_id, place.namespace, checkpoint["id"])
+        stored = self._put(config, checkpoint, metadata, new_versions, by_caller=True)
+        self._recorder.finish(stored)
+        return self._config_of(config, checkpoint)
 
-    @notes_commit(lambda given: given["task_id"])
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """See `put`."""
+        put = partial(self._put, config, checkpoint, metadata, new_versions, by_caller=False)
+        await self._stored_from_lane(config, put)
+        return self._config_of(config, checkpoint)
+
     def put_writes(
         self,
         config: RunnableConfig,
@@ -224,11 +239,43 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         Storing the same write again keeps the first one; errors, interrupts and resume values are replaced. With
         `replace` all other writes of the task at this checkpoint are deleted first.
         """
+        self._put_writes(config, writes, task_id, task_path, replace=replace).result()
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+        *,
+        replace: bool = False,
+    ) -> None:
+        """See `put_writes`."""
+        put = partial(self._put_writes, config, writes, task_id, task_path, replace=replace)
+        await self._stored_from_lane(config, put)
+
+    @notes_commit(lambda given: given["checkpoint"]["id"])
+    def _put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        *,
+        by_caller: bool,
+    ) -> Future[None]:
+        place = self._place_in(config)
+        return self._recorder.put(place, config, checkpoint, metadata, new_versions, by_caller=by_caller)
+
+    @notes_commit(lambda given: given["task_id"])
+    def _put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str, *, replace: bool
+    ) -> Future[None]:
         place = self._place_in(config)
         if place.checkpoint_id is None:
             raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
         task_id = checked_id("task_id", task_id)
-        self._recorder.put_writes(place, writes, task_id=task_id, task_path=task_path, replace=replace)
+        return self._recorder.put_writes(place, writes, task_id=task_id, task_path=task_path, replace=replace)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -241,8 +288,6 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
             return load_history(connection, self.codec, place, channels)
 
     aget_tuple = async_twin(get_tuple)
-    aput = async_twin(put)
-    aput_writes = async_twin(put_writes)
     aget_delta_channel_history = async_twin(get_delta_channel_history)
 
     async def alist(
@@ -261,9 +306,25 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
                 yield item
 
     async def run_in_lane(self, key: str, call: Callable[[], _T]) -> _T:
-        """Make `call` in the worker thread of `key`, after all calls that were accepted for it before."""
+        """Make `call` in the worker thread of `key`, after all that was accepted for it before is stored."""
         check_process(self.engine)
-        return await self._lanes.run(key, call)
+
+        def after_writes() -> _T:
+            self._unstored.wait(key)
+            return call()
+
+        return await self._lanes.run(key, after_writes)
+
+    async def _stored_from_lane(self, config: RunnableConfig, put: Callable[[], Future[None]]) -> None:
+        """Call `put` in the worker thread of a thread id, and wait until it is stored, without blocking either."""
+        check_process(self.engine)
+        key = thread_key(config)
+        stored = await self._lanes.run(key, lambda: self._unstored.add(key, put()))
+        await asyncio.shield(asyncio.wrap_future(stored))
+
+    def _config_of(self, config: RunnableConfig, checkpoint: Checkpoint) -> RunnableConfig:
+        place = self._place_in(config)
+        return config_at(place.thread_id, place.namespace, checkpoint["id"])
 
     def _place_in(self, config: RunnableConfig) -> Place:
         return place_in(config, tenant=self.tenant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any, Self, TypeVar
@@ -40,12 +41,45 @@ class Writes:
         """Return the same with another codec, fence or ledger."""
         return replace(self, **facts)
 
-    def do(self, thread_id: str | None, job: Callable[[Connection], _T], *, patience: float = 0.0) -> _T:
+    def do(self, thread_id: str | None, job: Callable[[Connection], _T]) -> _T:
         """Do a job in a transaction, and return its result once that is committed.
 
-        It waits up to `patience` seconds for others to be committed with. A job may be done again; see `GroupCommit`.
+        A job may be done again; see `GroupCommit`.
         """
         after = None if self.ledger is None else self.ledger.written
+        return self.commits.write(self._whole(job), thread_id=thread_id, after=after)
+
+    def submit(
+        self,
+        thread_id: str,
+        job: Callable[[Connection], _T],
+        done: Callable[[_T], object],
+        *,
+        patience: float | None,
+    ) -> Future[_T]:
+        """Do a job in a transaction, and return a future of its result; `done` is called with it before.
+
+        Up to `patience` seconds it waits for others to be committed with; `None` leaves the work to the caller.
+        """
+        ledger, results = self.ledger, list[_T]()
+        whole = self._whole(job)
+
+        def work(connection: Connection) -> _T:
+            results[:] = [whole(connection)]
+            return results[0]
+
+        def after(is_committed: bool) -> None:  # noqa: FBT001 - `GroupCommit` calls it
+            if ledger is not None:
+                ledger.written(is_committed)
+            if is_committed:
+                done(results[0])
+
+        if patience is None:
+            return self.commits.accept(work, thread_id=thread_id, after=after)
+        return self.commits.submit(work, thread_id=thread_id, after=after, patience=patience)
+
+    def _whole(self, job: Callable[[Connection], _T]) -> Callable[[Connection], _T]:
+        """Return a job with all that belongs into its transaction."""
 
         def whole(connection: Connection) -> _T:
             self._check(connection)
@@ -53,9 +87,7 @@ class Writes:
                 self.ledger.write_changes(connection)
             return job(connection)
 
-        if patience:
-            return self.commits.submit(whole, thread_id=thread_id, after=after, patience=patience).result()
-        return self.commits.write(whole, thread_id=thread_id, after=after)
+        return whole
 
     def _check(self, connection: Connection) -> None:
         if not self._key_fits.is_set():
