@@ -93,7 +93,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self._trust_identity = trust_identity
         self._memory = Memory()
         self._lanes = Lanes()
-        self._writes = Writes(self.engine, self.codec)
+        self._writes = Writes(self.engine, self.codec, self.tenant)
 
     @classmethod
     def from_url(
