@@ -59,7 +59,7 @@ def run_with_progress(
     screen = Console(stderr=True, quiet=as_json)
     with (
         watching(
-            lambda account: SQLLedger(runner.saver.engine).balances(account),
+            lambda account: SQLLedger(runner.saver.engine, tenant=runner.saver.tenant).balances(account),
             thread=thread,
             quiet=as_json,
             console=screen,

@@ -98,8 +98,8 @@ async def aonce(
 
 
 def unknown(saver: SQLSaver, *, limit: int = 100) -> list[EffectRecord]:
-    """Return the effects of a database whose end was not recorded, oldest first, those in progress among them."""
-    return SQLEffects(saver.engine).unknown(limit)
+    """Return the effects whose end was not recorded, oldest first, those in progress among them."""
+    return SQLEffects(saver.engine, tenant=saver.tenant).unknown(limit)
 
 
 def resolve(key: str, answer: Done | NotDone, *, saver: SQLSaver) -> None:
@@ -108,7 +108,7 @@ def resolve(key: str, answer: Done | NotDone, *, saver: SQLSaver) -> None:
     Raises:
         EffectBusy: somebody is at it at this moment.
     """
-    store = SQLEffects(saver.engine)
+    store = SQLEffects(saver.engine, tenant=saver.tenant)
     if not store.lock(_checked(key)):
         raise EffectBusy(key)
     try:
@@ -229,7 +229,7 @@ async def _shielded(work: Callable[[], Any]) -> tuple[Any, asyncio.CancelledErro
 def _store(saver: SQLSaver | None) -> EffectStore:
     execution = execution_context(None)
     if saver is not None:
-        return SQLEffects(saver.engine)
+        return SQLEffects(saver.engine, tenant=saver.tenant)
     return PROCESS_EFFECTS if execution is None else execution.services.effects
 
 

@@ -44,9 +44,9 @@ class Lease:
 class Leases:
     """The leases of one runner. Every method but `drain` blocks for a transaction."""
 
-    def __init__(self, engine: Engine, seconds: float) -> None:
-        """Use the database of an engine. A lease that is not renewed runs out after so many `seconds`."""
-        self.engine, self.seconds = engine, seconds
+    def __init__(self, engine: Engine, seconds: float, *, tenant: str) -> None:
+        """Use the threads of a tenant in a database. A lease that is not renewed runs out after so many `seconds`."""
+        self.engine, self.seconds, self.tenant = engine, seconds, tenant
         self.owner = f"{socket.gethostname()[:100]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._guard = Lock()
         self._held: dict[str, Lease | None] = {}
@@ -63,7 +63,7 @@ class Leases:
         taken: list[Fence] = []
 
         def claim(connection: Any) -> None:
-            taken[:] = [acquire(connection, Claim(thread_id, run_id, self.owner, self.seconds))]
+            taken[:] = [acquire(connection, Claim(thread_id, run_id, self.owner, self.seconds, self.tenant))]
 
         try:
             if store is not None:
@@ -129,7 +129,7 @@ class Leases:
         if self.drain(thread_id, wanted):
             return True
         with write_transaction(migrate(self.engine), thread_id=thread_id) as connection:
-            return request_stop(connection, thread_id, wanted, reason)
+            return request_stop(connection, thread_id, wanted, reason, self.tenant)
 
     def drain(self, thread_id: str, why: str) -> bool:
         """Stop what this runner does on a thread, and return whether it does anything."""
@@ -155,7 +155,7 @@ class Leases:
 
     def _row(self, thread_id: str) -> LeaseRow | None:
         with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
-            return leases_of(connection, [thread_id]).get(thread_id)
+            return leases_of(connection, [thread_id], self.tenant).get(thread_id)
 
     def _forget(self, thread_id: str, lease: Lease | None = None) -> None:
         with self._guard:
@@ -206,8 +206,8 @@ class Leases:
             return {}
         with (write_transaction if renews else read_transaction)(self.engine) as connection:
             if renews:
-                renew(connection, self.owner, list(held), self.seconds)
-            return leases_of(connection, list(held))
+                renew(connection, self.owner, list(held), self.seconds, self.tenant)
+            return leases_of(connection, list(held), self.tenant)
 
 
 def _stop(held: Mapping[str, Lease], stored: Mapping[str, LeaseRow]) -> None:

@@ -40,16 +40,16 @@ _UNFINISHED = ("running", "waiting", "stopped", "crashed")
 
 
 class Records:
-    """The runs of one database. Every method blocks. Objects of classes that only a graph knows are read as dicts."""
+    """The runs of a tenant in a database. Every method blocks. Objects of classes that only a graph knows are dicts."""
 
     def __init__(self, saver: SQLSaver, lease_state: Callable[[LeaseRow | None], LeaseState]) -> None:
         """Use the database of a saver; `lease_state` returns whether a thread is worked on."""
         self._lease_state = lease_state
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
-        self.rows = RunStore(saver.engine, codec=saver.codec)
-        self.effects = SQLEffects(saver.engine)
-        self._ledger = SQLLedger(saver.engine)
+        self.rows = RunStore(saver.engine, tenant=saver.tenant, codec=saver.codec)
+        self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
+        self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
 
     def last(self, thread_id: str) -> RunRow:
         """Return the newest run of a thread; raises `UnknownThread` where it has none."""
@@ -138,7 +138,8 @@ class Records:
         `position` is that of its outermost team, `None` before its first node.
         """
         time = RunClock()
-        ledger = RunLedger(self.saver.engine, row.run_id, fence=fence, is_new=position is None)
+        engine, tenant = self.saver.engine, self.saver.tenant
+        ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=position is None)
         if position is not None:
             balances, admitted = ledger.balances(row.run_id), position.allowance
             raised = balances[0].cap if balances else Allowance()

@@ -29,6 +29,7 @@ from guardgraph.runs.working import awork, work
 from guardgraph.state import RunEvent, Task
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
+from guardgraph.storage.sql.places import DEFAULT_TENANT
 
 __all__ = ("Runner",)
 
@@ -56,6 +57,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         if_busy: IfBusy = "refuse",
         wait_seconds: float = 60.0,
         lease_seconds: float = 30.0,
+        tenant: str = DEFAULT_TENANT,
         **stored: Unpack[CodecOptions],
     ) -> None:
         """Open the database; its tables are made at the first use.
@@ -63,13 +65,14 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         `types` are stored besides those of the graphs. `store` is what agents and tools find with LangGraph's
         `get_store()`; the caller closes it. On a thread that is worked on, a call raises `ThreadBusy`, with
         `if_busy="wait"` after `wait_seconds`. Where its process has died, it is free after `lease_seconds`.
+        `tenant` is whose threads these are: those of others are not seen, not even where their ids are the same.
         `CodecOptions` encrypt and compress.
         """
         registered = checked_graphs(graphs)
         check_constructor(on_event=on_event, store=store)
         check_leases(if_busy, wait_seconds=wait_seconds, lease_seconds=lease_seconds)
-        self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types), **stored)
-        leases = Leases(self.saver.engine, lease_seconds)
+        self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types), tenant=tenant, **stored)
+        leases = Leases(self.saver.engine, lease_seconds, tenant=self.saver.tenant)
         self._records = Records(self.saver, leases.state_of)
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)

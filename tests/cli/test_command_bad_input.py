@@ -18,6 +18,7 @@ from guardgraph.state import Task
 from guardgraph.storage import RunStore
 from guardgraph.storage.sql.engine import engine_of
 from tests.house.sources import ROOT
+from tests.storage.sql.leased import no_lease
 
 QUESTION = "When are brake pads replaced?"
 
@@ -398,13 +399,13 @@ def test_a_run_whose_documents_or_graph_are_gone_waits_for_them(
 ) -> None:
     now = datetime.now(UTC)
     engine = engine_of("sqlite:///runs.db")
-    store = RunStore(engine)
+    store = RunStore(engine, tenant="")
     for thread, graph, arguments in (
         ("papers", "research", {"paths": [str(folder / "gone.md")]}),
         ("module", "gone_teams:team", {"folder": str(folder)}),
         ("python", "vendors", {}),
     ):
-        store.create(thread, thread, graph, arguments, Task(goal="What is left?"), now)
+        store.create(thread, thread, graph, arguments, Task(goal="What is left?"), now, claim=no_lease)
     engine.dispose()
     options = ("--db", "sqlite:///runs.db")
 

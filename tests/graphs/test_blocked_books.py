@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def books(file: Path) -> Generator[SQLLedger]:
-    ledger = SQLLedger(engine_of(f"sqlite:///{file}"))
+    ledger = SQLLedger(engine_of(f"sqlite:///{file}"), tenant="")
     yield ledger
     ledger.engine.dispose()
 

@@ -29,7 +29,7 @@ def books(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Ledger]:
     if request.param == "memory":
         yield MemoryLedger()
         return
-    ledger = SQLLedger(engine_of(f"sqlite:///{tmp_path}/books.db"))
+    ledger = SQLLedger(engine_of(f"sqlite:///{tmp_path}/books.db"), tenant="")
     yield ledger
     ledger.engine.dispose()
 

@@ -79,7 +79,7 @@ def take_over(runner: Runner) -> None:
     """Take the lease of a thread as if the one before had run out."""
     expire_leases(runner.saver.engine)
     with write_transaction(runner.saver.engine) as connection:
-        acquire(connection, Claim("thread", "r", "another", 60))
+        acquire(connection, Claim("thread", "r", "another", 60, ""))
 
 
 def test_a_thread_that_is_worked_on_elsewhere_is_refused_at_once(here: Runner, there: Runner, gate: Gate) -> None:

@@ -348,6 +348,6 @@ def test_what_comes_with_a_wrong_answer_is_not_added(
     with pytest.raises(BadInput, match="nothing waits for nobody"):
         runner.resume(run.thread_id, answers={"nobody": 1}, add=Allowance(tokens=1000))
 
-    ledger = SQLLedger(engine_of(database_url))
+    ledger = SQLLedger(engine_of(database_url), tenant="")
     assert ledger.balances(run.run_id)[0].cap.tokens == 1000
     ledger.engine.dispose()

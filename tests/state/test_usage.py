@@ -33,7 +33,7 @@ def test_money_is_counted_exactly_and_the_context_of_the_thread_stays() -> None:
 
 @pytest.mark.parametrize("kind", ["memory", "sql"])
 def test_no_context_lets_books_overspend(kind: str) -> None:
-    ledger = MemoryLedger() if kind == "memory" else SQLLedger(engine_of("sqlite://"))
+    ledger = MemoryLedger() if kind == "memory" else SQLLedger(engine_of("sqlite://"), tenant="")
     epoch = ledger.open("r", Allowance(usd=Decimal(100)))
     with localcontext(prec=4) as mine:
         mine.traps[Inexact] = False

@@ -29,7 +29,7 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def sql(url: str) -> Iterator[SQLEffects]:
     engine = engine_of(url)
-    yield SQLEffects(engine)
+    yield SQLEffects(engine, tenant="")
     close_engine(engine)
 
 
@@ -40,7 +40,7 @@ def effects(request: pytest.FixtureRequest) -> Iterator[EffectStore]:
         return
     in_memory = request.param == "sqlite memory"
     engine = engine_of("sqlite://" if in_memory else request.getfixturevalue(f"{request.param}_url"))
-    yield SQLEffects(engine)
+    yield SQLEffects(engine, tenant="")
     close_engine(engine)
 
 
@@ -92,7 +92,7 @@ LOCK = """
 import sys
 from guardgraph.storage.sql.effects import SQLEffects
 from guardgraph.storage.sql.engine import engine_of
-print(SQLEffects(engine_of(sys.argv[1])).lock(sys.argv[2]), flush=True)
+print(SQLEffects(engine_of(sys.argv[1]), tenant="").lock(sys.argv[2]), flush=True)
 sys.stdin.read()
 """
 
@@ -128,9 +128,9 @@ def test_a_lock_holds_against_other_processes_and_ends_with_its_own(url: str, sq
 def test_a_second_engine_of_this_process_sees_the_lock(url: str, sql: SQLEffects) -> None:
     other = engine_of(url)
     assert sql.lock("a")
-    assert not SQLEffects(other).lock("a")
+    assert not SQLEffects(other, tenant="").lock("a")
     sql.unlock("a")
-    assert SQLEffects(other).lock("a")
+    assert SQLEffects(other, tenant="").lock("a")
     close_engine(other)
 
 

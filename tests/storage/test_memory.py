@@ -40,7 +40,11 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
         yield MemoryLedger()
         return
     engine = engine_of(request.getfixturevalue(f"{request.param.rpartition(' ')[2]}_url"))
-    yield RunLedger(engine, "r", is_new=True) if request.param.startswith("run") else SQLLedger(engine)
+    yield (
+        RunLedger(engine, "r", is_new=True, tenant="")
+        if request.param.startswith("run")
+        else SQLLedger(engine, tenant="")
+    )
     engine.dispose()
 
 
@@ -386,7 +390,7 @@ STEPS = st.lists(
     max_size=12,
 )
 _runs = count()
-_sql = SQLLedger(engine_of("sqlite://"))
+_sql = SQLLedger(engine_of("sqlite://"), tenant="")
 
 
 @pytest.fixture(scope="module", autouse=True)

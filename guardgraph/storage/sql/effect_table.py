@@ -29,7 +29,7 @@ effects = Table(
     Column("ended", BigInteger),
     Column("result", _PACKED),
     Index("guardgraph_effect_open", "tenant", "ended", "started"),
-    Index("guardgraph_effect_run", "run_id"),
+    Index("guardgraph_effect_run", "tenant", "run_id"),
 )
 """`effect` is a digest of the tenant and the key; the key is in `name`. While `ended` is NULL the effect may have
 happened or not; where it is set and `result` is NULL, the result was no JSON data. Times are microseconds since 1970,

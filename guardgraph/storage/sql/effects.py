@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Engine, delete, select, update
@@ -13,7 +12,7 @@ from guardgraph.storage.sql.effect_locks import KeyLocks
 from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.places import checked_id, digest_of
 from guardgraph.storage.sql.statements import inserted
 
 __all__ = ("SQLEffects",)
@@ -30,7 +29,7 @@ class SQLEffects:
 
     blocks = True
 
-    def __init__(self, engine: Engine, *, tenant: str = "") -> None:
+    def __init__(self, engine: Engine, *, tenant: str) -> None:
         """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
         self.engine = engine_of(engine)
         self._tenant = checked_id("tenant", tenant)
@@ -82,8 +81,7 @@ class SQLEffects:
         return [_record_of(row) for row in rows]
 
     def _digest(self, key: str) -> bytes:
-        tenant = _packed(self._tenant)
-        return blake2b(len(tenant).to_bytes(8) + tenant + _packed(key), digest_size=16).digest()
+        return digest_of(self._tenant, key)
 
 
 def _record_of(row: Any) -> EffectRecord:

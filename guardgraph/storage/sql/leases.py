@@ -67,7 +67,7 @@ class Claim(NamedTuple):
     owner: str
     """Unique to the caller; it may take its own lease again."""
     seconds: float
-    tenant: str = ""
+    tenant: str
 
 
 class LeaseRow(NamedTuple):
@@ -99,7 +99,7 @@ class Fence:
 
     thread_id: str
     epoch: int
-    tenant: str = ""
+    tenant: str
 
     def check(self, connection: Connection) -> None:
         """Raise `StaleWriter` unless the lease is still ours; it cannot change before the end of the transaction."""
@@ -129,7 +129,7 @@ def acquire(connection: Connection, claim: Claim) -> Fence:
     return Fence(claim.thread_id, epoch, claim.tenant)
 
 
-def renew(connection: Connection, owner: str, thread_ids: Collection[str], seconds: float, tenant: str = "") -> None:
+def renew(connection: Connection, owner: str, thread_ids: Collection[str], seconds: float, tenant: str) -> None:
     """Let the leases of `owner` run for so many seconds from now; those that it has lost are left alone."""
     for some in batches(thread_ids):
         mine = and_(leases.c.tenant == tenant, leases.c.thread_id.in_(some), leases.c.owner == owner)
@@ -138,7 +138,7 @@ def renew(connection: Connection, owner: str, thread_ids: Collection[str], secon
 
 
 def request_stop(
-    connection: Connection, thread_id: str, wanted: Literal["drain", "cancel"], reason: str, tenant: str = ""
+    connection: Connection, thread_id: str, wanted: Literal["drain", "cancel"], reason: str, tenant: str
 ) -> bool:
     """Ask who works on a thread to stop, and return whether anybody does."""
     live = and_(_at(thread_id, tenant), leases.c.expires > _Now())
@@ -146,8 +146,8 @@ def request_stop(
     return connection.execute(update(leases).where(live).values(request)).rowcount > 0
 
 
-def leases_of(connection: Connection, thread_ids: Collection[str], tenant: str = "") -> Mapping[str, LeaseRow]:
-    """Return the leases of threads, as far as they ever had one."""
+def leases_of(connection: Connection, thread_ids: Collection[str], tenant: str) -> Mapping[str, LeaseRow]:
+    """Return the leases of a tenant's threads, as far as they ever had one."""
     found: dict[str, LeaseRow] = {}
     for some in batches(thread_ids):
         rows = select(leases, _Now().label("now")).where(leases.c.tenant == tenant, leases.c.thread_id.in_(some))

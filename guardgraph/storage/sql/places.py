@@ -12,9 +12,8 @@ from guardgraph.storage.sql.tables import ID_LENGTH
 
 __all__ = ("DEFAULT_TENANT", "NAMESPACE_LENGTH", "Place", "checked_id", "config_at", "digest_of", "place_in")
 
-DEFAULT_TENANT = "default"
+DEFAULT_TENANT = ""
 """The tenant of whoever names none."""
-
 
 NAMESPACE_LENGTH = 8192
 """The longest checkpoint namespace, in characters: about a hundred nested graphs."""
@@ -26,7 +25,7 @@ class Place(NamedTuple):
     thread_id: str
     namespace: str
     checkpoint_id: str | None
-    tenant: str = DEFAULT_TENANT
+    tenant: str
 
     @property
     def name(self) -> bytes:
@@ -34,8 +33,8 @@ class Place(NamedTuple):
         return digest_of(self.tenant, self.thread_id, self.namespace)
 
 
-def place_in(config: RunnableConfig, *, tenant: str = DEFAULT_TENANT) -> Place:
-    """Return the place that `config` names; a missing `checkpoint_ns` is the root's.
+def place_in(config: RunnableConfig, *, tenant: str) -> Place:
+    """Return the place of a tenant that `config` names; a missing `checkpoint_ns` is the root's.
 
     Raises:
         BadInput: `thread_id` is missing, or an id is not a text of at most 255 characters without NUL.

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, Engine, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, select, update
 
 from guardgraph import __version__
-from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, StorageBusy, Task, Unserializable, to_json
+from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, to_json
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.key_check import check_key
@@ -29,7 +29,6 @@ InTransaction = Callable[[Connection], object]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_TRIES = 100
 
 
 def _nothing(_: Connection) -> None:
@@ -69,14 +68,15 @@ _RunRows: TypeAlias = list[RunRow]  # the class below has a method named `list`
 
 
 class RunStore:
-    """Keeps the rows of runs in SQLite or PostgreSQL. Every method blocks for one transaction."""
+    """Keeps the rows of one tenant's runs in a SQL database. Every method blocks for one transaction."""
 
-    def __init__(self, engine: Engine, *, codec: Codec | None = None) -> None:
+    def __init__(self, engine: Engine, *, tenant: str, codec: Codec | None = None) -> None:
         """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use.
 
         The cipher of `codec` encrypts arguments, tasks and outcomes.
         """
         self.engine = engine_of(engine)
+        self.tenant = checked_id("tenant", tenant)
         self.codec = codec or Codec()
 
     def create(
@@ -88,18 +88,21 @@ class RunStore:
         task: Task,
         now: datetime,
         *,
+        claim: InTransaction,
         command: bytes | None = None,
-        claim: InTransaction = _nothing,
     ) -> RunRow:
-        """Store a run that is accepted and begins, and return its row; `claim` is done before, in the transaction.
+        """Store a run that is accepted and begins, and return its row.
+
+        `claim` is done before, in the transaction. It takes or checks the lease of the thread, so that the runs of a
+        thread are stored one after the other.
 
         Raises:
             RunUnfinished: the thread has a run that has not ended.
             BadInput: there is a run of this id, or an id cannot be stored.
             Unserializable: an argument has no JSON form.
-            StorageBusy: others stored runs at the same moment, a hundred times.
         """
         row: dict[str, Any] = {
+            "tenant": self.tenant,
             "run_id": checked_id("run_id", run_id),
             "thread_id": checked_id("thread_id", thread_id),
             "graph": graph.encode("utf-8", "surrogatepass"),
@@ -111,21 +114,14 @@ class RunStore:
             "version": __version__,
             "command": command,
         }
-        for _ in range(_TRIES):
-            with write_transaction(migrate(self.engine), thread_id=thread_id) as connection:
-                check_key(connection, self.codec)
-                claim(connection)
-                # In this order: a run that another accepts before the check is seen by it, and one that comes after the
-                # first statement takes the next number, so that this one is not inserted and is checked again.
-                last = connection.execute(select(func.max(runs.c.number))).scalar()
-                _check_ended(connection, thread_id)
-                row["base_checkpoint"] = _head(connection, thread_id)
-                if inserted(connection, runs, {**row, "number": (last or 0) + 1}):
-                    return _run_of(SimpleNamespace(**row, status=None, outcome=None, ended=None), self.codec)
-                connection.rollback()
-            if self.get(run_id) is not None:
+        with write_transaction(migrate(self.engine), thread_id=thread_id) as connection:
+            claim(connection)  # first, so that what is read afterwards cannot change
+            check_key(connection, self.codec, self.tenant)
+            self._check_ended(connection, thread_id)
+            row["base_checkpoint"] = self._head(connection, thread_id)
+            if not inserted(connection, runs, row):
                 raise BadInput(f"there is a run {run_id!r} already; give a new run a new id")
-        raise StorageBusy(f"others took the next number {_TRIES} times while run {run_id!r} was stored; try again")
+        return _run_of(SimpleNamespace(**row, status=None, outcome=None, ended=None), self.codec)
 
     def begin_attempt(
         self, run_id: str, now: datetime, *, command: bytes | None = None, claim: InTransaction = _nothing
@@ -147,8 +143,8 @@ class RunStore:
         }
         with write_transaction(migrate(self.engine)) as connection:
             claim(connection)
-            _change(connection, run_id, began)
-            return int(connection.execute(select(runs.c.attempt).where(runs.c.run_id == run_id)).scalar_one())
+            self._change(connection, run_id, began)
+            return int(connection.execute(self._newest(runs.c.run_id == run_id)).one().attempt)
 
     def finish(self, run_id: str, outcome: Outcome, now: datetime, *, claim: InTransaction = _nothing) -> None:
         """Store how a run ended; a second end replaces the first.
@@ -160,61 +156,64 @@ class RunStore:
         body = self.codec.seal(_dumps(outcome.model_dump(mode="json"), what="the outcome"))
         with write_transaction(migrate(self.engine)) as connection:
             claim(connection)
-            _change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
+            self._change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
 
     def get(self, run_id: str) -> RunRow | None:
         """Return a run, or `None` when there is none of this id."""
-        found = self._rows(select(runs).where(runs.c.run_id == checked_id("run_id", run_id)))
+        found = self._rows(self._newest(runs.c.run_id == checked_id("run_id", run_id)))
         return found[0] if found else None
 
     def latest(self, thread_id: str) -> RunRow | None:
         """Return the newest run of a thread, or `None` when it has none."""
-        mine = runs.c.thread_id == checked_id("thread_id", thread_id)
-        found = self._rows(select(runs).where(mine).order_by(runs.c.number.desc()).limit(1), thread_id=thread_id)
+        found = self._rows(self._of_thread(thread_id), thread_id=thread_id)
         return found[0] if found else None
 
     def latest_with_lease(self, thread_id: str) -> tuple[RunRow | None, LeaseRow | None]:
         """Return the newest run of a thread and the lease of that thread, as they were at one moment."""
-        mine = select(runs).where(runs.c.thread_id == checked_id("thread_id", thread_id))
+        last = self._of_thread(thread_id)
         with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
-            row = connection.execute(mine.order_by(runs.c.number.desc()).limit(1)).one_or_none()
-            lease = leases_of(connection, [thread_id]).get(thread_id)
+            row = connection.execute(last).one_or_none()
+            lease = leases_of(connection, [thread_id], self.tenant).get(thread_id)
             return None if row is None else _run_of(row, self.codec), lease
 
     def list(self, limit: int, status: OutcomeStatus | None = None) -> _RunRows:
         """Return up to `limit` runs, newest first: of every kind, or those that ended with `status`."""
         if limit < 0:
             raise BadInput(f"`limit` must not be negative, got {limit!r}")
-        found = select(runs).order_by(runs.c.number.desc()).limit(limit)
-        return self._rows(found if status is None else found.where(runs.c.status == status))
+        which = () if status is None else (runs.c.status == status,)
+        return self._rows(self._newest(*which).limit(limit))
 
     def unfinished(self) -> _RunRows:
         """Return the runs that have not ended, newest first."""
-        return self._rows(select(runs).where(runs.c.status.is_(None)).order_by(runs.c.number.desc()))
+        return self._rows(self._newest(runs.c.status.is_(None)))
 
     def _rows(self, found: Select[Any], *, thread_id: str | None = None) -> _RunRows:
         with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
             return [_run_of(row, self.codec) for row in connection.execute(found).all()]
 
+    def _newest(self, *which: ColumnElement[bool]) -> Select[Any]:
+        """Select runs of the tenant, newest first."""
+        return select(runs).where(runs.c.tenant == self.tenant, *which).order_by(runs.c.number.desc())
 
-def _check_ended(connection: Connection, thread_id: str) -> None:
-    """Raise where the newest run of a thread has not ended; older ones of older versions are left alone."""
-    mine = select(runs.c.run_id, runs.c.status).where(runs.c.thread_id == thread_id)
-    last = connection.execute(mine.order_by(runs.c.number.desc()).limit(1)).one_or_none()
-    if last is not None and last.status is None:
-        raise RunUnfinished(last.run_id, thread_id=thread_id)
+    def _of_thread(self, thread_id: str) -> Select[Any]:
+        """Select the newest run of a thread."""
+        return self._newest(runs.c.thread_id == checked_id("thread_id", thread_id)).limit(1)
 
+    def _check_ended(self, connection: Connection, thread_id: str) -> None:
+        """Raise where the newest run of a thread has not ended; older ones are left alone."""
+        last = connection.execute(self._of_thread(thread_id)).one_or_none()
+        if last is not None and last.status is None:
+            raise RunUnfinished(last.run_id, thread_id=thread_id)
 
-def _head(connection: Connection, thread_id: str) -> str | None:
-    """Return the id of the latest checkpoint of a thread's outermost graph."""
-    found = checkpoint_at(Place(thread_id, "", None)).with_only_columns(checkpoints.c.checkpoint_id)
-    return connection.execute(found).scalar()
+    def _head(self, connection: Connection, thread_id: str) -> str | None:
+        """Return the id of the latest checkpoint of a thread's outermost graph."""
+        place = Place(thread_id, "", None, self.tenant)
+        return connection.execute(checkpoint_at(place).with_only_columns(checkpoints.c.checkpoint_id)).scalar()
 
-
-def _change(connection: Connection, run_id: str, columns: dict[str, Any]) -> None:
-    mine = runs.c.run_id == checked_id("run_id", run_id)
-    if not connection.execute(update(runs).where(mine).values(columns)).rowcount:
-        raise BadInput(f"there is no run {run_id!r}; create it first")
+    def _change(self, connection: Connection, run_id: str, columns: dict[str, Any]) -> None:
+        mine = (runs.c.tenant == self.tenant, runs.c.run_id == checked_id("run_id", run_id))
+        if not connection.execute(update(runs).where(*mine).values(columns)).rowcount:
+            raise BadInput(f"there is no run {run_id!r}; create it first")
 
 
 def _run_of(row: Any, codec: Codec) -> RunRow:

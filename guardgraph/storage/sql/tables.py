@@ -3,8 +3,8 @@
 What may come from a model is binary (also the names of accounts and entries, which may hold the id of a subtask); only
 ids are text. A namespace of a thread of a tenant has a number, so that its rows stay small; it is found by a digest of
 all three. A channel that is a list is stored in chunks that are only appended, any other large value once under the
-digest of its bytes. The keys of accounts and entries are digests of their names. Money is a whole number of
-nano-dollars.
+digest of its bytes. The keys of accounts and entries are digests of the tenant and their names. Money is a whole
+number of nano-dollars. All rows but those of evals belong to a tenant: by a column, or by a key that is made of it.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ accounts = Table(
     "guardgraph_account",
     metadata,
     Column("account", _key(), primary_key=True),
+    Column("tenant", _identifier(), nullable=False),
     Column("run_id", _identifier(), nullable=False),
     Column("name", _packed(), nullable=False),
     Column("epoch", Integer, nullable=False),
@@ -175,7 +176,7 @@ accounts = Table(
     _count("reserved_calls"),
     _count("reserved_subtasks"),
     _count("reserved_messages"),
-    Index("guardgraph_account_run", "run_id"),
+    Index("guardgraph_account_run", "tenant", "run_id"),
 )
 """`epoch` 0 is an account that was never opened, while one below it was. `spent_unpriced` and
 `reserved_unpriced` count the spendings whose price is unknown, so that an unknown price is never counted as zero."""
@@ -184,6 +185,7 @@ entries = Table(
     "guardgraph_entry",
     metadata,
     Column("entry", _key(), primary_key=True),
+    Column("tenant", _identifier(), nullable=False),
     Column("name", _packed(), nullable=False),
     Column("account", _key(), nullable=False),
     Column("run_id", _identifier(), nullable=False),
@@ -200,7 +202,7 @@ entries = Table(
     Column("used_calls", BigInteger),
     Column("microseconds", BigInteger),
     Index("guardgraph_entry_account", "account", "settled"),
-    Index("guardgraph_entry_run", "run_id"),
+    Index("guardgraph_entry_run", "tenant", "run_id"),
 )
 """The first five numbers are what was reserved, the last five what was used; a missing price is unknown. `in_full`
 means that no usage was reported, so that all of the reservation was counted."""
@@ -208,8 +210,9 @@ means that no usage was reported, so that all of the reservation was counted."""
 runs = Table(
     "guardgraph_run",
     metadata,
-    Column("run_id", _identifier(), primary_key=True),
-    Column("number", BigInteger, nullable=False),
+    Column("number", _number(), primary_key=True, autoincrement=True),
+    Column("tenant", _identifier(), nullable=False),
+    Column("run_id", _identifier(), nullable=False),
     Column("thread_id", _identifier(), nullable=False),
     Column("graph", _packed(), nullable=False),
     Column("arguments", _packed(), nullable=False),
@@ -223,11 +226,14 @@ runs = Table(
     Column("base_checkpoint", _identifier()),
     Column("version", String(ID_LENGTH), nullable=False),
     Column("command", _packed()),
-    Index("guardgraph_run_thread", "thread_id", "number"),
-    Index("guardgraph_run_number", "number", unique=True),
+    Index("guardgraph_run_id", "tenant", "run_id", unique=True),
+    Index("guardgraph_run_thread", "tenant", "thread_id", "number"),
+    Index("guardgraph_run_tenant", "tenant", "number"),
+    sqlite_autoincrement=True,
 )
-"""`number` grows from run to run, whatever the clock does; no two runs share one. Times are microseconds since 1970,
-UTC. `command` is what its latest attempt was given: the input, or the answers."""
+"""The database counts `number`. It grows from run to run of a thread, whatever the clock does: these are stored one
+after the other, under the lease of the thread. Times are microseconds since 1970, UTC. `command` is what its latest
+attempt was given: the input, or the answers."""
 
 leases = Table(
     "guardgraph_lease",

@@ -28,6 +28,7 @@ from guardgraph.state import (
 from guardgraph.storage import RunStore, SQLLedger, SQLSaver
 from guardgraph.storage.sql.engine import close_engine, engine_of
 from guardgraph.storage.sql.timeouts import Timeouts
+from tests.storage.sql.leased import no_lease
 from tests.storage.sql.proxy import Proxy
 from tests.storage.sql.stored import config_of, ids_in, store
 
@@ -50,7 +51,7 @@ def of_saver(engine: Engine) -> User:
 
 
 def of_ledger(engine: Engine) -> User:
-    ledger = SQLLedger(engine)
+    ledger = SQLLedger(engine, tenant="")
     epoch = ledger.open("run", Allowance(calls=10_000))
     return User(
         lambda: ledger.reserve(f"entry {next(_numbers)}", "run", epoch, Amount(calls=1)),
@@ -59,11 +60,11 @@ def of_ledger(engine: Engine) -> User:
 
 
 def of_runs(engine: Engine) -> User:
-    runs, now = RunStore(engine), datetime.now(UTC)
+    runs, now = RunStore(engine, tenant=""), datetime.now(UTC)
 
     def create() -> None:
         name = f"run {next(_numbers)}"
-        runs.create(name, name, "graph", {}, Task(goal="x"), now)
+        runs.create(name, name, "graph", {}, Task(goal="x"), now, claim=no_lease)
 
     return User(create, lambda: len(runs.list(10_000)))
 

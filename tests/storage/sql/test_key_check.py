@@ -13,6 +13,7 @@ from guardgraph.state import Outcome, Task, WrongKey
 from guardgraph.storage import RunStore, SQLSaver
 from guardgraph.storage.sql.engine import engine_of
 from guardgraph.storage.sql.tables import metadata
+from tests.storage.sql.leased import no_lease
 from tests.storage.sql.stored import config_of, ids_in, store
 
 KEY, OTHER = b"k" * 32, b"o" * 32
@@ -32,8 +33,8 @@ def fill(engine: Engine, **options: Any) -> SQLSaver:
     saver = SQLSaver(engine, **options)
     config = store(saver, "t", {"c": [SECRET]}, metadata={"note": SECRET})
     saver.put_writes(config, [("c", SECRET)], "task")
-    rows = RunStore(engine, codec=saver.codec)
-    rows.create("r", "t", "graph", {"argument": SECRET}, Task(goal=SECRET), NOW)
+    rows = RunStore(engine, codec=saver.codec, tenant="")
+    rows.create("r", "t", "graph", {"argument": SECRET}, Task(goal=SECRET), NOW, claim=no_lease)
     rows.finish("r", Outcome(status="completed", value=SECRET), NOW)
     return saver
 
@@ -58,7 +59,7 @@ def test_nothing_in_an_encrypted_database_is_plain_and_all_of_it_is_read(engine:
     assert found.checkpoint["channel_values"] == {"c": [SECRET]}
     assert dict(found.metadata)["note"] == SECRET
     assert [write[2] for write in found.pending_writes or ()] == [SECRET]
-    row = RunStore(engine, codec=saver.codec).get("r")
+    row = RunStore(engine, codec=saver.codec, tenant="").get("r")
     assert row is not None
     assert (row.arguments, row.task.goal, row.outcome and row.outcome.value) == ({"argument": SECRET}, SECRET, SECRET)
 
@@ -73,14 +74,14 @@ def test_without_a_key_it_is_plain(engine: Engine) -> None:
 def test_a_wrong_key_reads_nothing_and_writes_nothing(engine: Engine, written: Any, used: Any) -> None:
     fill(engine, key=written)
     wrong = SQLSaver(engine, key=used)
-    rows = RunStore(engine, codec=wrong.codec)
+    rows = RunStore(engine, codec=wrong.codec, tenant="")
     before = everything_in(engine)
 
     for call in (
         lambda: wrong.get_tuple(config_of("t")),
         lambda: store(wrong, "new", {"c": 1}),
         lambda: wrong.with_types().delete_thread("t"),
-        lambda: rows.create("new", "new", "graph", {}, Task(goal="g"), NOW),
+        lambda: rows.create("new", "new", "graph", {}, Task(goal="g"), NOW, claim=no_lease),
         lambda: rows.get("r"),
     ):
         with pytest.raises(WrongKey, match=r"stored data (is|cannot)"):

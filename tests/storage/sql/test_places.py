@@ -16,13 +16,13 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=3)
 
 
 def test_a_config_names_a_place() -> None:
-    assert place_in({"configurable": {"thread_id": "t"}}) == Place("t", "", None)
-    assert place_in(config_at("t", "ns", "c")) == Place("t", "ns", "c")
+    assert place_in({"configurable": {"thread_id": "t"}}, tenant="a") == Place("t", "", None, "a")
+    assert place_in(config_at("t", "ns", "c"), tenant="a") == Place("t", "ns", "c", "a")
 
 
 def test_a_config_without_a_thread_is_refused() -> None:
     with pytest.raises(BadInput, match="names no thread"):
-        place_in({"configurable": {}})
+        place_in({"configurable": {}}, tenant="a")
 
 
 @pytest.mark.parametrize(("length", "fits"), [(ID_LENGTH, True), (ID_LENGTH + 1, False)])
@@ -35,9 +35,9 @@ def test_an_id_is_bounded(length: int, fits: bool) -> None:
 
 
 def test_a_namespace_may_be_long_and_is_bounded_too() -> None:
-    assert place_in(config_at("t", "n" * NAMESPACE_LENGTH, "c")).namespace == "n" * NAMESPACE_LENGTH
+    assert place_in(config_at("t", "n" * NAMESPACE_LENGTH, "c"), tenant="a").namespace == "n" * NAMESPACE_LENGTH
     with pytest.raises(BadInput, match=f"at most {NAMESPACE_LENGTH} are stored"):
-        place_in(config_at("t", "n" * (NAMESPACE_LENGTH + 1), "c"))
+        place_in(config_at("t", "n" * (NAMESPACE_LENGTH + 1), "c"), tenant="a")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,13 +12,13 @@ from threading import Barrier
 
 import pytest
 from pydantic import JsonValue
-from sqlalchemy import event, select
+from sqlalchemy import Connection, event
 
 from guardgraph.state import BadInput, Gap, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, Usage
 from guardgraph.storage import RunRow, RunStore
-from guardgraph.storage.sql.engine import engine_of, read_transaction
+from guardgraph.storage.sql.engine import engine_of
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.tables import runs
+from tests.storage.sql.leased import claiming, no_lease
 
 NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -27,16 +28,22 @@ TASK = Task(goal="compare", inputs={"n": [1, 2.5, None]}, categories=frozenset({
 @pytest.fixture
 def store(database_url: str) -> Iterator[RunStore]:
     engine = engine_of(database_url)
-    yield RunStore(engine)
+    yield RunStore(engine, tenant="")
     engine.dispose()
 
 
+@pytest.fixture(params=["postgres", "mariadb"])
+def shared_url(request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue(f"{request.param}_url")
+
+
 def create(store: RunStore, run_id: str, *, thread_id: str = "t", now: datetime = NOON) -> None:
-    store.create(run_id, thread_id, "vendors", {"workers": 3}, TASK, now)
+    claim = claiming(thread_id, run_id, tenant=store.tenant)
+    store.create(run_id, thread_id, "vendors", {"workers": 3}, TASK, now, claim=claim)
 
 
 def test_an_accepted_run_is_there(store: RunStore) -> None:
-    store.create("r", "t", "vendors", {"workers": 3, "names": ("a", "b")}, TASK, NOON, command=b"go")
+    store.create("r", "t", "vendors", {"workers": 3, "names": ("a", "b")}, TASK, NOON, command=b"go", claim=no_lease)
 
     row = store.get("r")
 
@@ -133,23 +140,29 @@ def test_of_many_runs_that_are_accepted_at_once_on_a_thread_one_is(store: RunSto
         assert sum(pool.map(accept, range(6))) == 1
 
 
-@pytest.mark.parametrize("moment", [1, 2, 3])
-def test_a_run_that_another_process_accepts_between_two_statements_is_noticed(postgres_url: str, moment: int) -> None:
-    mine, other = RunStore(engine_of(postgres_url)), RunStore(engine_of(postgres_url))
+def test_a_run_that_another_process_accepts_meanwhile_is_noticed(shared_url: str) -> None:
+    mine, other = (RunStore(engine_of(shared_url), tenant="") for _ in range(2))
     migrate(mine.engine)
-    statements: list[str] = []
+    create(other, "before")
+    other.finish("before", Outcome(status="completed"), NOON)
+    claims, taken = claiming("t", "mine"), Barrier(2)
 
-    def accepts(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "guardgraph_run" in statement:
-            statements.append(statement)
-            if len(statements) == moment:
-                create(other, "other")
+    def claim_late(connection: Connection) -> None:
+        taken.wait(60)  # the other one has the lease, and commits while this one waits for it
+        claims(connection)
 
-    event.listen(mine.engine, "before_cursor_execute", accepts)
+    def accept_other(connection: Connection) -> None:
+        claims(connection)
+        taken.wait(60)
+        time.sleep(0.3)
+
     try:
-        with pytest.raises(RunUnfinished, match=r"thread 't' has a run that has not ended \('other'\)"):
-            create(mine, "mine")
-        assert [row.run_id for row in other.list(9)] == ["other"]
+        with ThreadPoolExecutor(2) as pool:
+            late = pool.submit(mine.create, "mine", "t", "vendors", {}, TASK, NOON, claim=claim_late)
+            pool.submit(other.create, "other", "t", "vendors", {}, TASK, NOON, claim=accept_other).result()
+            with pytest.raises(RunUnfinished, match=r"thread 't' has a run that has not ended \('other'\)"):
+                late.result()
+        assert [row.run_id for row in other.list(9)] == ["other", "before"]
     finally:
         mine.engine.dispose()
         other.engine.dispose()
@@ -183,7 +196,7 @@ def test_json_of_models_and_users_comes_back_as_it_was(store: RunStore) -> None:
         "big": 10**40,
         "ä": "\N{SNOWMAN}",
     }
-    store.create("r", "t", "vendors", odd, Task(goal="\0 ä", inputs=odd), NOON)
+    store.create("r", "t", "vendors", odd, Task(goal="\0 ä", inputs=odd), NOON, claim=no_lease)
     store.finish("r", Outcome(status="completed", value=odd), NOON)
 
     row = store.get("r")
@@ -213,9 +226,11 @@ def test_a_run_id_is_used_once(store: RunStore) -> None:
     assert [row.thread_id for row in store.list(9)] == ["t"]
 
 
-def test_runs_that_are_accepted_at_once_have_numbers_of_their_own(store: RunStore) -> None:
+def test_runs_that_are_accepted_at_once_take_one_transaction_each(store: RunStore) -> None:
     migrate(store.engine)
-    all_at_once = Barrier(6)
+    all_at_once, commits = Barrier(6), list[object]()
+    event.listen(store.engine, "commit", commits.append)
+    event.listen(store.engine, "rollback", commits.append)
 
     def accept(thread: int) -> None:
         all_at_once.wait(60)
@@ -226,9 +241,8 @@ def test_runs_that_are_accepted_at_once_have_numbers_of_their_own(store: RunStor
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(accept, range(6)))
 
-    with read_transaction(store.engine) as connection:
-        numbers = connection.execute(select(runs.c.number)).scalars().all()
-    assert sorted(numbers) == list(range(1, 61))
+    assert len(commits) == 2 * 60
+    assert len({row.run_id for row in store.list(99)}) == 60
     assert [row and row.run_id for row in map(store.latest, map(str, range(6)))] == [f"{n}-9" for n in range(6)]
 
 
@@ -241,7 +255,7 @@ def test_a_run_that_was_never_created_cannot_begin_or_end(store: RunStore) -> No
 
 def test_what_cannot_be_stored_is_refused_before_the_database_is_asked(store: RunStore) -> None:
     with pytest.raises(Unserializable, match="cannot store the arguments of the graph as JSON"):
-        store.create("r", "t", "vendors", {"build": print}, TASK, NOON)
+        store.create("r", "t", "vendors", {"build": print}, TASK, NOON, claim=no_lease)
     with pytest.raises(BadInput, match="`thread_id` has 256 characters"):
         create(store, "r", thread_id="x" * 256)
     with pytest.raises(BadInput, match="must be an aware datetime"):

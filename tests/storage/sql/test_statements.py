@@ -23,7 +23,7 @@ from guardgraph.storage.sql.statements import (
 from guardgraph.storage.sql.tables import checkpoints, writes
 
 HOSTILE = "'; DROP TABLE runs; --"
-PLACE = Place(HOSTILE, HOSTILE, HOSTILE)
+PLACE = Place(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
 DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect(), mysql.dialect()]
 
 

@@ -24,7 +24,7 @@ from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.migrate import migrate
-from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
+from guardgraph.storage.sql.places import Place, checked_id, config_at, place_in
 from guardgraph.storage.sql.statements import (
     Query,
     batches,
@@ -80,7 +80,7 @@ def query_in(
     *,
     filter: Mapping[str, Any] | None,
     before: RunnableConfig | None,
-    tenant: str = DEFAULT_TENANT,
+    tenant: str,
 ) -> Query:
     """Return the query of a config, whose missing parts match anything of the tenant.
 
@@ -92,7 +92,7 @@ def query_in(
     last = checked_id("checkpoint_id", last) if last else None
     if config is None:
         return Query(tenant, None, None, None, last, wanted)
-    place = place_in(config)
+    place = place_in(config, tenant=tenant)
     named = config.get("configurable", {}).get("checkpoint_ns") is not None
     return Query(tenant, place.thread_id, place.namespace if named else None, place.checkpoint_id, last, wanted)
 
@@ -153,7 +153,7 @@ def load_checkpoint(
     return loaded
 
 
-def namespaces_of(engine: Engine, thread_id: str, *, tenant: str = DEFAULT_TENANT) -> list[str]:
+def namespaces_of(engine: Engine, thread_id: str, *, tenant: str) -> list[str]:
     """Return the checkpoint namespaces of a thread: the empty one, and one for each nested graph that has run."""
     with read_transaction(migrate(engine), thread_id=thread_id) as connection:
         return [row.checkpoint_ns for row in connection.execute(namespaces_of_thread(tenant, thread_id))]

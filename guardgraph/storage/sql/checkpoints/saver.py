@@ -98,7 +98,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self._memory = Memory()
         self._lanes = Lanes()
         self._unstored = Unstored()
-        self._writes = Writes(self.engine, self.codec)
+        self._writes = Writes(self.engine, self.codec, self.tenant)
 
     @classmethod
     def from_url(

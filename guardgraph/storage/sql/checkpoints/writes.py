@@ -27,6 +27,7 @@ class Writes:
 
     engine: Engine
     codec: Codec
+    tenant: str
     fence: Fence | None = None
     """The lease without which nothing is written."""
     ledger: RunLedger | None = None
@@ -91,7 +92,7 @@ class Writes:
 
     def _check(self, connection: Connection) -> None:
         if not self._key_fits.is_set():
-            check_key(connection, self.codec)
+            check_key(connection, self.codec, self.tenant)
             self._key_fits.set()
         if self.fence is not None:
             self.fence.check(connection)

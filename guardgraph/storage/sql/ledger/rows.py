@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Update, update
 
 from guardgraph.state import Allowance, Amount, BadInput, Balance, Usage, account_chain, exact_decimal, full_usage
-from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.places import checked_id, digest_of
 from guardgraph.storage.sql.tables import accounts
 
 __all__ = (
@@ -48,14 +47,14 @@ _SUMS = tuple(column.name for column in accounts.columns if column.name.startswi
 _NUMBERS = ("input_tokens", "output_tokens", "microseconds", *_SUMS)
 
 
-def key_of(name: str) -> bytes:
-    """Return the key of an account or an entry, whatever its name is long and holds."""
-    return blake2b(_packed(name), digest_size=16).digest()
+def key_of(tenant: str, name: str) -> bytes:
+    """Return the key of a tenant's account or entry, whatever its name is long and holds."""
+    return digest_of(tenant, name)
 
 
-def keys_of(account: str) -> list[bytes]:
+def keys_of(tenant: str, account: str) -> list[bytes]:
     """Return the keys of `account` and the accounts above it, outermost first."""
-    return [key_of(name) for name in account_chain(account)]
+    return [key_of(tenant, name) for name in account_chain(account)]
 
 
 def in_nanos(amount: Amount) -> Amount:
@@ -63,11 +62,11 @@ def in_nanos(amount: Amount) -> Amount:
     return Amount(amount.tokens, usd_of(nanos_of(amount.usd)), amount.calls, amount.subtasks, amount.messages)
 
 
-def account_row(account: str) -> dict[str, Any]:
+def account_row(tenant: str, account: str) -> dict[str, Any]:
     """Return the row of an account that was never opened: without limits, and refusing everything."""
     run_id = checked_id("run_id", account_chain(account)[0])
-    facts = {"account": key_of(account), "run_id": run_id, "name": _packed(account), "epoch": 0, "closed": True}
-    return {**facts, **cap_row(Allowance()), **dict.fromkeys(_NUMBERS, 0)}
+    facts = {"account": key_of(tenant, account), "tenant": tenant, "run_id": run_id, "name": _packed(account)}
+    return {**facts, "epoch": 0, "closed": True, **cap_row(Allowance()), **dict.fromkeys(_NUMBERS, 0)}
 
 
 def usage_in_nanos(usage: Usage) -> Usage:
@@ -85,12 +84,13 @@ def cap_row(cap: Allowance) -> dict[str, Any]:
     return {"cap": cap.model_dump_json().encode(), **least}
 
 
-def entry_row(entry: str, account: str, amount: Amount) -> dict[str, Any]:
+def entry_row(tenant: str, entry: str, account: str, amount: Amount) -> dict[str, Any]:
     """Return the row of an open reservation."""
     return {
-        "entry": key_of(entry),
+        "entry": key_of(tenant, entry),
+        "tenant": tenant,
         "name": _packed(entry),
-        "account": key_of(account),
+        "account": key_of(tenant, account),
         "run_id": account_chain(account)[0],
         "settled": False,
         "in_full": False,

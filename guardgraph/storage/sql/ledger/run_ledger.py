@@ -16,7 +16,6 @@ from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.ledger.rows import (
     entry_row,
     in_nanos,
-    key_of,
     settled_row,
     usage_in_nanos,
 )
@@ -56,17 +55,19 @@ class RunLedger(MemoryLedger):
 
     blocks = True
 
-    def __init__(self, engine: Engine, run_id: str, *, fence: Fence | None = None, is_new: bool = False) -> None:
-        """Load what is stored of a run; one that `is_new` has nothing yet. What is stored is checked by `fence`."""
+    def __init__(
+        self, engine: Engine, run_id: str, *, tenant: str, fence: Fence | None = None, is_new: bool = False
+    ) -> None:
+        """Load what is stored of a tenant's run; one that `is_new` has nothing yet. Writes are checked by `fence`."""
         super().__init__()
-        self.run_id, self._fence = run_id, fence
+        self.run_id, self.tenant, self._fence = run_id, tenant, fence
         self._commits = group_commit_of(engine_of(engine))
         self._known: set[bytes] = set()
         self._unstored = _Unstored()
         self._storing: list[_Unstored] = []
         self._raised: Mapping[str, tuple[Any, Any]] = {}
         if not is_new:
-            self._accounts, self._entries, self._known = load_accounts(engine, run_id)
+            self._accounts, self._entries, self._known = load_accounts(engine, run_id, tenant=tenant)
 
     def inherit(self, admitted: Allowance, raised: Allowance) -> None:
         """Open limits that equal those of `admitted` as those of `raised`, from now on.
@@ -88,7 +89,7 @@ class RunLedger(MemoryLedger):
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
         exact = in_nanos(amount)
-        row = entry_row(entry, account, exact)
+        row = entry_row(self.tenant, entry, account, exact)
         with self._lock:
             if row["entry"] in self._known:
                 return None
@@ -125,7 +126,7 @@ class RunLedger(MemoryLedger):
         with self._lock:
             unstored, self._unstored = self._unstored, _Unstored()
             self._storing.append(unstored)
-            rows = [stored_account(account) for account in unstored.accounts.values()]
+            rows = [stored_account(self.tenant, account) for account in unstored.accounts.values()]
         for store, given in ((_set_account, rows), (_set_entry, [*unstored.entries.values()])):
             if given:
                 store.each(connection, given)
@@ -140,10 +141,9 @@ class RunLedger(MemoryLedger):
     def _settle(self, held: Account, entry: str, usage: Usage | None) -> None:
         amount = held.entries[entry]
         exact = None if usage is None else usage_in_nanos(usage)
-        key = key_of(entry)
-        row = {**entry_row(entry, held.name, amount), **settled_row(exact, amount)}
+        row = {**entry_row(self.tenant, entry, held.name, amount), **settled_row(exact, amount)}
         super()._settle(held, entry, exact)
-        self._unstored.entries[key] = row
+        self._unstored.entries[row["entry"]] = row
         self._changed(held.name)
 
     def _changed(self, account: str) -> None:

@@ -39,6 +39,7 @@ from guardgraph.storage.sql.ledger.rows import (
     usage_of,
 )
 from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.statements import insert_new, inserted
 from guardgraph.storage.sql.tables import accounts, entries
 
@@ -58,9 +59,13 @@ class SQLLedger:
 
     blocks = True
 
-    def __init__(self, engine: Engine) -> None:
-        """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use."""
+    def __init__(self, engine: Engine, *, tenant: str) -> None:
+        """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use.
+
+        The accounts and entries of one tenant are apart from those of another.
+        """
         self.engine = engine_of(engine)
+        self.tenant = checked_id("tenant", tenant)
         self._fence: Fence | None = None
 
     def with_fence(self, fence: Fence) -> Self:
@@ -72,61 +77,61 @@ class SQLLedger:
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`. The part of `account` before the first `/` is the run's id: at most 255 characters."""
         with self._opening(account) as connection:
-            return _open(connection, account, cap)
+            return self._open(connection, account, cap)
 
     def reopen(self, account: str, at_least: Allowance) -> int:
         """See `Ledger.reopen`."""
         with self._opening(account) as connection:
             cap = at_least
-            for name, row in _opened(connection, account):
+            for name, row in self._opened(connection, account):
                 cap = cap.widen(balance_of(name, row).cap) if name == account else cap
-            return _open(connection, account, cap)
+            return self._open(connection, account, cap)
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
         exact = in_nanos(amount)
-        row = entry_row(entry, account, exact)
+        row = entry_row(self.tenant, entry, account, exact)
         with self._writing() as connection:
-            _lock(connection, account)
+            self._lock(connection, account)
             if not inserted(connection, entries, row):
                 return None  # a repeated entry reserves nothing
-            denied = _denial(_opened(connection, account), account, epoch, exact)
+            denied = _denial(self._opened(connection, account), account, epoch, exact)
             if denied is None:
-                connection.execute(changed(keys_of(account), held_by(exact)))
+                connection.execute(changed(self._keys(account), held_by(exact)))
             else:
                 connection.rollback()
             return denied
 
     def settle(self, entry: str, usage: Usage | None) -> None:
         """See `Ledger.settle`."""
-        mine = and_(entries.c.entry == key_of(entry), entries.c.settled.is_(False))
+        mine = and_(entries.c.entry == self._key(entry), entries.c.settled.is_(False))
         found = select(entries, accounts.c.name.label("holder")).where(accounts.c.account == entries.c.account)
         with self._writing() as connection:
             row = connection.execute(found.where(mine)).one_or_none()
             if row is None:
                 return
             account, amount = bytes(row.holder).decode("utf-8", "surrogatepass"), reserved_in(row)
-            _lock(connection, account)
+            self._lock(connection, account)
             if connection.execute(update(entries).where(mine).values(settled_row(usage, amount))).rowcount:
-                connection.execute(changed(keys_of(account), settling(usage, amount)))
+                connection.execute(changed(self._keys(account), settling(usage, amount)))
 
     def close(self, account: str, epoch: int) -> None:
         """See `Ledger.close`."""
-        mine = and_(accounts.c.account == key_of(account), accounts.c.epoch == epoch)
+        mine = and_(accounts.c.account == self._key(account), accounts.c.epoch == epoch)
         with self._writing() as connection:
-            _lock(connection, account)
+            self._lock(connection, account)
             if connection.execute(update(accounts).where(mine).values(closed=True)).rowcount:
-                _settle_all(connection, account)
+                self._settle_all(connection, account)
 
     def balances(self, account: str) -> tuple[Balance, ...]:
         """See `Ledger.balances`."""
         with read_transaction(migrate(self.engine)) as connection:
-            return tuple(balance_of(name, row) for name, row in _opened(connection, account))
+            return tuple(balance_of(name, row) for name, row in self._opened(connection, account))
 
     def usage(self, account: str) -> Usage:
         """See `Ledger.usage`."""
         with read_transaction(migrate(self.engine)) as connection:
-            found = select(accounts).where(accounts.c.account == key_of(account), accounts.c.epoch > 0)
+            found = select(accounts).where(accounts.c.account == self._key(account), accounts.c.epoch > 0)
             row = connection.execute(found).one_or_none()
             return Usage() if row is None else usage_of(row)
 
@@ -140,22 +145,22 @@ class SQLLedger:
             BadInput: the run has no account.
         """
         with self._writing() as connection:
-            _lock(connection, run_id)
-            opened = _opened(connection, f"{run_id}/work")
+            self._lock(connection, run_id)
+            opened = self._opened(connection, f"{run_id}/work")
             if not any(name == run_id for name, _ in opened):
                 raise BadInput(f"run {run_id!r} has no account in this database; nothing can be added to it")
             for name, row in opened:
                 cap = _raised(balance_of(name, row).cap, add)
-                connection.execute(update(accounts).where(accounts.c.account == key_of(name)).values(cap_row(cap)))
+                connection.execute(update(accounts).where(accounts.c.account == self._key(name)).values(cap_row(cap)))
 
     @contextmanager
     def _opening(self, account: str) -> Generator[Connection]:
         """Yield a transaction in which `account` and all above it have a row and are locked."""
-        rows = [account_row(name) for name in account_chain(account)]
+        rows = [account_row(self.tenant, name) for name in account_chain(account)]
         with self._writing() as connection:
             for row in rows:
                 connection.execute(insert_new(connection.dialect, accounts), row)
-            _lock(connection, account)
+            self._lock(connection, account)
             yield connection
 
     @contextmanager
@@ -165,19 +170,43 @@ class SQLLedger:
                 self._fence.check(connection)
             yield connection
 
+    def _lock(self, connection: Connection, account: str) -> None:
+        """Lock the accounts of this run (SQLite has only one writer anyway)."""
+        outermost = self._key(account_chain(account)[0])
+        connection.execute(select(accounts.c.account).where(accounts.c.account == outermost).with_for_update()).all()
 
-def _lock(connection: Connection, account: str) -> None:
-    """Lock the accounts of this run (SQLite has only one writer anyway)."""
-    outermost = key_of(account_chain(account)[0])
-    connection.execute(select(accounts.c.account).where(accounts.c.account == outermost).with_for_update()).all()
+    def _opened(self, connection: Connection, account: str) -> list[tuple[str, Any]]:
+        """Return the names and rows of the opened accounts of a chain, outermost first."""
+        names = {self._key(name): name for name in account_chain(account)}
+        found = select(accounts).where(accounts.c.account.in_(list(names)), accounts.c.epoch > 0)
+        rows = {bytes(row.account): row for row in connection.execute(found).all()}
+        return [(name, rows[key]) for key, name in names.items() if key in rows]
 
+    def _open(self, connection: Connection, account: str, cap: Allowance) -> int:
+        """Open an account that has a row and is locked, and return its epoch."""
+        self._settle_all(connection, account)
+        mine = accounts.c.account == self._key(account)
+        opened = {**cap_row(cap), "closed": False, "epoch": accounts.c.epoch + 1}
+        connection.execute(update(accounts).where(mine).values(opened))
+        return int(connection.execute(select(accounts.c.epoch).where(mine)).scalar_one())
 
-def _opened(connection: Connection, account: str) -> list[tuple[str, Any]]:
-    """Return the names and rows of the opened accounts of a chain, outermost first."""
-    names = {key_of(name): name for name in account_chain(account)}
-    found = select(accounts).where(accounts.c.account.in_(list(names)), accounts.c.epoch > 0)
-    rows = {bytes(row.account): row for row in connection.execute(found).all()}
-    return [(name, rows[key]) for key, name in names.items() if key in rows]
+    def _settle_all(self, connection: Connection, account: str) -> None:
+        """Settle in full what is reserved in `account` itself."""
+        mine = and_(entries.c.account == self._key(account), entries.c.settled.is_(False))
+        total: Counter[str] = Counter()
+        for row in connection.execute(select(entries).where(mine)).all():
+            amount = reserved_in(row)
+            settled = update(entries).where(entries.c.entry == bytes(row.entry)).values(settled_row(None, amount))
+            connection.execute(settled)
+            total.update(settling(None, amount))
+        if total:
+            connection.execute(changed(self._keys(account), total))
+
+    def _key(self, name: str) -> bytes:
+        return key_of(self.tenant, name)
+
+    def _keys(self, account: str) -> list[bytes]:
+        return keys_of(self.tenant, account)
 
 
 def _denial(opened: list[tuple[str, Any]], account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
@@ -186,28 +215,6 @@ def _denial(opened: list[tuple[str, Any]], account: str, epoch: int, amount: Amo
     if row is None or last != account or row.epoch != epoch or any(row.closed for _, row in opened):
         return ReservationDenied(account, "closed")
     return check_caps(tuple(balance_of(name, row) for name, row in opened), amount)
-
-
-def _open(connection: Connection, account: str, cap: Allowance) -> int:
-    """Open an account that has a row and is locked, and return its epoch."""
-    _settle_all(connection, account)
-    mine = accounts.c.account == key_of(account)
-    opened = {**cap_row(cap), "closed": False, "epoch": accounts.c.epoch + 1}
-    connection.execute(update(accounts).where(mine).values(opened))
-    return int(connection.execute(select(accounts.c.epoch).where(mine)).scalar_one())
-
-
-def _settle_all(connection: Connection, account: str) -> None:
-    """Settle in full what is reserved in `account` itself."""
-    mine = and_(entries.c.account == key_of(account), entries.c.settled.is_(False))
-    total: Counter[str] = Counter()
-    for row in connection.execute(select(entries).where(mine)).all():
-        amount = reserved_in(row)
-        settled = update(entries).where(entries.c.entry == bytes(row.entry)).values(settled_row(None, amount))
-        connection.execute(settled)
-        total.update(settling(None, amount))
-    if total:
-        connection.execute(changed(keys_of(account), total))
 
 
 @exact_decimal

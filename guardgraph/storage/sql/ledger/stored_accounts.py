@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, select
 
 from guardgraph.state import Allowance, account_chain
 from guardgraph.storage.memory import Account
@@ -18,9 +18,12 @@ from guardgraph.storage.sql.tables import accounts, entries
 __all__ = ("load_accounts", "stored_account")
 
 
-def load_accounts(engine: Engine, run_id: str) -> tuple[dict[str, Account], dict[str, Account], set[bytes]]:
+def load_accounts(
+    engine: Engine, run_id: str, *, tenant: str
+) -> tuple[dict[str, Account], dict[str, Account], set[bytes]]:
     """Return the accounts of a run by name, those that hold open entries by the entry, and the keys of all entries."""
-    mine, held = accounts.c.run_id == checked_id("run_id", run_id), entries.c.run_id == run_id
+    mine = and_(accounts.c.tenant == tenant, accounts.c.run_id == checked_id("run_id", run_id))
+    held = and_(entries.c.tenant == tenant, entries.c.run_id == run_id)
     with read_transaction(migrate(engine)) as connection:
         rows = {
             bytes(row.name).decode("utf-8", "surrogatepass"): row
@@ -32,7 +35,7 @@ def load_accounts(engine: Engine, run_id: str) -> tuple[dict[str, Account], dict
     for name in sorted(rows, key=lambda name: len(account_chain(name))):
         above = tuple(found[one] for one in account_chain(name)[:-1])
         found[name] = _account_of(name, above, rows[name])
-    by_key = {key_of(name): account for name, account in found.items()}
+    by_key = {key_of(tenant, name): account for name, account in found.items()}
     holders: dict[str, Account] = {}
     for row in open_rows:
         entry, holder = bytes(row.name).decode("utf-8", "surrogatepass"), by_key[bytes(row.account)]
@@ -40,11 +43,12 @@ def load_accounts(engine: Engine, run_id: str) -> tuple[dict[str, Account], dict
     return found, holders, known
 
 
-def stored_account(account: Account) -> dict[str, Any]:
+def stored_account(tenant: str, account: Account) -> dict[str, Any]:
     """Return the row of an account."""
     spent, reserved = account.spent, account.reserved
     return {
-        "account": key_of(account.name),
+        "account": key_of(tenant, account.name),
+        "tenant": tenant,
         "run_id": account_chain(account.name)[0],
         "name": account.name.encode("utf-8", "surrogatepass"),
         "epoch": account.epoch,

@@ -58,7 +58,7 @@ def restore(saver: SQLSaver, table: Table, rows: list[dict[str, Any]]) -> None:
 def flipped(value: Any, chance: random.Random) -> Any:
     if isinstance(value, int):
         return value + 1 + chance.randrange(5)
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         at = chance.randrange(len(value))
         return value[:at] + chr(33 + (ord(value[at]) - 33 + 1 + chance.randrange(50)) % 90) + value[at + 1 :]
     if isinstance(value, bytes | memoryview):

@@ -63,11 +63,11 @@ async def test_the_async_twins_keep_tenants_apart(tenants: tuple[SQLSaver, SQLSa
     assert await b.aget_tuple(theirs) is not None
 
 
-def test_nobody_is_the_tenant_default(database_url: str) -> None:
-    with SQLSaver.from_url(database_url) as saver, SQLSaver.from_url(database_url, tenant="default") as named:
+def test_who_names_no_tenant_is_the_one_without_a_name(database_url: str) -> None:
+    with SQLSaver.from_url(database_url) as saver, SQLSaver.from_url(database_url, tenant="") as unnamed:
         made = store(saver, "t")
-        assert ids_in(named.with_types(), None) == [id_of(made)]
-        assert saver.tenant == "default"
+        assert ids_in(unnamed.with_types(), None) == [id_of(made)]
+        assert saver.tenant == ""
 
 
 def test_a_tenant_is_an_id(sqlite_url: str) -> None:

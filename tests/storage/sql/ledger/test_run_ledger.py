@@ -22,7 +22,7 @@ RAISED = Allowance(tokens=150, usd=Decimal(1), depth=2)
 
 @pytest.fixture
 def books(database_url: str) -> Iterator[SQLLedger]:
-    opened = SQLLedger(engine_of(database_url))
+    opened = SQLLedger(engine_of(database_url), tenant="")
     yield opened
     opened.engine.dispose()
 
@@ -32,7 +32,7 @@ def ledger(books: SQLLedger) -> RunLedger:
     books.open("r", ADMITTED)
     books.open("r/work", Allowance(tokens=80, usd=Decimal(1)))
     books.top_up("r", Allowance(tokens=50))
-    made = RunLedger(books.engine, "r")
+    made = RunLedger(books.engine, "r", tenant="")
     made.inherit(ADMITTED, RAISED)
     return made
 
@@ -74,7 +74,7 @@ def test_it_is_the_same_book(ledger: RunLedger, books: SQLLedger) -> None:
 
 
 def test_a_reservation_that_another_thread_stores_is_waited_for(books: SQLLedger) -> None:
-    ledger = RunLedger(books.engine, "r", is_new=True)
+    ledger = RunLedger(books.engine, "r", is_new=True, tenant="")
     epoch = ledger.open("r", Allowance())
     taken, commit = Event(), Event()
 

@@ -30,7 +30,7 @@ from guardgraph.storage.sql.engine import engine_of
 from guardgraph.state.usage import Usage
 
 url, worker = sys.argv[1:]
-ledger = SQLLedger(engine_of(url, busy_timeout=60))
+ledger = SQLLedger(engine_of(url, busy_timeout=60), tenant="")
 epoch = ledger.open(f"r/work/{worker}", Allowance())
 sys.stdin.readline()
 amount, booked = Amount(tokens=7, usd=Decimal("0.000000007"), calls=1), 0
@@ -52,7 +52,7 @@ from guardgraph.storage import SQLLedger
 from guardgraph.storage.sql.engine import engine_of
 
 url, task = sys.argv[1:]
-ledger = SQLLedger(engine_of(url, busy_timeout=60))
+ledger = SQLLedger(engine_of(url, busy_timeout=60), tenant="")
 sys.stdin.readline()
 for _ in range(50):
     if task == "reopen":
@@ -66,7 +66,7 @@ ledger.engine.dispose()
 
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[SQLLedger]:
-    opened = SQLLedger(engine_of(database_url))
+    opened = SQLLedger(engine_of(database_url), tenant="")
     yield opened
     opened.engine.dispose()
 
@@ -137,7 +137,7 @@ def test_a_sql_ledger_is_a_ledger_and_outlives_its_process(ledger: SQLLedger, da
     first.settle("settled", USAGE)
     first.reserve("left open", "r", 1, CALL)
 
-    second = SQLLedger(engine_of(database_url))
+    second = SQLLedger(engine_of(database_url), tenant="")
 
     assert second.balances("r") == first.balances("r")
     assert second.usage("r") == USAGE
@@ -285,9 +285,9 @@ def test_nothing_is_added_to_a_run_without_an_account(ledger: SQLLedger) -> None
 
 def test_a_fault_of_the_database_is_a_typed_error_and_books_nothing(sqlite_url: str) -> None:
     path = sqlite_url.removeprefix("sqlite:///")
-    ledger = SQLLedger(engine_of(sqlite_url))
+    ledger = SQLLedger(engine_of(sqlite_url), tenant="")
     ledger.open("r", Allowance())
-    reader = SQLLedger(engine_of(f"sqlite:///file:{path}?mode=ro&uri=true"))
+    reader = SQLLedger(engine_of(f"sqlite:///file:{path}?mode=ro&uri=true"), tenant="")
 
     with pytest.raises(StorageReadOnly, match="cannot be written"):
         reader.reserve("e", "r", 1, CALL)

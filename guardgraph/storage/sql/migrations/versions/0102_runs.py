@@ -23,6 +23,7 @@ IDENTIFIER = (
 )
 KEY = sa.LargeBinary(16).with_variant(VARBINARY(16), "mysql", "mariadb")
 PACKED = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def _counts(*names: str, nullable: bool = False) -> list[sa.Column[int]]:
@@ -40,6 +41,7 @@ def _create_accounts() -> None:
     op.create_table(
         "guardgraph_account",
         sa.Column("account", KEY, primary_key=True),
+        sa.Column("tenant", IDENTIFIER, nullable=False),
         sa.Column("run_id", IDENTIFIER, nullable=False),
         sa.Column("name", PACKED, nullable=False),
         sa.Column("epoch", sa.Integer, nullable=False),
@@ -51,13 +53,14 @@ def _create_accounts() -> None:
         *_counts("reserved_tokens", "reserved_usd", "reserved_unpriced", "reserved_calls"),
         *_counts("reserved_subtasks", "reserved_messages"),
     )
-    op.create_index("guardgraph_account_run", "guardgraph_account", ["run_id"])
+    op.create_index("guardgraph_account_run", "guardgraph_account", ["tenant", "run_id"])
 
 
 def _create_entries() -> None:
     op.create_table(
         "guardgraph_entry",
         sa.Column("entry", KEY, primary_key=True),
+        sa.Column("tenant", IDENTIFIER, nullable=False),
         sa.Column("name", PACKED, nullable=False),
         sa.Column("account", KEY, nullable=False),
         sa.Column("run_id", IDENTIFIER, nullable=False),
@@ -69,14 +72,15 @@ def _create_entries() -> None:
         *_counts("input_tokens", "output_tokens", "used_usd", "used_calls", "microseconds", nullable=True),
     )
     op.create_index("guardgraph_entry_account", "guardgraph_entry", ["account", "settled"])
-    op.create_index("guardgraph_entry_run", "guardgraph_entry", ["run_id"])
+    op.create_index("guardgraph_entry_run", "guardgraph_entry", ["tenant", "run_id"])
 
 
 def _create_runs() -> None:
     op.create_table(
         "guardgraph_run",
-        sa.Column("run_id", IDENTIFIER, primary_key=True),
-        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
+        sa.Column("tenant", IDENTIFIER, nullable=False),
+        sa.Column("run_id", IDENTIFIER, nullable=False),
         sa.Column("thread_id", IDENTIFIER, nullable=False),
         sa.Column("graph", PACKED, nullable=False),
         sa.Column("arguments", PACKED, nullable=False),
@@ -89,9 +93,11 @@ def _create_runs() -> None:
         sa.Column("base_checkpoint", IDENTIFIER),
         sa.Column("version", sa.String(255), nullable=False),
         sa.Column("command", PACKED),
+        sqlite_autoincrement=True,
     )
-    op.create_index("guardgraph_run_thread", "guardgraph_run", ["thread_id", "number"])
-    op.create_index("guardgraph_run_number", "guardgraph_run", ["number"], unique=True)
+    op.create_index("guardgraph_run_id", "guardgraph_run", ["tenant", "run_id"], unique=True)
+    op.create_index("guardgraph_run_thread", "guardgraph_run", ["tenant", "thread_id", "number"])
+    op.create_index("guardgraph_run_tenant", "guardgraph_run", ["tenant", "number"])
 
 
 def downgrade() -> None:

@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("result", PACKED),
     )
     op.create_index("guardgraph_effect_open", "guardgraph_effect", ["tenant", "ended", "started"])
-    op.create_index("guardgraph_effect_run", "guardgraph_effect", ["run_id"])
+    op.create_index("guardgraph_effect_run", "guardgraph_effect", ["tenant", "run_id"])
 
 
 def downgrade() -> None:
