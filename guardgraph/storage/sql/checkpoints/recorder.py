@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
-from sqlalchemy import Connection, Engine
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple
+from sqlalchemy import Connection
 
 from guardgraph.state import StorageBusy
 from guardgraph.storage.sql.checkpoints.lanes import is_for_coroutine
@@ -29,9 +28,7 @@ from guardgraph.storage.sql.checkpoints.storing import (
 from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.errors import translate_errors
-from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import Place
 
 __all__ = ("Recorder",)
@@ -47,7 +44,6 @@ _NOTHING = Manifest({}, {})
 class Recorder:
     """Reads and writes the checkpoints of a saver, one at a time."""
 
-    engine: Engine
     codec: Codec
     memory: Memory
     writes: Writes
@@ -56,7 +52,7 @@ class Recorder:
     def get(self, place: Place) -> CheckpointTuple | None:
         """Return a checkpoint, and remember its lists for the one that comes next."""
         found: list[tuple[Found, Manifest, Values]] = []
-        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+        with self.writes.reading(place.thread_id) as connection:
             loaded = load_checkpoint(connection, self.codec, place, remember=lambda *read: found.append(read))
         for at, manifest, values in found if loaded else ():
             elements = loaded.checkpoint["channel_values"] if loaded else {}
@@ -66,20 +62,15 @@ class Recorder:
         return loaded
 
     def put(
-        self,
-        place: Place,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
+        self, place: Place, checkpoint: Checkpoint, metadata: Mapping[str, Any], new_versions: ChannelVersions
     ) -> None:
         """Store a checkpoint; `place` names its parent."""
-        self._until_settled(place, lambda: self._put(place, config, checkpoint, metadata, new_versions))
+        self._until_settled(place, lambda: self._put(place, checkpoint, metadata, new_versions))
 
     def put_writes(
-        self, place: Place, writes: Sequence[tuple[str, Any]], *, task_id: str, task_path: str, replace: bool
+        self, place: Place, writes: Sequence[tuple[int, str, Any]], *, task_id: str, task_path: str, replace: bool
     ) -> None:
-        """Store what a task wrote at the checkpoint that `place` names."""
+        """Store the numbered writes of a task at the checkpoint that `place` names."""
         with translate_errors(place.thread_id):
             blobs: dict[bytes, bytes] = {}
             items = draft_writes(self.codec, writes, blobs=blobs)
@@ -112,18 +103,11 @@ class Recorder:
         )
 
     def _put(
-        self,
-        place: Place,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
+        self, place: Place, checkpoint: Checkpoint, metadata: Mapping[str, Any], new_versions: ChannelVersions
     ) -> None:
         with translate_errors(place.thread_id):
             known = self._with_parent(place)
-            draft = draft_checkpoint(
-                self.codec, self._base(known, place), place, config, checkpoint, metadata, new_versions
-            )
+            draft = draft_checkpoint(self.codec, self._base(known, place), place, checkpoint, metadata, new_versions)
 
         def job(connection: Connection) -> Namespace:
             at = known.namespace if known else namespace_at(connection, place)
@@ -146,7 +130,7 @@ class Recorder:
         known = self.memory.get(place.name)
         if place.checkpoint_id is None or (known and place.checkpoint_id in known.manifests):
             return known
-        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+        with self.writes.reading(place.thread_id) as connection:
             found = find_checkpoint(connection, place)
             if found is None:
                 return known
