@@ -1,4 +1,4 @@
-"""Loads graphs that users name as `MODULE:GRAPH`."""
+"""Loads graphs and classes that users name as `MODULE:NAME`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from guardgraph.research.graph import research
 from guardgraph.runs.named_graph import unfit_arguments
 from guardgraph.state import BadGraph, BadInput, GuardgraphError, error_place, error_text
 
-__all__ = ("builder_of", "graph_at")
+__all__ = ("builder_of", "class_at", "graph_at")
 
 
 def builder_of(name: str) -> dict[str, Callable[..., Any]]:
@@ -43,19 +43,37 @@ def graph_at(name: str, folder: str | None = None, *, validate: bool = True) -> 
         BadInput: the name has another form, the module cannot be imported, or it holds no such graph.
         BadGraph: the graph cannot be built, or a route that it declares goes to a node that does not exist.
     """
+    found = _named(name, "a graph", "MODULE:GRAPH (as in my_teams:vendors)", folder or str(Path.cwd()), _hint)
+    return _graph_of(found, name, validate=validate)
+
+
+@prints_to_stderr()
+def class_at(name: str) -> type[Any]:
+    """Import `MODULE:CLASS`, with the working directory importable, and return the class.
+
+    Raises:
+        BadInput: the name has another form, the module cannot be imported, or it holds no such class.
+    """
+    found = _named(name, "a class", "MODULE:CLASS (as in my_teams:Report)", str(Path.cwd()), _classes)
+    if not isinstance(found, type):
+        raise BadInput(f"{name!r} is no class, but of type {type(found).__name__}")
+    return found
+
+
+def _named(name: str, what: str, form: str, folder: str, hint: Callable[[Any], str]) -> Any:
+    """Import a module and return something in it, both as they are in `name`."""
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
-        raise BadInput(f"a graph is named as MODULE:GRAPH (as in my_teams:vendors), got {name!r}")
+        raise BadInput(f"{what} is named as {form}, got {name!r}")
     if module_name.endswith(".py") or "/" in module_name:
         path = Path(module_name)
-        folder = "" if path.parent == Path() else f" in the folder {str(path.parent)!r}"
-        raise BadInput(f"a graph is named by its module, not by its file; write {path.stem}:{attribute}{folder}")
-    module: Any = _imported(module_name, folder or str(Path.cwd()))
+        parent = "" if path.parent == Path() else f" in the folder {str(path.parent)!r}"
+        raise BadInput(f"{what} is named by its module, not by its file; write {path.stem}:{attribute}{parent}")
+    module: Any = _imported(module_name, folder)
     try:
-        found = attrgetter(attribute)(module)
+        return attrgetter(attribute)(module)
     except AttributeError as error:
-        raise BadInput(f"{module_name!r} has no {attribute!r}; {_hint(module)}") from error
-    return _graph_of(found, name, validate=validate)
+        raise BadInput(f"{module_name!r} has no {attribute!r}; {hint(module)}") from error
 
 
 def _imported(name: str, folder: str) -> Any:
@@ -100,6 +118,12 @@ def _built(build: Callable[..., Any], name: str) -> Any:
         raise
     except (Exception, SystemExit) as error:
         raise BadGraph(f"{name!r} cannot be built: {error_text(error)} ({error_place(error)})") from error
+
+
+def _classes(module: Any) -> str:
+    """Name the classes of a module."""
+    names = [name for name, value in vars(module).items() if isinstance(value, type) and not name.startswith("_")]
+    return f"its classes are {', '.join(names) or 'none'}"
 
 
 def _hint(module: Any) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from guardgraph.cli.options import database, json_option, url_of
 from guardgraph.cli.output import write_json
 from guardgraph.cli.run_with_progress import write_run
+from guardgraph.cli.thread_import import import_command
 from guardgraph.runs.run import RunStatus, RunSummary
 from guardgraph.runs.runner import Runner
 from guardgraph.state import to_json
@@ -25,6 +26,9 @@ _GOAL = 60
 @click.group("threads", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
 def threads_group() -> None:
     """Inspect stored threads and their runs."""
+
+
+threads_group.add_command(import_command)
 
 
 @threads_group.command("list", epilog="\b\nExample:\n  guardgraph threads list --status waiting")

@@ -25,6 +25,7 @@ from guardgraph.state import (
     RunUnfinished,
     UnknownThread,
 )
+from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.effects import SQLEffects
 from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
@@ -55,15 +56,20 @@ class Records:
         """Return the newest run of a thread; raises `UnknownThread` where it has none."""
         row = self.rows.latest(thread_id)
         if row is None:
-            raise UnknownThread(thread_id, url=self.url)
+            raise self._unknown(thread_id)
         return row
 
     def now(self, thread_id: str) -> tuple[RunRow, LeaseState]:
         """Return the newest run of a thread, and whether it is worked on, as both were at one moment."""
         row, lease = self.rows.latest_with_lease(thread_id)
         if row is None:
-            raise UnknownThread(thread_id, url=self.url)
+            raise self._unknown(thread_id)
         return row, self._lease_state(lease)
+
+    def _unknown(self, thread_id: str) -> UnknownThread:
+        """Return the error for a thread without a run."""
+        has_checkpoints = bool(namespaces_of(self.saver.engine, thread_id, tenant=self.saver.tenant))
+        return UnknownThread(thread_id, url=self.url, has_checkpoints=has_checkpoints)
 
     def head(self, row: RunRow) -> Head | None:
         """Return the latest checkpoint of a run's outermost team; `None` where it has died before its first one."""

@@ -137,9 +137,15 @@ class UnknownGraph(GuardgraphError, LookupError):
 class UnknownThread(GuardgraphError, LookupError):
     """No run was ever started on this thread in this database."""
 
-    def __init__(self, thread_id: str, *, url: str) -> None:
-        self.thread_id, self.url = thread_id, url
-        super().__init__(f"no thread {thread_id!r} in {url}; list the threads with `guardgraph threads list`")
+    def __init__(self, thread_id: str, *, url: str, has_checkpoints: bool = False) -> None:
+        """`has_checkpoints`: a graph has stored the thread without a `Runner`, or it was imported."""
+        self.thread_id, self.url, self.has_checkpoints = thread_id, url, has_checkpoints
+        super().__init__(
+            f"thread {thread_id!r} in {url} has checkpoints, but no run of a Runner: go on with its graph, "
+            "compiled with SQLSaver as its checkpointer"
+            if has_checkpoints
+            else f"no thread {thread_id!r} in {url}; list the threads with `guardgraph threads list`"
+        )
 
 
 class MissingExtra(GuardgraphError, ImportError):

@@ -12,25 +12,34 @@ if TYPE_CHECKING:
     from guardgraph.storage.sql.codec.graph_types import types_of_graph
     from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
     from guardgraph.storage.sql.runs import RunRow, RunStore
+    from guardgraph.storage.sql.stock.importing import ImportedThread, ImportFault, aimport_threads, import_threads
 
 __all__ = (
+    "ImportFault",
+    "ImportedThread",
     "Ledger",
     "MemoryLedger",
     "RunRow",
     "RunStore",
     "SQLLedger",
     "SQLSaver",
+    "aimport_threads",
+    "import_threads",
     "types_of_graph",
 )
 
 # Each name is imported on first access, so that working in memory does not import SQLAlchemy.
 _MODULES = {
+    "ImportFault": "guardgraph.storage.sql.stock.importing",
+    "ImportedThread": "guardgraph.storage.sql.stock.importing",
     "Ledger": "guardgraph.storage.ledger",
     "MemoryLedger": "guardgraph.storage.memory",
     "RunRow": "guardgraph.storage.sql.runs",
     "RunStore": "guardgraph.storage.sql.runs",
     "SQLLedger": "guardgraph.storage.sql.ledger.sql_ledger",
     "SQLSaver": "guardgraph.storage.sql.checkpoints.saver",
+    "aimport_threads": "guardgraph.storage.sql.stock.importing",
+    "import_threads": "guardgraph.storage.sql.stock.importing",
     "types_of_graph": "guardgraph.storage.sql.codec.graph_types",
 }
 

@@ -22,7 +22,7 @@ from guardgraph.state import (
     StorageUnavailable,
 )
 
-__all__ = ("place_of", "storage_fault_of", "translate_errors")
+__all__ = ("is_database_fault", "place_of", "storage_fault_of", "translate_errors")
 
 _SQLITE: dict[int, type[StorageError]] = {
     sqlite3.SQLITE_BUSY: StorageBusy,
@@ -78,6 +78,12 @@ _ADVICE: dict[type[StorageError], str] = {
 def place_of(engine: Engine) -> str:
     """Return the address of `engine`'s database as it may appear in a message: without its password."""
     return engine.url.render_as_string(hide_password=True)
+
+
+def is_database_fault(error: BaseException) -> bool:
+    """Return whether SQLAlchemy, SQLite or psycopg has raised this."""
+    is_driver = type(error).__module__.partition(".")[0] == "psycopg"
+    return is_driver or isinstance(error, SQLAlchemyError | sqlite3.Error)
 
 
 def storage_fault_of(error: Exception, *, place: str = "the database", thread_id: str | None = None) -> StorageError:

@@ -7,9 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
-from sqlalchemy import Connection, Engine
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple
+from sqlalchemy import Connection
 
 from guardgraph.state import StorageBusy
 from guardgraph.storage.sql.checkpoints.lists import KnownList, known_list
@@ -29,9 +28,7 @@ from guardgraph.storage.sql.checkpoints.storing import (
 from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.errors import translate_errors
-from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import Place
 
 __all__ = ("Recorder",)
@@ -53,7 +50,6 @@ class _Job(NamedTuple):
 class Recorder:
     """Reads and writes the checkpoints of a saver, one at a time."""
 
-    engine: Engine
     codec: Codec
     memory: Memory
     writes: Writes
@@ -62,7 +58,7 @@ class Recorder:
     def get(self, place: Place) -> CheckpointTuple | None:
         """Return a checkpoint, and remember its lists for the one that comes next."""
         found: list[tuple[Found, Manifest, Values]] = []
-        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+        with self.writes.reading(place.thread_id) as connection:
             loaded = load_checkpoint(connection, self.codec, place, remember=lambda *read: found.append(read))
         for at, manifest, values in found if loaded else ():
             elements = loaded.checkpoint["channel_values"] if loaded else {}
@@ -74,9 +70,8 @@ class Recorder:
     def put(
         self,
         place: Place,
-        config: RunnableConfig,
         checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
+        metadata: Mapping[str, Any],
         new_versions: ChannelVersions,
         *,
         by_caller: bool,
@@ -89,7 +84,7 @@ class Recorder:
         def draft() -> _Job:
             known = self._with_parent(place)
             base = self._base(known, place)
-            draft = draft_checkpoint(self.codec, base, place, config, checkpoint, metadata, new_versions)
+            draft = draft_checkpoint(self.codec, base, place, checkpoint, metadata, new_versions)
 
             def store(connection: Connection) -> Namespace:
                 at = known.namespace if known else namespace_at(connection, place)
@@ -108,13 +103,13 @@ class Recorder:
     def put_writes(
         self,
         place: Place,
-        writes: Sequence[tuple[str, Any]],
+        writes: Sequence[tuple[int, str, Any]],
         *,
         task_id: str,
         task_path: str,
         replace: bool,
     ) -> Future[None]:
-        """Store what a task wrote at the checkpoint that `place` names, and return a future that is done once it is."""
+        """Store the numbered writes of a task at the checkpoint that `place` names; see `put` for what is returned."""
 
         def draft() -> _Job:
             blobs: dict[bytes, bytes] = {}
@@ -179,7 +174,7 @@ class Recorder:
         known = self.memory.get(place.name)
         if place.checkpoint_id is None or (known and place.checkpoint_id in known.manifests):
             return known
-        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+        with self.writes.reading(place.thread_id) as connection:
             found = find_checkpoint(connection, place)
             if found is None:
                 return known

@@ -28,6 +28,7 @@ from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_k
 from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
 from guardgraph.storage.sql.checkpoints.memory import Memory
 from guardgraph.storage.sql.checkpoints.recorder import Recorder
+from guardgraph.storage.sql.checkpoints.storing import metadata_of, numbered
 from guardgraph.storage.sql.checkpoints.thread_management import ThreadManagement
 from guardgraph.storage.sql.checkpoints.unstored import Unstored
 from guardgraph.storage.sql.checkpoints.writes import Writes
@@ -47,11 +48,12 @@ from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
 
-__all__ = ("SQLSaver",)
+__all__ = ("FORK_BITS", "SQLSaver")
 
 _T = TypeVar("_T")
 _Damage: TypeAlias = list[StorageCorrupt]  # `list` is a method in the class
-_FORK_BITS = 40
+FORK_BITS = 40
+"""The bits of a channel's version that distinguish the branches of a fork; those above are a counter."""
 
 
 class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
@@ -173,7 +175,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     def get_next_version(self, current: int | None, channel: None) -> int:
         """Return a version above `current`: a counter, and 40 random bits that distinguish the branches of a fork."""
-        return ((current or 0) >> _FORK_BITS) + 1 << _FORK_BITS | secrets.randbits(_FORK_BITS)
+        return ((current or 0) >> FORK_BITS) + 1 << FORK_BITS | secrets.randbits(FORK_BITS)
 
     @notes_loaded
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -265,7 +267,8 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         by_caller: bool,
     ) -> Future[None]:
         place = self._place_in(config)
-        return self._recorder.put(place, config, checkpoint, metadata, new_versions, by_caller=by_caller)
+        stored = metadata_of(config, metadata)
+        return self._recorder.put(place, checkpoint, stored, new_versions, by_caller=by_caller)
 
     @notes_commit(lambda given: given["task_id"])
     def _put_writes(
@@ -275,7 +278,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         if place.checkpoint_id is None:
             raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
         task_id = checked_id("task_id", task_id)
-        return self._recorder.put_writes(place, writes, task_id=task_id, task_path=task_path, replace=replace)
+        return self._recorder.put_writes(place, numbered(writes), task_id=task_id, task_path=task_path, replace=replace)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -331,7 +334,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     @property
     def _recorder(self) -> Recorder:
-        return Recorder(self.engine, self.codec, self._memory, self._writes, trust_identity=self._trust_identity)
+        return Recorder(self.codec, self._memory, self._writes, trust_identity=self._trust_identity)
 
     def _changed(self, codec: Codec | None = None, writes: Writes | None = None) -> Self:
         clone = copy.copy(self)

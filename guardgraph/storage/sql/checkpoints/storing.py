@@ -54,7 +54,9 @@ __all__ = (
     "Moved",
     "draft_checkpoint",
     "draft_writes",
+    "metadata_of",
     "namespace_at",
+    "numbered",
     "store_blobs",
     "store_checkpoint",
     "store_writes",
@@ -100,9 +102,8 @@ def draft_checkpoint(
     codec: Codec,
     base: Base,
     place: Place,
-    config: RunnableConfig,
     checkpoint: Checkpoint,
-    metadata: CheckpointMetadata,
+    metadata: Mapping[str, Any],
     new_versions: ChannelVersions,
 ) -> Draft:
     """Return what has to be stored of a checkpoint; `place` names its parent, whose values it has at old versions."""
@@ -115,19 +116,23 @@ def draft_checkpoint(
             entries[channel] = base.parent.entries[channel]
         elif channel in values:
             entries[channel] = _entry(codec, base, draft, channel, values[channel])
-    stored = cast(dict[str, Any], get_serializable_checkpoint_metadata(config, metadata))
-    stored |= {key: item for key, item in metadata.items() if key in stored}  # LangGraph drops NUL from their texts
-    run_id = stored.get("run_id")
+    run_id = metadata.get("run_id")
     core = {key: item for key, item in checkpoint.items() if key != "channel_values"}
     draft.row.update(
         checkpoint_id=checked_id("checkpoint_id", checkpoint["id"]),
         parent_id=place.checkpoint_id,
         run_id=None if run_id is None else checked_id("run_id", run_id),
         body=pack_checkpoint(codec.dumps(core, where="checkpoint"), entries),
-        metadata=codec.dumps(stored, where="metadata"),
+        metadata=codec.dumps(metadata, where="metadata"),
     )
     draft.row.update(sealed_checkpoint(place.name, draft.row))
     return draft
+
+
+def metadata_of(config: RunnableConfig, metadata: CheckpointMetadata) -> Mapping[str, Any]:
+    """Return the metadata of a checkpoint with what LangGraph takes for it from the config."""
+    stored = cast(dict[str, Any], get_serializable_checkpoint_metadata(config, metadata))
+    return stored | {key: item for key, item in metadata.items() if key in stored}  # LangGraph drops NUL from texts
 
 
 def _entry(codec: Codec, base: Base, draft: Draft, channel: str, value: Any) -> Entry:
@@ -161,11 +166,15 @@ def _nearest(base: Base, channel: str, value: list[Any]) -> KnownList | None:
     return next((known for known in found if known.segments == entry), found[0] if found else None)
 
 
-def draft_writes(codec: Codec, items: Sequence[tuple[str, Any]], *, blobs: dict[bytes, bytes]) -> list[Write]:
-    """Return a task's writes; large values are added to `blobs`."""
+def numbered(items: Sequence[tuple[str, Any]]) -> list[tuple[int, str, Any]]:
+    """Return a task's writes with their numbers, which are negative for errors, interrupts and resume values."""
+    return [(WRITES_IDX_MAP.get(channel, at), channel, value) for at, (channel, value) in enumerate(items)]
+
+
+def draft_writes(codec: Codec, items: Sequence[tuple[int, str, Any]], *, blobs: dict[bytes, bytes]) -> list[Write]:
+    """Return a task's numbered writes; large values are added to `blobs`."""
     return [
-        Write(WRITES_IDX_MAP.get(channel, at), channel, pack_write(codec, value, where=channel, blobs=blobs))
-        for at, (channel, value) in enumerate(items)
+        Write(number, channel, pack_write(codec, value, where=channel, blobs=blobs)) for number, channel, value in items
     ]
 
 

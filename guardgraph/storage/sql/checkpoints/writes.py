@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any, Self, TypeVar
@@ -11,10 +12,12 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, Engine
 
 from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.group_commit import GroupCommit, group_commit_of
 from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.migrate import migrate
 
 __all__ = ("Writes",)
 
@@ -32,6 +35,8 @@ class Writes:
     """The lease without which nothing is written."""
     ledger: RunLedger | None = None
     """Stored with every job."""
+    connection: Connection | None = None
+    """An open transaction of the caller's, in which all is done."""
     commits: GroupCommit = field(init=False)
     _key_fits: Event = field(default_factory=Event)
 
@@ -47,6 +52,8 @@ class Writes:
 
         A job may be done again; see `GroupCommit`.
         """
+        if self.connection is not None:
+            return job(self.connection)
         after = None if self.ledger is None else self.ledger.written
         return self.commits.write(self._whole(job), thread_id=thread_id, after=after)
 
@@ -62,6 +69,8 @@ class Writes:
 
         Up to `patience` seconds it waits for others to be committed with; `None` leaves the work to the caller.
         """
+        if self.connection is not None:
+            return _done_in(self.connection, job, done)
         ledger, results = self.ledger, list[_T]()
         whole = self._whole(job)
 
@@ -78,6 +87,12 @@ class Writes:
         if patience is None:
             return self.commits.accept(work, thread_id=thread_id, after=after)
         return self.commits.submit(work, thread_id=thread_id, after=after, patience=patience)
+
+    def reading(self, thread_id: str) -> AbstractContextManager[Connection]:
+        """Return a transaction in which a thread is read."""
+        if self.connection is not None:
+            return nullcontext(self.connection)
+        return read_transaction(migrate(self.engine), thread_id=thread_id)
 
     def _whole(self, job: Callable[[Connection], _T]) -> Callable[[Connection], _T]:
         """Return a job with all that belongs into its transaction."""
@@ -96,3 +111,16 @@ class Writes:
             self._key_fits.set()
         if self.fence is not None:
             self.fence.check(connection)
+
+
+def _done_in(connection: Connection, job: Callable[[Connection], _T], done: Callable[[_T], object]) -> Future[_T]:
+    """Do a job at once, and return its future."""
+    future: Future[_T] = Future()
+    try:
+        found = job(connection)
+    except Exception as error:
+        future.set_exception(error)
+    else:
+        done(found)
+        future.set_result(found)
+    return future

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
@@ -56,6 +56,10 @@ class Codec:
     def with_types(self, *types: type[Any]) -> Self:
         """Return a codec that also knows `types`; this one is not changed."""
         return replace(self, types=tuple(dict.fromkeys((*self.types, *types))))
+
+    def stored_types(self) -> Collection[type[Any]]:
+        """Return all classes that are stored as records: guardgraph's, LangChain's, LangGraph's and `types`."""
+        return _registry_with(self.types).by_type.keys()
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a codec that reads an object of an unknown class as a dict of its fields.

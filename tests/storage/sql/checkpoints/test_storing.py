@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from guardgraph.state import BadInput
 from guardgraph.storage import SQLSaver
-from guardgraph.storage.sql.checkpoints.storing import draft_writes
+from guardgraph.storage.sql.checkpoints.storing import draft_writes, numbered
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.tables import blobs
@@ -98,7 +98,7 @@ def test_only_the_values_of_the_task_are_replaced(saver: SQLSaver) -> None:
 def test_special_writes_have_negative_positions() -> None:
     writes = [("a", 1), ("__error__", "e"), ("b", 2), ("__interrupt__", "i")]
 
-    drafted = draft_writes(Codec(), writes, blobs={})
+    drafted = draft_writes(Codec(), numbered(writes), blobs={})
 
     assert [(write.idx, write.channel) for write in drafted] == [
         (0, "a"),
