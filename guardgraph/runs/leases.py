@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from sqlalchemy import Engine
 
 from guardgraph.state import StaleWriter, StorageError
 from guardgraph.storage.sql.engine import read_transaction, write_transaction
+from guardgraph.storage.sql.group_commit import group_commit_of
 from guardgraph.storage.sql.leases import Claim, Fence, LeaseRow, LeaseState, acquire, leases_of, renew, request_stop
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.runs import InTransaction
@@ -48,6 +50,7 @@ class Leases:
         """Use the threads of a tenant in a database. A lease that is not renewed runs out after so many `seconds`."""
         self.engine, self.seconds, self.tenant = engine, seconds, tenant
         self.owner = f"{socket.gethostname()[:100]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._commits = group_commit_of(engine)
         self._guard = Lock()
         self._held: dict[str, Lease | None] = {}
         self._left: list[tuple[Fence, float]] = []
@@ -90,8 +93,7 @@ class Leases:
             if store is not None:
                 store(lease.fence.release)
             else:
-                with write_transaction(migrate(self.engine), thread_id=lease.thread_id) as connection:
-                    lease.fence.release(connection)
+                self._commits.write(lease.fence.release, thread_id=lease.thread_id)
         except StaleWriter:
             self._forget(lease.thread_id, lease)
             raise
@@ -192,11 +194,8 @@ class Leases:
     def _give_back(self, fence: Fence, until: float, now: float) -> None:
         """Give back a lease that could not be given back before; after `until` it has run out by itself."""
         if now < until:
-            try:
-                with write_transaction(self.engine, thread_id=fence.thread_id) as connection:
-                    fence.release(connection)
-            except StaleWriter:
-                pass
+            with suppress(StaleWriter):
+                self._commits.write(fence.release, thread_id=fence.thread_id)
         with self._guard:
             self._left.remove((fence, until))
 
@@ -204,10 +203,10 @@ class Leases:
         """Return the leases as they are stored, after they were renewed if that is due."""
         if not held:
             return {}
-        with (write_transaction if renews else read_transaction)(self.engine) as connection:
-            if renews:
-                renew(connection, self.owner, list(held), self.seconds, self.tenant)
-            return leases_of(connection, list(held), self.tenant)
+        if renews:  # by the only writer: another one could wait for a lease of a commit that waits for a renewed one
+            self._commits.write(lambda connection: renew(connection, self.owner, held, self.seconds, self.tenant))
+        with read_transaction(self.engine) as connection:
+            return leases_of(connection, held, self.tenant)
 
 
 def _stop(held: Mapping[str, Lease], stored: Mapping[str, LeaseRow]) -> None:

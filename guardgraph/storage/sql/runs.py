@@ -15,6 +15,7 @@ from guardgraph import __version__
 from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, to_json
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
+from guardgraph.storage.sql.group_commit import group_commit_of
 from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.leases import LeaseRow, leases_of
 from guardgraph.storage.sql.migrate import migrate
@@ -154,9 +155,13 @@ class RunStore:
             Unserializable: the outcome's value has no JSON form.
         """
         body = self.codec.seal(_dumps(outcome.model_dump(mode="json"), what="the outcome"))
-        with write_transaction(migrate(self.engine)) as connection:
+        ended = {"status": outcome.status, "outcome": body, "ended": _microseconds(now)}
+
+        def store(connection: Connection) -> None:
             claim(connection)
-            self._change(connection, run_id, {"status": outcome.status, "outcome": body, "ended": _microseconds(now)})
+            self._change(connection, run_id, ended)
+
+        group_commit_of(self.engine).write(store)
 
     def get(self, run_id: str) -> RunRow | None:
         """Return a run, or `None` when there is none of this id."""
