@@ -43,7 +43,7 @@ from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runtime.services import Services
-from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, Task, ThreadBusy, new_id
+from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, RunUnfinished, Task, ThreadBusy, new_id
 from guardgraph.storage.sql.runs import InTransaction, RunRow
 
 __all__ = ("Attempts",)
@@ -86,7 +86,6 @@ class Attempts:
         configured = checked_config(config)
         thread = thread_of(configured, thread_id) or new_id()
         name, compiled = self._compiled(graph, built_with)
-        self._end_unnoted(thread)
         rows, run_id, now = list[RunRow](), new_id(), self.clock()
         command = packed_input(compiled, given)
 
@@ -95,7 +94,11 @@ class Attempts:
                 self.records.rows.create(run_id, thread, name, built_with, goal, now, command=command, claim=claim)
             )
 
-        lease = self.leases.take(thread, run_id, accept)
+        try:
+            lease = self.leases.take(thread, run_id, accept)
+        except RunUnfinished:
+            self._end_unnoted(thread)
+            lease = self.leases.take(thread, run_id, accept)
         return self._attempt(rows[0], lease, compiled, given, None, context, configured)
 
     def resume(
@@ -205,9 +208,9 @@ class Attempts:
         if outcome is None:
             self.leases.release(attempt.lease)
         else:
-            finish = partial(self.records.rows.finish, row.run_id, outcome, now)
-            self.leases.release(attempt.lease, lambda claim: finish(claim=claim))
-            row = self.records.rows.get(row.run_id) or row
+            finish, ended = partial(self.records.finish, row, outcome, now), list[RunRow]()
+            self.leases.release(attempt.lease, lambda claim: ended.append(finish(claim)))
+            row = ended[0]
         run = self.records.run(row, last.values, last.interrupts)
         position = run.state.get("position")
         if run.waiting and position is not None:
@@ -245,7 +248,7 @@ class Attempts:
         """End a run whose graph cannot conclude it."""
         now, state = self.clock(), self.records.stored(row, head).state
         outcome = self.records.cancelled(row, state, reason, now)
-        run = self.records.stored(self.records.finish(row, outcome, now, lease.fence), head)
+        run = self.records.stored(self.records.finish(row, outcome, now, lease.fence.check), head)
         own = DelegationScope(run_id=row.run_id, account=row.run_id, spending_account=row.run_id, started=now)
         services = Services(clock=self.clock, on_event=self.on_event)
         services.emit("run_finished", state.get("position") or own, status=outcome.status, gaps=len(outcome.gaps))

@@ -31,7 +31,7 @@ from guardgraph.storage.sql.effects import SQLEffects
 from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
-from guardgraph.storage.sql.runs import RunRow, RunStore
+from guardgraph.storage.sql.runs import InTransaction, RunRow, RunStore
 
 __all__ = ("PAUSED", "Records")
 
@@ -153,17 +153,17 @@ class Records:
             ledger.inherit(admitted, raised)
         return ledger, time
 
-    def finish(self, row: RunRow, outcome: Outcome, now: datetime, fence: Fence) -> RunRow:
-        """Store the outcome of a run, and return its row as it is stored."""
-        self.rows.finish(row.run_id, outcome, now, claim=fence.check)
-        return self.rows.get(row.run_id) or row
+    def finish(self, row: RunRow, outcome: Outcome, now: datetime, claim: InTransaction) -> RunRow:
+        """Store the outcome of a run, and return its row as it is stored; `claim` is done before."""
+        stored = self.rows.finish(row.run_id, outcome, now, claim=claim)
+        return row._replace(status=stored.status, outcome=stored, ended=now)
 
     def with_end(self, row: RunRow, head: Head | None, now: datetime, fence: Fence) -> RunRow:
         """Return the row of a run; if its process died between its outcome and storing that here, store it now."""
         if row.status is not None:
             return row
         outcome: Outcome | None = self.stored(row, head).state.get("outcome")
-        return row if outcome is None else self.finish(row, outcome, now, fence)
+        return row if outcome is None else self.finish(row, outcome, now, fence.check)
 
     def ended(self, row: RunRow, now: datetime, fence: Fence) -> Run:
         """Return a run that has ended. Raises `RunUnfinished` where it has not."""

@@ -5,19 +5,31 @@ Every statement uses the clock of the database, and belongs to the transaction o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, bindparam, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    and_,
+    bindparam,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import Executable
 
 from guardgraph.state import StaleWriter, ThreadBusy
 from guardgraph.storage.sql.places import checked_id
-from guardgraph.storage.sql.prepared import Prepared
-from guardgraph.storage.sql.statements import batches
+from guardgraph.storage.sql.prepared import Prepared, PreparedIn, batches
 from guardgraph.storage.sql.tables import leases
 
 __all__ = ("Claim", "Fence", "LeaseRow", "LeaseState", "acquire", "leases_of", "renew", "request_stop")
@@ -93,6 +105,10 @@ class LeaseRow(NamedTuple):
         return ThreadBusy(self.thread_id, run_id=self.run_id, owner=self.owner, until=self.expires)
 
 
+_checked: WeakKeyDictionary[Connection, set[Fence]] = WeakKeyDictionary()
+"""The fences that were checked in the transaction of a connection; each transaction has a `Connection` of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fence:
     """The right to write to a thread; it ends when the lease is taken over or given back."""
@@ -103,16 +119,17 @@ class Fence:
 
     def check(self, connection: Connection) -> None:
         """Raise `StaleWriter` unless the lease is still ours; it cannot change before the end of the transaction."""
-        mine = {"of_tenant": self.tenant, "of_thread": self.thread_id}
-        found = _epoch_of.first(connection, mine)
-        if found is None or found.epoch != self.epoch:
-            raise StaleWriter(self.thread_id, epoch=self.epoch)
+        checked = _checked.setdefault(connection, set())
+        if self not in checked:
+            found = _epoch_of.first(connection, {"of_tenant": self.tenant, "of_thread": self.thread_id})
+            if found is None or found.epoch != self.epoch:
+                raise StaleWriter(self.thread_id, epoch=self.epoch)
+            checked.add(self)
 
     def release(self, connection: Connection) -> None:
         """Give the lease back, so that nothing is written under it any more; raise `StaleWriter` if it is not ours."""
-        mine = and_(_at(self.thread_id, self.tenant), leases.c.epoch == self.epoch)
-        given_back = {"epoch": self.epoch + 1, "expires": 0, "wanted": None, "reason": None}
-        if not connection.execute(update(leases).where(mine).values(given_back)).rowcount:
+        mine = {"of_tenant": self.tenant, "of_thread": self.thread_id, "of_epoch": self.epoch}
+        if not _give_back(connection, {**mine, "later": self.epoch + 1}):
             raise StaleWriter(self.thread_id, epoch=self.epoch)
 
 
@@ -122,8 +139,12 @@ def acquire(connection: Connection, claim: Claim) -> Fence:
     Raises:
         ThreadBusy: another owner works on it.
     """
-    kind = connection.dialect.name
-    epoch = _upserted(connection, claim) if kind in _INSERTS else _locked_and_updated(connection, claim)
+    if connection.dialect.name in _INSERTS:
+        values = {**claim._asdict(), "microseconds": _microseconds(claim.seconds)}
+        taken = _upserted.first(connection, {**values, "run_id": checked_id("run_id", claim.run_id)})
+        epoch = None if taken is None else taken.epoch
+    else:
+        epoch = _locked_and_updated(connection, claim)
     if epoch is None:
         raise leases_of(connection, [claim.thread_id], claim.tenant)[claim.thread_id].busy()
     return Fence(claim.thread_id, epoch, claim.tenant)
@@ -148,11 +169,8 @@ def request_stop(
 
 def leases_of(connection: Connection, thread_ids: Collection[str], tenant: str) -> Mapping[str, LeaseRow]:
     """Return the leases of a tenant's threads, as far as they ever had one."""
-    found: dict[str, LeaseRow] = {}
-    for some in batches(thread_ids):
-        rows = select(leases, _Now().label("now")).where(leases.c.tenant == tenant, leases.c.thread_id.in_(some))
-        found |= {row.thread_id: _lease_of(row) for row in connection.execute(rows)}
-    return found
+    rows = _leases_of.rows(connection, thread_ids, {"of_tenant": tenant})
+    return {row.thread_id: _lease_of(row) for row in rows}
 
 
 def _lease_of(row: Any) -> LeaseRow:
@@ -161,14 +179,32 @@ def _lease_of(row: Any) -> LeaseRow:
     return LeaseRow(row.thread_id, row.run_id, row.owner, row.epoch, expires, state, row.wanted)
 
 
-def _upserted(connection: Connection, claim: Claim) -> int | None:
-    """Take a lease in one statement, and return its epoch; `None` where it is not free."""
-    new = _INSERTS[connection.dialect.name](leases)
-    row = new.values(**_taken(claim), tenant=claim.tenant, thread_id=claim.thread_id, epoch=1)
+def _upsert(dialect: Dialect) -> Executable:
+    """Take a lease that is free in one statement, and return its epoch."""
+    ids = {name: bindparam(name) for name in ("tenant", "thread_id", "run_id", "owner")}
+    expires = _Now() + bindparam("microseconds", type_=BigInteger)
+    row = _INSERTS[dialect.name](leases).values(**ids, epoch=1, expires=expires)
+    taken = {name: row.excluded[name] for name in ("run_id", "owner", "expires", "wanted", "reason")}
+    later = {**taken, "epoch": leases.c.epoch + 1}
+    is_free = or_(leases.c.expires <= _Now(), leases.c.owner == row.excluded.owner)
     keys = [leases.c.tenant, leases.c.thread_id]
-    later = {**_taken(claim), "epoch": leases.c.epoch + 1}
-    taken = row.on_conflict_do_update(index_elements=keys, set_=later, where=_is_free(claim))
-    return connection.execute(taken.returning(leases.c.epoch)).scalar()
+    return row.on_conflict_do_update(index_elements=keys, set_=later, where=is_free).returning(leases.c.epoch)
+
+
+def _release(_dialect: Dialect) -> Executable:
+    mine = (leases.c.tenant == bindparam("of_tenant"), leases.c.thread_id == bindparam("of_thread"))
+    given_back = {"epoch": bindparam("later"), "expires": 0, "wanted": None, "reason": None}
+    return update(leases).where(*mine, leases.c.epoch == bindparam("of_epoch")).values(given_back)
+
+
+def _select_leases(thread_ids: Sequence[BindParameter[Any]]) -> Executable:
+    mine = (leases.c.tenant == bindparam("of_tenant"), leases.c.thread_id.in_(thread_ids))
+    return select(leases, _Now().label("now")).where(*mine)
+
+
+_upserted = Prepared(_upsert)
+_give_back = Prepared(_release)
+_leases_of = PreparedIn(_select_leases)
 
 
 def _locked_and_updated(connection: Connection, claim: Claim) -> int | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, CursorResult, Dialect, Row
+from sqlalchemy import BindParameter, Connection, CursorResult, Dialect, Row, bindparam
 from sqlalchemy.sql.expression import Executable
 
-__all__ = ("Prepared",)
+__all__ = ("KEYS", "Prepared", "PreparedIn", "batches")
 
+KEYS = 400
+"""How many keys one statement names at most; every database takes a few hundred parameters."""
+
+_LENGTHS = (1, 4, 16, 64, KEYS)
 _ROWCOUNT = {"preserve_rowcount": True}
 
 
@@ -17,10 +21,13 @@ class _Compiled(NamedTuple):
     text: str
     names: tuple[str, ...] | None
     """The parameters in order, where the driver takes them so."""
+    fixed: dict[str, Any]
+    """The values that the statement brings itself."""
 
     def given(self, values: Mapping[str, Any]) -> Any:
         """Return the values as the driver takes them."""
-        return dict(values) if self.names is None else tuple([values[name] for name in self.names])
+        given = {**self.fixed, **values} if self.fixed else values
+        return dict(given) if self.names is None else tuple([given[name] for name in self.names])
 
 
 class Prepared:
@@ -43,9 +50,12 @@ class Prepared:
 
     def first(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
         """Return the first row that the statement finds, its values as the driver gives them."""
+        return self.rows(connection, values).first()
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Return the rows that the statement finds, their values as the driver gives them."""
         compiled = self._compiled_for(connection.dialect)
-        found: CursorResult[Any] = connection.exec_driver_sql(compiled.text, compiled.given(values))
-        return found.first()
+        return connection.exec_driver_sql(compiled.text, compiled.given(values))
 
     def _compiled_for(self, dialect: Dialect) -> _Compiled:
         key = dialect.name, dialect.driver
@@ -53,5 +63,34 @@ class Prepared:
         if found is None:
             compiled: Any = self._build(dialect).compile(dialect=dialect)  # type: ignore[attr-defined]
             names = tuple(compiled.positiontup) if compiled.positional else None
-            found = self._compiled[key] = _Compiled(str(compiled), names)
+            fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+            found = self._compiled[key] = _Compiled(str(compiled), names, fixed)
         return found
+
+
+class PreparedIn:
+    """A statement that names a list of keys, compiled for a few lengths of that list."""
+
+    def __init__(self, build: Callable[[Sequence[BindParameter[Any]]], Executable]) -> None:
+        """Use the statement that `build` returns for the parameters of the keys."""
+        self._prepared = {length: Prepared(_with_keys(build, length)) for length in _LENGTHS}
+
+    def rows(self, connection: Connection, keys: Iterable[Any], values: Mapping[str, Any]) -> Iterator[Row[Any]]:
+        """Yield the rows of some keys, in the order of the statement for each few hundred of them."""
+        for some in batches(keys):
+            length = next(length for length in _LENGTHS if length >= len(some))
+            filled = [*some, *[some[-1]] * (length - len(some))]
+            named = {f"key_{number}": key for number, key in enumerate(filled)}
+            yield from self._prepared[length].rows(connection, {**values, **named})
+
+
+def batches(keys: Iterable[Any], size: int = KEYS) -> Iterable[list[Any]]:
+    """Cut keys into lists that fit one statement."""
+    items = list(keys)
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _with_keys(
+    build: Callable[[Sequence[BindParameter[Any]]], Executable], length: int
+) -> Callable[[Dialect], Executable]:
+    return lambda _: build([bindparam(f"key_{number}") for number in range(length)])

@@ -9,7 +9,18 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Connection, Engine, Select, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    select,
+    update,
+)
+from sqlalchemy.sql.expression import Executable
 
 from guardgraph import __version__
 from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, to_json
@@ -20,8 +31,9 @@ from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.leases import LeaseRow, leases_of
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import Place, checked_id
-from guardgraph.storage.sql.statements import checkpoint_at, inserted
-from guardgraph.storage.sql.tables import checkpoints, runs
+from guardgraph.storage.sql.prepared import Prepared
+from guardgraph.storage.sql.statements import checkpoint_at, insert_new
+from guardgraph.storage.sql.tables import runs
 
 __all__ = ("InTransaction", "RunRow", "RunStore")
 
@@ -65,6 +77,21 @@ class RunRow(NamedTuple):
     """What its latest attempt was given, as the codec of its graph stores it: the input, or answers."""
 
 
+def _select_newest(_dialect: Dialect) -> Executable:
+    of_thread = (runs.c.tenant == bindparam("of_tenant"), runs.c.thread_id == bindparam("of_thread"))
+    return select(runs).where(*of_thread).order_by(runs.c.number.desc()).limit(1)
+
+
+def _insert_run(dialect: Dialect) -> Executable:
+    given = (
+        *("tenant", "run_id", "thread_id", "graph", "arguments", "task", "attempt", "created", "started"),
+        *("base_checkpoint", "version", "command"),
+    )
+    return insert_new(dialect, runs).values({name: bindparam(name) for name in given})
+
+
+_newest_of = Prepared(_select_newest)
+_add = Prepared(_insert_run)
 _RunRows: TypeAlias = list[RunRow]  # the class below has a method named `list`
 
 
@@ -79,6 +106,7 @@ class RunStore:
         self.engine = engine_of(engine)
         self.tenant = checked_id("tenant", tenant)
         self.codec = codec or Codec()
+        self._key_fits = False
 
     def create(
         self,
@@ -117,12 +145,13 @@ class RunStore:
         }
         with write_transaction(migrate(self.engine), thread_id=thread_id) as connection:
             claim(connection)  # first, so that what is read afterwards cannot change
-            check_key(connection, self.codec, self.tenant)
+            self._key_fits = self._key_fits or check_key(connection, self.codec, self.tenant)
             self._check_ended(connection, thread_id)
-            row["base_checkpoint"] = self._head(connection, thread_id)
-            if not inserted(connection, runs, row):
+            base = self._head(connection, thread_id)
+            if not _add(connection, {**row, "base_checkpoint": base}):
                 raise BadInput(f"there is a run {run_id!r} already; give a new run a new id")
-        return _run_of(SimpleNamespace(**row, status=None, outcome=None, ended=None), self.codec)
+        stored = SimpleNamespace(**row, base_checkpoint=base, status=None, outcome=None, ended=None)
+        return _run_of(stored, self.codec)
 
     def begin_attempt(
         self, run_id: str, now: datetime, *, command: bytes | None = None, claim: InTransaction = _nothing
@@ -147,21 +176,22 @@ class RunStore:
             self._change(connection, run_id, began)
             return int(connection.execute(self._newest(runs.c.run_id == run_id)).one().attempt)
 
-    def finish(self, run_id: str, outcome: Outcome, now: datetime, *, claim: InTransaction = _nothing) -> None:
-        """Store how a run ended; a second end replaces the first.
+    def finish(self, run_id: str, outcome: Outcome, now: datetime, *, claim: InTransaction = _nothing) -> Outcome:
+        """Store how a run ended, and return that as it is read again; a second end replaces the first.
 
         Raises:
             BadInput: there is no such run.
             Unserializable: the outcome's value has no JSON form.
         """
-        body = self.codec.seal(_dumps(outcome.model_dump(mode="json"), what="the outcome"))
-        ended = {"status": outcome.status, "outcome": body, "ended": _microseconds(now)}
+        body = _dumps(outcome.model_dump(mode="json"), what="the outcome")
+        ended = {"status": outcome.status, "outcome": self.codec.seal(body), "ended": _microseconds(now)}
 
         def store(connection: Connection) -> None:
             claim(connection)
             self._change(connection, run_id, ended)
 
         group_commit_of(self.engine).write(store)
+        return Outcome.model_validate(json.loads(body))
 
     def get(self, run_id: str) -> RunRow | None:
         """Return a run, or `None` when there is none of this id."""
@@ -170,14 +200,14 @@ class RunStore:
 
     def latest(self, thread_id: str) -> RunRow | None:
         """Return the newest run of a thread, or `None` when it has none."""
-        found = self._rows(self._of_thread(thread_id), thread_id=thread_id)
-        return found[0] if found else None
+        with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
+            found = self._of_thread(connection, thread_id)
+            return None if found is None else _run_of(found, self.codec)
 
     def latest_with_lease(self, thread_id: str) -> tuple[RunRow | None, LeaseRow | None]:
         """Return the newest run of a thread and the lease of that thread, as they were at one moment."""
-        last = self._of_thread(thread_id)
         with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
-            row = connection.execute(last).one_or_none()
+            row = self._of_thread(connection, thread_id)
             lease = leases_of(connection, [thread_id], self.tenant).get(thread_id)
             return None if row is None else _run_of(row, self.codec), lease
 
@@ -200,20 +230,20 @@ class RunStore:
         """Select runs of the tenant, newest first."""
         return select(runs).where(runs.c.tenant == self.tenant, *which).order_by(runs.c.number.desc())
 
-    def _of_thread(self, thread_id: str) -> Select[Any]:
-        """Select the newest run of a thread."""
-        return self._newest(runs.c.thread_id == checked_id("thread_id", thread_id)).limit(1)
+    def _of_thread(self, connection: Connection, thread_id: str) -> Row[Any] | None:
+        """Find the newest run of a thread."""
+        return _newest_of.first(connection, {"of_tenant": self.tenant, "of_thread": checked_id("thread_id", thread_id)})
 
     def _check_ended(self, connection: Connection, thread_id: str) -> None:
         """Raise where the newest run of a thread has not ended; older ones are left alone."""
-        last = connection.execute(self._of_thread(thread_id)).one_or_none()
+        last = self._of_thread(connection, thread_id)
         if last is not None and last.status is None:
             raise RunUnfinished(last.run_id, thread_id=thread_id)
 
     def _head(self, connection: Connection, thread_id: str) -> str | None:
         """Return the id of the latest checkpoint of a thread's outermost graph."""
-        place = Place(thread_id, "", None, self.tenant)
-        return connection.execute(checkpoint_at(place).with_only_columns(checkpoints.c.checkpoint_id)).scalar()
+        found = checkpoint_at(connection, Place(thread_id, "", None, self.tenant))
+        return None if found is None else found["checkpoint_id"]
 
     def _change(self, connection: Connection, run_id: str, columns: dict[str, Any]) -> None:
         mine = (runs.c.tenant == self.tenant, runs.c.run_id == checked_id("run_id", run_id))

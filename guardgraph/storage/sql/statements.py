@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Insert, Select, Table, and_, insert, literal, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from guardgraph.storage.sql.places import Place
+from guardgraph.storage.sql.prepared import Prepared, PreparedIn
 from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
 
 __all__ = (
-    "KEYS",
     "Query",
     "ancestors",
-    "batches",
     "blobs_at",
     "checkpoint_at",
     "checkpoints_matching",
@@ -29,9 +44,6 @@ __all__ = (
     "writes_at",
 )
 
-KEYS = 400
-"""How many keys one statement names at most; every database takes a few hundred parameters."""
-
 _INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -44,12 +56,6 @@ class Query(NamedTuple):
     checkpoint_id: str | None
     before: str | None
     filter: Mapping[str, Any]
-
-
-def batches(keys: Iterable[Any], size: int = KEYS) -> Iterable[list[Any]]:
-    """Cut keys into lists that fit one statement."""
-    items = list(keys)
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def insert_new(dialect: Dialect, table: Table) -> Insert:
@@ -76,14 +82,23 @@ def insert_or_replace(dialect: Dialect, table: Table) -> Insert:
     return row.on_conflict_do_update(index_elements=keys, set_={name: row.excluded[name] for name in names})
 
 
-def checkpoint_at(place: Place) -> Select[Any]:
-    """Select a namespace, and with it the checkpoint that `place` names or else the newest; it may be missing."""
-    wanted = namespaces.c.head if place.checkpoint_id is None else literal(place.checkpoint_id)
+def _checkpoint(wanted: ColumnElement[Any]) -> Select[Any]:
+    """Select a namespace by its digest, and with it a checkpoint, which may be missing."""
     table = checkpoints.c
     is_wanted = and_(table.namespace_id == namespaces.c.namespace_id, table.checkpoint_id == wanted)
     columns = (table.checkpoint_id, table.parent_id, table.run_id, table.body, table.metadata)
     found = select(namespaces, *columns).select_from(namespaces.outerjoin(checkpoints, is_wanted))
-    return found.where(namespaces.c.name == place.name)
+    return found.where(namespaces.c.name == bindparam("of_name"))
+
+
+_newest = Prepared(lambda _: _checkpoint(namespaces.c.head))
+_named = Prepared(lambda _: _checkpoint(bindparam("of_checkpoint")))
+
+
+def checkpoint_at(connection: Connection, place: Place) -> RowMapping | None:
+    """Find a namespace, and with it the checkpoint that `place` names or else the newest; it may be missing."""
+    wanted = _newest if place.checkpoint_id is None else _named
+    return wanted.rows(connection, {"of_name": place.name, "of_checkpoint": place.checkpoint_id}).mappings().first()
 
 
 def namespace_like(place: Place) -> Select[Any]:
@@ -117,23 +132,28 @@ def checkpoints_matching(query: Query, *, after: tuple[str, int] | None, limit: 
     return found.order_by(table.checkpoint_id.desc(), table.namespace_id.desc()).limit(limit)
 
 
-def chunks_of(t: int, branches: Sequence[int]) -> Select[*tuple[Any, ...]]:
-    """Select the chunks of some branches, in order."""
+def _chunks_of(branches: Sequence[BindParameter[Any]]) -> Select[Any, Any, Any, Any]:
     table = chunks.c
-    found = select(table.branch, table.lo, table.hi, table.data).where(
-        table.namespace_id == t, table.branch.in_(branches)
+    of_branches = (table.namespace_id == bindparam("namespace_id"), table.branch.in_(branches))
+    return select(table.branch, table.lo, table.hi, table.data).where(*of_branches).order_by(table.branch, table.lo)
+
+
+chunks_of = PreparedIn(_chunks_of)
+"""Find the chunks of some branches of one namespace, in order."""
+
+blobs_at = PreparedIn(
+    lambda keys: select(blobs.c.hash, blobs.c.data).where(
+        blobs.c.namespace_id == bindparam("namespace_id"), blobs.c.hash.in_(keys)
     )
-    return found.order_by(table.branch, table.lo)
+)
+"""Find the stored values of one namespace by their digests."""
 
-
-def blobs_at(t: int, keys: Sequence[bytes]) -> Select[*tuple[Any, ...]]:
-    """Select the stored values of one namespace by their digests."""
-    return select(blobs.c.hash, blobs.c.data).where(blobs.c.namespace_id == t, blobs.c.hash.in_(keys))
-
-
-def writes_at(t: int, ids: Sequence[str]) -> Select[Any]:
-    """Select what tasks wrote at some checkpoints of one namespace."""
-    return select(writes).where(writes.c.namespace_id == t, writes.c.checkpoint_id.in_(ids))
+writes_at = PreparedIn(
+    lambda ids: select(writes).where(
+        writes.c.namespace_id == bindparam("namespace_id"), writes.c.checkpoint_id.in_(ids)
+    )
+)
+"""Find what tasks wrote at some checkpoints of one namespace."""
 
 
 def ancestors(t: int, checkpoint_id: str, *, limit: int) -> Select[Any]:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
-    literal_column,
     or_,
     select,
     update,
@@ -32,9 +31,6 @@ __all__ = (
     "namespace_named",
     "set_checkpoint",
 )
-
-
-_ZERO, _ONE = literal_column("0"), literal_column("1")  # which are no parameters
 
 
 def _values_from_namespace(table: Table) -> tuple[Sequence[str], Select[Any]]:
@@ -57,10 +53,8 @@ def _add_chunk(dialect: Dialect) -> Insert:
     names, row = _values_from_namespace(chunks)
     table = chunks.alias("earlier")
     of_branch = (table.c.namespace_id == bindparam("namespace_id"), table.c.branch == bindparam("branch"))
-    end = select(table.c.hi).where(*of_branch).order_by(table.c.lo.desc()).limit(_ONE).offset(_ZERO).scalar_subquery()
-    return insert_new(dialect, chunks).from_select(
-        names, row.where(or_(bindparam("lo") == _ZERO, end == bindparam("lo")))
-    )
+    end = select(table.c.hi).where(*of_branch).order_by(table.c.lo.desc()).limit(1).scalar_subquery()
+    return insert_new(dialect, chunks).from_select(names, row.where(or_(bindparam("lo") == 0, end == bindparam("lo"))))
 
 
 def _move_head(_dialect: Dialect) -> Executable:
@@ -72,7 +66,7 @@ def _move_head(_dialect: Dialect) -> Executable:
 
 def _add_namespace(dialect: Dialect) -> Insert:
     names = ("name", "tenant", "thread_id", "checkpoint_ns", "head", "seal")
-    return insert_new(dialect, namespaces).values(generation=_ZERO, **{name: bindparam(name) for name in names})
+    return insert_new(dialect, namespaces).values(generation=0, **{name: bindparam(name) for name in names})
 
 
 def _namespace_named(_dialect: Dialect) -> Executable:

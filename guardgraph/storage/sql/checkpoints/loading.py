@@ -27,7 +27,6 @@ from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import Place, checked_id, config_at, place_in
 from guardgraph.storage.sql.statements import (
     Query,
-    batches,
     checkpoint_at,
     checkpoints_matching,
     namespace_like,
@@ -103,7 +102,7 @@ def find_checkpoint(connection: Connection, place: Place) -> Found | None:
     Raises:
         StorageCorrupt: its row, or that of its namespace, is not what was stored.
     """
-    row = connection.execute(checkpoint_at(place)).mappings().one_or_none()
+    row = checkpoint_at(connection, place)
     if row is None:
         if connection.execute(namespace_like(place)).first() is not None:
             raise damage(place, None, "name", "its namespace is not found by its digest")
@@ -191,15 +190,12 @@ def writes_of(
     by_id = {item.checkpoint_id: item for item in found}
     writes: dict[str, list[TaskWrites]] = {name: [] for name in by_id}
     faults: dict[str, StorageCorrupt] = {}
-    for ids in batches(by_id):
-        for row in connection.execute(writes_at(t, ids)):
-            try:
-                unpacked = unpack_writes(
-                    by_id[row.checkpoint_id].place, row.checkpoint_id, row.task_id, bytes(row.data)
-                )
-                writes[row.checkpoint_id].append(TaskWrites(row.task_id, *unpacked))
-            except StorageCorrupt as error:
-                faults.setdefault(row.checkpoint_id, error)
+    for row in writes_at.rows(connection, by_id, {"namespace_id": t}):
+        try:
+            unpacked = unpack_writes(by_id[row.checkpoint_id].place, row.checkpoint_id, row.task_id, bytes(row.data))
+            writes[row.checkpoint_id].append(TaskWrites(row.task_id, *unpacked))
+        except StorageCorrupt as error:
+            faults.setdefault(row.checkpoint_id, error)
     pending = [write.entry for some in writes.values() for task in some for write in task.writes]
     values.read(connection, t, [*pending, *(entry for item in found for entry in item.entries.values())])
     for item in found:

@@ -22,7 +22,8 @@ from guardgraph.storage.sql.checkpoints.packing import (
 from guardgraph.storage.sql.checkpoints.storing import namespace_at
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
-from guardgraph.storage.sql.statements import batches, namespaces_of_thread
+from guardgraph.storage.sql.prepared import batches
+from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
 
 __all__ = ("copy_thread", "delete_checkpoints", "delete_runs", "delete_thread", "keep_latest")

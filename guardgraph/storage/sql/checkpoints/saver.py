@@ -224,7 +224,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         """See `put`."""
         put = partial(self._put, config, checkpoint, metadata, new_versions, by_caller=False)
-        await self._stored_from_lane(config, put)
+        await self._await_stored(config, put)
         return self._config_of(config, checkpoint)
 
     def put_writes(
@@ -254,7 +254,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> None:
         """See `put_writes`."""
         put = partial(self._put_writes, config, writes, task_id, task_path, replace=replace)
-        await self._stored_from_lane(config, put)
+        await self._await_stored(config, put)
 
     @notes_commit(lambda given: given["checkpoint"]["id"])
     def _put(
@@ -318,7 +318,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
         return await self._lanes.run(key, after_writes)
 
-    async def _stored_from_lane(self, config: RunnableConfig, put: Callable[[], Future[None]]) -> None:
+    async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]]) -> None:
         """Call `put` in the worker thread of a thread id, and wait until it is stored, without blocking either."""
         check_process(self.engine)
         key = thread_key(config)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from guardgraph.storage.sql.checkpoints.packing import Entry, Segment, Token, blob_key, damage, framed, tokens_in
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
-from guardgraph.storage.sql.statements import batches, blobs_at, chunks_of
+from guardgraph.storage.sql.statements import blobs_at, chunks_of
 
 __all__ = ("Values",)
 
@@ -34,18 +34,17 @@ class Values:
         """Read what `entries` name. Nothing is raised where it is damaged or missing; asking for the value does."""
         wanted = [*entries]
         segments = {segment for entry in wanted if isinstance(entry, tuple) for segment in entry}
-        for some in batches({segment.branch for segment in segments}):
-            rows = connection.execute(chunks_of(t, some)).all()
-            for branch, of_branch in groupby(rows, attrgetter("branch")):
-                self._branches[branch] = _tokens([(row.lo, row.hi, bytes(row.data)) for row in of_branch])
+        namespace = {"namespace_id": t}
+        rows = chunks_of.rows(connection, {segment.branch for segment in segments}, namespace)
+        for branch, of_branch in groupby(rows, attrgetter("branch")):
+            self._branches[branch] = _tokens([(row.lo, row.hi, bytes(row.data)) for row in of_branch])
         self._add_digests(segments)
         tokens = [token for entry in wanted if not isinstance(entry, tuple) for token in _plain(entry)]
         for branch, upto in _longest(segments).items():
             tokens += self._branches.get(branch, [])[:upto]
         keys = {key for token in tokens if (key := blob_key(token))} - self._blobs.keys()
-        for some in batches(keys):
-            for row in connection.execute(blobs_at(t, some)):
-                self._blobs[bytes(row.hash)] = bytes(row.data)
+        for row in blobs_at.rows(connection, keys, namespace):
+            self._blobs[bytes(row.hash)] = bytes(row.data)
 
     def tokens(self, place: Place, checkpoint_id: str, channel: str, segments: Sequence[Segment]) -> list[Token]:
         """Return the tokens of a list. Raises `StorageCorrupt` where a chunk is missing or is not what was stored."""

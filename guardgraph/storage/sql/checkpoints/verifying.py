@@ -14,7 +14,8 @@ from guardgraph.storage.sql.checkpoints.packing import damage, head_seal, unpack
 from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
-from guardgraph.storage.sql.statements import KEYS, batches, namespaces_like_thread
+from guardgraph.storage.sql.prepared import KEYS, batches
+from guardgraph.storage.sql.statements import namespaces_like_thread
 from guardgraph.storage.sql.tables import checkpoints, namespaces, writes
 
 __all__ = ("find_damage", "repair_thread")

@@ -106,8 +106,7 @@ class Writes:
         return whole
 
     def _check(self, connection: Connection) -> None:
-        if not self._key_fits.is_set():
-            check_key(connection, self.codec, self.tenant)
+        if not self._key_fits.is_set() and check_key(connection, self.codec, self.tenant):
             self._key_fits.set()
         if self.fence is not None:
             self.fence.check(connection)

@@ -20,7 +20,8 @@ from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import NAMESPACE_LENGTH, Place, checked_id
-from guardgraph.storage.sql.statements import KEYS, namespaces_of_thread
+from guardgraph.storage.sql.prepared import KEYS
+from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.stock.databases import StockDatabase, opened, thread_ids
 from guardgraph.storage.sql.stock.reading import StockCheckpoint, checkpoint_ids, namespaces_of, read_checkpoint
 from guardgraph.storage.sql.stock.serializer import StockSerializer
