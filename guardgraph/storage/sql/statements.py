@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Insert, Select, Table, and_, insert, literal, or_, select, tuple_
+from sqlalchemy import Connection, Dialect, Insert, Select, Table, and_, func, insert, literal, or_, select, tuple_
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from guardgraph.storage.sql.places import Place
@@ -77,11 +77,17 @@ def insert_or_replace(dialect: Dialect, table: Table) -> Insert:
 
 
 def checkpoint_at(place: Place) -> Select[Any]:
-    """Select a namespace, and with it the checkpoint that `place` names or else the newest; it may be missing."""
+    """Select a namespace, and with it the checkpoint that `place` names or else the newest; it may be missing.
+
+    `last` is the largest id of a checkpoint there is, where none is named.
+    """
     wanted = namespaces.c.head if place.checkpoint_id is None else literal(place.checkpoint_id)
     table = checkpoints.c
+    there = checkpoints.alias("there").c
+    last = select(func.max(there.checkpoint_id)).where(there.namespace_id == namespaces.c.namespace_id)
+    named = literal(place.checkpoint_id) if place.checkpoint_id else last.scalar_subquery()
     is_wanted = and_(table.namespace_id == namespaces.c.namespace_id, table.checkpoint_id == wanted)
-    columns = (table.checkpoint_id, table.parent_id, table.run_id, table.body, table.metadata)
+    columns = (table.checkpoint_id, table.parent_id, table.run_id, table.body, table.metadata, named.label("last"))
     found = select(namespaces, *columns).select_from(namespaces.outerjoin(checkpoints, is_wanted))
     return found.where(namespaces.c.name == place.name)
 
