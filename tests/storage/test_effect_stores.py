@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.faults.failing_calls import failing_calls
+from guardgraph.state import StorageUnavailable
 from guardgraph.storage import memory_effects
 from guardgraph.storage.effects import EffectStore
 from guardgraph.storage.memory_effects import MemoryEffects
@@ -123,6 +125,31 @@ def test_a_lock_holds_against_other_processes_and_ends_with_its_own(url: str, sq
     assert taken
     sql.unlock("a")
     sql.unlock("b")
+
+
+@pytest.mark.parametrize("fails", ["lock", "unlock"])
+def test_locks_go_on_after_a_lost_connection(postgres_url: str, fails: str) -> None:
+    engine = engine_of(postgres_url)
+    sql = SQLEffects(engine, tenant="")
+    assert sql.lock("first")
+    assert sql.lock("second")
+    with failing_calls(engine) as calls:
+        calls.begin(0, "disconnect")
+        if fails == "lock":
+            with pytest.raises(StorageUnavailable):
+                sql.lock("third")
+        else:
+            sql.unlock("first")
+        assert "advisory" in calls.failed
+    assert sql.lock("third")
+    sql.unlock("second")  # of the connection that was lost
+
+    process, taken = locked_elsewhere(postgres_url, "third")
+    process.kill()
+    process.communicate()
+
+    assert taken == "False"
+    close_engine(engine)
 
 
 def test_a_second_engine_of_this_process_sees_the_lock(url: str, sql: SQLEffects) -> None:

@@ -39,7 +39,8 @@ class KeyLocks:
         self._place = str(engine.url)
         self._session: Connection | None = None
         self._session_guard = Lock()
-        self._count = 0
+        self._keys: set[bytes] = set()
+        """What the session holds."""
 
     def lock(self, key: bytes) -> bool:
         """Lock `key` and return whether that was possible."""
@@ -71,28 +72,38 @@ class KeyLocks:
                     self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 is_taken = bool(self._session.execute(_taking(self._session, key)).scalar())
             except DBAPIError:
-                self._leave_session()
+                self._drop_session()
                 raise
-            self._count += is_taken
-            if not self._count:
-                self._leave_session()
+            if is_taken:
+                self._keys.add(key)
+            self._leave_idle_session()
             return is_taken
 
     def _release(self, key: bytes) -> None:
         """Release a lock of the session; where its connection is lost, the server has released it already."""
         with self._session_guard, suppress(DBAPIError):
-            self._count -= 1
+            if self._session is None or key not in self._keys:
+                return
+            self._keys.discard(key)
             try:
-                if self._session is not None:
-                    self._session.execute(_releasing(self._session, key))
-            finally:
-                if not self._count:
-                    self._leave_session()
+                self._session.execute(_releasing(self._session, key))
+            except DBAPIError:
+                self._drop_session()
+                raise
+            self._leave_idle_session()
 
-    def _leave_session(self) -> None:
-        if self._session is not None:
+    def _leave_idle_session(self) -> None:
+        if self._session is not None and not self._keys:
             self._session.close()
             self._session = None
+
+    def _drop_session(self) -> None:
+        """Close the connection itself after a fault: in the pool it could go on holding locks."""
+        session, self._session = self._session, None
+        self._keys.clear()
+        if session is not None:
+            session.invalidate()
+            session.close()
 
     def _lock_byte(self, key: bytes, *, release: bool = False) -> bool:
         path = self._engine.url.database

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    func,
     insert,
     literal,
     or_,
@@ -82,17 +83,24 @@ def insert_or_replace(dialect: Dialect, table: Table) -> Insert:
     return row.on_conflict_do_update(index_elements=keys, set_={name: row.excluded[name] for name in names})
 
 
-def _checkpoint(wanted: ColumnElement[Any]) -> Select[Any]:
-    """Select a namespace by its digest, and with it a checkpoint, which may be missing."""
+def _checkpoint(wanted: ColumnElement[Any] | None) -> Select[Any]:
+    """Select a namespace by its digest, and with it a checkpoint, or else the newest; it may be missing.
+
+    `last` is the largest id of a checkpoint there is, where none is named.
+    """
     table = checkpoints.c
-    is_wanted = and_(table.namespace_id == namespaces.c.namespace_id, table.checkpoint_id == wanted)
-    columns = (table.checkpoint_id, table.parent_id, table.run_id, table.body, table.metadata)
+    there = checkpoints.alias("there").c
+    last = select(func.max(there.checkpoint_id)).where(there.namespace_id == namespaces.c.namespace_id)
+    named = last.scalar_subquery() if wanted is None else wanted
+    same_id = table.checkpoint_id == (namespaces.c.head if wanted is None else wanted)
+    is_wanted = and_(table.namespace_id == namespaces.c.namespace_id, same_id)
+    columns = (table.checkpoint_id, table.parent_id, table.run_id, table.body, table.metadata, named.label("last"))
     found = select(namespaces, *columns).select_from(namespaces.outerjoin(checkpoints, is_wanted))
     return found.where(namespaces.c.name == bindparam("of_name"))
 
 
-_newest = Prepared(lambda _: _checkpoint(namespaces.c.head))
-_named = Prepared(lambda _: _checkpoint(bindparam("of_checkpoint")))
+_newest = Prepared(lambda _: _checkpoint(None))
+_named = Prepared(lambda _: _checkpoint(bindparam("of_checkpoint", type_=checkpoints.c.checkpoint_id.type)))
 
 
 def checkpoint_at(connection: Connection, place: Place) -> RowMapping | None:

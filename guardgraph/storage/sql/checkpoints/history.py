@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite, writes_sort_key
 from sqlalchemy import Connection
 
-from guardgraph.storage.sql.checkpoints.loading import Found, TaskWrites, find_checkpoint, read_found, writes_of
+from guardgraph.storage.sql.checkpoints.loading import (
+    Found,
+    TaskWrites,
+    find_checkpoint,
+    lost_writes,
+    read_found,
+    writes_of,
+)
 from guardgraph.storage.sql.checkpoints.packing import damage
 from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.codec.codec import Codec
@@ -69,15 +76,17 @@ def load_history(
     """Return for each channel the nearest ancestor's stored value, and all writes since, oldest first."""
     newest_first: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
     seeds: dict[str, Any] = {}
-    target = find_checkpoint(connection, place)
+    target = child = find_checkpoint(connection, place)
     for page in ancestors_until_stored(connection, target, channels) if target else ():
         values = Values(codec)
         wanted = [
             item.found._replace(entries={name: item.found.entries[name] for name in item.stored}) for item in page
         ]
         for ancestor, (tasks, fault) in zip(page, writes_of(connection, values, wanted), strict=True):
+            fault = fault or (child and lost_writes(child, tasks))
             if fault:
                 raise fault
+            child = ancestor.found
             for channel, write in reversed([*_in_order(ancestor, values, tasks)]):
                 newest_first[channel].append(write)
             at, name = ancestor.found.place, ancestor.found.checkpoint_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from logging import getLogger
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +17,7 @@ from guardgraph.storage.sql.checkpoints.packing import (
     Write,
     damage,
     head_seal,
+    task_mark,
     unpack_checkpoint,
     unpack_writes,
 )
@@ -41,6 +42,7 @@ __all__ = (
     "find_checkpoint",
     "load_checkpoint",
     "load_pages",
+    "lost_writes",
     "namespaces_of",
     "place_of_row",
     "query_in",
@@ -72,6 +74,8 @@ class Found(NamedTuple):
     core: bytes
     metadata: bytes
     entries: dict[str, Entry]
+    tasks: frozenset[bytes]
+    """The marks of the tasks whose writes at its parent were stored before it."""
 
 
 def query_in(
@@ -107,12 +111,9 @@ def find_checkpoint(connection: Connection, place: Place) -> Found | None:
         if connection.execute(namespace_like(place)).first() is not None:
             raise damage(place, None, "name", "its namespace is not found by its digest")
         return None
-    if row["head"] is None and place.checkpoint_id is None and bytes(row["seal"]) == head_seal(place.name, None):
-        return None
-    if place.checkpoint_id is None and (
-        row["checkpoint_id"] is None or bytes(row["seal"]) != head_seal(place.name, row["head"])
-    ):
-        raise damage(place, row["head"], "head", "the newest checkpoint is missing")
+    is_sealed = bytes(row["seal"]) == head_seal(place.name, row["head"])
+    if place.checkpoint_id is None and not (is_sealed and row["head"] == row["last"]):
+        raise damage(place, row["last"] or row["head"], "head", "the newest checkpoint is missing, or another one")
     return None if row["checkpoint_id"] is None else read_found(place, row)
 
 
@@ -121,7 +122,8 @@ def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = N
     unpacked = unpack_checkpoint(place, row)
     at, name = at or Namespace(row["namespace_id"], row["generation"]), row["checkpoint_id"]
     here = place._replace(checkpoint_id=name)
-    return Found(here, at, name, row["parent_id"], unpacked.core, bytes(row["metadata"]), unpacked.entries)
+    metadata = bytes(row["metadata"])
+    return Found(here, at, name, row["parent_id"], unpacked.core, metadata, unpacked.entries, unpacked.tasks)
 
 
 def place_of_row(row: Mapping[Any, Any]) -> Place:
@@ -196,6 +198,9 @@ def writes_of(
             writes[row.checkpoint_id].append(TaskWrites(row.task_id, *unpacked))
         except StorageCorrupt as error:
             faults.setdefault(row.checkpoint_id, error)
+    for item in found:
+        if item.parent_id in by_id and (fault := lost_writes(item, writes[item.parent_id])):
+            faults.setdefault(item.parent_id, fault)
     pending = [write.entry for some in writes.values() for task in some for write in task.writes]
     values.read(connection, t, [*pending, *(entry for item in found for entry in item.entries.values())])
     for item in found:
@@ -204,6 +209,17 @@ def writes_of(
         except StorageCorrupt as error:
             faults.setdefault(item.checkpoint_id, error)
     return [(writes[name], faults.get(name)) for name in by_id]
+
+
+def lost_writes(child: Found, there: Iterable[TaskWrites]) -> StorageCorrupt | None:
+    """Return the error where the parent of a checkpoint does not hold all that tasks had written at it.
+
+    `there` is what it holds. Writes that were stored after the checkpoint are not known to it.
+    """
+    lost = len(child.tasks.difference(task_mark(task.task_id) for task in there)) if child.tasks else 0
+    if not lost:
+        return None
+    return damage(child.place, child.parent_id, "writes", f"what {lost} of its tasks wrote is missing")
 
 
 def _check(found: Found, values: Values, writes: Sequence[TaskWrites]) -> None:

@@ -48,6 +48,8 @@ class Remembered:
     blobs: OrderedDict[bytes, None] = field(default_factory=OrderedDict[bytes, None])
     closed: set[int] = field(default_factory=set[int])
     """Branches to which somebody else has appended."""
+    tasks: OrderedDict[str, set[bytes]] = field(default_factory=OrderedDict[str, set[bytes]])
+    """By checkpoint, the marks of the tasks whose writes there are stored."""
 
     @property
     def elements(self) -> int:
@@ -107,6 +109,27 @@ class Memory:
                 known.move_to_end(key)
             while len(known) > _BLOBS:
                 known.popitem(last=False)
+
+    def stored_writes(self, name: bytes, namespace: Namespace, checkpoint_id: str, marks: Iterable[bytes]) -> None:
+        """Remember that what these tasks wrote at a checkpoint is stored."""
+        with self._lock:
+            known = self.at(name, namespace).tasks
+            known.setdefault(checkpoint_id, set()).update(marks)
+            known.move_to_end(checkpoint_id)
+            while len(known) > _MANIFESTS:
+                known.popitem(last=False)
+
+    def lost_writes(self, name: bytes, checkpoint_id: str, mark: bytes) -> None:
+        """Remember that what a task wrote may not be stored."""
+        with self._lock:
+            if found := self.get(name):
+                found.tasks.get(checkpoint_id, set()).discard(mark)
+
+    def tasks_at(self, name: bytes, checkpoint_id: str | None) -> frozenset[bytes]:
+        """Return the marks of tasks whose writes at a checkpoint are stored; some may be missing."""
+        with self._lock:
+            found = self.get(name)
+            return frozenset(found.tasks.get(checkpoint_id or "", ()) if found else ())
 
     def stored_checkpoint(
         self, name: bytes, namespace: Namespace, checkpoint_id: str, manifest: Manifest, lists: Mapping[str, KnownList]

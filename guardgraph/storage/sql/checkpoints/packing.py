@@ -7,7 +7,7 @@ the value of a beginning nor its digest depends on how the branch is cut into ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -35,6 +35,7 @@ __all__ = (
     "pack_write",
     "pack_writes",
     "sealed_checkpoint",
+    "task_mark",
     "tokens_in",
     "unpack_checkpoint",
     "unpack_writes",
@@ -47,6 +48,7 @@ Token: TypeAlias = bytes
 """A value: its packed bytes behind a zero byte, or the digest of a blob behind a one."""
 
 _DIGEST = 16
+_MARK = 8
 _VECTOR = 64
 
 
@@ -78,6 +80,8 @@ class UnpackedCheckpoint(NamedTuple):
     core: bytes
     """The packed checkpoint, all but its channels' values."""
     entries: dict[str, Entry]
+    tasks: frozenset[bytes]
+    """The marks of the tasks whose writes at its parent were stored before it."""
 
 
 def pack_value(codec: Codec, value: Any, *, where: str, blobs: dict[bytes, bytes]) -> Token:
@@ -123,9 +127,15 @@ def tokens_in(data: bytes, count: int) -> list[Token]:
     return tokens
 
 
-def pack_checkpoint(core: bytes, entries: Mapping[str, Entry]) -> bytes:
-    """Return the content of the column `body`, which `seal_checkpoint` completes."""
-    return ormsgpack.packb([core, [[_encoded(channel), _plain(entry)] for channel, entry in entries.items()]])
+def task_mark(task_id: str) -> bytes:
+    """Return the eight bytes by which a checkpoint names a task that wrote at its parent."""
+    return blake2b(task_id.encode("utf-8", "surrogatepass"), digest_size=_MARK).digest()
+
+
+def pack_checkpoint(core: bytes, entries: Mapping[str, Entry], tasks: Iterable[bytes] = ()) -> bytes:
+    """Return the content of the column `body`, which `sealed_checkpoint` completes; `tasks` are marks."""
+    channels = [[_encoded(channel), _plain(entry)] for channel, entry in entries.items()]
+    return ormsgpack.packb([core, channels, b"".join(sorted(tasks))])
 
 
 def unpack_checkpoint(place: Place, row: Mapping[Any, Any]) -> UnpackedCheckpoint:
@@ -134,8 +144,10 @@ def unpack_checkpoint(place: Place, row: Mapping[Any, Any]) -> UnpackedCheckpoin
     seal, content = body[:_DIGEST], body[_DIGEST:]
     if seal != checkpoint_seal(place.name, {**row, "body": content}):
         raise damage(place, row["checkpoint_id"], "body", "its row is not what was stored")
-    core, entries = ormsgpack.unpackb(content)
-    return UnpackedCheckpoint(core, {_decoded(channel): _entry(entry) for channel, entry in entries})
+    core, entries, *tasks = ormsgpack.unpackb(content)
+    marks = tasks[0] if tasks else b""
+    named = frozenset(marks[at : at + _MARK] for at in range(0, len(marks), _MARK))
+    return UnpackedCheckpoint(core, {_decoded(channel): _entry(entry) for channel, entry in entries}, named)
 
 
 def checkpoint_seal(name: bytes, row: Mapping[Any, Any]) -> bytes:

@@ -14,6 +14,7 @@ from guardgraph.state import StorageBusy
 from guardgraph.storage.sql.checkpoints.lists import KnownList, known_list
 from guardgraph.storage.sql.checkpoints.loading import Found, find_checkpoint, load_checkpoint
 from guardgraph.storage.sql.checkpoints.memory import Manifest, Memory, Namespace, Remembered
+from guardgraph.storage.sql.checkpoints.packing import task_mark
 from guardgraph.storage.sql.checkpoints.storing import (
     Base,
     Diverged,
@@ -44,6 +45,8 @@ class _Job(NamedTuple):
 
     store: Callable[[Connection], Namespace]
     stored: Callable[[Namespace], object]
+    undo: Callable[[], object] | None = None
+    """What is done where the transaction fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Recorder:
             self.memory.read_checkpoint(
                 place.name, at.at, at.checkpoint_id, manifest, self._lists(at, values, elements)
             )
+            tasks = {task for task, *_ in (loaded.pending_writes if loaded else None) or ()}
+            self.memory.stored_writes(place.name, at.at, at.checkpoint_id, map(task_mark, tasks))
         return loaded
 
     def put(
@@ -89,7 +94,8 @@ class Recorder:
             def store(connection: Connection) -> Namespace:
                 at = known.namespace if known else namespace_at(connection, place)
                 store_blobs(connection, at, _new_blobs(known, draft.blobs))
-                store_checkpoint(connection, place, at, draft)
+                tasks = self.memory.tasks_at(place.name, place.checkpoint_id)
+                store_checkpoint(connection, place, at, draft, tasks)
                 return at
 
             def stored(at: Namespace) -> None:
@@ -113,6 +119,7 @@ class Recorder:
 
         def draft() -> _Job:
             blobs: dict[bytes, bytes] = {}
+            mark, checkpoint_id = task_mark(task_id), place.checkpoint_id or ""
             items = draft_writes(self.codec, writes, blobs=blobs)
             known = self.memory.get(place.name)
 
@@ -120,9 +127,15 @@ class Recorder:
                 at = known.namespace if known else namespace_at(connection, place)
                 store_blobs(connection, at, _new_blobs(known, blobs))
                 store_writes(connection, place, at, items, task_id=task_id, task_path=task_path, replace=replace)
+                if known:  # so that a checkpoint that is committed with it names the task
+                    self.memory.stored_writes(place.name, at, checkpoint_id, [mark])
                 return at
 
-            return _Job(store, lambda at: self.memory.stored_blobs(place.name, at, blobs))
+            def stored(at: Namespace) -> None:
+                self.memory.stored_blobs(place.name, at, blobs)
+                self.memory.stored_writes(place.name, at, checkpoint_id, [mark])
+
+            return _Job(store, stored, lambda: self.memory.lost_writes(place.name, checkpoint_id, mark))
 
         return self._submitted(place, draft, patience=_PATIENCE)
 
@@ -142,7 +155,7 @@ class Recorder:
                     raise _restless(place)
                 with translate_errors(place.thread_id):
                     job = draft()
-                future = self.writes.submit(place.thread_id, job.store, job.stored, patience=patience)
+                future = self.writes.submit(place.thread_id, job.store, job.stored, patience=patience, undo=job.undo)
                 future.add_done_callback(ended)
             except BaseException as error:
                 done.set_exception(error)

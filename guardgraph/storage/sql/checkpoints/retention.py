@@ -26,9 +26,10 @@ from guardgraph.storage.sql.prepared import batches
 from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
 
-__all__ = ("copy_thread", "delete_checkpoints", "delete_runs", "delete_thread", "keep_latest")
+__all__ = ("DELTA_COUNTERS", "copy_thread", "delete_checkpoints", "delete_runs", "delete_thread", "keep_latest")
 
-_DELTA_COUNTERS = "counters_since_delta_snapshot"
+DELTA_COUNTERS = "counters_since_delta_snapshot"
+"""The key in the metadata of a checkpoint: its delta channels, most of which it does not hold itself."""
 _SEAL = 16
 
 
@@ -126,7 +127,7 @@ def keep_latest(connection: Connection, codec: Codec, tenant: str, thread_id: st
 
 def _needed(connection: Connection, codec: Codec, newest: Found) -> list[str]:
     """Return the ancestors from which the delta channels of a checkpoint are rebuilt."""
-    counters: dict[str, Any] = codec.loads(newest.metadata).get(_DELTA_COUNTERS) or {}
+    counters: dict[str, Any] = codec.loads(newest.metadata).get(DELTA_COUNTERS) or {}
     missing = counters.keys() - newest.entries.keys()
     pages = ancestors_until_stored(connection, newest, missing)
     return [ancestor.found.checkpoint_id for page in pages for ancestor in page]

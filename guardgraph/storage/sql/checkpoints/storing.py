@@ -92,6 +92,8 @@ class Draft:
     """A checkpoint that is ready to be stored."""
 
     row: dict[str, Any]
+    """All but its `body`, which also names the tasks whose writes are stored before."""
+    core: bytes
     manifest: Manifest
     blobs: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     chunks: list[Chunk] = field(default_factory=list[Chunk])
@@ -109,7 +111,8 @@ def draft_checkpoint(
     """Return what has to be stored of a checkpoint; `place` names its parent, whose values it has at old versions."""
     versions, values = checkpoint["channel_versions"], checkpoint["channel_values"]
     entries: dict[str, Entry] = {}
-    draft = Draft({}, Manifest(dict(versions), entries))
+    core = {key: item for key, item in checkpoint.items() if key != "channel_values"}
+    draft = Draft({}, codec.dumps(core, where="checkpoint"), Manifest(dict(versions), entries))
     for channel, version in versions.items():
         is_new = channel in new_versions or base.parent.versions.get(channel) != version
         if not is_new and channel in base.parent.entries:
@@ -117,15 +120,12 @@ def draft_checkpoint(
         elif channel in values:
             entries[channel] = _entry(codec, base, draft, channel, values[channel])
     run_id = metadata.get("run_id")
-    core = {key: item for key, item in checkpoint.items() if key != "channel_values"}
     draft.row.update(
         checkpoint_id=checked_id("checkpoint_id", checkpoint["id"]),
         parent_id=place.checkpoint_id,
         run_id=None if run_id is None else checked_id("run_id", run_id),
-        body=pack_checkpoint(codec.dumps(core, where="checkpoint"), entries),
         metadata=codec.dumps(metadata, where="metadata"),
     )
-    draft.row.update(sealed_checkpoint(place.name, draft.row))
     return draft
 
 
@@ -195,8 +195,12 @@ def store_blobs(connection: Connection, at: Namespace, new: Mapping[bytes, bytes
         add_blob.each(connection, [{"namespace_id": t, "hash": key, "data": data} for key, data in new.items()])
 
 
-def store_checkpoint(connection: Connection, place: Place, at: Namespace, draft: Draft) -> None:
+def store_checkpoint(
+    connection: Connection, place: Place, at: Namespace, draft: Draft, tasks: Collection[bytes]
+) -> None:
     """Store a checkpoint and all that is new of its values; one of the same id is replaced.
+
+    `tasks` are the marks of those whose writes at its parent are stored.
 
     Raises:
         Diverged: somebody else has appended to a branch.
@@ -210,7 +214,8 @@ def store_checkpoint(connection: Connection, place: Place, at: Namespace, draft:
             raise Diverged(chunk.branch)
         if not chunk.is_new and chunk.lo // FOLD != chunk.hi // FOLD:
             _fold(connection, at.namespace_id, chunk)
-    set_checkpoint(connection, {**draft.row, "namespace_id": at.namespace_id})
+    row = {**draft.row, "body": pack_checkpoint(draft.core, draft.manifest.entries, tasks)}
+    set_checkpoint(connection, {**sealed_checkpoint(place.name, row), "namespace_id": at.namespace_id})
     head: str = draft.row["checkpoint_id"]
     new_head = {
         "head": head,

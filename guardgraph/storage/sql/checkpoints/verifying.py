@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from guardgraph.state import StorageCorrupt
-from guardgraph.storage.sql.checkpoints.loading import Found, place_of_row, read_found, writes_of
-from guardgraph.storage.sql.checkpoints.packing import damage, head_seal, unpack_writes
+from guardgraph.storage.sql.checkpoints.loading import (
+    Found,
+    TaskWrites,
+    lost_writes,
+    place_of_row,
+    read_found,
+    writes_of,
+)
+from guardgraph.storage.sql.checkpoints.packing import (
+    damage,
+    head_seal,
+    pack_checkpoint,
+    sealed_checkpoint,
+    task_mark,
+    unpack_writes,
+)
+from guardgraph.storage.sql.checkpoints.retention import DELTA_COUNTERS
 from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
@@ -24,7 +39,7 @@ __all__ = ("find_damage", "repair_thread")
 class _Checked(NamedTuple):
     """What was found in a namespace."""
 
-    row: RowMapping
+    row: Mapping[Any, Any]
     place: Place
     good: list[str]
     """The checkpoints that are what was stored, oldest first."""
@@ -50,18 +65,56 @@ def repair_thread(connection: Connection, codec: Codec, tenant: str, thread_id: 
     for row in _namespaces(connection, tenant, thread_id):
         checked = _checked(connection, codec, row, Place(thread_id, row["checkpoint_ns"], None, tenant))
         found += checked.damage
+        if checked.damage and not checked.good:
+            home = _at_home(connection, row, checked.place)
+            checked = _checked(connection, codec, home, checked.place) if home is not row else checked
         if checked.damage:
             _go_back(connection, checked)
     return found
 
 
-def _namespaces(connection: Connection, tenant: str, thread_id: str) -> Sequence[RowMapping]:
+def _namespaces(connection: Connection, tenant: str, thread_id: str) -> Sequence[Mapping[Any, Any]]:
     """Return the namespaces of a thread; the root's also where its columns were changed."""
     root = Place(thread_id, "", None, tenant)
-    return connection.execute(namespaces_like_thread(root)).mappings().all()
+    found = connection.execute(namespaces_like_thread(root)).mappings().all()
+    if any(bytes(row["name"]) == root.name or row["checkpoint_ns"] == "" for row in found):
+        return found
+    return [*found, *(row for row in [_orphaned(connection, root)] if row)]
 
 
-def _checked(connection: Connection, codec: Codec, row: RowMapping, place: Place) -> _Checked:
+def _orphaned(connection: Connection, root: Place) -> Mapping[Any, Any] | None:
+    """Return what the row of a namespace was like, where it is missing and its checkpoints are there."""
+    namespace_id = _home(connection, root)
+    taken = select(namespaces.c.namespace_id).where(namespaces.c.namespace_id == namespace_id)
+    if namespace_id is None or connection.execute(taken).first() is not None:
+        return None
+    ids = {"tenant": root.tenant, "thread_id": root.thread_id, "checkpoint_ns": root.namespace}
+    return {"namespace_id": namespace_id, "name": b"", **ids, "generation": 0, "head": None, "seal": b""}
+
+
+def _home(connection: Connection, place: Place) -> int | None:
+    """Return the number under which the checkpoints of a namespace are stored, by their seals: all are looked at."""
+    table = checkpoints.c
+    for namespace_id in connection.execute(select(table.namespace_id).distinct()).scalars().all():
+        for row in connection.execute(select(checkpoints).where(table.namespace_id == namespace_id)).mappings():
+            with suppress(StorageCorrupt):
+                read_found(place, {**row, "generation": 0})
+                return namespace_id
+    return None
+
+
+def _at_home(connection: Connection, row: Mapping[Any, Any], place: Place) -> Mapping[Any, Any]:
+    """Return the row of a namespace with the number of its checkpoints, which it gets."""
+    table, home = namespaces.c, _home(connection, place)
+    if home is None or home == row["namespace_id"]:
+        return row
+    free = connection.execute(select(func.max(table.namespace_id) + 1)).scalar_one()
+    for old, new in ((home, free), (row["namespace_id"], home)):  # the row that has it will find its own
+        connection.execute(update(namespaces).where(table.namespace_id == old).values(namespace_id=new))
+    return {**row, "namespace_id": home}
+
+
+def _checked(connection: Connection, codec: Codec, row: Mapping[Any, Any], place: Place) -> _Checked:
     ours = select(checkpoints).where(checkpoints.c.namespace_id == row["namespace_id"])
     rows = connection.execute(ours.order_by(checkpoints.c.checkpoint_id)).mappings().all()
     ids = {item["checkpoint_id"] for item in rows}
@@ -74,20 +127,21 @@ def _checked(connection: Connection, codec: Codec, row: RowMapping, place: Place
     return _Checked(row, place, _good(found, faults), _damaged_names(row, place, ids) + newest_first, tasks)
 
 
-def _damaged_names(row: RowMapping, place: Place, ids: Collection[str]) -> list[StorageCorrupt]:
+def _damaged_names(row: Mapping[Any, Any], place: Place, ids: Collection[str]) -> list[StorageCorrupt]:
     """Return the damage to the row of a namespace itself."""
     found: list[StorageCorrupt] = []
     try:
-        place_of_row({**row, "checkpoint_id": None})
+        place_of_row({**row, "checkpoint_id": row["head"]})
     except StorageCorrupt as error:
         found.append(error)
-    if bytes(row["seal"]) != head_seal(place.name, row["head"]) or (row["head"] and row["head"] not in ids):
-        found.append(damage(place, row["head"], "head", "the newest checkpoint is missing"))
+    if bytes(row["seal"]) != head_seal(place.name, row["head"]) or row["head"] != max(ids, default=None):
+        reason = "the newest checkpoint is missing, or another one"
+        found.append(damage(place, max(ids, default=row["head"]), "head", reason))
     return found
 
 
 def _found(
-    connection: Connection, codec: Codec, row: RowMapping, place: Place, rows: Sequence[RowMapping]
+    connection: Connection, codec: Codec, row: Mapping[Any, Any], place: Place, rows: Sequence[Mapping[Any, Any]]
 ) -> tuple[list[Found], dict[str, list[StorageCorrupt]]]:
     """Return the checkpoints whose rows are what was stored, and the damage to each checkpoint."""
     found: list[Found] = []
@@ -98,15 +152,31 @@ def _found(
         except StorageCorrupt as error:
             faults[item["checkpoint_id"]] = [error]
     ids = {item["checkpoint_id"] for item in rows}
+    tasks_at: dict[str, list[TaskWrites]] = {}
     for start in range(0, len(found), KEYS):
         some = found[start : start + KEYS]
-        for item, (_, fault) in zip(some, writes_of(connection, Values(codec), some), strict=True):
+        for item, (tasks, fault) in zip(some, writes_of(connection, Values(codec), some), strict=True):
+            tasks_at[item.checkpoint_id] = [task._replace(writes=[]) for task in tasks]
             if item.parent_id is not None and item.parent_id not in ids:
                 missing = damage(place, item.checkpoint_id, "parent_id", f"its parent {item.parent_id!r} is missing")
                 faults.setdefault(item.checkpoint_id, []).append(missing)
             if fault:
                 faults.setdefault(item.checkpoint_id, []).append(fault)
+    for item in found:
+        if item.parent_id in tasks_at and (lost := lost_writes(item, tasks_at[item.parent_id])):
+            faults.setdefault(item.parent_id, [lost])
+    _add_unbuilt(codec, found, faults)
     return found, faults
+
+
+def _add_unbuilt(codec: Codec, found: Sequence[Found], faults: dict[str, list[StorageCorrupt]]) -> None:
+    """Add the checkpoints with delta channels that are rebuilt from what is damaged."""
+    for item in found if faults else ():  # parents come before their children
+        unstored = codec.loads(item.metadata).get(DELTA_COUNTERS, {}).keys() - item.entries.keys()
+        if unstored and item.parent_id in faults:
+            reason = f"it is rebuilt from checkpoint {item.parent_id!r}, which is damaged"
+            unbuilt = damage(item.place, item.checkpoint_id, min(unstored), reason)
+            faults.setdefault(item.checkpoint_id, []).append(unbuilt)
 
 
 def _good(found: Sequence[Found], faults: dict[str, list[StorageCorrupt]]) -> list[str]:
@@ -116,7 +186,7 @@ def _good(found: Sequence[Found], faults: dict[str, list[StorageCorrupt]]) -> li
 
 
 def _damaged_tasks(
-    connection: Connection, row: RowMapping, place: Place, ids: Collection[str]
+    connection: Connection, row: Mapping[Any, Any], place: Place, ids: Collection[str]
 ) -> list[tuple[str, str]]:
     """Return checkpoint and task of each row of writes that was changed, or that lies in another namespace.
 
@@ -145,6 +215,9 @@ def _damaged_tasks(
 def _go_back(connection: Connection, checked: _Checked) -> None:
     """Make the newest good checkpoint the newest of all."""
     namespace_id, name = checked.row["namespace_id"], checked.place.name
+    same = select(namespaces.c.namespace_id).where(namespaces.c.name == name, namespaces.c.namespace_id != namespace_id)
+    if connection.execute(same).first() is not None:
+        return  # it is the row of another thread, whose columns were changed
     head = checked.good[-1] if checked.good else None
     table = checkpoints.c
     newer = (table.namespace_id == namespace_id, *(() if head is None else (table.checkpoint_id > head,)))
@@ -152,7 +225,31 @@ def _go_back(connection: Connection, checked: _Checked) -> None:
     for checkpoint_id, task_id in checked.tasks:
         of_task = (writes.c.checkpoint_id == checkpoint_id, writes.c.task_id == task_id)
         connection.execute(delete(writes).where(writes.c.namespace_id == namespace_id, *of_task))
+    if any(error.column == "writes" for error in checked.damage):
+        _forget_lost_writes(connection, namespace_id, checked.place, checked.good)
     place = checked.place
     ids = {"name": name, "tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
-    moved = {**ids, "head": head, "seal": head_seal(name, head), "generation": namespaces.c.generation + 1}
-    connection.execute(update(namespaces).where(namespaces.c.namespace_id == namespace_id).values(moved))
+    moved = {**ids, "head": head, "seal": head_seal(name, head)}
+    later = {**moved, "generation": namespaces.c.generation + 1}
+    if not connection.execute(
+        update(namespaces).where(namespaces.c.namespace_id == namespace_id).values(later)
+    ).rowcount:
+        connection.execute(namespaces.insert(), {**moved, "namespace_id": namespace_id, "generation": 1})
+
+
+def _forget_lost_writes(connection: Connection, namespace_id: int, place: Place, good: Collection[str]) -> None:
+    """Let no good checkpoint name writes at its parent that are gone."""
+    there: dict[str, set[bytes]] = {}
+    at = writes.c
+    for row in connection.execute(select(at.checkpoint_id, at.task_id).where(at.namespace_id == namespace_id)):
+        there.setdefault(row.checkpoint_id, set()).add(task_mark(row.task_id))
+    table = checkpoints.c
+    for row in connection.execute(select(checkpoints).where(table.namespace_id == namespace_id)).mappings().all():
+        if row["checkpoint_id"] not in good:
+            continue
+        found = read_found(place, {**row, "generation": 0})
+        left = found.tasks & there.get(found.parent_id or "", set())
+        if left != found.tasks:
+            sealed = sealed_checkpoint(place.name, {**row, "body": pack_checkpoint(found.core, found.entries, left)})
+            is_it = (table.namespace_id == namespace_id, table.checkpoint_id == row["checkpoint_id"])
+            connection.execute(update(checkpoints).where(*is_it).values(body=sealed["body"]))

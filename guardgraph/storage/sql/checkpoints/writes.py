@@ -64,9 +64,11 @@ class Writes:
         done: Callable[[_T], object],
         *,
         patience: float | None,
+        undo: Callable[[], object] | None = None,
     ) -> Future[_T]:
         """Do a job in a transaction, and return a future of its result; `done` is called with it before.
 
+        `undo` is called where its transaction has failed, before any other one begins.
         Up to `patience` seconds it waits for others to be committed with; `None` leaves the work to the caller.
         """
         if self.connection is not None:
@@ -83,6 +85,8 @@ class Writes:
                 ledger.written(is_committed)
             if is_committed:
                 done(results[0])
+            elif undo is not None:
+                undo()
 
         if patience is None:
             return self.commits.accept(work, thread_id=thread_id, after=after)

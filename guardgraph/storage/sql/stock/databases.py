@@ -30,7 +30,7 @@ _STATEMENTS = {
     "writes": "SELECT task_path, task_id, idx, channel FROM writes "
     "WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?",
 }
-"""What the public methods of a saver do not tell: which threads there are, and in which order tasks wrote."""
+"""What no public method of a saver returns: which threads there are, and in which order tasks wrote."""
 
 
 class StockDatabase(NamedTuple):

@@ -52,17 +52,13 @@ class ImportedThread:
     thread_id: str
     result: Literal["imported", "importable", "present", "refused"]
     """`importable` is what a dry run would import. `present`: all its checkpoints were there already. `refused`:
-    nothing of it was written, `faults` say why."""
+    nothing of it was written; the reasons are in `faults`."""
     namespaces: int = 0
     checkpoints: int = 0
     writes: int = 0
     """How many values tasks wrote at its checkpoints."""
     faults: tuple[ImportFault, ...] = ()
     """The first twenty that differ."""
-
-
-OnProgress = Callable[[str, int], object]
-"""Called with a thread and how many of its checkpoints were read."""
 
 
 def import_threads(
@@ -72,7 +68,7 @@ def import_threads(
     threads: Sequence[str] | None = None,
     dry_run: bool = False,
     cipher: CipherProtocol | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: Callable[[str, int], object] | None = None,
 ) -> Generator[ImportedThread]:
     """Import threads that LangGraph's `SqliteSaver` or `PostgresSaver` has stored, and yield what became of each.
 
@@ -118,7 +114,7 @@ async def aimport_threads(
     threads: Sequence[str] | None = None,
     dry_run: bool = False,
     cipher: CipherProtocol | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: Callable[[str, int], object] | None = None,
 ) -> AsyncIterator[ImportedThread]:
     """Do as `import_threads` without blocking the event loop; `on_progress` is called in a worker thread."""
     options: Any = {"threads": threads, "dry_run": dry_run, "cipher": cipher, "on_progress": on_progress}
@@ -140,13 +136,13 @@ class _Refused(Exception):
 
 @dataclass(slots=True)
 class _Thread:
-    """One thread on its way."""
+    """One thread, which is read twice."""
 
     source: StockDatabase
     serializer: StockSerializer
     into: SQLSaver
     thread_id: str
-    on_progress: OnProgress | None
+    on_progress: Callable[[str, int], object] | None
     namespaces: int = 0
     checkpoints: int = 0
     writes: int = 0

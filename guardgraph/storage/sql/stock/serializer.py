@@ -39,7 +39,7 @@ class StockSerializer(JsonPlusSerializer):
     """Reads what `JsonPlusSerializer` has written, as far as a codec stores it.
 
     Anything else becomes an object that no codec stores, of a class with the name of the one that was written: so the
-    codec refuses it, with the path to it. `reasons` says why, where that is more than its class not being known.
+    codec refuses it, with the path to it. `reasons` explains those whose class is known.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -105,7 +105,10 @@ class StockSerializer(JsonPlusSerializer):
         return self._unreadable(".".join(module), name)
 
     def _unreadable(self, module: str, name: str, reason: str = "") -> Any:
-        """Return an object that no codec stores. It is one of a dataclass, so that the codec says what to register."""
+        """Return an object that no codec stores.
+
+        Its class is a dataclass where it might be registered, so that the message of the codec names it.
+        """
         if reason:
             self.reasons.append(reason)
         kind = type(name, (), {"__module__": module, "__qualname__": name})

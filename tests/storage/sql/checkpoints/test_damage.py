@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import LargeBinary, Table, select
 
-from guardgraph.state import StorageCorrupt
+from bench.faults.damage import run_trials
+from bench.faults.failing_calls import failing_calls
+from guardgraph.state import StorageCorrupt, StorageError
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.engine import read_transaction, write_transaction
 from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
@@ -98,10 +100,10 @@ def test_no_damaged_cell_is_silent_and_the_thread_goes_on(sqlite_url: str) -> No
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_a_row_that_is_missing_is_found(saver: SQLSaver, table: Table) -> None:
-    thread_of(saver, "t")
-    if table is writes:
-        pytest.skip("nothing names what tasks wrote")
+    made = thread_of(saver, "t")
     for row in rows_of(saver, table):
+        if table is writes and row["checkpoint_id"] == id_of(made[-1]):
+            continue  # no later checkpoint names what is pending
         rows = rows_of(saver, table)
         remove(saver, table, row)
         assert saver.verify("t"), row
@@ -202,3 +204,99 @@ async def test_the_async_twins_do_the_same(saver: SQLSaver) -> None:
     assert [item.column for item in await saver.averify("t")] == ["body"]
     assert [item.checkpoint_id for item in await saver.arepair("t")] == [id_of(made[-1])]
     assert await saver.averify("t") == []
+
+
+def test_what_a_task_wrote_is_missed_by_the_checkpoint_after_it(saver: SQLSaver) -> None:
+    made = thread_of(saver, "t")
+    saver.put_writes(made[0], [("small", 7)], "late")  # after the next checkpoint, which does not name it
+    rows = {(row["checkpoint_id"], row["task_id"]): row for row in rows_of(saver, writes)}
+
+    remove(saver, writes, rows[id_of(made[0]), "late"])
+    assert saver.verify("t") == []
+    remove(saver, writes, rows[id_of(made[1]), "task 1"])
+
+    (error,) = saver.verify("t")
+    assert (error.thread_id, error.checkpoint_id, error.column) == ("t", id_of(made[1]), "writes")
+    assert "what 1 of its tasks wrote is missing" in str(error)
+    assert id_of(made[1]) not in ids_in(saver, config_of("t"))
+    assert saver.repair("t")
+    assert saver.verify("t") == []
+    assert len(ids_in(saver, config_of("t"))) == len(made)
+
+
+def test_another_saver_names_what_was_written_before_it(database_url: str) -> None:
+    with SQLSaver.from_url(database_url) as first:
+        config = store(first, "t", {"a": 1})
+        first.put_writes(config, [("a", 2)], "task")
+    with SQLSaver.from_url(database_url) as second:
+        assert second.get_tuple(config) is not None
+        store(second, "t", {"a": 2}, parent=config, version=2)
+        remove(second, writes, rows_of(second, writes)[0])
+
+        assert [item.column for item in second.verify("t")] == ["writes"]
+
+
+def test_a_write_that_failed_is_not_named(saver: SQLSaver) -> None:
+    config = store(saver, "t", {"a": 1})
+    with failing_calls(saver.engine) as calls:
+        for at in range(2):  # the statement, and the commit
+            calls.begin(at, "full")
+            with pytest.raises(StorageError):
+                saver.put_writes(config, [("a", 2)], f"task {at}")
+    store(saver, "t", {"a": 2}, parent=config, version=2)
+
+    assert calls.failed == "COMMIT"
+    assert saver.verify("t") == []
+
+
+def test_a_state_before_the_newest_checkpoint_is_found(saver: SQLSaver) -> None:
+    thread_of(saver, "t")
+    before = rows_of(saver, namespaces)
+    newest = store(saver, "t", {"log": []}, parent=saver.get_tuple(config_of("t")).config, version=9)  # type: ignore[union-attr]
+    restore(saver, namespaces, before)
+
+    with pytest.raises(StorageCorrupt, match="the newest checkpoint is missing, or another one"):
+        saver.get_tuple(config_of("t"))
+    assert [(item.checkpoint_id, item.column) for item in saver.repair("t")] == [(id_of(newest), "head")]
+    found = saver.get_tuple(config_of("t"))
+    assert found is not None
+    assert found.config == newest
+
+
+def test_a_thread_whose_row_is_missing_is_found_by_its_checkpoints(saver: SQLSaver) -> None:
+    thread_of(saver, "t")
+    thread_of(saver, "other")
+    before = saver.get_tuple(config_of("t"))
+    (row,) = (row for row in rows_of(saver, namespaces) if row["thread_id"] == "t")
+    remove(saver, namespaces, row)
+
+    assert {item.column for item in saver.verify("t")} == {"name", "head"}
+    saver.repair("t")
+
+    assert saver.verify("t") == saver.verify("other") == []
+    assert saver.get_tuple(config_of("t")) == before
+
+
+def test_namespaces_whose_numbers_were_swapped_are_put_back(saver: SQLSaver) -> None:
+    for thread in ("t", "other"):
+        thread_of(saver, thread)
+    before = {thread: saver.get_tuple(config_of(thread)) for thread in ("t", "other")}
+    one, two = rows_of(saver, namespaces)
+    for row, number in ((one, 99), (two, one["namespace_id"]), ({**one, "namespace_id": 99}, two["namespace_id"])):
+        change(saver, namespaces, row, namespace_id=number)
+
+    for thread in before:
+        assert saver.verify(thread)
+    for thread in before:
+        saver.repair(thread)
+    for thread, found in before.items():
+        assert saver.verify(thread) == []
+        assert saver.get_tuple(config_of(thread)) == found
+
+
+def test_random_damage_is_found_and_mended() -> None:
+    tallies = run_trials(10, seed=3)
+
+    wrong = {at: one for at, one in tallies.items() if at[0] != "namespace" and (one.wrong or one.unrepaired)}
+    assert wrong == {}
+    assert sum(len(one.silent) - one.pending for at, one in tallies.items() if at[0] != "namespace") == 0
