@@ -164,7 +164,7 @@ def _lease_of(row: Any) -> LeaseRow:
 def _upserted(connection: Connection, claim: Claim) -> int | None:
     """Take a lease in one statement, and return its epoch; `None` where it is not free."""
     new = _INSERTS[connection.dialect.name](leases)
-    row = new.values(**_taken(claim), tenant=claim.tenant, thread_id=claim.thread_id, epoch=1)
+    row = new.values(**_taken(claim), tenant=claim.tenant, thread_id=claim.thread_id, epoch=_Now())
     keys = [leases.c.tenant, leases.c.thread_id]
     later = {**_taken(claim), "epoch": leases.c.epoch + 1}
     taken = row.on_conflict_do_update(index_elements=keys, set_=later, where=_is_free(claim))
@@ -173,7 +173,7 @@ def _upserted(connection: Connection, claim: Claim) -> int | None:
 
 def _locked_and_updated(connection: Connection, claim: Claim) -> int | None:
     """Do as `_upserted` where a database has no such statement."""
-    mine, empty = _at(claim.thread_id, claim.tenant), {"epoch": 0, "expires": 0}
+    mine, empty = _at(claim.thread_id, claim.tenant), {"epoch": _Now(), "expires": 0}
     row = {"tenant": claim.tenant, "thread_id": claim.thread_id, "run_id": "", "owner": "", **empty}
     made = mysql.insert(leases).values(row)
     connection.execute(made.on_duplicate_key_update(epoch=leases.c.epoch))  # locks the row; IGNORE would only share it

@@ -70,6 +70,7 @@ class Found(NamedTuple):
     at: Namespace
     checkpoint_id: str
     parent_id: str | None
+    run_id: str | None
     core: bytes
     metadata: bytes
     entries: dict[str, Entry]
@@ -122,7 +123,9 @@ def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = N
     unpacked = unpack_checkpoint(place, row)
     at, name = at or Namespace(row["namespace_id"], row["generation"]), row["checkpoint_id"]
     here = place._replace(checkpoint_id=name)
-    return Found(here, at, name, row["parent_id"], unpacked.core, bytes(row["metadata"]), unpacked.entries)
+    return Found(
+        here, at, name, row["parent_id"], row["run_id"], unpacked.core, bytes(row["metadata"]), unpacked.entries
+    )
 
 
 def place_of_row(row: Mapping[Any, Any]) -> Place:
