@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -109,10 +109,18 @@ class Threads:
         return self._managed(thread_id, job, dry_run=dry_run)
 
     def prune_all(
-        self, retention: Retention, *, now: datetime | None = None, dry_run: bool = False
+        self,
+        retention: Retention,
+        *,
+        thread_ids: Iterable[str] | None = None,
+        now: datetime | None = None,
+        dry_run: bool = False,
     ) -> Iterator[Removed]:
-        """Prune each thread when it is asked for, and yield what was removed; those that cannot be are skipped."""
-        for thread_id in self.ids():
+        """Prune all threads, or some, one after the other, and yield what was removed of each.
+
+        Those that cannot be pruned are skipped, and yielded with the reason.
+        """
+        for thread_id in self.ids() if thread_ids is None else thread_ids:
             try:
                 yield self.prune(thread_id, retention, now=now, dry_run=dry_run)
             except (ThreadBusy, RunUnfinished, StorageCorrupt) as error:
@@ -203,10 +211,15 @@ class Threads:
         return await asyncio.to_thread(self.prune, thread_id, retention, now=now, dry_run=dry_run)
 
     async def aprune_all(
-        self, retention: Retention, *, now: datetime | None = None, dry_run: bool = False
+        self,
+        retention: Retention,
+        *,
+        thread_ids: Iterable[str] | None = None,
+        now: datetime | None = None,
+        dry_run: bool = False,
     ) -> AsyncIterator[Removed]:
         """Do as `prune_all` without blocking the event loop."""
-        each = self.prune_all(retention, now=now, dry_run=dry_run)
+        each = self.prune_all(retention, thread_ids=thread_ids, now=now, dry_run=dry_run)
         while (removed := await asyncio.to_thread(next, each, None)) is not None:
             yield removed
 
