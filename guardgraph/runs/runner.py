@@ -18,6 +18,7 @@ from langgraph.types import StreamMode
 from guardgraph.runs.arguments import IfBusy, check_constructor, check_leases, checked_graphs, checked_modes
 from guardgraph.runs.attempts import Attempts
 from guardgraph.runs.compiled_graphs import CompiledGraphs
+from guardgraph.runs.copied_runs import charge_copied_run
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.leases import Leases
@@ -79,7 +80,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)
         self._patience = wait_seconds if if_busy == "wait" else 0.0
-        self.threads = Threads(self.saver)
+        self.threads = Threads(self.saver, on_copied=partial(charge_copied_run, self.saver))
         self.url = self._records.url
 
     def __exit__(self, *_: object) -> None:

@@ -70,9 +70,12 @@ class Threads:
     Each call is one transaction: it is done as a whole or not at all.
     """
 
-    def __init__(self, saver: SQLSaver) -> None:
-        """Use the database, the key and the tenant of a saver, which the caller closes."""
-        self._saver = saver
+    def __init__(self, saver: SQLSaver, *, on_copied: Callable[[str], object] | None = None) -> None:
+        """Use the database, the key and the tenant of a saver, which the caller closes.
+
+        `on_copied` is called with each thread that `copy` and `fork` have made.
+        """
+        self._saver, self._on_copied = saver, on_copied
 
     def ids(self) -> list[str]:
         """Return all threads that have a checkpoint or a run, sorted."""
@@ -157,8 +160,8 @@ class Threads:
         """Copy a thread with its whole history and its runs, and return the id of the copy, by default a new one.
 
         Its runs are runs of their own, with ids of their own: what has not ended is resumed, answered and cancelled
-        independently of the origin. Their ledgers begin anew: at its first gate a run is charged what its stored
-        results have cost.
+        independently of the origin. A run of a `Runner` that has not ended begins with what its stored results have
+        cost; what attempts without a result have cost, and what was added to its allowance, stays with the origin.
 
         Raises:
             UnknownThread: nothing is stored of it.
@@ -272,4 +275,6 @@ class Threads:
             check_key(connection, saver.codec)
             self._check_stored(connection, source)
             copy(origin_of(connection, saver.codec, saver.tenant, source), connection, saver.codec, target)
+        if self._on_copied is not None:
+            self._on_copied(target)
         return target
