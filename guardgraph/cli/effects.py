@@ -82,7 +82,7 @@ def _resolve(
     stays as it is.
     """
     if (result is None) is not not_done:
-        raise BadInput("say what became of the effect: --result JSON if it has happened, or --not-done")
+        raise BadInput("name what became of the effect: --result JSON if it has happened, or --not-done")
     answer = NotDone() if result is None else Done(_json(result))
     with Runner(url_of(db), key=key) as runner:
         (found,) = effects.stored(runner.saver, limit=1, key=key_of_effect) or [None]
