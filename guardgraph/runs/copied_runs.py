@@ -21,10 +21,10 @@ def charge_copied_run(saver: SQLSaver, thread_id: str) -> None:
 
     What attempts without a result have cost is not known there, nor what was added to its allowance.
     """
-    row = RunStore(saver.engine, codec=saver.codec).latest(thread_id)
+    row = RunStore(saver.engine, tenant=saver.tenant, codec=saver.codec).latest(thread_id)
     if row is None or row.status is not None:
         return
-    ledger = RunLedger(saver.engine, row.run_id, is_new=True)
+    ledger = RunLedger(saver.engine, row.run_id, tenant=saver.tenant, is_new=True)
     services = Services(ledger=ledger)
     for state in _unfinished_teams(saver.reading_plain(lambda _: None), thread_id):
         position = state.get("position")

@@ -115,7 +115,7 @@ def stored(
 
     `run_id` is the run in which one was first begun, `thread_id` the thread of that run.
     """
-    return SQLEffects(saver.engine).stored(
+    return SQLEffects(saver.engine, tenant=saver.tenant).stored(
         limit, only_unknown=only_unknown, key=key, run_id=run_id, thread_id=thread_id
     )
 

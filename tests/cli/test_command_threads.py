@@ -148,7 +148,7 @@ def test_a_thread_is_deleted_with_its_runs(url: str, capsys: pytest.CaptureFixtu
     assert (removed["runs"], removed["kept"], removed["checkpoints"] > 1) == (1, 0, True)
     assert [one["thread_id"] for one in done(capsys, "list")] == ["monday"]
     with Runner(url) as runner, write_transaction(runner.saver.engine) as connection:
-        acquire(connection, Claim("monday", "r", "somebody", 60))
+        acquire(connection, Claim("monday", "r", "somebody", 60, ""))
     assert done(capsys, "delete", "monday", "--yes", code=2)["error"] == "ThreadBusy"
     assert done(capsys, "prune", "--keep", "1", "--yes")["threads"][0]["skipped"]["error"] == "ThreadBusy"
 

@@ -89,7 +89,7 @@ class Origin(NamedTuple):
                 raise BadInput(f"cannot copy thread {self.thread_id!r} to {target!r}: that thread exists")
             count = copy_thread(connection, self.tenant, self.thread_id, target, replace(copying, run_ids=ids))
             for row in copied:
-                insert_run(connection, self.tenant, {**row, "run_id": ids[row["run_id"]], "thread_id": target})
+                insert_run(connection, {**row, "run_id": ids[row["run_id"]], "thread_id": target})
         return count
 
 

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, func, select
 
-from guardgraph.state import RunUnfinished, StorageBusy
+from guardgraph.state import RunUnfinished
 from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.leases import Claim, acquire, leases_of
-from guardgraph.storage.sql.places import DEFAULT_TENANT
-from guardgraph.storage.sql.statements import inserted, namespaces_of_thread
+from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.tables import accounts, entries, leases, namespaces, runs
 
 __all__ = (
@@ -38,7 +37,6 @@ class ThreadRows(NamedTuple):
 
 _SECONDS = 60.0
 """How long the lease lasts that is held within a transaction; no other process ever sees it."""
-_TRIES = 100
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def idle(connection: Connection, tenant: str, thread_id: str) -> Generator[None]
         ThreadBusy: somebody works on it.
     """
     owner = f"management:{secrets.token_hex(8)}"
-    fence = acquire(connection, Claim(thread_id, "", owner, _SECONDS, _lease_tenant(tenant)))
+    fence = acquire(connection, Claim(thread_id, "", owner, _SECONDS, tenant))
     yield
     connection.execute(
         delete(leases).where(leases.c.tenant == fence.tenant, leases.c.thread_id == thread_id)
@@ -58,7 +56,7 @@ def idle(connection: Connection, tenant: str, thread_id: str) -> Generator[None]
 
 def check_idle(connection: Connection, tenant: str, thread_id: str) -> None:
     """Raise `ThreadBusy` where somebody works on a thread at this moment."""
-    lease = leases_of(connection, [thread_id], _lease_tenant(tenant)).get(thread_id)
+    lease = leases_of(connection, [thread_id], tenant).get(thread_id)
     if lease is not None and lease.state == "live":
         raise lease.busy()
 
@@ -77,7 +75,7 @@ def run_ids_of(tenant: str, thread_id: str) -> Select[Any]:
 def thread_ids(connection: Connection, tenant: str) -> list[str]:
     """Return the threads of a tenant that have a checkpoint or a run, sorted."""
     stored = select(namespaces.c.thread_id).where(namespaces.c.tenant == tenant)
-    begun = select(runs.c.thread_id).where(_runs_are_of(tenant))
+    begun = select(runs.c.thread_id).where(runs.c.tenant == tenant)
     return sorted(connection.execute(stored.union(begun)).scalars())
 
 
@@ -107,32 +105,19 @@ def delete_rows(connection: Connection, tenant: str, thread_id: str, *, with_eff
     if with_effects:
         connection.execute(delete(effects).where(*_effects_of(tenant, thread_id)))
     for table in (entries, accounts):
-        connection.execute(delete(table).where(table.c.run_id.in_(run_ids_of(tenant, thread_id))))
-    connection.execute(delete(runs).where(runs.c.thread_id == thread_id, _runs_are_of(tenant)))
+        mine = (table.c.tenant == tenant, table.c.run_id.in_(run_ids_of(tenant, thread_id)))
+        connection.execute(delete(table).where(*mine))
+    connection.execute(delete(runs).where(runs.c.tenant == tenant, runs.c.thread_id == thread_id))
 
 
-def insert_run(connection: Connection, tenant: str, row: Mapping[Any, Any]) -> None:
-    """Store a run as the latest one. Raises `StorageBusy` where others store runs all the time."""
-    for _ in range(_TRIES):
-        latest = select(runs.c.number).order_by(runs.c.number.desc()).limit(1)
-        last = connection.execute(latest.with_for_update(read=True)).scalar()
-        if inserted(connection, runs, {**row, "number": (last or 0) + 1}):
-            return
-    raise StorageBusy(f"others took the next number {_TRIES} times while a run was stored; try again")
+def insert_run(connection: Connection, row: Mapping[Any, Any]) -> None:
+    """Store a run as the latest one of its thread, under whose lease this is done."""
+    connection.execute(runs.insert(), {name: value for name, value in row.items() if name != "number"})
 
 
 def _of_thread(tenant: str, thread_id: str) -> Select[Any]:
-    return select(runs).where(runs.c.thread_id == thread_id, _runs_are_of(tenant))
+    return select(runs).where(runs.c.tenant == tenant, runs.c.thread_id == thread_id)
 
 
 def _effects_of(tenant: str, thread_id: str) -> tuple[Any, ...]:
-    return effects.c.tenant == _lease_tenant(tenant), effects.c.run_id.in_(run_ids_of(tenant, thread_id))
-
-
-def _runs_are_of(tenant: str) -> Any:
-    """Return whether a run is of a tenant; only the default one has runs."""
-    return runs.c.run_id.is_not(None) if tenant == DEFAULT_TENANT else runs.c.run_id.is_(None)
-
-
-def _lease_tenant(tenant: str) -> str:
-    return "" if tenant == DEFAULT_TENANT else tenant
+    return effects.c.tenant == tenant, effects.c.run_id.in_(run_ids_of(tenant, thread_id))

@@ -262,7 +262,7 @@ class Threads:
             return self._checked(connection, thread_id, job)
 
     def _checked(self, connection: Connection, thread_id: str, job: Callable[[Connection], Removed]) -> Removed:
-        check_key(connection, self._saver.codec)
+        check_key(connection, self._saver.codec, self._saver.tenant)
         self._check_stored(connection, thread_id)
         return job(connection)
 
@@ -272,7 +272,7 @@ class Threads:
         source, target = checked_id("thread_id", thread_id), checked_id("new_thread", new_thread or new_id())
         saver = self._saver
         with write_transaction(migrate(saver.engine), thread_id=source) as connection:
-            check_key(connection, saver.codec)
+            check_key(connection, saver.codec, saver.tenant)
             self._check_stored(connection, source)
             copy(origin_of(connection, saver.codec, saver.tenant, source), connection, saver.codec, target)
         if self._on_copied is not None:

@@ -57,8 +57,12 @@ def made_in(saver: SQLSaver, thread_id: str, steps: int = 4) -> list[Any]:
 
 def ended(saver: SQLSaver, thread_id: str, *, is_over: bool = True) -> str:
     """Store a run of a thread, with what it has booked, and return its id."""
-    rows, ledger, run_id = RunStore(saver.engine, codec=saver.codec), SQLLedger(saver.engine), new_id()
-    rows.create(run_id, thread_id, "graph", {}, Task(goal="t"), NOW)
+    rows, ledger, run_id = (
+        RunStore(saver.engine, tenant=saver.tenant, codec=saver.codec),
+        SQLLedger(saver.engine, tenant=saver.tenant),
+        new_id(),
+    )
+    rows.create(run_id, thread_id, "graph", {}, Task(goal="t"), NOW, claim=lambda _: None)
     epoch = ledger.open(run_id, Allowance(tokens=9))
     ledger.reserve(f"{run_id}#1", run_id, epoch, Amount(tokens=1))
     if is_over:
@@ -80,7 +84,7 @@ def counted(saver: SQLSaver) -> dict[str, int]:
 
 def taken(saver: SQLSaver, thread_id: str, owner: str = "somebody") -> Any:
     with write_transaction(saver.engine) as connection:
-        return acquire(connection, Claim(thread_id, "r", owner, 60))
+        return acquire(connection, Claim(thread_id, "r", owner, 60, saver.tenant))
 
 
 def test_pruning_reports_what_it_removes_and_leaves_a_whole_thread(saver: SQLSaver, threads: Threads) -> None:
@@ -224,7 +228,7 @@ def test_a_run_that_has_not_ended_is_not_pruned_and_a_whole_database_is_gone_thr
 
 
 def test_deleting_a_thread_leaves_nothing_of_it_but_its_effects(saver: SQLSaver, threads: Threads) -> None:
-    effects = SQLEffects(saver.engine)
+    effects = SQLEffects(saver.engine, tenant=saver.tenant)
     for thread in ("t", "kept"):
         made_in(saver, thread)
         effects.begin(f"mail of {thread}", ended(saver, thread))
@@ -307,7 +311,9 @@ def test_a_copy_is_refused_where_it_would_mix_or_carry_on_damage(saver: SQLSaver
 
 
 def test_a_run_whose_id_is_not_random_is_not_copied(saver: SQLSaver, threads: Threads) -> None:
-    RunStore(saver.engine).create("run", "t", "graph", {}, Task(goal="t"), NOW)
+    RunStore(saver.engine, tenant=saver.tenant).create(
+        "run", "t", "graph", {}, Task(goal="t"), NOW, claim=lambda _: None
+    )
 
     with pytest.raises(BadInput, match="run 'run' was not begun by a Runner"):
         threads.copy("t")

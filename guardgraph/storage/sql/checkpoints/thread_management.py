@@ -100,7 +100,7 @@ class ThreadManagement:
         A checkpoint that is damaged raises that error when it is read, and is left out of `list`.
         """
         with read_transaction(migrate(self.engine), thread_id=checked_id("thread_id", thread_id)) as connection:
-            check_key(connection, self.codec)
+            check_key(connection, self.codec, self.tenant)
             return find_damage(connection, self.codec, self.tenant, thread_id)
 
     def repair(self, thread_id: str) -> list[StorageCorrupt]:
