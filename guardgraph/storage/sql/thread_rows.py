@@ -22,10 +22,16 @@ __all__ = (
     "delete_rows",
     "idle",
     "insert_run",
+    "is_stored",
+    "rows_of",
     "run_ids_of",
     "runs_of",
     "thread_ids",
 )
+
+
+_SECONDS = 60.0
+"""How long the lease lasts that is held within a transaction; no other process ever sees it."""
 
 
 class ThreadRows(NamedTuple):
@@ -33,10 +39,6 @@ class ThreadRows(NamedTuple):
 
     runs: int
     effects: int = 0
-
-
-_SECONDS = 60.0
-"""How long the lease lasts that is held within a transaction; no other process ever sees it."""
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def _removed(thread_id: str, removals: Sequence[Removal], count: int) -> Removed
 class Threads:
     """The stored threads of one database and one tenant. Every method has an `a` twin, which blocks no event loop.
 
-    Each call is one transaction: it is done as a whole or not at all.
+    What is changed of a thread is changed in one transaction: as a whole or not at all.
     """
 
     def __init__(self, saver: SQLSaver, *, on_copied: Callable[[str], object] | None = None) -> None:
@@ -249,7 +249,7 @@ class Threads:
             raise UnknownThread(thread_id, url=self._saver.engine.url.render_as_string(hide_password=True))
 
     def _managed(self, thread_id: str, job: Callable[[Connection], Removed], *, dry_run: bool) -> Removed:
-        """Do a job while nobody else works on a thread; a dry run changes nothing, so it only reads."""
+        """Do a job while no other process works on a thread; a dry run changes nothing, so it only reads."""
         engine = migrate(self._saver.engine)
         if dry_run:
             with read_transaction(engine, thread_id=thread_id) as connection:

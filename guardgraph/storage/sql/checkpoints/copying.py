@@ -51,7 +51,7 @@ class _Task(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """What is copied of a thread, and what is changed on the way."""
+    """What is copied of a thread, and what is changed in the copy."""
 
     codec: Codec
     keys: Collection[CheckpointKey] | None = None
