@@ -45,7 +45,7 @@ def copy_command(thread: str, new: str | None, *, db: str | None, key: str | Non
 @click.command(
     "fork",
     short_help="Make a thread that goes on from a checkpoint.",
-    epilog="\b\nExample:\n  guardgraph threads fork monday --checkpoint 1f1e673c-ee43-6f2f-8006-989d522dc44e",
+    epilog="\b\nExample:\n  guardgraph threads fork monday monday-again",
 )
 @click.argument("thread")
 @click.argument("new", required=False)
