@@ -49,7 +49,14 @@ _EXTRAS = {
     "postgres": "psycopg",
     "routing": "sklearn",
 }
-_KEYS = ("ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GOOGLE_API_KEY", "MISTRAL_API_KEY", "OPENAI_API_KEY")
+_KEYS = (
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "GOOGLE_API_KEY",
+    "GUARDGRAPH_KEY",
+    "MISTRAL_API_KEY",
+    "OPENAI_API_KEY",
+)
 
 
 @click.command(

@@ -12,7 +12,7 @@ import click
 
 from guardgraph.cli.exit_code import ExitCode, code_of_error
 from guardgraph.cli.output import write_json
-from guardgraph.state import GuardgraphError
+from guardgraph.state import GuardgraphError, WrongKey
 
 __all__ = ("cli", "main")
 
@@ -22,7 +22,8 @@ _COMMANDS = {
     "run": ("run:run_command", "Run a task through a graph of your own."),
     "resume": ("resume:resume_command", "Go on after a crash, with an answer, or with more."),
     "cancel": ("cancel:cancel_command", "End a run with what it has."),
-    "threads": ("threads:threads_group", "Inspect stored threads and their runs."),
+    "threads": ("threads:threads_group", "Inspect and manage stored threads."),
+    "effects": ("effects:effects_group", "Inspect and resolve side effects."),
     "graph": ("graph:graph_group", "Inspect graphs."),
     "eval": ("evals:eval_group", "Score graphs end to end."),
     "doctor": ("doctor:doctor_command", "Check the installation, the database and the keys."),
@@ -58,7 +59,8 @@ def cli() -> None:
     """Run guarded teams of agents, and inspect their runs.
 
     Exit codes: 0 an answer was written (maybe a degraded one), 1 error, 2 bad input or usage, 3 a guard left no answer
-    (or the run was cancelled), 4 waiting for a human, 5 an eval got worse, 130 stopped by Ctrl-C (it can be resumed).
+    (or the run was cancelled), 4 waiting for a human, 5 an eval got worse, 6 stored data is damaged, 130 stopped by
+    Ctrl-C (it can be resumed).
     """
 
 
@@ -86,7 +88,7 @@ def _done(given: list[str], *, as_json: bool) -> int:
     except click.exceptions.Exit as exit:
         return exit.exit_code
     except GuardgraphError as error:
-        return _failed(type(error).__name__, _one_line(error), code_of_error(error), as_json=as_json)
+        return _failed(type(error).__name__, _one_line(error) + _advice(error), code_of_error(error), as_json=as_json)
     except click.ClickException as error:
         if not as_json and isinstance(error, click.UsageError):
             error.show()
@@ -105,6 +107,11 @@ def _failed(kind: str, message: str, code: ExitCode, *, as_json: bool) -> int:
     else:
         click.echo(f"guardgraph: {message}", err=True)
     return code
+
+
+def _advice(error: GuardgraphError) -> str:
+    """Return what to do about an error of the library in terms of the command."""
+    return " (--key-file FILE, or GUARDGRAPH_KEY)" if isinstance(error, WrongKey) else ""
 
 
 def _one_line(error: GuardgraphError) -> str:

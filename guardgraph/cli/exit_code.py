@@ -15,6 +15,7 @@ __all__ = ("ExitCode", "code_of_error", "code_of_run")
 _CALLERS = (
     errors.BadGraph,
     errors.BadInput,
+    errors.EffectBusy,
     errors.MigrationNeeded,
     errors.MissingExtra,
     errors.MissingKey,
@@ -25,6 +26,7 @@ _CALLERS = (
     errors.UnknownGraph,
     errors.UnknownModel,
     errors.UnknownThread,
+    errors.WrongKey,
 )
 
 
@@ -43,6 +45,8 @@ class ExitCode(IntEnum):
     """The run waits for a human."""
     REGRESSION = 5
     """An eval failed, or got worse."""
+    DAMAGED = 6
+    """Stored data is damaged."""
     INTERRUPTED = 130
     """Ctrl-C; the run can be resumed."""
 

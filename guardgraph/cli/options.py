@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 import click
 
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.state import BadInput, new_id
 
-__all__ = ("database", "json_option", "seconds_of", "thread_of", "url_of", "usd_of")
+__all__ = (
+    "age_of",
+    "database",
+    "given_key_file",
+    "json_option",
+    "key_file",
+    "seconds_of",
+    "thread_of",
+    "url_of",
+    "usd_of",
+)
+
+_KEY_FILE = "guardgraph.key_file"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 database = click.option(
     "--db",
@@ -18,8 +35,28 @@ database = click.option(
     help=f"Database of the runs; else GUARDGRAPH_DB, else {DEFAULT_URL}.",
 )
 """Lets a command take `--db URL`, as `db`."""
+key_file = click.option(
+    "--key-file",
+    "key",
+    metavar="FILE",
+    callback=lambda context, _, path: _key_of(context, path),
+    help="File with the key of an encrypted database, in base64; else the key is that of GUARDGRAPH_KEY.",
+)
+"""Lets a command take `--key-file FILE`, as `key`: the key itself, which is never an argument that others could see."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, and nothing else anywhere.")
 """Lets a command take `--json`, as `as_json`."""
+
+
+def age_of(option: str, text: str | None) -> timedelta | None:
+    """Return the time of an option, such as 90m, 12h, 30d or 8w. Raises `BadInput` for anything else."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
+    if found is None:
+        raise BadInput(
+            f"{option} must be a number of minutes, hours, days or weeks such as 90m, 12h, 30d, 8w; got {text!r}"
+        )
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def seconds_of(deadline: float | None) -> float | None:
@@ -57,3 +94,24 @@ def url_of(db: str | None) -> str:
     if db is not None and not db.strip():
         raise BadInput(f"--db is empty; leave it out for {DEFAULT_URL}, or name a database")
     return with_folder(db or DEFAULT_URL)
+
+
+def given_key_file() -> str | None:
+    """Return the key file that the command was given, to be shown in a command that goes on."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_KEY_FILE)
+
+
+def _key_of(context: click.Context, path: str | None) -> str | None:
+    """Return the key in a file, or else that of the environment."""
+    context.meta[_KEY_FILE] = path
+    if path is None:
+        return os.environ.get("GUARDGRAPH_KEY", "").strip() or None
+    try:
+        found = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise BadInput(f"cannot read the key file {path!r}: {why}; it holds the base64 of 16, 24 or 32 bytes") from None
+    if not found:
+        raise BadInput(f"the key file {path!r} is empty; it holds the base64 of 16, 24 or 32 bytes")
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from guardgraph.cli.graph_loader import builder_of
-from guardgraph.cli.options import database, json_option, seconds_of, url_of, usd_of
+from guardgraph.cli.options import database, json_option, key_file, seconds_of, url_of, usd_of
 from guardgraph.cli.run_with_progress import run_with_progress
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
@@ -34,6 +34,7 @@ __all__ = ("resume_command",)
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
 @database
+@key_file
 @json_option
 def resume_command(
     thread: str,
@@ -45,6 +46,7 @@ def resume_command(
     wait: float,
     out: Path | None,
     db: str | None,
+    key: str | None,
     as_json: bool,
 ) -> int:
     """Go on with the last run of THREAD; agents that have finished do not work again.
@@ -56,7 +58,7 @@ def resume_command(
     given = dict(map(_answer, answers))
     add = _added(add_tokens, add_usd, seconds_of(deadline))
     url = url_of(db)
-    with Runner(url) as reader:
+    with Runner(url, key=key) as reader:
         run = reader.status(thread)
     return run_with_progress(
         lambda runner: runner.resume(thread, answers=given or None, add=add),
@@ -64,6 +66,7 @@ def resume_command(
         url,
         graphs=builder_of(run.graph),
         db=db,
+        key=key,
         as_json=as_json,
         out=out,
         finished=_finished(run),

@@ -22,6 +22,7 @@ from sqlalchemy import make_url
 
 from guardgraph.cli.exit_code import ExitCode, code_of_run
 from guardgraph.cli.graph_loader import builder_of
+from guardgraph.cli.options import given_key_file
 from guardgraph.cli.output import check_file, prints_to_stderr, run_as_json, value_as_text, write_file, write_json
 from guardgraph.cli.progress import watching
 from guardgraph.runs.run import Run
@@ -42,6 +43,7 @@ def run_with_progress(
     *,
     graphs: dict[str, Callable[..., Any]],
     db: str | None,
+    key: str | None,
     as_json: bool,
     out: Path | None = None,
     finished: int = 0,
@@ -65,7 +67,7 @@ def run_with_progress(
             console=screen,
             finished=finished,
         ) as on_event,
-        Runner(url, graphs=graphs, on_event=on_event, **_patience(wait)) as runner,
+        Runner(url, key=key, graphs=graphs, on_event=on_event, **_patience(wait)) as runner,
         _draining(runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, db)}", as_json=as_json),
         _unlogged(quiet=as_json),
         prints_to_stderr(),
@@ -103,6 +105,7 @@ def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = Non
 def _resume_line(thread_id: str, db: str | None) -> str:
     """Return the command that resumes a thread; a password of the database is left out."""
     where = f" --db {shlex.quote(make_url(db).render_as_string(hide_password=True))}" if db else ""
+    where += f" --key-file {shlex.quote(path)}" if (path := given_key_file()) else ""
     return f"guardgraph resume {shlex.quote(thread_id)}{where}"
 
 

@@ -1,18 +1,19 @@
-"""`guardgraph threads`: the stored threads and runs."""
+"""`guardgraph threads`: the stored threads and runs, and the commands that manage them."""
 
 from __future__ import annotations
 
 from typing import Any, get_args
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from guardgraph.cli.options import database, json_option, url_of
+from guardgraph.cli.options import database, json_option, key_file, url_of
 from guardgraph.cli.output import write_json
 from guardgraph.cli.run_with_progress import write_run
+from guardgraph.cli.table import print_table
+from guardgraph.cli.thread_copies import copy_command, diff_command, fork_command
+from guardgraph.cli.thread_damage import repair_command, verify_command
 from guardgraph.cli.thread_import import import_command
+from guardgraph.cli.thread_removal import delete_command, prune_command
 from guardgraph.runs.run import RunStatus, RunSummary
 from guardgraph.runs.runner import Runner
 from guardgraph.state import to_json
@@ -25,10 +26,7 @@ _GOAL = 60
 
 @click.group("threads", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
 def threads_group() -> None:
-    """Inspect stored threads and their runs."""
-
-
-threads_group.add_command(import_command)
+    """Inspect and manage stored threads."""
 
 
 @threads_group.command("list", epilog="\b\nExample:\n  guardgraph threads list --status waiting")
@@ -42,10 +40,11 @@ threads_group.add_command(import_command)
     help=f"Only runs with this status: {', '.join(get_args(RunStatus))}.",
 )
 @database
+@key_file
 @json_option
-def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool) -> None:
+def _list(*, limit: int, status: RunStatus | None, db: str | None, key: str | None, as_json: bool) -> None:
     """List the latest runs, newest first."""
-    with Runner(url_of(db)) as runner:
+    with Runner(url_of(db), key=key) as runner:
         found = runner.list_runs(limit, status=status)
     if as_json:
         write_json([_facts(one) for one in found])
@@ -53,7 +52,7 @@ def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool
     if not found:
         click.echo(f"no runs are {status}" if status else "no runs are stored here", err=True)
         return
-    _print_table(
+    print_table(
         ("thread", "graph", "status", "begun (UTC)", "task"),
         [
             (r.thread_id, r.graph, status, f"{r.created:%Y-%m-%d %H:%M}", one_line(r.task.goal, _GOAL))
@@ -69,10 +68,11 @@ def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool
 )
 @click.argument("thread")
 @database
+@key_file
 @json_option
-def _show(thread: str, *, db: str | None, as_json: bool) -> None:
+def _show(thread: str, *, db: str | None, key: str | None, as_json: bool) -> None:
     """Show the last run of THREAD, without running anything."""
-    with Runner(url_of(db)) as runner:
+    with Runner(url_of(db), key=key) as runner:
         run = runner.status(thread)
     write_run(run, db=db, as_json=as_json)
 
@@ -83,16 +83,17 @@ def _show(thread: str, *, db: str | None, as_json: bool) -> None:
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most this many."
 )
 @database
+@key_file
 @json_option
-def _history(thread: str, *, limit: int, db: str | None, as_json: bool) -> None:
+def _history(thread: str, *, limit: int, db: str | None, key: str | None, as_json: bool) -> None:
     """List the checkpoints of THREAD, newest first."""
-    with Runner(url_of(db)) as runner:
+    with Runner(url_of(db), key=key) as runner:
         found = runner.history(thread, limit)
     if as_json:
         write_json(found)
         return
     rows = [(str(one["step"]), str(one["at"])[:23], one["id"], _written(one)) for one in found]
-    _print_table(("step", "at (UTC)", "checkpoint", "channels written"), rows)
+    print_table(("step", "at (UTC)", "checkpoint", "channels written"), rows)
 
 
 def _written(checkpoint: dict[str, Any]) -> str:
@@ -106,16 +107,14 @@ def _facts(found: RunSummary) -> dict[str, Any]:
     return {**facts, "status": status, "task": to_json(row.task), "outcome": to_json(row.outcome)}
 
 
-def _print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print rows on stdout; elsewhere than on a terminal no cell is cut or wrapped."""
-    console = Console()
-    if not console.is_terminal:
-        for row in (heads, *rows):
-            click.echo("\t".join(row))
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+for _command in (
+    verify_command,
+    repair_command,
+    prune_command,
+    copy_command,
+    fork_command,
+    diff_command,
+    delete_command,
+    import_command,
+):
+    threads_group.add_command(_command)

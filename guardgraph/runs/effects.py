@@ -24,7 +24,7 @@ from guardgraph.storage.memory_effects import PROCESS_EFFECTS
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.effects import SQLEffects
 
-__all__ = ("Done", "NotDone", "aonce", "once", "resolve", "unknown")
+__all__ = ("Done", "NotDone", "aonce", "once", "resolve", "stored", "unknown")
 
 _LONGEST_KEY = 4_096
 
@@ -100,6 +100,24 @@ async def aonce(
 def unknown(saver: SQLSaver, *, limit: int = 100) -> list[EffectRecord]:
     """Return the effects whose end was not recorded, oldest first, those in progress among them."""
     return SQLEffects(saver.engine, tenant=saver.tenant).unknown(limit)
+
+
+def stored(
+    saver: SQLSaver,
+    *,
+    limit: int = 100,
+    only_unknown: bool = False,
+    key: str | None = None,
+    run_id: str | None = None,
+    thread_id: str | None = None,
+) -> list[EffectRecord]:
+    """Return the effects of a database, oldest first: all, or those that fit all that is given.
+
+    `run_id` is the run in which one was first begun, `thread_id` the thread of that run.
+    """
+    return SQLEffects(saver.engine, tenant=saver.tenant).stored(
+        limit, only_unknown=only_unknown, key=key, run_id=run_id, thread_id=thread_id
+    )
 
 
 def resolve(key: str, answer: Done | NotDone, *, saver: SQLSaver) -> None:

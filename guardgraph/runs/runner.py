@@ -18,6 +18,7 @@ from langgraph.types import StreamMode
 from guardgraph.runs.arguments import IfBusy, check_constructor, check_leases, checked_graphs, checked_modes
 from guardgraph.runs.attempts import Attempts
 from guardgraph.runs.compiled_graphs import CompiledGraphs
+from guardgraph.runs.copied_runs import charge_copied_run
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.leases import Leases
@@ -30,6 +31,7 @@ from guardgraph.state import RunEvent, Task
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
 from guardgraph.storage.sql.places import DEFAULT_TENANT
+from guardgraph.storage.sql.threads import Threads
 
 __all__ = ("Runner",)
 
@@ -43,6 +45,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
 
     `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `on_event` is called
     with every event, from any thread. `clock` returns the time, in UTC. `url` is by default that of the command.
+    `threads` prunes, deletes, copies, forks and compares stored threads, see `Threads`.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)
         self._patience = wait_seconds if if_busy == "wait" else 0.0
+        self.threads = Threads(self.saver, on_copied=partial(charge_copied_run, self.saver))
         self.url = self._records.url
 
     def __exit__(self, *_: object) -> None:

@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from guardgraph.storage.ledger import Ledger
     from guardgraph.storage.memory import MemoryLedger
+    from guardgraph.storage.retention import Retention
     from guardgraph.storage.sql.checkpoints.saver import SQLSaver
     from guardgraph.storage.sql.codec.graph_types import types_of_graph
     from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
     from guardgraph.storage.sql.runs import RunRow, RunStore
     from guardgraph.storage.sql.stock.importing import ImportedThread, ImportFault, aimport_threads, import_threads
+    from guardgraph.storage.sql.threads import Removed, Threads
 
 __all__ = (
     "ImportFault",
     "ImportedThread",
     "Ledger",
     "MemoryLedger",
+    "Removed",
+    "Retention",
     "RunRow",
     "RunStore",
     "SQLLedger",
     "SQLSaver",
+    "Threads",
     "aimport_threads",
     "import_threads",
     "types_of_graph",
@@ -34,10 +39,13 @@ _MODULES = {
     "ImportedThread": "guardgraph.storage.sql.stock.importing",
     "Ledger": "guardgraph.storage.ledger",
     "MemoryLedger": "guardgraph.storage.memory",
+    "Removed": "guardgraph.storage.sql.threads",
+    "Retention": "guardgraph.storage.retention",
     "RunRow": "guardgraph.storage.sql.runs",
     "RunStore": "guardgraph.storage.sql.runs",
     "SQLLedger": "guardgraph.storage.sql.ledger.sql_ledger",
     "SQLSaver": "guardgraph.storage.sql.checkpoints.saver",
+    "Threads": "guardgraph.storage.sql.threads",
     "aimport_threads": "guardgraph.storage.sql.stock.importing",
     "import_threads": "guardgraph.storage.sql.stock.importing",
     "types_of_graph": "guardgraph.storage.sql.codec.graph_types",

@@ -14,6 +14,7 @@ from guardgraph.storage.sql.engine import engine_of, read_transaction, write_tra
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, digest_of
 from guardgraph.storage.sql.statements import inserted
+from guardgraph.storage.sql.thread_rows import run_ids_of
 
 __all__ = ("SQLEffects",)
 
@@ -75,7 +76,28 @@ class SQLEffects:
 
     def unknown(self, limit: int) -> list[EffectRecord]:
         """See `EffectStore.unknown`."""
-        found = select(effects).where(effects.c.tenant == self._tenant, effects.c.ended.is_(None))
+        return self.stored(limit, only_unknown=True)
+
+    def stored(
+        self,
+        limit: int,
+        *,
+        only_unknown: bool = False,
+        key: str | None = None,
+        run_id: str | None = None,
+        thread_id: str | None = None,
+    ) -> list[EffectRecord]:
+        """Return effects, oldest first: all, or those that fit all that is given."""
+        found = select(effects).where(effects.c.tenant == self._tenant)
+        if only_unknown:
+            found = found.where(effects.c.ended.is_(None))
+        if key is not None:
+            found = found.where(effects.c.effect == self._digest(key))
+        if run_id is not None:
+            found = found.where(effects.c.run_id == checked_id("run_id", run_id))
+        if thread_id is not None:
+            mine = run_ids_of(self._tenant, checked_id("thread_id", thread_id))
+            found = found.where(effects.c.run_id.in_(mine))
         with read_transaction(migrate(self.engine)) as connection:
             rows = connection.execute(found.order_by(effects.c.started, effects.c.effect).limit(limit)).all()
         return [_record_of(row) for row in rows]

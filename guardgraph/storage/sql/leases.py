@@ -183,7 +183,7 @@ def _upsert(dialect: Dialect) -> Executable:
     """Take a lease that is free in one statement, and return its epoch."""
     ids = {name: bindparam(name) for name in ("tenant", "thread_id", "run_id", "owner")}
     expires = _Now() + bindparam("microseconds", type_=BigInteger)
-    row = _INSERTS[dialect.name](leases).values(**ids, epoch=1, expires=expires)
+    row = _INSERTS[dialect.name](leases).values(**ids, epoch=_Now(), expires=expires)
     taken = {name: row.excluded[name] for name in ("run_id", "owner", "expires", "wanted", "reason")}
     later = {**taken, "epoch": leases.c.epoch + 1}
     is_free = or_(leases.c.expires <= _Now(), leases.c.owner == row.excluded.owner)
@@ -209,7 +209,7 @@ _leases_of = PreparedIn(_select_leases)
 
 def _locked_and_updated(connection: Connection, claim: Claim) -> int | None:
     """Do as `_upserted` where a database has no such statement."""
-    mine, empty = _at(claim.thread_id, claim.tenant), {"epoch": 0, "expires": 0}
+    mine, empty = _at(claim.thread_id, claim.tenant), {"epoch": _Now(), "expires": 0}
     row = {"tenant": claim.tenant, "thread_id": claim.thread_id, "run_id": "", "owner": "", **empty}
     made = mysql.insert(leases).values(row)
     connection.execute(made.on_duplicate_key_update(epoch=leases.c.epoch))  # locks the row; IGNORE would only share it

@@ -81,7 +81,7 @@ class PreparedIn:
             length = next(length for length in _LENGTHS if length >= len(some))
             filled = [*some, *[some[-1]] * (length - len(some))]
             named = {f"key_{number}": key for number, key in enumerate(filled)}
-            yield from self._prepared[length].rows(connection, {**values, **named})
+            yield from self._prepared[length].rows(connection, {**values, **named}).all()
 
 
 def batches(keys: Iterable[Any], size: int = KEYS) -> Iterable[list[Any]]:

@@ -248,7 +248,8 @@ leases = Table(
     Column("reason", _packed()),
 )
 """Who works on a thread. `expires` is in microseconds since 1970 by the clock of the database; 0 is a lease that was
-given back. `epoch` grows each time that it is taken or given back. `wanted` is what another process
+given back. `epoch` begins with the time, so that none is used again where a lease was deleted, and grows each time that
+it is taken or given back. `wanted` is what another process
 asks of the owner."""
 
 eval_runs = Table(

@@ -71,6 +71,7 @@ class Found(NamedTuple):
     at: Namespace
     checkpoint_id: str
     parent_id: str | None
+    run_id: str | None
     core: bytes
     metadata: bytes
     entries: dict[str, Entry]
@@ -122,8 +123,9 @@ def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = N
     unpacked = unpack_checkpoint(place, row)
     at, name = at or Namespace(row["namespace_id"], row["generation"]), row["checkpoint_id"]
     here = place._replace(checkpoint_id=name)
+    ids = (name, row["parent_id"], row["run_id"])
     metadata = bytes(row["metadata"])
-    return Found(here, at, name, row["parent_id"], unpacked.core, metadata, unpacked.entries, unpacked.tasks)
+    return Found(here, at, *ids, unpacked.core, metadata, unpacked.entries, unpacked.tasks)
 
 
 def place_of_row(row: Mapping[Any, Any]) -> Place:

@@ -15,7 +15,7 @@ from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.statements import blobs_at, chunks_of
 
-__all__ = ("Values",)
+__all__ = ("Values", "branch_tokens", "prefix_digests")
 
 
 class Values:
@@ -37,7 +37,7 @@ class Values:
         namespace = {"namespace_id": t}
         rows = chunks_of.rows(connection, {segment.branch for segment in segments}, namespace)
         for branch, of_branch in groupby(rows, attrgetter("branch")):
-            self._branches[branch] = _tokens([(row.lo, row.hi, bytes(row.data)) for row in of_branch])
+            self._branches[branch] = branch_tokens([(row.lo, row.hi, bytes(row.data)) for row in of_branch])
         self._add_digests(segments)
         tokens = [token for entry in wanted if not isinstance(entry, tuple) for token in _plain(entry)]
         for branch, upto in _longest(segments).items():
@@ -99,15 +99,23 @@ class Values:
         for segment in segments:
             by_branch.setdefault(segment.branch, set()).add(segment.upto)
         for branch, lengths in by_branch.items():
-            tokens, digest, done = self._branches.get(branch, []), blake2b(digest_size=16), 0
-            for upto in sorted(lengths):
-                if upto > len(tokens):
-                    break
-                digest.update(framed(tokens[done:upto]))
-                self._digests[branch, upto], done = digest.digest(), upto
+            found = prefix_digests(self._branches.get(branch, []), lengths)
+            self._digests.update({(branch, upto): digest for upto, digest in found.items()})
 
 
-def _tokens(rows: Sequence[tuple[int, int, bytes]]) -> list[Token]:
+def prefix_digests(tokens: Sequence[Token], lengths: Iterable[int]) -> dict[int, bytes]:
+    """Return the digests of the beginnings of a branch that are no longer than the branch, in one pass over it."""
+    found: dict[int, bytes] = {}
+    digest, done = blake2b(digest_size=16), 0
+    for upto in sorted(lengths):
+        if upto > len(tokens):
+            break
+        digest.update(framed(tokens[done:upto]))
+        found[upto], done = digest.digest(), upto
+    return found
+
+
+def branch_tokens(rows: Sequence[tuple[int, int, bytes]]) -> list[Token]:
     """Return the tokens of a branch, up to the first chunk that is missing or cannot be read."""
     found: list[Token] = []
     for lo, hi, data in rows:

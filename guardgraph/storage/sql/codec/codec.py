@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
@@ -92,9 +92,18 @@ class Codec:
         Raises:
             Unserializable: a part of it is of an unknown type, or is nested too deep.
         """
-        payload = pack(value, _registry_with(self.types), where)
-        small = self.compress_above is None or len(payload) <= self.compress_above
-        return packed(payload) if small else compressed(payload)
+        return self._enveloped(pack(value, _registry_with(self.types), where))
+
+    def with_ids(self, data: bytes, ids: Mapping[str, str]) -> bytes:
+        """Return the bytes of a value in which ids are replaced by others of the same length; it needs no classes.
+
+        Raises:
+            StorageCorrupt, WrongKey: as `loads` does.
+        """
+        before = after = bytes(opened(self.unseal(data)))
+        for old, new in ids.items():
+            after = after.replace(old.encode(), new.encode())
+        return data if after == before else self.seal(self._enveloped(after))
 
     def seal(self, data: bytes, context: bytes = b"") -> bytes:
         """Return any bytes encrypted, so that they are read in the same `context` only; unchanged without a cipher."""
@@ -116,6 +125,10 @@ class Codec:
         raise WrongKey(
             "stored data is not encrypted, but there is a key; read it without one, or also with `allow_plain=True`"
         )
+
+    def _enveloped(self, payload: bytes) -> bytes:
+        small = self.compress_above is None or len(payload) <= self.compress_above
+        return packed(payload) if small else compressed(payload)
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Return the name of this codec and the bytes of `obj`; see `dumps`."""
