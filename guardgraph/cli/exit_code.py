@@ -15,6 +15,7 @@ __all__ = ("ExitCode", "code_of_error", "code_of_run")
 _CALLERS = (
     errors.BadGraph,
     errors.BadInput,
+    errors.MigrationFailed,
     errors.MigrationNeeded,
     errors.MissingExtra,
     errors.MissingKey,
