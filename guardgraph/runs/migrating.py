@@ -18,7 +18,7 @@ from guardgraph.runs.head import NO_TASK, Head, outermost
 from guardgraph.runs.versions import GraphVersion, Migration, former_names
 from guardgraph.state import MigrationFailed, MigrationNeeded, error_text
 
-__all__ = ("MIGRATED", "Migrated", "fits", "make_fit", "migrated", "refusal")
+__all__ = ("MIGRATED", "Migrated", "fits", "make_fit", "migrated", "migrated_to", "refusal")
 
 _Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -46,14 +46,24 @@ def facts_at(head: Head, saver: Any) -> dict[str, str]:
 
     LangGraph's own `update_state` makes checkpoints that have none.
     """
-    noted = [value for _, channel, value in head.writes if channel == MIGRATED]
-    if noted:
-        return {key: noted[-1][key] for key in _FACTS}
+    noted = _noted(head)
+    if noted is not None:
+        return {key: noted[key] for key in _FACTS}
     at = head.checkpoint
     while FINGERPRINT not in at.metadata and at.parent_config is not None:
         at = saver.get_tuple(at.parent_config) or at._replace(parent_config=None)
     metadata: Mapping[str, Any] = at.metadata
     return {key: str(metadata.get(key) or "") for key in _FACTS}
+
+
+def migrated_to(head: Head) -> str | None:
+    """Return the version to which a thread was migrated at a checkpoint; `None` where it was not."""
+    noted = _noted(head)
+    return None if noted is None else noted[VERSION]
+
+
+def _noted(head: Head) -> Mapping[str, str] | None:
+    return next((value for _, channel, value in head.writes if channel == MIGRATED), None)
 
 
 def facts_in(graph: _Graph) -> dict[str, str]:
