@@ -22,7 +22,7 @@ NAMED = ("results", "plans", "draft", "gaps")
 def with_former_names(graph: _Graph, names: Mapping[str, str]) -> _Graph:
     """Return a graph whose nodes are also reached under the names that they had before.
 
-    So what was on its way to a node comes to it, and an open question, a nested team or a finished task there keeps
+    So what was sent to a node comes to it, and an open question, a nested team or a finished task there keeps
     its id, of which the name of the node is a part.
 
     Raises:

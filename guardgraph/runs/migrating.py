@@ -18,11 +18,11 @@ from guardgraph.runs.head import NO_TASK, Head, outermost
 from guardgraph.runs.versions import GraphVersion, Migration, former_names
 from guardgraph.state import MigrationFailed, MigrationNeeded, error_text
 
-__all__ = ("MIGRATED", "Migrated", "fits", "make_fit", "migrated", "migrated_to", "refusal")
+__all__ = ("Migrated", "fits", "make_fit", "migrated", "migrated_to", "refusal")
 
 _Graph = CompiledStateGraph[Any, Any, Any, Any]
 
-MIGRATED = "guardgraph_migrated"
+_MIGRATED = "guardgraph_migrated"
 """The channel in which a migration is noted beside the checkpoint that it has changed."""
 _TASK = str(UUID(int=1))
 """The id under which it is noted: that of no task, so that LangGraph does not apply it."""
@@ -41,7 +41,7 @@ class Migrated:
     """What finished tasks have written, by their ids, where that changes."""
 
 
-def facts_at(head: Head, saver: Any) -> dict[str, str]:
+def _facts_at(head: Head, saver: Any) -> dict[str, str]:
     """Return the facts of the graph that a checkpoint fits: those of a migration, its own, or its ancestor's.
 
     LangGraph's own `update_state` makes checkpoints that have none.
@@ -63,10 +63,10 @@ def migrated_to(head: Head) -> str | None:
 
 
 def _noted(head: Head) -> Mapping[str, str] | None:
-    return next((value for _, channel, value in head.writes if channel == MIGRATED), None)
+    return next((value for _, channel, value in head.writes if channel == _MIGRATED), None)
 
 
-def facts_in(graph: _Graph) -> dict[str, str]:
+def _facts_in(graph: _Graph) -> dict[str, str]:
     """Return the facts of a graph that the runner has compiled."""
     metadata = (graph.config or {}).get("metadata") or {}
     return {key: metadata.get(key, "") for key in _FACTS}
@@ -74,7 +74,7 @@ def facts_in(graph: _Graph) -> dict[str, str]:
 
 def fits(head: Head, graph: _Graph) -> bool:
     """Return whether a thread was stored by this very graph, or one of the same version and topology."""
-    return facts_at(head, graph.checkpointer) == facts_in(graph)
+    return _facts_at(head, graph.checkpointer) == _facts_in(graph)
 
 
 def make_fit(graph: _Graph, version: GraphVersion | None, thread_id: str, gone: Sequence[str] = ()) -> None:
@@ -83,7 +83,7 @@ def make_fit(graph: _Graph, version: GraphVersion | None, thread_id: str, gone: 
     head = Head(saver.get_tuple(outermost(thread_id)))
     change = migrated(graph, version, thread_id, head, gone)
     if change is not None:
-        store_migration(saver, head, change)
+        _store(saver, head, change)
 
 
 def migrated(
@@ -95,7 +95,7 @@ def migrated(
         MigrationNeeded: it does not fit, and no migration changes that.
         MigrationFailed: a migration raises, or returns what does not fit either.
     """
-    then, now = facts_at(head, graph.checkpointer), facts_in(graph)
+    then, now = _facts_at(head, graph.checkpointer), _facts_in(graph)
     if then == now and not gone:
         return None
     steps = version.path_from(then[VERSION] or None) if version else ()
@@ -118,7 +118,7 @@ def migrated(
     return Migrated({**now, "from": then[VERSION]}, writes, _renamed_writes(head, names))
 
 
-def store_migration(saver: Any, head: Head, migrated: Migrated) -> None:
+def _store(saver: Any, head: Head, migrated: Migrated) -> None:
     """Store a migration beside the latest checkpoint of a thread, in one transaction.
 
     The checkpoint stays as it is, and so do the ids of its tasks, of which open questions, finished work and nested
@@ -126,7 +126,7 @@ def store_migration(saver: Any, head: Head, migrated: Migrated) -> None:
     """
     earlier = [(name, value) for task, name, value in head.writes if task == NO_TASK and name not in WRITES_IDX_MAP]
     kept = [(name, value) for name, value in earlier if name not in migrated.values]
-    rows = {_TASK: [(MIGRATED, dict(migrated.facts))], **migrated.tasks}
+    rows = {_TASK: [(_MIGRATED, dict(migrated.facts))], **migrated.tasks}
     if kept or migrated.values:
         rows[NO_TASK] = [*kept, *migrated.values.items()]
     saver.replace_writes(head.checkpoint.config, rows)
@@ -168,7 +168,7 @@ def refusal(
     graph: _Graph, thread_id: str, stored: str, gone: Sequence[str], faults: Sequence[str] = ()
 ) -> MigrationNeeded:
     """Return the error of a thread that a graph cannot go on with, since nodes are gone or channels do not fit."""
-    now = facts_in(graph)[VERSION]
+    now = _facts_in(graph)[VERSION]
     known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
     nodes = [f"it was left at {', '.join(map(repr, gone))}, where that has no node ({known})"] if gone else []
     by, to = (f"version {one!r}" if one else "no version" for one in (stored, now))

@@ -150,7 +150,7 @@ def test_migrations_form_a_chain_of_which_each_is_applied_once(sqlite_url: str) 
     assert (world.seen["score"], world.seen["log"]) == (300, ["began", "first", "second"])
 
 
-def test_renamed_agents_are_reached_with_what_was_on_its_way_to_them(database_url: str) -> None:
+def test_renamed_agents_are_reached_with_what_was_sent_to_them(database_url: str) -> None:
     world = World()
     first = stored(database_url, world)
     names = [
