@@ -34,7 +34,7 @@ class Migrated:
     """What is written beside the latest checkpoint of a thread, so that it fits another version of its graph."""
 
     facts: Mapping[str, str]
-    """Those of the graph that it fits then, with the version `from` which it was migrated."""
+    """Those of the graph that it fits then."""
     values: Mapping[str, Any]
     """The writes that replace the values of channels."""
     tasks: Mapping[str, Sequence[tuple[str, Any]]] = field(default_factory=dict[str, Sequence[tuple[str, Any]]])
@@ -115,7 +115,7 @@ def migrated(
     own = {name: renamed(head.channels[name], names) for name in NAMED if head.channels.get(name)}
     own = {name: value for name, value in own.items() if value != head.channels[name]}
     writes = written(graph, {**own, **(new if changed else {})})
-    return Migrated({**now, "from": then[VERSION]}, writes, _renamed_writes(head, names))
+    return Migrated(now, writes, _renamed_writes(head, names))
 
 
 def _store(saver: Any, head: Head, migrated: Migrated) -> None:
