@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -83,7 +83,7 @@ def make_fit(graph: _Graph, version: GraphVersion | None, thread_id: str, gone: 
     head = Head(saver.get_tuple(outermost(thread_id)))
     change = migrated(graph, version, thread_id, head, gone)
     if change is not None:
-        _store(saver, head, change)
+        _store(saver, head, change, graph.channels)
 
 
 def migrated(
@@ -118,14 +118,14 @@ def migrated(
     return Migrated(now, writes, _renamed_writes(head, names))
 
 
-def _store(saver: Any, head: Head, migrated: Migrated) -> None:
+def _store(saver: Any, head: Head, migrated: Migrated, channels: Collection[str]) -> None:
     """Store a migration beside the latest checkpoint of a thread, in one transaction.
 
-    The checkpoint stays as it is, and so do the ids of its tasks, of which open questions, finished work and nested
+    The checkpoint stays as it is, and so do the ids of its tasks, on which open questions, finished work and nested
     teams depend. LangGraph applies the writes when the thread goes on.
     """
     earlier = [(name, value) for task, name, value in head.writes if task == NO_TASK and name not in WRITES_IDX_MAP]
-    kept = [(name, value) for name, value in earlier if name not in migrated.values]
+    kept = [(name, value) for name, value in earlier if name in channels and name not in migrated.values]
     rows = {_TASK: [(_MIGRATED, dict(migrated.facts))], **migrated.tasks}
     if kept or migrated.values:
         rows[NO_TASK] = [*kept, *migrated.values.items()]

@@ -76,6 +76,7 @@ class World:
     def __init__(self) -> None:
         self.worked: list[str] = []
         self.seen: Written = {}
+        self.background: list[str] = []
         self.fails = False
 
     def ask(self, request: Request) -> str:
@@ -111,6 +112,7 @@ class World:
             self.seen = {
                 name: state[name] for name in state if name not in {*RunState.__annotations__, "remaining_steps"}
             }
+            self.background = [item.title for item in state.get("context") or ()]
             self.seen["agents"] = sorted(result.agent for result in state["results"])
             return {}
 
