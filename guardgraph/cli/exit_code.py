@@ -16,6 +16,7 @@ _CALLERS = (
     errors.BadGraph,
     errors.BadInput,
     errors.EffectBusy,
+    errors.MigrationFailed,
     errors.MigrationNeeded,
     errors.MissingExtra,
     errors.MissingKey,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary
 from guardgraph.runs.runner import Runner
+from guardgraph.runs.versions import GraphVersion, Migration
 
 __all__ = (
+    "GraphVersion",
+    "Migration",
     "PendingInterrupt",
     "Run",
     "RunStatus",

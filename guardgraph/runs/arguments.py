@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
 from langchain_core.runnables import RunnableConfig
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from guardgraph.nodes.admission import task_of
 from guardgraph.nodes.messages import run_input
+from guardgraph.runs.versions import GraphVersion
 from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
 
 __all__ = (
@@ -65,22 +66,24 @@ def check_leases(if_busy: object, *, wait_seconds: float, lease_seconds: float) 
     require(lease_seconds > 0, "`lease_seconds` must be above 0", lease_seconds)
 
 
-def checked_graphs(graphs: object) -> dict[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]:
-    """Return builders and graphs by their names.
+def checked_graphs(graphs: object) -> dict[str, GraphVersion]:
+    """Return what is registered by its name; a builder or a graph alone has no version.
 
     Raises:
         BadInput: it is not a mapping, or a name is not a text or empty.
         BadGraph: a value is compiled, or neither a graph nor a function that could return one.
     """
     found = _mapping(graphs, "`graphs` maps names to builders, as {'vendors': build}")
-    for name, build in found.items():
+    registered = {name: one if isinstance(one, GraphVersion) else GraphVersion(one) for name, one in found.items()}
+    builds: dict[str, Any] = {name: one.build for name, one in registered.items()}
+    for name, build in builds.items():
         is_name = isinstance(cast("object", name), str) and name.strip()
         require(is_name, "the name of a graph is a text, as in {'vendors': build}", name)
         if not (callable(build) or isinstance(build, StateGraph)):
             raise BadGraph(
                 f"graph {name!r} must be an uncompiled StateGraph or a function that returns one, got {build!r}"
             )
-    return found
+    return registered
 
 
 def checked_config(config: object) -> RunnableConfig:

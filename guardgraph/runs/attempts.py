@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
@@ -24,10 +24,11 @@ from guardgraph.runs.arguments import (
 )
 from guardgraph.runs.cancelling import conclude_command
 from guardgraph.runs.compiled_graphs import CompiledGraphs, saver_of
-from guardgraph.runs.execution import RunExecution, services_of
+from guardgraph.runs.execution import RunExecution, in_run, services_of
 from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.leases import Lease, Leases
-from guardgraph.runs.left_nodes import check_nodes
+from guardgraph.runs.left_nodes import gone_nodes
+from guardgraph.runs.migrating import fits, make_fit, migrated
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.records import Records
 from guardgraph.runs.resumption import (
@@ -42,11 +43,14 @@ from guardgraph.runs.resumption import (
 from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
+from guardgraph.runs.versions import GraphVersion, former_names
 from guardgraph.runtime.services import Services
-from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, RunUnfinished, Task, ThreadBusy, new_id
+from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, Task, ThreadBusy, new_id
 from guardgraph.storage.sql.runs import InTransaction, RunRow
 
 __all__ = ("Attempts",)
+
+_Compiled = CompiledStateGraph[Any, Any, Any, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +59,7 @@ class Attempts:
 
     records: Records
     leases: Leases
-    graphs: Mapping[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]]
+    graphs: Mapping[str, GraphVersion]
     on_event: Callable[[RunEvent], None] | None
     clock: Callable[[], datetime]
     compiled: CompiledGraphs
@@ -84,8 +88,11 @@ class Attempts:
         """Accept a new run, and prepare its first attempt."""
         (goal, given), built_with = checked_input(task), checked_arguments(arguments)
         configured = checked_config(config)
-        thread = thread_of(configured, thread_id) or new_id()
+        known = thread_of(configured, thread_id)
+        thread = known or new_id()
         name, compiled = self._compiled(graph, built_with)
+        if known:
+            self._prepare_thread(thread, name, compiled)
         rows, run_id, now = list[RunRow](), new_id(), self.clock()
         command = packed_input(compiled, given)
 
@@ -94,11 +101,7 @@ class Attempts:
                 self.records.rows.create(run_id, thread, name, built_with, goal, now, command=command, claim=claim)
             )
 
-        try:
-            lease = self.leases.take(thread, run_id, accept)
-        except RunUnfinished:
-            self._end_unnoted(thread)
-            lease = self.leases.take(thread, run_id, accept)
+        lease = self.leases.take(thread, run_id, accept)
         return self._attempt(rows[0], lease, compiled, given, None, context, configured)
 
     def resume(
@@ -126,8 +129,7 @@ class Attempts:
             check_resumption(stored, given, added)
             if row.status is not None:
                 return stored
-            _, compiled = self._compiled(row.graph, row.arguments, lease)
-            check_nodes(head, compiled, thread_id)
+            compiled = self._fitting(row, head, lease)
             if added is not None:
                 self.records.add(row, added, self.clock(), lease.fence)
             answered = {**unapplied_answers(compiled, row, head), **given}
@@ -146,8 +148,7 @@ class Attempts:
         def prepare(row: RunRow, lease: Lease) -> RunExecution:
             row, head, stored = self.records.unended(row, self.clock(), lease.fence, "update")
             check_not_stranded(row, head)
-            _, compiled = self._compiled(row.graph, row.arguments, lease)
-            check_nodes(head, compiled, thread_id)
+            compiled = self._fitting(row, head, lease)
             checked, position = checked_values(values, compiled), stored.state.get("position")
             if position is None:
                 raise BadInput(
@@ -170,14 +171,18 @@ class Attempts:
             if run.status != "failed":
                 raise BadInput(f"run {row.run_id!r} is {run.status}; only one that has failed can be tried again")
             name, compiled = self._compiled(row.graph, row.arguments, lease)
-            failure = failure_of(compiled, thread_id, row.run_id)
+            version = self.graphs.get(name) or GraphVersion(compiled.builder)
+            failure = failure_of(compiled, thread_id, row.run_id, former_names(version.in_order()))
             if failure is None:
                 why = "has failed, but not for want of an agent's answer: begin another run"
                 raise BadInput(f"run {row.run_id!r} {why}")
+            saver, before = cast("Any", compiled.checkpointer), failure.before.config
+            change = migrated(compiled, version, thread_id, Head(saver.get_tuple(before)))
             new, now = new_id(), self.clock()
             create = partial(self.records.rows.create, claim=lease.fence.check)
             again = create(new, thread_id, name, row.arguments, row.task, now)
-            compiled.update_state(failure.before.config, retry_command(failure, new, now), as_node="guard_admission")
+            command = retry_command(failure, new, now, change.values if change else {})
+            compiled.update_state(in_run(before, again), command, as_node="guard_admission")
             return self._attempt(again, lease, compiled, None, None, context, configured)
 
         return self._leased(thread_id, prepare)
@@ -234,15 +239,30 @@ class Attempts:
             self.leases.give_up(lease)
         return prepared
 
-    def _end_unnoted(self, thread_id: str) -> None:
-        """Store the end of a thread's last run, if its process has died between its outcome and storing that."""
+    def _prepare_thread(self, thread_id: str, name: str, graph: _Compiled) -> None:
+        """Make a thread ready for another run on it: store the end of the last one, and make its state fit the graph.
+
+        A process may have died between the outcome of a run and storing that.
+        """
         row = self.records.rows.latest(thread_id)
-        if row is not None and row.status is None:
-            lease = self.leases.take(thread_id, row.run_id)
-            try:
-                self.records.with_end(row, self.records.head(row), self.clock(), lease.fence)
-            finally:
-                self.leases.give_up(lease)
+        head = None if row is None else self.records.head(row)
+        if row is None or (row.status is not None and (head is None or fits(head, graph))):
+            return
+        lease = self.leases.take(thread_id, row.run_id)
+        try:
+            row = self.records.with_end(row, head, self.clock(), lease.fence)
+            if row.status is not None:
+                make_fit(_fenced(graph, lease), self.graphs.get(name), thread_id)
+        finally:
+            self.leases.give_up(lease)
+
+    def _fitting(self, row: RunRow, head: Head | None, lease: Lease) -> _Compiled:
+        """Return the graph of a run that goes on, once its thread fits that."""
+        name, graph = self._compiled(row.graph, row.arguments, lease)
+        gone = gone_nodes(head, graph, row.thread_id)
+        if head is not None and (gone or not fits(head, graph)):
+            make_fit(graph, self.graphs.get(name), row.thread_id, gone)
+        return graph
 
     def _concluded(self, row: RunRow, lease: Lease, head: Head | None, reason: str) -> Run:
         """End a run whose graph cannot conclude it."""
@@ -266,7 +286,7 @@ class Attempts:
         command = conclude_command(compiled, row.thread_id, reason)
         if command is None:
             return None
-        compiled.update_state(outermost(row.thread_id), command, as_node="guard_admission")
+        compiled.update_state(in_run(outermost(row.thread_id), row), command, as_node="guard_admission")
         self.records.rows.begin_attempt(row.run_id, self.clock(), claim=lease.fence.check)
         return self._attempt(row, lease, compiled, None, position)
 
@@ -274,11 +294,9 @@ class Attempts:
         self, graph: Any, arguments: Mapping[str, Any], lease: Lease | None = None
     ) -> tuple[str, CompiledStateGraph[Any, Any, Any, Any]]:
         name, built = named_graph(graph, arguments, self.graphs)
-        is_kept = built is graph or self.graphs.get(name) is built
-        compiled = self.compiled.get(name, built, is_kept=is_kept)
-        if lease is not None:
-            compiled.checkpointer = saver_of(compiled).with_fence(lease.fence)
-        return name, compiled
+        version = self.graphs.get(name) or GraphVersion(built)
+        compiled = self.compiled.get(name, built, version, is_kept=built is graph or built is version.build)
+        return name, compiled if lease is None else _fenced(compiled, lease)
 
     def _attempt(
         self,
@@ -296,3 +314,10 @@ class Attempts:
         services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
         services.effects = self.records.effects
         return RunExecution(row, lease, graph, given, time, services, config or {}, context)
+
+
+def _fenced(graph: _Compiled, lease: Lease) -> _Compiled:
+    """Return a graph that writes under a lease."""
+    found = graph.copy()
+    found.checkpointer = saver_of(graph).with_fence(lease.fence)
+    return found

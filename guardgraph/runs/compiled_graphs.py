@@ -11,6 +11,9 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
+from guardgraph.runs.former_names import with_former_names
+from guardgraph.runs.graph_facts import facts_of
+from guardgraph.runs.versions import GraphVersion, former_names
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.graph_types import types_of_graph
 
@@ -49,17 +52,24 @@ class CompiledGraphs:
         self._kept: OrderedDict[tuple[str, int], tuple[_Parts, _Compiled]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, name: str, graph: StateGraph[Any, Any, Any, Any], *, is_kept: bool = True) -> _Compiled:
+    def get(
+        self,
+        name: str,
+        graph: StateGraph[Any, Any, Any, Any],
+        version: GraphVersion | None = None,
+        *,
+        is_kept: bool = True,
+    ) -> _Compiled:
         """Return a compiled graph of the caller's own, so that its checkpointer can be replaced.
 
-        A graph that was built for one run alone is not kept.
+        What is stored about it with every checkpoint is in its config. A graph that was built for one run alone is not
+        kept.
         """
         key, parts = (name, id(graph)), _Parts.of(graph)
         with self._lock:
             found, compiled = self._kept.get(key, (None, None))
         if compiled is None or found is None or not found.are(parts):
-            saver = self._saver.with_types(*types_of_graph(graph))
-            compiled = graph.compile(checkpointer=saver, store=self._store, name=name)
+            compiled = self._compile(name, graph, version or GraphVersion(graph))
         if is_kept:
             with self._lock:
                 self._kept[key] = (parts, compiled)
@@ -67,6 +77,12 @@ class CompiledGraphs:
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
         return compiled.copy()
+
+    def _compile(self, name: str, graph: StateGraph[Any, Any, Any, Any], version: GraphVersion) -> _Compiled:
+        whole = with_former_names(graph, former_names(version.in_order()))
+        saver = self._saver.with_types(*types_of_graph(whole))
+        compiled = whole.compile(checkpointer=saver, store=self._store, name=name)
+        return compiled.with_config(metadata=facts_of(graph, compiled, version.version))
 
 
 def saver_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> SQLSaver:

@@ -27,7 +27,7 @@ from guardgraph.storage.sql.codec.graph_types import has_unstored_graph
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.runs import RunRow
 
-__all__ = ("RunExecution", "services_of")
+__all__ = ("RunExecution", "in_run", "services_of")
 
 _LOG = logging.getLogger(__name__)
 _RECURSION = 1_000_000_000
@@ -62,7 +62,8 @@ class RunExecution:
         """LangGraph's config: the caller's, with our own entries, which win. Its metadata is in every checkpoint."""
         row, given = self.row, self.given_config
         position = {"thread_id": row.thread_id, KEY: ExecutionContext(services=self.services, run_id=row.run_id)}
-        metadata = {"run_id": row.run_id, "graph": row.graph, PAUSED: self.time.paused.total_seconds()}
+        facts = (self.graph.config or {}).get("metadata", {})  # of its version, see `graph_facts`
+        metadata = {**facts, "run_id": row.run_id, "graph": row.graph, PAUSED: self.time.paused.total_seconds()}
         merged: dict[str, Any] = {"recursion_limit": _RECURSION, "max_concurrency": _CONCURRENCY}
         merged |= {name: value for name, value in given.items() if value is not None}
         for name, own in (("configurable", position), ("metadata", metadata)):
@@ -151,6 +152,11 @@ def _tasks_at(graph: CompiledStateGraph[Any, Any, Any, Any], config: RunnableCon
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, sorted(set(names))))
+
+
+def in_run(config: RunnableConfig, row: RunRow) -> RunnableConfig:
+    """Return a config for changing the state of a run: the checkpoint that it makes names the run, as all others do."""
+    return {**config, "metadata": {"run_id": row.run_id, "graph": row.graph}}
 
 
 def services_of(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
+from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
@@ -14,7 +15,10 @@ from langgraph.types import Interrupt, Overwrite, Send
 
 from guardgraph.state import RunState
 
-__all__ = ("Head", "outermost", "route_of")
+__all__ = ("NO_TASK", "Head", "outermost", "route_of")
+
+NO_TASK = str(UUID(int=0))
+"""The id under which LangGraph stores what a caller's `Command` writes, since no task has written it."""
 
 _UNFINISHED = frozenset((ERROR, INTERRUPT, RESUME))
 """The channels to which a task that has not finished may have written."""

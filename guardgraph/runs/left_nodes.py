@@ -10,10 +10,9 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import PregelTask, StateSnapshot
 
 from guardgraph.runs.head import Head
-from guardgraph.state import MigrationNeeded
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 
-__all__ = ("check_nodes",)
+__all__ = ("gone_nodes",)
 
 _LEVEL = "|"
 """The separator of the levels in LangGraph's namespaces."""
@@ -21,23 +20,19 @@ _FORMER_GATE = re.compile(r"guard_round|dispatch|collect(_\w+)?|conclude")
 """The gates of teams before the version in which all are called `guard_…` and exist whatever guards are given."""
 
 
-def check_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> None:
-    """Raise `MigrationNeeded` where a run, or a team nested in it, was left at a node that does not exist any more.
+def gone_nodes(head: Head | None, graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str) -> list[str]:
+    """Return the nodes that do not exist any more and at which a run, or a team nested in it, was left.
 
     LangGraph would end such a graph without an outcome. A run in which another task is open goes on with that one.
     """
     if head is None:
-        return
+        return []
     tasks = graph.get_state({"configurable": {"thread_id": thread_id}}, subgraphs=True).tasks
     open_tasks = [task for task in tasks if task.result is None]
-    unknown = [] if open_tasks else sorted(head.next_nodes() - set(graph.nodes))
-    unknown += [name for task in open_tasks for name in _stuck(task)]
-    unknown += _stuck_in_functions(graph.checkpointer, thread_id, dict(_calling(open_tasks)))
-    if unknown:
-        known = ", ".join(sorted(name for name in graph.nodes if not name.startswith("__")))
-        what = f"thread {thread_id!r} was left at {unknown[0]!r} by another version of its graph than this one"
-        hint = "resume it with the version that began it, or cancel it"
-        raise MigrationNeeded(f"{what} ({known}); {hint}", thread_id=thread_id, found=unknown[0], known=known)
+    gone = [] if open_tasks else sorted(head.next_nodes() - set(graph.nodes))
+    gone += [name for task in open_tasks for name in _stuck(task)]
+    gone += _stuck_in_functions(graph.checkpointer, thread_id, dict(_calling(open_tasks)))
+    return list(dict.fromkeys(gone))
 
 
 def _stuck(task: PregelTask) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from guardgraph.runs.versions import GraphVersion
 from guardgraph.state import BadGraph, BadInput, TeamOutput, UnknownGraph
 
 __all__ = ("named_graph", "unfit_arguments")
@@ -17,7 +18,7 @@ __all__ = ("named_graph", "unfit_arguments")
 def named_graph(
     graph: Any,
     arguments: Mapping[str, Any],
-    builders: Mapping[str, Callable[..., Any] | StateGraph[Any, Any, Any, Any]],
+    builders: Mapping[str, GraphVersion],
 ) -> tuple[str, StateGraph[Any, Any, Any, Any]]:
     """Return the name of a graph and the graph itself; one of the `builders` is called with `arguments`.
 
@@ -28,12 +29,14 @@ def named_graph(
         BadInput: the builder does not take these arguments. Its own exceptions are raised unchanged.
         BadGraph: it is compiled, is no `StateGraph`, or has no outcome in its output.
     """
-    name = graph if isinstance(graph, str) else next((name for name, one in builders.items() if one is graph), None)
+    name = (
+        graph if isinstance(graph, str) else next((name for name, one in builders.items() if one.build is graph), None)
+    )
     if name is None:
         return "unregistered", _checked(graph, "unregistered")
-    build = builders.get(name)
-    if build is None:
+    if name not in builders:
         raise UnknownGraph(name, registered=builders)
+    build = builders[name].build
     if not isinstance(build, StateGraph):
         unfit = unfit_arguments(build, arguments)
         if unfit is not None:

@@ -12,7 +12,9 @@ from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelling import cancelled_outcome
 from guardgraph.runs.clock import RunClock, usage_of_work
+from guardgraph.runs.graph_facts import VERSION
 from guardgraph.runs.head import Head, outermost
+from guardgraph.runs.migrating import migrated_to
 from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary, status_of
 from guardgraph.state import (
     Allowance,
@@ -202,6 +204,8 @@ class Records:
                 "step": item.metadata.get("step"),
                 "source": item.metadata.get("source"),
                 "channels": sorted(item.checkpoint.get("updated_channels") or ()),
+                "version": item.metadata.get(VERSION) or None,
+                "migrated_to": migrated_to(Head(item)),
             }
             for item in self._reader([]).list(outermost(thread_id), limit=limit)
         ]

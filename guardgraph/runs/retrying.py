@@ -12,7 +12,10 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Overwrite, Send, StateSnapshot
 
 from guardgraph.nodes.team_spec import TeamSpec
+from guardgraph.runs.former_names import renamed
+from guardgraph.runs.graph_facts import VERSION
 from guardgraph.runs.head import outermost
+from guardgraph.runs.migrating import refusal
 from guardgraph.state import DelegationScope, Request, Result
 
 __all__ = ("Failure", "failure_of", "retry_command")
@@ -34,23 +37,33 @@ class Failure(NamedTuple):
     """The subtasks and agents to which gaps of them belong."""
 
 
-def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, run_id: str) -> Failure | None:
+def failure_of(
+    graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, run_id: str, names: Mapping[str, str]
+) -> Failure | None:
     """Return what an ended run has failed for; `None` where no attempt of an agent was the last to fail.
+
+    `names` are the present names of nodes by former ones.
 
     That is the work which the last gate has refused for good, and all that had failed before it at the same gate in
     the same round, but for agents in whose place another was sent the task. Where something was accepted after
     that, it was not what the run has failed for.
+
+    Raises:
+        MigrationNeeded: the agent that has failed is gone.
     """
     team: TeamSpec | None = getattr(graph.builder, "team", None)
     history = graph.get_state_history(outermost(thread_id))
     states = list(takewhile(lambda state: getattr(state.values.get("position"), "run_id", None) == run_id, history))
     if team is None or not states:
         return None
-    final = states[0].values
+    final = {name: renamed(value, names) for name, value in states[0].values.items()}
     failed = _failed(final)
     is_plan = bool(failed) and failed[-1] in final["plans"]
+    gone = [one.agent for one in failed[-1:] if one.agent not in team.leads]
+    if gone:
+        raise refusal(graph, thread_id, (states[0].metadata or {}).get(VERSION, ""), gone)
     gate = team.leads[failed[-1].agent][0] if failed else ""
-    visits = (state for state in states if state.next == (gate,))
+    visits = (state for state in states if [names.get(name, name) for name in state.next] == [gate])
     before = next((one for one in visits if not is_plan or failed[-1].id in one.values["requests"]), None)
     if before is None:
         return None
@@ -58,19 +71,24 @@ def failure_of(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, ru
     if not _accepted(final) <= there:
         return None
     number = max(failed[-1].round, 1)
-    again = [one for one in failed if one.round == number and one.id in there and team.leads[one.agent][0] == gate]
+    again = [
+        one for one in failed if one.round == number and one.id in there and team.leads.get(one.agent, "?")[0] == gate
+    ]
     again = _of_last_sends(again, states)
     requests = {id_: request for state in reversed(states) for id_, request in state.values["requests"].items()}
     known = [one for one in reversed(again) if one.id in requests]
     sends = {_unit(one): (one.fallback_for or one.agent, requests[one.id]) for one in known}
     tried = {_unit(one): one.attempt for one in again}
-    renewed = {unit: (agent, _again(request, tried[unit])) for unit, (agent, request) in sends.items()}
-    names = frozenset([name for name, _ in sends] + [one.agent for one in again] + ["plan"])
-    return Failure(before, renewed, [one.id for one in again], names) if sends else None
+    renewed_sends = {unit: (agent, _again(request, tried[unit])) for unit, (agent, request) in sends.items()}
+    owners = frozenset([name for name, _ in sends] + [one.agent for one in again] + ["plan"])
+    before = before._replace(values={name: renamed(value, names) for name, value in before.values.items()})
+    return Failure(before, renewed_sends, [one.id for one in again], owners) if sends else None
 
 
-def retry_command(failure: Failure, run_id: str, now: datetime) -> Command[Any]:
+def retry_command(failure: Failure, run_id: str, now: datetime, migrated: Mapping[str, Any]) -> Command[Any]:
     """Return the command by which the graph does again what has failed, as a run of its own.
+
+    `migrated` are the writes that make the state fit the graph, where another version of it has failed.
 
     The run has the allowance that the one before had when it began, and as much time. Each agent has all its attempts
     again.
@@ -80,6 +98,7 @@ def retry_command(failure: Failure, run_id: str, now: datetime) -> Command[Any]:
     known = {result.id for result in values["results"]}
     gaps = [gap for gap in values["gaps"] if gap.owner not in failure.names]
     update: dict[str, Any] = {
+        **migrated,
         "position": position,
         "refused": [id_ for id_ in failure.results if id_ in known],
         "requests": dict.fromkeys(failure.results),

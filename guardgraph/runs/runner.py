@@ -25,6 +25,7 @@ from guardgraph.runs.leases import Leases
 from guardgraph.runs.options import ResumeOptions, RunOptions
 from guardgraph.runs.records import Records
 from guardgraph.runs.run import Run, RunStatus, RunSummary
+from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runs.working import awork, work
 from guardgraph.state import RunEvent, Task
@@ -43,8 +44,9 @@ _MODES: tuple[StreamMode, ...] = ("updates",)
 class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runner"]):
     """Runs teams and stores their threads, ledgers and outcomes in one SQL database.
 
-    `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one. `on_event` is called
-    with every event, from any thread. `clock` returns the time, in UTC. `url` is by default that of the command.
+    `graphs` names the graphs that may be resumed here: uncompiled, or functions that return one; a `GraphVersion` adds
+    a version and migrations. `on_event` is called with every event, from any thread. `clock` returns the time, in UTC.
+    `url` is by default that of the command.
     `threads` prunes, deletes, copies, forks and compares stored threads, see `Threads`.
     """
 
@@ -52,7 +54,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         self,
         url: str = DEFAULT_URL,
         *,
-        graphs: Mapping[str, Callable[..., Any] | _Graph] | None = None,
+        graphs: Mapping[str, Callable[..., Any] | _Graph | GraphVersion] | None = None,
         on_event: Callable[[RunEvent], None] | None = None,
         types: Sequence[type[Any]] = (),
         store: BaseStore | None = None,
@@ -103,6 +105,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
 
         Raises:
             UnknownGraph: no graph is registered under this name.
+            MigrationNeeded, MigrationFailed: the thread has a state that does not fit the graph, see `resume`.
             RunUnfinished: the thread has a run that has not ended; resume it, or `cancel` it.
             ThreadBusy: it is worked on, here or in another process.
             BadInput: the task, the arguments or the config do not fit.
@@ -159,6 +162,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         Raises:
             UnknownThread: no run was ever started on the thread.
             UnknownGraph: the run's graph is not registered here.
+            MigrationNeeded: another version of the graph has stored what this one cannot go on with.
+            MigrationFailed: a migration of the graph raises, or returns what does not fit.
             RunEnded: there are `answers`, or there is something to `add`, and the run has ended.
             ThreadBusy: it is worked on, here or in another process.
             BadInput: nothing waits for an answer; `add` holds a depth; or the run never reached its first node.
@@ -177,7 +182,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         `context` and `config` are as in `run`.
 
         Raises:
-            UnknownThread, UnknownGraph, ThreadBusy: as in `resume`.
+            UnknownThread, UnknownGraph, MigrationNeeded, MigrationFailed, ThreadBusy: as in `resume`.
             RunUnfinished: the last run has not ended; resume it.
             BadInput: it has not failed, or no agent has.
         """
@@ -195,7 +200,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         again, under the same id. An agent that was sent before works on the request that it was sent with.
 
         Raises:
-            UnknownThread, UnknownGraph, ThreadBusy: as in `resume`.
+            UnknownThread, UnknownGraph, MigrationNeeded, MigrationFailed, ThreadBusy: as in `resume`.
             RunEnded: the run has ended.
             BadInput: a channel does not exist or is guardgraph's own, or the run never reached its first node.
         """
@@ -223,7 +228,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
 
         Each has its `id`, when it was made (`at`, ISO 8601), its `step` (-1 is the input of the thread's first run),
         its `source` (`input`, `loop`, `update` or `fork`), and the `channels` that were written, sorted: those of the
-        state, and LangGraph's own, such as `branch:to:guard_exit` where `conclude` comes next.
+        state, and LangGraph's own, such as `branch:to:guard_exit` where `conclude` comes next. `version` is that of the
+        graph that has made it, `migrated_to` the version to which the thread was migrated there; else both are `None`.
         """
         return self._records.history(thread_id, limit)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_type_hints
-from uuid import UUID
 
 from langgraph.channels import BaseChannel, BinaryOperatorAggregate, DeltaChannel, Topic
 from langgraph.checkpoint.base import WRITES_IDX_MAP
@@ -12,13 +11,11 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.runs.head import Head, outermost
+from guardgraph.runs.head import NO_TASK, Head, outermost
 from guardgraph.state import BadInput, ContextItem, RunState, TeamInput, validation_text
 
-__all__ = ("NO_TASK", "checked_values", "store_update")
+__all__ = ("checked_values", "store_update")
 
-NO_TASK = str(UUID(int=0))
-"""The id under which LangGraph stores what a caller's `Command` writes, since no task has written it."""
 _ACCUMULATING = (BinaryOperatorAggregate, DeltaChannel, Topic)
 _OPEN = "context"
 _OWN = frozenset(get_type_hints(RunState)).union(get_type_hints(TeamInput)) - {_OPEN}
@@ -84,7 +81,7 @@ def store_update(graph: CompiledStateGraph[Any, Any, Any, Any], thread_id: str, 
             stored = [*(write for write in stored if write[0] != name), (name, replacement[0])]
         else:
             new[name] = value
-    saver.put_writes(head.checkpoint.config, [*stored, *new.items()], NO_TASK, replace=True)
+    saver.replace_writes(head.checkpoint.config, {NO_TASK: [*stored, *new.items()]})
 
 
 def _replacement(channel: Any, head: Head, name: str, before: Sequence[Any], value: Any) -> tuple[Any, ...]:

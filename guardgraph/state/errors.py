@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ __all__ = (
     "EffectBusy",
     "EffectUnknown",
     "GuardgraphError",
+    "MigrationFailed",
     "MigrationNeeded",
     "MissingExtra",
     "MissingKey",
@@ -264,11 +265,28 @@ class MigrationNeeded(StorageError, RuntimeError):
     """What is stored belongs to another version: of guardgraph, or of the graph that has left a run unfinished."""
 
     def __init__(
-        self, message: str, *, thread_id: str | None = None, url: str = "", found: str = "", known: str = ""
+        self,
+        message: str,
+        *,
+        thread_id: str | None = None,
+        url: str = "",
+        found: str = "",
+        known: str = "",
+        changed: Sequence[str] = (),
     ) -> None:
-        """`found` is the revision (or the node) that is stored, `known` those that there are."""
-        self.url, self.found, self.known = url, found, known
+        """`found` is the revision or the version that is stored, `known` that of today.
+
+        `changed` are the nodes at which a thread was left and that are gone, and what is wrong with its channels.
+        """
+        self.url, self.found, self.known, self.changed = url, found, known, tuple(changed)
         super().__init__(message, thread_id=thread_id)
+
+
+class MigrationFailed(StorageError, RuntimeError):
+    """A registered migration raised, or returned what its graph cannot hold; mend it, then resume."""
+
+    def __init__(self, what: str, *, thread_id: str | None = None) -> None:
+        super().__init__(f"{what}; nothing was written: mend it, then resume the thread", thread_id=thread_id)
 
 
 def _remade(kind: type[GuardgraphError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> GuardgraphError:

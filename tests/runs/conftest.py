@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.storage.sql.conftest import database_url, postgres_url, sqlite_url
+from tests.storage.sql.conftest import database_url, mariadb_url, postgres_url, sqlite_url
 
-__all__ = ("database_url", "postgres_url", "sqlite_url")
+__all__ = ("database_url", "mariadb_url", "postgres_url", "sqlite_url")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from guardgraph.runs.named_graph import named_graph
+from guardgraph.runs.versions import GraphVersion
 from guardgraph.state import BadInput
 from tests.runs import team
 
@@ -16,7 +17,7 @@ def unfinished(attempts: int = 1) -> Any:
 
 def test_what_a_builder_raises_is_raised_as_it_is() -> None:
     with pytest.raises(TypeError, match=r"object of type 'int' has no len\(\)"):
-        named_graph("unfinished", {"attempts": 5}, {"unfinished": unfinished})
+        named_graph("unfinished", {"attempts": 5}, {"unfinished": GraphVersion(unfinished)})
 
 
 @pytest.mark.parametrize(
@@ -31,4 +32,4 @@ def test_arguments_that_a_builder_does_not_take_are_named(
     build: Callable[..., Any], arguments: Any, error: str
 ) -> None:
     with pytest.raises(BadInput, match=error):
-        named_graph("team", arguments, {"team": build})
+        named_graph("team", arguments, {"team": GraphVersion(build)})

@@ -15,6 +15,7 @@ from guardgraph.state import (
     EffectBusy,
     EffectUnknown,
     GuardgraphError,
+    MigrationFailed,
     MigrationNeeded,
     MissingExtra,
     MissingKey,
@@ -64,6 +65,7 @@ ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (EffectUnknown("refund 7", since=datetime(2030, 1, 1, tzinfo=UTC)), RuntimeError),
     (NotADatabase("letter.txt is no SQLite database"), StorageCorrupt),
     (Unserializable("cannot store value.x: a lock is not a type that is stored"), TypeError),
+    (MigrationFailed("Migration('1', '2') returned None", thread_id="t-1"), RuntimeError),
     (MigrationNeeded("too new", url="sqlite:///runs.db", found="0009", known="0003"), RuntimeError),
 ]
 each = pytest.mark.parametrize(("error", "builtin"), ALL, ids=[type(error).__name__ for error, _ in ALL])

@@ -9,7 +9,7 @@ from threading import RLock
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, func, inspect, select
 
-from guardgraph.state import MigrationNeeded, StorageBusy
+from guardgraph.state import MigrationNeeded, StorageBusy, StorageCorrupt
 from guardgraph.storage.sql.connections import current_schemas
 from guardgraph.storage.sql.engine import is_sqlite, read_transaction, write_transaction
 from guardgraph.storage.sql.errors import place_of
@@ -26,8 +26,18 @@ _one_at_a_time = RLock()  # Alembic keeps the running migration in module global
 
 
 def known_revisions() -> tuple[str, ...]:
-    """Return the schema revisions of this guardgraph, oldest first."""
-    return tuple(sorted(path.name.partition("_")[0] for path in (_FOLDER / "versions").glob("[0-9]*_*.py")))
+    """Return the schema revisions of this guardgraph, oldest first.
+
+    Raises:
+        MigrationNeeded: one is there twice.
+    """
+    files = sorted(path.name for path in (_FOLDER / "versions").glob("[0-9]*_*.py"))
+    known = tuple(name.partition("_")[0] for name in files)
+    twice = [name for name, revision in zip(files, known, strict=True) if known.count(revision) > 1]
+    if twice:
+        what = f"two migrations have the same schema revision: {', '.join(twice)}"
+        raise MigrationNeeded(f"{what}; files of two versions of guardgraph are mixed here: install it anew")
+    return known
 
 
 def migrate(engine: Engine) -> Engine:
@@ -58,6 +68,9 @@ def _is_current(connection: Connection, engine: Engine) -> bool:
     if not inspect(connection).has_table(_VERSION.name):
         return False
     found = connection.execute(select(_VERSION.c.version_num)).scalars().all()
+    if len(found) > 1:
+        names = ", ".join(map(repr, sorted(found)))
+        raise StorageCorrupt(f"{place_of(engine)} has {len(found)} schema revisions at once: {names}; restore it")
     unknown = sorted(set(found) - set(known))
     if unknown:
         url, newest = place_of(engine), known[-1]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -18,7 +20,7 @@ from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 import guardgraph.storage.sql
 import guardgraph.storage.sql.migrations
-from guardgraph.state import MigrationNeeded
+from guardgraph.state import MigrationNeeded, StorageCorrupt
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import known_revisions, migrate
@@ -150,6 +152,39 @@ def test_a_database_from_before_the_first_release_is_refused_and_left_alone(data
         store(saver, "t")
 
     assert (caught.value.found, revision_of(engine)) == ("0004", "0004")
+    engine.dispose()
+
+
+def test_two_migrations_of_the_same_revision_are_refused_before_anything_is_written(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "guardgraph.storage.sql.migrate"
+    folder = Path(guardgraph.storage.sql.migrations.__path__[0])
+    mixed = Path(shutil.copytree(folder, tmp_path / "migrations"))
+    newest = max((mixed / "versions").glob("[0-9]*.py"))
+    shutil.copy(newest, newest.with_name(newest.name.replace("_", "_other_", 1)))
+
+    with SQLSaver.from_url(sqlite_url) as saver:
+        monkeypatch.setattr(f"{module}._FOLDER", mixed)
+        with pytest.raises(MigrationNeeded, match=r"two .* same .*: install it anew"):
+            store(saver, "t")
+        monkeypatch.undo()
+        with read_transaction(saver.engine) as connection:
+            assert inspect(connection).get_table_names() == []
+        store(saver, "t")
+
+
+def test_a_database_with_two_revisions_is_damaged(sqlite_url: str) -> None:
+    engine = engine_of(sqlite_url)
+    migrate(engine)
+    with write_transaction(engine) as connection:
+        connection.execute(text("INSERT INTO guardgraph_version VALUES ('0101')"))
+
+    with (
+        SQLSaver.from_url(sqlite_url) as saver,
+        pytest.raises(StorageCorrupt, match=r"has 2 schema revisions at once: '01"),
+    ):
+        store(saver, "t")
     engine.dispose()
 
 

@@ -119,11 +119,11 @@ class Memory:
             while len(known) > _MANIFESTS:
                 known.popitem(last=False)
 
-    def lost_writes(self, name: bytes, checkpoint_id: str, mark: bytes) -> None:
-        """Remember that what a task wrote may not be stored."""
+    def lost_writes(self, name: bytes, checkpoint_id: str, marks: Iterable[bytes]) -> None:
+        """Remember that what these tasks wrote may not be stored."""
         with self._lock:
             if found := self.get(name):
-                found.tasks.get(checkpoint_id, set()).discard(mark)
+                found.tasks.get(checkpoint_id, set()).difference_update(marks)
 
     def tasks_at(self, name: bytes, checkpoint_id: str | None) -> frozenset[bytes]:
         """Return the marks of tasks whose writes at a checkpoint are stored; some may be missing."""

@@ -109,33 +109,36 @@ class Recorder:
     def put_writes(
         self,
         place: Place,
-        writes: Sequence[tuple[int, str, Any]],
+        writes: Mapping[str, Sequence[tuple[int, str, Any]]],
         *,
-        task_id: str,
-        task_path: str,
-        replace: bool,
+        task_path: str = "",
+        replace: bool = False,
     ) -> Future[None]:
-        """Store the numbered writes of a task at the checkpoint that `place` names; see `put` for what is returned."""
+        """Store the numbered writes of tasks, by their ids, at the checkpoint that `place` names.
+
+        See `put` for what is returned.
+        """
 
         def draft() -> _Job:
             blobs: dict[bytes, bytes] = {}
-            mark, checkpoint_id = task_mark(task_id), place.checkpoint_id or ""
-            items = draft_writes(self.codec, writes, blobs=blobs)
+            marks, checkpoint_id = [*map(task_mark, writes)], place.checkpoint_id or ""
+            drafts = {task: draft_writes(self.codec, items, blobs=blobs) for task, items in writes.items()}
             known = self.memory.get(place.name)
 
             def store(connection: Connection) -> Namespace:
                 at = known.namespace if known else namespace_at(connection, place)
                 store_blobs(connection, at, _new_blobs(known, blobs))
-                store_writes(connection, place, at, items, task_id=task_id, task_path=task_path, replace=replace)
-                if known:  # so that a checkpoint that is committed with it names the task
-                    self.memory.stored_writes(place.name, at, checkpoint_id, [mark])
+                for task, items in drafts.items():
+                    store_writes(connection, place, at, items, task_id=task, task_path=task_path, replace=replace)
+                if known:  # so that a checkpoint that is committed with it names the tasks
+                    self.memory.stored_writes(place.name, at, checkpoint_id, marks)
                 return at
 
             def stored(at: Namespace) -> None:
                 self.memory.stored_blobs(place.name, at, blobs)
-                self.memory.stored_writes(place.name, at, checkpoint_id, [mark])
+                self.memory.stored_writes(place.name, at, checkpoint_id, marks)
 
-            return _Job(store, stored, lambda: self.memory.lost_writes(place.name, checkpoint_id, mark))
+            return _Job(store, stored, lambda: self.memory.lost_writes(place.name, checkpoint_id, marks))
 
         return self._submitted(place, draft, patience=_PATIENCE)
 

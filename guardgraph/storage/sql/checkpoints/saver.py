@@ -233,28 +233,26 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         writes: Sequence[tuple[str, Any]],
         task_id: str,
         task_path: str = "",
-        *,
-        replace: bool = False,
     ) -> None:
         """Store what a task wrote, before the checkpoint that will contain it.
 
-        Storing the same write again keeps the first one; errors, interrupts and resume values are replaced. With
-        `replace` all other writes of the task at this checkpoint are deleted first.
+        Storing the same write again keeps the first one; errors, interrupts and resume values are replaced.
         """
-        self._put_writes(config, writes, task_id, task_path, replace=replace).result()
+        self._put_writes(config, writes, task_id, task_path).result()
 
     async def aput_writes(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str = "",
-        *,
-        replace: bool = False,
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """See `put_writes`."""
-        put = partial(self._put_writes, config, writes, task_id, task_path, replace=replace)
-        await self._await_stored(config, put)
+        await self._await_stored(config, partial(self._put_writes, config, writes, task_id, task_path))
+
+    def replace_writes(self, config: RunnableConfig, writes: Mapping[str, Sequence[tuple[str, Any]]]) -> None:
+        """Store what tasks have written at a checkpoint, by the ids of the tasks, in one transaction.
+
+        It replaces what was stored of these tasks, but for errors, interrupts and resume values.
+        """
+        by_task = {checked_id("task_id", task): numbered(some) for task, some in writes.items()}
+        self._recorder.put_writes(self._place_at(config), by_task, replace=True).result()
 
     @notes_commit(lambda given: given["checkpoint"]["id"])
     def _put(
@@ -272,13 +270,10 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     @notes_commit(lambda given: given["task_id"])
     def _put_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str, *, replace: bool
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
     ) -> Future[None]:
-        place = self._place_in(config)
-        if place.checkpoint_id is None:
-            raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
-        task_id = checked_id("task_id", task_id)
-        return self._recorder.put_writes(place, numbered(writes), task_id=task_id, task_path=task_path, replace=replace)
+        by_task = {checked_id("task_id", task_id): numbered(writes)}
+        return self._recorder.put_writes(self._place_at(config), by_task, task_path=task_path)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -328,6 +323,13 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     def _config_of(self, config: RunnableConfig, checkpoint: Checkpoint) -> RunnableConfig:
         place = self._place_in(config)
         return config_at(place.thread_id, place.namespace, checkpoint["id"])
+
+    def _place_at(self, config: RunnableConfig) -> Place:
+        """Return the place of a checkpoint that is named."""
+        place = self._place_in(config)
+        if place.checkpoint_id is None:
+            raise BadInput("the config of a write names no checkpoint; pass the config that `put` returned")
+        return place
 
     def _place_in(self, config: RunnableConfig) -> Place:
         return place_in(config, tenant=self.tenant)

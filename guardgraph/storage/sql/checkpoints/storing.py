@@ -283,5 +283,5 @@ def store_writes(
     kept = {write.idx: write for write in before if write.idx < 0 or not replace}
     for write in items:
         kept[write.idx] = write if write.idx < 0 else kept.get(write.idx, write)
-    data = pack_writes(place.name, checkpoint_id, task_id, task_path if replace else path, [*kept.values()])
+    data = pack_writes(place.name, checkpoint_id, task_id, path, [*kept.values()])
     connection.execute(update(writes).where(*of_task).values(data=data))

@@ -263,5 +263,5 @@ class _Thread:
             parent = place._replace(checkpoint_id=parent_id)
             recorder.put(parent, checkpoint, metadata, checkpoint["channel_versions"], by_caller=False).result()
             for task_id, task_path, items in tasks:
-                recorder.put_writes(place, items, task_id=task_id, task_path=task_path, replace=False).result()
+                recorder.put_writes(place, {task_id: items}, task_path=task_path).result()
         return True

@@ -82,7 +82,7 @@ def test_only_the_values_of_the_task_are_replaced(saver: SQLSaver) -> None:
     saver.put_writes(at, [(INTERRUPT, "asked")], "mine")
     saver.put_writes(at, [("a", 4)], "other")
 
-    saver.put_writes(at, [("b", 5), ("a", 6)], "mine", replace=True)
+    saver.replace_writes(at, {"mine": [("b", 5), ("a", 6)]})
 
     stored = saver.get_tuple(config)
     assert stored is not None
