@@ -22,7 +22,7 @@ __all__ = ("cancel_command",)
 @click.option("--reason", default="cancelled by the command", show_default=True, metavar="TEXT", help="Why.")
 @database
 @json_option
-def cancel_command(thread: str, *, reason: str, db: str | None, as_json: bool) -> int:
+def cancel_command(thread: str, *, reason: str, db: str | None, tenant: str, as_json: bool) -> int:
     """End the last run of THREAD: its accepted results are the answer, all else is missing.
 
     The guards of its exit judge that answer; where its graph cannot be built any more, there is none.
@@ -30,9 +30,9 @@ def cancel_command(thread: str, *, reason: str, db: str | None, as_json: bool) -
     Where a process works on it, that stops first: its agents at work finish.
     """
     url = url_of(db)
-    with Runner(url) as reader:
+    with Runner(url, tenant=tenant) as reader:
         graphs = builder_of(reader.status(thread).graph)
-    with Runner(url, graphs=graphs) as runner:
+    with Runner(url, graphs=graphs, tenant=tenant) as runner:
         run = runner.cancel(thread, reason=reason)
-    write_run(run, db=db, as_json=as_json)
+    write_run(run, db=db, tenant=tenant, as_json=as_json)
     return ExitCode.OK

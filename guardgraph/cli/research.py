@@ -47,6 +47,7 @@ def research_command(
     thread: str | None,
     out: Path | None,
     db: str | None,
+    tenant: str,
     as_json: bool,
 ) -> int:
     """Answer QUESTION from the documents in PATH… with a report whose citations are checked.
@@ -73,6 +74,7 @@ def research_command(
         url_of(db),
         graphs={"research": partial(research, on_skipped=None if as_json else _print_skipped)},
         db=db,
+        tenant=tenant,
         as_json=as_json,
         out=out,
     )

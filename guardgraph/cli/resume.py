@@ -45,6 +45,7 @@ def resume_command(
     wait: float,
     out: Path | None,
     db: str | None,
+    tenant: str,
     as_json: bool,
 ) -> int:
     """Go on with the last run of THREAD; agents that have finished do not work again.
@@ -56,7 +57,7 @@ def resume_command(
     given = dict(map(_answer, answers))
     add = _added(add_tokens, add_usd, seconds_of(deadline))
     url = url_of(db)
-    with Runner(url) as reader:
+    with Runner(url, tenant=tenant) as reader:
         run = reader.status(thread)
     return run_with_progress(
         lambda runner: runner.resume(thread, answers=given or None, add=add),
@@ -64,6 +65,7 @@ def resume_command(
         url,
         graphs=builder_of(run.graph),
         db=db,
+        tenant=tenant,
         as_json=as_json,
         out=out,
         finished=_finished(run),

@@ -30,7 +30,9 @@ _LARGEST = 16 * 1024 * 1024
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
 @database
 @json_option
-def run_command(graph: str, *, given: str, thread: str | None, out: Path | None, db: str | None, as_json: bool) -> int:
+def run_command(
+    graph: str, *, given: str, thread: str | None, out: Path | None, db: str | None, tenant: str, as_json: bool
+) -> int:
     """Run a task through MODULE:GRAPH, which is looked for in the working directory too.
 
     The task is JSON: a text, the fields of a task, or {"task": …} or {"messages": […]}.
@@ -44,6 +46,7 @@ def run_command(graph: str, *, given: str, thread: str | None, out: Path | None,
         url_of(db),
         graphs=builder_of(graph),
         db=db,
+        tenant=tenant,
         as_json=as_json,
         out=out,
     )

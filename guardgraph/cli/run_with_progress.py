@@ -42,6 +42,7 @@ def run_with_progress(
     *,
     graphs: dict[str, Callable[..., Any]],
     db: str | None,
+    tenant: str,
     as_json: bool,
     out: Path | None = None,
     finished: int = 0,
@@ -65,13 +66,15 @@ def run_with_progress(
             console=screen,
             finished=finished,
         ) as on_event,
-        Runner(url, graphs=graphs, on_event=on_event, **_patience(wait)) as runner,
-        _draining(runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, db)}", as_json=as_json),
+        Runner(url, graphs=graphs, tenant=tenant, on_event=on_event, **_patience(wait)) as runner,
+        _draining(
+            runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, db, tenant)}", as_json=as_json
+        ),
         _unlogged(quiet=as_json),
         prints_to_stderr(),
     ):
         run = work(runner)
-    return write_run(run, db=db, as_json=as_json, out=out)
+    return write_run(run, db=db, tenant=tenant, as_json=as_json, out=out)
 
 
 def _patience(wait: float) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def _patience(wait: float) -> dict[str, Any]:
     return {"if_busy": "wait", "wait_seconds": wait} if wait else {}
 
 
-def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) -> int:
+def write_run(run: Run, *, db: str | None, tenant: str, as_json: bool, out: Path | None = None) -> int:
     """Write a run and return its exit code: the answer on stdout (or in a file), a summary on stderr."""
     value = run.outcome.value if run.outcome else None
     if out is not None and value is not None:
@@ -92,18 +95,21 @@ def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = Non
     summary = (line for line in str(run).splitlines() if not line.startswith("value: "))
     click.echo(printable("\n".join(summary)), err=True)
     for wait in run.waiting:
-        click.echo(f"answer with: {_resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
+        click.echo(
+            f"answer with: {_resume_line(run.thread_id, db, tenant)} --answer {shlex.quote(f'{wait.id}=…')}", err=True
+        )
     if run.status in ("stopped", "crashed"):
         by_command = bool(builder_of(run.graph))
-        how = _resume_line(run.thread_id, db) if by_command else f"the Runner that has the graph {run.graph!r}"
+        how = _resume_line(run.thread_id, db, tenant) if by_command else f"the Runner that has the graph {run.graph!r}"
         click.echo(f"not finished; go on with: {how}", err=True)
     return code_of_run(run)
 
 
-def _resume_line(thread_id: str, db: str | None) -> str:
+def _resume_line(thread_id: str, db: str | None, tenant: str) -> str:
     """Return the command that resumes a thread; a password of the database is left out."""
     where = f" --db {shlex.quote(make_url(db).render_as_string(hide_password=True))}" if db else ""
-    return f"guardgraph resume {shlex.quote(thread_id)}{where}"
+    whose = f" --tenant {shlex.quote(tenant)}" if tenant else ""
+    return f"guardgraph resume {shlex.quote(thread_id)}{where}{whose}"
 
 
 @contextmanager

@@ -43,9 +43,9 @@ threads_group.add_command(import_command)
 )
 @database
 @json_option
-def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool) -> None:
+def _list(*, limit: int, status: RunStatus | None, db: str | None, tenant: str, as_json: bool) -> None:
     """List the latest runs, newest first."""
-    with Runner(url_of(db)) as runner:
+    with Runner(url_of(db), tenant=tenant) as runner:
         found = runner.list_runs(limit, status=status)
     if as_json:
         write_json([_facts(one) for one in found])
@@ -70,11 +70,11 @@ def _list(*, limit: int, status: RunStatus | None, db: str | None, as_json: bool
 @click.argument("thread")
 @database
 @json_option
-def _show(thread: str, *, db: str | None, as_json: bool) -> None:
+def _show(thread: str, *, db: str | None, tenant: str, as_json: bool) -> None:
     """Show the last run of THREAD, without running anything."""
-    with Runner(url_of(db)) as runner:
+    with Runner(url_of(db), tenant=tenant) as runner:
         run = runner.status(thread)
-    write_run(run, db=db, as_json=as_json)
+    write_run(run, db=db, tenant=tenant, as_json=as_json)
 
 
 @threads_group.command("history", epilog="\b\nExample:\n  guardgraph threads history monday --limit 5")
@@ -84,9 +84,9 @@ def _show(thread: str, *, db: str | None, as_json: bool) -> None:
 )
 @database
 @json_option
-def _history(thread: str, *, limit: int, db: str | None, as_json: bool) -> None:
+def _history(thread: str, *, limit: int, db: str | None, tenant: str, as_json: bool) -> None:
     """List the checkpoints of THREAD, newest first."""
-    with Runner(url_of(db)) as runner:
+    with Runner(url_of(db), tenant=tenant) as runner:
         found = runner.history(thread, limit)
     if as_json:
         write_json(found)
