@@ -12,7 +12,7 @@ from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.state import BadInput, new_id
 from guardgraph.storage.sql.places import DEFAULT_TENANT
 
-__all__ = ("database", "database_url", "json_option", "seconds_of", "thread_of", "url_of", "usd_of")
+__all__ = ("database", "database_url", "json_option", "seconds_of", "tenant_option", "thread_of", "url_of", "usd_of")
 
 database_url = click.option(
     "--db",
@@ -21,20 +21,21 @@ database_url = click.option(
     help=f"Database of the runs; else GUARDGRAPH_DB, else {DEFAULT_URL}.",
 )
 """Lets a command take `--db URL`, as `db`."""
-_tenant = click.option(
+tenant_option = click.option(
     "--tenant",
     envvar="GUARDGRAPH_TENANT",
     default=DEFAULT_TENANT,
     metavar="ID",
     help="Whose threads they are; else GUARDGRAPH_TENANT.",
 )
+"""Lets a command take `--tenant ID`, as `tenant`."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, and nothing else anywhere.")
 """Lets a command take `--json`, as `as_json`."""
 
 
 def database(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take `--db URL` and `--tenant ID`, as `db` and `tenant`: both are needed to find a thread."""
-    return database_url(_tenant(command))
+    return database_url(tenant_option(command))
 
 
 def seconds_of(deadline: float | None) -> float | None:

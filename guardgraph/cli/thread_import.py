@@ -10,7 +10,7 @@ import click
 
 from guardgraph.cli.exit_code import ExitCode
 from guardgraph.cli.graph_loader import class_at
-from guardgraph.cli.options import json_option, url_of
+from guardgraph.cli.options import json_option, tenant_option, url_of
 from guardgraph.cli.output import write_json
 from guardgraph.runs.default_database import DEFAULT_URL
 from guardgraph.storage import ImportedThread, SQLSaver, import_threads
@@ -42,9 +42,17 @@ _SECONDS = 2.0
     help=f"URL of the database that they go to; else GUARDGRAPH_DB, else {DEFAULT_URL}.",
 )
 @click.option("--dry-run", is_flag=True, help="Read and check the threads, and import none.")
+@tenant_option
 @json_option
 def import_command(
-    url: str, *, threads: tuple[str, ...], types: tuple[str, ...], into: str | None, dry_run: bool, as_json: bool
+    url: str,
+    *,
+    threads: tuple[str, ...],
+    types: tuple[str, ...],
+    into: str | None,
+    dry_run: bool,
+    tenant: str,
+    as_json: bool,
 ) -> ExitCode:
     """Import the threads that SqliteSaver or PostgresSaver has stored at URL, such as sqlite:///old.db.
 
@@ -53,7 +61,7 @@ def import_command(
     """
     found: list[ImportedThread] = []
     refused = 0
-    with SQLSaver.from_url(url_of(into), types=tuple(map(class_at, types))) as saver:
+    with SQLSaver.from_url(url_of(into), types=tuple(map(class_at, types)), tenant=tenant) as saver:
         on_progress = None if as_json else _progress()
         for one in import_threads(url, saver, threads=threads or None, dry_run=dry_run, on_progress=on_progress):
             refused += one.result == "refused"
