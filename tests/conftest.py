@@ -1,4 +1,4 @@
-"""What holds for every test: no network but loopback, no tracing, repeatable properties."""
+"""What holds for every test: no network but loopback, no tracing, repeatable properties, no forgotten tenant."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.house import network
+from tests.storage.sql.tenancy import check_every_statement
 
 for _name in [name for name in os.environ if name.startswith(("LANGSMITH_", "LANGCHAIN_", "OPENAI_", "ANTHROPIC_"))]:
     del os.environ[_name]
 os.environ["LANGSMITH_TRACING"] = "false"
 
 network.block()
+check_every_statement()
 
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

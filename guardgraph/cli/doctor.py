@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from guardgraph.cli.exit_code import ExitCode
-from guardgraph.cli.options import database, json_option, url_of
+from guardgraph.cli.options import database_url, json_option, url_of
 from guardgraph.cli.output import write_json
 from guardgraph.state import GuardgraphError
 from guardgraph.storage.sql.engine import engine_of, write_transaction
@@ -64,7 +64,7 @@ _KEYS = (
     short_help="Check the installation, the database and the keys.",
     epilog="\b\nExample:\n  guardgraph doctor --db postgresql://user@host/runs",
 )
-@database
+@database_url
 @json_option
 def doctor_command(*, db: str | None, as_json: bool) -> int:
     """Show what is installed, whether the database can be written, and which keys are set (never their values)."""

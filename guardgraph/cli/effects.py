@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import JsonValue
 
-from guardgraph.cli.options import database, json_option, key_file, url_of
+from guardgraph.cli.options import Store, database, json_option
 from guardgraph.cli.output import write_json
 from guardgraph.cli.table import print_table
 from guardgraph.runs import effects
@@ -35,7 +35,6 @@ def effects_group() -> None:
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most this many."
 )
 @database
-@key_file
 @json_option
 def _list(
     *,
@@ -43,12 +42,11 @@ def _list(
     run_id: str | None,
     thread_id: str | None,
     limit: int,
-    db: str | None,
-    key: str | None,
+    store: Store,
     as_json: bool,
 ) -> None:
     """List side effects, oldest first. One that is `unknown` may have happened or not, or is in progress."""
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         if thread_id is not None:
             runner.threads.check_stored(thread_id)
         found = effects.stored(runner.saver, limit=limit, only_unknown=unknown, run_id=run_id, thread_id=thread_id)
@@ -71,11 +69,8 @@ def _list(
 @click.option("--result", metavar="JSON", help="It has happened, with this result; null for none.")
 @click.option("--not-done", is_flag=True, help="It has not happened: the next call makes it.")
 @database
-@key_file
 @json_option
-def _resolve(
-    key_of_effect: str, *, result: str | None, not_done: bool, db: str | None, key: str | None, as_json: bool
-) -> None:
+def _resolve(key_of_effect: str, *, result: str | None, not_done: bool, store: Store, as_json: bool) -> None:
     """Record what became of the side effect KEY, after a look at its target.
 
     Its attempt is over; the next call with the key returns the result, or makes the effect. One whose end is recorded
@@ -84,7 +79,7 @@ def _resolve(
     if (result is None) is not not_done:
         raise BadInput("name what became of the effect: --result JSON if it has happened, or --not-done")
     answer = NotDone() if result is None else Done(_json(result))
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         (found,) = effects.stored(runner.saver, limit=1, key=key_of_effect) or [None]
         if found is None:
             raise BadInput(

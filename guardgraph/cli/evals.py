@@ -11,7 +11,7 @@ import click
 from guardgraph import evals
 from guardgraph.cli.exit_code import ExitCode
 from guardgraph.cli.graph_loader import graph_at
-from guardgraph.cli.options import database, json_option, url_of
+from guardgraph.cli.options import database_url, json_option, url_of
 from guardgraph.cli.output import prints_to_stderr, write_json
 from guardgraph.evals.metrics import CitationsValid, FactsFound, StatusAsExpected
 from guardgraph.research.documents import read_documents
@@ -43,7 +43,7 @@ def eval_group() -> None:
 @click.option("--baseline", metavar="RUN", help="An earlier run to compare with.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only cases with this tag; may be repeated.")
 @click.option("--concurrency", type=click.IntRange(min=1), default=2, show_default=True, help="Cases at a time.")
-@database
+@database_url
 @json_option
 def _run(
     suite: str,
@@ -96,7 +96,7 @@ def _run(
 )
 @click.argument("run", required=False)
 @click.option("--suite", metavar="NAME", help="List only runs of this suite, where RUN is left out.")
-@database
+@database_url
 @json_option
 def _show(run: str | None, *, suite: str | None, db: str | None, as_json: bool) -> None:
     """Print the scores of RUN, or list the runs of all suites, newest first."""

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.state import BadInput, new_id
+from guardgraph.storage.sql.places import DEFAULT_TENANT
 
 __all__ = (
+    "Store",
     "age_of",
     "database",
+    "database_url",
     "given_key_file",
     "json_option",
     "key_file",
     "seconds_of",
+    "tenant_option",
     "thread_of",
     "url_of",
     "usd_of",
@@ -28,7 +36,7 @@ __all__ = (
 _KEY_FILE = "guardgraph.key_file"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-database = click.option(
+database_url = click.option(
     "--db",
     envvar="GUARDGRAPH_DB",
     metavar="URL",
@@ -43,6 +51,14 @@ key_file = click.option(
     help="File with the key of an encrypted database, in base64; else the key is that of GUARDGRAPH_KEY.",
 )
 """Lets a command take `--key-file FILE`, as `key`: the key itself, which is never an argument that others could see."""
+tenant_option = click.option(
+    "--tenant",
+    envvar="GUARDGRAPH_TENANT",
+    default=DEFAULT_TENANT,
+    metavar="ID",
+    help="Whose threads they are; else GUARDGRAPH_TENANT.",
+)
+"""Lets a command take `--tenant ID`, as `tenant`."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout, and nothing else anywhere.")
 """Lets a command take `--json`, as `as_json`."""
 
@@ -57,6 +73,36 @@ def age_of(option: str, text: str | None) -> timedelta | None:
             f"{option} must be a number of minutes, hours, days or weeks such as 90m, 12h, 30d, 8w; got {text!r}"
         )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the threads of a command are."""
+
+    db: str | None
+    """The database as it was given; `None` is the default."""
+    tenant: str
+    key: str | None = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The database. Raises as `url_of` does."""
+        return url_of(self.db)
+
+    @property
+    def access(self) -> dict[str, Any]:
+        """The other arguments of a `Runner`."""
+        return {"tenant": self.tenant, "key": self.key}
+
+
+def database(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take `--db URL`, `--tenant ID` and `--key-file FILE`, together as `store`."""
+
+    @wraps(command)
+    def with_store(*args: Any, db: str | None, tenant: str, key: str | None, **given: Any) -> Any:
+        return command(*args, store=Store(db, tenant, key), **given)
+
+    return database_url(tenant_option(key_file(with_store)))
 
 
 def seconds_of(deadline: float | None) -> float | None:

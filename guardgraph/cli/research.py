@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from guardgraph.cli.options import database, json_option, key_file, seconds_of, thread_of, url_of, usd_of
+from guardgraph.cli.options import Store, database, json_option, seconds_of, thread_of, usd_of
 from guardgraph.cli.run_with_progress import run_with_progress
 from guardgraph.research.documents import Skipped, plain_path
 from guardgraph.research.graph import OFFLINE, research
@@ -34,7 +34,6 @@ _NAMED = 3
 @click.option("--thread", metavar="ID", help="Name of the thread; a random one if none is given.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the report there, not to stdout.")
 @database
-@key_file
 @json_option
 def research_command(
     question: str,
@@ -47,8 +46,7 @@ def research_command(
     concurrency: int,
     thread: str | None,
     out: Path | None,
-    db: str | None,
-    key: str | None,
+    store: Store,
     as_json: bool,
 ) -> int:
     """Answer QUESTION from the documents in PATH… with a report whose citations are checked.
@@ -72,10 +70,8 @@ def research_command(
     return run_with_progress(
         lambda runner: runner.run("research", question, thread_id=name, arguments=arguments),
         name,
-        url_of(db),
+        store,
         graphs={"research": partial(research, on_skipped=None if as_json else _print_skipped)},
-        db=db,
-        key=key,
         as_json=as_json,
         out=out,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from guardgraph.cli.graph_loader import builder_of
-from guardgraph.cli.options import database, json_option, key_file, seconds_of, url_of, usd_of
+from guardgraph.cli.options import Store, database, json_option, seconds_of, usd_of
 from guardgraph.cli.run_with_progress import run_with_progress
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
@@ -34,7 +34,6 @@ __all__ = ("resume_command",)
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
 @database
-@key_file
 @json_option
 def resume_command(
     thread: str,
@@ -45,8 +44,7 @@ def resume_command(
     deadline: float | None,
     wait: float,
     out: Path | None,
-    db: str | None,
-    key: str | None,
+    store: Store,
     as_json: bool,
 ) -> int:
     """Go on with the last run of THREAD; agents that have finished do not work again.
@@ -57,16 +55,13 @@ def resume_command(
     """
     given = dict(map(_answer, answers))
     add = _added(add_tokens, add_usd, seconds_of(deadline))
-    url = url_of(db)
-    with Runner(url, key=key) as reader:
+    with Runner(store.url, **store.access) as reader:
         run = reader.status(thread)
     return run_with_progress(
         lambda runner: runner.resume(thread, answers=given or None, add=add),
         thread,
-        url,
+        store,
         graphs=builder_of(run.graph),
-        db=db,
-        key=key,
         as_json=as_json,
         out=out,
         finished=_finished(run),

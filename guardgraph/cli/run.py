@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from guardgraph.cli.graph_loader import builder_of, graph_at
-from guardgraph.cli.options import database, json_option, key_file, thread_of, url_of
+from guardgraph.cli.options import Store, database, json_option, thread_of
 from guardgraph.cli.run_with_progress import run_with_progress
 from guardgraph.runs.arguments import checked_input
 from guardgraph.state import BadInput
@@ -29,11 +29,8 @@ _LARGEST = 16 * 1024 * 1024
 @click.option("--thread", metavar="ID", help="Name of the thread; a random one if none is given.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there, not to stdout.")
 @database
-@key_file
 @json_option
-def run_command(
-    graph: str, *, given: str, thread: str | None, out: Path | None, db: str | None, key: str | None, as_json: bool
-) -> int:
+def run_command(graph: str, *, given: str, thread: str | None, out: Path | None, store: Store, as_json: bool) -> int:
     """Run a task through MODULE:GRAPH, which is looked for in the working directory too.
 
     The task is JSON: a text, the fields of a task, or {"task": …} or {"messages": […]}.
@@ -44,10 +41,8 @@ def run_command(
     return run_with_progress(
         lambda runner: runner.run(graph, task, thread_id=name, arguments=arguments),
         name,
-        url_of(db),
+        store,
         graphs=builder_of(graph),
-        db=db,
-        key=key,
         as_json=as_json,
         out=out,
     )

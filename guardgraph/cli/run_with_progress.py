@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 
 from guardgraph.cli.exit_code import ExitCode, code_of_run
 from guardgraph.cli.graph_loader import builder_of
-from guardgraph.cli.options import given_key_file
+from guardgraph.cli.options import Store, given_key_file
 from guardgraph.cli.output import check_file, prints_to_stderr, run_as_json, value_as_text, write_file, write_json
 from guardgraph.cli.progress import watching
 from guardgraph.runs.run import Run
@@ -39,17 +39,15 @@ _PATIENCE = 1.0
 def run_with_progress(
     work: Callable[[Runner], Run],
     thread: str,
-    url: str,
+    store: Store,
     *,
     graphs: dict[str, Callable[..., Any]],
-    db: str | None,
-    key: str | None,
     as_json: bool,
     out: Path | None = None,
     finished: int = 0,
     wait: float = 0.0,
 ) -> int:
-    """Do `work` on `thread` with a runner on `url`, show its progress, write the run, and return the exit code.
+    """Do `work` on `thread` with a runner on `store`, show its progress, write the run, and return the exit code.
 
     `finished` is how many of the run's agents have finished before. Where another process works on the thread, that is
     refused after `wait` seconds.
@@ -67,13 +65,13 @@ def run_with_progress(
             console=screen,
             finished=finished,
         ) as on_event,
-        Runner(url, key=key, graphs=graphs, on_event=on_event, **_patience(wait)) as runner,
-        _draining(runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, db)}", as_json=as_json),
+        Runner(store.url, **store.access, graphs=graphs, on_event=on_event, **_patience(wait)) as runner,
+        _draining(runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, store)}", as_json=as_json),
         _unlogged(quiet=as_json),
         prints_to_stderr(),
     ):
         run = work(runner)
-    return write_run(run, db=db, as_json=as_json, out=out)
+    return write_run(run, store=store, as_json=as_json, out=out)
 
 
 def _patience(wait: float) -> dict[str, Any]:
@@ -81,7 +79,7 @@ def _patience(wait: float) -> dict[str, Any]:
     return {"if_busy": "wait", "wait_seconds": wait} if wait else {}
 
 
-def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = None) -> int:
+def write_run(run: Run, *, store: Store, as_json: bool, out: Path | None = None) -> int:
     """Write a run and return its exit code: the answer on stdout (or in a file), a summary on stderr."""
     value = run.outcome.value if run.outcome else None
     if out is not None and value is not None:
@@ -94,17 +92,20 @@ def write_run(run: Run, *, db: str | None, as_json: bool, out: Path | None = Non
     summary = (line for line in str(run).splitlines() if not line.startswith("value: "))
     click.echo(printable("\n".join(summary)), err=True)
     for wait in run.waiting:
-        click.echo(f"answer with: {_resume_line(run.thread_id, db)} --answer {shlex.quote(f'{wait.id}=…')}", err=True)
+        click.echo(
+            f"answer with: {_resume_line(run.thread_id, store)} --answer {shlex.quote(f'{wait.id}=…')}", err=True
+        )
     if run.status in ("stopped", "crashed"):
         by_command = bool(builder_of(run.graph))
-        how = _resume_line(run.thread_id, db) if by_command else f"the Runner that has the graph {run.graph!r}"
+        how = _resume_line(run.thread_id, store) if by_command else f"the Runner that has the graph {run.graph!r}"
         click.echo(f"not finished; go on with: {how}", err=True)
     return code_of_run(run)
 
 
-def _resume_line(thread_id: str, db: str | None) -> str:
+def _resume_line(thread_id: str, store: Store) -> str:
     """Return the command that resumes a thread; a password of the database is left out."""
-    where = f" --db {shlex.quote(make_url(db).render_as_string(hide_password=True))}" if db else ""
+    where = f" --db {shlex.quote(make_url(store.db).render_as_string(hide_password=True))}" if store.db else ""
+    where += f" --tenant {shlex.quote(store.tenant)}" if store.tenant else ""
     where += f" --key-file {shlex.quote(path)}" if (path := given_key_file()) else ""
     return f"guardgraph resume {shlex.quote(thread_id)}{where}"
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import click
 
-from guardgraph.cli.options import database, json_option, key_file, thread_of, url_of
+from guardgraph.cli.options import Store, database, json_option, thread_of
 from guardgraph.cli.output import write_json
 from guardgraph.cli.table import print_table
 from guardgraph.runs.runner import Runner
@@ -30,14 +30,13 @@ _ENDS = 2
 @click.argument("thread")
 @click.argument("new", required=False)
 @database
-@key_file
 @json_option
-def copy_command(thread: str, new: str | None, *, db: str | None, key: str | None, as_json: bool) -> None:
+def copy_command(thread: str, new: str | None, *, store: Store, as_json: bool) -> None:
     """Copy THREAD to the thread NEW, or to one with a random name, and print its name.
 
     Its runs are runs of their own: what has not ended can be resumed in the copy too.
     """
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         made = runner.threads.copy(thread, thread_of(new))
     write_json({"thread_id": made, "copy_of": thread}) if as_json else click.echo(made)
 
@@ -51,16 +50,13 @@ def copy_command(thread: str, new: str | None, *, db: str | None, key: str | Non
 @click.argument("new", required=False)
 @click.option("--checkpoint", metavar="ID", help="One of `threads history`; the newest if none is given.")
 @database
-@key_file
 @json_option
-def fork_command(
-    thread: str, new: str | None, *, checkpoint: str | None, db: str | None, key: str | None, as_json: bool
-) -> None:
+def fork_command(thread: str, new: str | None, *, checkpoint: str | None, store: Store, as_json: bool) -> None:
     """Make the thread NEW, or one with a random name, of a checkpoint of THREAD and what it comes from; print its name.
 
     From an earlier checkpoint the agents that came next work again: `guardgraph resume NEW` goes on.
     """
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         made = runner.threads.fork(thread, checkpoint_id=checkpoint, new_thread=thread_of(new))
     write_json({"thread_id": made, "fork_of": thread}) if as_json else click.echo(made)
 
@@ -74,15 +70,13 @@ def fork_command(
 @click.argument("checkpoints", nargs=-1, metavar="[BEFORE [AFTER]]")
 @click.option("--with", "other", metavar="THREAD", help="Another thread, to which AFTER belongs.")
 @database
-@key_file
 @json_option
 def diff_command(
     thread: str,
     checkpoints: tuple[str, ...],
     *,
     other: str | None,
-    db: str | None,
-    key: str | None,
+    store: Store,
     as_json: bool,
 ) -> None:
     """Show which channels of THREAD differ between the checkpoints BEFORE and AFTER; each is the newest by default.
@@ -92,7 +86,7 @@ def diff_command(
     if len(checkpoints) > _ENDS:
         raise BadInput(f"name at most two checkpoints, got {len(checkpoints)}")
     before, after = (*checkpoints, None, None)[:_ENDS]
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         found = runner.threads.diff(thread, before, after, other=other)
     if as_json:
         ends = {"before": found.before, "after": found.after}

@@ -9,7 +9,7 @@ import click
 
 from guardgraph.cli.confirmation import confirm, tracked, yes_option
 from guardgraph.cli.exit_code import ExitCode
-from guardgraph.cli.options import database, json_option, key_file, url_of
+from guardgraph.cli.options import Store, database, json_option
 from guardgraph.cli.output import write_json
 from guardgraph.cli.table import print_table
 from guardgraph.runs.runner import Runner
@@ -25,15 +25,14 @@ __all__ = ("repair_command", "verify_command")
 )
 @click.argument("threads", nargs=-1, metavar="[THREAD]…")
 @database
-@key_file
 @json_option
-def verify_command(threads: tuple[str, ...], *, db: str | None, key: str | None, as_json: bool) -> int:
+def verify_command(threads: tuple[str, ...], *, store: Store, as_json: bool) -> int:
     """Compare what is stored of each THREAD, or of all threads, with its digests.
 
     Exits with 6 where anything is damaged.
     """
     found: dict[str, list[StorageCorrupt]] = {}
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         for thread in threads:
             runner.threads.check_stored(thread)
         names = threads or runner.threads.ids()
@@ -59,15 +58,14 @@ def verify_command(threads: tuple[str, ...], *, db: str | None, key: str | None,
 @click.option("--dry-run", is_flag=True, help="Show the damage, and change nothing.")
 @yes_option
 @database
-@key_file
 @json_option
-def repair_command(thread: str, *, dry_run: bool, yes: bool, db: str | None, key: str | None, as_json: bool) -> int:
+def repair_command(thread: str, *, dry_run: bool, yes: bool, store: Store, as_json: bool) -> int:
     """Go back to the last checkpoint of THREAD that is not damaged, and list what was left out.
 
     Damaged checkpoints that are newer than it are deleted; what its tasks had written and is damaged is made again.
     With --dry-run it exits with 6 where there is damage.
     """
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         runner.threads.check_stored(thread)
         found = runner.saver.verify(thread)
         question = f"go back to the last good checkpoint of thread {thread!r}, which has {_counted(found)}"

@@ -10,7 +10,7 @@ import click
 
 from guardgraph.cli.exit_code import ExitCode
 from guardgraph.cli.graph_loader import class_at
-from guardgraph.cli.options import json_option, key_file, url_of
+from guardgraph.cli.options import json_option, key_file, tenant_option, url_of
 from guardgraph.cli.output import write_json
 from guardgraph.runs.default_database import DEFAULT_URL
 from guardgraph.storage import ImportedThread, SQLSaver, import_threads
@@ -42,6 +42,7 @@ _SECONDS = 2.0
     help=f"URL of the database that they go to; else GUARDGRAPH_DB, else {DEFAULT_URL}.",
 )
 @click.option("--dry-run", is_flag=True, help="Read and check the threads, and import none.")
+@tenant_option
 @key_file
 @json_option
 def import_command(
@@ -51,6 +52,7 @@ def import_command(
     types: tuple[str, ...],
     into: str | None,
     dry_run: bool,
+    tenant: str,
     key: str | None,
     as_json: bool,
 ) -> ExitCode:
@@ -61,7 +63,7 @@ def import_command(
     """
     found: list[ImportedThread] = []
     refused = 0
-    with SQLSaver.from_url(url_of(into), types=tuple(map(class_at, types)), key=key) as saver:
+    with SQLSaver.from_url(url_of(into), types=tuple(map(class_at, types)), tenant=tenant, key=key) as saver:
         on_progress = None if as_json else _progress()
         for one in import_threads(url, saver, threads=threads or None, dry_run=dry_run, on_progress=on_progress):
             refused += one.result == "refused"

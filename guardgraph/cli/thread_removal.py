@@ -10,7 +10,7 @@ import click
 
 from guardgraph.cli.confirmation import confirm, tracked, yes_option
 from guardgraph.cli.exit_code import ExitCode
-from guardgraph.cli.options import age_of, database, json_option, key_file, url_of
+from guardgraph.cli.options import Store, age_of, database, json_option
 from guardgraph.cli.output import write_json
 from guardgraph.cli.table import print_table, size_text
 from guardgraph.runs.runner import Runner
@@ -34,7 +34,6 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Show what would go, and
 @_dry_run
 @yes_option
 @database
-@key_file
 @json_option
 def prune_command(
     *,
@@ -44,8 +43,7 @@ def prune_command(
     threads: tuple[str, ...],
     dry_run: bool,
     yes: bool,
-    db: str | None,
-    key: str | None,
+    store: Store,
     as_json: bool,
 ) -> int:
     """Remove checkpoints of all threads that neither --keep nor --older-than keeps.
@@ -56,7 +54,7 @@ def prune_command(
     if keep is None and older_than is None:
         raise BadInput("name what is kept: --keep N, --older-than AGE or both")
     retention = Retention(keep=keep, older_than=age_of("--older-than", older_than), keep_forks=keep_forks)
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         names = threads or runner.threads.ids()
         for thread in threads:
             runner.threads.prune(thread, retention, dry_run=True)
@@ -79,7 +77,6 @@ def prune_command(
 @_dry_run
 @yes_option
 @database
-@key_file
 @json_option
 def delete_command(
     threads: tuple[str, ...],
@@ -87,8 +84,7 @@ def delete_command(
     with_effects: bool,
     dry_run: bool,
     yes: bool,
-    db: str | None,
-    key: str | None,
+    store: Store,
     as_json: bool,
 ) -> int:
     """Delete each THREAD: its checkpoints, its runs and what they have spent. That cannot be undone.
@@ -96,7 +92,7 @@ def delete_command(
     A thread that is worked on is an error, and then none is deleted.
     """
     names = tuple(dict.fromkeys(threads))
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         found = [runner.threads.delete(name, with_effects=with_effects, dry_run=True) for name in names]
         question = (
             f"delete {_named(runner, names)} with {_counted(sum(one.runs for one in found), 'run')}, {_size(found)}"

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from guardgraph.cli.options import database, json_option, key_file, url_of
+from guardgraph.cli.options import Store, database, json_option
 from guardgraph.cli.output import write_json
 from guardgraph.cli.run_with_progress import write_run
 from guardgraph.cli.table import print_table
@@ -40,11 +40,10 @@ def threads_group() -> None:
     help=f"Only runs with this status: {', '.join(get_args(RunStatus))}.",
 )
 @database
-@key_file
 @json_option
-def _list(*, limit: int, status: RunStatus | None, db: str | None, key: str | None, as_json: bool) -> None:
+def _list(*, limit: int, status: RunStatus | None, store: Store, as_json: bool) -> None:
     """List the latest runs, newest first."""
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         found = runner.list_runs(limit, status=status)
     if as_json:
         write_json([_facts(one) for one in found])
@@ -68,13 +67,12 @@ def _list(*, limit: int, status: RunStatus | None, db: str | None, key: str | No
 )
 @click.argument("thread")
 @database
-@key_file
 @json_option
-def _show(thread: str, *, db: str | None, key: str | None, as_json: bool) -> None:
+def _show(thread: str, *, store: Store, as_json: bool) -> None:
     """Show the last run of THREAD, without running anything."""
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         run = runner.status(thread)
-    write_run(run, db=db, as_json=as_json)
+    write_run(run, store=store, as_json=as_json)
 
 
 @threads_group.command("history", epilog="\b\nExample:\n  guardgraph threads history monday --limit 5")
@@ -83,11 +81,10 @@ def _show(thread: str, *, db: str | None, key: str | None, as_json: bool) -> Non
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most this many."
 )
 @database
-@key_file
 @json_option
-def _history(thread: str, *, limit: int, db: str | None, key: str | None, as_json: bool) -> None:
+def _history(thread: str, *, limit: int, store: Store, as_json: bool) -> None:
     """List the checkpoints of THREAD, newest first."""
-    with Runner(url_of(db), key=key) as runner:
+    with Runner(store.url, **store.access) as runner:
         found = runner.history(thread, limit)
     if as_json:
         write_json(found)

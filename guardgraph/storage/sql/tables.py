@@ -62,6 +62,13 @@ def _identifier(length: int = ID_LENGTH) -> TypeEngine[str]:
     return found.with_variant(String(length, collation="utf8mb4_nopad_bin"), "mariadb")
 
 
+def _long_identifier() -> TypeEngine[str]:
+    """Return text of any length that is compared by its bytes everywhere."""
+    found = Text().with_variant(Text(collation="C"), "postgresql")
+    found = found.with_variant(Text(collation="utf8mb4_0900_bin"), "mysql")
+    return found.with_variant(Text(collation="utf8mb4_nopad_bin"), "mariadb")
+
+
 def _key() -> TypeEngine[bytes]:
     """Return the type of a digest that names a row."""
     return LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
@@ -84,7 +91,7 @@ namespaces = Table(
     Column("name", _key(), nullable=False),
     Column("tenant", _identifier(), nullable=False),
     Column("thread_id", _identifier(), nullable=False),
-    Column("checkpoint_ns", Text, nullable=False),
+    Column("checkpoint_ns", _long_identifier(), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("head", _identifier()),
     Column("seal", _key(), nullable=False),

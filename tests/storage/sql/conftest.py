@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
@@ -25,65 +26,32 @@ _END_OTHERS = """
 """
 
 
-def _server() -> tuple[Engine, URL]:
-    address = make_url(POSTGRES).set(drivername="postgresql+psycopg")
-    admin = create_engine(address.set(database=address.database or "postgres"), isolation_level="AUTOCOMMIT")
-    return admin, address
-
-
-def _database(config: pytest.Config) -> tuple[Engine, URL]:
-    """Return the PostgreSQL database of this process, made at the first call and dropped when the tests have ended."""
-    if config not in _made:
-        admin, address = _server()
-        name = f"guardgraph_test_{uuid4().hex}"
-        try:
-            with admin.connect() as connection:
-                connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        except OperationalError:
-            admin.dispose()
-            raise
-
-        def drop() -> None:
-            with admin.connect() as connection:
-                connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-            admin.dispose()
-
-        config.add_cleanup(drop)
-        own = create_engine(address.set(database=name), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        _made[config] = own, address.set(drivername="postgresql", database=name)
-    return _made[config]
-
-
 def _unreachable(server: str, error: Exception) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{server} cannot be reached: {error}")
     pytest.skip(f"{server} cannot be reached")
 
 
-@pytest.fixture
-def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the URL of a new, empty schema in PostgreSQL; without a server the test is skipped, or fails when CI is set.
-
-    A schema is made in milliseconds, a database takes half a second.
-    """
+@contextmanager
+def _postgres_database() -> Generator[str]:
+    """Yield the URL of a new database in PostgreSQL."""
+    address, name = make_url(POSTGRES), f"guardgraph_test_{uuid4().hex}"
+    server = address.set(drivername="postgresql+psycopg", database=address.database or "postgres")
+    admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     try:
-        own, address = _database(request.config)
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
     except OperationalError as error:
         _unreachable("PostgreSQL", error)
-    name = f"test_{uuid4().hex}"
-    with own.connect() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
     try:
-        yield address.set(query={"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+        yield address.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
     finally:
-        with own.connect() as connection:
-            connection.exec_driver_sql(_END_OTHERS)
-            connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def mariadb_url() -> Iterator[str]:
-    """Give the URL of a new, empty database in MariaDB, with a user of its own who has all rights in it."""
+@contextmanager
+def _mariadb_database() -> Generator[str]:
     address, name = make_url(MARIADB), f"guardgraph_test_{uuid4().hex[:16]}"
     admin = create_engine(address.set(drivername="mariadb+pymysql"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
     try:
@@ -100,6 +68,52 @@ def mariadb_url() -> Iterator[str]:
         with admin.connect() as connection:
             connection.exec_driver_sql(f"DROP USER {name}@'%%'")
             connection.exec_driver_sql(f"DROP DATABASE {name}")
+
+
+def _database(config: pytest.Config) -> tuple[Engine, URL]:
+    """Return the PostgreSQL database of this process, made at the first call and dropped when the tests have ended."""
+    if config not in _made:
+        stack = ExitStack()
+        address = make_url(stack.enter_context(_postgres_database()))
+        config.add_cleanup(stack.close)
+        driver = address.set(drivername="postgresql+psycopg")
+        _made[config] = create_engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool), address
+    return _made[config]
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of a new, empty schema in PostgreSQL; without a server the test is skipped, or fails when CI is set.
+
+    A schema is made in milliseconds, a database takes half a second.
+    """
+    own, address = _database(request.config)
+    name = f"test_{uuid4().hex}"
+    with own.connect() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+    try:
+        yield address.set(query={"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
+    finally:
+        with own.connect() as connection:
+            connection.exec_driver_sql(_END_OTHERS)
+            connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture
+def mariadb_url() -> Iterator[str]:
+    """Give the URL of a new, empty database in MariaDB, with a user of its own who has all rights in it."""
+    with _mariadb_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres", "mariadb"])
+def kept_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the URL of a database that all tests share, once of each kind: for tests that keep to ids of their own."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('kept') / 'guardgraph.db'}"
+        return
+    with (_postgres_database if request.param == "postgres" else _mariadb_database)() as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, exists, func, or_, select, update
 
 from guardgraph.state import StorageCorrupt
 from guardgraph.storage.sql.checkpoints.loading import (
@@ -190,7 +190,7 @@ def _damaged_tasks(
 ) -> list[tuple[str, str]]:
     """Return checkpoint and task of each row of writes that was changed, or that lies in another namespace.
 
-    Rows in namespaces of other tenants are not read: those tenants find them.
+    That is one of the tenant, or none at all; a row in one of another tenant is found by that tenant.
     """
     damaged: list[tuple[str, str]] = []
     for item in connection.execute(select(writes).where(writes.c.namespace_id == row["namespace_id"])):
@@ -198,13 +198,12 @@ def _damaged_tasks(
             unpack_writes(place, item.checkpoint_id, item.task_id, bytes(item.data))
         except StorageCorrupt:
             damaged.append((item.checkpoint_id, item.task_id))
-    others = select(namespaces.c.namespace_id).where(namespaces.c.tenant != place.tenant)
+    number = namespaces.c.namespace_id
+    ours = writes.c.namespace_id.in_(select(number).where(namespaces.c.tenant == place.tenant))
+    lost = ~exists(select(number).where(number == writes.c.namespace_id).correlate(writes))
     for some in batches(ids):
-        elsewhere = select(writes).where(
-            writes.c.namespace_id != row["namespace_id"],
-            writes.c.namespace_id.not_in(others),
-            writes.c.checkpoint_id.in_(some),
-        )
+        of_ids = (writes.c.checkpoint_id.in_(some), writes.c.namespace_id != row["namespace_id"])
+        elsewhere = select(writes).where(or_(ours, lost), *of_ids)
         for item in connection.execute(elsewhere):
             with suppress(StorageCorrupt):  # it is of a copy of the thread
                 unpack_writes(place, item.checkpoint_id, item.task_id, bytes(item.data))

@@ -21,6 +21,12 @@ IDENTIFIER = (
     .with_variant(sa.String(255, collation="utf8mb4_0900_bin"), "mysql")
     .with_variant(sa.String(255, collation="utf8mb4_nopad_bin"), "mariadb")
 )
+LONG_IDENTIFIER = (
+    sa.Text()
+    .with_variant(sa.Text(collation="C"), "postgresql")
+    .with_variant(sa.Text(collation="utf8mb4_0900_bin"), "mysql")
+    .with_variant(sa.Text(collation="utf8mb4_nopad_bin"), "mariadb")
+)
 KEY = sa.LargeBinary(16).with_variant(VARBINARY(16), "mysql", "mariadb")
 PACKED = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
@@ -36,7 +42,7 @@ def upgrade() -> None:
         sa.Column("name", KEY, nullable=False),
         sa.Column("tenant", IDENTIFIER, nullable=False),
         sa.Column("thread_id", IDENTIFIER, nullable=False),
-        sa.Column("checkpoint_ns", sa.Text, nullable=False),
+        sa.Column("checkpoint_ns", LONG_IDENTIFIER, nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("head", IDENTIFIER),
         sa.Column("seal", KEY, nullable=False),
