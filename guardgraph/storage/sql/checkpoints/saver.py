@@ -102,6 +102,13 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self._unstored = Unstored()
         self._writes = Writes(self.engine, self.codec, self.tenant)
 
+    def __init_subclass__(cls, **facts: Any) -> None:
+        """Make what a subclass does in `put` and `put_writes` also what coroutines do."""
+        super().__init_subclass__(**facts)
+        for name in ("put", "put_writes"):
+            if name in vars(cls) and f"a{name}" not in vars(cls):
+                setattr(cls, f"a{name}", async_twin(vars(cls)[name]))
+
     @classmethod
     def from_url(
         cls,
