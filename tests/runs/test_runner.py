@@ -293,7 +293,9 @@ def test_the_history_of_a_thread_is_listed_newest_first(runner: Runner, worked: 
 
     history = runner.history(run.thread_id)
 
-    assert {frozenset(one) for one in history} == {frozenset({"id", "at", "step", "source", "channels"})}
+    assert {frozenset(one) for one in history} == {
+        frozenset({"id", "at", "step", "source", "channels", "version", "migrated_to"})
+    }
     assert [one["step"] for one in history] == list(range(len(history) - 2, -2, -1))
     assert [one["source"] for one in history] == ["loop"] * (len(history) - 1) + ["input"]
     assert [one["at"] for one in history] == sorted((one["at"] for one in history), reverse=True)

@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from guardgraph.storage.sql.engine import check_process, is_sqlite
 from guardgraph.storage.sql.errors import translate_errors
+from guardgraph.storage.sql.places import digest_of
 
 __all__ = ("KeyLocks",)
 
@@ -123,18 +124,19 @@ class KeyLocks:
 def _taking(session: Connection, key: bytes) -> Any:
     if session.dialect.name == "postgresql":
         return select(func.pg_try_advisory_lock(_number(key)))
-    return select(func.get_lock(_name(key), 0))
+    return select(func.get_lock(_name(session, key), 0))
 
 
 def _releasing(session: Connection, key: bytes) -> Any:
     if session.dialect.name == "postgresql":
         return select(func.pg_advisory_unlock(_number(key)))
-    return select(func.release_lock(_name(key)))
+    return select(func.release_lock(_name(session, key)))
 
 
 def _number(key: bytes) -> int:
     return int.from_bytes(key[:8], signed=True)
 
 
-def _name(key: bytes) -> str:
-    return f"guardgraph_effect_{key.hex()}"
+def _name(session: Connection, key: bytes) -> str:
+    """Return the name of a lock, which is one of the whole server."""
+    return f"guardgraph_effect_{digest_of(session.engine.url.database or '', key).hex()}"

@@ -75,6 +75,7 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "copy_thread": [Call(None, ("t", "copy"))],
         "put": [Call(OWN, put_of("3", {"x": ["mine"]}))],
         "put_writes": [Call(OWN, (SECOND, [("x", "mine")], "task"))],
+        "replace_writes": [Call(OWN, (SECOND, {"task": [("x", "mine")]}))],
     },
     RunStore: {
         "get": [Call(None, ("r",))],
@@ -98,6 +99,7 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
     },
     SQLEffects: {
         "unknown": [Call([], (9,))],
+        "stored": [Call([], (9,)), Call([], (9,), {"key": "open"}), Call([], (9,), {"thread_id": "t"})],
         "lock": [Call(True, ("held",))],
         "unlock": [Call(None, ("held",))],
         "end": [Call(None, ("open", "1"))],

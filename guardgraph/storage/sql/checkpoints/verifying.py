@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, exists, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, delete, exists, or_, select, update
 
 from guardgraph.state import StorageCorrupt
 from guardgraph.storage.sql.checkpoints.loading import (
@@ -34,6 +34,9 @@ from guardgraph.storage.sql.statements import namespaces_like_thread
 from guardgraph.storage.sql.tables import checkpoints, namespaces, writes
 
 __all__ = ("find_damage", "repair_thread")
+
+_LOOKED_AT = 3
+"""How many checkpoints of a namespace are looked at to find whose it is."""
 
 
 class _Checked(NamedTuple):
@@ -92,24 +95,37 @@ def _orphaned(connection: Connection, root: Place) -> Mapping[Any, Any] | None:
     return {"namespace_id": namespace_id, "name": b"", **ids, "generation": 0, "head": None, "seal": b""}
 
 
-def _home(connection: Connection, place: Place) -> int | None:
-    """Return the number under which the checkpoints of a namespace are stored, by their seals: all are looked at."""
+def _home(connection: Connection, place: Place, guess: int | None = None) -> int | None:
+    """Return the number under which the checkpoints of a namespace are stored, by the seals of the newest of each.
+
+    The numbers of other tenants are not looked at.
+    """
     table = checkpoints.c
-    for namespace_id in connection.execute(select(table.namespace_id).distinct()).scalars().all():
-        for row in connection.execute(select(checkpoints).where(table.namespace_id == namespace_id)).mappings():
+    numbers = select(table.namespace_id).where(_ours_or_lost(table.namespace_id, place.tenant)).distinct()
+    candidates = [guess] if guess is not None else []
+    candidates += [number for number in connection.execute(numbers).scalars() if number != guess]
+    for number in candidates:
+        newest = select(checkpoints).where(table.namespace_id == number).order_by(table.checkpoint_id.desc())
+        for row in connection.execute(newest.limit(_LOOKED_AT)).mappings().all():
             with suppress(StorageCorrupt):
                 read_found(place, {**row, "generation": 0})
-                return namespace_id
+                return number
     return None
+
+
+def _ours_or_lost(namespace_id: Column[int], tenant: str) -> ColumnElement[bool]:
+    """Return the condition that the number of a namespace is of a tenant, or of none at all."""
+    number = namespaces.c.namespace_id
+    ours = namespace_id.in_(select(number).where(namespaces.c.tenant == tenant))
+    return or_(ours, ~exists(select(number).where(number == namespace_id).correlate(namespace_id.table)))
 
 
 def _at_home(connection: Connection, row: Mapping[Any, Any], place: Place) -> Mapping[Any, Any]:
     """Return the row of a namespace with the number of its checkpoints, which it gets."""
-    table, home = namespaces.c, _home(connection, place)
+    table, home = namespaces.c, _home(connection, place, row["namespace_id"])
     if home is None or home == row["namespace_id"]:
         return row
-    free = connection.execute(select(func.max(table.namespace_id) + 1)).scalar_one()
-    for old, new in ((home, free), (row["namespace_id"], home)):  # the row that has it will find its own
+    for old, new in ((home, -home), (row["namespace_id"], home)):  # the row that has it will find its own
         connection.execute(update(namespaces).where(table.namespace_id == old).values(namespace_id=new))
     return {**row, "namespace_id": home}
 
@@ -198,12 +214,9 @@ def _damaged_tasks(
             unpack_writes(place, item.checkpoint_id, item.task_id, bytes(item.data))
         except StorageCorrupt:
             damaged.append((item.checkpoint_id, item.task_id))
-    number = namespaces.c.namespace_id
-    ours = writes.c.namespace_id.in_(select(number).where(namespaces.c.tenant == place.tenant))
-    lost = ~exists(select(number).where(number == writes.c.namespace_id).correlate(writes))
     for some in batches(ids):
         of_ids = (writes.c.checkpoint_id.in_(some), writes.c.namespace_id != row["namespace_id"])
-        elsewhere = select(writes).where(or_(ours, lost), *of_ids)
+        elsewhere = select(writes).where(_ours_or_lost(writes.c.namespace_id, place.tenant), *of_ids)
         for item in connection.execute(elsewhere):
             with suppress(StorageCorrupt):  # it is of a copy of the thread
                 unpack_writes(place, item.checkpoint_id, item.task_id, bytes(item.data))
