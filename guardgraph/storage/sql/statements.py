@@ -90,7 +90,8 @@ def _checkpoint(wanted: ColumnElement[Any] | None) -> Select[Any]:
     """
     table = checkpoints.c
     there = checkpoints.alias("there").c
-    last = select(func.max(there.checkpoint_id)).where(there.namespace_id == namespaces.c.namespace_id)
+    of_namespace = there.namespace_id == namespaces.c.namespace_id
+    last = select(func.max(there.checkpoint_id)).where(of_namespace).correlate(namespaces)
     named = last.scalar_subquery() if wanted is None else wanted
     same_id = table.checkpoint_id == (namespaces.c.head if wanted is None else wanted)
     is_wanted = and_(table.namespace_id == namespaces.c.namespace_id, same_id)
