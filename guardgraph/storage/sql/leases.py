@@ -129,6 +129,7 @@ class Fence:
     def release(self, connection: Connection) -> None:
         """Give the lease back, so that nothing is written under it any more; raise `StaleWriter` if it is not ours."""
         mine = {"of_tenant": self.tenant, "of_thread": self.thread_id, "of_epoch": self.epoch}
+        _checked.get(connection, set[Fence]()).discard(self)  # what is written after it in this transaction is too late
         if not _give_back(connection, {**mine, "later": self.epoch + 1}):
             raise StaleWriter(self.thread_id, epoch=self.epoch)
 
