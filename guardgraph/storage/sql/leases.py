@@ -129,7 +129,7 @@ class Fence:
     def release(self, connection: Connection) -> None:
         """Give the lease back, so that nothing is written under it any more; raise `StaleWriter` if it is not ours."""
         mine = {"of_tenant": self.tenant, "of_thread": self.thread_id, "of_epoch": self.epoch}
-        _checked.get(connection, set[Fence]()).discard(self)  # what is written after it in this transaction is too late
+        _checked.pop(connection, None)  # what is written after it in this transaction is too late
         if not _give_back(connection, {**mine, "later": self.epoch + 1}):
             raise StaleWriter(self.thread_id, epoch=self.epoch)
 
@@ -140,6 +140,7 @@ def acquire(connection: Connection, claim: Claim) -> Fence:
     Raises:
         ThreadBusy: another owner works on it.
     """
+    _checked.pop(connection, None)  # what its former owner writes after it in this transaction is too late
     if connection.dialect.name in _INSERTS:
         values = {**claim._asdict(), "microseconds": _microseconds(claim.seconds)}
         taken = _upserted.first(connection, {**values, "run_id": checked_id("run_id", claim.run_id)})
