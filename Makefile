@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+WORKERS ?= 3
 TESTS ?= tests
 QUESTION ?= How do I keep a team of agents inside its budget, and what happens when a worker fails?
 DOCUMENTS ?= docs README.md

@@ -9,10 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -22,26 +19,14 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
-from bench.measuring.contest import Comparison, Contestant, compete
+from bench.measuring.contest import Comparison, Contestant, Figures
 from bench.measuring.options import common_options
-from bench.measuring.peers import Missing
 from bench.measuring.report import Report, show
-from bench.measuring.savers import our_postgres, our_sqlite, stock_postgres, stock_sqlite
+from bench.measuring.saver_contest import FULL, NORMAL, POSTGRES, VERSIONS, Pair, contest_of_savers
 
 _ALL, _WRITE = "ms a superstep", "checkpoint ms a superstep"
-_FULL, _FULL_PEER = "SQLSaver, SQLite FULL", "SqliteSaver, FULL"
-_NORMAL, _NORMAL_PEER = "SQLSaver, SQLite NORMAL", "SqliteSaver, NORMAL"
-_POSTGRES, _POSTGRES_PEER = "SQLSaver, PostgreSQL", "PostgresSaver"
-_PAIRS = {(_FULL, _FULL_PEER): 1 / 1.6, (_NORMAL, _NORMAL_PEER): 1.0, (_POSTGRES, _POSTGRES_PEER): 1 / 1.5}
-"""Ours and its peer, with the goal for the whole thread where the state is tiny."""
-_VERSIONS = (
-    "guardgraph",
-    "langgraph",
-    "langgraph-checkpoint-sqlite",
-    "langgraph-checkpoint-postgres",
-    "sqlalchemy",
-    "psycopg",
-)
+_GOALS: dict[Pair, float | None] = {FULL: 1 / 1.6, NORMAL: 1.0, POSTGRES: 1 / 1.5}
+"""For the whole thread where the state is tiny."""
 
 
 class _State(TypedDict, total=False):
@@ -60,43 +45,22 @@ class _State(TypedDict, total=False):
 def main(steps: int, folder: Path | None, rounds: int, as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
     tiny = Report(
         f"A thread of {steps} supersteps that changes one number",
-        *_contest(thread_graph(steps, says=None), steps, folder, rounds, goals=True),
+        *_contest(thread_graph(steps, says=None), steps, folder, rounds, _GOALS),
     )
     messages = Report(
         f"A thread of {steps} supersteps, each adds a message of 1 KB to a list",
-        *_contest(thread_graph(steps, says=random.Random(1)), steps, folder, rounds, goals=False),
+        *_contest(thread_graph(steps, says=random.Random(1)), steps, folder, rounds, dict.fromkeys(_GOALS)),
     )
-    show([tiny, messages], versions=_VERSIONS, as_json=as_json)
+    show([tiny, messages], versions=VERSIONS, as_json=as_json)
 
 
-def _contest(graph: Any, steps: int, folder: Path | None, rounds: int, *, goals: bool) -> tuple[Any, Any, Any]:
-    """Return figures, comparisons, and why some took no part."""
-    comparisons = [
-        Comparison(ours, theirs, quantity, at_most=goal if goals and quantity == _ALL else None)
-        for (ours, theirs), goal in _PAIRS.items()
-        for quantity in (_ALL, _WRITE)
-    ]
-    contestants: list[Contestant] = []
-    missing: list[str] = []
-    with ExitStack() as stack:
-        files = Path(stack.enter_context(TemporaryDirectory(dir=folder)))
-        for name, opened in _savers(stack, files).items():
-            try:
-                contestants.append(_contestant(name, graph, opened(), steps))
-            except Missing as reason:
-                missing.append(f"{name}: {reason}")
-        return compete(contestants, rounds=rounds), comparisons, missing
+def _contest(
+    graph: Any, steps: int, folder: Path | None, rounds: int, goals: Mapping[Pair, float | None]
+) -> tuple[Figures, list[Comparison], list[str]]:
+    def contestant(name: str, saver: Any) -> Contestant:
+        return _contestant(name, graph, saver, steps)
 
-
-def _savers(stack: ExitStack, files: Path) -> Mapping[str, Callable[[], Any]]:
-    return {
-        _FULL: partial(our_sqlite, stack, files, "FULL"),
-        _FULL_PEER: partial(stock_sqlite, stack, files, "FULL"),
-        _NORMAL: partial(our_sqlite, stack, files, "NORMAL"),
-        _NORMAL_PEER: partial(stock_sqlite, stack, files, "NORMAL"),
-        _POSTGRES: partial(our_postgres, stack),
-        _POSTGRES_PEER: partial(stock_postgres, stack),
-    }
+    return contest_of_savers(contestant, goals, [_ALL, _WRITE], folder=folder, rounds=rounds)
 
 
 def thread_graph(steps: int, *, says: random.Random | None, at_each: Callable[[], None] = lambda: None) -> Any:

@@ -8,22 +8,21 @@ effects are made without keys, so that their repetition can be seen.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 import click
 
+from bench.faults.databases import database_option, opened
+from bench.faults.forked import Forked
 from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner, effects
@@ -53,11 +52,11 @@ class Report:
     """Trials whose run did not end by a resume that nobody killed."""
 
 
-def work_in(sink: Path, pipe: int, *, guarded: bool) -> Callable[[Request], Any]:
+def work_in(sink: Path, lines: TextIO, *, guarded: bool) -> Callable[[Request], Any]:
     """Return an agent that makes the effects of a run, and says which are done."""
 
     def work(request: Request) -> dict[str, list[str]]:
-        os.write(pipe, b"!")
+        print("begun", file=lines)
         said: dict[str, list[str]] = {"done": [], "unknown": []}
         for number in range(_EFFECTS):
             key = f"{request.goal}/{number}"
@@ -79,9 +78,9 @@ def append(sink: Path, key: str) -> None:
     time.sleep(0.001)
 
 
-def attempt(url: str, thread: str, sink: Path, answer: Path, pipe: int, *, guarded: bool) -> None:
+def attempt(url: str, thread: str, sink: Path, answer: Path, lines: TextIO, *, guarded: bool) -> None:
     """Run or resume the thread in this process, and write what its agent said."""
-    graphs = {"effects": lambda: pipeline([Agent("worker", run=work_in(sink, pipe, guarded=guarded))])}
+    graphs = {"effects": lambda: pipeline([Agent("worker", run=work_in(sink, lines, guarded=guarded))])}
     with Runner(url, graphs=graphs, lease_seconds=0.5, if_busy="wait") as runner:  # a killed process holds its lease on
         try:
             run = runner.resume(thread)
@@ -90,35 +89,27 @@ def attempt(url: str, thread: str, sink: Path, answer: Path, pipe: int, *, guard
     answer.write_text(json.dumps(run.outcome and run.outcome.value), encoding="utf-8")
 
 
-def in_child(work: Callable[[int], None], *, kill_after: float | None) -> tuple[bool, float]:
-    """Do `work` in a forked process; kill it so many seconds after it has written to its pipe.
+def in_child(work: Callable[[TextIO], object], *, kill_after: float | None) -> tuple[bool, float]:
+    """Do `work` in a forked process; kill it so many seconds after its agent has begun.
 
-    Return whether it was killed, and how long it lived after it had written.
+    Return whether it was killed, and how long it lived after its agent had begun.
     """
-    reader, writer = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.close(reader)
-        with suppress(BaseException):
-            work(writer)
-        os._exit(0)
-    os.close(writer)
-    os.read(reader, 1)
-    began = time.monotonic()
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    os.close(reader)
-    return os.WIFSIGNALED(status), time.monotonic() - began
+    with Forked(work) as child:
+        next(iter(child), None)
+        began = time.monotonic()
+        if kill_after is None:
+            child.wait()
+        else:
+            time.sleep(kill_after)
+        return child.kill(), time.monotonic() - began
 
 
 def trial(url: str, folder: Path, thread: str, moments: list[float], report: Report, *, guarded: bool) -> float:
     """Kill one run at these moments, let it end, and count; return how long the last process made effects."""
     sink, answer = folder / f"{thread}.sink", folder / f"{thread}.answer"
 
-    def work(pipe: int) -> None:
-        attempt(url, thread, sink, answer, pipe, guarded=guarded)
+    def work(lines: TextIO) -> None:
+        attempt(url, thread, sink, answer, lines, guarded=guarded)
 
     for moment in moments:
         report.kills += in_child(work, kill_after=moment)[0]
@@ -140,19 +131,19 @@ def trial(url: str, folder: Path, thread: str, moments: list[float], report: Rep
 
 @click.command()
 @click.option("--trials", default=100, show_default=True, help="Runs to kill.")
-@click.option("--url", default="", help="The database; a new SQLite file by default.")
+@click.option("--url", default="", help="A database; a new one by default.")
 @click.option("--seed", default=0, show_default=True, help="Of the moments of the kills.")
 @click.option("--unguarded", is_flag=True, help="Make the effects without keys.")
-def main(trials: int, url: str, seed: int, *, unguarded: bool) -> None:
+@database_option
+def main(trials: int, url: str, seed: int, database: str, *, unguarded: bool) -> None:
     """Count what is repeated or lost."""
     random, report = Random(seed), Report()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        place = url or f"sqlite:///{folder / 'runs.db'}"
+    with tempfile.TemporaryDirectory() as name, opened(database, Path(name)) as new:
+        folder, place = Path(name), url or new
         threads = [uuid4().hex for _ in range(trials + 1)]
         first = trial(place, folder, threads[0], [], Report(), guarded=not unguarded)
         for thread in threads[1:]:
-            moments = [random.uniform(0, 1.1 * first) for _ in range(random.randint(1, 3))]
+            moments = [random.uniform(0, 0.9 * first) for _ in range(random.randint(1, 3))]
             trial(place, folder, thread, moments, report, guarded=not unguarded)
     click.echo(json.dumps(asdict(report)))
     sys.exit(1 if report.repeated + report.lost + report.unreported + report.unfinished else 0)

@@ -39,7 +39,7 @@ class Tally:
     doubles: int = 0
     """Agents that did more than they should have."""
     lost: int = 0
-    """Answers and updates of winners that are not in the state."""
+    """Trials after which the answer or update of no winner is in the state; of several updates the last one stays."""
     forks: int = 0
     """Checkpoints with several successors."""
     faults: list[str] = field(default_factory=list[str])
@@ -63,19 +63,22 @@ def trial(action: Action, runner: Runner, effects: Effects, workers: Sequence[Wo
         worker.begin(action, thread, item, at=at)
     answers = [worker.result() for worker in workers]
     done = Counter(effects.read()) - before
-    winners = [answer["result"] not in _REFUSED for answer in answers].count(True)
+    winners = {str(number) for number, answer in enumerate(answers) if answer["result"] not in _REFUSED}
     tally.trials += 1
     tally.results.update(answer["result"] for answer in answers)
     tally.refusals += [answer["seconds"] for answer in answers if answer["result"] == "ThreadBusy"]
     tally.faults += [one["result"] for one in answers if one["result"] not in {*_REFUSED, "waiting", "completed"}]
-    expected = winners if action == "update" else 1
+    expected = len(winners) if action == "update" else 1
     tally.doubles += sum(max(count - expected, 0) for count in done.values())
-    state = runner.status(thread).state
-    told = len(state.get("context") or ()) if action == "update" else int(bool(done))
-    tally.lost += abs(expected - told)
+    history = [*runner.saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})]
+    if action == "update":
+        last = {item.title for item in runner.status(thread).state.get("context") or ()}
+        tally.lost += not (last and last <= winners)
+    else:
+        tally.lost += not done
     parents = Counter(
         item.parent_config.get("configurable", {})["checkpoint_id"]
-        for item in runner.saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}})
+        for item in history
         if item.parent_config is not None
     )
     tally.forks += sum(count > 1 for count in parents.values())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner
 from guardgraph.state import GuardgraphError, Request
 
-__all__ = ("Effects", "build", "main", "work_on")
+__all__ = ("Effects", "build", "serve", "work_on")
 
 
 class Effects:
@@ -77,17 +76,12 @@ def work_on(runner: Runner, action: str, thread_id: str, facts: dict[str, Any]) 
     return {"result": result, "seconds": time.monotonic() - began, "owner": os.getpid()}
 
 
-def main() -> None:
-    """Do what the lines of stdin say, as `[moment, action, thread, facts]`, each at its moment; answer on stdout."""
-    url, log, lease_seconds = sys.argv[1:]
-    with Runner(url, graphs={"steps": build(Path(log))}, lease_seconds=float(lease_seconds)) as runner:
+def serve(pipe: Connection, url: str, log: Path, lease_seconds: float) -> None:
+    """Do what comes as `(moment, action, thread, facts)`, each at its moment, and send how it went."""
+    with Runner(url, graphs={"steps": build(log)}, lease_seconds=lease_seconds) as runner:
         runner.list_runs(1)
-        print("ready", flush=True)
-        for line in sys.stdin:
-            moment, action, thread_id, facts = json.loads(line)
+        pipe.send("ready")
+        while True:
+            moment, action, thread_id, facts = pipe.recv()
             time.sleep(max(moment - time.time(), 0))
-            print(json.dumps(work_on(runner, action, thread_id, facts)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            pipe.send(work_on(runner, action, thread_id, facts))

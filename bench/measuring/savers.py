@@ -31,15 +31,15 @@ def stock_sqlite(stack: ExitStack, folder: Path, synchronous: Synchronous) -> An
     return saver
 
 
-def our_postgres(stack: ExitStack) -> Any:
-    """Return ours on a PostgreSQL database. Raises `Missing` without a server."""
-    return stack.enter_context(SQLSaver.from_url(stack.enter_context(new_database())))
+def our_postgres(stack: ExitStack, url: str | None = None) -> Any:
+    """Return ours on a PostgreSQL database, a new one by default. Raises `Missing` without a server."""
+    return stack.enter_context(SQLSaver.from_url(url or stack.enter_context(new_database())))
 
 
-def stock_postgres(stack: ExitStack) -> Any:
+def stock_postgres(stack: ExitStack, url: str | None = None) -> Any:
     """Return LangGraph's on a PostgreSQL database. Raises `Missing` without the package or a server."""
     package = peer("langgraph.checkpoint.postgres", distribution="langgraph-checkpoint-postgres")
-    saver = stack.enter_context(package.PostgresSaver.from_conn_string(stack.enter_context(new_database())))
+    saver = stack.enter_context(package.PostgresSaver.from_conn_string(url or stack.enter_context(new_database())))
     saver.setup()
     return saver
 

@@ -89,11 +89,13 @@ def result_of_answer(
         return result_of_handoff(agent, request, raw, usage=usage)
     if isinstance(raw, Outcome):
         return _of_team(agent, request, raw, usage)
-    reply = raw if isinstance(raw, Reply) else Reply(value=raw)
     error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
     try:
         if raw is None and agent.output is None:
             raise InvalidAnswer(_NOTHING)
+        reply = (
+            type(raw).model_validate({**vars(raw)}) if isinstance(raw, Reply) else Reply(value=raw)
+        )  # a copy may not fit
         value = _fitting(agent.output, reply.value)
     except Exception as unfit:  # a validator of the user's may raise anything
         why = _NOTHING if raw is None else _why_unfit(unfit)

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from shlex import quote
 
 import click
 
 from guardgraph.cli.exit_code import ExitCode, code_of_error
 from guardgraph.cli.output import write_json
-from guardgraph.state import GuardgraphError, WrongKey
+from guardgraph.state import GuardgraphError, RunUnfinished, StorageCorrupt, ThreadBusy, UnknownThread, WrongKey
 
 __all__ = ("cli", "main")
 
@@ -111,7 +112,18 @@ def _failed(kind: str, message: str, code: ExitCode, *, as_json: bool) -> int:
 
 def _advice(error: GuardgraphError) -> str:
     """Return what to do about an error of the library in terms of the command."""
-    return " (--key-file FILE, or GUARDGRAPH_KEY)" if isinstance(error, WrongKey) else ""
+    match error:
+        case WrongKey():
+            return " (--key-file FILE, or GUARDGRAPH_KEY)"
+        case RunUnfinished() | ThreadBusy():
+            thread, waits = quote(error.thread_id), " --wait SECONDS" if isinstance(error, ThreadBusy) else ""
+            return f" (`guardgraph resume {thread}{waits}`, `guardgraph cancel {thread}`)"
+        case UnknownThread(has_checkpoints=False):
+            return " (of another tenant: --tenant ID, or GUARDGRAPH_TENANT)"
+        case StorageCorrupt(thread_id=str(name), checkpoint_id=str()):
+            return f" (`guardgraph threads verify {quote(name)}`, `guardgraph threads repair {quote(name)}`)"
+        case _:
+            return ""
 
 
 def _one_line(error: GuardgraphError) -> str:

@@ -22,10 +22,16 @@ __all__ = ("resume_command",)
 @click.command(
     "resume",
     short_help="Go on after a crash, with an answer, or with more.",
-    epilog="\b\nExample:\n  guardgraph resume monday --answer 3f2a=yes --add-usd 1.50",
+    epilog="\b\nExample:\n  guardgraph resume monday --answer 992bda98fbfd637d7d5dbe2f839cc774=yes",
 )
 @click.argument("thread")
-@click.option("--answer", "answers", multiple=True, metavar="ID=JSON", help="An answer to an open question.")
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="ID=JSON",
+    help="An answer to an open question; what is not JSON is a text.",
+)
 @click.option("--add-tokens", type=click.IntRange(min=1), metavar="N", help="Add tokens to what the run may spend.")
 @click.option("--add-usd", metavar="USD", help="Add US dollars to what the run may spend.")
 @click.option("--deadline", type=float, metavar="SECONDS", help="Let the run work so long from now, if it had less.")

@@ -62,17 +62,20 @@ def import_command(
     repeated. The exit code is 1 where a thread is refused.
     """
     found: list[ImportedThread] = []
-    refused = 0
+    refused, is_unregistered = 0, False
     with SQLSaver.from_url(url_of(into), types=tuple(map(class_at, types)), tenant=tenant, key=key) as saver:
         on_progress = None if as_json else _progress()
         for one in import_threads(url, saver, threads=threads or None, dry_run=dry_run, on_progress=on_progress):
             refused += one.result == "refused"
+            is_unregistered |= any("register it" in fault.reason for fault in one.faults)
             if as_json:
                 found.append(one)
             else:
                 _print(one)
     if as_json:
         write_json([asdict(one) for one in found])
+    elif is_unregistered:
+        click.echo("a class of your own is registered by --type MODULE:CLASS", err=True)
     return ExitCode.ERROR if refused else ExitCode.OK
 
 

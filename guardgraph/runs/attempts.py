@@ -174,8 +174,8 @@ class Attempts:
             version = self.graphs.get(name) or GraphVersion(compiled.builder)
             failure = failure_of(compiled, thread_id, row.run_id, former_names(version.in_order()))
             if failure is None:
-                why = "has failed, but not for want of an agent's answer: begin another run"
-                raise BadInput(f"run {row.run_id!r} {why}")
+                why = "no agent's failure is stored as its cause (or was pruned): begin another run"
+                raise BadInput(f"run {row.run_id!r} has failed, but {why}")
             saver, before = cast("Any", compiled.checkpointer), failure.before.config
             change = migrated(compiled, version, thread_id, Head(saver.get_tuple(before)))
             new, now = new_id(), self.clock()

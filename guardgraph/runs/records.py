@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Literal, get_args
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelling import cancelled_outcome
@@ -25,6 +27,7 @@ from guardgraph.state import (
     RunEnded,
     RunStranded,
     RunUnfinished,
+    StorageCorrupt,
     UnknownThread,
 )
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
@@ -36,6 +39,8 @@ from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.runs import InTransaction, RunRow, RunStore
 
 __all__ = ("PAUSED", "Records")
+
+_LOG = logging.getLogger(__name__)
 
 PAUSED = "guardgraph_clock"
 """The key in the metadata of a checkpoint: for how many seconds the run was not worked on."""
@@ -87,13 +92,22 @@ class Records:
         return [*islice((one for one in found if status is None or one.status == status), limit)]
 
     def _status(self, row: RunRow) -> RunStatus:
-        """Return the status of a run. One that has not ended is `stopped`, if its thread has a later run."""
+        """Return the status of a run. One that has not ended is `stopped`, if its thread has a later run.
+
+        It is also `stopped` where its last checkpoint is damaged: an error is logged, and other runs are still listed.
+        """
         if row.status is not None:
             return row.status
-        last, lease = self.now(row.thread_id)
-        if last.run_id != row.run_id:
+        try:
+            last, lease = self.now(row.thread_id)
+            if last.run_id != row.run_id:
+                return "stopped"
+            head = self.head(last) if lease == "released" else None
+        except StorageCorrupt as error:
+            if error.thread_id is None:
+                raise
+            _LOG.error("listed as stopped: %s", error)
             return "stopped"
-        head = self.head(last) if lease == "released" else None
         if last.status is None and head is not None and head.is_stranded():
             return "failed"
         return status_of(last.status, lease, waits=head is not None and bool(head.interrupts()))
@@ -220,8 +234,15 @@ class Records:
         return self.saver.reading_plain(unknown.append)
 
     def _paused(self, row: RunRow, now: datetime) -> timedelta:
-        """Return how long the run was not worked on: before its last checkpoint, at any level, and since."""
-        last = next(self._reader([]).list({"configurable": {"thread_id": row.thread_id}}, limit=1))
+        """Return how long the run was not worked on: before the last checkpoint of an attempt, at any level, and since.
+
+        What LangGraph's `update_state` stores, also for `cancel`, does not have the time before.
+        """
+        reader, everywhere = self._reader([]), RunnableConfig(configurable={"thread_id": row.thread_id})
+        last = next(reader.list(everywhere, limit=1))
+        if PAUSED not in last.metadata:
+            own = reader.list(everywhere, filter={"run_id": row.run_id})
+            last = next((item for item in own if PAUSED in item.metadata), last)
         metadata: Mapping[str, Any] = last.metadata
         since = now - datetime.fromisoformat(last.checkpoint["ts"])
         return timedelta(seconds=float(metadata.get(PAUSED) or 0)) + max(since, timedelta(0))

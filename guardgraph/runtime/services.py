@@ -151,12 +151,13 @@ class Services:
         """Return the epoch under which this process has opened a team's account."""
         return self._epochs[account]
 
-    async def off_loop(self, work: Callable[[], _T]) -> _T:
-        """Do `work`, which uses the ledger, in the caller's context, without blocking the event loop.
+    async def off_loop(self, work: Callable[[], _T], *, reserves: bool = False) -> _T:
+        """Do `work`, which uses the ledger and perhaps reserves, without blocking the event loop.
 
-        It is done even if its task is cancelled.
+        It is done in the caller's context, even if its task is cancelled.
         """
-        return await run_shielded(work) if self.ledger.blocks else work()
+        ledger = self.ledger
+        return await run_shielded(work) if ledger.blocks or (reserves and ledger.reserving_blocks) else work()
 
     def emit(self, kind: EventKind, position: DelegationScope, **data: Any) -> None:
         """Call `on_event`, if it is set, and write the event as a dict to LangGraph's stream of the mode `custom`.

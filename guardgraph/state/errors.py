@@ -188,9 +188,9 @@ class EffectUnknown(GuardgraphError, RuntimeError):
     def __init__(self, key: str, *, since: datetime) -> None:
         self.key, self.since = key, since
         super().__init__(
-            f"effect {key!r} was begun at {since:%Y-%m-%d %H:%M:%S} UTC and its end was not recorded: it may have "
-            "happened or not, so it is not made again; look at its target, and pass check=, or record what became of "
-            "it by guardgraph.runs.effects.resolve(key, Done(…) or NotDone(), saver=…)"
+            f"effect {key!r} may have happened or not: begun at {since:%Y-%m-%d %H:%M:%S} UTC, its end was not "
+            "recorded; look at its target, then `guardgraph effects resolve`, or pass check=; in Python: "
+            "guardgraph.runs.effects.resolve(key, Done(…) or NotDone(), saver=…)"
         )
 
 

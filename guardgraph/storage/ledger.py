@@ -17,7 +17,12 @@ class Ledger(Protocol):
 
     @property
     def blocks(self) -> bool:
-        """Whether a call may block, so that it must not be made on an event loop."""
+        """Whether any call may block, so that it must not be made on an event loop."""
+        ...
+
+    @property
+    def reserving_blocks(self) -> bool:
+        """Whether `reserve` may block, if no other call does."""
         ...
 
     def open(self, account: str, cap: Allowance) -> int:

@@ -82,7 +82,7 @@ class Account:
 class MemoryLedger:
     """A ledger in the memory of this process; it is gone when the process ends."""
 
-    blocks = False
+    blocks = reserving_blocks = False
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}

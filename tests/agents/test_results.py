@@ -61,6 +61,16 @@ def agent(output: Any = None) -> Agent:
     return Agent("analyst", run=print, version="7", output=output)
 
 
+def test_a_copy_of_a_reply_that_does_not_fit_is_no_answer() -> None:
+    copy = Reply(value=1).model_copy(update={"confidence": 7})  # pydantic does not check what is updated
+
+    result = result_of_answer(agent(), REQUEST, copy, usage=USAGE, stopped=None)
+
+    assert result.error is not None
+    assert (result.status, result.error.kind) == ("failed", "invalid")
+    assert "the value does not fit Reply: confidence: Input should be less than or equal to 1" in result.error.message
+
+
 def result_of(raw: object, output: Any = None, stopped: ReservationDenied | None = None) -> Result:
     return result_of_answer(agent(output), REQUEST, raw, usage=USAGE, stopped=stopped)
 

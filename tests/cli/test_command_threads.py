@@ -59,6 +59,18 @@ def damage(url: str, thread: str) -> str:
     return newest
 
 
+def test_an_error_names_the_commands_that_help(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    damage(url, "monday")
+    capsys.readouterr()
+    for arguments, code, advice in (
+        (["run", "tests.runs.team:asking", "--input", '"t"', "--thread", "tuesday"], 2, "`guardgraph resume tuesday`"),
+        (["threads", "show", "monday", "--tenant", "acme"], 2, "--tenant ID, or GUARDGRAPH_TENANT"),
+        (["threads", "show", "monday"], 1, "`guardgraph threads repair monday`"),
+    ):
+        assert main(arguments) == code
+        assert advice in capsys.readouterr().err
+
+
 def test_damage_is_found_and_repaired(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "verify") == ([], "2 threads verified, none damaged\n")
     newest = damage(url, "monday")

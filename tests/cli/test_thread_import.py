@@ -52,6 +52,7 @@ def test_threads_are_imported(stock: str, capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr()
     assert shown.out == "refused\tmonday\n"
     assert "cannot store point: shapes_to_import.Point is not a type that is stored; register it" in shown.err
+    assert shown.err.endswith("a class of your own is registered by --type MODULE:CLASS\n")
 
     known = ["--type", "shapes_to_import:Point"]
     assert main(["threads", "import", stock, *known, "--dry-run"]) == 0

@@ -150,7 +150,7 @@ def test_after_a_kill_only_the_workers_in_flight_run_again(
 def _until_quiet(process: subprocess.Popen[bytes], file: Path, slow: str, in_flight: int) -> Counter[str]:
     """Wait until the slow workers work and everybody else is at rest."""
     last, since = counts(file), time.monotonic()
-    while time.monotonic() - since < 2.0 or len(fnmatch.filter(last, slow)) < in_flight:
+    while time.monotonic() - since < 1.0 or len(fnmatch.filter(last, slow)) < in_flight:
         assert process.poll() is None, f"ended with {len(fnmatch.filter(last, slow))} of {in_flight} in flight"
         time.sleep(0.1)
         now = counts(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -130,6 +131,21 @@ def test_the_thread_of_a_cancelled_run_takes_another_one(database_url: str, worl
         assert run.status == "completed"
         assert world.worked[before:] == [*ORDER]
         assert runner.status("thread") == run
+
+
+@HOWS
+def test_the_time_in_which_a_run_waited_is_no_work_when_it_is_cancelled(
+    database_url: str, world: World, how: str
+) -> None:
+    begin = time.monotonic()
+    with Runner(database_url, graphs={"team": world.team}) as runner:
+        runner.run("team", "t", thread_id="thread")
+        time.sleep(1.5)
+
+        run = cancelled(runner, how)
+
+    assert run.outcome is not None
+    assert run.outcome.usage.seconds <= time.monotonic() - begin - 1.5
 
 
 REVIEWED = "done, but not reviewed, since the run was cancelled: enough"

@@ -10,14 +10,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, make_url
+from langgraph.types import interrupt
+from sqlalchemy import Engine, create_engine, event, func, make_url, select
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Budget, Convergence, Depth
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Run, Runner
-from guardgraph.state import GuardgraphError, Plan, Request, StorageError, StorageReadOnly, StorageUnavailable, Subtask
+from guardgraph.state import (
+    GuardgraphError,
+    Plan,
+    Request,
+    StorageCorrupt,
+    StorageError,
+    StorageReadOnly,
+    StorageUnavailable,
+    Subtask,
+)
+from guardgraph.storage.sql.engine import write_transaction
+from guardgraph.storage.sql.tables import checkpoints
 
 MODEL = ScriptedModel(replies=lambda messages: "said", input_tokens=30, output_tokens=10)
 
@@ -150,3 +162,21 @@ async def test_a_fault_of_the_database_ends_the_run_with_its_typed_error_and_res
     assert run.status == "completed"
     assert crew.worked == {"a": 1, "b": 2, "c": 1}
     assert "never mind" not in repr(run.outcome)
+
+
+def test_a_damaged_thread_does_not_hide_the_runs_of_others(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    team = pipeline([Agent("ask", run=lambda request: interrupt("may I?"))])
+    with Runner(sqlite_url, graphs={"team": lambda: team}) as runner:
+        runner.run("team", "t", thread_id="good")
+        runner.run("team", "t", thread_id="bad")
+        with write_transaction(runner.saver.engine) as connection:
+            newest = select(func.max(checkpoints.c.checkpoint_id)).scalar_subquery()
+            connection.execute(checkpoints.update().where(checkpoints.c.checkpoint_id == newest).values(body=b"!"))
+
+        assert [(one.row.thread_id, one.status) for one in runner.list_runs()] == [
+            ("bad", "stopped"),
+            ("good", "waiting"),
+        ]
+        assert "thread 'bad' is damaged in 'body'" in caplog.text
+        with pytest.raises(StorageCorrupt):
+            runner.status("bad")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from bench.faults.kill_streamed import run_trials
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
 from guardgraph.models.offline import ScriptedModel
@@ -140,18 +139,3 @@ async def test_a_run_that_is_drained_while_it_is_streamed_tells_all_that_it_stor
         assert (await runner.aresume("thread")).status == "completed"
 
     assert sorted(begun) == sorted(_GOALS)
-
-
-def test_after_a_kill_nothing_that_was_told_as_done_is_done_again(sqlite_url: str) -> None:
-    shown = run_trials(5, 1, sqlite_url)
-
-    assert (shown.again, shown.unfinished) == ([], [])
-    assert shown.killed >= 4
-    assert shown.acknowledged > 0
-
-
-def test_nor_is_it_on_postgresql(postgres_url: str) -> None:
-    shown = run_trials(3, 2, postgres_url)
-
-    assert (shown.again, shown.unfinished) == ([], [])
-    assert shown.killed >= 2

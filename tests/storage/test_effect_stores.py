@@ -149,6 +149,22 @@ def test_locks_go_on_after_a_lost_connection(postgres_url: str, fails: str) -> N
     process.communicate()
 
     assert taken == "False"
+    for key in ("first", "third"):
+        sql.unlock(key)
+    close_engine(engine)
+
+
+def test_a_result_that_sqlite_holds_as_text_is_read(sqlite_url: str) -> None:
+    engine = engine_of(sqlite_url)
+    sql = SQLEffects(engine, tenant="")
+    sql.begin("a", None)
+    sql.end("a", '"sent"')
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE guardgraph_effect SET result = CAST(result AS TEXT)")
+
+    (found,) = sql.stored(10)
+
+    assert (found.key, found.result) == ("a", '"sent"')
     close_engine(engine)
 
 

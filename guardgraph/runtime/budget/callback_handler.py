@@ -186,7 +186,7 @@ async def _areserve(
         may_wait = not _within_a_call()
         return _Decision(request(may_wait=may_wait, has_ended=has_ended), may_wait)
 
-    answer = (await services.changed.await_for(lambda: services.off_loop(decide), _is_final)).answer
+    answer = (await services.changed.await_for(lambda: services.off_loop(decide, reserves=True), _is_final)).answer
     if isinstance(answer, ReservationDenied):
         return await services.off_loop(partial(_granted, budget, answer, batch))
     return answer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sqlite3
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import MutableMapping
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from guardgraph.state import StorageUnavailable
 
-__all__ = ("check_file", "check_files", "current_schemas", "ping_after_idling")
+__all__ = ("check_file", "check_files", "current_schemas", "file_of", "ping_after_idling")
 
 current_schemas: WeakSet[Engine] = WeakSet()
 """The engines whose database was found to have the schema of this guardgraph."""
@@ -27,6 +27,7 @@ _IDLE = 5.0
 """Seconds after which a connection is tried before it is used again."""
 _RETURNED = "guardgraph_returned"
 _FILE = "guardgraph_file"
+_LOG = "guardgraph_log"
 
 
 def ping_after_idling(engine: Engine) -> None:
@@ -95,12 +96,29 @@ def check_files(engine: Engine) -> None:
     event.listen(engine, "checkout", taken)
 
 
-def check_file(engine: Engine, info: Mapping[str, Any]) -> None:
-    """Raise `StorageUnavailable` where the file of the connection with this `info` is not at its path any more."""
+def file_of(engine: Engine) -> str:
+    """Return the absolute path of an engine's SQLite file, links resolved; empty for a database in memory."""
+    with engine.connect() as connection:
+        path, _ = connection.info.get(_FILE, ("", None))
+    return path
+
+
+def check_file(engine: Engine, info: MutableMapping[str, Any]) -> None:
+    """Raise `StorageUnavailable` where the file of the connection with this `info` is not at its path any more.
+
+    Nor may its write-ahead log be another one than at the first check: what is written to it would be lost.
+    """
     path, mine = info.get(_FILE, ("", None))
     found = _identity(path) if path else None
     if found != mine:
         raise _lost(engine, path, found)
+    log = _identity(f"{path}-wal") if path else None  # made at the first transaction, gone with the last connection
+    if log != (info.get(_LOG) or log):
+        raise StorageUnavailable(
+            f"the write-ahead log '{path}-wal' was deleted or replaced while it was open, nothing was written; "
+            "try again once all that uses the file has closed it"
+        )
+    info[_LOG] = log
 
 
 def _lost(engine: Engine, path: str, found: _Identity | None) -> StorageUnavailable:
@@ -111,7 +129,7 @@ def _lost(engine: Engine, path: str, found: _Identity | None) -> StorageUnavaila
 
 def _identity(path: str) -> _Identity | None:
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116 - of each transaction, so it is not made a `Path` each time
     except OSError:
         return None
     return found.st_dev, found.st_ino

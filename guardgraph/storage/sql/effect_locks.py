@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from guardgraph.storage.sql.connections import file_of
 from guardgraph.storage.sql.engine import check_process, is_sqlite
 from guardgraph.storage.sql.errors import translate_errors
 from guardgraph.storage.sql.places import digest_of
@@ -37,7 +38,7 @@ class KeyLocks:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._place = str(engine.url)
+        self._found_place: str | None = None
         self._session: Connection | None = None
         self._session_guard = Lock()
         self._keys: set[bytes] = set()
@@ -65,6 +66,15 @@ class KeyLocks:
         else:
             self._release(key)
         _held.discard((self._place, key))
+
+    @property
+    def _place(self) -> str:
+        """The database, under the same name for all who use it: a file can be opened by many paths."""
+        if self._found_place is None:
+            with translate_errors(engine=self._engine):
+                file = file_of(self._engine) if is_sqlite(self._engine) else ""
+            self._found_place = file or f"{self._engine.url} {id(self._engine)}"
+        return self._found_place
 
     def _take(self, key: bytes) -> bool:
         with self._session_guard, translate_errors(engine=self._engine):
@@ -107,10 +117,9 @@ class KeyLocks:
             session.close()
 
     def _lock_byte(self, key: bytes, *, release: bool = False) -> bool:
-        path = self._engine.url.database
-        if _fcntl is None or not path or isinstance(self._engine.pool, StaticPool):
+        if _fcntl is None or isinstance(self._engine.pool, StaticPool):
             return True
-        name = f"{path.removeprefix('file:')}-effects"
+        name = f"{self._place}-effects"
         if name not in _files:
             _files[name] = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         how = _fcntl.LOCK_UN if release else _fcntl.LOCK_EX | _fcntl.LOCK_NB

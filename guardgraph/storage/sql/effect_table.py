@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table
-from sqlalchemy.dialects.mysql import LONGBLOB
-from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
+from sqlalchemy import BigInteger, Column, Index, String, Table
 
-from guardgraph.storage.sql.tables import ID_LENGTH, metadata
+from guardgraph.storage.sql.tables import ID_LENGTH, key_type, metadata, packed_type
 
 __all__ = ("effects",)
 
-_KEY = LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
-_PACKED = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 _ID = (
     String(ID_LENGTH)
     .with_variant(String(ID_LENGTH, collation="C"), "postgresql")
@@ -21,13 +17,13 @@ _ID = (
 effects = Table(
     "guardgraph_effect",
     metadata,
-    Column("effect", _KEY, primary_key=True),
+    Column("effect", key_type(), primary_key=True),
     Column("tenant", _ID, nullable=False),
-    Column("name", _PACKED, nullable=False),
+    Column("name", packed_type(), nullable=False),
     Column("run_id", _ID),
     Column("started", BigInteger, nullable=False),
     Column("ended", BigInteger),
-    Column("result", _PACKED),
+    Column("result", packed_type()),
     Index("guardgraph_effect_open", "tenant", "ended", "started"),
     Index("guardgraph_effect_run", "tenant", "run_id"),
 )

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -20,7 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from guardgraph.state import BadInput, MissingExtra, StorageUnavailable
 from guardgraph.storage.sql.connections import check_file, check_files, ping_after_idling
 from guardgraph.storage.sql.errors import place_of, translate_errors
-from guardgraph.storage.sql.timeouts import Timeouts, connect_arguments, limit_server
+from guardgraph.storage.sql.timeouts import Timeouts, check_options, connect_arguments, limit_server, refused_option
 
 __all__ = (
     "Synchronous",
@@ -89,6 +89,7 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
                 _prepare_sqlite(engine, busy_timeout=busy_timeout, synchronous=synchronous)
                 check_files(engine)
             else:
+                check_options(engine)
                 limit_server(engine, timeouts)
                 ping_after_idling(engine)
     return engine
@@ -153,8 +154,21 @@ def write_transaction(engine: Engine, *, thread_id: str | None = None) -> Genera
         engine.connect() as connection,
         connection.execution_options(**{_WRITES: True}).begin(),
     ):
+        _check_transactions(connection)
         yield connection
         check_file(engine, connection.info)
+
+
+def _check_transactions(connection: Connection) -> None:
+    """Raise `BadInput` where a server would commit each statement by itself, so that nothing could be rolled back."""
+    if is_sqlite(connection.engine):
+        return
+    driver: Any = connection.connection.driver_connection
+    if driver.get_autocommit() if hasattr(driver, "get_autocommit") else getattr(driver, "autocommit", False):
+        raise BadInput(
+            f"the engine of {place_of(connection.engine)} commits each statement by itself, so that half of a "
+            "checkpoint could be stored; create it without isolation_level='AUTOCOMMIT'"
+        )
 
 
 def _transaction_lock(engine: Engine, *, only_memory: bool = False) -> AbstractContextManager[object]:
@@ -172,7 +186,10 @@ def _new_engine(url: str, timeouts: Timeouts) -> Engine:
     address = _address_of(url)
     if address.get_backend_name() != "sqlite":
         limits = connect_arguments(address, timeouts)
-        return create_engine(address, hide_parameters=True, connect_args=limits, pool_timeout=timeouts.answer)
+        try:
+            return create_engine(address, hide_parameters=True, connect_args=limits, pool_timeout=timeouts.answer)
+        except ValueError as error:  # such as a number that is none
+            raise refused_option(error) from error
     arguments = {"check_same_thread": False}
     if _in_memory(address):
         return create_engine(address, hide_parameters=True, connect_args=arguments, poolclass=StaticPool)
@@ -213,16 +230,22 @@ def _in_memory(address: URL) -> bool:
 def _prepare_sqlite(engine: Engine, *, busy_timeout: float, synchronous: Synchronous) -> None:
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun by `begin` below, not by the driver
+        connection.text_factory = _text  # text that was damaged must not hide the rows beside it
         connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
         _choose_wal(connection, patience=busy_timeout)
         connection.execute("PRAGMA synchronous = FULL" if synchronous == "FULL" else "PRAGMA synchronous = NORMAL")
 
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver: Any = connection.connection.driver_connection
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _choose_wal(connection: sqlite3.Connection, *, patience: float) -> None:

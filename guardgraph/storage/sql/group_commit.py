@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Condition, RLock, Thread
+from threading import Condition, RLock, Thread, get_ident
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -22,6 +22,8 @@ __all__ = ("GroupCommit", "group_commit_of")
 _T = TypeVar("_T")
 _LARGEST = 256
 """Jobs that are committed together at most."""
+_ENOUGH = 5
+"""Jobs that wait for no more: the default executor of Python has five threads at least, and all may wait."""
 _IDLE = 0.1
 """Seconds after which the thread that commits for coroutines ends; the next job starts another."""
 
@@ -34,14 +36,17 @@ class _Job(Generic[_T]):
     due: float
     """When it is committed at the latest, on the monotonic clock."""
     future: Future[_T] = field(default_factory=Future[Any])
+    thread: int = field(default_factory=get_ident)
+    """Who has submitted it."""
 
 
 class GroupCommit:
     """Commits what was submitted, in its order, as few transactions as there can be.
 
     A thread that waits for its own job does the work of all that are queued, so a single thread pays for no other.
-    Where a transaction fails, each of its jobs is done again in one of its own, and fails alone. So a job may be done
-    more than once: it depends on the database alone.
+    Where a transaction fails, each of its jobs is done again in one of its own, and fails alone. Where the thread that
+    commits is interrupted, as by Ctrl-C, the jobs of others are done again. So a job may be done more than once: it
+    depends on the database alone.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -50,7 +55,8 @@ class GroupCommit:
         self._process = os.getpid()
         self._jobs: deque[_Job[Any]] = deque()
         self._changed = Condition(RLock())
-        self._is_led = False
+        self._leader: int | None = None
+        """The thread that commits."""
         self._has_thread = False
 
     def write(
@@ -72,14 +78,12 @@ class GroupCommit:
 
     def work_until(self, done: Future[Any]) -> None:
         """Commit what is queued until a future is done, which a queued job ends, or wait for others who do."""
-        while not done.done():
-            if not self._lead(done):
-                continue
-            try:
-                while not done.done():
+        try:
+            while not done.done():
+                if self._lead(done):
                     self._commit_next()
-            finally:
-                self._hand_over()
+        finally:
+            self._hand_over()
 
     def submit(
         self,
@@ -112,7 +116,7 @@ class GroupCommit:
         check_process(self._engine)
         if self._process != os.getpid():  # of an engine that this process opened before; its locks may be held
             self._process, self._changed = os.getpid(), Condition(RLock())
-            self._jobs, self._is_led, self._has_thread = deque(), False, False
+            self._jobs, self._leader, self._has_thread = deque(), None, False
         job = _Job(work, thread_id, after, time.monotonic() + patience)
         job.future.set_running_or_notify_cancel()  # what is accepted is done, also where its coroutine is cancelled
         with self._changed:
@@ -123,17 +127,19 @@ class GroupCommit:
     def _lead(self, done: Future[Any]) -> bool:
         """Wait until a future is done, or no other thread commits; return whether the caller does now."""
         with self._changed:
-            while self._is_led and not done.done():
+            while self._leader not in (None, get_ident()) and not done.done():
                 self._changed.wait()
             if done.done():
                 return False
-            self._is_led = True
+            self._leader = get_ident()
             return True
 
     def _hand_over(self) -> None:
+        """Let another thread commit, if this one does."""
         with self._changed:
-            self._is_led = False
-            self._changed.notify_all()
+            if self._leader == get_ident():
+                self._leader = None
+                self._changed.notify_all()
 
     def _commit_next(self) -> None:
         """Commit what is queued, in its order."""
@@ -143,9 +149,21 @@ class GroupCommit:
             if jobs and not _commit(self._engine, jobs):
                 for job in jobs:
                     _commit(self._engine, [job])
+        except BaseException as interrupt:  # of this thread alone
+            self._put_back(jobs, interrupt)
+            raise
         finally:
             with self._changed:
                 self._changed.notify_all()
+
+    def _put_back(self, jobs: Sequence[_Job[Any]], interrupt: BaseException) -> None:
+        """Leave the jobs of others to them, and end those of this thread."""
+        left = [job for job in jobs if not job.future.done()]
+        mine = [job for job in left if job.thread == get_ident()]
+        with self._changed:
+            self._jobs.extendleft(job for job in reversed(left) if job not in mine)
+        for job in mine:
+            job.future.set_exception(interrupt)
 
     def _work(self) -> None:
         """Commit the jobs for which no thread waits, each when it is due."""
@@ -155,10 +173,12 @@ class GroupCommit:
                     self._has_thread = False
                     return
                 pause = self._jobs[0].due - time.monotonic()
-                if self._is_led or (pause > 0 and all(job.due > time.monotonic() for job in self._jobs)):
-                    self._changed.wait(None if self._is_led else pause)
+                is_led = self._leader is not None
+                is_early = pause > 0 and len(self._jobs) < _ENOUGH
+                if is_led or (is_early and all(job.due > time.monotonic() for job in self._jobs)):
+                    self._changed.wait(None if is_led else pause)
                     continue
-                self._is_led = True
+                self._leader = get_ident()
             try:
                 self._commit_next()
             finally:
@@ -175,12 +195,11 @@ def _commit(engine: Engine, jobs: Sequence[_Job[Any]]) -> bool:
         for job in jobs:
             if job.after is not None:
                 job.after(False)
-        if len(jobs) > 1 and isinstance(error, Exception):
-            return False
-        for job in jobs:
-            job.future.set_exception(error)
         if not isinstance(error, Exception):
             raise
+        if len(jobs) > 1:
+            return False
+        jobs[0].future.set_exception(error)
         return True
     for job, value in zip(jobs, values, strict=True):
         if job.after is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -30,7 +31,12 @@ class Place(NamedTuple):
     @property
     def name(self) -> bytes:
         """The digest by which the namespace is found; no two share one."""
-        return digest_of(self.tenant, self.thread_id, self.namespace)
+        return _name_of(self.tenant, self.thread_id, self.namespace)
+
+
+@lru_cache(maxsize=4096)
+def _name_of(tenant: str, thread_id: str, namespace: str) -> bytes:
+    return digest_of(tenant, thread_id, namespace)
 
 
 def place_in(config: RunnableConfig, *, tenant: str) -> Place:

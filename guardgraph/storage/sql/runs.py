@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
@@ -23,7 +24,17 @@ from sqlalchemy import (
 from sqlalchemy.sql.expression import Executable
 
 from guardgraph import __version__
-from guardgraph.state import BadInput, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, to_json
+from guardgraph.state import (
+    BadInput,
+    Outcome,
+    OutcomeStatus,
+    RunUnfinished,
+    StorageCorrupt,
+    StorageError,
+    Task,
+    Unserializable,
+    to_json,
+)
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.group_commit import group_commit_of
@@ -40,6 +51,7 @@ __all__ = ("InTransaction", "RunRow", "RunStore")
 InTransaction = Callable[[Connection], object]
 """What is done in the same transaction, before anything else: a lease is taken, checked or given back."""
 
+_LOG = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -195,8 +207,8 @@ class RunStore:
 
     def get(self, run_id: str) -> RunRow | None:
         """Return a run, or `None` when there is none of this id."""
-        found = self._rows(self._newest(runs.c.run_id == checked_id("run_id", run_id)))
-        return found[0] if found else None
+        found = self._found(self._newest(runs.c.run_id == checked_id("run_id", run_id)))
+        return _run_of(found[0], self.codec) if found else None
 
     def latest(self, thread_id: str) -> RunRow | None:
         """Return the newest run of a thread, or `None` when it has none."""
@@ -212,19 +224,31 @@ class RunStore:
             return None if row is None else _run_of(row, self.codec), lease
 
     def list(self, limit: int, status: OutcomeStatus | None = None) -> _RunRows:
-        """Return up to `limit` runs, newest first: of every kind, or those that ended with `status`."""
+        """Return up to `limit` runs, newest first: of every kind, or those that ended with `status`.
+
+        A run whose row is damaged is left out, and an error is logged.
+        """
         if limit < 0:
             raise BadInput(f"`limit` must not be negative, got {limit!r}")
         which = () if status is None else (runs.c.status == status,)
-        return self._rows(self._newest(*which).limit(limit))
+        return self._readable(self._newest(*which).limit(limit))
 
     def unfinished(self) -> _RunRows:
-        """Return the runs that have not ended, newest first."""
-        return self._rows(self._newest(runs.c.status.is_(None)))
+        """Return the runs that have not ended, newest first; one whose row is damaged is left out, as in `list`."""
+        return self._readable(self._newest(runs.c.status.is_(None)))
 
-    def _rows(self, found: Select[Any], *, thread_id: str | None = None) -> _RunRows:
-        with read_transaction(migrate(self.engine), thread_id=thread_id) as connection:
-            return [_run_of(row, self.codec) for row in connection.execute(found).all()]
+    def _readable(self, found: Select[Any]) -> _RunRows:
+        readable: _RunRows = []
+        for row in self._found(found):
+            try:
+                readable.append(_run_of(row, self.codec))
+            except StorageCorrupt as error:
+                _LOG.error("left out of a listing: %s", error)
+        return readable
+
+    def _found(self, found: Select[Any]) -> Sequence[Row[Any]]:
+        with read_transaction(migrate(self.engine)) as connection:
+            return connection.execute(found).all()
 
     def _newest(self, *which: ColumnElement[bool]) -> Select[Any]:
         """Select runs of the tenant, newest first."""
@@ -252,6 +276,21 @@ class RunStore:
 
 
 def _run_of(row: Any, codec: Codec) -> RunRow:
+    """Return what the row of a run holds. Raises `StorageCorrupt` where it cannot be read."""
+    try:
+        return _unpacked(row, codec)
+    except StorageError as error:
+        error.thread_id = error.thread_id or row.thread_id
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise StorageCorrupt(
+            f"the row of run {row.run_id!r} of thread {row.thread_id!r} is damaged; restore the database from a copy, "
+            "or delete the thread",
+            thread_id=row.thread_id,
+        ) from error
+
+
+def _unpacked(row: Any, codec: Codec) -> RunRow:
     return RunRow(
         run_id=row.run_id,
         thread_id=row.thread_id,

@@ -9,6 +9,8 @@ number of nano-dollars. All rows but those of evals belong to a tenant: by a col
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -21,10 +23,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    cast,
     text,
 )
 from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.dialects.mysql import VARBINARY as MYSQL_VARBINARY
+from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeEngine
 
 __all__ = (
@@ -38,9 +42,11 @@ __all__ = (
     "eval_rows",
     "eval_runs",
     "eval_scores",
+    "key_type",
     "leases",
     "metadata",
     "namespaces",
+    "packed_type",
     "runs",
     "writes",
 )
@@ -55,11 +61,36 @@ metadata = MetaData()
 """Every table of guardgraph."""
 
 
+class _Blob(LargeBinary):
+    """Bytes in SQLite, where a cell may hold any type: one that was changed to a text or a number is read as bytes."""
+
+    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what is selected in place of the column."""
+        return cast(colexpr, LargeBinary())
+
+
+class _Whole(BigInteger):
+    """Whole numbers in SQLite, where a cell may hold any type."""
+
+    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what is selected in place of the column."""
+        return cast(colexpr, BigInteger())
+
+
+class _Id(String):
+    """Text in SQLite, where a cell may hold any type."""
+
+    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what is selected in place of the column."""
+        return cast(colexpr, Text())
+
+
 def _identifier(length: int = ID_LENGTH) -> TypeEngine[str]:
     """Return text that sorts by its bytes everywhere: checkpoint ids are ordered, and a locale would reorder them."""
     found = String(length).with_variant(String(length, collation="C"), "postgresql")
     found = found.with_variant(String(length, collation="utf8mb4_0900_bin"), "mysql")  # others ignore spaces at the end
-    return found.with_variant(String(length, collation="utf8mb4_nopad_bin"), "mariadb")
+    found = found.with_variant(String(length, collation="utf8mb4_nopad_bin"), "mariadb")
+    return found.with_variant(_Id(length), "sqlite")
 
 
 def _long_identifier() -> TypeEngine[str]:
@@ -69,9 +100,9 @@ def _long_identifier() -> TypeEngine[str]:
     return found.with_variant(Text(collation="utf8mb4_nopad_bin"), "mariadb")
 
 
-def _key() -> TypeEngine[bytes]:
+def key_type() -> TypeEngine[bytes]:
     """Return the type of a digest that names a row."""
-    return LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb")
+    return LargeBinary(16).with_variant(MYSQL_VARBINARY(16), "mysql", "mariadb").with_variant(_Blob(16), "sqlite")
 
 
 def _number() -> TypeEngine[int]:
@@ -79,22 +110,22 @@ def _number() -> TypeEngine[int]:
     return BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER is counted up there
 
 
-def _packed() -> TypeEngine[bytes]:
+def packed_type() -> TypeEngine[bytes]:
     """Return the type of values as bytes, of any length."""
-    return LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
+    return LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb").with_variant(_Blob(), "sqlite")
 
 
 namespaces = Table(
     "guardgraph_namespace",
     metadata,
     Column("namespace_id", _number(), primary_key=True, autoincrement=True),
-    Column("name", _key(), nullable=False),
+    Column("name", key_type(), nullable=False),
     Column("tenant", _identifier(), nullable=False),
     Column("thread_id", _identifier(), nullable=False),
     Column("checkpoint_ns", _long_identifier(), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("head", _identifier()),
-    Column("seal", _key(), nullable=False),
+    Column("seal", key_type(), nullable=False),
     Index("guardgraph_namespace_name", "name", unique=True),
     Index("guardgraph_namespace_thread", "tenant", "thread_id"),
     sqlite_autoincrement=True,
@@ -111,8 +142,8 @@ checkpoints = Table(
     Column("checkpoint_id", _identifier(), primary_key=True),
     Column("parent_id", _identifier()),
     Column("run_id", _identifier()),
-    Column("body", _packed(), nullable=False),
-    Column("metadata", _packed(), nullable=False),
+    Column("body", packed_type(), nullable=False),
+    Column("metadata", packed_type(), nullable=False),
     Index("guardgraph_checkpoint_run", "run_id", sqlite_where=_HAS_RUN, postgresql_where=_HAS_RUN),
 )
 """`body` begins with the digest of the whole row and of the namespace's name."""
@@ -123,8 +154,8 @@ chunks = Table(
     Column("namespace_id", BigInteger, primary_key=True, autoincrement=False),
     Column("branch", BigInteger, primary_key=True, autoincrement=False),
     Column("lo", BigInteger, primary_key=True, autoincrement=False),
-    Column("hi", BigInteger, nullable=False),
-    Column("data", _packed(), nullable=False),
+    Column("hi", BigInteger().with_variant(_Whole(), "sqlite"), nullable=False),
+    Column("data", packed_type(), nullable=False),
     sqlite_with_rowid=False,
 )
 """The elements `lo` to `hi` (exclusive) of a list; the digest of all elements up to any is in the checkpoints."""
@@ -133,8 +164,8 @@ blobs = Table(
     "guardgraph_blob",
     metadata,
     Column("namespace_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("hash", _key(), primary_key=True),
-    Column("data", _packed(), nullable=False),
+    Column("hash", key_type(), primary_key=True),
+    Column("data", packed_type(), nullable=False),
 )
 """Values of 256 bytes or more under their digest: a task's write and the channel that it changes share one."""
 
@@ -144,7 +175,7 @@ writes = Table(
     Column("namespace_id", BigInteger, primary_key=True, autoincrement=False),
     Column("checkpoint_id", _identifier(), primary_key=True),
     Column("task_id", _identifier(), primary_key=True),
-    Column("data", _packed(), nullable=False),
+    Column("data", packed_type(), nullable=False),
     sqlite_with_rowid=False,
 )
 """All that one task wrote at one checkpoint; `data` begins with the digest of the row."""
@@ -157,13 +188,13 @@ def _count(name: str) -> Column[int]:
 accounts = Table(
     "guardgraph_account",
     metadata,
-    Column("account", _key(), primary_key=True),
+    Column("account", key_type(), primary_key=True),
     Column("tenant", _identifier(), nullable=False),
     Column("run_id", _identifier(), nullable=False),
-    Column("name", _packed(), nullable=False),
+    Column("name", packed_type(), nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("closed", Boolean, nullable=False),
-    Column("cap", _packed(), nullable=False),
+    Column("cap", packed_type(), nullable=False),
     Column("cap_tokens", BigInteger),
     Column("cap_usd", BigInteger),
     Column("cap_calls", BigInteger),
@@ -191,10 +222,10 @@ accounts = Table(
 entries = Table(
     "guardgraph_entry",
     metadata,
-    Column("entry", _key(), primary_key=True),
+    Column("entry", key_type(), primary_key=True),
     Column("tenant", _identifier(), nullable=False),
-    Column("name", _packed(), nullable=False),
-    Column("account", _key(), nullable=False),
+    Column("name", packed_type(), nullable=False),
+    Column("account", key_type(), nullable=False),
     Column("run_id", _identifier(), nullable=False),
     Column("settled", Boolean, nullable=False),
     Column("in_full", Boolean, nullable=False),
@@ -221,18 +252,18 @@ runs = Table(
     Column("tenant", _identifier(), nullable=False),
     Column("run_id", _identifier(), nullable=False),
     Column("thread_id", _identifier(), nullable=False),
-    Column("graph", _packed(), nullable=False),
-    Column("arguments", _packed(), nullable=False),
-    Column("task", _packed(), nullable=False),
+    Column("graph", packed_type(), nullable=False),
+    Column("arguments", packed_type(), nullable=False),
+    Column("task", packed_type(), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("status", String(20)),
-    Column("outcome", _packed()),
+    Column("outcome", packed_type()),
     Column("created", BigInteger, nullable=False),
     Column("started", BigInteger),
     Column("ended", BigInteger),
     Column("base_checkpoint", _identifier()),
     Column("version", String(ID_LENGTH), nullable=False),
-    Column("command", _packed()),
+    Column("command", packed_type()),
     Index("guardgraph_run_id", "tenant", "run_id", unique=True),
     Index("guardgraph_run_thread", "tenant", "thread_id", "number"),
     Index("guardgraph_run_tenant", "tenant", "number"),
@@ -252,7 +283,7 @@ leases = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
     Column("wanted", String(20)),
-    Column("reason", _packed()),
+    Column("reason", packed_type()),
 )
 """Who works on a thread. `expires` is in microseconds since 1970 by the clock of the database; 0 is a lease that was
 given back. `epoch` begins with the time, so that none is used again where a lease was deleted, and grows each time that
@@ -266,7 +297,7 @@ eval_runs = Table(
     Column("suite", _identifier(NAME_LENGTH), nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("started_at", String(32), nullable=False),
-    Column("body", _packed(), nullable=False),
+    Column("body", packed_type(), nullable=False),
     Index("guardgraph_eval_run_suite", "suite", "started_at"),
 )
 
@@ -277,7 +308,7 @@ eval_rows = Table(
     Column("case_id", _identifier(NAME_LENGTH), primary_key=True),
     Column("finished_at", String(32), nullable=False),
     Column("seconds", Float(53), nullable=False),
-    Column("body", _packed(), nullable=False),
+    Column("body", packed_type(), nullable=False),
 )
 
 eval_scores = Table(
@@ -288,5 +319,5 @@ eval_scores = Table(
     Column("metric", _identifier(NAME_LENGTH), primary_key=True),
     Column("value", Float(53), nullable=False),
     Column("passed", Boolean, nullable=False),
-    Column("reason", _packed(), nullable=False),
+    Column("reason", packed_type(), nullable=False),
 )

@@ -11,9 +11,11 @@ from math import ceil
 from time import monotonic
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, Dialect, Engine, event
 
-__all__ = ("Timeouts", "connect_arguments", "limit_server")
+from guardgraph.state import BadInput
+
+__all__ = ("Timeouts", "check_options", "connect_arguments", "limit_server", "refused_option")
 
 _CONNECT = 10
 """Seconds in which a server has to accept a connection, if the address names no `connect_timeout`."""
@@ -47,8 +49,32 @@ def connect_arguments(address: URL, timeouts: Timeouts) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in address.query}
 
 
+def check_options(engine: Engine) -> None:
+    """Refuse what a driver cannot make of the options of an address, which are texts, with a `BadInput`."""
+
+    def connect(dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+        threshold = options.get("prepare_threshold")  # of psycopg; poolers want 0 or none
+        if isinstance(threshold, str):
+            options["prepare_threshold"] = int(threshold) if threshold.isdigit() else None
+        try:
+            return dialect.connect(*arguments, **options)
+        except (TypeError, ValueError) as error:
+            raise refused_option(error) from error
+
+    event.listen(engine, "do_connect", connect)
+
+
+def refused_option(error: Exception) -> BadInput:
+    """Return the error for an option of an address that cannot be used."""
+    return BadInput(f"the driver does not take an option of the database address: {error}")
+
+
 def limit_server(engine: Engine, timeouts: Timeouts) -> None:
-    """Set the limits on every new connection of `engine`, before its first query."""
+    """Set the limits on every new connection of `engine`, before its first query.
+
+    So is what an address or a database may set otherwise: a statement is not committed by itself, transactions see what
+    others have committed, and text is UTF-8.
+    """
     prepare = _limit_postgresql if engine.dialect.name == "postgresql" else _limit_mysql
     event.listen(engine, "connect", lambda connection, _record: prepare(connection, timeouts), insert=True)
 
@@ -61,10 +87,12 @@ def _limit_postgresql(connection: Any, timeouts: Timeouts) -> None:
         "statement_timeout": timeouts.statement,
         "idle_in_transaction_session_timeout": timeouts.statement,
     }
-    autocommit, connection.autocommit = connection.autocommit, True  # a rollback would take them back
-    for name, seconds in limits.items():
-        connection.execute("SELECT set_config(%s, %s, false)", (name, str(ceil(seconds * 1000))))
-    connection.autocommit = autocommit
+    settings = {name: str(ceil(seconds * 1000)) for name, seconds in limits.items()}
+    settings |= {"default_transaction_isolation": "read committed", "client_encoding": "UTF8"}
+    connection.autocommit = True  # a rollback would take them back
+    for name, setting in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", (name, setting))
+    connection.autocommit = False  # also where the address names another
 
 
 def _limit_answers(connection: Any, seconds: float) -> None:
@@ -106,3 +134,4 @@ def _limit_mysql(connection: Any, timeouts: Timeouts) -> None:
         else:
             cursor.execute("SET SESSION max_execution_time = %s", (ceil(timeouts.statement * 1000),))
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    connection.autocommit(False)  # also where the address names another

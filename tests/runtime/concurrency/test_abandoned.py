@@ -85,7 +85,7 @@ AGENTS = dict(
 )
 
 def graph_of(run):
-    return pipeline([Agent("hung", run=run)], guards=[Deadline(0.5)]).compile()
+    return pipeline([Agent("hung", run=run)], guards=[Deadline(0.25)]).compile()
 
 def ask(graph, way):
     if way == "sync":

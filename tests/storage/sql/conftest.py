@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
+from sqlalchemy import URL, NullPool, create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from guardgraph.storage import SQLSaver
+from guardgraph.storage.sql.migrate import migrate
+from tests.storage.sql.schemas import Schemas
 
 POSTGRES = os.environ.get("GUARDGRAPH_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/")
 MARIADB = os.environ.get("GUARDGRAPH_TEST_MARIADB_URL", "mariadb://root@127.0.0.1:3306/")
 KINDS = os.environ.get("GUARDGRAPH_TEST_DATABASES", "sqlite,postgres").split(",")
 """On what most tests run; to make a MariaDB database takes long, so it is only among them when it is named."""
-_made: dict[pytest.Config, tuple[Engine, URL]] = {}
-_END_OTHERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
+_made: dict[pytest.Config, tuple[Schemas, URL]] = {}
 
 
 def _unreachable(server: str, error: Exception) -> NoReturn:
@@ -70,33 +70,26 @@ def _mariadb_database() -> Generator[str]:
             connection.exec_driver_sql(f"DROP DATABASE {name}")
 
 
-def _database(config: pytest.Config) -> tuple[Engine, URL]:
+def _database(config: pytest.Config) -> tuple[Schemas, URL]:
     """Return the PostgreSQL database of this process, made at the first call and dropped when the tests have ended."""
     if config not in _made:
         stack = ExitStack()
         address = make_url(stack.enter_context(_postgres_database()))
         config.add_cleanup(stack.close)
         driver = address.set(drivername="postgresql+psycopg")
-        _made[config] = create_engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool), address
+        _made[config] = Schemas(create_engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool)), address
     return _made[config]
 
 
 @pytest.fixture
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the URL of a new, empty schema in PostgreSQL; without a server the test is skipped, or fails when CI is set.
+    """Give the URL of a schema in PostgreSQL that holds nothing; without a server, skip the test, or fail under CI.
 
-    A schema is made in milliseconds, a database takes half a second.
+    It may have empty tables, which were made for another test, unless the test is marked with `no_tables`.
     """
-    own, address = _database(request.config)
-    name = f"test_{uuid4().hex}"
-    with own.connect() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
-    try:
+    schemas, address = _database(request.config)
+    with schemas.one(with_tables=request.node.get_closest_marker("no_tables") is None) as name:
         yield address.set(query={"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
-    finally:
-        with own.connect() as connection:
-            connection.exec_driver_sql(_END_OTHERS)
-            connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
 
 
 @pytest.fixture
@@ -117,9 +110,22 @@ def kept_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """Give the URL of a SQLite file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'guardgraph.db'}"
+def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of a SQLite file that holds nothing; it is not there yet if the test is marked with `no_tables`."""
+    file = tmp_path / "guardgraph.db"
+    if request.node.get_closest_marker("no_tables") is None:
+        file.write_bytes(_tables())
+    return f"sqlite:///{file}"
+
+
+@cache
+def _tables() -> bytes:
+    """Return the bytes of a SQLite file that has all tables and not a row."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "guardgraph.db"
+        with SQLSaver.from_url(f"sqlite:///{file}") as saver:
+            migrate(saver.engine)
+        return file.read_bytes()
 
 
 @pytest.fixture(params=KINDS)

@@ -10,7 +10,20 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, event, func, insert, select, text
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+)
 
 from guardgraph.state import (
     BadInput,
@@ -25,6 +38,8 @@ from guardgraph.state import (
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.engine import Synchronous, engine_of, read_transaction, write_transaction
 from tests.storage.sql.stored import config_of, ids_in, store
+
+pytestmark = pytest.mark.no_tables
 
 NUMBERS = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
 
@@ -101,6 +116,19 @@ def test_a_missing_folder_is_named_before_anything_runs(tmp_path: Path) -> None:
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="it is a folder; name a file in it"):
         engine_of(f"sqlite:///{tmp_path}")
+
+
+@pytest.mark.parametrize("option", ["prepare_threshold=0", "prepare_threshold=none"])
+def test_an_address_may_suit_a_pooler(postgres_url: str, option: str) -> None:
+    with SQLSaver.from_url(f"{postgres_url}&{option}") as saver:
+        store(saver, "t")
+        assert len(ids_in(saver, config_of("t"))) == 1
+
+
+@pytest.mark.parametrize("option", ["nonsense=1", "read_timeout=x"])
+def test_an_option_that_the_driver_does_not_take_is_refused(mariadb_url: str, option: str) -> None:
+    with pytest.raises(BadInput, match="option of the database"), SQLSaver.from_url(f"{mariadb_url}?{option}") as saver:
+        saver.get_tuple(config_of("t"))
 
 
 def test_a_file_that_is_no_database_is_named(sqlite_url: str) -> None:
@@ -243,6 +271,42 @@ def test_a_reader_sees_one_state_of_the_database(database_url: str) -> None:
 
     assert before == after == []
     engine.dispose()
+
+
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_a_statement_is_never_committed_by_itself(server: str, request: pytest.FixtureRequest) -> None:
+    address = make_url(request.getfixturevalue(server))
+    driver = f"{address.drivername}+{'psycopg' if address.drivername == 'postgresql' else 'pymysql'}"
+    named = engine_of(address.update_query_dict({"autocommit": "true"}).render_as_string(hide_password=False))
+    given = create_engine(address.set(drivername=driver), connect_args={"autocommit": True})
+    for engine in (named, engine_of(given)):
+        NUMBERS.metadata.create_all(engine)
+        with write_transaction(engine) as connection:
+            connection.execute(insert(NUMBERS).values(number=1))
+            connection.rollback()
+        with read_transaction(engine) as connection:
+            assert connection.execute(select(NUMBERS.c.number)).all() == []
+        engine.dispose()
+
+    refused = create_engine(address.set(drivername=driver), isolation_level="AUTOCOMMIT")
+    with SQLSaver(refused) as saver, pytest.raises(BadInput, match="commits each statement by itself"):
+        store(saver, "t", {"log": [1]})
+    refused.dispose()
+
+
+@pytest.mark.parametrize("setting", ["default_transaction_isolation=serializable", "client_encoding=LATIN1"])
+def test_defaults_of_a_database_change_nothing(postgres_url: str, setting: str) -> None:
+    address = make_url(postgres_url)
+    options = f"{address.query['options']} -c{setting}"
+    url = address.set(query={"options": options}).render_as_string(hide_password=False)
+
+    with SQLSaver.from_url(url) as saver:
+        store(saver, "\N{SNOWMAN}", {"log": [1]})
+        with write_transaction(saver.engine) as connection:
+            assert connection.exec_driver_sql("SHOW transaction_isolation").scalar() == "read committed"
+        with read_transaction(saver.engine) as connection:
+            assert connection.exec_driver_sql("SHOW transaction_isolation").scalar() == "repeatable read"
+        assert saver.get_tuple(config_of("\N{SNOWMAN}"))
 
 
 def is_open(connection: Any) -> bool:

@@ -322,6 +322,21 @@ def test_a_deleted_file_is_noticed_before_it_is_written(sqlite_url: str, opened:
     check(user, StorageUnavailable, deleted())
 
 
+def test_a_deleted_log_is_noticed_before_it_is_written(sqlite_url: str, opened: Open) -> None:
+    _, user = opened(sqlite_url)
+    user.write()
+    before = user.total()
+    for name in ("wal", "shm"):
+        path_in(sqlite_url).with_name(f"guardgraph.db-{name}").unlink()
+
+    with pytest.raises(StorageUnavailable, match=r"-wal' was deleted or replaced .* nothing was written; try again"):
+        user.write()
+
+    assert user.total() == before  # its connection was closed, which has moved all into the file
+    user.write()
+    assert user.total() == before + 1
+
+
 def test_a_replaced_file_is_noticed_before_it_is_written(sqlite_url: str, opened: Open, tmp_path: Path) -> None:
     engine, user = opened(sqlite_url)
     path, copy = path_in(sqlite_url), tmp_path / "copy.db"

@@ -136,5 +136,30 @@ def test_an_interrupt_of_the_thread_that_commits_is_raised_there(writer: GroupCo
     assert writer.write(note(1, "after")) == 1
 
 
+def test_an_interrupt_of_the_thread_that_commits_leaves_the_jobs_of_others_to_them(
+    writer: GroupCommit, engine: Engine
+) -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted(connection: Connection) -> int:
+        if interrupts:
+            raise interrupts.pop()
+        return note(2, "other")(connection)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(writer.accept, interrupted).result()
+        mine = writer.accept(note(1, "mine"))
+        later = pool.submit(writer.accept, note(3, "later")).result()
+        with pytest.raises(KeyboardInterrupt):
+            writer.work_until(mine)
+        with pytest.raises(KeyboardInterrupt):
+            mine.result(0)
+        pool.submit(writer.work_until, later).result(10)
+
+    assert (other.result(0), later.result(0)) == (2, 3)
+    with read_transaction(engine) as connection:
+        assert connection.execute(select(notes.c.number).order_by(notes.c.number)).scalars().all() == [2, 3]
+
+
 def test_there_is_one_writer_for_an_engine(engine: Engine, writer: GroupCommit) -> None:
     assert group_commit_of(engine) is writer

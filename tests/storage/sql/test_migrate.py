@@ -27,6 +27,8 @@ from guardgraph.storage.sql.migrate import known_revisions, migrate
 from guardgraph.storage.sql.tables import metadata
 from tests.storage.sql.stored import store
 
+pytestmark = pytest.mark.no_tables
+
 
 def revision_of(engine: Engine) -> str:
     with read_transaction(engine) as connection:

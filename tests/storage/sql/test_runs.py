@@ -9,15 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from threading import Barrier
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
 from sqlalchemy import Connection, event
 
-from guardgraph.state import BadInput, Gap, Outcome, OutcomeStatus, RunUnfinished, Task, Unserializable, Usage
+from guardgraph.state import (
+    BadInput,
+    Gap,
+    Outcome,
+    OutcomeStatus,
+    RunUnfinished,
+    StorageCorrupt,
+    Task,
+    Unserializable,
+    Usage,
+)
 from guardgraph.storage import RunRow, RunStore
-from guardgraph.storage.sql.engine import engine_of
+from guardgraph.storage.sql.engine import engine_of, write_transaction
 from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.tables import runs
 from tests.storage.sql.leased import claiming, no_lease
 
 NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -185,6 +197,22 @@ def test_runs_are_listed_by_how_they_ended(store: RunStore) -> None:
 
     assert [row.run_id for row in store.list(9, "failed")] == ["r2", "r0"]
     assert [row.run_id for row in store.list(1, status="failed")] == ["r2"]
+
+
+@pytest.mark.parametrize(("column", "value"), [("task", b"\0"), ("arguments", b"{"), ("created", 2**62)])
+def test_a_damaged_row_names_its_run_and_hides_no_other(
+    store: RunStore, column: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    create(store, "bad", thread_id="a")
+    create(store, "good", thread_id="b")
+    with write_transaction(store.engine) as connection:
+        connection.execute(runs.update().where(runs.c.run_id == "bad").values({column: value}))
+
+    with pytest.raises(StorageCorrupt, match="the row of run 'bad' of thread 'a' is damaged") as caught:
+        store.latest("a")
+    assert caught.value.thread_id == "a"
+    assert [row.run_id for row in store.list(10)] == [row.run_id for row in store.unfinished()] == ["good"]
+    assert "left out of a listing: the row of run 'bad'" in caplog.text
 
 
 def test_json_of_models_and_users_comes_back_as_it_was(store: RunStore) -> None:

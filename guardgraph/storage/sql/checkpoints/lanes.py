@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial, wraps
 from inspect import signature
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import thread_time
 from typing import Any, TypeVar, cast
 from weakref import finalize
 
@@ -16,6 +18,9 @@ __all__ = ("Lanes", "async_twin", "thread_key")
 
 T = TypeVar("T")
 _NAME = "guardgraph-sql"
+_BRIEF = 0.002
+"""Seconds of CPU that a call may take on an event loop; after a longer one, those for its key leave the loop."""
+_LONG_KEYS = 10_000
 _Job = tuple[Future[Any], Callable[[], Any]]
 
 
@@ -29,17 +34,36 @@ class Lanes:
     def __init__(self, count: int = 4) -> None:
         self._queues: list[SimpleQueue[_Job | None]] = [SimpleQueue() for _ in range(count)]
         self._started: set[int] = set()
+        self._accepted: Counter[str] = Counter()
+        """The calls that were accepted for each key and are not made yet."""
+        self._long: set[str] = set()
         self._guard = Lock()
         self._stop = finalize(self, _stop, self._queues)
 
     async def run(self, key: str, call: Callable[[], T]) -> T:
         """Make `call` after all calls that were accepted for `key` before it, and return its result."""
-        return await self._accept(hash(key) % len(self._queues), call)
+        with self._guard:
+            self._accepted[key] += 1
+        return await self._accept(hash(key) % len(self._queues), call, partial(self._made, key))
 
-    async def drain(self, after: Callable[[], object] = lambda: None) -> None:
-        """Wait until all calls are made that were accepted so far, and in each thread also `after`."""
+    async def run_brief(self, key: str, call: Callable[[], T]) -> T:
+        """Do as `run` with a call that waits for nothing: it is made at once, unless the last one has taken long.
+
+        So it costs no change of threads, and a large value is packed on the event loop once at most.
+        """
+        if self._accepted[key] or key in self._long:
+            return await self.run(key, call)
+        began = thread_time()
+        try:
+            return call()
+        finally:
+            if thread_time() - began > _BRIEF:
+                self._note_long(key)
+
+    async def drain(self) -> None:
+        """Wait until all calls are made that were accepted so far."""
         for number in tuple(self._started):
-            await self._accept(number, after)
+            await self._accept(number, lambda: None, lambda _: None)
 
     def close(self) -> None:
         """Let the threads end once they have made the calls that were accepted; a later `run` starts them again."""
@@ -48,9 +72,22 @@ class Lanes:
                 self._queues[number].put(None)
             self._started.clear()
 
-    async def _accept(self, number: int, call: Callable[[], T]) -> T:
+    def _note_long(self, key: str) -> None:
+        with self._guard:
+            if len(self._long) >= _LONG_KEYS:
+                self._long.clear()
+            self._long.add(key)
+
+    def _made(self, key: str, _: object) -> None:
+        with self._guard:
+            self._accepted[key] -= 1
+            if not self._accepted[key]:
+                del self._accepted[key]
+
+    async def _accept(self, number: int, call: Callable[[], T], made: Callable[[Future[T]], object]) -> T:
         self._start(number)
         future: Future[T] = Future()
+        future.add_done_callback(made)
         self._queues[number].put((future, call))
         return await asyncio.shield(asyncio.wrap_future(future))
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from hashlib import blake2b
 from operator import attrgetter, is_
 from pathlib import PurePath
@@ -24,14 +25,22 @@ from guardgraph.storage.sql.checkpoints.packing import Segment, Token, framed
 
 __all__ = ("Chunk", "KnownList", "StoredList", "changed_list", "known_list", "new_list")
 
-_CONSTANT = frozenset({str, bytes, int, float, bool, type(None), complex, Decimal, UUID, date, datetime, timedelta})
+_CONSTANT = frozenset(
+    {str, bytes, int, float, bool, type(None), complex, Decimal, UUID, date, datetime, time, timedelta}
+)
 _TEXTS = frozenset({str, type(None), bool})
+_EMPTY: dict[type[Any], Any] = {list: [], dict: {}}
+"""Shared by all witnesses, for a long list would need thousands."""
 _OPTIONS = (
     ormsgpack.OPT_NON_STR_KEYS
     | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
     | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
     | ormsgpack.OPT_PASSTHROUGH_TUPLE
+    | ormsgpack.OPT_PASSTHROUGH_UUID
 )
+_ATOM, _TUPLE, _MODEL = 1, 2, 3
 _UNWITNESSED = object()
 _EXTRA, _PRIVATE = attrgetter("__pydantic_extra__"), attrgetter("__pydantic_private__")
 
@@ -184,7 +193,10 @@ def _unchanged(known: KnownList, elements: Sequence[Any]) -> int:
 
 def _are_unchanged(models: Sequence[Any], witnesses: list[Any]) -> bool:
     """Return for many models at once whether all are as they were; the objects are the same."""
-    return not any(map(_EXTRA, models)) and not any(map(_PRIVATE, models)) and [*map(vars, models)] == witnesses
+    try:
+        return not any(map(_EXTRA, models)) and not any(map(_PRIVATE, models)) and [*map(vars, models)] == witnesses
+    except Exception:  # of what was assigned to a field, and cannot be compared with a text
+        return False
 
 
 def _same_objects(stored: Sequence[Any], elements: Sequence[Any], length: int) -> int:
@@ -199,14 +211,20 @@ def _witness(element: Any) -> Any:
     if kind in _CONSTANT:
         return None
     fields = _fields(element)
-    if fields is not None and all(type(item) in _TEXTS or _is_empty(item) for item in fields.values()):
-        return {name: item.copy() if _is_empty(item) else item for name, item in fields.items()}
-    return _bytes_of(element, fields)
+    if fields is None:
+        return _bytes_of(element, fields)
+    found = fields.copy()
+    for name, item in fields.items():
+        if type(item) not in _TEXTS:
+            if type(item) not in _EMPTY or item:
+                return _bytes_of(element, fields)
+            found[name] = _EMPTY[type(item)]
+    return found
 
 
 def _holds(witness: Any, element: Any) -> bool:
     if type(witness) is dict:
-        return witness == _fields(element)
+        return _are_unchanged([element], [witness])
     return witness is not _UNWITNESSED and witness == _bytes_of(element, _fields(element))
 
 
@@ -217,25 +235,25 @@ def _fields(element: Any) -> dict[str, Any] | None:
     return None
 
 
-def _is_empty(item: Any) -> bool:
-    return type(item) in {list, dict} and not item
-
-
 def _bytes_of(element: Any, fields: dict[str, Any] | None) -> Any:
     if fields is None and isinstance(element, BaseModel):
         return _UNWITNESSED  # packed again each time
     try:
-        return ormsgpack.packb(element if fields is None else fields, default=_constant, option=_OPTIONS)
+        return _packed(element if fields is None else fields)
     except Exception:  # whatever it is, it has no cheap witness
         return _UNWITNESSED
 
 
-def _constant(value: Any) -> Any:
-    """Return something that changes whenever `value` does."""
-    if type(value) in _CONSTANT or isinstance(value, PurePath):
-        return [type(value).__name__, str(value)]
+def _constant(value: Any) -> ormsgpack.Ext:
+    """Return something that changes whenever `value` does, and that no plain data is equal to."""
+    if type(value) in _CONSTANT or isinstance(value, PurePath | Enum):
+        return ormsgpack.Ext(_ATOM, f"{type(value).__qualname__} {value!r}".encode("utf-8", "surrogatepass"))
     if type(value) is tuple:
-        return ["tuple", [*value]]
+        return ormsgpack.Ext(_TUPLE, _packed([*value]))
     if (fields := _fields(value)) is not None:
-        return [type(value).__name__, fields]
+        return ormsgpack.Ext(_MODEL, _packed([type(value).__qualname__, fields]))
     raise TypeError
+
+
+def _packed(tree: Any) -> bytes:
+    return ormsgpack.packb(tree, default=_constant, option=_OPTIONS)

@@ -121,6 +121,8 @@ def framed(tokens: Sequence[Token]) -> bytes:
 
 def tokens_in(data: bytes, count: int) -> list[Token]:
     """Return the tokens of a chunk. Raises `ValueError` where it does not hold exactly `count`."""
+    if not 0 <= count < 2**32:
+        raise ValueError("no number of tokens")
     tokens = ormsgpack.unpackb(b"\xdd" + count.to_bytes(4, "big") + data)
     if not all(type(token) is bytes and token for token in tokens):
         raise ValueError("no tokens")

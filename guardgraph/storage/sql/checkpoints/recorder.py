@@ -72,6 +72,11 @@ class Recorder:
             self.memory.stored_writes(place.name, at.at, at.checkpoint_id, map(task_mark, tasks))
         return loaded
 
+    def knows_parent(self, place: Place) -> bool:
+        """Return whether nothing is to be read before a checkpoint is stored after the one that `place` names."""
+        known = self.memory.get(place.name)
+        return place.checkpoint_id is None or (known is not None and place.checkpoint_id in known.manifests)
+
     def put(
         self,
         place: Place,
@@ -188,7 +193,7 @@ class Recorder:
     def _with_parent(self, place: Place) -> Remembered | None:
         """Return what is remembered of a namespace; the parent that `place` names is read if it is not."""
         known = self.memory.get(place.name)
-        if place.checkpoint_id is None or (known and place.checkpoint_id in known.manifests):
+        if self.knows_parent(place):
             return known
         with self.writes.reading(place.thread_id) as connection:
             found = find_checkpoint(connection, place)

@@ -59,8 +59,9 @@ FORK_BITS = 40
 class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     """Keep the checkpoints of any LangGraph graph in a SQL database.
 
-    Every method has its `a` twin, which runs in a worker thread and never blocks the event loop. The writes of one
-    thread id happen one after the other, in the order of submission; each `put` is one transaction.
+    Every method has its `a` twin, which reads and writes in worker threads and never blocks the event loop; small
+    values are packed on it. The writes of one thread id happen one after the other, in the order of submission; each
+    `put` is one transaction.
     The tables are created or upgraded at the first use. A saver does not survive a fork: open one in each process.
 
     Values are stored by `Codec`: what is not plain data, guardgraph's, LangChain's or LangGraph's must be registered
@@ -153,7 +154,9 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     async def __aexit__(self, *_: object) -> None:
         if not is_forked(self.engine):
-            await self._lanes.drain(self._unstored.wait)
+            await self._lanes.drain()
+            if self._unstored:
+                await self._lanes.run("", self._unstored.wait)
         self.close()
 
     def with_types(self, *types: type[Any]) -> Self:
@@ -231,7 +234,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         """See `put`."""
         put = partial(self._put, config, checkpoint, metadata, new_versions, by_caller=False)
-        await self._await_stored(config, put)
+        await self._await_stored(config, put, reads=not self._recorder.knows_parent(self._place_in(config)))
         return self._config_of(config, checkpoint)
 
     def put_writes(
@@ -251,7 +254,8 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """See `put_writes`."""
-        await self._await_stored(config, partial(self._put_writes, config, writes, task_id, task_path))
+        put = partial(self._put_writes, config, writes, task_id, task_path)
+        await self._await_stored(config, put, reads=False)
 
     def replace_writes(self, config: RunnableConfig, writes: Mapping[str, Sequence[tuple[str, Any]]]) -> None:
         """Store what tasks have written at a checkpoint, by the ids of the tasks, in one transaction.
@@ -320,11 +324,12 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
         return await self._lanes.run(key, after_writes)
 
-    async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]]) -> None:
-        """Call `put` in the worker thread of a thread id, and wait until it is stored, without blocking either."""
+    async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]], *, reads: bool) -> None:
+        """Call `put` and wait until it is stored; where it `reads`, in the worker thread of the thread id."""
         check_process(self.engine)
         key = thread_key(config)
-        stored = await self._lanes.run(key, lambda: self._unstored.add(key, put()))
+        run = self._lanes.run if reads else self._lanes.run_brief
+        stored = await run(key, lambda: self._unstored.add(key, put()))
         await asyncio.shield(asyncio.wrap_future(stored))
 
     def _config_of(self, config: RunnableConfig, checkpoint: Checkpoint) -> RunnableConfig:

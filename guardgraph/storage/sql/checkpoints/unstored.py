@@ -22,6 +22,9 @@ class Unstored:
         written.add_done_callback(lambda done: self._remove(thread_id, done))
         return written
 
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
     def wait(self, thread_id: str = "") -> None:
         """Wait until what was accepted for a thread is committed or has failed; for all threads where none is named."""
         with self._guard:

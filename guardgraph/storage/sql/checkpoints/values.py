@@ -66,20 +66,20 @@ class Values:
 
     def value(self, place: Place, checkpoint_id: str, channel: str, entry: Entry) -> Any:
         """Return a value. Raises `StorageCorrupt` where it is damaged, or holds a class that is not registered."""
+
+        def load(tokens: Iterable[Token]) -> list[Any]:
+            return self._codec.loads_all([self._packed(place, checkpoint_id, channel, token) for token in tokens])
+
         if isinstance(entry, bytes):
             return self._codec.loads(self._packed(place, checkpoint_id, channel, entry))
         if isinstance(entry, list):
-            return [self._codec.loads(self._packed(place, checkpoint_id, channel, token)) for token in entry]
-        tokens = self.tokens(place, checkpoint_id, channel, entry)
-        return [self._element(place, checkpoint_id, channel, token) for token in tokens]
-
-    def _element(self, place: Place, checkpoint_id: str, channel: str, token: Token) -> Any:
-        decoded = self._decoded
+            return load(entry)
+        tokens, decoded = self.tokens(place, checkpoint_id, channel, entry), self._decoded
         if decoded is None:
-            return self._codec.loads(self._packed(place, checkpoint_id, channel, token))
-        if token not in decoded:
-            decoded[token] = self._codec.loads(self._packed(place, checkpoint_id, channel, token))
-        return decoded[token]
+            return load(tokens)
+        new = [token for token in dict.fromkeys(tokens) if token not in decoded]
+        decoded.update(zip(new, load(new), strict=True))
+        return [decoded[token] for token in tokens]
 
     def _packed(self, place: Place, checkpoint_id: str, channel: str, token: Token) -> bytes:
         if (key := blob_key(token)) is None:

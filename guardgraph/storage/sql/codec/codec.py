@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
@@ -83,6 +83,15 @@ class Codec:
         """
         payload = opened(self.unseal(data, context))
         return Reader(_registry_with(self.types), self.on_unknown).unpack(payload)
+
+    def loads_all(self, items: Sequence[bytes]) -> list[Any]:
+        """Return the values of many, as `loads` does for each, in less time."""
+        payloads = [opened(self.unseal(data)) for data in items]
+        reader = Reader(_registry_with(self.types), self.on_unknown)
+        try:
+            return reader.unpack(b"\xdd" + len(payloads).to_bytes(4, "big") + b"".join(payloads))
+        except StorageCorrupt:  # so that one that is nested as deep as it may be can be read, too
+            return [self.loads(data) for data in items]
 
     def dumps_plain(self, value: Any, *, where: str = "value") -> bytes:
         """Return the bytes of `value` without encryption; equal values give equal bytes, so that they can be hashed.

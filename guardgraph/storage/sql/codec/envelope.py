@@ -50,7 +50,7 @@ def opened(data: bytes) -> memoryview | bytes:
 
 def is_sealed(data: bytes) -> bool:
     """Return whether data is what `sealed` made. Raises `StorageCorrupt` where it was, and is damaged."""
-    if data[:1] != bytes([_SEALED]):
+    if not data or data[0] != _SEALED:
         return False
     _check(data, memoryview(data)[1 + _DIGEST :])
     return True

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import ormsgpack
-from pydantic import ValidationError
 
-from guardgraph.state import StorageCorrupt, StorageError, validation_text
+from guardgraph.state import StorageCorrupt, StorageError
 from guardgraph.storage.sql.codec.kinds import DECODERS, RECORD
-from guardgraph.storage.sql.codec.records import Registry, plain_fields
+from guardgraph.storage.sql.codec.records import Registry, plain_fields, reason_of
 from guardgraph.storage.sql.codec.writing import DEPTH, FAST_DEPTH
 
 __all__ = ("Reader",)
@@ -74,10 +73,7 @@ class Reader:
                     f"stored data holds a {tag!r}, which is not registered; pass its class: "
                     "Runner(types=[…]) or SQLSaver.from_url(url, types=(…,))"
                 ) from None
-            reason = (
-                validation_text(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
-            )
-            raise StorageCorrupt(f"a stored {tag!r} does not fit its class any more: {reason}") from error
+            raise StorageCorrupt(f"a stored {tag!r} does not fit its class any more: {reason_of(error)}") from error
 
 
 def _check_depth(data: bytes, depth: int) -> None:

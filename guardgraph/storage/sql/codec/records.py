@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from langgraph.store.base import Item
 from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, ValidationError
 from typing_extensions import TypeAliasType, is_typeddict
 
-from guardgraph.state import BadInput, StoredName
+from guardgraph.state import BadInput, StoredName, validation_text
 from guardgraph.storage.sql.codec.kinds import BY_TYPE, RECORD
-from guardgraph.storage.sql.codec.tags import DELTA_SNAPSHOT, LANGCHAIN, name_of_stored
+from guardgraph.storage.sql.codec.tags import DELTA_SNAPSHOT, LANGCHAIN, OWN, name_of_stored
 
 __all__ = (
     "ClassCodec",
@@ -30,6 +30,7 @@ __all__ = (
     "missing_arguments",
     "named_types",
     "plain_fields",
+    "reason_of",
     "registry_of",
     "types_in",
 )
@@ -37,6 +38,9 @@ __all__ = (
 # No field can have these names.
 _UNSET = "unset fields"
 _PRIVATE = "private attributes"
+_FROZEN = frozenset(OWN.values())
+"""No field of them can be assigned, and their validators accept what they have made: they are not made again when they
+are written, which would take a tenth of a run's time."""
 
 
 class ClassCodec(NamedTuple):
@@ -164,7 +168,8 @@ def _present_names(fields: Mapping[str, Any], renamed: Mapping[str, str]) -> dic
 
 def _encode_and_decode(kind: type[Any]) -> tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Any]]:
     if issubclass(kind, BaseModel):
-        return _model_fields(kind), _model(kind)
+        encode, decode = _model_fields(kind), _model(kind)
+        return (encode, decode) if kind in _FROZEN else _restorable(encode, decode)
     if issubclass(kind, Flag):
         return lambda value: {"value": value.value}, lambda fields: kind(fields["value"])
     if issubclass(kind, Enum):
@@ -173,7 +178,53 @@ def _encode_and_decode(kind: type[Any]) -> tuple[Callable[[Any], dict[str, Any]]
         return lambda value: value._asdict(), lambda fields: kind(**fields)
     names = [field.name for field in dataclasses.fields(kind)]
     late = [field.name for field in dataclasses.fields(kind) if not field.init]
-    return _attributes(names), partial(_dataclass, kind, late)
+    encode, decode = _attributes(names), partial(_dataclass, kind, late)
+    makes_plainly = kind.__dataclass_params__.init and not hasattr(kind, "__post_init__")
+    return (encode, decode) if makes_plainly else _restorable(encode, decode)
+
+
+def _restorable(
+    encode: Callable[[Any], dict[str, Any]], decode: Callable[[dict[str, Any]], Any]
+) -> tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Any]]:
+    """Return both; `encode` refuses what `decode` would refuse, or return as something else.
+
+    A field may have been assigned without validation, or a validator may not accept what it has made.
+    """
+
+    def checked(value: Any) -> dict[str, Any]:
+        fields = encode(value)
+        try:
+            again = encode(decode({**fields}))
+        except Exception as error:  # whatever a validator raises
+            raise TypeError(f"its class would not accept it when it is read: {reason_of(error)}") from error
+        if changed := _changed_fields(fields, again):
+            raise TypeError(f"its class would change it when it is read: {', '.join(changed)}")
+        return fields
+
+    return checked, decode
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why a class does not accept its fields."""
+    return validation_text(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
+
+
+def _changed_fields(fields: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
+    """Return the names of the fields that are not equal."""
+    try:
+        if fields == again:
+            return []
+    except Exception:  # such as of arrays; each is compared below
+        pass
+    names = dict.fromkeys([*fields, *again])
+    return [name for name in names if not _is_equal(fields.get(name, ...), again.get(name, ...))]
+
+
+def _is_equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other) or repr(one) == repr(other)  # a NaN equals nothing
+    except Exception:  # what cannot be compared is taken for equal
+        return True
 
 
 def _is_named_tuple(kind: type[Any]) -> bool:

@@ -53,7 +53,7 @@ class RunLedger(MemoryLedger):
     settled in the database counts in full. Money is kept in nano-dollars, rounded up.
     """
 
-    blocks = True
+    blocks, reserving_blocks = False, True
 
     def __init__(
         self, engine: Engine, run_id: str, *, tenant: str, fence: Fence | None = None, is_new: bool = False

@@ -57,7 +57,7 @@ class SQLLedger:
     deadlock; reservations of one run happen one after the other, those of different runs do not wait for each other.
     """
 
-    blocks = True
+    blocks = reserving_blocks = True
 
     def __init__(self, engine: Engine, *, tenant: str) -> None:
         """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use.

@@ -211,8 +211,8 @@ class _Thread:
         there = [] if namespace_id is None else connection.execute(same).scalars().all()
         if missing := set(names).difference(there):
             reason = (
-                f"the target has a thread {self.thread_id!r} without its checkpoint {min(missing)!r}; "
-                "delete that thread there, or import into another database"
+                f"the target has a thread {self.thread_id!r} without its checkpoint {min(missing)!r}: another thread, "
+                "or one that was pruned there; delete it if it is not needed, or import into another database"
             )
             raise _Refused(ImportFault("", "", reason))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import LargeBinary, Table, select
+from sqlalchemy import LargeBinary, Table, select, text
 
 from bench.faults.damage import run_trials
 from bench.faults.failing_calls import failing_calls
@@ -96,6 +96,28 @@ def test_no_damaged_cell_is_silent_and_the_thread_goes_on(sqlite_url: str) -> No
             restore(saver, table, rows)
             assert saver.verify("t") == []
         assert saver.get_tuple(made[-1]) == good[id_of(made[-1])]
+
+
+@pytest.mark.parametrize("other", ["'hello'", "CAST(x'ff41' AS TEXT)", "-1", "10000000000000", "x'ff41'"])
+def test_a_cell_of_another_type_is_damage_like_any_other(sqlite_url: str, other: str) -> None:
+    packed = (checkpoints.c.body, checkpoints.c.metadata, chunks.c.data, blobs.c.data, writes.c.data, namespaces.c.seal)
+    others = (checkpoints.c.run_id, checkpoints.c.checkpoint_id, chunks.c.hi, writes.c.checkpoint_id)
+    with SQLSaver.from_url(sqlite_url) as saver:
+        thread_of(saver, "u")
+        for column in (*packed, *others):
+            thread_of(saver, thread := str(column))
+            newest = "(SELECT max(namespace_id) FROM guardgraph_namespace)"
+            with write_transaction(saver.engine) as connection:
+                first = f"SELECT min({column.name}) FROM {column.table.name} WHERE namespace_id = {newest}"
+                which = f"namespace_id = {newest} AND {column.name} = ({first})"
+                connection.execute(text(f"UPDATE {column.table.name} SET {column.name} = {other} WHERE {which}"))
+
+            damaged = saver.verify(thread)
+            assert {item.thread_id for item in damaged} == {thread}
+            assert "hello" not in "".join(map(str, damaged)) or column.name == "checkpoint_id"
+            assert saver.repair(thread)
+            assert saver.verify("u") == []
+            assert len(ids_in(saver, config_of("u"))) == 4
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -54,6 +54,30 @@ async def test_a_call_that_was_accepted_is_made_after_its_waiter_was_cancelled()
     lanes.close()
 
 
+async def test_a_brief_call_is_made_at_once_but_after_those_before_it_and_not_after_a_long_one() -> None:
+    lanes, made, here = Lanes(1), list[str](), list[bool]()
+
+    def call(name: str, seconds: float = 0.0) -> None:
+        until = time.thread_time() + seconds
+        while time.thread_time() < until:
+            pass
+        made.append(name)
+        here.append(threading.current_thread() is threading.main_thread())
+
+    await lanes.run_brief("key", lambda: call("first"))
+    queued = asyncio.ensure_future(lanes.run("key", lambda: call("queued", 0.05)))
+    await asyncio.sleep(0)
+    await lanes.run_brief("other", lambda: call("of another key", 0.01))
+    await lanes.run_brief("key", lambda: call("behind"))
+    await lanes.run_brief("key", lambda: call("at once"))
+    await lanes.run_brief("other", lambda: call("after a long one"))
+
+    assert made == ["first", "of another key", "queued", "behind", "at once", "after a long one"]
+    assert here == [True, True, False, False, True, False]
+    await queued
+    lanes.close()
+
+
 async def test_drained_lanes_have_made_every_call_that_was_accepted() -> None:
     lanes, made = Lanes(3), list[int]()
     waiting = [asyncio.ensure_future(lanes.run(str(n), lambda n=n: made.append(n))) for n in range(30)]

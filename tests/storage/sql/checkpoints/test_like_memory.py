@@ -123,7 +123,7 @@ class Threads:
         fresh.close()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(steps=STEPS)
 def test_any_history_is_what_langgraphs_own_saver_keeps(steps: list[tuple[str, str, int, bool]]) -> None:
     with TemporaryDirectory() as folder:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, PrivateAttr
@@ -22,6 +27,18 @@ class Note(BaseModel):
     text: str
     tags: dict[str, Any] = {}
     _secret: int = PrivateAttr(default=0)
+
+
+class Loose(BaseModel):
+    item: Any = "x"
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+NUMBER = UUID(int=1)
 
 
 @dataclass
@@ -203,11 +220,20 @@ def test_a_message_that_was_changed_in_place_is_stored_as_it_is(sqlite_url: str,
         (Note(text="x"), lambda item: item.tags.update(a=1)),
         (Note(text="x"), lambda item: setattr(item, "_secret", 5)),
         ((1, [2]), lambda item: item[1].append(3)),
+        ({"at": NOON}, lambda item: item.update(at=NOON.isoformat())),
+        ({"at": NOON}, lambda item: item.update(at=NOON.astimezone(timezone(timedelta(hours=2))))),
+        ({"at": NOON.time()}, lambda item: item.update(at=str(NOON.time()))),
+        ({"id": NUMBER}, lambda item: item.update(id=str(NUMBER))),
+        ({"is": Colour.RED}, lambda item: item.update({"is": "red"})),
+        ({"n": Decimal(1)}, lambda item: item.update(n=["Decimal", "1"])),
+        ({"n": (1,)}, lambda item: item.update(n=["tuple", [1]])),
+        (Loose(), lambda item: setattr(item, "item", np.array([1, 2]))),
+        (Loose(item=NOON), lambda item: setattr(item, "item", NOON.isoformat())),
     ],
     ids=lambda item: type(item).__name__,
 )
 def test_any_element_that_was_changed_in_place_is_stored_as_it_is(sqlite_url: str, element: Any, change: Any) -> None:
-    with SQLSaver.from_url(sqlite_url, types=(Line, Note)) as saver:
+    with SQLSaver.from_url(sqlite_url, types=(Colour, Line, Loose, Note)) as saver:
         log = ["x" * 300, element]
         first = store(saver, "t", {"log": log})
         was = repr(log)

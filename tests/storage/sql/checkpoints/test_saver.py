@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from pydantic import BaseModel
@@ -132,6 +133,19 @@ def test_a_refused_value_is_named_by_its_path_and_nothing_is_stored(saver: SQLSa
     assert ids_in(saver, None) == [id_of(first)]
 
 
+def test_a_message_that_could_not_be_read_back_is_refused_and_the_thread_stays_readable(saver: SQLSaver) -> None:
+    first = store(saver, "t", {"log": [AIMessage("x")]})
+    broken = AIMessage("y")
+    broken.content = None  # type: ignore[assignment]  # as wrappers of models do
+
+    with pytest.raises(Unserializable, match=r"cannot store log\[1\]: .*AIMessage .*content"):
+        store(saver, "t", {"log": [AIMessage("x"), broken]}, parent=first, version=2)
+    with pytest.raises(Unserializable, match=r"cannot store log\[0\]: .*AIMessage .*content"):
+        saver.put_writes(first, [("log", [broken])], "task")
+
+    assert saver.get_tuple(config_of("t")) == saver.get_tuple(first)
+
+
 def test_a_write_needs_the_checkpoint_that_it_belongs_to(saver: SQLSaver) -> None:
     with pytest.raises(BadInput, match="names no checkpoint"):
         saver.put_writes(config_of("t"), [("a", 1)], "task")
@@ -246,6 +260,19 @@ async def test_a_write_that_was_accepted_is_made_when_its_waiter_is_cancelled(sq
         put.cancel()
 
         assert await saver.aget_tuple(config_of("t")) is not None
+
+
+async def test_leaving_a_saver_waits_for_what_was_accepted(sqlite_url: str) -> None:
+    async with slow_saver(sqlite_url) as saver:
+        first = await saver.aput(config_of("t"), checkpoint_of(), {}, {})
+        write = asyncio.ensure_future(saver.aput_writes(first, [("a", 1)], "task"))
+        await asyncio.sleep(0)
+        write.cancel()
+
+    with SQLSaver.from_url(sqlite_url) as again:
+        found = again.get_tuple(first)
+    assert found is not None
+    assert found.pending_writes == [("task", "a", 1)]
 
 
 def test_a_call_that_hangs_does_not_keep_the_process_alive(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
@@ -16,10 +17,10 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.store.base import Item
 from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, RootModel
+from pydantic import BaseModel, ConfigDict, Field, Json, JsonValue, PrivateAttr, RootModel, field_validator
 from typing_extensions import TypeAliasType, TypedDict
 
-from guardgraph.state import BadInput
+from guardgraph.state import BadInput, Unserializable
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.records import named_types, registry_of, types_in
 from guardgraph.storage.sql.codec.tags import LANGCHAIN
@@ -52,6 +53,41 @@ class Box(BaseModel, Generic[T]):
 
 class Secretive(BaseModel):
     _cache: dict[str, int] = PrivateAttr(default_factory=dict)
+
+
+class Parsed(BaseModel):
+    data: Json[list[int]]
+
+
+class Split(BaseModel):
+    parts: list[str]
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _split(cls, value: str) -> list[str]:
+        return value.split(",")
+
+
+class Marked(BaseModel):
+    text: str
+
+    @field_validator("text")
+    @classmethod
+    def _mark(cls, value: str) -> str:
+        return f"> {value}"
+
+
+@dataclass
+class Doubled:
+    number: int
+
+    def __post_init__(self) -> None:
+        self.number *= 2
+
+
+class Floats(BaseModel):
+    items: list[float]
+    named: dict[str, float]
 
 
 class Measured(BaseModel):
@@ -132,6 +168,42 @@ def test_private_attributes_are_kept() -> None:
     secretive._cache["a"] = 1  # pyright: ignore[reportPrivateUsage]  # what the test is about
 
     assert back(secretive, Secretive) == secretive
+
+
+def assigned(value: Any, name: str, item: Any) -> Any:
+    setattr(value, name, item)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (
+            assigned(AIMessage("x"), "content", None),
+            "AIMessage .* would not accept it when it is read: content.str: Input",
+        ),
+        (assigned(AIMessage("x"), "usage_metadata", {"input_tokens": 1}), "output_tokens: Field required"),
+        (Measured.model_construct(side="long"), "Measured .* would not accept it when it is read: side: Input"),
+        (Parsed(data="[1]"), "Parsed .* would not accept it when it is read: data: JSON input"),  # type: ignore[arg-type]
+        (Split(parts="a,b"), "Split .* would not accept it when it is read: AttributeError: 'list' object"),  # type: ignore[arg-type]
+        (assigned(Measured(side=1), "side", "1"), "Measured .* would change it when it is read: side$"),
+        (assigned(HumanMessage("x"), "id", 1), "HumanMessage .* would change it when it is read: id$"),
+        (Marked(text="x"), "Marked .* would change it when it is read: text$"),
+        (Doubled(1), "Doubled .* would change it when it is read: number$"),
+    ],
+    ids=lambda item: type(item).__name__ if not isinstance(item, str) else "",
+)
+def test_what_would_not_be_restored_as_it_is_is_refused_when_it_is_written(value: Any, reason: str) -> None:
+    codec = Codec(types=(Measured, Parsed, Split, Marked, Doubled))
+
+    with pytest.raises(Unserializable, match=rf"cannot store state\.log\[1\]: .*{reason}"):
+        codec.dumps({"log": [1, value]}, where="state")
+
+
+def test_what_equals_nothing_is_restored() -> None:
+    assert (
+        repr(back(Floats(items=[math.nan], named={"a": math.nan}), Floats)) == "Floats(items=[nan], named={'a': nan})"
+    )
 
 
 def test_a_dataclass_that_its_fields_do_not_make_again_cannot_be_registered() -> None:
