@@ -1,8 +1,8 @@
 """Side effects under `kill -9`: `python -m bench.faults.effects --trials 1000`.
 
-An agent of a run makes ten effects, each of which adds a line to a file. Its process is killed at a random moment, one
-to three times, and the run is resumed in a new process; then each key is counted in the file. With `--unguarded` the
-effects are made without keys, so that their repetition can be seen.
+An agent of a run makes ten effects, each of which adds a line to a file. Its process is killed at a random moment of a
+random effect, one to three times, and the run is resumed in a new process; then each key is counted in the file.
+With `--unguarded` the effects are made without keys, so that their repetition can be seen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from uuid import uuid4
 import click
 
 from bench.faults.databases import database_option, opened
-from bench.faults.forked import Forked
+from bench.faults.forked import Forked, end_in
 from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner, effects
@@ -52,13 +52,25 @@ class Report:
     """Trials whose run did not end by a resume that nobody killed."""
 
 
-def work_in(sink: Path, lines: TextIO, *, guarded: bool) -> Callable[[Request], Any]:
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """The moment of a kill."""
+
+    effect: int
+    """The effect before which the clock is started."""
+    seconds: float
+    """What it then takes."""
+
+
+def work_in(sink: Path, lines: TextIO, kill: Kill | None, *, guarded: bool) -> Callable[[Request], Any]:
     """Return an agent that makes the effects of a run, and says which are done."""
 
     def work(request: Request) -> dict[str, list[str]]:
         print("begun", file=lines)
         said: dict[str, list[str]] = {"done": [], "unknown": []}
         for number in range(_EFFECTS):
+            if kill is not None and kill.effect == number:
+                end_in(kill.seconds)
             key = f"{request.goal}/{number}"
             try:
                 effects.once(key, lambda key=key: append(sink, key)) if guarded else append(sink, key)
@@ -78,9 +90,9 @@ def append(sink: Path, key: str) -> None:
     time.sleep(0.001)
 
 
-def attempt(url: str, thread: str, sink: Path, answer: Path, lines: TextIO, *, guarded: bool) -> None:
+def attempt(url: str, thread: str, answer: Path, work: Callable[[Request], Any]) -> None:
     """Run or resume the thread in this process, and write what its agent said."""
-    graphs = {"effects": lambda: pipeline([Agent("worker", run=work_in(sink, lines, guarded=guarded))])}
+    graphs = {"effects": lambda: pipeline([Agent("worker", run=work)])}
     with Runner(url, graphs=graphs, lease_seconds=0.5, if_busy="wait") as runner:  # a killed process holds its lease on
         try:
             run = runner.resume(thread)
@@ -89,31 +101,20 @@ def attempt(url: str, thread: str, sink: Path, answer: Path, lines: TextIO, *, g
     answer.write_text(json.dumps(run.outcome and run.outcome.value), encoding="utf-8")
 
 
-def in_child(work: Callable[[TextIO], object], *, kill_after: float | None) -> tuple[bool, float]:
-    """Do `work` in a forked process; kill it so many seconds after its agent has begun.
-
-    Return whether it was killed, and how long it lived after its agent had begun.
-    """
-    with Forked(work) as child:
-        next(iter(child), None)
-        began = time.monotonic()
-        if kill_after is None:
-            child.wait()
-        else:
-            time.sleep(kill_after)
-        return child.kill(), time.monotonic() - began
-
-
-def trial(url: str, folder: Path, thread: str, moments: list[float], report: Report, *, guarded: bool) -> float:
+def trial(url: str, folder: Path, thread: str, kills: list[Kill], report: Report, *, guarded: bool) -> float:
     """Kill one run at these moments, let it end, and count; return how long the last process made effects."""
     sink, answer = folder / f"{thread}.sink", folder / f"{thread}.answer"
+    took = 0.0
+    for kill in (*kills, None):
 
-    def work(lines: TextIO) -> None:
-        attempt(url, thread, sink, answer, lines, guarded=guarded)
+        def work(lines: TextIO, kill: Kill | None = kill) -> None:
+            attempt(url, thread, answer, work_in(sink, lines, kill, guarded=guarded))
 
-    for moment in moments:
-        report.kills += in_child(work, kill_after=moment)[0]
-    _, took = in_child(work, kill_after=None)
+        with Forked(work) as child:
+            next(iter(child), None)
+            began = time.monotonic()
+            report.kills += child.killed()
+            took = time.monotonic() - began
     there = Counter(sink.read_text(encoding="utf-8").split() if sink.exists() else ())
     said = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
     report.trials += 1
@@ -143,8 +144,11 @@ def main(trials: int, url: str, seed: int, database: str, *, unguarded: bool) ->
         threads = [uuid4().hex for _ in range(trials + 1)]
         first = trial(place, folder, threads[0], [], Report(), guarded=not unguarded)
         for thread in threads[1:]:
-            moments = [random.uniform(0, 0.9 * first) for _ in range(random.randint(1, 3))]
-            trial(place, folder, thread, moments, report, guarded=not unguarded)
+            kills = [
+                Kill(random.randrange(_EFFECTS), random.uniform(0, first / _EFFECTS))
+                for _ in range(random.randint(1, 3))
+            ]
+            trial(place, folder, thread, kills, report, guarded=not unguarded)
     click.echo(json.dumps(asdict(report)))
     sys.exit(1 if report.repeated + report.lost + report.unreported + report.unfinished else 0)
 

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TextIO
 
-__all__ = ("Forked",)
+__all__ = ("Forked", "end_in")
+
+
+def end_in(seconds: float) -> None:
+    """Let the kernel end this process so much later, whatever it does then; no code of Python runs at its end."""
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))
 
 
 class Forked(AbstractContextManager["Forked"]):
@@ -38,17 +43,17 @@ class Forked(AbstractContextManager["Forked"]):
         self._status: int | None = None
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        if self._status is None:
+            os.kill(self._process, signal.SIGKILL)
+        self.wait()
         self._reader.close()
 
     def __iter__(self) -> Iterator[str]:
         """Yield its lines until it ends; the last one may be part of a line after a kill."""
         return iter(self._reader)
 
-    def kill(self) -> bool:
-        """Kill it with SIGKILL, unless it has ended; return whether it was killed."""
-        if self._status is None:
-            os.kill(self._process, signal.SIGKILL)
+    def killed(self) -> bool:
+        """Wait until it has ended, and return whether a signal ended it."""
         return os.WIFSIGNALED(self.wait())
 
     def wait(self) -> int:

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,7 +26,7 @@ import click
 from langgraph.graph import StateGraph
 
 from bench.faults.databases import database_option, opened
-from bench.faults.forked import Forked
+from bench.faults.forked import Forked, end_in
 from bench.faults.team import Effects
 from guardgraph.agents import Agent
 from guardgraph.graphs import supervisor
@@ -104,22 +105,34 @@ class _Trial:
     url: str
     thread_id: str
     log: Effects
+    part: int
+    """The part after which a process that streams the run is killed."""
+    seconds: float
+    """How long after that part."""
 
     def stream(self, lines: TextIO) -> None:
         """Stream the run, and write which agents each part reports as done."""
-        for part in self._opened().stream("teams", "t", thread_id=self.thread_id, stream_mode=_MODES):
-            print(*_reported(part), file=lines)
+        parts = self._opened().stream("teams", "t", thread_id=self.thread_id, stream_mode=_MODES)
+        for number, part in enumerate(parts):
+            self._hand_over(number, part, lines)
 
     def astream(self, lines: TextIO) -> None:
         """Do as `stream`, in an event loop."""
 
         async def stream() -> None:
+            number = 0
             async for part in self._opened().astream("teams", "t", thread_id=self.thread_id, stream_mode=_MODES):
-                print(*_reported(part), file=lines)
+                self._hand_over(number, part, lines)
+                number += 1
 
         asyncio.run(stream())
 
-    def resume(self, lines: TextIO) -> None:
+    def _hand_over(self, number: int, part: Any, lines: TextIO) -> None:
+        print(*_reported(part), file=lines)
+        if number == self.part:
+            end_in(self.seconds)
+
+    def resume(self, lines: TextIO, kill_in: float | None = None) -> None:
         """Write what is stored, with how often each of those agents has begun so far; then finish the run."""
         runner = self._opened()
         try:
@@ -128,6 +141,8 @@ class _Trial:
             stored = {*_DONE.findall(" ".join(tuples))}
             begun = _logged(self.log, "begun")
             print(json.dumps([status, {goal: begun[goal] for goal in stored}]), file=lines)
+            if kill_in is not None:
+                end_in(kill_in)
             run = runner.resume(self.thread_id)
         except UnknownThread:
             print(json.dumps(["unknown", {}]), file=lines)
@@ -144,23 +159,19 @@ def _reported(part: Any) -> set[str]:
 
 
 def _run_trial(trial: _Trial, chance: random.Random, found: Trials) -> None:
-    """Kill a process a moment after a part that it hands over, perhaps the next one as well, and finish the run."""
+    """Let a process be killed a moment after a part, perhaps the next one as well, and finish the run."""
     thread, log = trial.thread_id, trial.log
     found.trials += 1
     with Forked(chance.choice([trial.stream, trial.astream])) as child:
-        lines = [*islice(child, chance.randint(0, _PARTS))]
-        time.sleep(chance.uniform(0, 0.02))
-        found.kills += child.kill()
-        lines += [line for line in child if line.endswith("\n")]
+        lines = [line for line in child if line.endswith("\n")]
+        found.kills += child.killed()
     reported, stored = {goal for line in lines for goal in line.split()}, dict[str, int]()
     answers = list[str]()
     for last in (False, True) if chance.random() < 0.3 else (True,):
-        with Forked(trial.resume) as child:
+        with Forked(partial(trial.resume, kill_in=None if last else chance.uniform(0, 0.3))) as child:
             held = [*islice(child, 1)]
-            if not last:
-                time.sleep(chance.uniform(0, 0.3))
-                found.kills += child.kill()
             answers = [line for line in child if line.endswith("\n")]
+            found.kills += child.killed()
         for line in held:
             status, goals = json.loads(line)
             done = _logged(log, "done")
@@ -202,7 +213,12 @@ def main(trials: int, seed: int, url: str, database: str) -> None:
     with tempfile.TemporaryDirectory() as name, opened(database, Path(name)) as new:
         for number in range(trials):
             thread = f"trial {seed}-{number}"
-            _run_trial(_Trial(url or new, thread, Effects(Path(name) / f"log {number}")), chance, found)
+            log, part, seconds = (
+                Effects(Path(name) / f"log {number}"),
+                chance.randint(0, _PARTS),
+                chance.uniform(0, 0.02),
+            )
+            _run_trial(_Trial(url or new, thread, log, part, seconds), chance, found)
     click.echo(json.dumps(asdict(found)))
     sys.exit(found.faults())
 
