@@ -41,15 +41,20 @@ class State(TypedDict):
 
 def graph() -> StateGraph[Any, Any, Any, Any]:
     """Steps one after the other, each with two tasks at once; one of them has a large value."""
+    nodes: dict[str, Any] = {
+        "step": lambda state: {"number": state["number"] + 1, "large": "x" * 999 + str(state["number"])},
+        "task": lambda given: {"log": [given["name"]]},
+        "join": lambda state: {},
+    }
     made = StateGraph(State)
-    made.add_node("step", lambda state: {"number": state["number"] + 1, "large": "x" * 999 + str(state["number"])})
-    made.add_node("task", lambda given: {"log": [given["name"]]})
-    made.add_node("join", lambda state: {})
+    for name, node in nodes.items():
+        made.add_node(name, node)
     made.add_edge(START, "step")
-    sends = lambda state: [Send("task", {"name": f"{state['number']}{one}"}) for one in "ab"]  # noqa: E731
+    sends: Any = lambda state: [Send("task", {"name": f"{state['number']}{one}"}) for one in "ab"]  # noqa: E731
     made.add_conditional_edges("step", sends, ["task"])
     made.add_edge("task", "join")
-    made.add_conditional_edges("join", lambda state: "step" if state["number"] < STEPS else END, ["step", END])
+    goes: Any = lambda state: "step" if state["number"] < STEPS else END  # noqa: E731
+    made.add_conditional_edges("join", goes, ["step", END])
     return made
 
 
@@ -120,7 +125,7 @@ def test_it_is_stored_after_its_time(database_url: str) -> None:
             time.sleep(0.02)
 
 
-@pytest.mark.parametrize("ends", ["", "os._exit(0)"])
+@pytest.mark.parametrize("ends", ["", "import os; os._exit(0)"])
 def test_a_process_that_ends_by_itself_stores_it_and_one_that_dies_loses_it(database_url: str, ends: str) -> None:
     code = f"""
 from tests.storage.sql.checkpoints.test_write_behind import GIVEN, LONG, SQLSaver, config, graph
@@ -211,7 +216,7 @@ def test_a_part_of_a_stream_is_stored_before_it_is_yielded(database_url: str) ->
     stored: list[int] = []
     with Runner(database_url, write_behind=LONG) as runner, Runner(database_url) as other:
         for part in runner.stream(pipeline(stages), "t", thread_id="t"):
-            if isinstance(part, dict) and {*part["data"]} & {"a", "b", "c"}:  # type: ignore[misc]
+            if isinstance(part, dict) and {*part["data"]} & {"a", "b", "c"}:
                 last = next(other.saver.list(config_of("t"), limit=1))
                 pending = [value for _, channel, value in last.pending_writes or () if channel == "results"]
                 stored.append(len(last.checkpoint["channel_values"].get("results", ())) + len(pending))
