@@ -47,6 +47,8 @@ class Job(NamedTuple):
     stored: Callable[[Namespace], object]
     undo: Callable[[], object] | None = None
     """What is done where the transaction fails."""
+    makes: str | None = None
+    """The id of the checkpoint that is stored, if it is one."""
 
 
 Again: TypeAlias = "Callable[[Recorder], Future[None]]"
@@ -111,7 +113,7 @@ class Recorder:
                 self.memory.stored_blobs(place.name, at, draft.blobs)
                 self.memory.stored_checkpoint(place.name, at, draft.row["checkpoint_id"], draft.manifest, draft.lists)
 
-            return Job(store, stored)
+            return Job(store, stored, makes=draft.row["checkpoint_id"])
 
         def again(recorder: Recorder) -> Future[None]:
             return recorder.put(place, checkpoint, metadata, new_versions, by_caller=by_caller)

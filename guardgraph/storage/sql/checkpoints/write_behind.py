@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -37,7 +36,7 @@ _MOST = 256
 """Calls that are held for one thread at most."""
 _LONGEST = 3600
 """Seconds that anything is held at most."""
-_LOST = "goes on from what is stored: what `write_behind` held is dropped; resume it"
+_LOST = "goes on from what is stored: this builds on what `write_behind` held and could not store; resume the thread"
 _PASSING = (StorageBusy, StorageFull, StorageReadOnly, StorageUnavailable)
 """Faults after which the same calls may succeed later."""
 
@@ -51,6 +50,8 @@ class HeldCall(NamedTuple):
     """Stores it as it was packed."""
     again: Again
     """Packs it again and stores it, where what it relied on has changed."""
+    makes: str | None
+    """The id of the checkpoint that it is, if it is one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -83,26 +84,23 @@ class WriteBehind:
             raise BadInput(f"`write_behind` is a number of seconds above 0, at most {_LONGEST}; got {seconds!r}")
         self._seconds, self._memory = float(seconds), memory
         self._of: dict[str, _Held] = {}
-        self._dropped: Counter[str] = Counter()
+        self._dropped: set[str] = set()
+        """The ids of checkpoints that were put and are not stored."""
         self._guard = Lock()
         self._timer: Timer | None = None
         _open.add(self)
 
-    def dropped(self, thread_id: str) -> int:
-        """Return how often what was held of a thread was dropped."""
-        return self._dropped[thread_id]
+    def check_parent(self, place: Place) -> None:
+        """Raise where a place names a checkpoint that was dropped: what is stored of it would be incomplete."""
+        if place.checkpoint_id in self._dropped:
+            raise StorageError(f"thread {place.thread_id!r} {_LOST}", thread_id=place.thread_id)
 
-    def add(self, call: HeldCall, *, dropped: int) -> None:
-        """Hold what was packed when so much had been `dropped`; else it builds on that, and is refused."""
-        thread_id = call.place.thread_id
+    def add(self, call: HeldCall) -> None:
+        """Hold a call; see `check_parent`."""
         with self._guard:
-            if self._dropped[thread_id] != dropped:
-                raise StorageError(f"thread {thread_id!r} {_LOST}", thread_id=thread_id)
-            self._of.setdefault(thread_id, _Held()).calls.append(call)
-            if self._timer is None:
-                self._timer = Timer(self._seconds, self._flush_due)
-                self._timer.daemon = True
-                self._timer.start()
+            self.check_parent(call.place)
+            self._of.setdefault(call.place.thread_id, _Held()).calls.append(call)
+            self._start_timer()
 
     def must_flush(self, thread_id: str) -> bool:
         """Return whether `flush` is due: too much is held, or has failed to be stored."""
@@ -121,6 +119,13 @@ class WriteBehind:
             _LOG.warning("what is held of thread %r is not stored: %s", thread_id, error)
             with self._guard:
                 self._of.setdefault(thread_id, _Held()).error = error
+                self._start_timer()  # what is held on is tried again
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = Timer(self._seconds, self._flush_due)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _stored(self, thread_ids: Iterable[str]) -> dict[str, BaseException]:
         """Store what is held for some threads, in as few commits as possible; return the errors, also earlier ones."""
@@ -145,22 +150,19 @@ class WriteBehind:
         while begun := [
             _Batch(name, one, self._memory) for name, one in held.items() if one.calls and name not in errors
         ]:
-            for batch in begun:
-                batch.begin()
-            for batch in begun:
-                error = batch.finish()
-                if error is None:
-                    continue
-                errors[batch.thread_id] = error
-                if not isinstance(error, _PASSING):
-                    self._drop(batch)
+            with ExitStack() as interrupted:
+                for batch in begun:
+                    batch.begin()
+                    interrupted.callback(batch.hold_on)
+                for batch in begun:
+                    error = batch.finish()
+                    if error is None:
+                        continue
+                    errors[batch.thread_id] = error
+                    if not isinstance(error, _PASSING):
+                        with self._guard:
+                            self._dropped |= batch.drop()
         return errors
-
-    def _drop(self, batch: _Batch) -> None:
-        """Drop what builds on a batch that is not stored."""
-        with self._guard:
-            self._dropped[batch.thread_id] += 1
-            batch.drop()
 
 
 class _Batch:
@@ -186,20 +188,25 @@ class _Batch:
                 self._submit(self._store_again)
                 self._wait()
         except _PASSING as error:
-            self._held.calls[:0] = self._calls
+            self.hold_on()
             return error
         except Exception as error:
             return error
-        except BaseException:
-            self._held.calls[:0] = self._calls
-            raise
+        self._calls.clear()
         return None
 
-    def drop(self) -> None:
-        """Drop what is held of the thread, and forget that it was."""
+    def hold_on(self) -> None:
+        """Hold what is not stored yet, before what came afterwards."""
+        self._held.calls[:0] = self._calls
+        self._calls = []
+
+    def drop(self) -> set[str]:
+        """Drop what is held of the thread, forget that it was, and return the ids of its checkpoints."""
         self._calls += self._held.calls
         self._held.calls.clear()
         self._forget()
+        dropped, self._calls = self._calls, []
+        return {call.makes for call in dropped if call.makes is not None}
 
     def _submit(self, store: Callable[[Connection], None]) -> None:
         self._future = self._writes.submit(self.thread_id, store, _nothing, patience=None, undo=self._forget)
@@ -244,17 +251,17 @@ class HoldingRecorder(Recorder):
 
         What comes first in a namespace is not held: those after it build on its number.
         """
+        self.behind.check_parent(place)
         if self.memory.get(place.name) is None:
             self.behind.flush(place.thread_id)
             return super(HoldingRecorder, self).submitted(place, draft, again, patience=patience)
         if self.behind.must_flush(place.thread_id):
             self.behind.flush(place.thread_id)
-        dropped = self.behind.dropped(place.thread_id)
         with translate_errors(place.thread_id):
             job = draft()
         known = self.memory.get(place.name)
         assert known is not None, "the draft was made with it"
-        self.behind.add(HeldCall(self, place, job.store, again), dropped=dropped)
+        self.behind.add(HeldCall(self, place, job.store, again, job.makes))
         job.stored(known.namespace)
         held: Future[None] = Future()
         held.set_result(None)

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner
-from guardgraph.state import BadInput, Request, StorageBusy, Unserializable
+from guardgraph.state import BadInput, Request, StorageBusy, StorageError, Unserializable
 from guardgraph.storage import SQLSaver
 from guardgraph.storage.sql.engine import write_transaction
 from tests.house.sources import ROOT
@@ -156,7 +156,11 @@ def test_it_is_held_on_while_the_database_is_locked(sqlite_url: str) -> None:
                 time.sleep(0.3)
                 with pytest.raises(StorageBusy):
                     store(saver, "t", {"x": 4}, parent=config, version=5)
-            config = store(saver, "t", {"x": 4}, parent=config, version=5)
+            began = time.monotonic()
+            while len(ids_in(other, config_of("t"))) < 4:
+                assert time.monotonic() - began < 30
+                time.sleep(0.02)
+            store(saver, "t", {"x": 4}, parent=config, version=5)
             saver.flush("t")
             assert len(ids_in(other, config_of("t"))) == 5
 
@@ -182,12 +186,16 @@ def test_what_comes_after_a_failure_builds_on_nothing_that_was_dropped(
         patch.setattr("guardgraph.storage.sql.checkpoints.recorder.store_checkpoint", refuse)
         with pytest.raises(ZeroDivisionError):
             saver.flush()
-    store(saver, "t", {"x": large}, parent=second, version=3)
+    with pytest.raises(StorageError, match="this builds on what `write_behind` held"):
+        store(saver, "t", {"x": large}, parent=second, version=3)
+    with pytest.raises(StorageError, match="this builds on what `write_behind` held"):
+        saver.put_writes(second, [("x", large)], "task")
 
+    assert len(ids_in(saver, config_of("t"))) == 1
+    store(saver, "t", {"x": large}, parent=first, version=3)
     found = saver.get_tuple(config_of("t"))
     assert found is not None
     assert found.checkpoint["channel_values"] == {"x": large}
-    assert len(ids_in(saver, config_of("t"))) == 2
 
 
 def test_a_change_in_place_is_no_change_of_what_is_held(saver: SQLSaver) -> None:
