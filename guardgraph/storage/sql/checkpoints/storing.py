@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     get_serializable_checkpoint_metadata,
 )
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from guardgraph.storage.sql.checkpoints.inserts import (
     add_blob,
@@ -184,7 +184,7 @@ def namespace_at(connection: Connection, place: Place) -> Namespace:
     if (found := namespace_named.first(connection, name)) is None:
         ids = {"tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
         add_namespace(connection, {"name": place.name, **ids, "head": None, "seal": head_seal(place.name, None)})
-        found = cast("Row[Any]", namespace_named.first(connection, name))
+        found = namespace_named.first(connection, name)
     return Namespace(*found)
 
 
