@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ("call_driver", "pipeline", "run")
+__all__ = ("run", "run_together")
 
 _T = TypeVar("_T")
 
@@ -20,19 +20,58 @@ def run(connection: Connection, text: str, given: Any, take: Callable[[Any], _T]
     With `many` it is run once for each of the values. A transaction begins as with any statement, and the listeners of
     the engine's events for cursors and executions are called. Raises what SQLAlchemy raises.
     """
-    if not connection.in_transaction():
-        connection.begin()
-    with call_driver(connection, text):
-        cursor: Any = connection.connection.cursor()
+    with _driver_errors(connection, text):
+        cursor = _executed(connection, text, given, many=many)
         try:
-            _execute(connection, cursor, text, given, many=many)
             return take(cursor)
         finally:
             cursor.close()
 
 
+def run_together(connection: Connection, given: Mapping[str, list[Any]]) -> dict[str, int]:
+    """Run statements, each with all its values, and return how many rows each has changed.
+
+    A driver that can sends them without waiting for the answer to each.
+    """
+    with _driver_errors(connection, "; ".join(given)):
+        with _pipeline(connection) if len(given) > 1 else nullcontext():
+            cursors = {text: _executed(connection, text, values, many=True) for text, values in given.items()}
+        counts = {text: cursor.rowcount for text, cursor in cursors.items()}
+        for cursor in cursors.values():
+            cursor.close()
+        return counts
+
+
+def _executed(connection: Connection, text: str, given: Any, *, many: bool) -> Any:
+    """Return the cursor of a statement."""
+    if not connection.in_transaction():
+        connection.begin()
+    dialect: Any = connection.dialect
+    cursor: Any = connection.connection.cursor()
+    for listener in connection.dispatch.before_cursor_execute:
+        text, given = listener(connection, cursor, text, given, None, many)
+    execute, listeners = (
+        (dialect.do_executemany, dialect.dispatch.do_executemany)
+        if many
+        else (dialect.do_execute, dialect.dispatch.do_execute)
+    )
+    if not any(listener(cursor, text, given, None) for listener in listeners):
+        execute(cursor, text, given, None)
+    connection.dispatch.after_cursor_execute(connection, cursor, text, given, None, many)
+    return cursor
+
+
+def _pipeline(connection: Connection) -> AbstractContextManager[object]:
+    if connection.dialect.driver != "psycopg":
+        return nullcontext()
+    from psycopg import Pipeline
+
+    driver: Any = connection.connection.driver_connection
+    return driver.pipeline() if Pipeline.is_supported() else nullcontext()
+
+
 @contextmanager
-def call_driver(connection: Connection, text: str) -> Generator[None]:
+def _driver_errors(connection: Connection, text: str) -> Generator[None]:
     """Raise the errors of a driver as SQLAlchemy does; a connection that is lost is not used again."""
     dialect: Any = connection.dialect
     try:
@@ -50,34 +89,3 @@ def call_driver(connection: Connection, text: str) -> Generator[None]:
             connection_invalidated=is_lost,
             dialect=dialect,
         ) from error
-
-
-@contextmanager
-def pipeline(connection: Connection) -> Generator[None]:
-    """Send statements whose results are not looked at in the block without waiting for each, where a driver can."""
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.driver != "psycopg" or not _can_pipeline():
-        yield
-        return
-    with driver.pipeline():
-        yield
-
-
-def _can_pipeline() -> bool:
-    from psycopg import Pipeline
-
-    return Pipeline.is_supported()
-
-
-def _execute(connection: Connection, cursor: Any, text: str, given: Any, *, many: bool) -> None:
-    dialect: Any = connection.dialect
-    for listener in connection.dispatch.before_cursor_execute:
-        text, given = listener(connection, cursor, text, given, None, many)
-    execute, listeners = (
-        (dialect.do_executemany, dialect.dispatch.do_executemany)
-        if many
-        else (dialect.do_execute, dialect.dispatch.do_execute)
-    )
-    if not any(listener(cursor, text, given, None) for listener in listeners):
-        execute(cursor, text, given, None)
-    connection.dispatch.after_cursor_execute(connection, cursor, text, given, None, many)

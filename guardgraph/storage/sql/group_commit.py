@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, Engine
 
+from guardgraph.storage.sql.deferred import Unexpected, collecting, run_now
 from guardgraph.storage.sql.engine import check_process, write_transaction
 from guardgraph.storage.sql.migrate import migrate
 
@@ -33,6 +34,8 @@ class _Job(Generic[_T]):
     work: Callable[[Connection], _T]
     thread_id: str | None
     after: Callable[[bool], object] | None
+    joins: bool
+    """Whether it may be done before statements of others have run, see `deferred`."""
     due: float
     """When it is committed at the latest, on the monotonic clock."""
     future: Future[_T] = field(default_factory=Future[Any])
@@ -65,14 +68,18 @@ class GroupCommit:
         *,
         thread_id: str | None = None,
         after: Callable[[bool], object] | None = None,
+        joins: bool = False,
     ) -> _T:
         """Do `work` in a write transaction, and return what it returns, once that is committed.
 
         `after` is called with `True` once it is committed, and with `False` where the transaction has failed,
         before the work is done again or its error is raised. Raises what `work` raises, with the faults of a
         database as `StorageError`, which names `thread_id`.
+
+        What `joins` reads nothing that another job may have written in the same transaction, but for what it begins
+        `run_deferred` before: its prepared statements are run with those of others, at the end of the transaction.
         """
-        future = self.accept(work, thread_id=thread_id, after=after)
+        future = self.accept(work, thread_id=thread_id, after=after, joins=joins)
         self.work_until(future)
         return future.result()
 
@@ -91,13 +98,14 @@ class GroupCommit:
         *,
         thread_id: str | None = None,
         after: Callable[[bool], object] | None = None,
+        joins: bool = False,
         patience: float = 0.0,
     ) -> Future[_T]:
         """Do as `write` in a thread of its own, and return a future that is done once it is committed.
 
         It waits up to `patience` seconds for others that it can be committed with.
         """
-        future = self.accept(work, thread_id=thread_id, after=after, patience=patience)
+        future = self.accept(work, thread_id=thread_id, after=after, joins=joins, patience=patience)
         with self._changed:
             if not self._has_thread:
                 self._has_thread = True
@@ -110,6 +118,7 @@ class GroupCommit:
         *,
         thread_id: str | None = None,
         after: Callable[[bool], object] | None = None,
+        joins: bool = False,
         patience: float = 0.0,
     ) -> Future[_T]:
         """Do as `submit`, but leave the work to whoever calls `work_until`, or commits for others."""
@@ -117,7 +126,7 @@ class GroupCommit:
         if self._process != os.getpid():  # of an engine that this process opened before; its locks may be held
             self._process, self._changed = os.getpid(), Condition(RLock())
             self._jobs, self._leader, self._has_thread = deque(), None, False
-        job = _Job(work, thread_id, after, time.monotonic() + patience)
+        job = _Job(work, thread_id, after, joins, time.monotonic() + patience)
         job.future.set_running_or_notify_cancel()  # what is accepted is done, also where its coroutine is cancelled
         with self._changed:
             self._jobs.append(job)
@@ -146,9 +155,9 @@ class GroupCommit:
         with self._changed:
             jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), _LARGEST))]
         try:
-            if jobs and not _commit(self._engine, jobs):
+            if jobs and not _commit(self._engine, jobs, _done_together):
                 for job in jobs:
-                    _commit(self._engine, [job])
+                    _commit(self._engine, [job], _done_alone)
         except BaseException as interrupt:  # of this thread alone
             self._put_back(jobs, interrupt)
             raise
@@ -185,19 +194,40 @@ class GroupCommit:
                 self._hand_over()
 
 
-def _commit(engine: Engine, jobs: Sequence[_Job[Any]]) -> bool:
-    """Do some jobs in one transaction; return whether they are done. A single one is done also where it has failed."""
+def _done_together(connection: Connection, jobs: Sequence[_Job[Any]]) -> list[Any]:
+    """Do jobs, and run what they have prepared together. Raises `Unexpected` where that is not possible."""
+    with collecting(connection):
+        return [_done_joined(connection, job) for job in jobs]
+
+
+def _done_joined(connection: Connection, job: _Job[_T]) -> _T:
+    if job.joins:
+        return job.work(connection)
+    with run_now(connection):
+        return job.work(connection)
+
+
+def _done_alone(connection: Connection, jobs: Sequence[_Job[Any]]) -> list[Any]:
+    return [job.work(connection) for job in jobs]
+
+
+def _commit(
+    engine: Engine,
+    jobs: Sequence[_Job[Any]],
+    do: Callable[[Connection, Sequence[_Job[Any]]], list[Any]],
+) -> bool:
+    """Do some jobs in one transaction; return whether they are done. One that failed by itself is done, too."""
     thread_id = jobs[0].thread_id if len(jobs) == 1 else None
     try:
         with write_transaction(migrate(engine), thread_id=thread_id) as connection:
-            values = [job.work(connection) for job in jobs]
+            values = do(connection, jobs)
     except BaseException as error:
         for job in jobs:
             if job.after is not None:
                 job.after(False)
         if not isinstance(error, Exception):
             raise
-        if len(jobs) > 1:
+        if len(jobs) > 1 or isinstance(error, Unexpected):
             return False
         jobs[0].future.set_exception(error)
         return True

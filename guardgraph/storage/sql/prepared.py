@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Dialect, bindparam
 from sqlalchemy.sql.expression import Executable
 
+from guardgraph.storage.sql.deferred import defer
 from guardgraph.storage.sql.driver_calls import run
 
 __all__ = ("KEYS", "Prepared", "PreparedIn", "batches")
@@ -60,9 +61,26 @@ class Prepared:
         return run(connection, compiled.text, compiled.given(values), _rowcount)
 
     def each(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Run the statement once for each of `rows`, of which there is one at least."""
+        """Run the statement once for each of `rows`, of which there is one at least.
+
+        In a transaction of several jobs that is done at their end, see `deferred`.
+        """
         compiled = self._compiled_for(connection.dialect)
-        run(connection, compiled.text, [compiled.given(row) for row in rows], _rowcount, many=True)
+        given = [compiled.given(row) for row in rows]
+        if not defer(connection, compiled.text, given, changes_one=False):
+            run(connection, compiled.text, given, _rowcount, many=True)
+
+    def one(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run the statement, and return how many rows it has changed: one is expected.
+
+        In a transaction of several jobs that is done at their end, see `deferred`; where it changes none, each job is
+        done again in a transaction of its own, in which this returns the number.
+        """
+        compiled = self._compiled_for(connection.dialect)
+        given = compiled.given(values)
+        if defer(connection, compiled.text, [given], changes_one=True):
+            return 1
+        return run(connection, compiled.text, given, _rowcount)
 
     def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Return the first row that the statement finds, its values as the driver gives them; `None` without any."""

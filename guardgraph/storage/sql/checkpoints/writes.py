@@ -66,7 +66,7 @@ class Writes:
         patience: float | None,
         undo: Callable[[], object] | None = None,
     ) -> Future[_T]:
-        """Do a job in a transaction, and return a future of its result; `done` is called with it before.
+        """Do a job that joins others in a transaction, and return a future; `done` is called with its result before.
 
         `undo` is called where its transaction has failed, before any other one begins.
         Up to `patience` seconds it waits for others to be committed with; `None` leaves the work to the caller.
@@ -89,8 +89,8 @@ class Writes:
                 undo()
 
         if patience is None:
-            return self.commits.accept(work, thread_id=thread_id, after=after)
-        return self.commits.submit(work, thread_id=thread_id, after=after, patience=patience)
+            return self.commits.accept(work, thread_id=thread_id, after=after, joins=True)
+        return self.commits.submit(work, thread_id=thread_id, after=after, joins=True, patience=patience)
 
     def reading(self, thread_id: str) -> AbstractContextManager[Connection]:
         """Return a transaction in which a thread is read."""
