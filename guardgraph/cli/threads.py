@@ -12,6 +12,7 @@ from guardgraph.cli.run_with_progress import write_run
 from guardgraph.cli.table import print_table
 from guardgraph.cli.thread_copies import copy_command, diff_command, fork_command
 from guardgraph.cli.thread_damage import repair_command, verify_command
+from guardgraph.cli.thread_events import events_command
 from guardgraph.cli.thread_import import import_command
 from guardgraph.cli.thread_removal import delete_command, prune_command
 from guardgraph.runs.run import RunStatus, RunSummary
@@ -105,6 +106,7 @@ def _facts(found: RunSummary) -> dict[str, Any]:
 
 
 for _command in (
+    events_command,
     verify_command,
     repair_command,
     prune_command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from sqlalchemy import Connection
 
 from guardgraph.runs.arguments import (
     checked_allowance,
@@ -24,7 +25,7 @@ from guardgraph.runs.arguments import (
 )
 from guardgraph.runs.cancelling import conclude_command
 from guardgraph.runs.compiled_graphs import CompiledGraphs, saver_of
-from guardgraph.runs.execution import RunExecution, in_run, services_of
+from guardgraph.runs.execution import RunExecution, in_run, outermost_scope, services_of
 from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.leases import Lease, Leases
 from guardgraph.runs.left_nodes import gone_nodes
@@ -45,7 +46,7 @@ from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runs.versions import GraphVersion, former_names
 from guardgraph.runtime.services import Services
-from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, Task, ThreadBusy, new_id
+from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, StorageError, Task, ThreadBusy, new_id
 from guardgraph.storage.sql.runs import InTransaction, RunRow
 
 __all__ = ("Attempts",)
@@ -136,7 +137,7 @@ class Attempts:
             if stored.waiting and not answered and not has_open_task(compiled, thread_id):
                 return stored
             command = packed_answers(compiled, answered) if given else None
-            self.records.rows.begin_attempt(row.run_id, self.clock(), command=command, claim=lease.fence.check)
+            row = self._begun(row, lease, command)
             input = next_input(compiled, row, head, answered)
             return self._attempt(row, lease, compiled, input, stored.state.get("position"), context, configured)
 
@@ -155,7 +156,7 @@ class Attempts:
                     f"run {row.run_id!r} never reached its first node: there is nothing to update; resume it"
                 )
             store_update(compiled, thread_id, checked)
-            self.records.rows.begin_attempt(row.run_id, self.clock(), claim=lease.fence.check)
+            row = self._begun(row, lease)
             input = next_input(compiled, row, head, unapplied_answers(compiled, row, head))
             return self._attempt(row, lease, compiled, input, position)
 
@@ -207,24 +208,28 @@ class Attempts:
 
     def end(self, attempt: RunExecution) -> Run:
         """Store the outcome of an attempt and give its lease back; raise `StaleWriter` where that was lost."""
-        attempt.store_ledger()
         last, row, now = attempt.graph.get_state(attempt.config), attempt.row, self.clock()
         outcome = attempt.outcome(last, now)
+        event = attempt.log_end(last, outcome, now)
+        attempt.store_pending()
         if outcome is None:
             self.leases.release(attempt.lease)
         else:
             finish, ended = partial(self.records.finish, row, outcome, now), list[RunRow]()
             self.leases.release(attempt.lease, lambda claim: ended.append(finish(claim)))
             row = ended[0]
-        run = self.records.run(row, last.values, last.interrupts)
-        position = run.state.get("position")
-        if run.waiting and position is not None:
-            attempt.services.emit("run_waiting", position, questions=[wait.id for wait in run.waiting])
-        return run
+        if event is not None:
+            attempt.services.publish(event)
+        return self.records.run(row, last.values, last.interrupts)
 
     def release(self, attempt: RunExecution | Run) -> None:
-        """Give back the lease of an attempt that has not ended, so that the run can be resumed at once."""
+        """Give back the lease of an attempt that has not ended, so that the run can be resumed at once.
+
+        What has happened since its last checkpoint is stored, if the database takes it.
+        """
         if isinstance(attempt, RunExecution):
+            with suppress(StorageError):
+                attempt.store_pending()
             self.leases.give_up(attempt.lease)
 
     def _leased(self, thread_id: str, prepare: Callable[[RunRow, Lease], RunExecution | Run]) -> RunExecution | Run:
@@ -268,10 +273,17 @@ class Attempts:
         """End a run whose graph cannot conclude it."""
         now, state = self.clock(), self.records.stored(row, head).state
         outcome = self.records.cancelled(row, state, reason, now)
-        run = self.records.stored(self.records.finish(row, outcome, now, lease.fence.check), head)
-        own = DelegationScope(run_id=row.run_id, account=row.run_id, spending_account=row.run_id, started=now)
-        services = Services(clock=self.clock, on_event=self.on_event)
-        services.emit("run_finished", state.get("position") or own, status=outcome.status, gaps=len(outcome.gaps))
+        events = self.records.event_log(row, lease.fence, is_new=False)
+        services = Services(clock=self.clock, on_event=self.on_event, log_event=events.add)
+        position = state.get("position") or outermost_scope(row, now)
+        event = services.log("run_finished", position, status=outcome.status, gaps=len(outcome.gaps))
+
+        def claim(connection: Connection) -> None:
+            lease.fence.check(connection)
+            events.write_changes(connection)
+
+        run = self.records.stored(self.records.finish(row, outcome, now, claim), head)
+        services.publish(event)
         return run
 
     def _concluding(self, row: RunRow, lease: Lease, stored: Run, reason: str) -> RunExecution | None:
@@ -287,8 +299,12 @@ class Attempts:
         if command is None:
             return None
         compiled.update_state(in_run(outermost(row.thread_id), row), command, as_node="guard_admission")
-        self.records.rows.begin_attempt(row.run_id, self.clock(), claim=lease.fence.check)
-        return self._attempt(row, lease, compiled, None, position)
+        return self._attempt(self._begun(row, lease), lease, compiled, None, position)
+
+    def _begun(self, row: RunRow, lease: Lease, command: bytes | None = None) -> RunRow:
+        """Record that a run goes on, and return its row with the number of this attempt."""
+        begin = self.records.rows.begin_attempt
+        return row._replace(attempt=begin(row.run_id, self.clock(), command=command, claim=lease.fence.check))
 
     def _compiled(
         self, graph: Any, arguments: Mapping[str, Any], lease: Lease | None = None
@@ -309,11 +325,14 @@ class Attempts:
         config: RunnableConfig | None = None,
     ) -> RunExecution:
         ledger, time = self.records.ledger_and_clock(row, position, self.clock(), lease.fence)
-        saver = saver_of(graph).with_fence(lease.fence).with_ledger(ledger)
+        events = self.records.event_log(row, lease.fence, is_new=row.attempt == 1)
+        saver = saver_of(graph).with_fence(lease.fence).storing_along(ledger, events)
         graph.checkpointer = saver
-        services = services_of(ledger, time, self.clock, self.on_event, saver.codec.dumps)
+        services = services_of(ledger, time, self.clock, self.on_event, events.add, saver.codec.dumps)
         services.effects = self.records.effects
-        return RunExecution(row, lease, graph, given, time, services, config or {}, context)
+        scope = position or outermost_scope(row, self.clock())
+        services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)
+        return RunExecution(row, lease, graph, given, time, services, ledger, events, config or {}, context)
 
 
 def _fenced(graph: _Compiled, lease: Lease) -> _Compiled:

@@ -20,14 +20,15 @@ from guardgraph.runs.leases import Lease
 from guardgraph.runs.records import PAUSED
 from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
-from guardgraph.state import Gap, Outcome, RunEvent
+from guardgraph.state import DelegationScope, Gap, Outcome, RunEvent
 from guardgraph.storage.ledger import Ledger
 from guardgraph.storage.sql.checkpoints.commits import COMMITS, CommitLog
 from guardgraph.storage.sql.codec.graph_types import has_unstored_graph
+from guardgraph.storage.sql.events import EventLog
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.runs import RunRow
 
-__all__ = ("RunExecution", "in_run", "services_of")
+__all__ = ("RunExecution", "in_run", "outermost_scope", "services_of")
 
 _LOG = logging.getLogger(__name__)
 _RECURSION = 1_000_000_000
@@ -45,6 +46,8 @@ class RunExecution:
     """The input of the graph, answers, or `None` to go on."""
     time: RunClock
     services: Services
+    ledger: RunLedger
+    events: EventLog
     given_config: RunnableConfig = field(default_factory=RunnableConfig)
     """The caller's config."""
     context: Any = None
@@ -91,10 +94,22 @@ class RunExecution:
             "version": "v2",
         }
 
-    def store_ledger(self) -> None:
-        """Store what was booked since the last checkpoint."""
-        if isinstance(self.services.ledger, RunLedger):
-            self.services.ledger.store()
+    def store_pending(self) -> None:
+        """Store what was booked, and what has happened, since the last checkpoint."""
+        self.ledger.store()
+        self.events.store()
+
+    def log_end(self, last: StateSnapshot, outcome: Outcome | None, now: datetime) -> RunEvent | None:
+        """Log that the run waits, or that its graph has ended without an outcome: no node has done so."""
+        found: DelegationScope | None = last.values.get("position")
+        if found is None or found.run_id != self.row.run_id:
+            found = outermost_scope(self.row, now)
+        if outcome is None:
+            questions = [one.id for one in last.interrupts]
+            return self.services.log("run_waiting", found, questions=questions) if questions else None
+        if last.values.get("outcome") is not None:
+            return None
+        return self.services.log("run_finished", found, status=outcome.status, gaps=len(outcome.gaps))
 
     def _noting_config(self) -> RunnableConfig:
         """Return the config with the log in which the saver notes what it commits."""
@@ -159,18 +174,31 @@ def in_run(config: RunnableConfig, row: RunRow) -> RunnableConfig:
     return {**config, "metadata": {"run_id": row.run_id, "graph": row.graph}}
 
 
+def outermost_scope(row: RunRow, now: datetime) -> DelegationScope:
+    """Return the scope of the outermost team of a run, as far as it is known without the state of that."""
+    return DelegationScope(run_id=row.run_id, account=row.run_id, spending_account=row.run_id, started=now)
+
+
 def services_of(
     ledger: Ledger,
     time: RunClock,
     clock: Callable[[], datetime],
     on_event: Callable[[RunEvent], None] | None,
+    log_event: Callable[[RunEvent], None],
     check_storable: Callable[[Any], object],
 ) -> Services:
     """Return the services of an attempt: its clock gives the run's own time, its events have that of the wall clock."""
-    if on_event is not None and time != RunClock():
-        on_event = _with_wall_time(on_event, time)
-    return Services(ledger=ledger, clock=lambda: time.own(clock()), on_event=on_event, check_storable=check_storable)
+    if time != RunClock():
+        on_event = None if on_event is None else _with_wall_time(on_event, time)
+        log_event = _with_wall_time(log_event, time)
+    return Services(
+        ledger=ledger,
+        clock=lambda: time.own(clock()),
+        on_event=on_event,
+        log_event=log_event,
+        check_storable=check_storable,
+    )
 
 
-def _with_wall_time(on_event: Callable[[RunEvent], None], time: RunClock) -> Callable[[RunEvent], None]:
-    return lambda event: on_event(event.model_copy(update={"at": time.wall(event.at)}))
+def _with_wall_time(receive: Callable[[RunEvent], None], time: RunClock) -> Callable[[RunEvent], None]:
+    return lambda event: receive(event.model_copy(update={"at": time.wall(event.at)}))

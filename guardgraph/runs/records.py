@@ -28,11 +28,13 @@ from guardgraph.state import (
     RunStranded,
     RunUnfinished,
     StorageCorrupt,
+    StoredEvent,
     UnknownThread,
 )
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.effects import SQLEffects
+from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
@@ -58,6 +60,7 @@ class Records:
         self.rows = RunStore(saver.engine, tenant=saver.tenant, codec=saver.codec)
         self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
         self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
+        self._events = EventStore(saver.engine, saver.codec, tenant=saver.tenant)
 
     def last(self, thread_id: str) -> RunRow:
         """Return the newest run of a thread; raises `UnknownThread` where it has none."""
@@ -168,6 +171,22 @@ class Records:
             time = RunClock.of(self._paused(row, now), admitted.deadline, raised.deadline)
             ledger.inherit(admitted, raised)
         return ledger, time
+
+    def event_log(self, row: RunRow, fence: Fence, *, is_new: bool) -> EventLog:
+        """Return what the events of a run are added to; one that `is_new` has none so far."""
+        engine, tenant = self.saver.engine, self.saver.tenant
+        return EventLog(engine, self.saver.codec, row.run_id, tenant=tenant, fence=fence, is_new=is_new)
+
+    def events(self, thread_id: str, run_id: str | None, after: int, limit: int | None) -> list[StoredEvent]:
+        """See `Runner.events`."""
+        row = self.last(thread_id) if run_id is None else self.rows.get(run_id)
+        if row is None or row.thread_id != thread_id:
+            raise BadInput(f"thread {thread_id!r} has no run {run_id!r}; `guardgraph threads list` names the last ones")
+        try:
+            return self._events.read(row.run_id, after=after, limit=limit)
+        except StorageCorrupt as error:
+            error.thread_id = thread_id
+            raise
 
     def finish(self, row: RunRow, outcome: Outcome, now: datetime, claim: InTransaction) -> RunRow:
         """Store the outcome of a run, and return its row as it is stored; `claim` is done before."""

@@ -28,7 +28,7 @@ from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runs.working import awork, work
-from guardgraph.state import RunEvent, Task
+from guardgraph.state import RunEvent, StoredEvent, Task
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
 from guardgraph.storage.sql.places import DEFAULT_TENANT
@@ -232,6 +232,27 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         graph that has made it, `migrated_to` the version to which the thread was migrated there; else both are `None`.
         """
         return self._records.history(thread_id, limit)
+
+    def events(
+        self, thread_id: str, *, run_id: str | None = None, after: int = 0, limit: int | None = None
+    ) -> list[StoredEvent]:
+        """Return what has happened in a run, by default the thread's last, oldest first; nothing is run.
+
+        Every event is stored with the next checkpoint of its run, so a run that is active has some that are not there
+        yet. `after` is the number of the last event that is known already; at most `limit` are returned.
+
+        Raises:
+            UnknownThread: no run was ever started on the thread.
+            BadInput: it has no run of this id.
+            StorageCorrupt: what is stored is damaged.
+        """
+        return self._records.events(thread_id, run_id, after, limit)
+
+    async def aevents(
+        self, thread_id: str, *, run_id: str | None = None, after: int = 0, limit: int | None = None
+    ) -> list[StoredEvent]:
+        """Do as `events` without blocking the event loop."""
+        return await asyncio.to_thread(self.events, thread_id, run_id=run_id, after=after, limit=limit)
 
     def drain(self, *, thread_id: str | None = None, at_once: bool = False) -> bool:
         """Stop all active runs of this runner, or the one of a thread, and return whether there are any.

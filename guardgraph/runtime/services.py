@@ -49,6 +49,8 @@ class Services:
     ledger: Ledger = field(default_factory=MemoryLedger)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     on_event: Callable[[RunEvent], None] | None = None
+    log_event: Callable[[RunEvent], None] | None = None
+    """Adds an event to the stored log of the run."""
     check_storable: Callable[[Any], object] | None = None
     """Raises `Unserializable` for what the run's checkpointer does not store; `None` where that is unknown."""
     effects: EffectStore = PROCESS_EFFECTS
@@ -160,14 +162,23 @@ class Services:
         return await run_shielded(work) if ledger.blocks or (reserves and ledger.reserving_blocks) else work()
 
     def emit(self, kind: EventKind, position: DelegationScope, **data: Any) -> None:
-        """Call `on_event`, if it is set, and write the event as a dict to LangGraph's stream of the mode `custom`.
+        """Log an event, and `publish` it."""
+        if self.on_event is not None or self.log_event is not None or _stream_writer() is not None:
+            self.publish(self.log(kind, position, **data))
+
+    def log(self, kind: EventKind, position: DelegationScope, **data: Any) -> RunEvent:
+        """Add an event to the log of the run, and return it."""
+        event = RunEvent(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
+        if self.log_event is not None:
+            self.log_event(event)
+        return event
+
+    def publish(self, event: RunEvent) -> None:
+        """Call `on_event` with an event, and write it as a dict to LangGraph's stream of the mode `custom`.
 
         If `on_event` raises, the run continues and it is not called again.
         """
         write = _stream_writer()
-        if self.on_event is None and write is None:
-            return
-        event = RunEvent(kind=kind, run_id=position.run_id, at=self.clock(), path=position.path, data=data)
         if write is not None:
             with suppress(RuntimeError):  # the reader of the stream has left, and its event loop is closed
                 write(event.model_dump(mode="json"))
@@ -176,7 +187,7 @@ class Services:
                 self.on_event(event)
             except Exception:
                 self.on_event = None
-                _LOG.warning("`on_event` of run %s raised; it is not called again", position.run_id, exc_info=True)
+                _LOG.warning("`on_event` of run %s raised; it is not called again", event.run_id, exc_info=True)
 
     def unstorable(self, error: BaseException) -> Unserializable | None:
         """Return why the value of an interrupt raised by an agent cannot be stored, if that is so."""

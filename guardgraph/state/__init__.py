@@ -55,7 +55,7 @@ from guardgraph.state.errors import (
     Unserializable,
     WrongKey,
 )
-from guardgraph.state.event import EventKind, RunEvent
+from guardgraph.state.event import EventKind, RunEvent, StoredEvent
 from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
@@ -129,6 +129,7 @@ __all__ = (
     "StorageFull",
     "StorageReadOnly",
     "StorageUnavailable",
+    "StoredEvent",
     "StoredName",
     "Subtask",
     "Task",

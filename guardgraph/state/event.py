@@ -8,10 +8,17 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from guardgraph.state.frozen_model import FrozenModel
 
-__all__ = ("EventKind", "RunEvent")
+__all__ = ("EventKind", "RunEvent", "StoredEvent")
 
 EventKind = Literal[
-    "agent_started", "agent_finished", "model_called", "verdict", "routed", "run_waiting", "run_finished"
+    "run_started",
+    "agent_started",
+    "agent_finished",
+    "model_called",
+    "verdict",
+    "routed",
+    "run_waiting",
+    "run_finished",
 ]
 
 
@@ -34,3 +41,10 @@ class RunEvent(FrozenModel):
         facts: dict[str, Any] = {key: value for key, value in self.data.items() if value not in (None, "", 0)}
         text = " ".join(f"{key}={value}" for key, value in facts.items())
         return " ".join(f"{self.kind} {'/'.join(self.path)} {text}".split())
+
+
+class StoredEvent(RunEvent):
+    """An event in the log of its run."""
+
+    number: int = Field(ge=1)
+    """Its position in the log, counted from 1 without gaps."""

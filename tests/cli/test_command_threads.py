@@ -8,14 +8,21 @@ import pty
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from guardgraph.agents import Agent
 from guardgraph.cli.entry import main
+from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner
+from guardgraph.state import Request, StoredEvent, UnknownThread
 from guardgraph.storage.sql.engine import write_transaction
 from guardgraph.storage.sql.leases import Claim, acquire
 from guardgraph.storage.sql.tables import checkpoints
@@ -194,3 +201,65 @@ def test_a_terminal_is_asked_before_something_is_removed(url: str, capsys: pytes
 
     assert re.search(r"delete 2 threads with 2 runs, \d+ checkpoints \([\d.]+ kB\)\? \[y/N\]: ", screen)
     assert (code, done(capsys, "list")) == (0, [])
+
+
+def test_the_events_of_a_run_are_listed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Runner(url) as runner:
+        stored, run_id = runner.events("tuesday"), runner.status("tuesday").run_id
+
+    lines, err = shown(capsys, "events", "tuesday", "--follow")
+    assert (len(lines), err) == (len(stored), "")
+    assert f"{stored[0].number:>5}  {stored[0].at:%Y-%m-%d %H:%M:%S.%f}  run_started graph=" in lines[0]
+    assert "run_waiting" in lines[-1]
+
+    chosen = [
+        "--run",
+        run_id,
+        "--kind",
+        "agent_started",
+        "--kind",
+        "run_waiting",
+        "--after",
+        "1",
+        "--limit",
+        "2",
+        "--json",
+    ]
+    lines, err = shown(capsys, "events", "tuesday", *chosen)
+    wanted = [one for one in stored if one.kind in ("agent_started", "run_waiting") and one.number > 1][:2]
+    assert [json.loads(line) for line in lines] == [one.model_dump(mode="json") for one in wanted]
+
+    assert shown(capsys, "events", "monday", "--kind", "routed") == ([], "no such events are stored\n")
+    assert shown(capsys, "events", "monday", "--run", run_id, code=2)[1].startswith(
+        "guardgraph: thread 'monday' has no run"
+    )
+
+
+def test_events_are_followed_until_the_run_ends(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = Event()
+
+    def work(_: Request) -> str:
+        begun.wait(60)
+        return "done"
+
+    def follow() -> tuple[list[str], str]:
+        return shown(capsys, "events", "new", "--follow")
+
+    stages = [Agent("first", run=lambda _: "done"), Agent("second", run=work)]
+    with Runner(url) as runner, ThreadPoolExecutor(2) as pool:
+        running = pool.submit(runner.run, pipeline(stages), "t", thread_id="new")
+        while not (run := _stored(runner)) or len(run) < 3:
+            sleep(0.01)
+        listed = pool.submit(follow)
+        sleep(0.2)
+        begun.set()
+        assert running.result().status == "completed"
+        lines, err = listed.result()
+    assert ("run_finished" in lines[-1], err) == (True, "")
+    assert [int(line.split()[0]) for line in lines] == [*range(1, len(lines) + 1)]
+
+
+def _stored(runner: Runner) -> list[StoredEvent]:
+    with suppress(UnknownThread):
+        return runner.events("new")
+    return []

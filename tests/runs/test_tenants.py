@@ -43,6 +43,7 @@ def of_each_thread(*args: Any) -> list[Call]:
 CALLS: dict[str, list[Call]] = {
     "status": of_each_thread(),
     "history": of_each_thread(),
+    "events": of_each_thread(),
     "resume": of_each_thread(),
     "retry": of_each_thread(),
     "update": of_each_thread(),

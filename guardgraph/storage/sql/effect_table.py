@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, String, Table
+from sqlalchemy import BigInteger, Column, Index, Table
 
-from guardgraph.storage.sql.tables import ID_LENGTH, key_type, metadata, packed_type
+from guardgraph.storage.sql.tables import id_type, key_type, metadata, packed_type
 
 __all__ = ("effects",)
-
-_ID = (
-    String(ID_LENGTH)
-    .with_variant(String(ID_LENGTH, collation="C"), "postgresql")
-    .with_variant(String(ID_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb")
-)
 
 effects = Table(
     "guardgraph_effect",
     metadata,
     Column("effect", key_type(), primary_key=True),
-    Column("tenant", _ID, nullable=False),
+    Column("tenant", id_type(), nullable=False),
     Column("name", packed_type(), nullable=False),
-    Column("run_id", _ID),
+    Column("run_id", id_type()),
     Column("started", BigInteger, nullable=False),
     Column("ended", BigInteger),
     Column("result", packed_type()),

@@ -14,6 +14,7 @@ from guardgraph.storage.retention import CheckpointKey, StoredCheckpoint, lineag
 from guardgraph.storage.sql.checkpoints.copying import Copying, copy_thread
 from guardgraph.storage.sql.checkpoints.retention import stored_checkpoints
 from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.events import copy_events
 from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.thread_rows import check_idle, idle, insert_run, runs_of
 
@@ -40,7 +41,7 @@ class Origin(NamedTuple):
 
     def copy_to(self, connection: Connection, codec: Codec, target: str) -> int:
         """Copy all of it; return the number of checkpoints. See `fork_to` for the errors."""
-        return self._copy(connection, target, Copying(codec), self.runs)
+        return self._copy(connection, target, Copying(codec), self.runs, with_events=True)
 
     def fork_to(self, connection: Connection, codec: Codec, target: str, checkpoint_id: str | None) -> int:
         """Copy what one checkpoint comes from, by default the newest; return the number of checkpoints.
@@ -79,7 +80,15 @@ class Origin(NamedTuple):
         )
         return {**row, **_UNFINISHED} if row["run_id"] == run_id and went_on else row
 
-    def _copy(self, connection: Connection, target: str, copying: Copying, copied: Sequence[_Row]) -> int:
+    def _copy(
+        self,
+        connection: Connection,
+        target: str,
+        copying: Copying,
+        copied: Sequence[_Row],
+        *,
+        with_events: bool = False,
+    ) -> int:
         unfit = [row["run_id"] for row in copied if not _RUN_ID.fullmatch(row["run_id"])]
         if unfit:
             raise BadInput(f"run {unfit[0]!r} was not begun by a Runner, so its id cannot be replaced in a copy")
@@ -90,6 +99,8 @@ class Origin(NamedTuple):
             count = copy_thread(connection, self.tenant, self.thread_id, target, replace(copying, run_ids=ids))
             for row in copied:
                 insert_run(connection, {**row, "run_id": ids[row["run_id"]], "thread_id": target})
+            for run_id, new_run in ids.items() if with_events else ():
+                copy_events(connection, copying.codec, self.tenant, run_id, new_run)
         return count
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, delete, func, select
 
 from guardgraph.state import RunUnfinished
 from guardgraph.storage.sql.effect_table import effects
+from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.leases import Claim, acquire, leases_of
 from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.tables import accounts, entries, leases, namespaces, runs
@@ -103,10 +104,10 @@ def rows_of(connection: Connection, tenant: str, thread_id: str, *, with_effects
 
 
 def delete_rows(connection: Connection, tenant: str, thread_id: str, *, with_effects: bool) -> None:
-    """Delete the runs of a thread with their ledgers, and with the effects that began in them."""
+    """Delete the runs of a thread with their ledgers and events, and with the effects that began in them."""
     if with_effects:
         connection.execute(delete(effects).where(*_effects_of(tenant, thread_id)))
-    for table in (entries, accounts):
+    for table in (entries, accounts, events):
         mine = (table.c.tenant == tenant, table.c.run_id.in_(run_ids_of(tenant, thread_id)))
         connection.execute(delete(table).where(*mine))
     connection.execute(delete(runs).where(runs.c.tenant == tenant, runs.c.thread_id == thread_id))

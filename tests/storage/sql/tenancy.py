@@ -28,6 +28,7 @@ from sqlalchemy.sql import operators, visitors
 
 from guardgraph.storage.sql import leases as leases_module
 from guardgraph.storage.sql.effect_table import effects
+from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.tables import (
     accounts,
     blobs,
@@ -48,7 +49,7 @@ KEYS: dict[Table, frozenset[str]] = {
     accounts: frozenset({"tenant", "account"}),
     entries: frozenset({"tenant", "entry", "account"}),
     effects: frozenset({"tenant", "effect"}),
-    **dict.fromkeys((runs, leases), frozenset({"tenant"})),
+    **dict.fromkeys((runs, leases, events), frozenset({"tenant"})),
 }
 """The columns of each table that say whose a row is: the tenant, or what is made of it or found by it."""
 

@@ -20,7 +20,7 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner
 from guardgraph.runs.effects import once, unknown
-from guardgraph.state import Allowance, Amount, GuardgraphError, Task
+from guardgraph.state import Allowance, Amount, GuardgraphError, RunEvent, Task
 from guardgraph.storage import RunStore, SQLSaver
 from guardgraph.storage.sql.checkpoints.packing import (
     Segment,
@@ -34,6 +34,8 @@ from guardgraph.storage.sql.codec.envelope import packed
 from guardgraph.storage.sql.codec.kinds import EXCEPTION
 from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.engine import read_transaction, write_transaction
+from guardgraph.storage.sql.event_table import events
+from guardgraph.storage.sql.events import EventLog
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.places import Place
@@ -118,6 +120,9 @@ def fill(saver: SQLSaver) -> None:
     ledger = SQLLedger(saver.engine, tenant="")
     ledger.reserve("entry", "r", ledger.open("r", Allowance(calls=9)), Amount(calls=1))
     once("key", lambda: 1, saver=saver)
+    log = EventLog(saver.engine, saver.codec, "r", tenant="")
+    log.add(RunEvent(kind="run_started", run_id="r", at=NOW))
+    log.store()
 
 
 def loaded(*loads: Callable[[], object]) -> int:
@@ -161,12 +166,12 @@ def test_the_forged_rows_have_right_digests(tmp_path: Path) -> None:
     assert seen[-1].pending_writes == [("task", "x", {"read": "me"})]
 
 
-def test_no_column_of_a_run_its_accounts_and_effects_runs_anything(tmp_path: Path, mark: Path) -> None:
+def test_no_column_of_a_run_its_accounts_effects_and_events_runs_anything(tmp_path: Path, mark: Path) -> None:
     count, url = 0, f"sqlite:///{tmp_path / 'runs.db'}"
     with Runner(url, graphs={"graph": lambda: pipeline([Agent("a", run=lambda request: request.goal)])}) as runner:
         saver, ledger = runner.saver, SQLLedger(runner.saver.engine, tenant="")
         fill(saver)
-        for table in (runs, accounts, entries, effects):
+        for table in (runs, accounts, entries, effects, events):
             columns = [column for column in table.c if isinstance(column.type, LargeBinary) and not column.primary_key]
             for column in columns:
                 for data in (*raw(mark), *map(packed, raw(mark)[-2:])):
@@ -181,6 +186,7 @@ def test_no_column_of_a_run_its_accounts_and_effects_runs_anything(tmp_path: Pat
                         lambda: RunLedger(saver.engine, "r", tenant=""),
                         lambda: once("key", lambda: 1, saver=saver),
                         lambda: unknown(saver),
+                        lambda: runner.events("t"),
                     )
                     assert not mark.exists(), (table.name, column.name, data)
                     with write_transaction(saver.engine) as connection:

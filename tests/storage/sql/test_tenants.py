@@ -14,11 +14,13 @@ import pytest
 from langgraph.checkpoint.base import CheckpointMetadata
 from sqlalchemy import Engine
 
-from guardgraph.state import Allowance, Amount, BadInput, Outcome, ReservationDenied, Task, Usage, WrongKey
+from guardgraph.state import Allowance, Amount, BadInput, Outcome, ReservationDenied, RunEvent, Task, Usage, WrongKey
 from guardgraph.storage import RunStore, SQLSaver
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
+from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.effects import SQLEffects
 from guardgraph.storage.sql.engine import close_engine, engine_of
+from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from tests.storage.sql.leased import claiming
@@ -97,6 +99,12 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "open": [Call(OWN, ("r", Allowance(calls=1)))],
         "reopen": [Call(OWN, ("r", Allowance(calls=1)))],
     },
+    EventLog: {
+        "store": [Call(OWN)],
+    },
+    EventStore: {
+        "read": [Call([], ("r",))],
+    },
     SQLEffects: {
         "unknown": [Call([], (9,))],
         "stored": [Call([], (9,)), Call([], (9,), {"key": "open"}), Call([], (9,), {"thread_id": "t"})],
@@ -110,9 +118,10 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
 NO_READS: dict[type[Any], set[str]] = {
     SQLSaver: {
         "close", "from_url", "get_next_version", "reading_plain", "run_in_lane", "serde", "with_allowlist",
-        "with_fence", "with_ledger", "with_types",
+        "storing_along", "with_fence", "with_types",
     },
     SQLLedger: {"with_fence"},
+    EventLog: {"add", "write_changes", "written"},
 }  # fmt: skip
 """The methods that touch no rows."""
 
@@ -128,8 +137,19 @@ def calls_of(kind: type[Any], name: str) -> list[Call]:
     return known.get(name) or known[name.removeprefix("a")]
 
 
-def opened(kind: type[Any], engine: Engine, tenant: str) -> Any:
+def opened(kind: type[Any], engine: Engine, tenant: Any) -> Any:
+    if kind is EventStore:
+        return EventStore(engine, Codec(), tenant=tenant)
+    if kind is EventLog:
+        return event_log(engine, tenant, "mine")
     return kind(engine, tenant=tenant)
+
+
+def event_log(engine: Engine, tenant: str, goal: str) -> EventLog:
+    """Return the log of a run, with an event that is not stored yet."""
+    log = EventLog(engine, Codec(), "r", tenant=tenant)
+    log.add(RunEvent(kind="agent_started", run_id="r", at=NOW, data={"goal": goal}))
+    return log
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +170,7 @@ def engine(kept_url: str) -> Iterator[Engine]:
         epoch = ledger.open(account, Allowance(calls=9))
         ledger.reserve(f"{account} entry", account, epoch, Amount(calls=1))
     ledger.reserve("entry", "r", 1, Amount(calls=2))
+    event_log(engine, THEIRS, "theirs").store()
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
     effects.begin("done", "r")
@@ -197,7 +218,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 10
+    assert len(before) == 11
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):
@@ -263,5 +284,5 @@ def test_a_tenant_is_an_id(sqlite_url: str, kind: type[Any]) -> None:
     engine = engine_of(sqlite_url)
     for tenant, reason in (("a\0", "holds a NUL"), ("a" * 256, "has 256 characters"), (7, "must be a str")):
         with pytest.raises(BadInput, match=f"`tenant` {reason}"):
-            kind(engine, tenant=tenant)
+            opened(kind, engine, tenant)
     close_engine(engine)

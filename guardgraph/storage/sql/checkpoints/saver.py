@@ -31,7 +31,7 @@ from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.storing import metadata_of, numbered
 from guardgraph.storage.sql.checkpoints.thread_management import ThreadManagement
 from guardgraph.storage.sql.checkpoints.unstored import Unstored
-from guardgraph.storage.sql.checkpoints.writes import Writes
+from guardgraph.storage.sql.checkpoints.writes import Pending, Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
 from guardgraph.storage.sql.codec.records import named_types
@@ -44,7 +44,6 @@ from guardgraph.storage.sql.engine import (
     read_transaction,
 )
 from guardgraph.storage.sql.leases import Fence
-from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
 
@@ -167,9 +166,9 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
         return self._changed(writes=self._writes.changed(fence=fence))
 
-    def with_ledger(self, ledger: RunLedger) -> Self:
-        """Return a saver of the same database that stores what a run has booked with its checkpoints."""
-        return self._changed(writes=self._writes.changed(ledger=ledger))
+    def storing_along(self, *pending: Pending) -> Self:
+        """Return a saver of the same database that stores with each commit what else has changed, such as a ledger."""
+        return self._changed(writes=self._writes.changed(along=pending))
 
     def reading_plain(self, on_unknown: Callable[[str], None]) -> Self:
         """Return a saver of the same database that reads objects of unknown classes as dicts of their fields.

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -16,12 +16,23 @@ from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.group_commit import GroupCommit, group_commit_of
 from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.leases import Fence
-from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.migrate import migrate
 
-__all__ = ("Writes",)
+__all__ = ("Pending", "Writes")
 
 _T = TypeVar("_T")
+
+
+class Pending(Protocol):
+    """What collects changes in memory that are stored with the next commit."""
+
+    def write_changes(self, connection: Connection) -> None:
+        """Write what has changed, in a transaction of the caller's, who calls `written` after it."""
+        ...
+
+    def written(self, is_committed: bool, /) -> None:  # noqa: FBT001 - `GroupCommit` calls it
+        """Note whether what was written last is committed; else it is written again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,8 @@ class Writes:
     tenant: str
     fence: Fence | None = None
     """The lease without which nothing is written."""
-    ledger: RunLedger | None = None
-    """Stored with every job."""
+    along: tuple[Pending, ...] = ()
+    """What is stored with every job."""
     connection: Connection | None = None
     """An open transaction of the caller's, in which all is done."""
     commits: GroupCommit = field(init=False)
@@ -44,7 +55,7 @@ class Writes:
         object.__setattr__(self, "commits", group_commit_of(self.engine))
 
     def changed(self, **facts: Any) -> Self:
-        """Return the same with another codec, fence or ledger."""
+        """Return the same with another codec or fence, or with something else that is stored along."""
         return replace(self, **facts)
 
     def do(self, thread_id: str | None, job: Callable[[Connection], _T]) -> _T:
@@ -54,8 +65,7 @@ class Writes:
         """
         if self.connection is not None:
             return job(self.connection)
-        after = None if self.ledger is None else self.ledger.written
-        return self.commits.write(self._whole(job), thread_id=thread_id, after=after)
+        return self.commits.write(self._whole(job), thread_id=thread_id, after=self._written)
 
     def submit(
         self,
@@ -73,7 +83,7 @@ class Writes:
         """
         if self.connection is not None:
             return _done_in(self.connection, job, done)
-        ledger, results = self.ledger, list[_T]()
+        results = list[_T]()
         whole = self._whole(job)
 
         def work(connection: Connection) -> _T:
@@ -81,8 +91,7 @@ class Writes:
             return results[0]
 
         def after(is_committed: bool) -> None:  # noqa: FBT001 - `GroupCommit` calls it
-            if ledger is not None:
-                ledger.written(is_committed)
+            self._written(is_committed)
             if is_committed:
                 done(results[0])
             elif undo is not None:
@@ -103,11 +112,15 @@ class Writes:
 
         def whole(connection: Connection) -> _T:
             self._check(connection)
-            if self.ledger is not None:
-                self.ledger.write_changes(connection)
+            for pending in self.along:
+                pending.write_changes(connection)
             return job(connection)
 
         return whole
+
+    def _written(self, is_committed: bool) -> None:  # noqa: FBT001 - `GroupCommit` calls it
+        for pending in self.along:
+            pending.written(is_committed)
 
     def _check(self, connection: Connection) -> None:
         if not self._key_fits.is_set() and check_key(connection, self.codec, self.tenant):
