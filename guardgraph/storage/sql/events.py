@@ -77,7 +77,7 @@ class EventLog:
         with self._lock:
             is_stored = not (self._unstored or self._storing)
         if not is_stored:
-            self._commits.write(self._write_fenced, after=self.written, joins=True)
+            self._commits.write(self._write_fenced, after=self.written, joins=True, fence=self._fence)
 
     def write_changes(self, connection: Connection) -> None:
         """Write what was added, in a transaction of the caller's, who calls `written` after it."""

@@ -30,8 +30,8 @@ class _Compiled:
     """The parameters in order, where the driver takes them so."""
     fixed: dict[str, Any]
     """The values that the statement brings itself."""
-    rows: dict[tuple[str, ...], Callable[[Iterable[Any]], Any]] = field(default_factory=dict[Any, Any])
-    """How a row is made of its values, by the names of the columns."""
+    row_of: list[Callable[[Iterable[Any]], Any]] = field(default_factory=list[Any])
+    """How a row is made of its values; known once the statement was run."""
 
     def given(self, values: Mapping[str, Any]) -> Any:
         """Return the values as the driver takes them."""
@@ -40,11 +40,10 @@ class _Compiled:
 
     def rows_of(self, cursor: Any) -> list[Any]:
         """Return what a cursor has found, as tuples with names."""
-        names = tuple([column[0] for column in cursor.description])
-        row = self.rows.get(names)
-        if row is None:
-            row = self.rows[names] = namedtuple("Row", names)._make  # pyright: ignore[reportUntypedNamedTuple] - by its columns
-        return [row(values) for values in cursor.fetchall()]
+        if not self.row_of:
+            names = [column[0] for column in cursor.description]
+            self.row_of.append(namedtuple("Row", names)._make)  # pyright: ignore[reportUntypedNamedTuple] - by its columns
+        return [*map(self.row_of[0], cursor.fetchall())]
 
 
 class Prepared:
