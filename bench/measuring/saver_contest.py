@@ -16,9 +16,10 @@ from bench.measuring.savers import our_postgres, our_sqlite, stock_postgres, sto
 Pair: TypeAlias = tuple[str, str]
 """The names of ours and of its peer."""
 
-__all__ = ("FULL", "NORMAL", "POSTGRES", "VERSIONS", "Pair", "contest_of_savers")
+__all__ = ("FULL", "HELD", "NORMAL", "POSTGRES", "VERSIONS", "Pair", "contest_of_savers")
 
 FULL: Pair = ("SQLSaver, SQLite FULL", "SqliteSaver, FULL")
+HELD: Pair = ("SQLSaver, SQLite FULL, write_behind", "SqliteSaver, FULL")
 NORMAL: Pair = ("SQLSaver, SQLite NORMAL", "SqliteSaver, NORMAL")
 POSTGRES: Pair = ("SQLSaver, PostgreSQL", "PostgresSaver")
 VERSIONS = (
@@ -53,7 +54,7 @@ def contest_of_savers(
     with ExitStack() as stack:
         files = Path(stack.enter_context(TemporaryDirectory(dir=folder)))
         opened = _savers(stack, files)
-        for name in (name for pair in goals for name in pair):
+        for name in dict.fromkeys(name for pair in goals for name in pair):
             try:
                 contestants.append(contestant(name, opened[name]()))
             except Missing as reason:
@@ -65,6 +66,7 @@ def _savers(stack: ExitStack, files: Path) -> Mapping[str, Callable[[], Any]]:
     return {
         FULL[0]: partial(our_sqlite, stack, files, "FULL"),
         FULL[1]: partial(stock_sqlite, stack, files, "FULL"),
+        HELD[0]: partial(our_sqlite, stack, files, "FULL", write_behind=0.5),
         NORMAL[0]: partial(our_sqlite, stack, files, "NORMAL"),
         NORMAL[1]: partial(stock_sqlite, stack, files, "NORMAL"),
         POSTGRES[0]: partial(our_postgres, stack),

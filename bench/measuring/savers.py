@@ -16,9 +16,10 @@ from guardgraph.storage.sql.engine import Synchronous
 __all__ = ("our_postgres", "our_sqlite", "stock_postgres", "stock_sqlite")
 
 
-def our_sqlite(stack: ExitStack, folder: Path, synchronous: Synchronous) -> Any:
+def our_sqlite(stack: ExitStack, folder: Path, synchronous: Synchronous, *, write_behind: float | None = None) -> Any:
     """Return ours on a SQLite file below `folder`; whatever is opened is closed with `stack`."""
-    return stack.enter_context(SQLSaver.from_url(f"sqlite:///{_file(folder)}", synchronous=synchronous))
+    url = f"sqlite:///{_file(folder)}"
+    return stack.enter_context(SQLSaver.from_url(url, synchronous=synchronous, write_behind=write_behind))
 
 
 def stock_sqlite(stack: ExitStack, folder: Path, synchronous: Synchronous) -> Any:

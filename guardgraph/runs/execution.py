@@ -15,6 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import StateSnapshot, StreamMode
 
 from guardgraph.runs.clock import RunClock
+from guardgraph.runs.compiled_graphs import saver_of
 from guardgraph.runs.head import route_of
 from guardgraph.runs.leases import Lease
 from guardgraph.runs.records import PAUSED
@@ -95,7 +96,8 @@ class RunExecution:
         }
 
     def store_pending(self) -> None:
-        """Store what was booked, and what has happened, since the last checkpoint."""
+        """Store what the saver holds, and what was booked and has happened since the last checkpoint."""
+        saver_of(self.graph).flush(self.row.thread_id)
         self.ledger.store()
         self.events.store()
 

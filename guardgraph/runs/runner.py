@@ -63,6 +63,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         wait_seconds: float = 60.0,
         lease_seconds: float = 30.0,
         tenant: str = DEFAULT_TENANT,
+        write_behind: float | None = None,
         **stored: Unpack[CodecOptions],
     ) -> None:
         """Open the database; its tables are made at the first use.
@@ -71,12 +72,16 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         `get_store()`; the caller closes it. On a thread that is worked on, a call raises `ThreadBusy`, with
         `if_busy="wait"` after `wait_seconds`. Where its process has died, it is free after `lease_seconds`.
         `tenant` is whose threads these are: those of others are not seen, not even where their ids are the same.
+        `write_behind` holds checkpoints in memory for up to so many seconds, see `SQLSaver`: a process that dies then
+        loses finished work, which is done again. A part of `stream` is still yielded when it is stored.
         `CodecOptions` encrypt and compress.
         """
         registered = checked_graphs(graphs)
         check_constructor(on_event=on_event, store=store)
         check_leases(if_busy, wait_seconds=wait_seconds, lease_seconds=lease_seconds)
-        self.saver = SQLSaver.from_url(with_folder(url), types=tuple(types), tenant=tenant, **stored)
+        self.saver = SQLSaver.from_url(
+            with_folder(url), types=tuple(types), tenant=tenant, write_behind=write_behind, **stored
+        )
         leases = Leases(self.saver.engine, lease_seconds, tenant=self.saver.tenant)
         self._records = Records(self.saver, leases.state_of)
         compiled = CompiledGraphs(self.saver, store)

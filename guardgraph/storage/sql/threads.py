@@ -251,6 +251,7 @@ class Threads:
     def _managed(self, thread_id: str, job: Callable[[Connection], Removed], *, dry_run: bool) -> Removed:
         """Do a job while no other process works on a thread; a dry run changes nothing, so it only reads."""
         engine = migrate(self._saver.engine)
+        self._saver.flush(thread_id)
         if dry_run:
             with read_transaction(engine, thread_id=thread_id) as connection:
                 check_idle(connection, self._saver.tenant, thread_id)
@@ -271,6 +272,7 @@ class Threads:
     ) -> str:
         source, target = checked_id("thread_id", thread_id), checked_id("new_thread", new_thread or new_id())
         saver = self._saver
+        saver.flush(source)
         with write_transaction(migrate(saver.engine), thread_id=source) as connection:
             check_key(connection, saver.codec, saver.tenant)
             self._check_stored(connection, source)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 
-__all__ = ("COMMITS", "CommitLog", "notes_commit", "notes_loaded")
+__all__ = ("COMMITS", "CommitLog", "commit_log_in", "notes_commit", "notes_loaded")
 
 COMMITS = "__guardgraph_commits"
 """The key under `config["configurable"]` of a `CommitLog`; nested graphs inherit it. See `KEY` for the underscores."""
@@ -109,7 +109,7 @@ def notes_commit(row_of: Callable[[dict[str, Any]], str]) -> Callable[[_Submit],
 
         @wraps(method)
         def noting(self: Any, config: Any, *args: Any, **kwargs: Any) -> Future[None]:
-            log = _log_in(config)
+            log = commit_log_in(config)
             if log is None:
                 return method(self, config, *args, **kwargs)
             row = row_of(bind(self, config, *args, **kwargs).arguments)
@@ -133,7 +133,7 @@ def notes_loaded(method: _Method) -> _Method:
     @wraps(method)
     def noting(self: Any, config: Any) -> Any:
         loaded: CheckpointTuple | None = method(self, config)
-        log = _log_in(config)
+        log = commit_log_in(config)
         if log is not None and loaded is not None:
             writes = loaded.pending_writes or ()
             log.note(loaded.checkpoint["id"], *(task for task, channel, _ in writes if channel not in WRITES_IDX_MAP))
@@ -152,5 +152,6 @@ def _note(log: CommitLog, row: str, stored: Future[None], noted: Future[None]) -
         noted.set_exception(error)
 
 
-def _log_in(config: Any) -> CommitLog | None:
+def commit_log_in(config: Any) -> CommitLog | None:
+    """Return the log in which the rows that are stored under a config are noted, if there is one."""
     return config.get("configurable", {}).get(COMMITS)

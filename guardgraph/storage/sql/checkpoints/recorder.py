@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTuple
 from sqlalchemy import Connection
@@ -32,7 +32,7 @@ from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.errors import translate_errors
 from guardgraph.storage.sql.places import Place
 
-__all__ = ("Recorder",)
+__all__ = ("Again", "Job", "Recorder")
 
 _ATTEMPTS = 10
 _PATIENCE = 0.002
@@ -40,13 +40,17 @@ _PATIENCE = 0.002
 _NOTHING = Manifest({}, {})
 
 
-class _Job(NamedTuple):
+class Job(NamedTuple):
     """What is done in a transaction, and once it is committed."""
 
     store: Callable[[Connection], Namespace]
     stored: Callable[[Namespace], object]
     undo: Callable[[], object] | None = None
     """What is done where the transaction fails."""
+
+
+Again: TypeAlias = "Callable[[Recorder], Future[None]]"
+"""Lets another recorder store the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +95,28 @@ class Recorder:
         `by_caller` leaves the work to the caller, who calls `finish` at once.
         """
 
-        def draft() -> _Job:
+        def draft() -> Job:
             known = self._with_parent(place)
             base = self._base(known, place)
             draft = draft_checkpoint(self.codec, base, place, checkpoint, metadata, new_versions)
+            blobs, tasks = _new_blobs(known, draft.blobs), self.tasks_at(place)
 
             def store(connection: Connection) -> Namespace:
                 at = known.namespace if known else namespace_at(connection, place)
-                store_blobs(connection, at, _new_blobs(known, draft.blobs))
-                tasks = self.memory.tasks_at(place.name, place.checkpoint_id)
-                store_checkpoint(connection, place, at, draft, tasks)
+                store_blobs(connection, at, blobs)
+                store_checkpoint(connection, place, at, draft, tasks())
                 return at
 
             def stored(at: Namespace) -> None:
                 self.memory.stored_blobs(place.name, at, draft.blobs)
                 self.memory.stored_checkpoint(place.name, at, draft.row["checkpoint_id"], draft.manifest, draft.lists)
 
-            return _Job(store, stored)
+            return Job(store, stored)
 
-        return self._submitted(place, draft, patience=None if by_caller else 0.0)
+        def again(recorder: Recorder) -> Future[None]:
+            return recorder.put(place, checkpoint, metadata, new_versions, by_caller=by_caller)
+
+        return self.submitted(place, draft, again, patience=None if by_caller else 0.0)
 
     def put_writes(
         self,
@@ -124,15 +131,16 @@ class Recorder:
         See `put` for what is returned.
         """
 
-        def draft() -> _Job:
+        def draft() -> Job:
             blobs: dict[bytes, bytes] = {}
             marks, checkpoint_id = [*map(task_mark, writes)], place.checkpoint_id or ""
             drafts = {task: draft_writes(self.codec, items, blobs=blobs) for task, items in writes.items()}
             known = self.memory.get(place.name)
+            new = _new_blobs(known, blobs)
 
             def store(connection: Connection) -> Namespace:
                 at = known.namespace if known else namespace_at(connection, place)
-                store_blobs(connection, at, _new_blobs(known, blobs))
+                store_blobs(connection, at, new)
                 written = self.memory.tasks_at(place.name, checkpoint_id)
                 for task, items in drafts.items():
                     is_new = known is not None and not replace and task_mark(task) not in written
@@ -146,17 +154,30 @@ class Recorder:
                 self.memory.stored_blobs(place.name, at, blobs)
                 self.memory.stored_writes(place.name, at, checkpoint_id, marks)
 
-            return _Job(store, stored, lambda: self.memory.lost_writes(place.name, checkpoint_id, marks))
+            return Job(store, stored, lambda: self.memory.lost_writes(place.name, checkpoint_id, marks))
 
-        return self._submitted(place, draft, patience=_PATIENCE)
+        def again(recorder: Recorder) -> Future[None]:
+            return recorder.put_writes(place, writes, task_path=task_path, replace=replace)
+
+        return self.submitted(place, draft, again, patience=_PATIENCE)
+
+    def must_wait(self, _: Place, /) -> bool:
+        """Return whether submitting something has to wait for the database."""
+        return False
+
+    def tasks_at(self, place: Place) -> Callable[[], Collection[bytes]]:
+        """Return what gives the tasks whose writes at a checkpoint are stored, when the next one is."""
+        return lambda: self.memory.tasks_at(place.name, place.checkpoint_id)
 
     def finish(self, done: Future[None]) -> None:
         """Do the work of what was put, and of others; raise what it raised."""
         self.writes.commits.work_until(done)
         done.result()
 
-    def _submitted(self, place: Place, draft: Callable[[], _Job], *, patience: float | None) -> Future[None]:
-        """Store what `draft` returns, again where somebody else has changed what that relied on."""
+    def submitted(
+        self, place: Place, draft: Callable[[], Job], _again: Again, /, *, patience: float | None
+    ) -> Future[None]:
+        """Store what `draft` returns; it is called again where something has changed what that relied on."""
         done: Future[None] = Future()
         left = iter(range(_ATTEMPTS))
 

@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import (
 from sqlalchemy import Engine
 
 from guardgraph.state import BadInput, StorageCorrupt
-from guardgraph.storage.sql.checkpoints.commits import notes_commit, notes_loaded
+from guardgraph.storage.sql.checkpoints.commits import commit_log_in, notes_commit, notes_loaded
 from guardgraph.storage.sql.checkpoints.history import load_history
 from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_key
 from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
@@ -31,6 +31,7 @@ from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.storing import metadata_of, numbered
 from guardgraph.storage.sql.checkpoints.thread_management import ThreadManagement
 from guardgraph.storage.sql.checkpoints.unstored import Unstored
+from guardgraph.storage.sql.checkpoints.write_behind import HoldingRecorder, WriteBehind
 from guardgraph.storage.sql.checkpoints.writes import Pending, Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
@@ -41,16 +42,16 @@ from guardgraph.storage.sql.engine import (
     close_engine,
     engine_of,
     is_forked,
-    read_transaction,
 )
 from guardgraph.storage.sql.leases import Fence
-from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
+from guardgraph.storage.sql.statements import Query
 
 __all__ = ("FORK_BITS", "SQLSaver")
 
 _T = TypeVar("_T")
 _Damage: TypeAlias = list[StorageCorrupt]  # `list` is a method in the class
+_Page: TypeAlias = list[CheckpointTuple]
 FORK_BITS = 40
 """The bits of a channel's version that distinguish the branches of a fork; those above are a counter."""
 
@@ -74,6 +75,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         types: Sequence[type[Any]] = (),
         tenant: str = DEFAULT_TENANT,
         trust_identity: bool = False,
+        write_behind: float | None = None,
         **stored: Unpack[CodecOptions],
     ) -> None:
         """Use an engine that the caller owns and closes, or make one for a database URL; see `from_url`.
@@ -84,10 +86,13 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
             tenant: whose threads are read and written; no method sees those of another tenant.
             trust_identity: do not compare the elements of long lists with what they were at the last checkpoint, so
                 that a change that a node makes in place, without returning the element, is lost on resuming.
+            write_behind: hold what is put in memory for up to so many seconds, to commit several supersteps together.
+                A process that dies loses what is held: those supersteps run again. See `flush`.
             stored: `key`, `compress_above` and `allow_plain`, see `CodecOptions`.
 
         Raises:
-            BadInput: the URL or the key is none, a type in `types` cannot be registered, or `tenant` is no id.
+            BadInput: the URL or the key is none, a type in `types` cannot be registered, `tenant` is no id, or
+                `write_behind` is no number of seconds above 0.
             MissingExtra: there is a key, and the extra `encryption` is not installed.
             StorageUnavailable: the folder of a SQLite file does not exist.
         """
@@ -100,7 +105,8 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self._memory = Memory()
         self._lanes = Lanes()
         self._unstored = Unstored()
-        self._writes = Writes(self.engine, self.codec, self.tenant)
+        self._behind = None if write_behind is None else WriteBehind(write_behind, self._memory)
+        self._writes = Writes(self.engine, self.codec, self.tenant, behind=self._behind)
 
     def __init_subclass__(cls, **facts: Any) -> None:
         """Make what a subclass does in `put` and `put_writes` also what coroutines do."""
@@ -117,6 +123,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         types: Sequence[type[Any]] = (),
         tenant: str = DEFAULT_TENANT,
         trust_identity: bool = False,
+        write_behind: float | None = None,
         busy_timeout: float = 5.0,
         synchronous: Synchronous = "FULL",
         **stored: Unpack[CodecOptions],
@@ -127,20 +134,37 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         for SQLite; see `engine_of` for both, and for the errors. See the class for all else.
         """
         engine = engine_of(url, busy_timeout=busy_timeout, synchronous=synchronous)
-        saver = cls(engine, types=types, tenant=tenant, trust_identity=trust_identity, **stored)
+        saver = cls(
+            engine, types=types, tenant=tenant, trust_identity=trust_identity, write_behind=write_behind, **stored
+        )
         saver._owns_engine = True
         return saver
 
     def close(self) -> None:
-        """Stop the worker threads, and close the connections if this saver made its engine. It can still be used.
+        """Store what is held, stop the worker threads, and close the connections if this saver made its engine.
 
-        In a forked process nothing is done: both belong to the parent.
+        It can still be used. In a forked process nothing is done: all of it belongs to the parent.
+
+        Raises:
+            StorageError: what `write_behind` holds cannot be stored.
         """
         if is_forked(self.engine):
             return
-        self._lanes.close()
-        if self._owns_engine:
-            close_engine(self.engine)
+        try:
+            self.flush()
+        finally:
+            self._lanes.close()
+            if self._owns_engine:
+                close_engine(self.engine)
+
+    def flush(self, thread_id: str | None = None) -> None:
+        """Store what `write_behind` holds, of one thread or of all; without that option there is nothing to do.
+
+        Raises:
+            StorageError, Unserializable: it cannot be stored. After a fault that may pass, such as a full disk, it is
+                held on; else the thread goes on from what is stored.
+        """
+        self._writes.flush_held(thread_id)
 
     def __enter__(self) -> Self:
         return self
@@ -154,6 +178,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     async def __aexit__(self, *_: object) -> None:
         if not is_forked(self.engine):
             await self._lanes.drain()
+            await asyncio.to_thread(self.flush)
             if self._unstored:
                 await self._lanes.run("", self._unstored.wait)
         self.close()
@@ -204,7 +229,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         Without a config all threads are listed, without `checkpoint_ns` in it all namespaces of the thread.
         """
         query = query_in(config, filter=filter, before=before, tenant=self.tenant)
-        for page in load_pages(self.engine, self.codec, query, limit):
+        for page in self._pages(query, limit):
             yield from page
 
     def put(
@@ -262,7 +287,9 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         It replaces what was stored of these tasks, but for errors, interrupts and resume values.
         """
         by_task = {checked_id("task_id", task): numbered(some) for task, some in writes.items()}
-        self._recorder.put_writes(self._place_at(config), by_task, replace=True).result()
+        place = self._place_at(config)
+        self._writes.flush_held(place.thread_id)
+        self._recorder.put_writes(place, by_task, replace=True).result()
 
     @notes_commit(lambda given: given["checkpoint"]["id"])
     def _put(
@@ -276,14 +303,14 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> Future[None]:
         place = self._place_in(config)
         stored = metadata_of(config, metadata)
-        return self._recorder.put(place, checkpoint, stored, new_versions, by_caller=by_caller)
+        return self._recorder_for(config).put(place, checkpoint, stored, new_versions, by_caller=by_caller)
 
     @notes_commit(lambda given: given["task_id"])
     def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
     ) -> Future[None]:
         by_task = {checked_id("task_id", task_id): numbered(writes)}
-        return self._recorder.put_writes(self._place_at(config), by_task, task_path=task_path)
+        return self._recorder_for(config).put_writes(self._place_at(config), by_task, task_path=task_path)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -292,7 +319,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         if not channels:
             return {}
         place = self._place_in(config)
-        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+        with self._writes.reading(place.thread_id) as connection:
             return load_history(connection, self.codec, place, channels)
 
     aget_tuple = async_twin(get_tuple)
@@ -308,7 +335,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> AsyncIterator[CheckpointTuple]:
         """See `list`."""
         query = query_in(config, filter=filter, before=before, tenant=self.tenant)
-        pages = load_pages(self.engine, self.codec, query, limit)
+        pages = self._pages(query, limit)
         while (page := await self.run_in_lane(thread_key(config), lambda: next(pages, None))) is not None:
             for item in page:
                 yield item
@@ -323,11 +350,17 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
         return await self._lanes.run(key, after_writes)
 
+    def _pages(self, query: Query, limit: int | None) -> Iterator[_Page]:
+        self._writes.flush_held(query.thread_id)
+        yield from load_pages(self.engine, self.codec, query, limit)
+
     async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]], *, reads: bool) -> None:
         """Call `put` and wait until it is stored; where it `reads`, in the worker thread of the thread id."""
         check_process(self.engine)
         key = thread_key(config)
-        run = self._lanes.run if reads else self._lanes.run_brief
+        recorder = self._recorder_for(config)
+        waits = reads or recorder.must_wait(self._place_in(config))
+        run = self._lanes.run if waits else self._lanes.run_brief
         stored = await run(key, lambda: self._unstored.add(key, put()))
         await asyncio.shield(asyncio.wrap_future(stored))
 
@@ -348,6 +381,15 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     @property
     def _recorder(self) -> Recorder:
         return Recorder(self.codec, self._memory, self._writes, trust_identity=self._trust_identity)
+
+    def _recorder_for(self, config: RunnableConfig) -> Recorder:
+        """Return what stores something: at once where somebody waits for the commit, as `Runner.stream` does."""
+        if self._behind is None or commit_log_in(config) is not None:
+            self._writes.flush_held(thread_key(config))
+            return self._recorder
+        return HoldingRecorder(
+            self.codec, self._memory, self._writes, trust_identity=self._trust_identity, behind=self._behind
+        )
 
     def _changed(self, codec: Codec | None = None, writes: Writes | None = None) -> Self:
         clone = copy.copy(self)

@@ -17,9 +17,7 @@ from guardgraph.storage.sql.checkpoints.retention import delete_runs, delete_thr
 from guardgraph.storage.sql.checkpoints.verifying import find_damage, repair_thread
 from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
-from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.key_check import check_key
-from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.thread_rows import idle
 
@@ -64,6 +62,7 @@ class ThreadManagement:
         source = checked_id("source_thread_id", source_thread_id)
         target = checked_id("target_thread_id", target_thread_id)
         copying = Copying(self.codec)
+        self._writes.flush_held(source)
         self._writes.do(target, lambda connection: copy_thread(connection, self.tenant, source, target, copying))
 
     def prune(
@@ -99,7 +98,7 @@ class ThreadManagement:
 
         A checkpoint that is damaged raises that error when it is read, and is left out of `list`.
         """
-        with read_transaction(migrate(self.engine), thread_id=checked_id("thread_id", thread_id)) as connection:
+        with self._writes.reading(checked_id("thread_id", thread_id)) as connection:
             check_key(connection, self.codec, self.tenant)
             return find_damage(connection, self.codec, self.tenant, thread_id)
 

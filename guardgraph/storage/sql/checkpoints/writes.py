@@ -18,7 +18,7 @@ from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.migrate import migrate
 
-__all__ = ("Pending", "Writes")
+__all__ = ("Holding", "Pending", "Writes")
 
 _T = TypeVar("_T")
 
@@ -32,6 +32,14 @@ class Pending(Protocol):
 
     def written(self, is_committed: bool, /) -> None:  # noqa: FBT001 - `GroupCommit` calls it
         """Note whether what was written last is committed; else it is written again."""
+        ...
+
+
+class Holding(Protocol):
+    """What holds writes back for a while."""
+
+    def flush(self, thread_id: str | None) -> None:
+        """Store what is held of a thread, or of all; raise why that is not possible."""
         ...
 
 
@@ -49,6 +57,8 @@ class Writes:
     connection: Connection | None = None
     """An open transaction of the caller's, in which all is done."""
     commits: GroupCommit = field(init=False)
+    behind: Holding | None = None
+    """What holds writes back; they are stored before anything else of their thread is written or read."""
     _key_fits: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
@@ -65,6 +75,7 @@ class Writes:
         """
         if self.connection is not None:
             return job(self.connection)
+        self.flush_held(thread_id)
         return self.commits.write(self._whole(job), thread_id=thread_id, after=self._written)
 
     def submit(
@@ -106,7 +117,13 @@ class Writes:
         """Return a transaction in which a thread is read."""
         if self.connection is not None:
             return nullcontext(self.connection)
+        self.flush_held(thread_id)
         return read_transaction(migrate(self.engine), thread_id=thread_id)
+
+    def flush_held(self, thread_id: str | None) -> None:
+        """Store what is held back of a thread, or of all."""
+        if self.behind is not None:
+            self.behind.flush(thread_id)
 
     def _whole(self, job: Callable[[Connection], _T]) -> Callable[[Connection], _T]:
         """Return a job with all that belongs into its transaction."""

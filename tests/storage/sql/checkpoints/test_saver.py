@@ -30,15 +30,17 @@ class Note(BaseModel):
     text: str
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mariadb"])
+@pytest.mark.parametrize(
+    ("kind", "write_behind"), [("sqlite", None), ("postgres", None), ("mariadb", None), ("sqlite", 600.0)]
+)
 async def test_every_capability_of_the_conformance_suite_is_there_and_passes(
-    kind: str, request: pytest.FixtureRequest
+    kind: str, write_behind: float | None, request: pytest.FixtureRequest
 ) -> None:
     database_url: str = request.getfixturevalue(f"{kind}_url")
 
     @checkpointer_test(name="SQLSaver")
     async def savers() -> AsyncGenerator[BaseCheckpointSaver[int]]:
-        async with SQLSaver.from_url(database_url) as saver:
+        async with SQLSaver.from_url(database_url, write_behind=write_behind) as saver:
             yield saver
 
     report = await validate(savers)
