@@ -48,14 +48,14 @@ def _executed(connection: Connection, text: str, given: Any, *, many: bool) -> A
         connection.begin()
     dialect: Any = connection.dialect
     cursor: Any = connection.connection.cursor()
-    for listener in connection.dispatch.before_cursor_execute:
-        text, given = listener(connection, cursor, text, given, None, many)
-    execute, listeners = (
+    for before in connection.dispatch.before_cursor_execute:
+        text, given = before(connection, cursor, text, given, None, many)
+    execute, instead = (
         (dialect.do_executemany, dialect.dispatch.do_executemany)
         if many
         else (dialect.do_execute, dialect.dispatch.do_execute)
     )
-    if not any(listener(cursor, text, given, None) for listener in listeners):
+    if not any(handles(cursor, text, given, None) for handles in instead):
         execute(cursor, text, given, None)
     connection.dispatch.after_cursor_execute(connection, cursor, text, given, None, many)
     return cursor
