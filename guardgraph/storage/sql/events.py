@@ -77,7 +77,7 @@ class EventLog:
         with self._lock:
             is_stored = not (self._unstored or self._storing)
         if not is_stored:
-            self._commits.write(self._write_fenced, after=self.written)
+            self._commits.write(self._write_fenced, after=self.written, joins=True, fence=self._fence)
 
     def write_changes(self, connection: Connection) -> None:
         """Write what was added, in a transaction of the caller's, who calls `written` after it."""
@@ -88,7 +88,7 @@ class EventLog:
             self._storing += added
         self._upto = self._stored_upto(connection) + len(added)
         packed = f"[{','.join(added)}]".encode("ascii")
-        _add(connection, _row(self._codec, self.tenant, self.run_id, self._upto, packed))
+        _add.each(connection, [_row(self._codec, self.tenant, self.run_id, self._upto, packed)])
 
     def written(self, is_committed: bool, /) -> None:  # noqa: FBT001 - `GroupCommit` calls it
         """Note whether what was written last is committed; else it is written again."""

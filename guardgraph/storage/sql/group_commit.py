@@ -9,15 +9,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, RLock, Thread, get_ident
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, Engine
+from typing_extensions import TypedDict
 
+from guardgraph.storage.sql.deferred import Unexpected, collecting, run_now
 from guardgraph.storage.sql.engine import check_process, write_transaction
+from guardgraph.storage.sql.leases import Fence, check_together
 from guardgraph.storage.sql.migrate import migrate
 
-__all__ = ("GroupCommit", "group_commit_of")
+__all__ = ("GroupCommit", "JobFacts", "group_commit_of")
 
 _T = TypeVar("_T")
 _LARGEST = 256
@@ -28,16 +31,36 @@ _IDLE = 0.1
 """Seconds after which the thread that commits for coroutines ends; the next job starts another."""
 
 
+class JobFacts(TypedDict, total=False):
+    """What is known of a job besides its work."""
+
+    thread_id: str | None
+    """The thread that its errors name."""
+    after: Callable[[bool], object] | None
+    """Called with `True` once it is committed, and with `False` where its transaction has failed, before the work is
+    done again or its error is raised."""
+    joins: bool
+    """Whether it reads nothing that other jobs may have written in the same transaction, but for what comes after its
+    call of `run_deferred`: its prepared statements are run with those of others, at the end of the transaction."""
+    fence: Fence | None
+    """What it checks; those of jobs that are committed together are checked before, together."""
+
+
 @dataclass(slots=True, eq=False)
 class _Job(Generic[_T]):
     work: Callable[[Connection], _T]
-    thread_id: str | None
-    after: Callable[[bool], object] | None
     due: float
     """When it is committed at the latest, on the monotonic clock."""
+    facts: JobFacts
     future: Future[_T] = field(default_factory=Future[Any])
     thread: int = field(default_factory=get_ident)
     """Who has submitted it."""
+
+    def ended(self, is_committed: bool) -> None:  # noqa: FBT001 - as `after` is called
+        """Note that its transaction has ended."""
+        after = self.facts.get("after")
+        if after is not None:
+            after(is_committed)
 
 
 class GroupCommit:
@@ -59,20 +82,12 @@ class GroupCommit:
         """The thread that commits."""
         self._has_thread = False
 
-    def write(
-        self,
-        work: Callable[[Connection], _T],
-        *,
-        thread_id: str | None = None,
-        after: Callable[[bool], object] | None = None,
-    ) -> _T:
+    def write(self, work: Callable[[Connection], _T], **facts: Unpack[JobFacts]) -> _T:
         """Do `work` in a write transaction, and return what it returns, once that is committed.
 
-        `after` is called with `True` once it is committed, and with `False` where the transaction has failed,
-        before the work is done again or its error is raised. Raises what `work` raises, with the faults of a
-        database as `StorageError`, which names `thread_id`.
+        Raises what `work` raises, with the faults of a database as `StorageError`, which names the thread.
         """
-        future = self.accept(work, thread_id=thread_id, after=after)
+        future = self.accept(work, **facts)
         self.work_until(future)
         return future.result()
 
@@ -86,18 +101,13 @@ class GroupCommit:
             self._hand_over()
 
     def submit(
-        self,
-        work: Callable[[Connection], _T],
-        *,
-        thread_id: str | None = None,
-        after: Callable[[bool], object] | None = None,
-        patience: float = 0.0,
+        self, work: Callable[[Connection], _T], *, patience: float = 0.0, **facts: Unpack[JobFacts]
     ) -> Future[_T]:
         """Do as `write` in a thread of its own, and return a future that is done once it is committed.
 
         It waits up to `patience` seconds for others that it can be committed with.
         """
-        future = self.accept(work, thread_id=thread_id, after=after, patience=patience)
+        future = self.accept(work, patience=patience, **facts)
         with self._changed:
             if not self._has_thread:
                 self._has_thread = True
@@ -105,19 +115,14 @@ class GroupCommit:
         return future
 
     def accept(
-        self,
-        work: Callable[[Connection], _T],
-        *,
-        thread_id: str | None = None,
-        after: Callable[[bool], object] | None = None,
-        patience: float = 0.0,
+        self, work: Callable[[Connection], _T], *, patience: float = 0.0, **facts: Unpack[JobFacts]
     ) -> Future[_T]:
         """Do as `submit`, but leave the work to whoever calls `work_until`, or commits for others."""
         check_process(self._engine)
         if self._process != os.getpid():  # of an engine that this process opened before; its locks may be held
             self._process, self._changed = os.getpid(), Condition(RLock())
             self._jobs, self._leader, self._has_thread = deque(), None, False
-        job = _Job(work, thread_id, after, time.monotonic() + patience)
+        job = _Job(work, time.monotonic() + patience, facts)
         job.future.set_running_or_notify_cancel()  # what is accepted is done, also where its coroutine is cancelled
         with self._changed:
             self._jobs.append(job)
@@ -146,9 +151,9 @@ class GroupCommit:
         with self._changed:
             jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), _LARGEST))]
         try:
-            if jobs and not _commit(self._engine, jobs):
+            if jobs and not _commit(self._engine, jobs, _done_together):
                 for job in jobs:
-                    _commit(self._engine, [job])
+                    _commit(self._engine, [job], _done_alone)
         except BaseException as interrupt:  # of this thread alone
             self._put_back(jobs, interrupt)
             raise
@@ -185,25 +190,47 @@ class GroupCommit:
                 self._hand_over()
 
 
-def _commit(engine: Engine, jobs: Sequence[_Job[Any]]) -> bool:
-    """Do some jobs in one transaction; return whether they are done. A single one is done also where it has failed."""
-    thread_id = jobs[0].thread_id if len(jobs) == 1 else None
+def _done_together(connection: Connection, jobs: Sequence[_Job[Any]]) -> list[Any]:
+    """Do jobs, and run what they have prepared together. Raises `Unexpected` where that is not possible."""
+    fences = {fence for job in jobs if (fence := job.facts.get("fence")) is not None}
+    if len(fences) > 1:
+        check_together(connection, fences)
+    with collecting(connection):
+        return [_done_joined(connection, job) for job in jobs]
+
+
+def _done_joined(connection: Connection, job: _Job[_T]) -> _T:
+    if job.facts.get("joins"):
+        return job.work(connection)
+    with run_now(connection):
+        return job.work(connection)
+
+
+def _done_alone(connection: Connection, jobs: Sequence[_Job[Any]]) -> list[Any]:
+    return [job.work(connection) for job in jobs]
+
+
+def _commit(
+    engine: Engine,
+    jobs: Sequence[_Job[Any]],
+    do: Callable[[Connection, Sequence[_Job[Any]]], list[Any]],
+) -> bool:
+    """Do some jobs in one transaction; return whether they are done. One that failed by itself is done, too."""
+    thread_id = jobs[0].facts.get("thread_id") if len(jobs) == 1 else None
     try:
         with write_transaction(migrate(engine), thread_id=thread_id) as connection:
-            values = [job.work(connection) for job in jobs]
+            values = do(connection, jobs)
     except BaseException as error:
         for job in jobs:
-            if job.after is not None:
-                job.after(False)
+            job.ended(False)
         if not isinstance(error, Exception):
             raise
-        if len(jobs) > 1:
+        if len(jobs) > 1 or isinstance(error, Unexpected):
             return False
         jobs[0].future.set_exception(error)
         return True
     for job, value in zip(jobs, values, strict=True):
-        if job.after is not None:
-            job.after(True)
+        job.ended(True)
         job.future.set_result(value)
     return True
 

@@ -32,7 +32,17 @@ from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.prepared import Prepared, PreparedIn, batches
 from guardgraph.storage.sql.tables import leases
 
-__all__ = ("Claim", "Fence", "LeaseRow", "LeaseState", "acquire", "leases_of", "renew", "request_stop")
+__all__ = (
+    "Claim",
+    "Fence",
+    "LeaseRow",
+    "LeaseState",
+    "acquire",
+    "check_together",
+    "leases_of",
+    "renew",
+    "request_stop",
+)
 
 LeaseState = Literal["live", "released", "expired"]
 """`live`: somebody works on the thread. `expired`: who worked on it has died. `released`: no process does."""
@@ -42,6 +52,14 @@ _epoch_of = Prepared(
     lambda _: (
         select(leases.c.epoch)
         .where(leases.c.tenant == bindparam("of_tenant"), leases.c.thread_id == bindparam("of_thread"))
+        .with_for_update(read=True)
+    )
+)
+_epochs_of = PreparedIn(
+    lambda thread_ids: (
+        select(leases.c.thread_id, leases.c.epoch)
+        .where(leases.c.tenant == bindparam("of_tenant"), leases.c.thread_id.in_(thread_ids))
+        .order_by(leases.c.thread_id)
         .with_for_update(read=True)
     )
 )
@@ -132,6 +150,16 @@ class Fence:
         _checked.pop(connection, None)  # what is written after it in this transaction is too late
         if not _give_back(connection, {**mine, "later": self.epoch + 1}):
             raise StaleWriter(self.thread_id, epoch=self.epoch)
+
+
+def check_together(connection: Connection, fences: Collection[Fence]) -> None:
+    """Check fences in few statements; those of leases that were lost raise at their own `check`."""
+    checked = _checked.setdefault(connection, set())
+    for tenant in {fence.tenant for fence in fences}:
+        of_tenant = [fence for fence in fences if fence.tenant == tenant]
+        rows = _epochs_of.rows(connection, {fence.thread_id for fence in of_tenant}, {"of_tenant": tenant})
+        epochs = {row.thread_id: row.epoch for row in rows}
+        checked.update(fence for fence in of_tenant if epochs.get(fence.thread_id) == fence.epoch)
 
 
 def acquire(connection: Connection, claim: Claim) -> Fence:

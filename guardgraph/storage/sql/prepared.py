@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, CursorResult, Dialect, Row, bindparam
+from sqlalchemy import BindParameter, Connection, Dialect, bindparam
 from sqlalchemy.sql.expression import Executable
+
+from guardgraph.storage.sql.deferred import defer
+from guardgraph.storage.sql.driver_calls import run
 
 __all__ = ("KEYS", "Prepared", "PreparedIn", "batches")
 
@@ -14,20 +20,30 @@ KEYS = 400
 """How many keys one statement names at most; every database takes a few hundred parameters."""
 
 _LENGTHS = (1, 4, 16, 64, KEYS)
-_ROWCOUNT = {"preserve_rowcount": True}
+_rowcount = attrgetter("rowcount")
 
 
-class _Compiled(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Compiled:
     text: str
     names: tuple[str, ...] | None
     """The parameters in order, where the driver takes them so."""
     fixed: dict[str, Any]
     """The values that the statement brings itself."""
+    row_of: list[Callable[[Iterable[Any]], Any]] = field(default_factory=list[Any])
+    """How a row is made of its values; known once the statement was run."""
 
     def given(self, values: Mapping[str, Any]) -> Any:
         """Return the values as the driver takes them."""
         given = {**self.fixed, **values} if self.fixed else values
         return dict(given) if self.names is None else tuple([given[name] for name in self.names])
+
+    def rows_of(self, cursor: Any) -> list[Any]:
+        """Return what a cursor has found, as tuples with names."""
+        if not self.row_of:
+            names = [column[0] for column in cursor.description]
+            self.row_of.append(namedtuple("Row", names)._make)  # pyright: ignore[reportUntypedNamedTuple] - by its columns
+        return [*map(self.row_of[0], cursor.fetchall())]
 
 
 class Prepared:
@@ -41,21 +57,38 @@ class Prepared:
     def __call__(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Run the statement, and return how many rows it has changed."""
         compiled = self._compiled_for(connection.dialect)
-        return connection.exec_driver_sql(compiled.text, compiled.given(values), execution_options=_ROWCOUNT).rowcount
+        return run(connection, compiled.text, compiled.given(values), _rowcount)
 
     def each(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Run the statement once for each of `rows`, of which there is one at least."""
-        compiled = self._compiled_for(connection.dialect)
-        connection.exec_driver_sql(compiled.text, [compiled.given(row) for row in rows])
+        """Run the statement once for each of `rows`, of which there is one at least.
 
-    def first(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
-        """Return the first row that the statement finds, its values as the driver gives them."""
-        return self.rows(connection, values).first()
-
-    def rows(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """Return the rows that the statement finds, their values as the driver gives them."""
+        In a transaction of several jobs that is done at their end, see `deferred`.
+        """
         compiled = self._compiled_for(connection.dialect)
-        return connection.exec_driver_sql(compiled.text, compiled.given(values))
+        given = [compiled.given(row) for row in rows]
+        if not defer(connection, compiled.text, given, changes_one=False):
+            run(connection, compiled.text, given, _rowcount, many=True)
+
+    def one(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run the statement, and return how many rows it has changed: one is expected.
+
+        In a transaction of several jobs that is done at their end, see `deferred`; where it changes none, each job is
+        done again in a transaction of its own, in which this returns the number.
+        """
+        compiled = self._compiled_for(connection.dialect)
+        given = compiled.given(values)
+        if defer(connection, compiled.text, [given], changes_one=True):
+            return 1
+        return run(connection, compiled.text, given, _rowcount)
+
+    def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        """Return the first row that the statement finds, its values as the driver gives them; `None` without any."""
+        return next(iter(self.rows(connection, values)), None)
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
+        """Return the rows that the statement finds, as tuples with names, their values as the driver gives them."""
+        compiled = self._compiled_for(connection.dialect)
+        return run(connection, compiled.text, compiled.given(values), compiled.rows_of)
 
     def _compiled_for(self, dialect: Dialect) -> _Compiled:
         key = dialect.name, dialect.driver
@@ -75,13 +108,13 @@ class PreparedIn:
         """Use the statement that `build` returns for the parameters of the keys."""
         self._prepared = {length: Prepared(_with_keys(build, length)) for length in _LENGTHS}
 
-    def rows(self, connection: Connection, keys: Iterable[Any], values: Mapping[str, Any]) -> Iterator[Row[Any]]:
+    def rows(self, connection: Connection, keys: Iterable[Any], values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows of some keys, in the order of the statement for each few hundred of them."""
         for some in batches(keys):
             length = next(length for length in _LENGTHS if length >= len(some))
             filled = [*some, *[some[-1]] * (length - len(some))]
             named = {f"key_{number}": key for number, key in enumerate(filled)}
-            yield from self._prepared[length].rows(connection, {**values, **named}).all()
+            yield from self._prepared[length].rows(connection, {**values, **named})
 
 
 def batches(keys: Iterable[Any], size: int = KEYS) -> Iterable[list[Any]]:

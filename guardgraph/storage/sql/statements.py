@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Insert,
-    RowMapping,
     Select,
     Table,
     and_,
@@ -104,10 +103,11 @@ _newest = Prepared(lambda _: _checkpoint(None))
 _named = Prepared(lambda _: _checkpoint(bindparam("of_checkpoint", type_=checkpoints.c.checkpoint_id.type)))
 
 
-def checkpoint_at(connection: Connection, place: Place) -> RowMapping | None:
+def checkpoint_at(connection: Connection, place: Place) -> Mapping[str, Any] | None:
     """Find a namespace, and with it the checkpoint that `place` names or else the newest; it may be missing."""
     wanted = _newest if place.checkpoint_id is None else _named
-    return wanted.rows(connection, {"of_name": place.name, "of_checkpoint": place.checkpoint_id}).mappings().first()
+    found = wanted.first(connection, {"of_name": place.name, "of_checkpoint": place.checkpoint_id})
+    return None if found is None else found._asdict()
 
 
 def namespace_like(place: Place) -> Select[Any]:

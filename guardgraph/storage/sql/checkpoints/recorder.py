@@ -143,8 +143,11 @@ class Recorder:
             def store(connection: Connection) -> Namespace:
                 at = known.namespace if known else namespace_at(connection, place)
                 store_blobs(connection, at, new)
+                written = self.memory.tasks_at(place.name, checkpoint_id)
                 for task, items in drafts.items():
-                    store_writes(connection, place, at, items, task_id=task, task_path=task_path, replace=replace)
+                    is_new = known is not None and not replace and task_mark(task) not in written
+                    about = {"task_id": task, "task_path": task_path}
+                    store_writes(connection, place, at, items, **about, replace=replace, is_new=is_new)
                 if known:  # so that a checkpoint that is committed with it names the tasks
                     self.memory.stored_writes(place.name, at, checkpoint_id, marks)
                 return at

@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     get_serializable_checkpoint_metadata,
 )
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from guardgraph.storage.sql.checkpoints.inserts import (
     add_blob,
@@ -43,6 +43,7 @@ from guardgraph.storage.sql.checkpoints.packing import (
     unpack_writes,
 )
 from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.deferred import run_deferred
 from guardgraph.storage.sql.places import Place, checked_id
 from guardgraph.storage.sql.tables import chunks, namespaces, writes
 
@@ -184,7 +185,7 @@ def namespace_at(connection: Connection, place: Place) -> Namespace:
     if (found := namespace_named.first(connection, name)) is None:
         ids = {"tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
         add_namespace(connection, {"name": place.name, **ids, "head": None, "seal": head_seal(place.name, None)})
-        found = cast("Row[Any]", namespace_named.first(connection, name))
+        found = namespace_named.first(connection, name)
     return Namespace(*found)
 
 
@@ -207,15 +208,14 @@ def store_checkpoint(
         Moved: the namespace is gone, or of another generation.
     """
     for chunk in draft.chunks:
-        if (
-            add_chunk(connection, {**chunk._asdict(), "namespace_id": at.namespace_id, "generation": at.generation})
-            == 0
-        ):
+        row = {**chunk._asdict(), "namespace_id": at.namespace_id, "generation": at.generation}
+        if add_chunk.one(connection, row) == 0:
             raise Diverged(chunk.branch)
         if not chunk.is_new and chunk.lo // FOLD != chunk.hi // FOLD:
+            run_deferred(connection)
             _fold(connection, at.namespace_id, chunk)
     row = {**draft.row, "body": pack_checkpoint(draft.core, draft.manifest.entries, tasks)}
-    set_checkpoint(connection, {**sealed_checkpoint(place.name, row), "namespace_id": at.namespace_id})
+    set_checkpoint.each(connection, [{**sealed_checkpoint(place.name, row), "namespace_id": at.namespace_id}])
     head: str = draft.row["checkpoint_id"]
     new_head = {
         "head": head,
@@ -223,7 +223,7 @@ def store_checkpoint(
         "of_namespace": at.namespace_id,
         "of_generation": at.generation,
     }
-    if move_head(connection, new_head) == 0:
+    if move_head.one(connection, new_head) == 0:
         table = namespaces.c
         is_same = (table.namespace_id == at.namespace_id, table.generation == at.generation)
         if connection.execute(select(table.namespace_id).where(*is_same)).first() is None:
@@ -254,8 +254,11 @@ def store_writes(
     task_id: str,
     task_path: str,
     replace: bool = False,
+    is_new: bool = False,
 ) -> None:
     """Store a task's writes: an existing one is kept, but replaced where `idx` is negative, or all are to be replaced.
+
+    `is_new` is whether there is probably none.
 
     Raises:
         Moved: the namespace is gone, or of another generation.
@@ -268,7 +271,10 @@ def store_writes(
         "task_id": task_id,
     }
     data = pack_writes(place.name, checkpoint_id, task_id, task_path, items)
-    if add_write(connection, {**row, "data": data}):
+    if is_new and add_write.one(connection, {**row, "data": data}):
+        return
+    run_deferred(connection)
+    if not is_new and add_write(connection, {**row, "data": data}):
         return
     of_task = (
         writes.c.namespace_id == at.namespace_id,

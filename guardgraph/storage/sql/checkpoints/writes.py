@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import read_transaction
-from guardgraph.storage.sql.group_commit import GroupCommit, group_commit_of
+from guardgraph.storage.sql.group_commit import GroupCommit, JobFacts, group_commit_of
 from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.leases import Fence
 from guardgraph.storage.sql.migrate import migrate
@@ -87,7 +87,7 @@ class Writes:
         patience: float | None,
         undo: Callable[[], object] | None = None,
     ) -> Future[_T]:
-        """Do a job in a transaction, and return a future of its result; `done` is called with it before.
+        """Do a job that joins others in a transaction, and return a future; `done` is called with its result before.
 
         `undo` is called where its transaction has failed, before any other one begins.
         Up to `patience` seconds it waits for others to be committed with; `None` leaves the work to the caller.
@@ -108,9 +108,10 @@ class Writes:
             elif undo is not None:
                 undo()
 
+        facts: JobFacts = {"thread_id": thread_id, "after": after, "joins": True, "fence": self.fence}
         if patience is None:
-            return self.commits.accept(work, thread_id=thread_id, after=after)
-        return self.commits.submit(work, thread_id=thread_id, after=after, patience=patience)
+            return self.commits.accept(work, **facts)
+        return self.commits.submit(work, **facts, patience=patience)
 
     def reading(self, thread_id: str) -> AbstractContextManager[Connection]:
         """Return a transaction in which a thread is read."""

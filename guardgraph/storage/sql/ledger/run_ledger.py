@@ -114,7 +114,7 @@ class RunLedger(MemoryLedger):
         with self._lock:
             is_stored = not (self._unstored.entries or self._unstored.accounts or self._storing)
         if not is_stored:
-            self._commits.write(self._write_fenced, after=self.written)
+            self._commits.write(self._write_fenced, after=self.written, joins=True, fence=self._fence)
 
     def _write_fenced(self, connection: Connection) -> None:
         if self._fence is not None:

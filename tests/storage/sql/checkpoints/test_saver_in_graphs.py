@@ -249,3 +249,48 @@ def test_a_failed_node_is_stored_and_runs_again_alone(saver: SQLSaver) -> None:
     assert str(error) == "ValueError: ('first time', {1})"
     assert sorted(compiled.invoke(None, config)["log"]) == ["bad", "good"]
     assert sorted(runs) == ["bad", "bad", "good"]
+
+
+class LeftBeforeItsCheckpoint(SQLSaver):
+    """Stores what the tasks of superstep 2 wrote, but lets the checkpoint after it wait for ever."""
+
+    waits: asyncio.Event | None = None
+
+    async def aput(self, config: RunnableConfig, checkpoint: Any, metadata: Any, new_versions: Any) -> RunnableConfig:
+        if metadata["step"] == 2 and self.waits is not None:
+            self.waits.set()
+            await asyncio.Event().wait()
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+
+async def test_a_call_that_is_cancelled_before_a_checkpoint_goes_on_though_nothing_seems_to_come_next(
+    database_url: str,
+) -> None:
+    done = list[int]()
+
+    def add(state: State) -> State:
+        done.append(state.get("number", 0))
+        return {"log": done[-1:]}
+
+    graph = StateGraph(State)
+    graph.add_node("plan", lambda state: {"log": []})
+    graph.add_node("add", add)
+    graph.add_node("end", lambda state: {"answer": "done"})
+    graph.add_edge(START, "plan")
+    graph.add_conditional_edges("plan", lambda state: [Send("add", {"number": n}) for n in range(8)], ["add"])
+    graph.add_edge("add", "end")
+
+    with LeftBeforeItsCheckpoint.from_url(database_url) as saver:
+        team, saver.waits = graph.compile(checkpointer=saver), asyncio.Event()
+        call = asyncio.ensure_future(team.ainvoke({}, config_of("t"), durability="sync"))
+        await saver.waits.wait()
+        call.cancel()
+        await asyncio.wait({call})
+        saver.waits, left = None, await team.aget_state(config_of("t"))
+
+        assert (left.next, left.values["log"], len(left.tasks)) == ((), [*range(8)], 8)
+        await team.ainvoke(None, config_of("t"), durability="sync")
+        ended = await team.aget_state(config_of("t"))
+
+    assert (ended.tasks, ended.values["log"], ended.values["answer"]) == ((), [*range(8)], "done")
+    assert sorted(done) == [*range(8)]  # none has run again
