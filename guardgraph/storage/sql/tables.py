@@ -167,7 +167,8 @@ blobs = Table(
     Column("hash", key_type(), primary_key=True),
     Column("data", packed_type(), nullable=False),
 )
-"""Values of 256 bytes or more under their digest: a task's write and the channel that it changes share one."""
+"""Values of 256 bytes or more under their digest: a task's write and the channel that it changes share one. A very
+large value is cut into parts; the row that lists their digests has the digest of that list as its key."""
 
 writes = Table(
     "guardgraph_write",
