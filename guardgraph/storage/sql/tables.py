@@ -48,6 +48,7 @@ __all__ = (
     "namespaces",
     "packed_type",
     "runs",
+    "threads",
     "writes",
 )
 
@@ -132,6 +133,16 @@ namespaces = Table(
 )
 """`name` is the digest of the next three. `generation` grows whenever values are deleted, so that no saver goes on with
 what it remembers. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. No number is used twice."""
+
+threads = Table(
+    "guardgraph_thread",
+    metadata,
+    Column("tenant", _identifier(), primary_key=True),
+    Column("thread_id", _identifier(), primary_key=True),
+    Column("namespaces", BigInteger().with_variant(_Whole(), "sqlite"), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many namespaces each thread has, so that a row of one that is missing is found."""
 
 _HAS_RUN = text("run_id IS NOT NULL")
 

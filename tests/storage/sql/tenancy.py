@@ -37,6 +37,7 @@ from guardgraph.storage.sql.tables import (
     leases,
     namespaces,
     runs,
+    threads,
     writes,
 )
 
@@ -48,7 +49,7 @@ KEYS: dict[Table, frozenset[str]] = {
     accounts: frozenset({"tenant", "account"}),
     entries: frozenset({"tenant", "entry", "account"}),
     effects: frozenset({"tenant", "effect"}),
-    **dict.fromkeys((runs, leases), frozenset({"tenant"})),
+    **dict.fromkeys((runs, leases, threads), frozenset({"tenant"})),
 }
 """The columns of each table that say whose a row is: the tenant, or what is made of it or found by it."""
 

@@ -160,7 +160,8 @@ class _Copies:
         entries = {channel: self._entry(entry) for channel, entry in one.entries.items()}
         run_id = None if one.run_id is None else (self._copying.run_ids or {}).get(one.run_id, one.run_id)
         ids = {"checkpoint_id": one.checkpoint_id, "parent_id": one.parent_id, "run_id": run_id}
-        packed = {"body": pack_checkpoint(one.core, entries, one.tasks), "metadata": self._copying.value(one.metadata)}
+        body = pack_checkpoint(place.namespace, one.core, entries, one.tasks)
+        packed = {"body": body, "metadata": self._copying.value(one.metadata)}
         return sealed_checkpoint(place.name, {"namespace_id": self.target, **ids, **packed})
 
     def task(self, place: Place, task: _Task) -> dict[str, Any]:

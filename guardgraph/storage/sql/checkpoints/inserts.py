@@ -16,21 +16,25 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql.expression import Executable
 
 from guardgraph.storage.sql.prepared import Prepared
 from guardgraph.storage.sql.statements import insert_new, insert_or_replace
-from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, threads, writes
 
 __all__ = (
     "add_blob",
     "add_chunk",
     "add_namespace",
     "add_write",
+    "count_namespace",
     "move_head",
     "namespace_named",
     "set_checkpoint",
 )
+
+_OF_THREAD = [threads.c.tenant, threads.c.thread_id]
 
 
 def _values_from_namespace(table: Table) -> tuple[Sequence[str], Select[Any]]:
@@ -69,6 +73,16 @@ def _add_namespace(dialect: Dialect) -> Insert:
     return insert_new(dialect, namespaces).values(generation=0, **{name: bindparam(name) for name in names})
 
 
+def _count_namespace(dialect: Dialect) -> Insert:
+    row = {"tenant": bindparam("tenant"), "thread_id": bindparam("thread_id"), "namespaces": 1}
+    more = {"namespaces": threads.c.namespaces + 1}
+    if dialect.name == "postgresql":
+        return postgresql.insert(threads).values(row).on_conflict_do_update(index_elements=_OF_THREAD, set_=more)
+    if dialect.name == "sqlite":
+        return sqlite.insert(threads).values(row).on_conflict_do_update(index_elements=_OF_THREAD, set_=more)
+    return mysql.insert(threads).values(row).on_duplicate_key_update(more)
+
+
 def _namespace_named(_dialect: Dialect) -> Executable:
     return select(namespaces.c.namespace_id, namespaces.c.generation).where(namespaces.c.name == bindparam("of_name"))
 
@@ -78,6 +92,9 @@ namespace_named = Prepared(_namespace_named)
 
 add_namespace = Prepared(_add_namespace)
 """Store a namespace of generation 0; one that is there is kept."""
+
+count_namespace = Prepared(_count_namespace)
+"""Count one more namespace of a thread."""
 
 add_blob = Prepared(lambda dialect: insert_new(dialect, blobs))
 """Store a blob; one that is there is kept."""

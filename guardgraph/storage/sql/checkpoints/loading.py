@@ -30,7 +30,7 @@ from guardgraph.storage.sql.statements import (
     Query,
     checkpoint_at,
     checkpoints_matching,
-    namespace_like,
+    namespaces_counted,
     namespaces_of_thread,
     writes_at,
 )
@@ -109,13 +109,24 @@ def find_checkpoint(connection: Connection, place: Place) -> Found | None:
     """
     row = checkpoint_at(connection, place)
     if row is None:
-        if connection.execute(namespace_like(place)).first() is not None:
-            raise damage(place, None, "name", "its namespace is not found by its digest")
+        _check_missing(connection, place)
         return None
+    if (row["tenant"], row["thread_id"], row["checkpoint_ns"]) != (place.tenant, place.thread_id, place.namespace):
+        raise damage(place, None, "name", "its namespace is not what was stored")
     is_sealed = bytes(row["seal"]) == head_seal(place.name, row["head"])
     if place.checkpoint_id is None and not (is_sealed and row["head"] == row["last"]):
         raise damage(place, row["last"] or row["head"], "head", "the newest checkpoint is missing, or another one")
     return None if row["checkpoint_id"] is None else read_found(place, row)
+
+
+def _check_missing(connection: Connection, place: Place) -> None:
+    """Raise `StorageCorrupt` where a namespace that is not there may have been stored."""
+    counts = namespaces_counted(connection, place)
+    if counts is not None and counts.like:
+        raise damage(place, None, "name", "its namespace is not found by its digest")
+    if counts is not None and counts.there != counts.counted:
+        reason = f"it has {counts.there} namespaces, and {counts.counted} were counted"
+        raise damage(place, None, "namespaces", reason)
 
 
 def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = None) -> Found:

@@ -38,6 +38,7 @@ __all__ = (
     "pack_value",
     "pack_write",
     "pack_writes",
+    "packed_namespace",
     "part_keys",
     "sealed_checkpoint",
     "task_mark",
@@ -173,10 +174,22 @@ def task_mark(task_id: str) -> bytes:
     return blake2b(task_id.encode("utf-8", "surrogatepass"), digest_size=_MARK).digest()
 
 
-def pack_checkpoint(core: bytes, entries: Mapping[str, Entry], tasks: Iterable[bytes] = ()) -> bytes:
+def pack_checkpoint(namespace: str, core: bytes, entries: Mapping[str, Entry], tasks: Iterable[bytes] = ()) -> bytes:
     """Return the content of the column `body`, which `sealed_checkpoint` completes; `tasks` are marks."""
     channels = [[_encoded(channel), _plain(entry)] for channel, entry in entries.items()]
-    return ormsgpack.packb([core, channels, b"".join(sorted(tasks))])
+    named = [_encoded(namespace)] if namespace else []
+    return ormsgpack.packb([core, channels, b"".join(sorted(tasks)), *named])
+
+
+def packed_namespace(body: bytes) -> str:
+    """Return the namespace that the `body` of a checkpoint names. Raises `ValueError` where it cannot be read."""
+    match ormsgpack.unpackb(body[_DIGEST:]):
+        case [_, _, _]:
+            return ""
+        case [_, _, _, bytes(name)]:
+            return _decoded(name)
+        case _:
+            raise ValueError("no checkpoint")
 
 
 def unpack_checkpoint(place: Place, row: Mapping[Any, Any]) -> UnpackedCheckpoint:
@@ -185,8 +198,7 @@ def unpack_checkpoint(place: Place, row: Mapping[Any, Any]) -> UnpackedCheckpoin
     seal, content = body[:_DIGEST], body[_DIGEST:]
     if seal != checkpoint_seal(place.name, {**row, "body": content}):
         raise damage(place, row["checkpoint_id"], "body", "its row is not what was stored")
-    core, entries, *tasks = ormsgpack.unpackb(content)
-    marks = tasks[0] if tasks else b""
+    core, entries, marks, *_ = ormsgpack.unpackb(content)
     named = frozenset(marks[at : at + _MARK] for at in range(0, len(marks), _MARK))
     return UnpackedCheckpoint(core, {_decoded(channel): _entry(entry) for channel, entry in entries}, named)
 

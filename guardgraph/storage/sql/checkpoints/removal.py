@@ -23,7 +23,7 @@ from guardgraph.storage.sql.checkpoints.packing import (
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.prepared import batches
 from guardgraph.storage.sql.statements import blobs_at
-from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, threads, writes
 
 __all__ = ("Removal", "is_row", "place_of_namespace", "removal_of", "remove", "size_of", "whole")
 
@@ -113,6 +113,9 @@ def remove(connection: Connection, removal: Removal) -> None:
     if removal.head is None:
         for table in (writes, blobs, chunks, checkpoints, namespaces):
             connection.execute(delete(table).where(*is_row(table, t)))
+        of_thread = (threads.c.tenant == place.tenant, threads.c.thread_id == place.thread_id)
+        connection.execute(update(threads).where(*of_thread).values(namespaces=threads.c.namespaces - 1))
+        connection.execute(delete(threads).where(*of_thread, threads.c.namespaces <= 0))
         return
     for some in batches(removal.ids):
         for table in (writes, checkpoints):
@@ -121,7 +124,7 @@ def remove(connection: Connection, removal: Removal) -> None:
         is_it = is_row(checkpoints, t, checkpoint_id=name)
         orphan = connection.execute(select(checkpoints).where(*is_it)).mappings().one()
         found = read_found(place, {**orphan, "generation": 0})
-        body = pack_checkpoint(found.core, found.entries)  # without the tasks of the parent that goes
+        body = pack_checkpoint(place.namespace, found.core, found.entries)  # without the tasks of the parent that goes
         sealed = sealed_checkpoint(place.name, {**orphan, "parent_id": parent_id, "body": body})
         connection.execute(update(checkpoints).where(*is_it).values(parent_id=parent_id, body=sealed["body"]))
     for branch, lo in removal.chunks:
