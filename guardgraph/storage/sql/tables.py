@@ -127,12 +127,14 @@ namespaces = Table(
     Column("generation", Integer, nullable=False),
     Column("head", _identifier()),
     Column("seal", key_type(), nullable=False),
+    Column("pending", BigInteger().with_variant(_Whole(), "sqlite"), nullable=False),
     Index("guardgraph_namespace_name", "name", unique=True),
     Index("guardgraph_namespace_thread", "tenant", "thread_id"),
     sqlite_autoincrement=True,
 )
 """`name` is the digest of the next three. `generation` grows whenever values are deleted, so that no saver goes on with
-what it remembers. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. No number is used twice."""
+what it remembers. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. `pending` is how many tasks
+had written at the newest checkpoint when one of them stopped there; 0 where none has. No number is used twice."""
 
 threads = Table(
     "guardgraph_thread",

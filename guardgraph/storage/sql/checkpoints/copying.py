@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from guardgraph.state import BadInput
 from guardgraph.storage.retention import CheckpointKey
-from guardgraph.storage.sql.checkpoints.inserts import add_blob
+from guardgraph.storage.sql.checkpoints.inserts import add_blob, count_pending
 from guardgraph.storage.sql.checkpoints.loading import Found, read_found
 from guardgraph.storage.sql.checkpoints.packing import (
     Entry,
@@ -104,6 +104,8 @@ def _copy_namespace(connection: Connection, row: Row[Any], target: str, copying:
     head = max(one.checkpoint_id for one in found)
     moved = {"head": head, "seal": head_seal(place.name, head)}
     connection.execute(update(namespaces).where(*is_row(namespaces, copies.target)).values(moved))
+    if head == row.head and row.pending:
+        count_pending(connection, {"of_namespace": copies.target, "of_checkpoint": head})
     return len(found)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    func,
     or_,
     select,
     update,
@@ -29,6 +30,7 @@ __all__ = (
     "add_namespace",
     "add_write",
     "count_namespace",
+    "count_pending",
     "move_head",
     "namespace_named",
     "set_checkpoint",
@@ -65,12 +67,20 @@ def _move_head(_dialect: Dialect) -> Executable:
     table = namespaces.c
     is_same = (table.namespace_id == bindparam("of_namespace"), table.generation == bindparam("of_generation"))
     older = or_(table.head.is_(None), table.head <= bindparam("head"))
-    return update(namespaces).where(*is_same, older).values(head=bindparam("head"), seal=bindparam("seal"))
+    return update(namespaces).where(*is_same, older).values(head=bindparam("head"), seal=bindparam("seal"), pending=0)
+
+
+def _count_pending(_dialect: Dialect) -> Executable:
+    table, head = namespaces.c, bindparam("of_checkpoint", type_=namespaces.c.head.type)
+    number = bindparam("of_namespace", type_=BigInteger)
+    of_head = (writes.c.namespace_id == number, writes.c.checkpoint_id == head)
+    count = select(func.count()).select_from(writes).where(*of_head).scalar_subquery()
+    return update(namespaces).where(table.namespace_id == number, table.head == head).values(pending=count)
 
 
 def _add_namespace(dialect: Dialect) -> Insert:
     names = ("name", "tenant", "thread_id", "checkpoint_ns", "head", "seal")
-    return insert_new(dialect, namespaces).values(generation=0, **{name: bindparam(name) for name in names})
+    return insert_new(dialect, namespaces).values(generation=0, pending=0, **{name: bindparam(name) for name in names})
 
 
 def _count_namespace(dialect: Dialect) -> Insert:
@@ -95,6 +105,9 @@ add_namespace = Prepared(_add_namespace)
 
 count_namespace = Prepared(_count_namespace)
 """Count one more namespace of a thread."""
+
+count_pending = Prepared(_count_pending)
+"""Count the tasks that have written at a checkpoint, if it is the newest."""
 
 add_blob = Prepared(lambda dialect: insert_new(dialect, blobs))
 """Store a blob; one that is there is kept."""

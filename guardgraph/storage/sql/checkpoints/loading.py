@@ -77,6 +77,8 @@ class Found(NamedTuple):
     entries: dict[str, Entry]
     tasks: frozenset[bytes]
     """The marks of the tasks whose writes at its parent were stored before it."""
+    pending: int = 0
+    """How many tasks have written at it at least."""
 
 
 def query_in(
@@ -136,7 +138,8 @@ def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = N
     here = place._replace(checkpoint_id=name)
     ids = (name, row["parent_id"], row["run_id"])
     metadata = bytes(row["metadata"])
-    return Found(here, at, *ids, unpacked.core, metadata, unpacked.entries, unpacked.tasks)
+    pending = row["pending"] if row.get("head") == name else 0
+    return Found(here, at, *ids, unpacked.core, metadata, unpacked.entries, unpacked.tasks, pending)
 
 
 def place_of_row(row: Mapping[Any, Any]) -> Place:
@@ -214,6 +217,11 @@ def writes_of(
     for item in found:
         if item.parent_id in by_id and (fault := lost_writes(item, writes[item.parent_id])):
             faults.setdefault(item.parent_id, fault)
+        if len(writes[item.checkpoint_id]) < item.pending:
+            reason = (
+                f"{item.pending} tasks have written at it at least, and {len(writes[item.checkpoint_id])} are there"
+            )
+            faults.setdefault(item.checkpoint_id, damage(item.place, item.checkpoint_id, "writes", reason))
     pending = [write.entry for some in writes.values() for task in some for write in task.writes]
     values.read(connection, t, [*pending, *(entry for item in found for entry in item.entries.values())])
     for item in found:

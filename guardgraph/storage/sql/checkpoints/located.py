@@ -124,4 +124,4 @@ def ours_or_lost(namespace_id: Column[int], tenant: str) -> ColumnElement[bool]:
 
 def _missing(number: int, place: Place) -> Mapping[Any, Any]:
     ids = {"tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
-    return {"namespace_id": number, "name": b"", **ids, "generation": 0, "head": None, "seal": b""}
+    return {"namespace_id": number, "name": b"", **ids, "generation": 0, "head": None, "seal": b"", "pending": 0}

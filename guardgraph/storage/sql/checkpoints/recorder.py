@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTup
 from sqlalchemy import Connection
 
 from guardgraph.state import StorageBusy
+from guardgraph.storage.sql.checkpoints.inserts import count_pending
 from guardgraph.storage.sql.checkpoints.lists import KnownList, known_list
 from guardgraph.storage.sql.checkpoints.loading import Found, find_checkpoint, load_checkpoint
 from guardgraph.storage.sql.checkpoints.memory import Manifest, Memory, Namespace, Remembered
@@ -128,6 +129,7 @@ class Recorder:
             blobs: dict[bytes, bytes] = {}
             marks, checkpoint_id = [*map(task_mark, writes)], place.checkpoint_id or ""
             drafts = {task: draft_writes(self.codec, items, blobs=blobs) for task, items in writes.items()}
+            has_stopped = any(write.idx < 0 for items in drafts.values() for write in items)
             known = self.memory.get(place.name)
 
             def store(connection: Connection) -> Namespace:
@@ -135,6 +137,8 @@ class Recorder:
                 store_blobs(connection, at, _new_blobs(known, blobs))
                 for task, items in drafts.items():
                     store_writes(connection, place, at, items, task_id=task, task_path=task_path, replace=replace)
+                if has_stopped:
+                    count_pending(connection, {"of_namespace": at.namespace_id, "of_checkpoint": checkpoint_id})
                 if known:  # so that a checkpoint that is committed with it names the tasks
                     self.memory.stored_writes(place.name, at, checkpoint_id, marks)
                 return at

@@ -135,6 +135,7 @@ def remove(connection: Connection, removal: Removal) -> None:
         "generation": namespaces.c.generation + 1,
         "head": removal.head,
         "seal": head_seal(place.name, removal.head),
+        "pending": removal.namespace.pending if removal.head == removal.namespace.head else 0,
     }
     connection.execute(update(namespaces).where(*is_row(namespaces, t)).values(moved))
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, select, update
 
 from guardgraph.state import StorageCorrupt
+from guardgraph.storage.sql.checkpoints.inserts import count_pending
 from guardgraph.storage.sql.checkpoints.loading import (
     Found,
     TaskWrites,
@@ -145,9 +146,10 @@ def _found(
     """Return the checkpoints whose rows are what was stored, and the damage to each checkpoint."""
     found: list[Found] = []
     faults: dict[str, list[StorageCorrupt]] = {}
+    of_row = {name: row[name] for name in ("generation", "head", "pending")}
     for item in rows:
         try:
-            found.append(read_found(place, {**item, "generation": row["generation"]}))
+            found.append(read_found(place, {**item, **of_row}))
         except StorageCorrupt as error:
             faults[item["checkpoint_id"]] = [error]
     ids = {item["checkpoint_id"] for item in rows}
@@ -224,12 +226,13 @@ def _go_back(connection: Connection, checked: _Checked) -> None:
         _forget_lost_writes(connection, namespace_id, checked.place, checked.good)
     place = checked.place
     ids = {"name": name, "tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
-    moved = {**ids, "head": head, "seal": head_seal(name, head)}
+    moved = {**ids, "head": head, "seal": head_seal(name, head), "pending": 0}
     later = {**moved, "generation": namespaces.c.generation + 1}
     if not connection.execute(
         update(namespaces).where(namespaces.c.namespace_id == namespace_id).values(later)
     ).rowcount:
         connection.execute(namespaces.insert(), {**moved, "namespace_id": namespace_id, "generation": 1})
+    count_pending(connection, {"of_namespace": namespace_id, "of_checkpoint": head})
 
 
 def _forget_lost_writes(connection: Connection, namespace_id: int, place: Place, good: Collection[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import LargeBinary, Table, select, text
+from sqlalchemy import LargeBinary, Table, event, select, text
 
 from bench.faults.damage import run_trials
 from bench.faults.failing_calls import failing_calls
@@ -269,6 +269,76 @@ def test_a_write_that_failed_is_not_named(saver: SQLSaver) -> None:
 
     assert calls.failed == "COMMIT"
     assert saver.verify("t") == []
+
+
+def waiting_thread_of(saver: SQLSaver) -> Any:
+    """Store a thread of which one task has finished and another one waits; return the config where it waits."""
+    newest = thread_of(saver, "t")[-1]
+    saver.put_writes(newest, [("__interrupt__", ["sure?"])], "asking")
+    return newest
+
+
+@pytest.mark.parametrize("task", ["task 3", "asking"])
+def test_what_tasks_wrote_before_a_thread_waits_is_missed(saver: SQLSaver, task: str) -> None:
+    newest = waiting_thread_of(saver)
+    remove(saver, writes, next(row for row in rows_of(saver, writes) if row["task_id"] == task))
+
+    with pytest.raises(
+        StorageCorrupt, match="'writes': 2 tasks have written at it at least, and 1 are there"
+    ) as caught:
+        saver.get_tuple(config_of("t"))
+    assert (caught.value.checkpoint_id, caught.value.column) == (id_of(newest), "writes")
+    assert [(item.checkpoint_id, item.column) for item in saver.verify("t")] == [(id_of(newest), "writes")]
+    assert id_of(newest) not in ids_in(saver, config_of("t"))
+    assert saver.repair("t")
+
+    assert saver.verify("t") == []
+    found = saver.get_tuple(config_of("t"))
+    assert found is not None
+    assert found.config == newest
+    assert {one for one, *_ in found.pending_writes or ()} == {"task 3", "asking"} - {task}
+
+
+def test_a_thread_that_waits_goes_on(saver: SQLSaver) -> None:
+    newest = waiting_thread_of(saver)
+    with SQLSaver(saver.engine) as another:
+        another.put_writes(newest, [("__resume__", ["yes"])], "00000000")
+        another.put_writes(newest, [("small", 9)], "asking")
+        store(another, "t", {"small": 9}, parent=newest, version=9)
+
+        found = another.get_tuple(config_of("t"))
+        assert found is not None
+        assert found.pending_writes == []
+        assert another.verify("t") == []
+
+
+@pytest.mark.parametrize("changed", ["copied", "pruned", "repaired"])
+def test_what_waits_is_missed_also_after_the_thread_was_changed(saver: SQLSaver, changed: str) -> None:
+    waiting_thread_of(saver)
+    thread = "copy" if changed == "copied" else "t"
+    if changed == "copied":
+        saver.copy_thread("t", "copy")
+        saver.delete_thread("t")
+    elif changed == "pruned":
+        saver.prune(["t"])
+    else:
+        change(saver, namespaces, rows_of(saver, namespaces)[0], seal=b"x" * 16)
+        saver.repair("t")
+    assert saver.verify(thread) == []
+    remove(saver, writes, next(row for row in rows_of(saver, writes) if row["task_id"] == "asking"))
+
+    with pytest.raises(StorageCorrupt, match="2 tasks have written at it at least, and 1 are there"):
+        saver.get_tuple(config_of(thread))
+
+
+def test_only_a_task_that_stops_is_counted_as_it_is_stored(saver: SQLSaver) -> None:
+    newest = thread_of(saver, "t")[-1]
+    statements: list[str] = []
+    event.listen(saver.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    for channel, count in (("small", 1), ("__interrupt__", 2), ("__error__", 2)):
+        statements.clear()
+        saver.put_writes(newest, [(channel, "x")], f"another {channel}")
+        assert len(statements) == count, statements
 
 
 def test_a_state_before_the_newest_checkpoint_is_found(saver: SQLSaver) -> None:

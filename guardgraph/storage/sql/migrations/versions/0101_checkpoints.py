@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("head", IDENTIFIER),
         sa.Column("seal", KEY, nullable=False),
+        sa.Column("pending", sa.BigInteger, nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_index("guardgraph_namespace_name", "guardgraph_namespace", ["name"], unique=True)
