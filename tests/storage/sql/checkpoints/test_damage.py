@@ -36,7 +36,8 @@ def thread_of(saver: SQLSaver, thread_id: str, steps: int = 4) -> list[Any]:
 
 def rows_of(saver: SQLSaver, table: Table) -> list[dict[str, Any]]:
     with read_transaction(saver.engine) as connection:
-        return [dict(row) for row in connection.execute(select(table)).mappings()]
+        in_order = select(table).order_by(*table.primary_key.columns)
+        return [dict(row) for row in connection.execute(in_order).mappings()]
 
 
 def change(saver: SQLSaver, table: Table, row: dict[str, Any], **values: Any) -> None:
