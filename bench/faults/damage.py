@@ -11,7 +11,8 @@ import logging
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import add
 from random import Random
@@ -36,8 +37,9 @@ from guardgraph.storage.sql.tables import metadata
 __all__ = ("Damager", "Tally", "run_trials")
 
 THREADS = ("one", "two")
-_TABLES = ("namespace", "checkpoint", "chunk", "blob", "write")
+_TABLES = ("thread", "namespace", "checkpoint", "chunk", "blob", "write")
 _KEYS = {
+    "thread": 2,
     "namespace": 1,
     "checkpoint": 2,
     "chunk": 3,
@@ -91,6 +93,30 @@ class Reading:
     newest: dict[tuple[str, str], Any]
     """By thread and namespace: the newest checkpoint and what its delta channel is rebuilt from, or an error."""
     listed: dict[tuple[str, str, str], CheckpointTuple]
+    logged: int
+    """How many checkpoints were left out of a listing with an error in the log."""
+
+
+class _Count(logging.Handler):
+    """Counts what is logged."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+
+
+@contextmanager
+def _counted() -> Generator[_Count]:
+    """Count what guardgraph logs, and print nothing of it."""
+    log, count = logging.getLogger("guardgraph"), _Count()
+    log.addHandler(count)
+    log.propagate = False
+    try:
+        yield count
+    finally:
+        log.removeHandler(count)
+        log.propagate = True
 
 
 def read(saver: SQLSaver) -> Reading:
@@ -103,8 +129,9 @@ def read(saver: SQLSaver) -> Reading:
                 newest[thread, namespace] = (saver.get_tuple(config), _rebuilt(saver, config))
             except StorageError as error:
                 newest[thread, namespace] = error
-    found = (item for thread in THREADS for item in saver.list({"configurable": {"thread_id": thread}}))
-    return Reading(newest, {(*_key(item.config),): item for item in found})
+    with _counted() as logged:
+        found = [item for thread in THREADS for item in saver.list({"configurable": {"thread_id": thread}})]
+    return Reading(newest, {(*_key(item.config),): item for item in found}, logged.count)
 
 
 def _rebuilt(saver: SQLSaver, config: Any) -> Any:
@@ -232,6 +259,8 @@ class Tally:
     trials: int = 0
     silent: list[str] = field(default_factory=list[str])
     """Neither reading nor `verify` has raised or named anything, and something is missing or another one."""
+    unraised: list[str] = field(default_factory=list[str])
+    """Reading has neither raised nor logged anything, and something is missing or another one; `verify` may name it."""
     pending: int = 0
     """Those of them where the row of what a task wrote at a newest checkpoint is gone: its task runs again."""
     unread: int = 0
@@ -261,8 +290,11 @@ def trial(damager: Damager, good: Reading, what: str, tally: Tally) -> None:
         served = {
             at for at, item in found.newest.items() if not isinstance(item, StorageError) and item != good.newest[at]
         }
+        is_wrong = bool(missing or changed or served)
+        if is_wrong and not errors and not found.logged:
+            tally.unraised.append(what)
         only_writes = all(_but_writes(found.listed[key]) == _but_writes(good.listed.get(key)) for key in changed)
-        if not faults and not errors and (missing or changed or served):
+        if not faults and not errors and is_wrong:
             tally.silent.append(what)
             tally.pending += not missing and only_writes and all(_is_newest(key, good) for key in changed)
         elif faults and not errors:
@@ -339,15 +371,25 @@ def run_trials(trials: int, seed: int) -> dict[tuple[str, str], Tally]:
 @click.option("--trials", type=click.IntRange(min=1), default=500, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(trials: int, seed: int) -> None:
-    logging.disable(logging.ERROR)
     tallies = run_trials(trials, seed)
-    heads = ("silent", "of pending writes", "verify alone", "wrong", "unnamed", "unlisted", "unrepaired")
+    heads = (
+        "silent reading",
+        "silent",
+        "of pending writes",
+        "verify alone",
+        "wrong",
+        "unnamed",
+        "unlisted",
+        "unrepaired",
+    )
     table = Table("table", "damage", "trials", *heads)
     for (name, kind), one in sorted(tallies.items()):
         rest = map(len, (one.wrong, one.unnamed, one.unlisted, one.unrepaired))
-        table.add_row(name, kind, *map(str, (one.trials, len(one.silent), one.pending, one.unread, *rest)))
-    Console(width=130).print(table)
-    for word in ("silent", "wrong", "unnamed", "unlisted", "unrepaired"):
+        table.add_row(
+            name, kind, *map(str, (one.trials, len(one.unraised), len(one.silent), one.pending, one.unread, *rest))
+        )
+    Console(width=150).print(table)
+    for word in ("unraised", "silent", "wrong", "unnamed", "unlisted", "unrepaired"):
         where = Counter(f"{what} ({kind})" for (_, kind), one in tallies.items() for what in getattr(one, word))
         click.echo(f"{word}: {where.total()} {dict(where) or ''}")
     silent = sum(len(one.silent) - one.pending for one in tallies.values())

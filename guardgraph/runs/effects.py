@@ -184,10 +184,10 @@ def _ended(store: EffectStore, key: str, result: object) -> _Steps:
     """Record the end of an effect, also where its result cannot be stored; return the result as it is stored."""
     try:
         text = _as_json(key, result)
+        yield _Step(partial(store.end, key, text))
     except Unserializable:
         yield _Step(partial(store.end, key, None))
         raise
-    yield _Step(partial(store.end, key, text))
     return json.loads(text)
 
 
@@ -264,7 +264,9 @@ def _checked(key: str) -> str:
 
 def _result_of(found: EffectRecord) -> JsonValue:
     if found.result is None:
-        raise Unserializable(f"effect {found.key!r} has happened, but its result had no JSON form and was not stored")
+        raise Unserializable(
+            f"effect {found.key!r} has happened, but its result had no JSON form, or was too large, and was not stored"
+        )
     return json.loads(found.result)
 
 

@@ -29,6 +29,7 @@ __all__ = (
     "StorageReadOnly",
     "StorageUnavailable",
     "ThreadBusy",
+    "TooLarge",
     "UnknownGraph",
     "UnknownModel",
     "UnknownThread",
@@ -259,6 +260,15 @@ class NotADatabase(StorageCorrupt):
 
 class Unserializable(StorageError, TypeError):
     """A value is of a type that is not stored; register the type, or keep it out of the state."""
+
+
+class TooLarge(Unserializable):
+    """A value is larger than the database takes; raise the limit of the server, or keep it out of the state."""
+
+    def __init__(self, message: str, *, thread_id: str | None = None, size: int = 0, limit: int = 0) -> None:
+        """`size` is that of the row, `limit` that of a statement, both in bytes; 0 where they are unknown."""
+        self.size, self.limit = size, limit
+        super().__init__(message, thread_id=thread_id)
 
 
 class MigrationNeeded(StorageError, RuntimeError):

@@ -102,7 +102,11 @@ def format_of_today() -> dict[str, Any]:
     engine.dispose()
     values = [None, True, -1, 2**70, 1.5, "text", b"bytes", (1, 2), {3}, {"a": [1, {"b": 2}]}, {1: 2}]
     item = Codec().dumps({"values": values}, where="sample")
-    packed = [item, pack_checkpoint(b"core", {"a": item}), pack_writes(b"name", "c", "t", "p", [Write(0, "a", item)])]
+    packed = [
+        item,
+        pack_checkpoint("", b"core", {"a": item}),
+        pack_writes(b"name", "c", "t", "p", [Write(0, "a", item)]),
+    ]
     return {"revision": known_revisions()[-1], "schema": schema, "packed": [one.hex() for one in packed]}
 
 

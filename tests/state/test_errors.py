@@ -32,6 +32,7 @@ from guardgraph.state import (
     StorageReadOnly,
     StorageUnavailable,
     ThreadBusy,
+    TooLarge,
     UnknownGraph,
     UnknownModel,
     UnknownThread,
@@ -65,6 +66,7 @@ ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (EffectUnknown("refund 7", since=datetime(2030, 1, 1, tzinfo=UTC)), RuntimeError),
     (NotADatabase("letter.txt is no SQLite database"), StorageCorrupt),
     (Unserializable("cannot store value.x: a lock is not a type that is stored"), TypeError),
+    (TooLarge("cannot store 9 bytes in one row", thread_id="t-1", size=9, limit=8), Unserializable),
     (MigrationFailed("Migration('1', '2') returned None", thread_id="t-1"), RuntimeError),
     (MigrationNeeded("too new", url="sqlite:///runs.db", found="0009", known="0003"), RuntimeError),
 ]

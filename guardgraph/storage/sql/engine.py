@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from guardgraph.state import BadInput, MissingExtra, StorageUnavailable
 from guardgraph.storage.sql.connections import check_file, check_files, ping_after_idling
 from guardgraph.storage.sql.errors import place_of, translate_errors
+from guardgraph.storage.sql.packets import limit_packets
 from guardgraph.storage.sql.timeouts import Timeouts, check_options, connect_arguments, limit_server, refused_option
 
 __all__ = (
@@ -91,6 +92,8 @@ def engine_of(url: str | Engine, *, busy_timeout: float = 5.0, synchronous: Sync
             else:
                 check_options(engine)
                 limit_server(engine, timeouts)
+                if engine.dialect.name != "postgresql":
+                    limit_packets(engine)
                 ping_after_idling(engine)
     return engine
 

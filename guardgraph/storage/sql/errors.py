@@ -20,6 +20,7 @@ from guardgraph.state import (
     StorageFull,
     StorageReadOnly,
     StorageUnavailable,
+    TooLarge,
 )
 
 __all__ = ("is_database_fault", "place_of", "storage_fault_of", "translate_errors")
@@ -62,6 +63,7 @@ _MYSQL: dict[type[StorageError], tuple[int, ...]] = {
     StorageFull: (1021, 1037, 1038, 1041, 1114),
     StorageUnavailable: (*_REFUSED, *_LOST),
     StorageCorrupt: (1034, 1035, 1194, 1195, 1712),
+    TooLarge: (1153, 1301),
 }
 _MYSQL_FAMILIES = {number: family for family, numbers in _MYSQL.items() for number in numbers}
 _ADVICE: dict[type[StorageError], str] = {
@@ -70,6 +72,7 @@ _ADVICE: dict[type[StorageError], str] = {
     StorageFull: "is full; free some space",
     StorageUnavailable: "cannot be reached or opened; check that it exists and runs",
     StorageCorrupt: "is damaged; restore it from a copy",
+    TooLarge: "got a statement above its `max_allowed_packet`; raise that, or keep large data out of the state",
     NotADatabase: "is no SQLite database; name another file, or one that does not exist yet",
     StorageError: "refused a statement",
 }

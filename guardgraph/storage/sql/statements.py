@@ -13,8 +13,10 @@ from sqlalchemy import (
     Insert,
     Select,
     Table,
+    Text,
     and_,
     bindparam,
+    case,
     func,
     insert,
     literal,
@@ -23,12 +25,14 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql.expression import Executable
 
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.prepared import Prepared, PreparedIn
-from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, threads, writes
 
 __all__ = (
+    "Counts",
     "Query",
     "ancestors",
     "blobs_at",
@@ -38,7 +42,7 @@ __all__ = (
     "insert_new",
     "insert_or_replace",
     "inserted",
-    "namespace_like",
+    "namespaces_counted",
     "namespaces_like_thread",
     "namespaces_of_thread",
     "writes_at",
@@ -110,11 +114,33 @@ def checkpoint_at(connection: Connection, place: Place) -> Mapping[str, Any] | N
     return None if found is None else found._asdict()
 
 
-def namespace_like(place: Place) -> Select[Any]:
-    """Select a namespace by its columns, not by the digest of them."""
-    table = namespaces.c
-    same_thread = (table.tenant == place.tenant, table.thread_id == place.thread_id)
-    return select(namespaces).where(*same_thread, table.checkpoint_ns == place.namespace)
+class Counts(NamedTuple):
+    """How many namespaces a thread has."""
+
+    counted: int
+    """When they were made."""
+    there: int
+    like: int
+    """Those with the columns of the one that is looked for."""
+
+
+def _namespaces_counted(_dialect: Dialect) -> Executable:
+    of, thread = namespaces.c, threads.c
+    of_thread = and_(of.tenant == thread.tenant, of.thread_id == thread.thread_id)
+    like = func.sum(case((of.checkpoint_ns == bindparam("of_namespace", type_=Text), 1), else_=0))
+    found = select(thread.namespaces, func.count(of.namespace_id), like).select_from(threads)
+    wanted = (thread.tenant == bindparam("of_tenant"), thread.thread_id == bindparam("of_thread"))
+    return found.outerjoin(namespaces, of_thread).where(*wanted).group_by(thread.namespaces)
+
+
+_counted = Prepared(_namespaces_counted)
+
+
+def namespaces_counted(connection: Connection, place: Place) -> Counts | None:
+    """Return how many namespaces the thread of a place has; `None` where it is unknown."""
+    ids = {"of_tenant": place.tenant, "of_thread": place.thread_id, "of_namespace": place.namespace}
+    row = _counted.first(connection, ids)
+    return None if row is None else Counts(*row)
 
 
 def checkpoints_matching(query: Query, *, after: tuple[str, int] | None, limit: int) -> Select[*tuple[Any, ...]]:

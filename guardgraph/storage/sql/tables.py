@@ -49,6 +49,7 @@ __all__ = (
     "namespaces",
     "packed_type",
     "runs",
+    "threads",
     "writes",
 )
 
@@ -127,12 +128,24 @@ namespaces = Table(
     Column("generation", Integer, nullable=False),
     Column("head", id_type()),
     Column("seal", key_type(), nullable=False),
+    Column("pending", BigInteger().with_variant(_Whole(), "sqlite"), nullable=False),
     Index("guardgraph_namespace_name", "name", unique=True),
     Index("guardgraph_namespace_thread", "tenant", "thread_id"),
     sqlite_autoincrement=True,
 )
 """`name` is the digest of the next three. `generation` grows whenever values are deleted, so that no saver goes on with
-what it remembers. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. No number is used twice."""
+what it remembers. `head` is the newest checkpoint, `seal` the digest of `name` and `head`. `pending` is how many tasks
+had written at the newest checkpoint when one of them stopped there; 0 where none has. No number is used twice."""
+
+threads = Table(
+    "guardgraph_thread",
+    metadata,
+    Column("tenant", id_type(), primary_key=True),
+    Column("thread_id", id_type(), primary_key=True),
+    Column("namespaces", BigInteger().with_variant(_Whole(), "sqlite"), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many namespaces each thread has, so that a row of one that is missing is found."""
 
 _HAS_RUN = text("run_id IS NOT NULL")
 
@@ -168,7 +181,8 @@ blobs = Table(
     Column("hash", key_type(), primary_key=True),
     Column("data", packed_type(), nullable=False),
 )
-"""Values of 256 bytes or more under their digest: a task's write and the channel that it changes share one."""
+"""Values of 256 bytes or more under their digest: a task's write and the channel that it changes share one. A very
+large value is cut into parts; the row that lists their digests has the digest of that list as its key."""
 
 writes = Table(
     "guardgraph_write",

@@ -14,7 +14,7 @@ from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.leases import Claim, acquire, leases_of
 from guardgraph.storage.sql.statements import namespaces_of_thread
-from guardgraph.storage.sql.tables import accounts, entries, leases, namespaces, runs
+from guardgraph.storage.sql.tables import accounts, entries, leases, namespaces, runs, threads
 
 __all__ = (
     "ThreadRows",
@@ -78,14 +78,15 @@ def run_ids_of(tenant: str, thread_id: str) -> Select[Any]:
 def thread_ids(connection: Connection, tenant: str) -> list[str]:
     """Return the threads of a tenant that have a checkpoint or a run, sorted."""
     stored = select(namespaces.c.thread_id).where(namespaces.c.tenant == tenant)
-    begun = select(runs.c.thread_id).where(runs.c.tenant == tenant)
-    return sorted(connection.execute(stored.union(begun)).scalars())
+    others = [select(table.c.thread_id).where(table.c.tenant == tenant) for table in (runs, threads)]
+    return sorted(connection.execute(stored.union(*others)).scalars())
 
 
 def is_stored(connection: Connection, tenant: str, thread_id: str) -> bool:
     """Return whether a thread has a checkpoint or a run."""
-    stored = namespaces_of_thread(tenant, thread_id).limit(1)
-    return any(connection.execute(one).first() for one in (stored, run_ids_of(tenant, thread_id).limit(1)))
+    counted = select(threads).where(threads.c.tenant == tenant, threads.c.thread_id == thread_id)
+    stored = (namespaces_of_thread(tenant, thread_id), run_ids_of(tenant, thread_id), counted)
+    return any(connection.execute(one.limit(1)).first() for one in stored)
 
 
 def check_ended(connection: Connection, tenant: str, thread_id: str) -> None:
@@ -104,13 +105,14 @@ def rows_of(connection: Connection, tenant: str, thread_id: str, *, with_effects
 
 
 def delete_rows(connection: Connection, tenant: str, thread_id: str, *, with_effects: bool) -> None:
-    """Delete the runs of a thread with their ledgers and events, and with the effects that began in them."""
+    """Delete the row of a thread, its runs with their ledgers and events, and the effects that began in them."""
     if with_effects:
         connection.execute(delete(effects).where(*_effects_of(tenant, thread_id)))
     for table in (entries, accounts, events):
         mine = (table.c.tenant == tenant, table.c.run_id.in_(run_ids_of(tenant, thread_id)))
         connection.execute(delete(table).where(*mine))
-    connection.execute(delete(runs).where(runs.c.tenant == tenant, runs.c.thread_id == thread_id))
+    for table in (runs, threads):
+        connection.execute(delete(table).where(table.c.tenant == tenant, table.c.thread_id == thread_id))
 
 
 def insert_run(connection: Connection, row: Mapping[Any, Any]) -> None:

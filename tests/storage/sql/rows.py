@@ -20,6 +20,7 @@ from guardgraph.storage.sql.tables import (
     leases,
     namespaces,
     runs,
+    threads,
     writes,
 )
 
@@ -48,5 +49,5 @@ def _conditions(tenant: str) -> Iterator[tuple[Table, Any]]:
     theirs = select(namespaces.c.namespace_id).where(namespaces.c.tenant == tenant)
     for table in (writes, blobs, chunks, checkpoints):
         yield table, table.c.namespace_id.in_(theirs)
-    for table in (namespaces, runs, leases, accounts, entries, effects, events):
+    for table in (namespaces, threads, runs, leases, accounts, entries, effects, events):
         yield table, table.c.tenant == tenant

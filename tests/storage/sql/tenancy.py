@@ -38,6 +38,7 @@ from guardgraph.storage.sql.tables import (
     leases,
     namespaces,
     runs,
+    threads,
     writes,
 )
 
@@ -49,7 +50,7 @@ KEYS: dict[Table, frozenset[str]] = {
     accounts: frozenset({"tenant", "account"}),
     entries: frozenset({"tenant", "entry", "account"}),
     effects: frozenset({"tenant", "effect"}),
-    **dict.fromkeys((runs, leases, events), frozenset({"tenant"})),
+    **dict.fromkeys((runs, leases, threads, events), frozenset({"tenant"})),
 }
 """The columns of each table that say whose a row is: the tenant, or what is made of it or found by it."""
 

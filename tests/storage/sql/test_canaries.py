@@ -79,7 +79,7 @@ def raw(mark: Path) -> list[bytes]:
 
 
 def checkpoint_row(row: Mapping[str, Any], core: bytes, found: Mapping[str, Any]) -> dict[str, Any]:
-    changed = sealed_checkpoint(PLACE.name, {**row, "body": pack_checkpoint(core, found)})
+    changed = sealed_checkpoint(PLACE.name, {**row, "body": pack_checkpoint(PLACE.namespace, core, found)})
     return {"body": changed["body"], "metadata": changed["metadata"]}
 
 

@@ -18,6 +18,7 @@ from guardgraph.state import (
     StorageFull,
     StorageReadOnly,
     StorageUnavailable,
+    TooLarge,
 )
 from guardgraph.storage.sql.engine import engine_of
 from guardgraph.storage.sql.errors import place_of, storage_fault_of, translate_errors
@@ -94,6 +95,7 @@ def test_the_servers_codes_are_told_apart(state: str, family: type[StorageError]
         (1792, StorageReadOnly),
         (1021, StorageFull),
         (1114, StorageFull),
+        (1153, TooLarge),
         (2003, StorageUnavailable),
         (2006, StorageUnavailable),
         (2013, StorageUnavailable),

@@ -218,7 +218,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 11
+    assert len(before) == 12
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):

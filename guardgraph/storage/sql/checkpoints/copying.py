@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from guardgraph.state import BadInput
 from guardgraph.storage.retention import CheckpointKey
-from guardgraph.storage.sql.checkpoints.inserts import add_blob
+from guardgraph.storage.sql.checkpoints.inserts import add_blob, count_pending
 from guardgraph.storage.sql.checkpoints.loading import Found, read_found
 from guardgraph.storage.sql.checkpoints.packing import (
     Entry,
@@ -21,7 +21,9 @@ from guardgraph.storage.sql.checkpoints.packing import (
     blob_key,
     damage,
     framed,
+    has_parts,
     head_seal,
+    large_token,
     pack_checkpoint,
     pack_writes,
     sealed_checkpoint,
@@ -29,7 +31,7 @@ from guardgraph.storage.sql.checkpoints.packing import (
 )
 from guardgraph.storage.sql.checkpoints.removal import is_row, place_of_namespace
 from guardgraph.storage.sql.checkpoints.storing import FOLD, namespace_at
-from guardgraph.storage.sql.checkpoints.values import branch_tokens, prefix_digests
+from guardgraph.storage.sql.checkpoints.values import Values, branch_tokens, prefix_digests
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.statements import blobs_at, chunks_of, namespaces_of_thread
@@ -102,6 +104,8 @@ def _copy_namespace(connection: Connection, row: Row[Any], target: str, copying:
     head = max(one.checkpoint_id for one in found)
     moved = {"head": head, "seal": head_seal(place.name, head)}
     connection.execute(update(namespaces).where(*is_row(namespaces, copies.target)).values(moved))
+    if head == row.head and row.pending:
+        count_pending(connection, {"of_namespace": copies.target, "of_checkpoint": head})
     return len(found)
 
 
@@ -131,7 +135,7 @@ class _Copies:
     def __init__(self, connection: Connection, row: Row[Any], target: int, copying: Copying) -> None:
         self._connection, self._row, self._copying = connection, row, copying
         self.target = target
-        self._blobs: dict[bytes, bytes] = {}
+        self._blobs: dict[Token, Token] = {}
         self._digests: dict[tuple[int, int], bytes] = {}
 
     def read(self, entries: Sequence[Entry]) -> None:
@@ -140,7 +144,11 @@ class _Copies:
         plain = [entry for entry in entries if not isinstance(entry, tuple)]
         tokens = [token for entry in plain for token in ([entry] if isinstance(entry, bytes) else entry)]
         tokens += [token for of_branch, _ in branches.values() for token in of_branch]
-        self._copy_blobs({key for token in tokens if (key := blob_key(token))})
+        named = {token for token in tokens if blob_key(token)}
+        in_parts = set(filter(has_parts, named))
+        self._copy_blobs(token[1:] for token in named - in_parts)
+        for token in in_parts:
+            self._copy_in_parts(token)
         for branch, (of_branch, lengths) in branches.items():
             copied = [*map(self._token, of_branch)]
             self._digests |= {(branch, upto): digest for upto, digest in prefix_digests(copied, lengths).items()}
@@ -154,7 +162,8 @@ class _Copies:
         entries = {channel: self._entry(entry) for channel, entry in one.entries.items()}
         run_id = None if one.run_id is None else (self._copying.run_ids or {}).get(one.run_id, one.run_id)
         ids = {"checkpoint_id": one.checkpoint_id, "parent_id": one.parent_id, "run_id": run_id}
-        packed = {"body": pack_checkpoint(one.core, entries, one.tasks), "metadata": self._copying.value(one.metadata)}
+        body = pack_checkpoint(place.namespace, one.core, entries, one.tasks)
+        packed = {"body": body, "metadata": self._copying.value(one.metadata)}
         return sealed_checkpoint(place.name, {"namespace_id": self.target, **ids, **packed})
 
     def task(self, place: Place, task: _Task) -> dict[str, Any]:
@@ -182,21 +191,29 @@ class _Copies:
             found[branch] = (tokens[: max(lengths[branch])], lengths[branch])
         return found
 
-    def _copy_blobs(self, keys: Collection[bytes]) -> None:
+    def _copy_blobs(self, keys: Iterable[bytes]) -> None:
         missing = set(keys)
-        for row in blobs_at.rows(self._connection, keys, {"namespace_id": self._row.namespace_id}):
+        for row in blobs_at.rows(self._connection, missing, {"namespace_id": self._row.namespace_id}):
             key, data = bytes(row.hash), bytes(row.data)
             if blake2b(data, digest_size=_KEY).digest() == key:
                 missing.discard(key)
-                copied = self._copying.value(data)
-                self._blobs[key] = key if copied is data else blake2b(copied, digest_size=_KEY).digest()
-                add_blob(self._connection, {"namespace_id": self.target, "hash": self._blobs[key], "data": copied})
+                self._store(b"\1" + key, data)
         if missing:
             raise damage(place_of_namespace(self._row), None, "value", "a value is missing, or was changed")
 
+    def _copy_in_parts(self, token: Token) -> None:
+        values = Values(self._copying.codec)
+        values.read(self._connection, self._row.namespace_id, [token])
+        self._store(token, values.packed(place_of_namespace(self._row), None, "value", token))
+
+    def _store(self, token: Token, data: bytes) -> None:
+        new: dict[bytes, bytes] = {}
+        self._blobs[token] = large_token(self._copying.value(data), new)
+        for key, part in new.items():
+            add_blob(self._connection, {"namespace_id": self.target, "hash": key, "data": part})
+
     def _token(self, token: Token) -> Token:
-        key = blob_key(token)
-        return b"\0" + self._copying.value(token[1:]) if key is None else b"\1" + self._blobs[key]
+        return self._blobs[token] if blob_key(token) else b"\0" + self._copying.value(token[1:])
 
     def _entry(self, entry: Entry) -> Entry:
         if isinstance(entry, tuple):

@@ -12,25 +12,31 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    func,
     or_,
     select,
     update,
 )
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql.expression import Executable
 
 from guardgraph.storage.sql.prepared import Prepared
 from guardgraph.storage.sql.statements import insert_new, insert_or_replace
-from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, threads, writes
 
 __all__ = (
     "add_blob",
     "add_chunk",
     "add_namespace",
     "add_write",
+    "count_namespace",
+    "count_pending",
     "move_head",
     "namespace_named",
     "set_checkpoint",
 )
+
+_OF_THREAD = [threads.c.tenant, threads.c.thread_id]
 
 
 def _values_from_namespace(table: Table) -> tuple[Sequence[str], Select[Any]]:
@@ -61,12 +67,30 @@ def _move_head(_dialect: Dialect) -> Executable:
     table = namespaces.c
     is_same = (table.namespace_id == bindparam("of_namespace"), table.generation == bindparam("of_generation"))
     older = or_(table.head.is_(None), table.head <= bindparam("head"))
-    return update(namespaces).where(*is_same, older).values(head=bindparam("head"), seal=bindparam("seal"))
+    return update(namespaces).where(*is_same, older).values(head=bindparam("head"), seal=bindparam("seal"), pending=0)
+
+
+def _count_pending(_dialect: Dialect) -> Executable:
+    table, head = namespaces.c, bindparam("of_checkpoint", type_=namespaces.c.head.type)
+    number = bindparam("of_namespace", type_=BigInteger)
+    of_head = (writes.c.namespace_id == number, writes.c.checkpoint_id == head)
+    count = select(func.count()).select_from(writes).where(*of_head).scalar_subquery()
+    return update(namespaces).where(table.namespace_id == number, table.head == head).values(pending=count)
 
 
 def _add_namespace(dialect: Dialect) -> Insert:
     names = ("name", "tenant", "thread_id", "checkpoint_ns", "head", "seal")
-    return insert_new(dialect, namespaces).values(generation=0, **{name: bindparam(name) for name in names})
+    return insert_new(dialect, namespaces).values(generation=0, pending=0, **{name: bindparam(name) for name in names})
+
+
+def _count_namespace(dialect: Dialect) -> Insert:
+    row = {"tenant": bindparam("tenant"), "thread_id": bindparam("thread_id"), "namespaces": 1}
+    more = {"namespaces": threads.c.namespaces + 1}
+    if dialect.name == "postgresql":
+        return postgresql.insert(threads).values(row).on_conflict_do_update(index_elements=_OF_THREAD, set_=more)
+    if dialect.name == "sqlite":
+        return sqlite.insert(threads).values(row).on_conflict_do_update(index_elements=_OF_THREAD, set_=more)
+    return mysql.insert(threads).values(row).on_duplicate_key_update(more)
 
 
 def _namespace_named(_dialect: Dialect) -> Executable:
@@ -78,6 +102,12 @@ namespace_named = Prepared(_namespace_named)
 
 add_namespace = Prepared(_add_namespace)
 """Store a namespace of generation 0; one that is there is kept."""
+
+count_namespace = Prepared(_count_namespace)
+"""Count one more namespace of a thread."""
+
+count_pending = Prepared(_count_pending)
+"""Count the tasks that have written at a checkpoint, if it is the newest."""
 
 add_blob = Prepared(lambda dialect: insert_new(dialect, blobs))
 """Store a blob; one that is there is kept."""

@@ -21,10 +21,12 @@ from uuid import UUID
 import ormsgpack
 from pydantic import BaseModel
 
-from guardgraph.storage.sql.checkpoints.packing import Segment, Token, framed
+from guardgraph.storage.sql.checkpoints.packing import PART, Segment, Token, framed
 
 __all__ = ("Chunk", "KnownList", "StoredList", "changed_list", "known_list", "new_list")
 
+_MANY = 4096
+"""How many elements one row holds at most where they are more than fit a statement; a token has 259 bytes at most."""
 _CONSTANT = frozenset(
     {str, bytes, int, float, bool, type(None), complex, Decimal, UUID, date, datetime, time, timedelta}
 )
@@ -126,7 +128,7 @@ def _stored(
         hasher, data, hi = _hasher_of_last(known, lo), framed(tokens), lo + len(tokens)
         hasher.update(data)
         kept.append(Segment(branch, hi, hasher.digest()))
-        chunks = (Chunk(branch, lo, hi, data, is_new=False),)
+        chunks = _chunks(branch, lo, tokens, data)
     elif tokens:
         at, tail = shared, tokens
         while kept and kept[-1].upto <= len(tail):  # so that a list never has more segments than its length has bits
@@ -136,13 +138,22 @@ def _stored(
         branch, data = secrets.randbits(62), framed(tail)
         hasher = blake2b(data, digest_size=16)
         kept.append(Segment(branch, len(tail), hasher.digest()))
-        chunks = (Chunk(branch, 0, len(tail), data, is_new=True),)
+        chunks = _chunks(branch, 0, tail, data)
     witnesses = known.witnesses
     if witnesses is not None:
         witnesses = [*witnesses[:unchanged], *map(_witness, elements[unchanged:])]
     models = _leading_models(witnesses, min(known.models, unchanged))
     segments, all_tokens = tuple(kept), known.tokens[:shared] + tokens
     return StoredList(KnownList(segments, all_tokens, [*elements], witnesses, models, hasher), chunks)
+
+
+def _chunks(branch: int, lo: int, tokens: Sequence[Token], data: bytes) -> tuple[Chunk, ...]:
+    """Return the rows of tokens that are added to a branch: one, unless there are very many."""
+    if len(data) <= PART:
+        return (Chunk(branch, lo, lo + len(tokens), data, is_new=lo == 0),)
+    cut = [tokens[at : at + _MANY] for at in range(0, len(tokens), _MANY)]
+    starts = range(lo, lo + len(tokens), _MANY)
+    return tuple(Chunk(branch, at, at + len(some), framed(some), at == 0) for at, some in zip(starts, cut, strict=True))
 
 
 def _leading_models(witnesses: Sequence[Any] | None, known: int) -> int:

@@ -30,7 +30,7 @@ from guardgraph.storage.sql.statements import (
     Query,
     checkpoint_at,
     checkpoints_matching,
-    namespace_like,
+    namespaces_counted,
     namespaces_of_thread,
     writes_at,
 )
@@ -77,6 +77,8 @@ class Found(NamedTuple):
     entries: dict[str, Entry]
     tasks: frozenset[bytes]
     """The marks of the tasks whose writes at its parent were stored before it."""
+    pending: int = 0
+    """How many tasks have written at it at least."""
 
 
 def query_in(
@@ -109,13 +111,24 @@ def find_checkpoint(connection: Connection, place: Place) -> Found | None:
     """
     row = checkpoint_at(connection, place)
     if row is None:
-        if connection.execute(namespace_like(place)).first() is not None:
-            raise damage(place, None, "name", "its namespace is not found by its digest")
+        _check_missing(connection, place)
         return None
+    if (row["tenant"], row["thread_id"], row["checkpoint_ns"]) != (place.tenant, place.thread_id, place.namespace):
+        raise damage(place, None, "name", "its namespace is not what was stored")
     is_sealed = bytes(row["seal"]) == head_seal(place.name, row["head"])
     if place.checkpoint_id is None and not (is_sealed and row["head"] == row["last"]):
         raise damage(place, row["last"] or row["head"], "head", "the newest checkpoint is missing, or another one")
     return None if row["checkpoint_id"] is None else read_found(place, row)
+
+
+def _check_missing(connection: Connection, place: Place) -> None:
+    """Raise `StorageCorrupt` where a namespace that is not there may have been stored."""
+    counts = namespaces_counted(connection, place)
+    if counts is not None and counts.like:
+        raise damage(place, None, "name", "its namespace is not found by its digest")
+    if counts is not None and counts.there != counts.counted:
+        reason = f"it has {counts.there} namespaces, and {counts.counted} were counted"
+        raise damage(place, None, "namespaces", reason)
 
 
 def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = None) -> Found:
@@ -125,7 +138,8 @@ def read_found(place: Place, row: Mapping[Any, Any], *, at: Namespace | None = N
     here = place._replace(checkpoint_id=name)
     ids = (name, row["parent_id"], row["run_id"])
     metadata = bytes(row["metadata"])
-    return Found(here, at, *ids, unpacked.core, metadata, unpacked.entries, unpacked.tasks)
+    pending = row["pending"] if row.get("head") == name else 0
+    return Found(here, at, *ids, unpacked.core, metadata, unpacked.entries, unpacked.tasks, pending)
 
 
 def place_of_row(row: Mapping[Any, Any]) -> Place:
@@ -203,6 +217,11 @@ def writes_of(
     for item in found:
         if item.parent_id in by_id and (fault := lost_writes(item, writes[item.parent_id])):
             faults.setdefault(item.parent_id, fault)
+        if len(writes[item.checkpoint_id]) < item.pending:
+            reason = (
+                f"{item.pending} tasks have written at it at least, and {len(writes[item.checkpoint_id])} are there"
+            )
+            faults.setdefault(item.checkpoint_id, damage(item.place, item.checkpoint_id, "writes", reason))
     pending = [write.entry for some in writes.values() for task in some for write in task.writes]
     values.read(connection, t, [*pending, *(entry for item in found for entry in item.entries.values())])
     for item in found:

@@ -1,8 +1,9 @@
 """How values, writes and checkpoints lie in their rows, and the digests by which damage is found.
 
-A *token* is a small value itself, or the digest of one that is stored as a blob. A list is the beginnings of one or
-more branches: a branch only grows, and its chunks are the tokens of its elements one after the other, so that neither
-the value of a beginning nor its digest depends on how the branch is cut into chunks.
+A *token* is a small value itself, or the digest of one that is stored as a blob. A very large value is cut into parts,
+each a blob; its token is the digest of one more blob, which holds the digests of the parts. A list is the beginnings of
+one or more branches: a branch only grows, and its chunks are the tokens of its elements one after the other, so that
+neither the value of a beginning nor its digest depends on how the branch is cut into chunks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from guardgraph.storage.sql.places import Place, digest_of
 
 __all__ = (
     "INLINE",
+    "PART",
     "Entry",
     "Segment",
     "Token",
@@ -28,12 +30,16 @@ __all__ = (
     "checkpoint_seal",
     "damage",
     "framed",
+    "has_parts",
     "head_seal",
     "is_vector",
+    "large_token",
     "pack_checkpoint",
     "pack_value",
     "pack_write",
     "pack_writes",
+    "packed_namespace",
+    "part_keys",
     "sealed_checkpoint",
     "task_mark",
     "tokens_in",
@@ -44,9 +50,14 @@ __all__ = (
 INLINE = 256
 """Values of fewer bytes are stored where they are used, larger ones as blobs."""
 
-Token: TypeAlias = bytes
-"""A value: its packed bytes behind a zero byte, or the digest of a blob behind a one."""
+PART = 2**20
+"""Values of more bytes are stored in parts of so many: a server takes one statement of some megabytes."""
 
+Token: TypeAlias = bytes
+"""A value: its packed bytes behind a 0, the digest of a blob behind a 1, or of the one that names its parts behind a 2.
+"""
+
+_NAMES_BLOB = (b"\1", b"\2")
 _DIGEST = 16
 _MARK = 8
 _VECTOR = 64
@@ -89,18 +100,37 @@ def pack_value(codec: Codec, value: Any, *, where: str, blobs: dict[bytes, bytes
     packed = codec.dumps(value, where=where)
     if len(packed) < INLINE:
         return b"\0" + packed
-    key = blake2b(packed, digest_size=_DIGEST).digest()
-    blobs[key] = packed
-    return b"\1" + key
+    return large_token(packed, blobs)
+
+
+def large_token(packed: bytes, blobs: dict[bytes, bytes]) -> Token:
+    """Return the token of packed bytes, which are added to `blobs`."""
+    if len(packed) <= PART:
+        return b"\1" + _add(packed, blobs)
+    parts = [_add(packed[start : start + PART], blobs) for start in range(0, len(packed), PART)]
+    return b"\2" + _add(b"".join(parts), blobs)
+
+
+def _add(data: bytes, blobs: dict[bytes, bytes]) -> bytes:
+    key = blake2b(data, digest_size=_DIGEST).digest()
+    blobs[key] = data
+    return key
 
 
 def pack_write(codec: Codec, value: Any, *, where: str, blobs: dict[bytes, bytes]) -> Entry:
-    """Return where a task's write is. The elements of a list that is not small are shared with its channel."""
+    """Return where a task's write is. The elements of a list that is not small are shared with its channel.
+
+    One with very many elements is stored as a single value, so that the row of the writes stays small.
+    """
     if type(value) is not list or is_vector(cast("list[Any]", value)):
         return pack_value(codec, value, where=where, blobs=blobs)
-    items = enumerate(cast("list[Any]", value))
-    tokens = [pack_value(codec, item, where=f"{where}[{at}]", blobs=blobs) for at, item in items]
-    return tokens if sum(map(len, tokens)) >= INLINE or any(map(blob_key, tokens)) else b"\0" + codec.dumps(value)
+    items, of_items = enumerate(cast("list[Any]", value)), dict[bytes, bytes]()
+    tokens = [pack_value(codec, item, where=f"{where}[{at}]", blobs=of_items) for at, item in items]
+    size = sum(map(len, tokens))
+    if size > PART:
+        return pack_value(codec, value, where=where, blobs=blobs)
+    blobs.update(of_items)
+    return tokens if size >= INLINE or of_items else b"\0" + codec.dumps(value)
 
 
 def is_vector(value: Sequence[Any]) -> bool:
@@ -110,7 +140,17 @@ def is_vector(value: Sequence[Any]) -> bool:
 
 def blob_key(token: Token) -> bytes | None:
     """Return the digest of the blob that a token names, if it names one."""
-    return token[1:] if token[:1] == b"\1" else None
+    return token[1:] if token[:1] in _NAMES_BLOB else None
+
+
+def has_parts(token: Token) -> bool:
+    """Return whether the blob that a token names holds the digests of the value's parts."""
+    return token[:1] == b"\2"
+
+
+def part_keys(data: bytes) -> list[bytes]:
+    """Return the digests of parts that a blob holds, in order."""
+    return [data[at : at + _DIGEST] for at in range(0, len(data), _DIGEST)]
 
 
 def framed(tokens: Sequence[Token]) -> bytes:
@@ -134,10 +174,22 @@ def task_mark(task_id: str) -> bytes:
     return blake2b(task_id.encode("utf-8", "surrogatepass"), digest_size=_MARK).digest()
 
 
-def pack_checkpoint(core: bytes, entries: Mapping[str, Entry], tasks: Iterable[bytes] = ()) -> bytes:
+def pack_checkpoint(namespace: str, core: bytes, entries: Mapping[str, Entry], tasks: Iterable[bytes] = ()) -> bytes:
     """Return the content of the column `body`, which `sealed_checkpoint` completes; `tasks` are marks."""
     channels = [[_encoded(channel), _plain(entry)] for channel, entry in entries.items()]
-    return ormsgpack.packb([core, channels, b"".join(sorted(tasks))])
+    named = [_encoded(namespace)] if namespace else []
+    return ormsgpack.packb([core, channels, b"".join(sorted(tasks)), *named])
+
+
+def packed_namespace(body: bytes) -> str:
+    """Return the namespace that the `body` of a checkpoint names. Raises `ValueError` where it cannot be read."""
+    match ormsgpack.unpackb(body[_DIGEST:]):
+        case [_, _, _]:
+            return ""
+        case [_, _, _, bytes(name)]:
+            return _decoded(name)
+        case _:
+            raise ValueError("no checkpoint")
 
 
 def unpack_checkpoint(place: Place, row: Mapping[Any, Any]) -> UnpackedCheckpoint:
@@ -146,8 +198,7 @@ def unpack_checkpoint(place: Place, row: Mapping[Any, Any]) -> UnpackedCheckpoin
     seal, content = body[:_DIGEST], body[_DIGEST:]
     if seal != checkpoint_seal(place.name, {**row, "body": content}):
         raise damage(place, row["checkpoint_id"], "body", "its row is not what was stored")
-    core, entries, *tasks = ormsgpack.unpackb(content)
-    marks = tasks[0] if tasks else b""
+    core, entries, marks, *_ = ormsgpack.unpackb(content)
     named = frozenset(marks[at : at + _MARK] for at in range(0, len(marks), _MARK))
     return UnpackedCheckpoint(core, {_decoded(channel): _entry(entry) for channel, entry in entries}, named)
 

@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointTup
 from sqlalchemy import Connection
 
 from guardgraph.state import StorageBusy
+from guardgraph.storage.sql.checkpoints.inserts import count_pending
 from guardgraph.storage.sql.checkpoints.lists import KnownList, known_list
 from guardgraph.storage.sql.checkpoints.loading import Found, find_checkpoint, load_checkpoint
 from guardgraph.storage.sql.checkpoints.memory import Manifest, Memory, Namespace, Remembered
@@ -29,6 +30,7 @@ from guardgraph.storage.sql.checkpoints.storing import (
 from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
+from guardgraph.storage.sql.deferred import run_deferred
 from guardgraph.storage.sql.errors import translate_errors
 from guardgraph.storage.sql.places import Place
 
@@ -137,6 +139,7 @@ class Recorder:
             blobs: dict[bytes, bytes] = {}
             marks, checkpoint_id = [*map(task_mark, writes)], place.checkpoint_id or ""
             drafts = {task: draft_writes(self.codec, items, blobs=blobs) for task, items in writes.items()}
+            has_stopped = any(write.idx < 0 for items in drafts.values() for write in items)
             known = self.memory.get(place.name)
             new = _new_blobs(known, blobs)
 
@@ -148,6 +151,9 @@ class Recorder:
                     is_new = known is not None and not replace and task_mark(task) not in written
                     about = {"task_id": task, "task_path": task_path}
                     store_writes(connection, place, at, items, **about, replace=replace, is_new=is_new)
+                if has_stopped:
+                    run_deferred(connection)  # so that the rows above are counted
+                    count_pending(connection, {"of_namespace": at.namespace_id, "of_checkpoint": checkpoint_id})
                 if known:  # so that a checkpoint that is committed with it names the tasks
                     self.memory.stored_writes(place.name, at, checkpoint_id, marks)
                 return at

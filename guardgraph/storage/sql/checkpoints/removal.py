@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, func, select, update
@@ -10,16 +10,20 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 from guardgraph.storage.sql.checkpoints.loading import read_found
 from guardgraph.storage.sql.checkpoints.packing import (
     Entry,
+    Token,
     blob_key,
+    has_parts,
     head_seal,
     pack_checkpoint,
+    part_keys,
     sealed_checkpoint,
     tokens_in,
     unpack_writes,
 )
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.prepared import batches
-from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
+from guardgraph.storage.sql.statements import blobs_at
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, threads, writes
 
 __all__ = ("Removal", "is_row", "place_of_namespace", "removal_of", "remove", "size_of", "whole")
 
@@ -109,6 +113,9 @@ def remove(connection: Connection, removal: Removal) -> None:
     if removal.head is None:
         for table in (writes, blobs, chunks, checkpoints, namespaces):
             connection.execute(delete(table).where(*is_row(table, t)))
+        of_thread = (threads.c.tenant == place.tenant, threads.c.thread_id == place.thread_id)
+        connection.execute(update(threads).where(*of_thread).values(namespaces=threads.c.namespaces - 1))
+        connection.execute(delete(threads).where(*of_thread, threads.c.namespaces <= 0))
         return
     for some in batches(removal.ids):
         for table in (writes, checkpoints):
@@ -117,7 +124,7 @@ def remove(connection: Connection, removal: Removal) -> None:
         is_it = is_row(checkpoints, t, checkpoint_id=name)
         orphan = connection.execute(select(checkpoints).where(*is_it)).mappings().one()
         found = read_found(place, {**orphan, "generation": 0})
-        body = pack_checkpoint(found.core, found.entries)  # without the tasks of the parent that goes
+        body = pack_checkpoint(place.namespace, found.core, found.entries)  # without the tasks of the parent that goes
         sealed = sealed_checkpoint(place.name, {**orphan, "parent_id": parent_id, "body": body})
         connection.execute(update(checkpoints).where(*is_it).values(parent_id=parent_id, body=sealed["body"]))
     for branch, lo in removal.chunks:
@@ -128,6 +135,7 @@ def remove(connection: Connection, removal: Removal) -> None:
         "generation": namespaces.c.generation + 1,
         "head": removal.head,
         "seal": head_seal(place.name, removal.head),
+        "pending": removal.namespace.pending if removal.head == removal.namespace.head else 0,
     }
     connection.execute(update(namespaces).where(*is_row(namespaces, t)).values(moved))
 
@@ -145,26 +153,30 @@ def _unnamed(
 ) -> tuple[list[tuple[int, int]], list[bytes], int]:
     """Return the chunks and blobs of a namespace that no entry names, and their size."""
     lengths: dict[int, int] = {}
-    named: set[bytes] = set()
+    named: set[Token] = set()
     for entry in entries:
         if isinstance(entry, tuple):
             for branch, upto, _ in entry:
                 lengths[branch] = max(upto, lengths.get(branch, 0))
         else:
-            named.update(_blobs(entry))
+            named.update(filter(blob_key, [entry] if isinstance(entry, bytes) else entry))
     size = 0
     unnamed: list[tuple[int, int]] = []
     for row in connection.execute(select(chunks).where(*is_row(chunks, t))).all():
         if row.lo < lengths.get(row.branch, 0):
-            named.update(_blobs(tokens_in(bytes(row.data), row.hi - row.lo)))
+            named.update(filter(blob_key, tokens_in(bytes(row.data), row.hi - row.lo)))
         else:
             unnamed.append((row.branch, row.lo))
             size += len(row.data)
+    kept = _blobs(connection, t, named)
     stored = connection.execute(select(blobs.c.hash, func.length(blobs.c.data)).where(*is_row(blobs, t))).all()
-    gone = {bytes(key): length for key, length in stored if bytes(key) not in named}
+    gone = {bytes(key): length for key, length in stored if bytes(key) not in kept}
     return unnamed, [*gone], size + sum(gone.values())
 
 
-def _blobs(entry: bytes | list[bytes]) -> Iterable[bytes]:
-    tokens = [entry] if isinstance(entry, bytes) else entry
-    return [key for token in tokens if (key := blob_key(token))]
+def _blobs(connection: Connection, t: int, tokens: Set[Token]) -> set[bytes]:
+    """Return the digests of the blobs that tokens name, with those of parts."""
+    keys = {token[1:] for token in tokens}
+    lists = {token[1:] for token in tokens if has_parts(token)}
+    parts = [part_keys(bytes(row.data)) for row in blobs_at.rows(connection, lists, {"namespace_id": t})]
+    return {*keys, *(part for some in parts for part in some)}

@@ -21,6 +21,7 @@ from guardgraph.storage.sql.checkpoints.inserts import (
     add_chunk,
     add_namespace,
     add_write,
+    count_namespace,
     move_head,
     namespace_named,
     set_checkpoint,
@@ -184,7 +185,8 @@ def namespace_at(connection: Connection, place: Place) -> Namespace:
     name = {"of_name": place.name}
     if (found := namespace_named.first(connection, name)) is None:
         ids = {"tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
-        add_namespace(connection, {"name": place.name, **ids, "head": None, "seal": head_seal(place.name, None)})
+        if add_namespace(connection, {"name": place.name, **ids, "head": None, "seal": head_seal(place.name, None)}):
+            count_namespace(connection, ids)
         found = namespace_named.first(connection, name)
     return Namespace(*found)
 
@@ -214,7 +216,7 @@ def store_checkpoint(
         if not chunk.is_new and chunk.lo // FOLD != chunk.hi // FOLD:
             run_deferred(connection)
             _fold(connection, at.namespace_id, chunk)
-    row = {**draft.row, "body": pack_checkpoint(draft.core, draft.manifest.entries, tasks)}
+    row = {**draft.row, "body": pack_checkpoint(place.namespace, draft.core, draft.manifest.entries, tasks)}
     set_checkpoint.each(connection, [{**sealed_checkpoint(place.name, row), "namespace_id": at.namespace_id}])
     head: str = draft.row["checkpoint_id"]
     new_head = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from hashlib import blake2b
 from itertools import groupby
 from operator import attrgetter
@@ -10,7 +10,17 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from guardgraph.storage.sql.checkpoints.packing import Entry, Segment, Token, blob_key, damage, framed, tokens_in
+from guardgraph.storage.sql.checkpoints.packing import (
+    Entry,
+    Segment,
+    Token,
+    blob_key,
+    damage,
+    framed,
+    has_parts,
+    part_keys,
+    tokens_in,
+)
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.statements import blobs_at, chunks_of
@@ -42,9 +52,10 @@ class Values:
         tokens = [token for entry in wanted if not isinstance(entry, tuple) for token in _plain(entry)]
         for branch, upto in _longest(segments).items():
             tokens += self._branches.get(branch, [])[:upto]
-        keys = {key for token in tokens if (key := blob_key(token))} - self._blobs.keys()
-        for row in blobs_at.rows(connection, keys, namespace):
-            self._blobs[bytes(row.hash)] = bytes(row.data)
+        self._read_blobs(connection, t, {key for token in tokens if (key := blob_key(token))})
+        lists = {token[1:] for token in tokens if has_parts(token)}
+        parts = {part for key in lists if self._is_intact(key) for part in part_keys(self._blobs[key])}
+        self._read_blobs(connection, t, parts)
 
     def tokens(self, place: Place, checkpoint_id: str, channel: str, segments: Sequence[Segment]) -> list[Token]:
         """Return the tokens of a list. Raises `StorageCorrupt` where a chunk is missing or is not what was stored."""
@@ -61,17 +72,17 @@ class Values:
         in_chunks = isinstance(entry, tuple)
         tokens = self.tokens(place, checkpoint_id, channel, entry) if in_chunks else _plain(entry)
         for token in tokens:
-            self._packed(place, checkpoint_id, channel, token)
+            self.packed(place, checkpoint_id, channel, token)
         return tokens
 
     def value(self, place: Place, checkpoint_id: str, channel: str, entry: Entry) -> Any:
         """Return a value. Raises `StorageCorrupt` where it is damaged, or holds a class that is not registered."""
 
         def load(tokens: Iterable[Token]) -> list[Any]:
-            return self._codec.loads_all([self._packed(place, checkpoint_id, channel, token) for token in tokens])
+            return self._codec.loads_all([self.packed(place, checkpoint_id, channel, token) for token in tokens])
 
         if isinstance(entry, bytes):
-            return self._codec.loads(self._packed(place, checkpoint_id, channel, entry))
+            return self._codec.loads(self.packed(place, checkpoint_id, channel, entry))
         if isinstance(entry, list):
             return load(entry)
         tokens, decoded = self.tokens(place, checkpoint_id, channel, entry), self._decoded
@@ -81,17 +92,34 @@ class Values:
         decoded.update(zip(new, load(new), strict=True))
         return [decoded[token] for token in tokens]
 
-    def _packed(self, place: Place, checkpoint_id: str, channel: str, token: Token) -> bytes:
-        if (key := blob_key(token)) is None:
+    def packed(self, place: Place, checkpoint_id: str | None, channel: str, token: Token) -> bytes:
+        """Return the packed value of a token. Raises `StorageCorrupt` where it is missing, or was changed."""
+        key = blob_key(token)
+        if key is None:
             return token[1:]
-        data = self._blobs.get(key)
-        if data is None:
+        data = self._blob(place, checkpoint_id, channel, key)
+        if not has_parts(token):
+            return data
+        return b"".join(self._blob(place, checkpoint_id, channel, part) for part in part_keys(data))
+
+    def _blob(self, place: Place, checkpoint_id: str | None, channel: str, key: bytes) -> bytes:
+        if key not in self._blobs:
             raise damage(place, checkpoint_id, channel, "its value is missing")
-        if key not in self._compared:
-            if blake2b(data, digest_size=16).digest() != key:
-                raise damage(place, checkpoint_id, channel, "its value was changed")
+        if not self._is_intact(key):
+            raise damage(place, checkpoint_id, channel, "its value was changed")
+        return self._blobs[key]
+
+    def _read_blobs(self, connection: Connection, t: int, keys: Set[bytes]) -> None:
+        for row in blobs_at.rows(connection, keys - self._blobs.keys(), {"namespace_id": t}):
+            self._blobs[bytes(row.hash)] = bytes(row.data)
+
+    def _is_intact(self, key: bytes) -> bool:
+        """Return whether a blob was found, and is what was stored."""
+        if key in self._compared:
+            return True
+        if key in self._blobs and _digest(self._blobs[key]) == key:
             self._compared.add(key)
-        return data
+        return key in self._compared
 
     def _add_digests(self, segments: Iterable[Segment]) -> None:
         """Take the digest of every beginning of a branch that is named, in one pass over the branch."""
@@ -126,6 +154,10 @@ def branch_tokens(rows: Sequence[tuple[int, int, bytes]]) -> list[Token]:
         except ValueError:
             break
     return found
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
 
 
 def _plain(entry: Token | list[Token]) -> list[Token]:

@@ -6,17 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, delete, exists, or_, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from guardgraph.state import StorageCorrupt
+from guardgraph.storage.sql.checkpoints.inserts import count_pending
 from guardgraph.storage.sql.checkpoints.loading import (
     Found,
     TaskWrites,
     lost_writes,
-    place_of_row,
     read_found,
     writes_of,
 )
+from guardgraph.storage.sql.checkpoints.located import Located, located_namespaces, number_of, ours_or_lost
 from guardgraph.storage.sql.checkpoints.packing import (
     damage,
     head_seal,
@@ -30,13 +31,10 @@ from guardgraph.storage.sql.checkpoints.values import Values
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import Place
 from guardgraph.storage.sql.prepared import KEYS, batches
-from guardgraph.storage.sql.statements import namespaces_like_thread
-from guardgraph.storage.sql.tables import checkpoints, namespaces, writes
+from guardgraph.storage.sql.statements import namespaces_of_thread
+from guardgraph.storage.sql.tables import checkpoints, namespaces, threads, writes
 
 __all__ = ("find_damage", "repair_thread")
-
-_LOOKED_AT = 3
-"""How many checkpoints of a namespace are looked at to find whose it is."""
 
 
 class _Checked(NamedTuple):
@@ -53,10 +51,10 @@ class _Checked(NamedTuple):
 
 def find_damage(connection: Connection, codec: Codec, tenant: str, thread_id: str) -> list[StorageCorrupt]:
     """Return all damage to a thread: the error that reading each damaged checkpoint raises, newest first."""
-    found: list[StorageCorrupt] = []
-    for row in _namespaces(connection, tenant, thread_id):
-        found += _checked(connection, codec, row, Place(thread_id, row["checkpoint_ns"], None, tenant)).damage
-    return found
+    root = Place(thread_id, "", None, tenant)
+    located, counted = located_namespaces(connection, root)
+    found = [error for one in located if one.place for error in _checked(connection, codec, one.row, one.place).damage]
+    return found + _thread_damage(root, located, counted)
 
 
 def repair_thread(connection: Connection, codec: Codec, tenant: str, thread_id: str) -> list[StorageCorrupt]:
@@ -64,69 +62,56 @@ def repair_thread(connection: Connection, codec: Codec, tenant: str, thread_id: 
 
     Of that one only the damaged writes are deleted, so that their tasks run again. Older damaged checkpoints stay.
     """
+    root = Place(thread_id, "", None, tenant)
+    located, counted = located_namespaces(connection, root)
     found: list[StorageCorrupt] = []
-    for row in _namespaces(connection, tenant, thread_id):
-        checked = _checked(connection, codec, row, Place(thread_id, row["checkpoint_ns"], None, tenant))
+    for row, place in located:
+        if place is None:
+            continue
+        checked = _checked(connection, codec, row, place)
         found += checked.damage
         if checked.damage and not checked.good:
-            home = _at_home(connection, row, checked.place)
-            checked = _checked(connection, codec, home, checked.place) if home is not row else checked
+            home = _at_home(connection, row, place)
+            checked = _checked(connection, codec, home, place) if home is not row else checked
         if checked.damage:
             _go_back(connection, checked)
+    of_thread = _thread_damage(root, located, counted)
+    if of_thread:
+        _count_again(connection, root)
+    return found + of_thread
+
+
+def _thread_damage(root: Place, located: Sequence[Located], counted: int | None) -> list[StorageCorrupt]:
+    """Return the damage to the row of a thread, and to rows that name it and are of another one."""
+    ours = sum(one.place is not None for one in located)
+    found = [
+        damage(root._replace(namespace=one.row["checkpoint_ns"]), None, "name", "its namespace is of another thread")
+        for one in located
+        if one.place is None
+    ]
+    if counted != ours and (ours or counted is not None):
+        reason = f"it has {ours} namespaces, and {counted if counted is not None else 'none'} were counted"
+        found.append(damage(root, None, "namespaces", reason))
     return found
 
 
-def _namespaces(connection: Connection, tenant: str, thread_id: str) -> Sequence[Mapping[Any, Any]]:
-    """Return the namespaces of a thread; the root's also where its columns were changed."""
-    root = Place(thread_id, "", None, tenant)
-    found = connection.execute(namespaces_like_thread(root)).mappings().all()
-    if any(bytes(row["name"]) == root.name or row["checkpoint_ns"] == "" for row in found):
-        return found
-    return [*found, *(row for row in [_orphaned(connection, root)] if row)]
-
-
-def _orphaned(connection: Connection, root: Place) -> Mapping[Any, Any] | None:
-    """Return what the row of a namespace was like, where it is missing and its checkpoints are there."""
-    namespace_id = _home(connection, root)
-    taken = select(namespaces.c.namespace_id).where(namespaces.c.namespace_id == namespace_id)
-    if namespace_id is None or connection.execute(taken).first() is not None:
-        return None
-    ids = {"tenant": root.tenant, "thread_id": root.thread_id, "checkpoint_ns": root.namespace}
-    return {"namespace_id": namespace_id, "name": b"", **ids, "generation": 0, "head": None, "seal": b""}
-
-
-def _home(connection: Connection, place: Place, guess: int | None = None) -> int | None:
-    """Return the number under which the checkpoints of a namespace are stored, by the seals of the newest of each.
-
-    The numbers of other tenants are not looked at.
-    """
-    table = checkpoints.c
-    numbers = select(table.namespace_id).where(_ours_or_lost(table.namespace_id, place.tenant)).distinct()
-    candidates = [guess] if guess is not None else []
-    candidates += [number for number in connection.execute(numbers).scalars() if number != guess]
-    for number in candidates:
-        newest = select(checkpoints).where(table.namespace_id == number).order_by(table.checkpoint_id.desc())
-        for row in connection.execute(newest.limit(_LOOKED_AT)).mappings().all():
-            with suppress(StorageCorrupt):
-                read_found(place, {**row, "generation": 0})
-                return number
-    return None
-
-
-def _ours_or_lost(namespace_id: Column[int], tenant: str) -> ColumnElement[bool]:
-    """Return the condition that the number of a namespace is of a tenant, or of none at all."""
-    number = namespaces.c.namespace_id
-    ours = namespace_id.in_(select(number).where(namespaces.c.tenant == tenant))
-    return or_(ours, ~exists(select(number).where(number == namespace_id).correlate(namespace_id.table)))
+def _count_again(connection: Connection, root: Place) -> None:
+    """Make the row of a thread anew."""
+    connection.execute(delete(threads).where(threads.c.tenant == root.tenant, threads.c.thread_id == root.thread_id))
+    rows = connection.execute(namespaces_of_thread(root.tenant, root.thread_id)).all()
+    count = sum(root._replace(namespace=row.checkpoint_ns).name == bytes(row.name) for row in rows)
+    if count:
+        row = {"tenant": root.tenant, "thread_id": root.thread_id, "namespaces": count}
+        connection.execute(threads.insert(), row)
 
 
 def _at_home(connection: Connection, row: Mapping[Any, Any], place: Place) -> Mapping[Any, Any]:
     """Return the row of a namespace with the number of its checkpoints, which it gets."""
-    table, home = namespaces.c, _home(connection, place, row["namespace_id"])
+    table, home = namespaces.c, number_of(connection, place, row["namespace_id"])
     if home is None or home == row["namespace_id"]:
         return row
-    for old, new in ((home, -home), (row["namespace_id"], home)):  # the row that has it will find its own
-        connection.execute(update(namespaces).where(table.namespace_id == old).values(namespace_id=new))
+    connection.execute(update(namespaces).where(table.namespace_id == home).values(namespace_id=-home))  # another's
+    connection.execute(update(namespaces).where(table.name == bytes(row["name"])).values(namespace_id=home))
     return {**row, "namespace_id": home}
 
 
@@ -146,10 +131,9 @@ def _checked(connection: Connection, codec: Codec, row: Mapping[Any, Any], place
 def _damaged_names(row: Mapping[Any, Any], place: Place, ids: Collection[str]) -> list[StorageCorrupt]:
     """Return the damage to the row of a namespace itself."""
     found: list[StorageCorrupt] = []
-    try:
-        place_of_row({**row, "checkpoint_id": row["head"]})
-    except StorageCorrupt as error:
-        found.append(error)
+    columns = (row["tenant"], row["thread_id"], row["checkpoint_ns"], bytes(row["name"]))
+    if columns != (place.tenant, place.thread_id, place.namespace, place.name):
+        found.append(damage(place, row["head"], "name", "its namespace is not what was stored"))
     if bytes(row["seal"]) != head_seal(place.name, row["head"]) or row["head"] != max(ids, default=None):
         reason = "the newest checkpoint is missing, or another one"
         found.append(damage(place, max(ids, default=row["head"]), "head", reason))
@@ -162,9 +146,10 @@ def _found(
     """Return the checkpoints whose rows are what was stored, and the damage to each checkpoint."""
     found: list[Found] = []
     faults: dict[str, list[StorageCorrupt]] = {}
+    of_row = {name: row[name] for name in ("generation", "head", "pending")}
     for item in rows:
         try:
-            found.append(read_found(place, {**item, "generation": row["generation"]}))
+            found.append(read_found(place, {**item, **of_row}))
         except StorageCorrupt as error:
             faults[item["checkpoint_id"]] = [error]
     ids = {item["checkpoint_id"] for item in rows}
@@ -216,7 +201,7 @@ def _damaged_tasks(
             damaged.append((item.checkpoint_id, item.task_id))
     for some in batches(ids):
         of_ids = (writes.c.checkpoint_id.in_(some), writes.c.namespace_id != row["namespace_id"])
-        elsewhere = select(writes).where(_ours_or_lost(writes.c.namespace_id, place.tenant), *of_ids)
+        elsewhere = select(writes).where(ours_or_lost(writes.c.namespace_id, place.tenant), *of_ids)
         for item in connection.execute(elsewhere):
             with suppress(StorageCorrupt):  # it is of a copy of the thread
                 unpack_writes(place, item.checkpoint_id, item.task_id, bytes(item.data))
@@ -241,12 +226,13 @@ def _go_back(connection: Connection, checked: _Checked) -> None:
         _forget_lost_writes(connection, namespace_id, checked.place, checked.good)
     place = checked.place
     ids = {"name": name, "tenant": place.tenant, "thread_id": place.thread_id, "checkpoint_ns": place.namespace}
-    moved = {**ids, "head": head, "seal": head_seal(name, head)}
+    moved = {**ids, "head": head, "seal": head_seal(name, head), "pending": 0}
     later = {**moved, "generation": namespaces.c.generation + 1}
     if not connection.execute(
         update(namespaces).where(namespaces.c.namespace_id == namespace_id).values(later)
     ).rowcount:
         connection.execute(namespaces.insert(), {**moved, "namespace_id": namespace_id, "generation": 1})
+    count_pending(connection, {"of_namespace": namespace_id, "of_checkpoint": head})
 
 
 def _forget_lost_writes(connection: Connection, namespace_id: int, place: Place, good: Collection[str]) -> None:
@@ -262,6 +248,8 @@ def _forget_lost_writes(connection: Connection, namespace_id: int, place: Place,
         found = read_found(place, {**row, "generation": 0})
         left = found.tasks & there.get(found.parent_id or "", set())
         if left != found.tasks:
-            sealed = sealed_checkpoint(place.name, {**row, "body": pack_checkpoint(found.core, found.entries, left)})
+            sealed = sealed_checkpoint(
+                place.name, {**row, "body": pack_checkpoint(place.namespace, found.core, found.entries, left)}
+            )
             is_it = (table.namespace_id == namespace_id, table.checkpoint_id == row["checkpoint_id"])
             connection.execute(update(checkpoints).where(*is_it).values(body=sealed["body"]))

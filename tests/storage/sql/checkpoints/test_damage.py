@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import LargeBinary, Table, select, text
+from sqlalchemy import LargeBinary, Table, event, select, text
 
 from bench.faults.damage import run_trials
 from bench.faults.failing_calls import failing_calls
 from guardgraph.state import StorageCorrupt, StorageError
-from guardgraph.storage import SQLSaver
+from guardgraph.storage import SQLSaver, Threads
 from guardgraph.storage.sql.engine import read_transaction, write_transaction
-from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, writes
+from guardgraph.storage.sql.tables import blobs, checkpoints, chunks, namespaces, threads, writes
 from tests.storage.sql.stored import config_of, id_of, ids_in, store
 
 TABLES = (checkpoints, chunks, blobs, writes)
@@ -36,7 +36,8 @@ def thread_of(saver: SQLSaver, thread_id: str, steps: int = 4) -> list[Any]:
 
 def rows_of(saver: SQLSaver, table: Table) -> list[dict[str, Any]]:
     with read_transaction(saver.engine) as connection:
-        return [dict(row) for row in connection.execute(select(table)).mappings()]
+        in_order = select(table).order_by(*table.primary_key.columns)
+        return [dict(row) for row in connection.execute(in_order).mappings()]
 
 
 def change(saver: SQLSaver, table: Table, row: dict[str, Any], **values: Any) -> None:
@@ -211,9 +212,8 @@ def test_a_namespace_that_was_changed_is_found(saver: SQLSaver, column: str) -> 
     change(saver, namespaces, row, **{column: flipped(row[column], random.Random(1))})
 
     assert saver.verify("t")
-    if column not in {"tenant", "thread_id"}:  # it is found by its name all the same
-        with pytest.raises(StorageCorrupt, match="thread 't' is damaged"):
-            saver.get_tuple(config_of("t"))
+    with pytest.raises(StorageCorrupt, match="thread 't' is damaged"):
+        saver.get_tuple(config_of("t"))
     saver.repair("t")
     assert saver.verify("t") == []
     assert saver.get_tuple(config_of("t")) == before
@@ -272,6 +272,76 @@ def test_a_write_that_failed_is_not_named(saver: SQLSaver) -> None:
     assert saver.verify("t") == []
 
 
+def waiting_thread_of(saver: SQLSaver) -> Any:
+    """Store a thread of which one task has finished and another one waits; return the config where it waits."""
+    newest = thread_of(saver, "t")[-1]
+    saver.put_writes(newest, [("__interrupt__", ["sure?"])], "asking")
+    return newest
+
+
+@pytest.mark.parametrize("task", ["task 3", "asking"])
+def test_what_tasks_wrote_before_a_thread_waits_is_missed(saver: SQLSaver, task: str) -> None:
+    newest = waiting_thread_of(saver)
+    remove(saver, writes, next(row for row in rows_of(saver, writes) if row["task_id"] == task))
+
+    with pytest.raises(
+        StorageCorrupt, match="'writes': 2 tasks have written at it at least, and 1 are there"
+    ) as caught:
+        saver.get_tuple(config_of("t"))
+    assert (caught.value.checkpoint_id, caught.value.column) == (id_of(newest), "writes")
+    assert [(item.checkpoint_id, item.column) for item in saver.verify("t")] == [(id_of(newest), "writes")]
+    assert id_of(newest) not in ids_in(saver, config_of("t"))
+    assert saver.repair("t")
+
+    assert saver.verify("t") == []
+    found = saver.get_tuple(config_of("t"))
+    assert found is not None
+    assert found.config == newest
+    assert {one for one, *_ in found.pending_writes or ()} == {"task 3", "asking"} - {task}
+
+
+def test_a_thread_that_waits_goes_on(saver: SQLSaver) -> None:
+    newest = waiting_thread_of(saver)
+    with SQLSaver(saver.engine) as another:
+        another.put_writes(newest, [("__resume__", ["yes"])], "00000000")
+        another.put_writes(newest, [("small", 9)], "asking")
+        store(another, "t", {"small": 9}, parent=newest, version=9)
+
+        found = another.get_tuple(config_of("t"))
+        assert found is not None
+        assert found.pending_writes == []
+        assert another.verify("t") == []
+
+
+@pytest.mark.parametrize("changed", ["copied", "pruned", "repaired"])
+def test_what_waits_is_missed_also_after_the_thread_was_changed(saver: SQLSaver, changed: str) -> None:
+    waiting_thread_of(saver)
+    thread = "copy" if changed == "copied" else "t"
+    if changed == "copied":
+        saver.copy_thread("t", "copy")
+        saver.delete_thread("t")
+    elif changed == "pruned":
+        saver.prune(["t"])
+    else:
+        change(saver, namespaces, rows_of(saver, namespaces)[0], seal=b"x" * 16)
+        saver.repair("t")
+    assert saver.verify(thread) == []
+    remove(saver, writes, next(row for row in rows_of(saver, writes) if row["task_id"] == "asking"))
+
+    with pytest.raises(StorageCorrupt, match="2 tasks have written at it at least, and 1 are there"):
+        saver.get_tuple(config_of(thread))
+
+
+def test_only_a_task_that_stops_is_counted_as_it_is_stored(saver: SQLSaver) -> None:
+    newest = thread_of(saver, "t")[-1]
+    statements: list[str] = []
+    event.listen(saver.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    for channel, count in (("small", 1), ("__interrupt__", 2), ("__error__", 2)):
+        statements.clear()
+        saver.put_writes(newest, [(channel, "x")], f"another {channel}")
+        assert len(statements) == count, statements
+
+
 def test_a_state_before_the_newest_checkpoint_is_found(saver: SQLSaver) -> None:
     thread_of(saver, "t")
     before = rows_of(saver, namespaces)
@@ -294,10 +364,126 @@ def test_a_thread_whose_row_is_missing_is_found_by_its_checkpoints(saver: SQLSav
     remove(saver, namespaces, row)
 
     assert {item.column for item in saver.verify("t")} == {"name", "head"}
+    with pytest.raises(StorageCorrupt, match="it has 0 namespaces, and 1 were counted"):
+        saver.get_tuple(config_of("t"))
     saver.repair("t")
 
     assert saver.verify("t") == saver.verify("other") == []
     assert saver.get_tuple(config_of("t")) == before
+
+
+def nested_thread_of(saver: SQLSaver, thread_id: str) -> dict[str, Any]:
+    """Store a thread with two nested graphs, and return what is read of each namespace."""
+    thread_of(saver, thread_id)
+    for name in ("left", "right"):
+        parent = store(saver, thread_id, {"a": f"{thread_id} {name}"}, namespace=name)
+        store(saver, thread_id, {"a": name}, namespace=name, parent=parent, version=2)
+    return {name: saver.get_tuple(config_of(thread_id, namespace=name)) for name in ("", "left", "right")}
+
+
+def row_of(saver: SQLSaver, thread_id: str, namespace: str) -> dict[str, Any]:
+    wanted = {"thread_id": thread_id, "checkpoint_ns": namespace}
+    return next(row for row in rows_of(saver, namespaces) if wanted.items() <= row.items())
+
+
+@pytest.mark.parametrize("namespace", ["", "left"])
+@pytest.mark.parametrize("column", [None, "name", "tenant", "thread_id", "checkpoint_ns", "namespace_id"])
+def test_a_namespace_that_is_missing_or_was_changed_is_found_and_put_back(
+    saver: SQLSaver, namespace: str, column: str | None
+) -> None:
+    before = nested_thread_of(saver, "t")
+    others = nested_thread_of(saver, "other")
+    row = row_of(saver, "t", namespace)
+    if column is None:
+        remove(saver, namespaces, row)
+    else:
+        other = 900 if column == "namespace_id" else flipped(row[column], random.Random(2))
+        change(saver, namespaces, row, **{column: other})
+
+    with pytest.raises(StorageCorrupt, match="thread 't'") as caught:
+        saver.get_tuple(config_of("t", namespace=namespace))
+    assert caught.value.column in {"name", "namespaces", "head"}
+    assert {item.thread_id for item in saver.verify("t")} == {"t"}
+    assert saver.repair("t")
+
+    assert saver.verify("t") == saver.verify("other") == []
+    for thread, found in (("t", before), ("other", others)):
+        assert {name: saver.get_tuple(config_of(thread, namespace=name)) for name in found} == found
+
+
+@pytest.mark.parametrize("repaired", [("t", "other"), ("other", "t")])
+def test_a_namespace_that_was_given_to_another_thread_is_taken_back(saver: SQLSaver, repaired: tuple[str, str]) -> None:
+    before = {thread: nested_thread_of(saver, thread) for thread in ("t", "other")}
+    change(saver, namespaces, row_of(saver, "t", "left"), thread_id="other")
+
+    assert [item.column for item in saver.verify("other")] == ["name"]
+    assert {item.column for item in saver.verify("t")} == {"name"}
+    for thread in repaired:
+        saver.repair(thread)
+    for thread, found in before.items():
+        assert saver.verify(thread) == []
+        assert {name: saver.get_tuple(config_of(thread, namespace=name)) for name in found} == found
+
+
+def test_a_new_namespace_of_a_thread_that_lacks_one_is_not_begun(saver: SQLSaver) -> None:
+    nested_thread_of(saver, "t")
+    assert saver.get_tuple(config_of("t", namespace="new")) is None
+    remove(saver, namespaces, row_of(saver, "t", "right"))
+
+    with pytest.raises(StorageCorrupt, match=r"thread 't' .*'namespaces': it has 2 namespaces, and 3 were counted"):
+        saver.get_tuple(config_of("t", namespace="new"))
+
+
+@pytest.mark.parametrize("changed", [None, {"namespaces": 7}, {"thread_id": "ghost"}])
+def test_a_damaged_row_of_a_thread_is_found_and_made_anew(saver: SQLSaver, changed: dict[str, Any] | None) -> None:
+    before = nested_thread_of(saver, "t")
+    (row,) = rows_of(saver, threads)
+    if changed is None:
+        remove(saver, threads, row)
+    else:
+        change(saver, threads, row, **changed)
+
+    for name, found in before.items():
+        assert saver.get_tuple(config_of("t", namespace=name)) == found
+    assert [item.column for item in saver.verify("t")] == ["namespaces"]
+    for thread in Threads(saver).ids():
+        saver.repair(thread)
+
+    assert Threads(saver).ids() == ["t"]
+    assert rows_of(saver, threads) == [row]
+    assert saver.verify("t") == saver.verify("ghost") == []
+
+
+def test_the_row_of_a_thread_counts_what_is_made_and_removed(saver: SQLSaver) -> None:
+    def counted() -> dict[str, int]:
+        return {row["thread_id"]: row["namespaces"] for row in rows_of(saver, threads)}
+
+    nested_thread_of(saver, "t")
+    store(saver, "t", {"a": 1}, namespace="run", metadata={"run_id": "r"})
+    saver.copy_thread("t", "copy")
+    assert counted() == {"t": 4, "copy": 4}
+    saver.delete_for_runs(["r"])
+    assert counted() == {"t": 3, "copy": 3}
+    assert saver.verify("t") == saver.verify("copy") == []
+
+    change(saver, threads, next(row for row in rows_of(saver, threads) if row["thread_id"] == "t"), namespaces=9)
+    saver.delete_thread("t")
+    assert counted() == {"copy": 3}
+    assert saver.get_tuple(config_of("t")) is None
+    Threads(saver).delete("copy")
+    assert counted() == {}
+
+
+def test_swapped_numbers_within_a_thread_are_put_back(saver: SQLSaver) -> None:
+    before = nested_thread_of(saver, "t")
+    one, two = row_of(saver, "t", ""), row_of(saver, "t", "left")
+    for row, number in ((one, 99), (two, one["namespace_id"]), ({**one, "namespace_id": 99}, two["namespace_id"])):
+        change(saver, namespaces, row, namespace_id=number)
+
+    assert saver.repair("t")
+
+    assert saver.verify("t") == []
+    assert {name: saver.get_tuple(config_of("t", namespace=name)) for name in before} == before
 
 
 def test_namespaces_whose_numbers_were_swapped_are_put_back(saver: SQLSaver) -> None:
@@ -320,6 +506,5 @@ def test_namespaces_whose_numbers_were_swapped_are_put_back(saver: SQLSaver) -> 
 def test_random_damage_is_found_and_mended() -> None:
     tallies = run_trials(10, seed=3)
 
-    wrong = {at: one for at, one in tallies.items() if at[0] != "namespace" and (one.wrong or one.unrepaired)}
-    assert wrong == {}
-    assert sum(len(one.silent) - one.pending for at, one in tallies.items() if at[0] != "namespace") == 0
+    assert {at: one.unrepaired for at, one in tallies.items() if one.unrepaired} == {}
+    assert sum(len(one.silent) - one.pending for one in tallies.values()) == 0

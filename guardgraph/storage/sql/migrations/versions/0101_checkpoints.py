@@ -35,7 +35,14 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Create the five tables."""
+    """Create the six tables."""
+    op.create_table(
+        "guardgraph_thread",
+        sa.Column("tenant", IDENTIFIER, primary_key=True),
+        sa.Column("thread_id", IDENTIFIER, primary_key=True),
+        sa.Column("namespaces", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "guardgraph_namespace",
         sa.Column("namespace_id", NUMBER, primary_key=True, autoincrement=True),
@@ -46,6 +53,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("head", IDENTIFIER),
         sa.Column("seal", KEY, nullable=False),
+        sa.Column("pending", sa.BigInteger, nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_index("guardgraph_namespace_name", "guardgraph_namespace", ["name"], unique=True)
@@ -99,6 +107,6 @@ def _part_of_key(name: str) -> sa.Column[int]:
 
 
 def downgrade() -> None:
-    """Drop the five tables, and all checkpoints with them."""
-    for name in ("write", "blob", "chunk", "checkpoint", "namespace"):
+    """Drop the six tables, and all checkpoints with them."""
+    for name in ("write", "blob", "chunk", "checkpoint", "namespace", "thread"):
         op.drop_table(f"guardgraph_{name}")
