@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, event
 
@@ -21,7 +22,7 @@ _SMALL = 400_000
 """Rows of fewer bytes fit the smallest packet that a server may be set to for blobs."""
 _REST = 20_000
 """How many bytes a statement has besides its values at most."""
-_LIMIT, _USED = "guardgraph_packet", "guardgraph_variables"
+_LIMIT = "guardgraph_packet"
 _TABLE = re.compile(r"guardgraph_\w+")
 
 
@@ -45,6 +46,8 @@ _VARIABLES = tuple([_variable(f"@guardgraph_{number}") for number in range(8)])
 def limit_packets(engine: Engine) -> None:
     """Let an engine of MariaDB or MySQL send large values in parts; what its server does not take is `TooLarge`."""
 
+    used: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
+
     def fit(
         connection: Connection,
         _cursor: object,
@@ -59,11 +62,14 @@ def limit_packets(engine: Engine) -> None:
         in_parts = not is_many and isinstance(given, Mapping)  # as PyMySQL takes them
         if not in_parts or max(map(_length, given.values())) + _REST > limit:
             raise _refusal(statement, size, limit - _REST if in_parts else (limit - _REST) // 2, limit)
-        return _in_parts(connection, statement, given, (limit - _REST) // 2)
+        changed, left = _in_parts(connection, statement, given, (limit - _REST) // 2)
+        used[connection] = len(given) - len(left)
+        return changed, left
 
     def clear(connection: Connection, *_: object) -> None:
-        for variable in _VARIABLES[: connection.info.pop(_USED, 0)]:
-            connection.exec_driver_sql(variable.clear)
+        if used:
+            for variable in _VARIABLES[: used.pop(connection, 0)]:
+                connection.exec_driver_sql(variable.clear)
 
     event.listen(engine, "before_cursor_execute", fit, retval=True)
     event.listen(engine, "after_cursor_execute", clear)
@@ -79,14 +85,13 @@ def _in_parts(
         for start in range(most, len(value), most):
             connection.exec_driver_sql(variable.add, (value[start : start + most],))
         statement = statement.replace(f"%({name})s", variable.name)
-    connection.info[_USED] = len(large)
     return statement, {name: value for name, value in given.items() if name not in large}
 
 
 def _size(given: Any) -> int:
     """Return how many bytes the values of one row have that are no short texts."""
-    values = cast("Mapping[str, Any]", given).values() if isinstance(given, Mapping) else cast("Sequence[Any]", given)
-    return sum(map(_length, values)) if values else 0
+    values = given.values() if type(given) is dict else given.values() if isinstance(given, Mapping) else given
+    return sum([len(value) for value in cast("Sequence[Any]", values) if type(value) is bytes]) if given else 0
 
 
 def _length(value: Any) -> int:
