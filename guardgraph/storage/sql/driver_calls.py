@@ -35,7 +35,10 @@ def run_together(connection: Connection, given: Mapping[str, list[Any]]) -> dict
     """
     with _driver_errors(connection, "; ".join(given)):
         with _pipeline(connection) if len(given) > 1 else nullcontext():
-            cursors = {text: _executed(connection, text, values, many=True) for text, values in given.items()}
+            cursors = {
+                text: _executed(connection, text, values if len(values) > 1 else values[0], many=len(values) > 1)
+                for text, values in given.items()
+            }
         counts = {text: cursor.rowcount for text, cursor in cursors.items()}
         for cursor in cursors.values():
             cursor.close()

@@ -67,7 +67,8 @@ class Prepared:
         compiled = self._compiled_for(connection.dialect)
         given = [compiled.given(row) for row in rows]
         if not defer(connection, compiled.text, given, changes_one=False):
-            run(connection, compiled.text, given, _rowcount, many=True)
+            many = len(given) > 1
+            run(connection, compiled.text, given if many else given[0], _rowcount, many=many)
 
     def one(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Run the statement, and return how many rows it has changed: one is expected.

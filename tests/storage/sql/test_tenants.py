@@ -77,6 +77,7 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "copy_thread": [Call(None, ("t", "copy"))],
         "put": [Call(OWN, put_of("3", {"x": ["mine"]}))],
         "put_writes": [Call(OWN, (SECOND, [("x", "mine")], "task"))],
+        "flush": [Call(None, ("t",)), Call(None)],
         "replace_writes": [Call(OWN, (SECOND, {"task": [("x", "mine")]}))],
     },
     RunStore: {
