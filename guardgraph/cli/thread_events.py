@@ -19,7 +19,11 @@ _POLL = 0.5
 _WIDTH = 200
 
 
-@click.command("events", epilog="\b\nExample:\n  guardgraph threads events monday --kind verdict --follow")
+@click.command(
+    "events",
+    short_help="List what has happened in a run.",
+    epilog="\b\nExample:\n  guardgraph threads events monday --kind verdict --follow",
+)
 @click.argument("thread")
 @click.option("--run", "run_id", metavar="ID", help="A run of the thread; by default its last one.")
 @click.option(
