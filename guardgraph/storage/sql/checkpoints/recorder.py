@@ -116,7 +116,8 @@ class Recorder:
         def again(recorder: Recorder) -> Future[None]:
             return recorder.put(place, checkpoint, metadata, new_versions, by_caller=by_caller)
 
-        return self.submitted(place, draft, again, patience=None if by_caller else 0.0)
+        patience = None if by_caller else 0.0
+        return self.submitted(place, draft, again, patience=patience, checkpoint_id=checkpoint["id"])
 
     def put_writes(
         self,
@@ -158,9 +159,9 @@ class Recorder:
 
         return self.submitted(place, draft, again, patience=_PATIENCE)
 
-    def must_wait(self, _: Place, /) -> bool:
-        """Return whether submitting something has to wait for the database."""
-        return False
+    def must_wait(self, place: Place, /, *, to_put: bool) -> bool:
+        """Return whether storing writes at a checkpoint, or a checkpoint after it, first waits for the database."""
+        return to_put and not self.knows_parent(place)
 
     def tasks_at(self, place: Place) -> Callable[[], Collection[bytes]]:
         """Return what gives the tasks whose writes at a checkpoint are stored, when the next one is."""
@@ -172,9 +173,19 @@ class Recorder:
         done.result()
 
     def submitted(
-        self, place: Place, draft: Callable[[], Job], _again: Again, /, *, patience: float | None
+        self,
+        place: Place,
+        draft: Callable[[], Job],
+        _again: Again,
+        /,
+        *,
+        patience: float | None,
+        checkpoint_id: str | None = None,
     ) -> Future[None]:
-        """Store what `draft` returns; it is called again where something has changed what that relied on."""
+        """Store what `draft` returns; it is called again where something has changed what that relied on.
+
+        `checkpoint_id` is that of the checkpoint that is stored, if it is one.
+        """
         done: Future[None] = Future()
         left = iter(range(_ATTEMPTS))
 

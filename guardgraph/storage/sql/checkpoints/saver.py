@@ -24,6 +24,7 @@ from sqlalchemy import Engine
 from guardgraph.state import BadInput, StorageCorrupt
 from guardgraph.storage.sql.checkpoints.commits import commit_log_in, notes_commit, notes_loaded
 from guardgraph.storage.sql.checkpoints.history import load_history
+from guardgraph.storage.sql.checkpoints.holding_recorder import HoldingRecorder
 from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_key
 from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
 from guardgraph.storage.sql.checkpoints.memory import Memory
@@ -31,7 +32,7 @@ from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.storing import metadata_of, numbered
 from guardgraph.storage.sql.checkpoints.thread_management import ThreadManagement
 from guardgraph.storage.sql.checkpoints.unstored import Unstored
-from guardgraph.storage.sql.checkpoints.write_behind import HoldingRecorder, WriteBehind
+from guardgraph.storage.sql.checkpoints.write_behind import WriteBehind
 from guardgraph.storage.sql.checkpoints.writes import Pending, Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
@@ -258,7 +259,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         """See `put`."""
         put = partial(self._put, config, checkpoint, metadata, new_versions, by_caller=False)
-        await self._await_stored(config, put, reads=not self._recorder.knows_parent(self._place_in(config)))
+        await self._await_stored(config, put, to_put=True)
         return self._config_of(config, checkpoint)
 
     def put_writes(
@@ -279,7 +280,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> None:
         """See `put_writes`."""
         put = partial(self._put_writes, config, writes, task_id, task_path)
-        await self._await_stored(config, put, reads=False)
+        await self._await_stored(config, put, to_put=False)
 
     def replace_writes(self, config: RunnableConfig, writes: Mapping[str, Sequence[tuple[str, Any]]]) -> None:
         """Store what tasks have written at a checkpoint, by the ids of the tasks, in one transaction.
@@ -354,12 +355,12 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self._writes.flush_held(query.thread_id)
         yield from load_pages(self.engine, self.codec, query, limit)
 
-    async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]], *, reads: bool) -> None:
-        """Call `put` and wait until it is stored; where it `reads`, in the worker thread of the thread id."""
+    async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]], *, to_put: bool) -> None:
+        """Call `put` and wait until it is stored; where it reads, in the worker thread of the thread id."""
         check_process(self.engine)
         key = thread_key(config)
         recorder = self._recorder_for(config)
-        waits = reads or recorder.must_wait(self._place_in(config))
+        waits = recorder.must_wait(self._place_in(config), to_put=to_put)
         run = self._lanes.run if waits else self._lanes.run_brief
         stored = await run(key, lambda: self._unstored.add(key, put()))
         await asyncio.shield(asyncio.wrap_future(stored))
