@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from threading import Event
 from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
@@ -167,6 +168,11 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         """
         self._writes.flush_held(thread_id)
 
+    def flush_last(self, thread_id: str) -> None:
+        """Do as `flush`, and hold nothing more that comes under the lease of this saver: it is about to end."""
+        self._writes.holds_no_more.set()
+        self.flush(thread_id)
+
     def __enter__(self) -> Self:
         return self
 
@@ -190,7 +196,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     def with_fence(self, fence: Fence) -> Self:
         """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
-        return self._changed(writes=self._writes.changed(fence=fence))
+        return self._changed(writes=self._writes.changed(fence=fence, holds_no_more=Event()))
 
     def storing_along(self, *pending: Pending) -> Self:
         """Return a saver of the same database that stores with each commit what else has changed, such as a ledger."""
@@ -385,7 +391,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     def _recorder_for(self, config: RunnableConfig) -> Recorder:
         """Return what stores something: at once where somebody waits for the commit, as `Runner.stream` does."""
-        if self._behind is None or commit_log_in(config) is not None:
+        if self._behind is None or self._writes.holds_no_more.is_set() or commit_log_in(config) is not None:
             self._writes.flush_held(thread_key(config))
             return self._recorder
         return HoldingRecorder(

@@ -336,6 +336,38 @@ def test_a_failed_agent_of_a_runner_loses_nothing_that_is_held(sqlite_url: str) 
     assert calls == ["a", "b", "c"]
 
 
+def test_what_an_abandoned_agent_puts_does_not_reach_the_next_run(sqlite_url: str) -> None:
+    may_go_on, goes_on = threading.Event(), threading.Event()
+
+    def late(state: State) -> dict[str, Any]:
+        may_go_on.wait(60)
+        return {"number": 1}
+
+    nested = StateGraph(State)
+    for name in ("late", "after"):
+        nested.add_node(name, late)
+    nested.add_edge(START, "late")
+    nested.add_edge("late", "after")
+    inner = nested.compile()
+
+    def hang(_: Request) -> str:
+        try:
+            return str(inner.invoke(GIVEN))
+        finally:
+            goes_on.set()
+
+    def wake(_: Request) -> str:
+        may_go_on.set()
+        goes_on.wait(60)
+        return "done"
+
+    with Runner(sqlite_url, write_behind=LONG) as runner:
+        assert runner.run(pipeline([Agent("hangs", run=hang, timeout=0.3)]), "t", thread_id="t").status == "failed"
+        stages = [Agent("first", run=lambda _: "done"), Agent("wakes", run=wake)]
+        assert runner.run(pipeline(stages), "t", thread_id="t").status == "completed"
+        assert runner.saver.verify("t") == []
+
+
 @pytest.mark.parametrize("window", [0, -1, float("nan"), float("inf"), True, "1"])
 def test_a_window_is_a_number_of_seconds(sqlite_url: str, window: Any) -> None:
     with pytest.raises(BadInput, match="`write_behind` is a number of seconds above 0"):
