@@ -97,7 +97,7 @@ class RunExecution:
 
     def store_pending(self) -> None:
         """Store what the saver holds, and what was booked and has happened since the last checkpoint."""
-        saver_of(self.graph).flush(self.row.thread_id)
+        saver_of(self.graph).flush_last(self.row.thread_id)
         self.ledger.store()
         self.events.store()
 

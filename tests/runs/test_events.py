@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +17,17 @@ from guardgraph.graphs import Team, pipeline, supervisor
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import BadInput, Plan, Request, RunEvent, StorageCorrupt, StoredEvent, Subtask, WrongKey
+from guardgraph.state import (
+    BadInput,
+    Plan,
+    Request,
+    RunEvent,
+    StorageCorrupt,
+    StorageUnavailable,
+    StoredEvent,
+    Subtask,
+    WrongKey,
+)
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import close_engine, engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.event_table import events
@@ -181,6 +193,57 @@ def test_a_failed_transaction_loses_and_repeats_nothing(database_url: str) -> No
 
     stored = EventStore(engine, Codec(), tenant="").read("r")
     assert [(one.number, one.data["goal"]) for one in stored] == [(number, str(number)) for number in range(1, 6)]
+    close_engine(engine)
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_commit_whose_answer_was_lost_repeats_nothing(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    engine = engine_of(sqlite_url)
+    store = EventStore(engine, Codec(), tenant="")
+    added = 0
+
+    def add_to(log: EventLog, count: int) -> None:
+        nonlocal added
+        for _ in range(count):
+            added += 1
+            log.add(RunEvent(kind="verdict", run_id="r", at=datetime.now(UTC), data={"at": added}))
+
+    @contextmanager
+    def unanswered(*given: Any, **options: Any) -> Generator[Any]:
+        with write_transaction(*given, **options) as connection:
+            yield connection
+        raise StorageUnavailable("the answer was lost")
+
+    earlier = EventLog(engine, Codec(), "r", tenant="", is_new=True)
+    add_to(earlier, before)
+    earlier.store()
+    log = EventLog(engine, Codec(), "r", tenant="")
+    for _ in range(2):
+        add_to(log, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr("guardgraph.storage.sql.group_commit.write_transaction", unanswered)
+            with pytest.raises(StorageUnavailable):
+                log.store()
+        add_to(log, 1)
+        log.store()
+
+    assert [one.data["at"] for one in store.read("r")] == [*range(1, added + 1)]
+    close_engine(engine)
+
+
+def test_many_large_events_are_several_rows(database_url: str) -> None:
+    engine = engine_of(database_url)
+    migrate(engine)
+    log = EventLog(engine, Codec(), "r", tenant="", is_new=True)
+    for number in range(30):
+        log.add(RunEvent(kind="verdict", run_id="r", at=datetime.now(UTC), data={"at": number, "x": "x" * 600_000}))
+    log.store()
+
+    stored = EventStore(engine, Codec(), tenant="").read("r", after=3)
+    assert [(one.number, one.data["at"]) for one in stored] == [(at + 1, at) for at in range(3, 30)]
+    assert count(engine) == 30
     close_engine(engine)
 
 

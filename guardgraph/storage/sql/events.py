@@ -25,6 +25,8 @@ __all__ = ("EventLog", "EventStore", "copy_events")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DIGEST = 16
+_LARGEST = 1_000_000
+"""Bytes of one row, as far as a single event is not larger: a database may refuse larger statements."""
 _ROWS = 100
 """How many rows are read at once."""
 
@@ -62,6 +64,8 @@ class EventLog:
         self._lock = Lock()
         self._upto = 0 if is_new else None
         """The number of the last one that is stored; `None` where that is not known."""
+        self._committed = self._upto
+        """The same as it was after the last commit that is known to have succeeded."""
         self._unstored: list[str] = []
         self._storing: list[str] = []
 
@@ -86,14 +90,26 @@ class EventLog:
             if not added:
                 return
             self._storing += added
-        self._upto = self._stored_upto(connection) + len(added)
-        packed = f"[{','.join(added)}]".encode("ascii")
-        _add.each(connection, [_row(self._codec, self.tenant, self.run_id, self._upto, packed)])
+        is_known, upto = self._upto is not None, self._stored_upto(connection)
+        repeated = 0 if is_known else max(upto - (self._committed or 0), 0)
+        rows: list[dict[str, Any]] = []
+        for some in _in_rows(added[repeated:]):
+            upto += len(some)
+            packed = f"[{','.join(some)}]".encode("ascii")
+            rows.append(_row(self._codec, self.tenant, self.run_id, upto, packed))
+        if rows:
+            _add.each(connection, rows)
+        self._upto = upto
 
     def written(self, is_committed: bool, /) -> None:  # noqa: FBT001 - `GroupCommit` calls it
-        """Note whether what was written last is committed; else it is written again."""
+        """Note whether what was written last is committed; else it is written again.
+
+        A commit whose answer was lost may have succeeded: what is found to be stored is not written again.
+        """
         with self._lock:
-            if not is_committed:
+            if is_committed:
+                self._committed = self._upto
+            else:
                 self._unstored[:0], self._upto = self._storing, None
             self._storing = []
 
@@ -106,7 +122,10 @@ class EventLog:
         if self._upto is not None:
             return self._upto
         found = _last.first(connection, {"of_tenant": self.tenant, "of_run": self.run_id})
-        return (found[0] if found else None) or 0
+        upto = (found[0] if found else None) or 0
+        if self._committed is None:
+            self._committed = upto
+        return upto
 
 
 class EventStore:
@@ -135,6 +154,18 @@ def copy_events(connection: Connection, codec: Codec, tenant: str, run_id: str, 
     """Copy the events of a run to those of another one, which has none."""
     for row in _rows_of(connection, tenant, run_id, 0):
         _add(connection, _row(codec, tenant, new_run, row.upto, _unpacked(codec, tenant, run_id, row)))
+
+
+def _in_rows(packed: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield some packed events after the other, each as many as one row holds."""
+    first = size = 0
+    for at, one in enumerate(packed):
+        if at > first and size + len(one) > _LARGEST:
+            yield packed[first:at]
+            first, size = at, 0
+        size += len(one) + 1
+    if packed:
+        yield packed[first:]
 
 
 def _events_of(connection: Connection, codec: Codec, tenant: str, run_id: str, after: int) -> Iterator[StoredEvent]:

@@ -50,6 +50,8 @@ class Remembered:
     """Branches to which somebody else has appended."""
     tasks: OrderedDict[str, set[bytes]] = field(default_factory=OrderedDict[str, set[bytes]])
     """By checkpoint, the marks of the tasks whose writes there are stored."""
+    was_read: bool = False
+    """Whether a list was read since a checkpoint was stored: it may be one that goes on already."""
 
     @property
     def elements(self) -> int:
@@ -137,6 +139,7 @@ class Memory:
         """Remember a checkpoint that was stored, and its lists."""
         with self._lock:
             found = self._with_manifest(name, namespace, checkpoint_id, manifest)
+            found.was_read = False
             for channel, known in lists.items():
                 self._set(found, channel, [known, *found.lists.get(channel, ())[1:2]])
             self._make_room()
@@ -147,6 +150,7 @@ class Memory:
         """Remember a checkpoint that was read, and its lists beside those of a run that may go on meanwhile."""
         with self._lock:
             found = self._with_manifest(name, namespace, checkpoint_id, manifest)
+            found.was_read = found.was_read or bool(lists)
             for channel, known in lists.items():
                 self._set(found, channel, [*found.lists.get(channel, ())[:1], known])
             self._make_room()

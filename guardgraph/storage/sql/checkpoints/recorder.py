@@ -49,8 +49,6 @@ class Job(NamedTuple):
     stored: Callable[[Namespace], object]
     undo: Callable[[], object] | None = None
     """What is done where the transaction fails."""
-    makes: str | None = None
-    """The id of the checkpoint that is stored, if it is one."""
 
 
 Again: TypeAlias = "Callable[[Recorder], Future[None]]"
@@ -115,12 +113,13 @@ class Recorder:
                 self.memory.stored_blobs(place.name, at, draft.blobs)
                 self.memory.stored_checkpoint(place.name, at, draft.row["checkpoint_id"], draft.manifest, draft.lists)
 
-            return Job(store, stored, makes=draft.row["checkpoint_id"])
+            return Job(store, stored)
 
         def again(recorder: Recorder) -> Future[None]:
             return recorder.put(place, checkpoint, metadata, new_versions, by_caller=by_caller)
 
-        return self.submitted(place, draft, again, patience=None if by_caller else 0.0)
+        patience = None if by_caller else 0.0
+        return self.submitted(place, draft, again, patience=patience, checkpoint_id=checkpoint["id"])
 
     def put_writes(
         self,
@@ -169,9 +168,9 @@ class Recorder:
 
         return self.submitted(place, draft, again, patience=_PATIENCE)
 
-    def must_wait(self, _: Place, /) -> bool:
-        """Return whether submitting something has to wait for the database."""
-        return False
+    def must_wait(self, place: Place, /, *, to_put: bool) -> bool:
+        """Return whether storing writes at a checkpoint, or a checkpoint after it, first waits for the database."""
+        return to_put and not self.knows_parent(place)
 
     def tasks_at(self, place: Place) -> Callable[[], Collection[bytes]]:
         """Return what gives the tasks whose writes at a checkpoint are stored, when the next one is."""
@@ -183,9 +182,19 @@ class Recorder:
         done.result()
 
     def submitted(
-        self, place: Place, draft: Callable[[], Job], _again: Again, /, *, patience: float | None
+        self,
+        place: Place,
+        draft: Callable[[], Job],
+        _again: Again,
+        /,
+        *,
+        patience: float | None,
+        checkpoint_id: str | None = None,
     ) -> Future[None]:
-        """Store what `draft` returns; it is called again where something has changed what that relied on."""
+        """Store what `draft` returns; it is called again where something has changed what that relied on.
+
+        `checkpoint_id` is that of the checkpoint that is stored, if it is one.
+        """
         done: Future[None] = Future()
         left = iter(range(_ATTEMPTS))
 

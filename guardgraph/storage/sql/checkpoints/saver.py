@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from threading import Event
 from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
@@ -24,6 +25,7 @@ from sqlalchemy import Engine
 from guardgraph.state import BadInput, StorageCorrupt
 from guardgraph.storage.sql.checkpoints.commits import commit_log_in, notes_commit, notes_loaded
 from guardgraph.storage.sql.checkpoints.history import load_history
+from guardgraph.storage.sql.checkpoints.holding_recorder import HoldingRecorder
 from guardgraph.storage.sql.checkpoints.lanes import Lanes, async_twin, thread_key
 from guardgraph.storage.sql.checkpoints.loading import load_pages, query_in
 from guardgraph.storage.sql.checkpoints.memory import Memory
@@ -31,7 +33,7 @@ from guardgraph.storage.sql.checkpoints.recorder import Recorder
 from guardgraph.storage.sql.checkpoints.storing import metadata_of, numbered
 from guardgraph.storage.sql.checkpoints.thread_management import ThreadManagement
 from guardgraph.storage.sql.checkpoints.unstored import Unstored
-from guardgraph.storage.sql.checkpoints.write_behind import HoldingRecorder, WriteBehind
+from guardgraph.storage.sql.checkpoints.write_behind import WriteBehind
 from guardgraph.storage.sql.checkpoints.writes import Pending, Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.codec.options import CodecOptions, codec_of
@@ -166,6 +168,11 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         """
         self._writes.flush_held(thread_id)
 
+    def flush_last(self, thread_id: str) -> None:
+        """Do as `flush`, and hold nothing more that comes under the lease of this saver: it is about to end."""
+        self._writes.holds_no_more.set()
+        self.flush(thread_id)
+
     def __enter__(self) -> Self:
         return self
 
@@ -189,7 +196,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     def with_fence(self, fence: Fence) -> Self:
         """Return a saver of the same database whose writes raise `StaleWriter` once a lease was lost."""
-        return self._changed(writes=self._writes.changed(fence=fence))
+        return self._changed(writes=self._writes.changed(fence=fence, holds_no_more=Event()))
 
     def storing_along(self, *pending: Pending) -> Self:
         """Return a saver of the same database that stores with each commit what else has changed, such as a ledger."""
@@ -258,7 +265,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         """See `put`."""
         put = partial(self._put, config, checkpoint, metadata, new_versions, by_caller=False)
-        await self._await_stored(config, put, reads=not self._recorder.knows_parent(self._place_in(config)))
+        await self._await_stored(config, put, to_put=True)
         return self._config_of(config, checkpoint)
 
     def put_writes(
@@ -279,7 +286,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
     ) -> None:
         """See `put_writes`."""
         put = partial(self._put_writes, config, writes, task_id, task_path)
-        await self._await_stored(config, put, reads=False)
+        await self._await_stored(config, put, to_put=False)
 
     def replace_writes(self, config: RunnableConfig, writes: Mapping[str, Sequence[tuple[str, Any]]]) -> None:
         """Store what tasks have written at a checkpoint, by the ids of the tasks, in one transaction.
@@ -354,12 +361,12 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         self._writes.flush_held(query.thread_id)
         yield from load_pages(self.engine, self.codec, query, limit)
 
-    async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]], *, reads: bool) -> None:
-        """Call `put` and wait until it is stored; where it `reads`, in the worker thread of the thread id."""
+    async def _await_stored(self, config: RunnableConfig, put: Callable[[], Future[None]], *, to_put: bool) -> None:
+        """Call `put` and wait until it is stored; where it reads, in the worker thread of the thread id."""
         check_process(self.engine)
         key = thread_key(config)
         recorder = self._recorder_for(config)
-        waits = reads or recorder.must_wait(self._place_in(config))
+        waits = recorder.must_wait(self._place_in(config), to_put=to_put)
         run = self._lanes.run if waits else self._lanes.run_brief
         stored = await run(key, lambda: self._unstored.add(key, put()))
         await asyncio.shield(asyncio.wrap_future(stored))
@@ -384,7 +391,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
 
     def _recorder_for(self, config: RunnableConfig) -> Recorder:
         """Return what stores something: at once where somebody waits for the commit, as `Runner.stream` does."""
-        if self._behind is None or commit_log_in(config) is not None:
+        if self._behind is None or self._writes.holds_no_more.is_set() or commit_log_in(config) is not None:
             self._writes.flush_held(thread_key(config))
             return self._recorder
         return HoldingRecorder(

@@ -59,6 +59,8 @@ class Writes:
     commits: GroupCommit = field(init=False)
     behind: Holding | None = None
     """What holds writes back; they are stored before anything else of their thread is written or read."""
+    holds_no_more: Event = field(default_factory=Event)
+    """Set once the lease is about to be given back: what comes later is stored at once, or refused."""
     _key_fits: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:

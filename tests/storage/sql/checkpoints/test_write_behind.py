@@ -6,8 +6,10 @@ import asyncio
 import operator
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import pytest
@@ -156,11 +158,7 @@ def test_it_is_held_on_while_the_database_is_locked(sqlite_url: str) -> None:
                 time.sleep(0.3)
                 with pytest.raises(StorageBusy):
                     store(saver, "t", {"x": 4}, parent=config, version=5)
-            began = time.monotonic()
-            while len(ids_in(other, config_of("t"))) < 4:
-                assert time.monotonic() - began < 30
-                time.sleep(0.02)
-            store(saver, "t", {"x": 4}, parent=config, version=5)
+            config = store(saver, "t", {"x": 4}, parent=config, version=5)
             saver.flush("t")
             assert len(ids_in(other, config_of("t"))) == 5
 
@@ -186,16 +184,104 @@ def test_what_comes_after_a_failure_builds_on_nothing_that_was_dropped(
         patch.setattr("guardgraph.storage.sql.checkpoints.recorder.store_checkpoint", refuse)
         with pytest.raises(ZeroDivisionError):
             saver.flush()
-    with pytest.raises(StorageError, match="this builds on what `write_behind` held"):
+    with pytest.raises(StorageError, match="goes on from what is stored"):
         store(saver, "t", {"x": large}, parent=second, version=3)
-    with pytest.raises(StorageError, match="this builds on what `write_behind` held"):
-        saver.put_writes(second, [("x", large)], "task")
+    with pytest.raises(StorageError, match="goes on from what is stored"):
+        saver.put_writes(second, [("x", 1)], "task")
+    store(saver, "t", {"x": large}, parent=first, version=2)
 
-    assert len(ids_in(saver, config_of("t"))) == 1
-    store(saver, "t", {"x": large}, parent=first, version=3)
     found = saver.get_tuple(config_of("t"))
     assert found is not None
     assert found.checkpoint["channel_values"] == {"x": large}
+    assert len(ids_in(saver, config_of("t"))) == 2
+    assert saver.verify("t") == []
+
+
+def elements(saver: SQLSaver, at: Any) -> list[Any]:
+    found = saver.get_tuple(at)
+    assert found is not None
+    return found.checkpoint["channel_values"]["x"]
+
+
+def test_what_goes_on_from_an_older_checkpoint_is_stored_as_it_was_put(saver: SQLSaver) -> None:
+    first = store(saver, "t", {"x": ["1" * 999]})
+    store(saver, "t", {"x": ["1" * 999, "2" * 999]}, parent=first, version=2)
+    grown: list[Any] = [*elements(saver, first), {"n": 1}]
+    fork = store(saver, "t", {"x": grown}, parent=first, version=3)
+    grown[-1]["n"] = 2
+    after = store(saver.with_types(), "t", {"x": [*grown, "4" * 999]}, parent=fork, version=4)
+    grown[-1]["n"] = 3
+    saver.flush()
+
+    assert elements(saver, fork) == ["1" * 999, {"n": 1}]
+    assert elements(saver, after) == ["1" * 999, {"n": 2}, "4" * 999]
+    assert saver.verify("t") == []
+
+
+def test_what_builds_on_a_list_that_another_saver_goes_on_with_is_packed_again(
+    saver: SQLSaver, database_url: str
+) -> None:
+    lists = {namespace: [namespace + "1" * 999] for namespace in ("", "sub")}
+    first = {at: store(saver, "t", {"x": x}, namespace=at) for at, x in lists.items()}
+    with SQLSaver.from_url(database_url) as other:
+        for at, config in first.items():
+            store(other, "t", {"x": [*elements(other, config), "other" * 99]}, namespace=at, parent=config, version=2)
+    expected: list[tuple[Any, list[Any]]] = []
+    for number, by in enumerate((saver, saver.with_types(), saver, saver), 2):
+        for at, config in first.items():
+            lists[at] = [*lists[at], f"{number}" * 999]
+            first[at] = store(by, "t", {"x": lists[at]}, parent=config, version=number)
+            expected.append((first[at], lists[at]))
+        if number > 3:
+            saver.flush()
+
+    for config, x in expected:
+        assert elements(saver, config) == x
+    assert saver.verify("t") == []
+
+
+def test_it_is_stored_after_a_fault_has_passed_without_another_call(sqlite_url: str) -> None:
+    with SQLSaver.from_url(sqlite_url, write_behind=0.05, busy_timeout=0.05) as saver:
+        first = store(saver, "t", {"x": 0})
+        with SQLSaver.from_url(sqlite_url) as other:
+            with write_transaction(other.engine):
+                store(saver, "t", {"x": 1}, parent=first, version=2)
+                time.sleep(0.3)
+            until = time.monotonic() + 30
+            while len(ids_in(other, config_of("t"))) == 1:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
+
+def test_a_slow_database_does_not_make_threads(sqlite_url: str) -> None:
+    with SQLSaver.from_url(sqlite_url, write_behind=0.001, busy_timeout=30) as saver:
+        config = store(saver, "t", {"x": 0})
+        before = threading.active_count()
+        with SQLSaver.from_url(sqlite_url) as other, write_transaction(other.engine):
+            for number in range(2, 52):
+                config = store(saver, "t", {"x": number}, parent=config, version=number)
+                time.sleep(0.004)
+            assert threading.active_count() <= before + 2
+
+
+def test_an_interrupted_flush_keeps_what_is_not_stored(saver: SQLSaver, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def interrupted(*given: Any, **options: Any) -> Generator[Any]:
+        with write_transaction(*given, **options) as connection:
+            yield connection
+            raise KeyboardInterrupt
+
+    first = {thread: store(saver, thread, {"x": ["1" * 999]}) for thread in "abc"}
+    for thread, config in first.items():
+        store(saver, thread, {"x": ["1" * 999, "2" * 999]}, parent=config, version=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("guardgraph.storage.sql.group_commit.write_transaction", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            saver.flush()
+    saver.flush()
+
+    assert [len(ids_in(saver, config_of(thread))) for thread in "abc"] == [2, 2, 2]
+    assert [saver.verify(thread) for thread in "abc"] == [[], [], []]
 
 
 def test_a_change_in_place_is_no_change_of_what_is_held(saver: SQLSaver) -> None:
@@ -248,6 +334,38 @@ def test_a_failed_agent_of_a_runner_loses_nothing_that_is_held(sqlite_url: str) 
     with Runner(sqlite_url, graphs={"unregistered": pipeline(stages)}) as runner:
         assert runner.resume("t").status == "completed"
     assert calls == ["a", "b", "c"]
+
+
+def test_what_an_abandoned_agent_puts_does_not_reach_the_next_run(sqlite_url: str) -> None:
+    may_go_on, goes_on = threading.Event(), threading.Event()
+
+    def late(state: State) -> dict[str, Any]:
+        may_go_on.wait(60)
+        return {"number": 1}
+
+    nested = StateGraph(State)
+    for name in ("late", "after"):
+        nested.add_node(name, late)
+    nested.add_edge(START, "late")
+    nested.add_edge("late", "after")
+    inner = nested.compile()
+
+    def hang(_: Request) -> str:
+        try:
+            return str(inner.invoke(GIVEN))
+        finally:
+            goes_on.set()
+
+    def wake(_: Request) -> str:
+        may_go_on.set()
+        goes_on.wait(60)
+        return "done"
+
+    with Runner(sqlite_url, write_behind=LONG) as runner:
+        assert runner.run(pipeline([Agent("hangs", run=hang, timeout=0.3)]), "t", thread_id="t").status == "failed"
+        stages = [Agent("first", run=lambda _: "done"), Agent("wakes", run=wake)]
+        assert runner.run(pipeline(stages), "t", thread_id="t").status == "completed"
+        assert runner.saver.verify("t") == []
 
 
 @pytest.mark.parametrize("window", [0, -1, float("nan"), float("inf"), True, "1"])
