@@ -146,6 +146,21 @@ graph().compile(checkpointer=saver).invoke(GIVEN, config("t"))
         assert sorted(found["log"]) == sorted(f"{number}{one}" for number in range(1, STEPS + 1) for one in "ab")
 
 
+def test_a_forked_process_leaves_what_is_held_to_its_parent(sqlite_url: str) -> None:
+    code = f"""
+import os, sys
+from tests.storage.sql.checkpoints.test_write_behind import LONG, SQLSaver, config_of, store
+saver = SQLSaver.from_url({sqlite_url!r}, write_behind=LONG)
+store(saver, "t", {{"x": 2}}, parent=store(saver, "t", {{"x": 1}}), version=2)
+if child := os.fork():
+    os.waitpid(child, 0)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    with SQLSaver.from_url(sqlite_url) as other:
+        assert len(ids_in(other, config_of("t"))) == 2
+
+
 def test_it_is_held_on_while_the_database_is_locked(sqlite_url: str) -> None:
     with SQLSaver.from_url(sqlite_url, write_behind=0.05, busy_timeout=0.05) as saver:
         config = store(saver, "t", {"x": 0})
