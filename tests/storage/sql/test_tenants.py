@@ -118,7 +118,7 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
 }
 NO_READS: dict[type[Any], set[str]] = {
     SQLSaver: {
-        "close", "from_url", "get_next_version", "reading_plain", "run_in_lane", "serde", "with_allowlist",
+        "close", "flush_last", "from_url", "get_next_version", "reading_plain", "run_in_lane", "serde", "with_allowlist",
         "storing_along", "with_fence", "with_types",
     },
     SQLLedger: {"with_fence"},
