@@ -118,8 +118,8 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
 }
 NO_READS: dict[type[Any], set[str]] = {
     SQLSaver: {
-        "close", "flush_last", "from_url", "get_next_version", "reading_plain", "run_in_lane", "serde", "with_allowlist",
-        "storing_along", "with_fence", "with_types",
+        "close", "flush_last", "from_url", "get_next_version", "reading_plain", "run_in_lane", "serde",
+        "storing_along", "with_allowlist", "with_fence", "with_types",
     },
     SQLLedger: {"with_fence"},
     EventLog: {"add", "write_changes", "written"},
