@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -20,12 +20,8 @@ def run(connection: Connection, text: str, given: Any, take: Callable[[Any], _T]
     With `many` it is run once for each of the values. A transaction begins as with any statement, and the listeners of
     the engine's events for cursors and executions are called. Raises what SQLAlchemy raises.
     """
-    with _driver_errors(connection, text):
-        cursor = _executed(connection, text, given, many=many)
-        try:
-            return take(cursor)
-        finally:
-            cursor.close()
+    with _driver_errors(connection, text), ExitStack() as cursors:
+        return take(_executed(connection, cursors, text, given, many=many))
 
 
 def run_together(connection: Connection, given: Mapping[str, list[Any]]) -> dict[str, int]:
@@ -33,24 +29,24 @@ def run_together(connection: Connection, given: Mapping[str, list[Any]]) -> dict
 
     A driver that can sends them without waiting for the answer to each.
     """
-    with _driver_errors(connection, "; ".join(given)):
+    with _driver_errors(connection, "; ".join(given)), ExitStack() as opened:
         with _pipeline(connection) if len(given) > 1 else nullcontext():
             cursors = {
-                text: _executed(connection, text, values if len(values) > 1 else values[0], many=len(values) > 1)
+                text: _executed(
+                    connection, opened, text, values if len(values) > 1 else values[0], many=len(values) > 1
+                )
                 for text, values in given.items()
             }
-        counts = {text: cursor.rowcount for text, cursor in cursors.items()}
-        for cursor in cursors.values():
-            cursor.close()
-        return counts
+        return {text: cursor.rowcount for text, cursor in cursors.items()}
 
 
-def _executed(connection: Connection, text: str, given: Any, *, many: bool) -> Any:
-    """Return the cursor of a statement."""
+def _executed(connection: Connection, opened: ExitStack, text: str, given: Any, *, many: bool) -> Any:
+    """Return the cursor of a statement, which is closed with `opened`, also where the statement fails."""
     if not connection.in_transaction():
         connection.begin()
     dialect: Any = connection.dialect
     cursor: Any = connection.connection.cursor()
+    opened.callback(_closed, cursor)
     for before in connection.dispatch.before_cursor_execute:
         text, given = before(connection, cursor, text, given, None, many)
     execute, instead = (
@@ -62,6 +58,12 @@ def _executed(connection: Connection, text: str, given: Any, *, many: bool) -> A
         execute(cursor, text, given, None)
     connection.dispatch.after_cursor_execute(connection, cursor, text, given, None, many)
     return cursor
+
+
+def _closed(cursor: Any) -> None:
+    """Close a cursor; that of a connection which is closed may refuse."""
+    with suppress(Exception):
+        cursor.close()
 
 
 def _pipeline(connection: Connection) -> AbstractContextManager[object]:
