@@ -228,9 +228,11 @@ class Attempts:
         What has happened since its last checkpoint is stored, if the database takes it.
         """
         if isinstance(attempt, RunExecution):
-            with suppress(StorageError):
-                attempt.store_pending()
-            self.leases.give_up(attempt.lease)
+            try:
+                with suppress(StorageError):
+                    attempt.store_pending()
+            finally:
+                self.leases.give_up(attempt.lease)
 
     def _leased(self, thread_id: str, prepare: Callable[[RunRow, Lease], RunExecution | Run]) -> RunExecution | Run:
         """Prepare an attempt at the last run of a thread under its lease; without an attempt that is given back."""
