@@ -10,6 +10,7 @@ from guardgraph.state.accounts import (
     full_usage,
     remaining_allowance,
 )
+from guardgraph.state.agent_message import EVERYONE, Message, Performative
 from guardgraph.state.allowance import COUNTS, Allowance
 from guardgraph.state.attachments import Attachment, is_attachment, missing_content, with_content, without_content
 from guardgraph.state.attempt import (
@@ -17,7 +18,6 @@ from guardgraph.state.attempt import (
     ContextItem,
     ContextKind,
     ErrorKind,
-    Evidence,
     Gap,
     Reply,
     Request,
@@ -57,6 +57,7 @@ from guardgraph.state.errors import (
     WrongKey,
 )
 from guardgraph.state.event import EventKind, RunEvent, StoredEvent
+from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
@@ -71,6 +72,7 @@ from guardgraph.state.verdict import Action, Gate, Verdict
 
 __all__ = (
     "COUNTS",
+    "EVERYONE",
     "MESSAGE_LIST",
     "Action",
     "AgentError",
@@ -99,6 +101,7 @@ __all__ = (
     "Gap",
     "Gate",
     "GuardgraphError",
+    "Message",
     "Messages",
     "MigrationFailed",
     "MigrationNeeded",
@@ -109,6 +112,7 @@ __all__ = (
     "Outcome",
     "OutcomeStatus",
     "PatternError",
+    "Performative",
     "Plan",
     "Reply",
     "Request",

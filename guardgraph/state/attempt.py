@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
+from guardgraph.state.agent_message import Message
 from guardgraph.state.allowance import Allowance
+from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.task import Subtask, Task
 from guardgraph.state.usage import Usage
@@ -16,7 +18,6 @@ __all__ = (
     "ContextItem",
     "ContextKind",
     "ErrorKind",
-    "Evidence",
     "Gap",
     "Reply",
     "Request",
@@ -30,17 +31,6 @@ ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skip
 
 
 _MOST, _DEAREST = 10**12, 10**6
-
-
-class Evidence(FrozenModel):
-    """What a claim is based on: a verbatim quote and its location."""
-
-    source: str = Field(min_length=1, max_length=4_096)
-    """The name of the source, such as a file."""
-    quote: str = Field(min_length=1, max_length=100_000)
-    """The text of the source, verbatim."""
-    locator: str = Field(default="", max_length=1_000)
-    """Where in the source: lines as `12` or `12-14`, or any other mark."""
 
 
 class ContextItem(FrozenModel):
@@ -69,6 +59,8 @@ class Request(FrozenModel):
     """What this agent is to do; `None` when it is to serve the task as a whole."""
     context: tuple[ContextItem, ...] = ()
     """What it needs to know from others."""
+    messages: tuple[Message, ...] = ()
+    """What others have sent to it since it worked last."""
     allowance: Allowance = Allowance()
     """What it may spend."""
     path: tuple[str, ...] = ()
@@ -118,6 +110,8 @@ class Reply(FrozenModel):
     """Why it answers so."""
     subtasks: tuple[Subtask, ...] = ()
     """What it would delegate."""
+    messages: tuple[Message, ...] = ()
+    """What it sends to other agents, where its pattern delivers messages."""
     usage: Usage | None = None
     """What was spent for it past LangChain's models, as by another framework: it is added to what was metered.
 
@@ -206,6 +200,8 @@ class Result(FrozenModel):
     """Why it answers so."""
     subtasks: tuple[Subtask, ...] = ()
     """What the agent would delegate."""
+    messages: tuple[Message, ...] = ()
+    """What the agent sends to others."""
     handoff: tuple[str, ...] = ()
     """The agents to hand over to, where the answer is LangGraph's `Command(goto=…)`; a gate decides."""
     gaps: tuple[Gap, ...] = ()

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from guardgraph.state.attempt import Evidence, Gap
+from guardgraph.state.attempt import Gap
+from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.text import one_line
 from guardgraph.state.usage import Usage

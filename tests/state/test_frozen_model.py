@@ -29,6 +29,7 @@ from guardgraph.state import (
     Evidence,
     FrozenModel,
     Gap,
+    Message,
     Outcome,
     Plan,
     Reply,
@@ -94,6 +95,16 @@ CLAIMS = st.builds(
     several=st.booleans(),
 )
 EVIDENCE = st.builds(Evidence, source=NAME, quote=NAME, locator=TEXT)
+MESSAGES = st.builds(
+    Message,
+    recipients=st.lists(NAME, min_size=1, max_size=3, unique=True).map(tuple).filter(lambda names: "*" not in names),
+    content=JSON,
+    performative=st.sampled_from(["inform", "ask", "propose", "bid", "award"]),
+    in_reply_to=MAYBE,
+    commits=st.dictionaries(TEXT, st.decimals(0, 10**20, allow_nan=False, allow_infinity=False), max_size=2),
+    evidence=tuples(EVIDENCE),
+    id=TEXT,
+)
 ALLOWANCES = st.builds(
     Allowance,
     tokens=LIMIT,
@@ -142,6 +153,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         usage=USAGES,
     ),
     ContextItem: PIECES,
+    Message: MESSAGES,
     Plan: st.builds(
         Plan,
         subtasks=st.lists(SUBTASKS, max_size=3, unique_by=lambda one: one.id).map(
@@ -161,13 +173,20 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         started=MOMENT,
     ),
     Reply: st.builds(
-        Reply, value=JSON, evidence=tuples(EVIDENCE), confidence=PART, reasoning=TEXT, subtasks=tuples(SUBTASKS)
+        Reply,
+        value=JSON,
+        evidence=tuples(EVIDENCE),
+        confidence=PART,
+        reasoning=TEXT,
+        subtasks=tuples(SUBTASKS),
+        messages=tuples(MESSAGES),
     ),
     Request: st.builds(
         Request,
         task=TASKS,
         subtask=st.none() | SUBTASKS,
         context=tuples(PIECES),
+        messages=tuples(MESSAGES),
         allowance=ALLOWANCES,
         path=NAMES,
         round=WHOLE,
@@ -189,6 +208,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         confidence=PART,
         reasoning=TEXT,
         subtasks=tuples(SUBTASKS),
+        messages=tuples(MESSAGES),
         gaps=tuples(GAPS),
         stopped_by=MAYBE,
         usage=USAGES,
@@ -256,6 +276,7 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "subject": "s",
         "attribute": "a",
         "value": "v",
+        "recipients": ["b"],
     }
     return kind.model_validate({name: needed[name] for name, field in kind.model_fields.items() if field.is_required()})
 

@@ -29,6 +29,7 @@ OWN: dict[str, type[Any]] = {
     "Ending": state.EarlyStop,
     "Evidence": state.Evidence,
     "Gap": state.Gap,
+    "Message": state.Message,
     "Outcome": state.Outcome,
     "Piece": state.ContextItem,
     "Plan": state.Plan,

@@ -27,6 +27,7 @@ from guardgraph.state import (
     Evidence,
     FrozenModel,
     Gap,
+    Message,
     Outcome,
     Plan,
     Reply,
@@ -53,6 +54,7 @@ VALUES: dict[str, Any] = {
     "Ending": EarlyStop(status="degraded", stopped_by="Budget"),
     "Evidence": FOUND,
     "Gap": Gap(subtask="b", reason="late"),
+    "Message": Message(recipients=("b",), content=[1], commits={"usd": Decimal("0.5")}, sender="a", id="m"),
     "Outcome": Outcome(status="degraded", gaps=(Gap(subtask="b", reason="late"),)),
     "Usage": Usage(input_tokens=3, usd=Decimal("0.1")),
     "Piece": ContextItem(kind="background", title="t"),
@@ -101,8 +103,8 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
 
     assert tags == {
         *(f"guardgraph:{name}" for name in (
-            "AgentError", "Allowance", "Claim", "Claims", "Ending", "Evidence", "Gap", "Outcome", "Piece", "Plan",
-            "Position", "Reply", "Request", "Result", "RoutingDecision", "Subtask", "Task", "Usage", "Verdict",
+            "AgentError", "Allowance", "Claim", "Claims", "Ending", "Evidence", "Gap", "Message", "Outcome", "Piece",
+            "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision", "Subtask", "Task", "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",
