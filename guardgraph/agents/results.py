@@ -12,8 +12,11 @@ from langgraph.types import Command
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.outgoing import handoff_message, memory_after
+from guardgraph.runtime.outbox import Outbox
 from guardgraph.state import (
     AgentError,
+    BadInput,
     ErrorKind,
     Gap,
     Outcome,
@@ -39,6 +42,7 @@ __all__ = (
     "result_of_handoff",
 )
 
+_NO_PEERS = Outbox()
 _NOTHING = "it returned None: did you forget `return`? Return `Reply(value=None)` if None is the answer"
 _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
     "timeout": ("timeout", None),
@@ -79,24 +83,32 @@ def result_id(agent: str, request: Request, execution: str = "") -> str:
 
 
 def result_of_answer(
-    agent: Agent, request: Request, raw: object, *, usage: Usage, stopped: ReservationDenied | None
+    agent: Agent,
+    request: Request,
+    raw: object,
+    *,
+    usage: Usage,
+    stopped: ReservationDenied | None,
+    outbox: Outbox = _NO_PEERS,
 ) -> Result:
     """Return the result of an attempt that returned `raw`; after a stop it is only partial.
 
-    A bare `None` is no answer, unless the declared `output` takes it. A `Command` is a request to hand over.
+    A bare `None` is no answer, unless the declared `output` takes it, or messages were sent. A `Command` is a
+    request to hand over. Messages go where `outbox` lets them, after those that it has already.
     """
     if isinstance(raw, Command):
-        return result_of_handoff(agent, request, raw, usage=usage)
+        return result_of_handoff(agent, request, raw, usage=usage, outbox=outbox)
     if isinstance(raw, Outcome):
         return _of_team(agent, request, raw, usage)
     error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
     try:
-        if raw is None and agent.output is None:
+        if raw is None and agent.output is None and not outbox.messages:
             raise InvalidAnswer(_NOTHING)
         reply = (
             type(raw).model_validate({**vars(raw)}) if isinstance(raw, Reply) else Reply(value=raw)
         )  # a copy may not fit
-        value = _fitting(agent.output, reply.value)
+        messages = outbox.with_messages(reply.messages)
+        value = None if reply.value is None and messages else _fitting(agent.output, reply.value)
     except Exception as unfit:  # a validator of the user's may raise anything
         why = _NOTHING if raw is None else _why_unfit(unfit)
         return failed_result(agent, request, error or AgentError(kind="invalid", message=why), usage=usage)
@@ -111,6 +123,8 @@ def result_of_answer(
         confidence=reply.confidence,
         reasoning=reply.reasoning,
         subtasks=reply.subtasks,
+        messages=messages,
+        memory=memory_after(agent, request, value, messages) if reply.memory is None and outbox.peers else reply.memory,
         error=error,
     )
 
@@ -121,8 +135,21 @@ def failed_result(agent: Agent, request: Request, error: AgentError, *, usage: U
     return _result(agent, request, usage, **{"status": status, "error": error, "stopped_by": guard, **fields})
 
 
-def result_of_handoff(agent: Agent, request: Request, command: Command[Any], *, usage: Usage) -> Result:
-    """Return the result of an attempt that asks to hand over: not an answer; the gate decides what follows."""
+def result_of_handoff(
+    agent: Agent,
+    request: Request,
+    command: Command[Any],
+    *,
+    usage: Usage,
+    outbox: Outbox = _NO_PEERS,
+) -> Result:
+    """Return the result of an attempt that asks to hand over: to a peer it is a message.
+
+    Elsewhere it is not an answer; the gate decides what follows.
+    """
+    message = handoff_message(command, outbox.peers)
+    if message is not None:
+        return result_of_answer(agent, request, Reply(messages=(message,)), usage=usage, stopped=None, outbox=outbox)
     goto: Any = command.goto
     targets = goto if isinstance(goto, list | tuple) else [goto] if goto else []
     names = tuple(str(getattr(target, "node", target)) for target in targets)
@@ -203,6 +230,8 @@ _cached_adapter = lru_cache(maxsize=256)(TypeAdapter[Any])
 
 
 def _why_unfit(error: Exception) -> str:
+    if isinstance(error, BadInput):
+        return f"it {error}"
     if isinstance(error, ValidationError):
         return f"the value does not fit {error.title}: {validation_text(error)}"
     if isinstance(error, ValueError):
@@ -212,7 +241,8 @@ def _why_unfit(error: Exception) -> str:
 
 def gap_of(result: Result, *, guard: str | None = None, reason: str | None = None) -> Gap:
     """Return the gap of a result that is not used."""
-    why = reason or (result.error.message if result.error else "no answer")
+    missing = "the answer is provisional" if result.status == "provisional" else "no answer"
+    why = reason or (result.error.message if result.error else missing)
     return Gap(
         subtask=result.role,
         agent=result.agent,

@@ -12,6 +12,7 @@ from guardgraph.graphs.pipeline import pipeline
 from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
 from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
+from guardgraph.graphs.swarm import SwarmState, swarm
 from guardgraph.graphs.team import Team
 from guardgraph.nodes.decisions.ballots import ApprovalBallot, RankingBallot, VoteCount
 from guardgraph.nodes.decisions.ranked_vote import borda, schulze
@@ -39,6 +40,7 @@ __all__ = (
     "Rule",
     "SendBack",
     "Stage",
+    "SwarmState",
     "Team",
     "Tier",
     "VoteCount",
@@ -58,4 +60,5 @@ __all__ = (
     "schulze",
     "supermajority",
     "supervisor",
+    "swarm",
 )

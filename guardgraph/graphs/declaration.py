@@ -39,6 +39,8 @@ class Member:
     channel: str
     context: tuple[ContextItem, ...]
     can_rewrite: bool
+    sends_messages: bool = False
+    """Whether they send messages to each other."""
 
 
 @dataclass(frozen=True, slots=True)

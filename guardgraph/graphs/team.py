@@ -102,18 +102,22 @@ class Team:
         channel: str = "results",
         context: Sequence[ContextItem] = (),
         can_rewrite: bool = False,
+        sends_messages: bool = False,
     ) -> Team:
         """Add agents and their fallbacks, whose answers `gate` reviews; return the team.
 
         `channel` is where their results are written: `results`, or `plans` for planners. What is sent to the former is
         judged by the guards of `dispatch`. `context` is added to every request to them. With `can_rewrite` a guard of
-        `exit` can give back to them a draft of the team that is their answer.
+        `exit` can give back to them a draft of the team that is their answer. With `sends_messages` they may send
+        messages to each other, and hand over: results have them, and the route of `gate` delivers them.
         """
         must_be(self.name, "agents", agents, Sequence[Agent])
         if channel not in _CHANNELS:
             raise BadGraph(f"`channel` must be one of {', '.join(_CHANNELS)}, got {channel!r}")
         check_unique(self._team, [*agents])
-        self._team.members.extend(Member(agent, gate, channel, tuple(context), can_rewrite) for agent in agents)
+        self._team.members.extend(
+            Member(agent, gate, channel, tuple(context), can_rewrite, sends_messages) for agent in agents
+        )
         return self
 
     def add_gate(

@@ -122,12 +122,15 @@ def _add_gate_node(
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
     node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits)
+    names = {(member.gate, member.agent.name) for member in team.members if member.sends_messages}
     for member in team.members:
+        peers = {name for gate, name in names if gate == member.gate} if member.sends_messages else ()
         writes, works = _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
             evidence = works and any(isinstance(guard, Grounding) for guard in (*team.guards, *agent.guards))
             replaced = None if agent is member.agent else member.agent.name
-            graph.add_node(agent.name, node(agent, fallback_for=replaced, writes=writes, evidence=evidence))
+            work = node(agent, fallback_for=replaced, writes=writes, evidence=evidence, peers=peers)
+            graph.add_node(agent.name, work)
             graph.add_edge(agent.name, f"guard_{member.gate}")
     for agent in team.writers:
         replaced = None if agent is team.author else team.writers[0].name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardgraph.guards.authority import Authority
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.context import GuardContext, Subject, name_of
@@ -18,6 +19,7 @@ from guardgraph.guards.schema import Schema
 
 __all__ = (
     "AllowanceLimiter",
+    "Authority",
     "Budget",
     "Convergence",
     "Deadline",

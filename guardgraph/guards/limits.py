@@ -35,8 +35,8 @@ class Limits:
         return Allowance(subtasks=self.subtasks, messages=self.messages, calls=self.calls)
 
     def __call__(self, context: GuardContext) -> Verdict:
-        """Trip where nothing is left of a cap."""
-        for name in ("subtasks", "messages", "calls"):
+        """Trip where nothing is left of a cap; messages are counted when they are sent."""
+        for name in ("subtasks", "calls"):
             left, limit = getattr(context.remaining, name), getattr(context.allowance, name)
             if left is not None and left < 1:
                 reason = f"the limit of {limit} {name} is used up"

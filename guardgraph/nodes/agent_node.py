@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -15,7 +15,7 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, result_of_handoff
+from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
@@ -25,6 +25,7 @@ from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
 from guardgraph.runtime.graph_config import channel_value, is_resumed
+from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
@@ -34,9 +35,11 @@ from guardgraph.state import (
     ErrorKind,
     PatternError,
     Request,
+    ReservationDenied,
     Result,
     StorageError,
     Unserializable,
+    Usage,
     error_place,
     error_text,
     missing_content,
@@ -57,6 +60,7 @@ def agent_node(
     skill_limits: Mapping[str, int] | None = None,
     evidence: bool = False,
     concluding: bool = False,
+    peers: Collection[str] = (),
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
@@ -64,15 +68,17 @@ def agent_node(
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
     (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
     its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
-    may work until half a second after the deadline. `fallback_for` names the agent that was asked first. Once
-    LangGraph is to drain the run, an attempt that has not started raises `GraphDrained`, and runs when the thread
-    is resumed.
+    may work until half a second after the deadline. `fallback_for` names the agent that was asked first.
+    `peers` are those to which it may send messages, and hand over. Once LangGraph is to drain the run, an attempt that
+    has not started raises `GraphDrained`, and runs when the thread is resumed.
     """
     skills = sorted({*agent.skills}.intersection(skill_limits or {}))
     pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
     if agent.copies is not None:
         pools = {f"agent {agent.name}": agent.copies, **pools}
-    return _AgentNode(agent, fallback_for, writes, concurrency, pools, evidence=evidence, concluding=concluding)
+    return _AgentNode(
+        agent, fallback_for, writes, concurrency, pools, evidence=evidence, concluding=concluding, peers=peers
+    )
 
 
 class _AgentNode(RunnableLambda[Any, Any]):
@@ -94,6 +100,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         *,
         evidence: bool,
         concluding: bool,
+        peers: Collection[str],
     ) -> None:
         nested: Any = agent.run
 
@@ -102,7 +109,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
-        self.fallback_for = fallback_for
+        self.fallback_for, self.peers = fallback_for, frozenset(peers)
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -153,6 +160,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             config=config,
             attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
+            outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
@@ -227,21 +235,24 @@ class _AgentNode(RunnableLambda[Any, Any]):
     def _answered(self, work: AttemptExecution, raw: object) -> Result:
         usage = work.usage(raw)
         stopped = work.budget.stopped if work.budget else None
-        return result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped)
+        return self._result(work, raw, usage, stopped)
+
+    def _result(self, work: AttemptExecution, raw: object, usage: Usage, stopped: ReservationDenied | None) -> Result:
+        return result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped, outbox=work.outbox)
 
     def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
         """Return the result of an attempt that has raised `error`."""
         usage, budget = work.usage(), work.budget
         stopped = budget.stopped if budget else None
         if isinstance(error, ParentCommand):
-            return result_of_handoff(self.agent, work.request, error.args[0], usage=usage)
+            return self._result(work, error.args[0], usage, None)
         if isinstance(error, isolation.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
             found = AgentError(kind=work.limit, message=why)
         elif isinstance(error, BudgetExceeded) or stopped is not None:
             stopped = stopped or getattr(error, "refusal", None)
             if budget is not None and budget.last_text and self.agent.output is None and stopped is not None:
-                return result_of_answer(self.agent, work.request, budget.last_text, usage=usage, stopped=stopped)
+                return self._result(work, budget.last_text, usage, stopped)
             found = AgentError(kind="stopped", message=str(stopped))
         else:
             _LOG.debug("agent %s failed", self.agent.name, exc_info=error)

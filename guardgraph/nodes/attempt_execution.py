@@ -20,6 +20,7 @@ from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentError,
@@ -64,6 +65,8 @@ class AttemptExecution:
     budget: AttemptBudget | None = None
     """The budget of its model calls, once it has started."""
     began: float = 0
+    outbox: Outbox = field(default_factory=Outbox)
+    """What it may send to others, and what its tools have sent."""
     is_cached: bool = False
     """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
@@ -133,6 +136,7 @@ class AttemptExecution:
             slot_token=self.slot_token,
             budget=self.budget,
             attachments=self.attachments,
+            outbox=self.outbox,
         )
         return child_config(self.config, current)
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
+from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard, GuardDecision
@@ -31,6 +32,7 @@ from guardgraph.state import (
     EarlyStop,
     Gap,
     Gate,
+    Message,
     OutcomeStatus,
     Request,
     Result,
@@ -177,13 +179,15 @@ class GateContext:
         subtask: Subtask | None = None,
         *,
         context: Iterable[ContextItem] | None = None,
+        messages: Iterable[Message] = (),
+        memory: JsonValue = None,
         attempt: int = 1,
         feedback: str | None = None,
     ) -> Send:
         """Return the `Send` that makes `agent` work: on the task as a whole, or on one `subtask`.
 
-        `context` replaces the default context (see the method of that name). `attempt` and `feedback` are passed on to
-        the agent; they use up none of its own `attempts`.
+        `context` replaces the default context (see the method of that name). `messages` are those that are delivered
+        to it, `memory` is what it has kept. `attempt` and `feedback` use up none of its own `attempts`.
         """
         for given, kind in ((agent, Agent), (subtask, Subtask | None)):
             if not isinstance(given, kind):
@@ -193,6 +197,8 @@ class GateContext:
             task=self.task,
             subtask=subtask,
             context=(*items, *self.team.context.get(agent.name, ())),
+            messages=tuple(messages),
+            memory=memory,
             round=self.round,
             attempt=attempt,
             feedback=feedback,

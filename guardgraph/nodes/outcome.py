@@ -26,7 +26,7 @@ def written_value(state: Mapping[str, Any]) -> Result | None:
 
 def collected_value(state: Mapping[str, Any], team: str) -> Result | None:
     """Return the accepted results as one: they are the value of a team that has written none."""
-    accepted = accepted_of(state)
+    accepted = _answers(state)
     if not accepted:
         return None
     return Result(
@@ -43,7 +43,7 @@ def collected_value(state: Mapping[str, Any], team: str) -> Result | None:
 def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     """Return the outcome of a run: the best value there is, what is missing, and what stopped the run."""
     draft, written = state.get("draft"), written_value(state)
-    accepted: list[Result] = [] if _COLLECTED in (state.get("refused") or ()) else accepted_of(state)
+    accepted: list[Result] = [] if _COLLECTED in (state.get("refused") or ()) else _answers(state)
     ending: EarlyStop | None = state.get("ending")
     gaps = _all_gaps(state)
     own = {gap.agent for gap in gaps if not gap.path}
@@ -71,6 +71,10 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         dissent=tuple(one for result in (accepted if written is None else [written]) for one in result.dissent),
         usage=usage,
     )
+
+
+def _answers(state: Mapping[str, Any]) -> list[Result]:
+    return [result for result in accepted_of(state) if result.is_answer]
 
 
 def _no_answer(plans: Sequence[Result]) -> Gap:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
+from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
 from guardgraph.state import Attachment, DelegationScope
 
@@ -53,6 +54,8 @@ class ExecutionContext:
     """What the attempt may spend on model calls."""
     attachments: Mapping[str, Attachment] = field(default_factory=dict[str, Attachment])
     """The content of the attachments of the tasks of the teams above, by digest."""
+    outbox: Outbox | None = None
+    """What the agent may send to others, and has sent by its tools."""
 
 
 _CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_execution", default=None)

@@ -23,10 +23,10 @@ _ANSWERS = ("counter", "accept", "reject")
 class Message(FrozenModel):
     """A message of one agent to others: data, never an instruction.
 
-    Its team sets `sender` and `id`: an agent cannot speak in the name of another.
+    Its team sets `sender` and `id`: an agent cannot send one in the name of another.
     """
 
-    recipients: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(min_length=1, max_length=1_000)
+    recipients: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(min_length=1, max_length=10_000)
     """The names of the agents that get it, each once; `EVERYONE` alone means all others."""
     content: JsonValue = None
     """Its content, as JSON data."""

@@ -61,6 +61,8 @@ class Request(FrozenModel):
     """What it needs to know from others."""
     messages: tuple[Message, ...] = ()
     """What others have sent to it since it worked last."""
+    memory: JsonValue = None
+    """What it has kept for itself as `Reply.memory` when it worked last, where its pattern delivers messages."""
     allowance: Allowance = Allowance()
     """What it may spend."""
     path: tuple[str, ...] = ()
@@ -112,6 +114,8 @@ class Reply(FrozenModel):
     """What it would delegate."""
     messages: tuple[Message, ...] = ()
     """What it sends to other agents, where its pattern delivers messages."""
+    memory: JsonValue = None
+    """What it keeps for itself: no other agent is given it."""
     usage: Usage | None = None
     """What was spent for it past LangChain's models, as by another framework: it is added to what was metered.
 
@@ -202,6 +206,8 @@ class Result(FrozenModel):
     """What the agent would delegate."""
     messages: tuple[Message, ...] = ()
     """What the agent sends to others."""
+    memory: JsonValue = None
+    """What the agent keeps for itself."""
     handoff: tuple[str, ...] = ()
     """The agents to hand over to, where the answer is LangGraph's `Command(goto=…)`; a gate decides."""
     gaps: tuple[Gap, ...] = ()
@@ -224,3 +230,8 @@ class Result(FrozenModel):
     def has_value(self) -> bool:
         """Whether there is an answer that others may use once it is accepted."""
         return self.status in ("ok", "partial", "provisional")
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it answers something, and does not only send messages."""
+        return self.value is not None or not self.messages

@@ -1,0 +1,134 @@
+"""What agents have sent to each other: who waits for whom, and where a conversation goes in circles. Pure.
+
+A log is a list of `Message`s in the order in which they were sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from typing import NamedTuple
+
+from guardgraph.state import Message, Result
+
+__all__ = (
+    "TEAM",
+    "OpenAsk",
+    "circle_of",
+    "implied_replies",
+    "open_asks",
+    "repeated_handoffs",
+    "repeated_message",
+    "sent_in",
+)
+
+TEAM = "team"
+"""The sender of what peers are sent by their team; no peer has this name."""
+
+
+class OpenAsk(NamedTuple):
+    """An `ask` that one of its recipients has not answered."""
+
+    message: Message
+    recipient: str
+
+
+def sent_in(result: Result) -> list[Message]:
+    """Return the messages of a result, with ids that are unique in the run."""
+    return [
+        message.model_copy(update={"id": f"{result.id}/m{number}"}) for number, message in enumerate(result.messages, 1)
+    ]
+
+
+def open_asks(log: Iterable[Message]) -> list[OpenAsk]:
+    """Return what was asked and not answered, oldest first.
+
+    An answer is a later message of the recipient to the one who asked that is no `ask` itself, and names the ask in
+    `in_reply_to`, or names nothing; or the notice of the team that none will come.
+    """
+    asks: dict[str, dict[str, OpenAsk]] = {}  # by the id of the ask, then by its recipient
+    waiting: dict[tuple[str, str], set[str]] = {}  # the ids of what a recipient was asked by a sender
+    for message in log:
+        if message.performative == "ask":
+            asks[message.id] = {name: OpenAsk(message, name) for name in message.recipients}
+            for name in message.recipients:
+                waiting.setdefault((name, message.sender), set()).add(message.id)
+            continue
+        if message.sender == TEAM:
+            asks.pop(message.in_reply_to or "", None)
+            continue
+        for name in message.recipients:
+            mine = waiting.get((message.sender, name), set())
+            for id_ in [*mine] if message.in_reply_to is None else {message.in_reply_to} & mine:
+                mine.discard(id_)
+                asks.get(id_, {}).pop(message.sender, None)
+    return [ask for open_ in asks.values() for ask in open_.values()]
+
+
+def implied_replies(result: Result, sent: Sequence[Message], asks: Sequence[OpenAsk]) -> list[Message]:
+    """Return what carries the value of a result to those whose `asks` its messages, `sent`, do not answer."""
+    if result.value is None or not asks:
+        return []
+    unanswered = {(one.message.id, one.recipient) for one in open_asks([*(ask.message for ask in asks), *sent])}
+    return [
+        Message(
+            recipients=(ask.message.sender,),
+            content=result.value,
+            in_reply_to=ask.message.id,
+            evidence=result.evidence,
+            sender=ask.recipient,
+            id=f"{result.id}/r{number}",
+        )
+        for number, ask in enumerate(asks, 1)
+        if (ask.message.id, ask.recipient) in unanswered
+    ]
+
+
+def circle_of(asks: Iterable[OpenAsk]) -> list[str]:
+    """Return agents of which each waits for an answer of the next one, and the last one for the first; or nothing.
+
+    It is the first one in the order of the names (depth-first search of the wait-for graph).
+    """
+    waits: dict[str, set[str]] = {}
+    for ask in asks:
+        waits.setdefault(ask.message.sender, set()).add(ask.recipient)
+    done = set[str]()
+    for start in sorted(waits):
+        trail, stack = list[str](), [(start, iter(sorted(waits[start])))]
+        if start in done:
+            continue
+        trail.append(start)
+        while stack:
+            name, others = stack[-1]
+            following = next(others, None)
+            if following is None:
+                done.add(name)
+                stack.pop()
+                trail.pop()
+            elif following in trail:
+                return trail[trail.index(following) :]
+            elif following in waits and following not in done:
+                trail.append(following)
+                stack.append((following, iter(sorted(waits[following]))))
+    return []
+
+
+def repeated_handoffs(log: Iterable[Message], *, window: int, distinct: int) -> list[str]:
+    """Return the agents of the last `window` handoffs, where these are fewer than `distinct`; else nothing."""
+    last = [message for message in log if message.performative == "hand_off"][-window:]
+    names = sorted({name for message in last for name in (message.sender, *message.recipients)})
+    return names if len(last) == window and len(names) < distinct else []
+
+
+def repeated_message(log: Sequence[Message], new: Set[str], *, times: int) -> Message | None:
+    """Return an ask or a proposal among the ids `new` that its sender has sent to the same agents `times` times."""
+    wanted = [message for message in log if message.performative in ("ask", "propose", "counter")]
+    if not new.intersection(message.id for message in wanted):
+        return None
+    counts = Counter(map(_identity, wanted))
+    return next((message for message in wanted if message.id in new and counts[_identity(message)] >= times), None)
+
+
+def _identity(message: Message) -> tuple[object, ...]:
+    return message.sender, message.recipients, message.performative, json.dumps(message.content, sort_keys=True)
