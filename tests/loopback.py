@@ -127,7 +127,9 @@ def _unfit_schema(body: dict[str, Any]) -> str:
 
 
 def _is_strict(schema: dict[str, Any]) -> bool:
-    return schema.get("additionalProperties") is False and {*schema["properties"]} == {*schema["required"]}
+    return schema.get("additionalProperties") is False and {*schema.get("properties", ())} == {
+        *schema.get("required", ())
+    }
 
 
 def _objects(schema: Any) -> Iterator[dict[str, Any]]:

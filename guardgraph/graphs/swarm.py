@@ -79,7 +79,8 @@ def swarm(
     must_be("swarm", "synthesizer", synthesizer, Agent | None)
     team = Team(
         name, guards=guards, default_guards=(Depth(), Limits(messages=200), Schema()),
-        entry=partial(begin, rules=rules), destinations=rules.start, author=synthesizer, concurrency=concurrency, state=SwarmState,
+        entry=partial(begin, rules=rules), destinations=rules.start, author=synthesizer, concurrency=concurrency,
+        state=SwarmState,
     )  # fmt: skip
     breaking = [] if rules.tie_breaker is None else [rules.tie_breaker]
     team.add_agents(rules.peers, gate="handoff", sends_messages=True)

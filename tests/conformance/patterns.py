@@ -8,9 +8,21 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, Rule, Stage, Team, Tier, consensus, hierarchy, pipeline, router, supervisor
+from guardgraph.graphs import (
+    Parallel,
+    Rule,
+    Stage,
+    Team,
+    Tier,
+    consensus,
+    hierarchy,
+    pipeline,
+    router,
+    supervisor,
+    swarm,
+)
 from guardgraph.guards import Depth, Schema
-from guardgraph.state import Plan, Request, Subtask
+from guardgraph.state import Message, Plan, Reply, Request, Subtask
 from tests.graphs.panels import scored
 
 __all__ = ("PATTERNS",)
@@ -91,6 +103,17 @@ def a_consensus(agent: Agent) -> _Graph:
     return consensus([_helper(), panelist], judge=Agent("judge", run=_join), synthesize=True, quorum=1)
 
 
+def a_swarm(agent: Agent) -> _Graph:
+    """Return peers of which one asks all others, and answers what is back; the agent works with the helper."""
+
+    def ask(request: Request) -> Any:
+        if request.messages:
+            return sorted((item.content for item in request.messages if item.sender != "team"), key=str)
+        return Reply(messages=(Message(recipients=("*",), performative="ask", content=request.task.goal),))
+
+    return swarm([Agent("chief", run=ask), _helper(), agent])
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
@@ -100,5 +123,6 @@ PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "parallel stage": a_parallel_stage,
     "hierarchy": a_hierarchy,
     "consensus": a_consensus,
+    "swarm": a_swarm,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

@@ -17,6 +17,7 @@ __all__ = (
     "OpenAsk",
     "circle_of",
     "implied_replies",
+    "no_answer",
     "open_asks",
     "repeated_handoffs",
     "repeated_message",
@@ -25,6 +26,7 @@ __all__ = (
 
 TEAM = "team"
 """The sender of what peers are sent by their team; no peer has this name."""
+_NO_ANSWER = "no_answer_from"
 
 
 class OpenAsk(NamedTuple):
@@ -56,7 +58,7 @@ def open_asks(log: Iterable[Message]) -> list[OpenAsk]:
                 waiting.setdefault((name, message.sender), set()).add(message.id)
             continue
         if message.sender == TEAM:
-            asks.pop(message.in_reply_to or "", None)
+            asks.get(message.in_reply_to or "", {}).pop(_unanswered_by(message), None)
             continue
         for name in message.recipients:
             mine = waiting.get((message.sender, name), set())
@@ -64,6 +66,22 @@ def open_asks(log: Iterable[Message]) -> list[OpenAsk]:
                 mine.discard(id_)
                 asks.get(id_, {}).pop(message.sender, None)
     return [ask for open_ in asks.values() for ask in open_.values()]
+
+
+def no_answer(ask: OpenAsk) -> Message:
+    """Return the notice to the one who asked that no answer will come."""
+    message, place = ask.message, ask.message.recipients.index(ask.recipient)
+    return Message(
+        recipients=(message.sender,),
+        content={_NO_ANSWER: ask.recipient, "note": "go on without it"},
+        in_reply_to=message.id,
+        sender=TEAM,
+        id=f"{message.id}/none{place}",
+    )
+
+
+def _unanswered_by(notice: Message) -> str:
+    return str(notice.content.get(_NO_ANSWER)) if isinstance(notice.content, dict) else ""
 
 
 def implied_replies(result: Result, sent: Sequence[Message], asks: Sequence[OpenAsk]) -> list[Message]:
@@ -124,7 +142,7 @@ def repeated_handoffs(log: Iterable[Message], *, window: int, distinct: int) -> 
 def repeated_message(log: Sequence[Message], new: Set[str], *, times: int) -> Message | None:
     """Return an ask or a proposal among the ids `new` that its sender has sent to the same agents `times` times."""
     wanted = [message for message in log if message.performative in ("ask", "propose", "counter")]
-    if not new.intersection(message.id for message in wanted):
+    if new.isdisjoint(message.id for message in wanted):
         return None
     counts = Counter(map(_identity, wanted))
     return next((message for message in wanted if message.id in new and counts[_identity(message)] >= times), None)

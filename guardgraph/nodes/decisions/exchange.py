@@ -13,8 +13,10 @@ from pydantic import Field, JsonValue, create_model
 from guardgraph.agents.agent import Agent
 from guardgraph.nodes.decisions.conversation import (
     TEAM,
+    OpenAsk,
     circle_of,
     implied_replies,
+    no_answer,
     open_asks,
     repeated_handoffs,
     repeated_message,
@@ -159,6 +161,10 @@ def _take_in(gate: GateContext, rules: SwarmRules) -> set[str]:
         sent += _passed_on(result, sent, gate.state["order"])
         for message in sent:
             log.extend(count.let_pass(message))
+    silent = _silent(gate, rules)
+    for ask in open_asks([*gate.state["log"], *log]) if silent else ():
+        if ask.recipient in silent and ask.message.sender not in silent:
+            log.append(count.notice(ask))
     gate.write(
         log=log,
         exchanged=[one.id for one in results],
@@ -205,10 +211,14 @@ class _Counts:
             sent = message.model_copy(update={"recipients": tuple(names)})
             self._post(sent)
             yield sent
-        if silent and message.sender != TEAM:
-            notice = _notice(message, silent)
-            self.pending.setdefault(message.sender, []).append(notice.id)
-            yield notice
+        for name in silent:
+            yield self.notice(OpenAsk(message, name))
+
+    def notice(self, ask: OpenAsk) -> Message:
+        """Return the notice that no answer will come, which is delivered next."""
+        notice = no_answer(ask)
+        self.pending.setdefault(ask.message.sender, []).append(notice.id)
+        return notice
 
     def _within_limits(self, message: Message, names: list[str]) -> tuple[list[str], str | None]:
         """Return the recipients that a message may go to, and why it does not go to all."""
@@ -251,16 +261,6 @@ def _reserve(gate: GateContext, message: Message, count: int) -> str | None:
     return None if denied is None else str(denied)
 
 
-def _notice(message: Message, silent: Sequence[str]) -> Message:
-    return Message(
-        recipients=(message.sender,),
-        content=f"no answer from {', '.join(silent)}: go on without",
-        in_reply_to=message.id,
-        sender=TEAM,
-        id=f"{message.id}/unanswered/{'+'.join(silent)}"[:300],
-    )
-
-
 # Delivering
 
 
@@ -299,18 +299,17 @@ def _send(gate: GateContext, agent: Agent, messages: Sequence[Message]) -> Any:
 def _at_rest(gate: GateContext, rules: SwarmRules) -> Destination:
     """Return where a run goes in which nothing is left to deliver."""
     log: list[Message] = gate.state["log"]
-    asks = open_asks(log)
+    answered = {_role(one) for one in _latest(gate, rules).values() if _is_answer(one)}
+    asks = [ask for ask in open_asks(log) if ask.message.sender not in answered]
     if gate.state["tie"] is None:
         circle = circle_of(asks)
         if circle:
             waits = " -> ".join((*circle, circle[0]))
             return _break_tie(gate, rules, "Deadlock", f"each waits for an answer of the next: {waits}")
         if asks:
-            notices = [_notice(ask.message, [ask.recipient]) for ask in asks]
-            pending: dict[str, list[str]] = {}
-            for notice in notices:
-                pending.setdefault(notice.recipients[0], []).append(notice.id)
-            gate.write(log=notices, pending={n: ids for n, ids in pending.items() if n not in _silent(gate, rules)})
+            count = _Counts(gate, rules)
+            notices = [count.notice(ask) for ask in asks if ask.message.sender not in count.silent]
+            gate.write(log=notices, pending=count.pending)
             return _deliver(gate, rules) or _conclude(gate, rules)
         if rules.acceptance is not None:
             return _break_tie(gate, rules, "Acceptance", f"no proposal was accepted ({_named(rules.acceptance)})")
@@ -428,8 +427,11 @@ def _provisional(gate: GateContext, rules: SwarmRules, answer: Result | None = N
 def _silent(gate: GateContext, rules: SwarmRules) -> set[str]:
     """Return the peers whose latest attempt was refused, with nothing left to try: they are routed around."""
     accepted = {result.id for result in gate.accepted}
-    latest = {_role(one): one for one in gate.state.get("results") or () if _role(one) in rules.names}
-    return {name for name, result in latest.items() if result.id not in accepted}
+    return {name for name, result in _latest(gate, rules).items() if result.id not in accepted}
+
+
+def _latest(gate: GateContext, rules: SwarmRules) -> dict[str, Result]:
+    return {_role(one): one for one in gate.state.get("results") or () if _role(one) in rules.names}
 
 
 def _of_peers(gate: GateContext, rules: SwarmRules) -> list[Result]:
