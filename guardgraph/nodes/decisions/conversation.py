@@ -70,13 +70,13 @@ def open_asks(log: Iterable[Message]) -> list[OpenAsk]:
 
 def no_answer(ask: OpenAsk) -> Message:
     """Return the notice to the one who asked that no answer will come."""
-    message, place = ask.message, ask.message.recipients.index(ask.recipient)
+    message = ask.message
     return Message(
         recipients=(message.sender,),
         content={_NO_ANSWER: ask.recipient, "note": "go on without it"},
         in_reply_to=message.id,
         sender=TEAM,
-        id=f"{message.id}/none{place}",
+        id=f"{message.id}/none/{ask.recipient}",
     )
 
 

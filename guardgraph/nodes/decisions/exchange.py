@@ -43,6 +43,9 @@ __all__ = ("SwarmRules", "SwarmState", "TieBreak", "begin", "exchange", "tie_bre
 
 _ALONE = "You decide now: the others wait for each other. Answer with what you have; do not ask, and do not hand over."
 
+_EXPECTING = ("ask", "propose", "counter", "hand_off")
+"""What expects an answer."""
+
 
 class SwarmState(RunState, total=False):
     """The shared state of a swarm. What a peer keeps for itself is in `memories`, and is given to nobody else."""
@@ -211,7 +214,7 @@ class _Counts:
             sent = message.model_copy(update={"recipients": tuple(names)})
             self._post(sent)
             yield sent
-        for name in silent:
+        for name in silent if message.performative in _EXPECTING else ():
             yield self.notice(OpenAsk(message, name))
 
     def notice(self, ask: OpenAsk) -> Message:
