@@ -21,8 +21,8 @@ from bench.measuring.contest import Comparison, Contestant, compete
 from bench.measuring.options import common_options
 from bench.measuring.report import Report, show
 from guardgraph.agents import Agent
-from guardgraph.graphs import Rule, Tier, consensus, hierarchy, pipeline, plurality, router, supervisor
-from guardgraph.state import Plan, Request, Subtask
+from guardgraph.graphs import Rule, Tier, consensus, hierarchy, pipeline, plurality, router, supervisor, swarm
+from guardgraph.state import Message, Plan, Reply, Request, Subtask
 
 __all__ = ("main",)
 
@@ -100,6 +100,15 @@ def _vote(name: str) -> Agent:
     return Agent(name, run=lambda request: "yes", output=str)
 
 
+def _asking() -> Agent:
+    ask = Message(recipients=("*",), performative="ask", content="your part?")
+
+    def run(request: Request) -> Any:
+        return [one.content for one in request.messages] or Reply(messages=(ask,))
+
+    return Agent("a", run=run)
+
+
 def _branch_by_hand() -> Any:
     graph: Any = StateGraph(_State)
     for name in "abc":
@@ -138,6 +147,7 @@ _PATTERNS: Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         ),
         _branch_by_hand,
     ),
+    "swarm of 3": (lambda: swarm([_asking(), _say("b"), _say("c")]), lambda: _team_by_hand(*"bc")),
     "consensus of 5": (lambda: consensus([_vote(name) for name in "abcde"], vote=plurality), _vote_by_hand),
 }
 

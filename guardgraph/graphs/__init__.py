@@ -12,9 +12,10 @@ from guardgraph.graphs.pipeline import pipeline
 from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
 from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
-from guardgraph.graphs.swarm import SwarmState, swarm
+from guardgraph.graphs.swarm import swarm
 from guardgraph.graphs.team import Team
 from guardgraph.nodes.decisions.ballots import ApprovalBallot, RankingBallot, VoteCount
+from guardgraph.nodes.decisions.exchange import SwarmState
 from guardgraph.nodes.decisions.ranked_vote import borda, schulze
 from guardgraph.nodes.decisions.rubric import CandidateChoice, CandidateScore, Criterion, Rubric, RubricScores
 from guardgraph.nodes.decisions.rule import Rule

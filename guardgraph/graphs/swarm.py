@@ -19,7 +19,7 @@ from guardgraph.nodes.decisions.settle import review_what_is_back
 from guardgraph.state import BadGraph
 from guardgraph.state.argument_checks import must_be
 
-__all__ = ("Acceptance", "SwarmState", "swarm")
+__all__ = ("Acceptance", "swarm")
 
 Acceptance = Literal["unanimous", "majority"] | Sequence[str]
 """Who has to accept a proposal: all peers, more than half of them, or the parties that are named."""

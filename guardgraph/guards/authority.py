@@ -31,7 +31,7 @@ class Authority:
         exact: dict[str, Mapping[str, Decimal]] = {}
         for agent, units in self.limits.items():
             exact[agent] = MappingProxyType({unit: Decimal(str(most)) for unit, most in units.items()})
-            low = next((unit for unit, most in exact[agent].items() if not most >= 0), None)
+            low = next((unit for unit, most in exact[agent].items() if most.is_nan() or most < 0), None)
             if low is not None:
                 raise BadGraph(f"Authority: a limit must be at least 0, got {units[low]!r} for {agent!r}, {low!r}")
         object.__setattr__(self, "limits", MappingProxyType(exact))

@@ -11,7 +11,7 @@ from guardgraph.state import Allowance
 from tests.guards.views import view_of_subtask, view_of_task
 
 
-@pytest.mark.parametrize("name", ["subtasks", "messages", "calls"])
+@pytest.mark.parametrize("name", ["subtasks", "calls"])
 @pytest.mark.parametrize(("left", "action"), [(2, "pass"), (1, "pass"), (0, "trip")])
 def test_trips_when_nothing_is_left_of_a_cap(name: str, left: int, action: str) -> None:
     context = view_of_subtask(
@@ -26,6 +26,12 @@ def test_says_which_cap_is_used_up() -> None:
 
     assert verdict.reason == "the limit of 20 subtasks is used up"
     assert (verdict.measured, verdict.limit) == (0, 20)
+
+
+def test_messages_are_counted_where_they_are_sent() -> None:
+    context = view_of_subtask(allowance=Allowance(messages=9), remaining=Allowance(messages=0))
+
+    assert Limits(messages=9)(context).action == "pass"
 
 
 def test_what_has_no_cap_never_trips() -> None:

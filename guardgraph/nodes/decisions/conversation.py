@@ -1,4 +1,4 @@
-"""What agents have sent to each other: who waits for whom, and where a conversation goes in circles. Pure.
+"""What agents have sent to each other: who waits for which answer, and where a conversation goes in circles. Pure.
 
 A log is a list of `Message`s in the order in which they were sent.
 """
@@ -47,7 +47,7 @@ def open_asks(log: Iterable[Message]) -> list[OpenAsk]:
     """Return what was asked and not answered, oldest first.
 
     An answer is a later message of the recipient to the one who asked that is no `ask` itself, and names the ask in
-    `in_reply_to`, or names nothing; or the notice of the team that none will come.
+    `in_reply_to`, or names nothing; or the message of the team that none will come.
     """
     asks: dict[str, dict[str, OpenAsk]] = {}  # by the id of the ask, then by its recipient
     waiting: dict[tuple[str, str], set[str]] = {}  # the ids of what a recipient was asked by a sender
@@ -69,7 +69,7 @@ def open_asks(log: Iterable[Message]) -> list[OpenAsk]:
 
 
 def no_answer(ask: OpenAsk) -> Message:
-    """Return the notice to the one who asked that no answer will come."""
+    """Return the message of the team to the one who asked that no answer will come."""
     message = ask.message
     return Message(
         recipients=(message.sender,),
@@ -80,8 +80,8 @@ def no_answer(ask: OpenAsk) -> Message:
     )
 
 
-def _unanswered_by(notice: Message) -> str:
-    return str(notice.content.get(_NO_ANSWER)) if isinstance(notice.content, dict) else ""
+def _unanswered_by(message: Message) -> str:
+    return str(message.content.get(_NO_ANSWER)) if isinstance(message.content, dict) else ""
 
 
 def implied_replies(result: Result, sent: Sequence[Message], asks: Sequence[OpenAsk]) -> list[Message]:

@@ -48,7 +48,7 @@ _EXPECTING = ("ask", "propose", "counter", "hand_off")
 
 
 class SwarmState(RunState, total=False):
-    """The shared state of a swarm. What a peer keeps for itself is in `memories`, and is given to nobody else."""
+    """The shared state of a swarm. What a peer keeps for itself is in `memories`, and is given to no other peer."""
 
     log: Annotated[list[Message], append_by_id]
     """All messages that were sent, in their order."""
@@ -167,7 +167,7 @@ def _take_in(gate: GateContext, rules: SwarmRules) -> set[str]:
     silent = _silent(gate, rules)
     for ask in open_asks([*gate.state["log"], *log]) if silent else ():
         if ask.recipient in silent and ask.message.sender not in silent:
-            log.append(count.notice(ask))
+            log.append(count.reply_for(ask))
     gate.write(
         log=log,
         exchanged=[one.id for one in results],
@@ -188,7 +188,7 @@ def _passed_on(result: Result, sent: Sequence[Message], order: Sequence[str]) ->
 
 
 class _Counts:
-    """What may still be sent, and to whom it goes."""
+    """What may still be sent, and where it goes."""
 
     def __init__(self, gate: GateContext, rules: SwarmRules) -> None:
         self.gate, self.rules = gate, rules
@@ -215,13 +215,13 @@ class _Counts:
             self._post(sent)
             yield sent
         for name in silent if message.performative in _EXPECTING else ():
-            yield self.notice(OpenAsk(message, name))
+            yield self.reply_for(OpenAsk(message, name))
 
-    def notice(self, ask: OpenAsk) -> Message:
-        """Return the notice that no answer will come, which is delivered next."""
-        notice = no_answer(ask)
-        self.pending.setdefault(ask.message.sender, []).append(notice.id)
-        return notice
+    def reply_for(self, ask: OpenAsk) -> Message:
+        """Return the message that no answer will come, which is delivered next."""
+        message = no_answer(ask)
+        self.pending.setdefault(ask.message.sender, []).append(message.id)
+        return message
 
     def _within_limits(self, message: Message, names: list[str]) -> tuple[list[str], str | None]:
         """Return the recipients that a message may go to, and why it does not go to all."""
@@ -311,8 +311,8 @@ def _at_rest(gate: GateContext, rules: SwarmRules) -> Destination:
             return _break_tie(gate, rules, "Deadlock", f"each waits for an answer of the next: {waits}")
         if asks:
             count = _Counts(gate, rules)
-            notices = [count.notice(ask) for ask in asks if ask.message.sender not in count.silent]
-            gate.write(log=notices, pending=count.pending)
+            messages = [count.reply_for(ask) for ask in asks if ask.message.sender not in count.silent]
+            gate.write(log=messages, pending=count.pending)
             return _deliver(gate, rules) or _conclude(gate, rules)
         if rules.acceptance is not None:
             return _break_tie(gate, rules, "Acceptance", f"no proposal was accepted ({_named(rules.acceptance)})")

@@ -16,7 +16,7 @@ AcceptanceRule = Literal["unanimous", "majority"] | tuple[str, ...]
 
 @dataclass(slots=True)
 class Proposal:
-    """A proposal or a counter-proposal, and where each agent stands on it."""
+    """A proposal or a counter-proposal, and what each agent has answered to it."""
 
     message: Message
     accepted: set[str] = field(default_factory=set[str])
