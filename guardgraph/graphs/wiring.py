@@ -64,6 +64,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         ),
         context={agent.name: member.context for member, agent in members if member.context},
         concurrency=team.concurrency,
+        board=team.board,
         author=team.author,
         required=team.required,
         rounds=team.rounds,
@@ -121,7 +122,7 @@ def _add_gate_node(
 
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
-    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits)
+    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits, board=team.board)
     for member in team.members:
         writes, works = _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:

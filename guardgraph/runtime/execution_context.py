@@ -15,6 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
 from guardgraph.runtime.services import Services
 from guardgraph.state import Attachment, DelegationScope
+from guardgraph.storage.memory_boards import PROCESS_BOARDS
 
 __all__ = (
     "IDLE_RUNS",
@@ -53,6 +54,8 @@ class ExecutionContext:
     """What the attempt may spend on model calls."""
     attachments: Mapping[str, Attachment] = field(default_factory=dict[str, Attachment])
     """The content of the attachments of the tasks of the teams above, by digest."""
+    boards: Any = None
+    """The boards that the agent sees."""
 
 
 _CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_execution", default=None)
@@ -96,7 +99,8 @@ def execution_services(execution: ExecutionContext | None, run_id: str) -> Servi
 
 
 def forget_run(run_id: str) -> None:
-    """Drop this process's own services of a run that has ended."""
+    """Drop this process's own services of a run that has ended, and the boards of one that had no thread."""
+    PROCESS_BOARDS.forget(run_id)
     with _DEFAULTS_LOCK:
         _DEFAULTS.pop(run_id, None)
         _IDLE.pop(run_id, None)
