@@ -32,6 +32,7 @@ from guardgraph.state import BoardConflict
 from guardgraph.storage.boards import BoardPlace
 from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.engine import close_engine, engine_of
+from guardgraph.storage.sql.migrate import migrate
 
 _PLACE = BoardPlace("faults", "counters")
 _PATIENCE = 10_000
@@ -111,6 +112,8 @@ def work(url: str, writers: Sequence[int], seconds: float | None, lines: TextIO,
 def trial(url: str, writers: int, processes: int, kills: int, chance: Random, **given: Any) -> Counter[str]:
     """Let all writers write to their end, and return what they have reported."""
     counted = Counter[str]()
+    with Forked(lambda _: migrate(engine_of(url))) as child:  # a kill among the tables of MariaDB is another fault
+        child.wait()
     for left in reversed(range(kills + 1)):
         with ExitStack() as stack:
             children = list[Forked]()

@@ -16,7 +16,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Board, Rule, Tier, consensus, hierarchy, majority, pipeline, router, supervisor
+from guardgraph.graphs import Board, Rule, Stage, Tier, consensus, hierarchy, majority, pipeline, router, supervisor
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner, boards
 from guardgraph.state import (
@@ -112,7 +112,7 @@ def test_an_agent_writes_and_reads_what_is_granted(tmp_path: Any) -> None:
             found.append((denied.value.author, denied.value.action, denied.value.key))
         return [facts(plan.entries()), [one.key for one in plan.changes()]]
 
-    board = Board("plan", write={"worker": ("worker/*", "own")}, read={"worker": ("worker/*", "lead/*")})
+    board = Board("plan", write={"worker": ("worker/*", "own")}, read={"worker": ("lead/*",)})
     with Runner(SQLITE.format(tmp_path / "r.db")) as runner:
         person = runner.board("plan", thread_id="t", author="ann")
         person.put("secret", "x")
@@ -234,6 +234,30 @@ def test_an_attempt_that_is_over_writes_nothing_any_more() -> None:
     assert team(leaves, next_one).compile().invoke({"task": "go"})["outcome"].value == []
     assert found[0].has_ended
     assert "its attempt has ended" in str(found[0])
+
+
+def test_agents_of_a_team_whose_attempt_is_over_write_nothing_any_more() -> None:
+    go, done, found = Event(), Event(), list[BoardDenied]()
+
+    def slow(request: Request) -> Any:
+        plan = boards.current("plan")
+        go.wait(30)
+        try:
+            plan.put("k", "too late")
+        except BoardDenied as error:
+            found.append(error)
+        done.set()
+
+    def next_one(request: Request) -> Any:
+        go.set()
+        assert done.wait(30)
+        return facts(boards.current().entries())
+
+    nested = Agent("nested", run=pipeline([Agent("slow", run=slow)]).compile(), timeout=0.3)
+    graph = pipeline([Stage(nested, critical=False), Agent("next", run=next_one)], board=Board("plan", write=ALL))
+
+    assert graph.compile().invoke({"task": "go"})["outcome"].value == []
+    assert found[0].has_ended
 
 
 def test_a_process_that_has_lost_the_thread_writes_nothing(tmp_path: Any) -> None:

@@ -31,9 +31,15 @@ class BoardAccess:
     """The boards of one attempt; `grants` are those of the outermost team first."""
 
     def __init__(
-        self, services: Services, thread_id: str, position: DelegationScope, grants: tuple[BoardGrant, ...]
+        self,
+        services: Services,
+        thread_id: str,
+        position: DelegationScope,
+        grants: tuple[BoardGrant, ...],
+        above: BoardAccess | None = None,
     ) -> None:
-        self.grants = grants
+        """`above` is the access of the attempt that the team of this one works for."""
+        self.grants, self._above = grants, above
         self._services, self._thread_id, self._position = services, thread_id, position
         self._users: dict[BoardPlace, BoardUser] = {}
         self._has_ended, self._lock = False, Lock()
@@ -63,14 +69,16 @@ class BoardAccess:
     def within(self, position: DelegationScope, board: Board | None) -> BoardAccess:
         """Return the boards of an attempt in a team that works for this one."""
         own = () if board is None else (BoardGrant(board, position.path[-1]),)
-        return BoardAccess(self._services, self._thread_id, position, (*self.grants, *own))
+        return BoardAccess(self._services, self._thread_id, position, (*self.grants, *own), self)
 
     def end(self) -> None:
         """Let the attempt write nothing any more: what it has left running could overwrite a later one."""
-        with self._lock:
-            self._has_ended = True
-            for user in self._users.values():
-                user.has_ended = True
+        self._has_ended = True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the attempt is over, or one that it works for."""
+        return self._has_ended or (self._above is not None and self._above.has_ended)
 
     @property
     def _places(self) -> list[BoardPlace]:
@@ -86,15 +94,18 @@ class BoardAccess:
         with self._lock:
             if place not in self._users:
                 may, author = partial(self._may, place), "/".join(me.path[1:])
-                user = BoardUser(place.name, author, me.run_id, me.account, may, self._emit, self._has_ended)
+                user = BoardUser(place.name, author, me.run_id, me.account, may, self._emit, lambda: self.has_ended)
                 self._users[place] = user
             return self._users[place]
 
     def _may(self, place: BoardPlace, action: BoardAction, key: str) -> bool:
-        """Return whether one of the teams lets its agent write, or all of them let theirs read."""
-        mine = (grant for grant in self.grants if self._place(grant.board) == place)
-        allowed = (board.allows(action, agent, key) for board, agent in mine)
-        return any(allowed) if action == "write" else all(allowed)
+        """Return whether one of the teams lets its agent write, or all of them let theirs read.
+
+        Who may write an entry may read it: a conflict shows what is there.
+        """
+        mine = [grant for grant in self.grants if self._place(grant.board) == place]
+        can_write = any(board.allows("write", agent, key) for board, agent in mine)
+        return can_write or (action == "read" and all(board.allows("read", agent, key) for board, agent in mine))
 
     def _emit(self, entry: BoardEntry) -> None:
         facts = {"board": entry.board, "key": entry.key, "version": entry.version, "entry_kind": entry.kind}

@@ -35,7 +35,7 @@ class Board:
     What is granted to a nested team holds for its agents.
     """
     read: _Grants | None = field(default=None, hash=False)
-    """Which keys an agent may read, in the same form; `None` lets everyone read everything."""
+    """Which keys an agent may read besides, in the same form; `None` lets everyone read everything."""
 
     def __post_init__(self) -> None:
         check_fields(self, "name", "shared", "write", "read")

@@ -19,6 +19,10 @@ def _everything(_action: BoardAction, _key: str) -> bool:
     return True
 
 
+def _never() -> bool:
+    return False
+
+
 def _ignore(_entry: BoardEntry) -> None:
     """Do nothing."""
 
@@ -37,8 +41,8 @@ class BoardUser:
     """Returns whether it may read or write a key."""
     on_written: Callable[[BoardEntry], object] = _ignore
     """Called with each version that it has written."""
-    has_ended: bool = False
-    """Whether its attempt is over: then it writes nothing any more."""
+    has_ended: Callable[[], bool] = _never
+    """Returns whether its attempt is over: then it writes nothing any more."""
     _counts: Counter[str] = field(default_factory=Counter[str])
     _lock: Lock = field(default_factory=Lock)
 
@@ -47,7 +51,7 @@ class BoardUser:
         board = self.board
         if action == "write" and not self.author.strip():
             raise BadInput(f"a write on board {board!r} needs an author: runner.board({board!r}, author=…)")
-        if action == "write" and self.has_ended:
+        if action == "write" and self.has_ended():
             raise BoardDenied(board, key, author=self.author, action=action, has_ended=True)
         if not self.may(action, key):
             raise BoardDenied(board, key, author=self.author, action=action)
