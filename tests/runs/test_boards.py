@@ -30,6 +30,7 @@ from guardgraph.state import (
     Subtask,
     UnknownThread,
 )
+from guardgraph.storage.memory_boards import PROCESS_BOARDS
 from guardgraph.storage.sql.engine import write_transaction
 from guardgraph.storage.sql.tables import leases
 
@@ -408,6 +409,25 @@ def test_nested_teams_see_the_boards_above_and_write_by_their_grants(tmp_path: A
     ]
 
 
+def test_a_nested_team_may_grant_more_of_the_same_board_but_not_more_to_read(tmp_path: Any) -> None:
+    def inner(request: Request) -> Any:
+        plan = boards.current("plan")
+        plan.put("nested/x", 1)
+        plan.put("own/x", 1)
+        with pytest.raises(BoardDenied):
+            plan.put("x", 1)
+        return [entry.key for entry in plan.entries()]
+
+    nested = team(inner, board=Board("plan", write={"inner": ("own/*",)})).compile()
+    upper = Board("plan", write={"nested": ("nested/*",)}, read={"nested": ("route",)})
+    with Runner(SQLITE.format(tmp_path / "r.db")) as runner:
+        with_rules(runner)
+        run = runner.run(pipeline([Agent("nested", run=nested)], board=upper), "go", thread_id="t")
+
+    assert run.outcome is not None
+    assert run.outcome.value == ["nested/x", "own/x", "route"]
+
+
 def test_a_cached_answer_is_none_of_other_decisions(tmp_path: Any) -> None:
     calls: list[str] = []
 
@@ -493,7 +513,10 @@ def test_a_write_is_waited_for(database_url: str) -> None:
 
 
 def test_a_run_without_a_database_has_its_boards_in_memory() -> None:
+    run_ids: list[str] = []
+
     def work(request: Request) -> Any:
+        run_ids.append(request.idempotency_key.partition("/")[0])
         return boards.current().update("count", lambda count: (count or 0) + 1).value
 
     graph = team(work, board=Board("in memory", write=ALL))
@@ -501,6 +524,7 @@ def test_a_run_without_a_database_has_its_boards_in_memory() -> None:
     config: Any = {"configurable": {"thread_id": "a thread of this test"}}
 
     assert [plain.invoke({"task": "go"})["outcome"].value for _ in range(2)] == [1, 1]
+    assert [PROCESS_BOARDS.names(run_id) for run_id in run_ids] == [[], []]
     assert [stored.invoke({"task": "go"}, config)["outcome"].value for _ in range(2)] == [1, 2]
     assert asyncio.run(stored.ainvoke({"task": "go"}, config))["outcome"].value == 3
 

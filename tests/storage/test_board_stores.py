@@ -201,8 +201,9 @@ def test_what_is_written_with_a_key_is_encrypted_and_read_with_it_alone(sqlite_u
         store = SQLBoards(engine, tenant="", codec=other)
         with pytest.raises(WrongKey):
             store.entries(PLAN)
-        with pytest.raises(WrongKey):
-            put(store, "another key")
+        for place in (PLAN, BoardPlace("t", "another board")):
+            with pytest.raises(WrongKey):
+                put(store, "another key", place=place)
     close_engine(engine)
 
 
