@@ -65,10 +65,10 @@ class SQLBoards:
 
     def entries(self, place: BoardPlace, kinds: Collection[BoardKind] | None = None) -> list[BoardEntry]:
         """See `BoardStore.entries`."""
-        latest = select(boards.c.entry, func.max(boards.c.version).label("version"))
-        newest = latest.where(boards.c.board == self._board(place)).group_by(boards.c.entry).subquery()
-        same = and_(boards.c.entry == newest.c.entry, boards.c.version == newest.c.version)
-        found = select(boards).join(newest, same).where(boards.c.board == self._board(place))
+        board, same = self._board(place), boards.alias()
+        of_entry = (same.c.board == board, same.c.entry == boards.c.entry)
+        last = select(func.max(same.c.version)).where(*of_entry).scalar_subquery()  # PostgreSQL is slow with a join
+        found = select(boards).where(boards.c.board == board, boards.c.version == last)
         if kinds is not None:
             found = found.where(boards.c.kind.in_(kinds))
         return sorted(
