@@ -428,6 +428,24 @@ def test_a_nested_team_may_grant_more_of_the_same_board_but_not_more_to_read(tmp
     assert run.outcome.value == ["nested/x", "own/x", "route"]
 
 
+def test_a_team_that_an_agent_calls_on_a_thread_of_its_own_has_its_board_with_the_run(tmp_path: Any) -> None:
+    def inner(request: Request) -> Any:
+        return boards.current().put("k", 1).version
+
+    called = team(inner).compile(checkpointer=InMemorySaver())
+    other: Any = {"configurable": {"thread_id": "other"}}
+
+    def caller(request: Request) -> Any:
+        return called.invoke({"task": "go"}, other)["outcome"].value
+
+    with Runner(SQLITE.format(tmp_path / "r.db")) as runner:
+        run = runner.run(pipeline([Agent("caller", run=caller)]), "go", thread_id="t")
+        assert facts(runner.board("plan", thread_id="t").entries()) == [("k", 1, 1, "caller/inner")]
+
+    assert run.outcome is not None
+    assert run.outcome.value == 1
+
+
 def test_a_cached_answer_is_none_of_other_decisions(tmp_path: Any) -> None:
     calls: list[str] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, bindparam, func, select
@@ -26,8 +27,8 @@ __all__ = ("SQLBoards",)
 
 _RACES = 1_000
 """How often a number may be taken by others before a write gives up: each time another writer was done with one."""
-_DEADLOCKS = 5
-"""How often a write is repeated that the database has ended for the sake of another one."""
+_DEADLOCKS, _PATIENCE = 5, 2.0
+"""How often a write is tried that the database ends for the sake of another one, within so many seconds."""
 
 _of_board = boards.c.board == bindparam("of_board")
 _of_entry = and_(_of_board, boards.c.entry == bindparam("of_entry"))
@@ -67,7 +68,9 @@ class SQLBoards:
         """See `BoardStore.entries`."""
         board, same = self._board(place), boards.alias()
         of_entry = (same.c.board == board, same.c.entry == boards.c.entry)
-        last = select(func.max(same.c.version)).where(*of_entry).scalar_subquery()  # PostgreSQL is slow with a join
+        last = (
+            select(func.max(same.c.version)).where(*of_entry).correlate(boards).scalar_subquery()
+        )  # PostgreSQL is slow with a join
         found = select(boards).where(boards.c.board == board, boards.c.version == last)
         if kinds is not None:
             found = found.where(boards.c.kind.in_(kinds))
@@ -91,16 +94,16 @@ class SQLBoards:
         of_thread = boards.c.thread_id.is_(None) if thread_id is None else boards.c.thread_id == thread_id
         return sorted(entry.board for entry in self._read(thread_id, first.where(of_thread)))
 
-    def _committed(
-        self, place: BoardPlace, change: BoardChange, left: int = _DEADLOCKS
-    ) -> BoardEntry | BoardConflict | None:
-        try:
-            commits = group_commit_of(self.engine)
-            return commits.write(lambda connection: self._write(connection, place, change), fence=self._fence)
-        except StorageBusy:
-            if not left:
-                raise
-        return self._committed(place, change, left - 1)
+    def _committed(self, place: BoardPlace, change: BoardChange) -> BoardEntry | BoardConflict | None:
+        """Write in a transaction; one that the database has ended at once is made again, as after a deadlock."""
+        commits, began = group_commit_of(self.engine), monotonic()
+        for left in reversed(range(_DEADLOCKS)):
+            try:
+                return commits.write(lambda connection: self._write(connection, place, change), fence=self._fence)
+            except StorageBusy:
+                if not left or monotonic() - began > _PATIENCE:
+                    raise
+        raise AssertionError("unreachable: the last try returns or raises")
 
     def _write(
         self, connection: Connection, place: BoardPlace, change: BoardChange
