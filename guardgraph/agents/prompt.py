@@ -17,6 +17,8 @@ _HEADS = {
     "result": "Accepted results of others",
     "gap": "What is missing so far",
     "background": "Background",
+    "constraint": "Constraints that hold for everyone",
+    "decision": "Decisions that were taken",
 }
 
 

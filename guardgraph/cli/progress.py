@@ -104,6 +104,8 @@ def line_of(event: RunEvent, seconds: float) -> str | None:
         case "routed":
             worker = data.get("worker", "no worker yet")
             text = f"{agent} routes to {worker} ({data.get('rung')}): {one_line(data.get('reason', ''), _WIDTH)}"
+        case "board_written":
+            text = f"{agent} writes {data.get('board')}/{data.get('key')}, version {data.get('version')}"
         case "run_waiting":
             text = f"waits for an answer to {', '.join(map(str, data.get('questions', ())))}"
         case _:

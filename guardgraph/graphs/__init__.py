@@ -21,10 +21,12 @@ from guardgraph.nodes.decisions.rubric import CandidateChoice, CandidateScore, C
 from guardgraph.nodes.decisions.rule import Rule
 from guardgraph.nodes.decisions.vote import approval, confidence_weighted, majority, plurality, supermajority
 from guardgraph.nodes.gate_context import GateContext
+from guardgraph.runtime.boards.declaration import Board
 
 __all__ = (
     "ApprovalBallot",
     "Assumptions",
+    "Board",
     "CandidateChoice",
     "CandidateScore",
     "Criterion",

@@ -25,6 +25,7 @@ from guardgraph.nodes.decisions.settle import (
     use_answer,
 )
 from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.runtime.boards.declaration import Board
 
 __all__ = ("consensus",)
 
@@ -45,6 +46,7 @@ def consensus(
     key: Key | None = None,
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
+    board: Board | None = None,
     name: str = "consensus",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: a panel answers, each agent without the others, then one answer wins.
@@ -67,7 +69,7 @@ def consensus(
     team = Team(
         name, guards=guards, default_guards=(Depth(), Schema()), entry=partial(_begin, rules=rules),
         destinations=[*rules.alone, *rules.panel], required=() if rules.alone else rules.panel, concurrency=concurrency,
-        state=ConsensusState,
+        state=ConsensusState, board=board,
     )  # fmt: skip
     team.add_agents(rules.panel, gate="handoff")
     route, after = partial(_after_panel, rules=rules), [*(rules.panel if rounds > 1 else ()), *rules.deciding]

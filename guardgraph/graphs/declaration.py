@@ -16,6 +16,7 @@ from guardgraph.guards import Guard, name_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph, ContextItem, RunState
 
 __all__ = (
@@ -80,6 +81,8 @@ class Declaration:
     skill_limits: Mapping[str, int]
     """How many agents with a skill work at a time."""
     state: type[Any]
+    board: Board | None = None
+    """What its agents share."""
     rounds: int | None = None
     requests: tuple[int, int] | None = None
     members: list[Member] = field(default_factory=list[Member])
@@ -132,6 +135,8 @@ def check_team(team: Declaration) -> None:
     unused = sorted(set(team.skill_limits).difference(*(agent.skills for agent in team.agents)))
     if unused:
         raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill")
+    if team.board is not None:
+        team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from math import ceil
@@ -13,7 +13,8 @@ from langgraph.graph import StateGraph
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.supervisor import supervisor
 from guardgraph.guards import Guard
-from guardgraph.state import BadGraph
+from guardgraph.runtime.boards.declaration import Board
+from guardgraph.state import EVERYONE, BadGraph
 from guardgraph.state.argument_checks import check_fields, must_be
 
 __all__ = ("Tier", "hierarchy")
@@ -82,6 +83,7 @@ def hierarchy(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
     tiers: int = 3,
+    board: Board | None = None,
     name: str = "hierarchy",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return tiers of supervisors as an uncompiled graph; the value is the answer of the top one.
@@ -89,8 +91,9 @@ def hierarchy(
     A tier is given its subtask and what that depends on; it sees nothing of the tiers beside it, and the tier above
     sees its value and its gaps alone. All spend from one allowance; a tier may have a share of it (`budget_share`), and
     each ends a tenth (at most 10 s) before the deadline of the one above, which has to write. `concurrency` caps how
-    many agents of each tier work at a time. `guards=None` means those of `supervisor`. Raises `BadGraph` for more than
-    `tiers` tiers, and for all that `supervisor` refuses.
+    many agents of each tier work at a time. `board` is shared by the agents of all tiers, and grants what each may
+    write by its name. `guards=None` means those of `supervisor`. Raises `BadGraph` for more than `tiers` tiers, and for
+    all that `supervisor` refuses.
     """
     must_be("hierarchy", "top", top, Tier)
     must_be("hierarchy", "tiers", tiers, int)
@@ -99,7 +102,10 @@ def hierarchy(
             f"{name}: there are {top.levels} tiers, and {tiers} are allowed; each one adds the time of its plan and of "
             f"its answer, so raise it (`tiers={top.levels}`) only where that does not matter"
         )
-    return _team(top, guards, concurrency, name)
+    must_be("hierarchy", "board", board, Board | None)
+    if board is not None:
+        board.check_agents([*_names(top)])
+    return _team(top, guards, concurrency, board, name)
 
 
 def _groups(members: Sequence[Agent | Tier], number: int) -> list[Sequence[Agent | Tier]]:
@@ -109,26 +115,52 @@ def _groups(members: Sequence[Agent | Tier], number: int) -> list[Sequence[Agent
 
 
 def _team(
-    tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, name: str
+    tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, board: Board | None, name: str
 ) -> StateGraph[Any, Any, Any, Any]:
     return supervisor(
         planner=tier.lead,
         workers=[
-            member if isinstance(member, Agent) else _worker(member, guards, concurrency) for member in tier.members
+            member if isinstance(member, Agent) else _worker(member, guards, concurrency, board)
+            for member in tier.members
         ],
         synthesizer=tier.synthesizer,
         guards=guards if tier.guards is None else tier.guards,
         concurrency=concurrency,
+        board=None if board is None else _board_of(board, tier),
         name=name,
     )
 
 
-def _worker(tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None) -> Agent:
+def _worker(tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, board: Board | None) -> Agent:
     """Return a tier as a worker of the tier above."""
     return Agent(
         tier.name,
-        run=_team(tier, guards, concurrency, tier.name).compile(),
+        run=_team(tier, guards, concurrency, board, tier.name).compile(),
         skills=tier.skills,
         budget_share=tier.budget_share,
         attempts=tier.attempts,
     )
+
+
+def _names(tier: Tier, *, below: bool = True) -> Iterator[str]:
+    """Yield the names of the agents of a tier, those of the tiers in it as workers, and with `below` all in them."""
+    for member in (tier.lead, *tier.members, *([tier.synthesizer] if tier.synthesizer else [])):
+        if isinstance(member, Agent):
+            yield from (agent.name for agent in member.fallback_chain)
+        else:
+            yield member.name
+            yield from _names(member) if below else ()
+
+
+def _board_of(board: Board, tier: Tier) -> Board:
+    """Return the board as one tier declares it; a tier in it may read what any of its agents may."""
+    names = {*_names(tier, below=False), EVERYONE}
+    write = {name: patterns for name, patterns in board.write.items() if name in names}
+    if board.read is None:
+        return replace(board, write=write)
+    read = {name: patterns for name, patterns in board.read.items() if name in names}
+    for member in tier.members:
+        if isinstance(member, Tier):
+            inside = [pattern for name in (member.name, *_names(member)) for pattern in board.read.get(name, ())]
+            read[member.name] = tuple(inside)
+    return replace(board, write=write, read=read)

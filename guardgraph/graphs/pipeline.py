@@ -15,6 +15,7 @@ from guardgraph.graphs.stage import Parallel, Stage
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Depth, Guard, Schema
 from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph, EarlyStop
 from guardgraph.state.argument_checks import must_be
 
@@ -26,6 +27,7 @@ def pipeline(
     *,
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
+    board: Board | None = None,
     name: str = "pipeline",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return stages that follow each other as an uncompiled graph; the value is the answer of the last one.
@@ -51,6 +53,7 @@ def pipeline(
         destinations=_reachable(blocks),
         required=[agent for block in blocks for agent in block.agents],
         concurrency=concurrency,
+        board=board,
     )
     for number, block in enumerate(blocks):
         gate, following = f"handoff_{block.name}", blocks[number + 1 :]

@@ -18,6 +18,7 @@ from guardgraph.nodes.decisions.route import Classifier, Ladder, RouteChoice
 from guardgraph.nodes.decisions.route_request import review_worker, route_request
 from guardgraph.nodes.decisions.rule import Rule
 from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph, RoutingDecision, RunState
 from guardgraph.state.argument_checks import must_be
 
@@ -47,6 +48,7 @@ def router(
     margin: float = 0.1,
     timeout: float | None = 5.0,
     guards: Sequence[Guard] | None = None,
+    board: Board | None = None,
     name: str = "router",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a router as an uncompiled graph: each request goes to exactly one of `workers`; its answer is the value.
@@ -68,7 +70,7 @@ def router(
     ladder = Ladder(tuple(by_name), tuple(rules), classifier, threshold, margin, timeout)
     team = Team(
         name, guards=guards, default_guards=(Depth(), Schema()), entry=_to_dispatch, destinations=["dispatch"],
-        state=RouterState,
+        state=RouterState, board=board,
     )  # fmt: skip
     team.add_agents(agents, gate="handoff", can_rewrite=True)
     output = _choice_of(tuple(by_name))

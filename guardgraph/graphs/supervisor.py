@@ -17,6 +17,7 @@ from guardgraph.nodes.context import worker_roster
 from guardgraph.nodes.decisions.contradictions import resolve_first, resolver_with_defaults, was_resolved
 from guardgraph.nodes.decisions.dispatch import nothing_to_send, pending_subtasks, read_plan_and_dispatch
 from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph, Plan
 from guardgraph.state.argument_checks import must_be
 
@@ -49,6 +50,7 @@ def supervisor(
     concurrency: int | None = 4,
     skill_limits: Mapping[str, int] | None = None,
     resolver: Agent | None = None,
+    board: Board | None = None,
     name: str = "supervisor",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
@@ -74,6 +76,7 @@ def supervisor(
         author=synthesizer,
         concurrency=concurrency,
         skill_limits=skill_limits,
+        board=board,
     )
     team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
     resolvers = [] if resolver is None else [resolver_with_defaults(resolver)]

@@ -16,6 +16,7 @@ from guardgraph.guards import Depth, Guard, Limits, Schema
 from guardgraph.nodes.decisions.conversation import TEAM
 from guardgraph.nodes.decisions.exchange import SwarmRules, SwarmState, begin, exchange, tie_break_of, use_tie_break
 from guardgraph.nodes.decisions.settle import review_what_is_back
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph
 from guardgraph.state.argument_checks import must_be
 
@@ -50,6 +51,7 @@ def swarm(
     synthesizer: Agent | None = None,
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
+    board: Board | None = None,
     name: str = "swarm",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: peers work on messages to them until none is left.
@@ -80,7 +82,7 @@ def swarm(
     team = Team(
         name, guards=guards, default_guards=(Depth(), Limits(messages=200), Schema()),
         entry=partial(begin, rules=rules), destinations=rules.start, author=synthesizer, concurrency=concurrency,
-        state=SwarmState,
+        state=SwarmState, board=board,
     )  # fmt: skip
     breaking = [] if rules.tie_breaker is None else [rules.tie_breaker]
     team.add_agents(rules.peers, gate="handoff", sends_messages=True)

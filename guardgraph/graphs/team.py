@@ -23,6 +23,7 @@ from guardgraph.guards import Guard, checked_guards
 from guardgraph.nodes.decisions.review import review_results
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph, ContextItem, RunState
 from guardgraph.state.argument_checks import must_be
 
@@ -45,7 +46,8 @@ class Team:
     `required` are agents whose work the value needs: where a run is stopped, each of them that has not worked is a
     gap. At most `concurrency` agents work at a time (`None` sets no limit), and of those with a skill that
     `skill_limits` names at most so many. `state` is a `TypedDict` that extends
-    `RunState` by channels of your own.
+    `RunState` by channels of your own. `board` is what its agents share besides: every request to them holds its
+    decisions and constraints.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Team:
         concurrency: int | None = None,
         skill_limits: Mapping[str, int] | None = None,
         state: type[Any] = RunState,
+        board: Board | None = None,
     ) -> None:
         must_be("a team", "name", name, str)
         arguments: dict[str, tuple[object, Any]] = {
@@ -70,6 +73,7 @@ class Team:
             "concurrency": (concurrency, int | None),
             "skill_limits": (skill_limits, Mapping[str, int] | None),
             "destinations": (destinations, Sequence[str | Agent]),
+            "board": (board, Board | None),
         }
         for argument, (value, kind) in arguments.items():
             must_be(name, argument, value, kind)
@@ -92,6 +96,7 @@ class Team:
             concurrency=concurrency,
             skill_limits=dict(skill_limits or {}),
             state=state,
+            board=board,
         )
 
     def add_agents(

@@ -64,6 +64,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         ),
         context={agent.name: member.context for member, agent in members if member.context},
         concurrency=team.concurrency,
+        board=team.board,
         author=team.author,
         required=team.required,
         rounds=team.rounds,
@@ -121,8 +122,8 @@ def _add_gate_node(
 
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
-    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits)
     names = {(member.gate, member.agent.name) for member in team.members if member.sends_messages}
+    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits, board=team.board)
     for member in team.members:
         peers = {name for gate, name in names if gate == member.gate} if member.sends_messages else ()
         writes, works = _writes(member.channel), member.channel == "results"

@@ -20,6 +20,8 @@ from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
 from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
+from guardgraph.runtime.boards.access import access_of
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
@@ -61,6 +63,7 @@ def agent_node(
     evidence: bool = False,
     concluding: bool = False,
     peers: Collection[str] = (),
+    board: Board | None = None,
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
@@ -68,16 +71,16 @@ def agent_node(
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
     (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
     its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
-    may work until half a second after the deadline. `fallback_for` names the agent that was asked first.
-    `peers` are those to which it may send messages, and hand over. Once LangGraph is to drain the run, an attempt that
-    has not started raises `GraphDrained`, and runs when the thread is resumed.
+    may work until half a second after the deadline. `fallback_for` names the agent that was asked first; `board` is
+    that of the team, and `peers` are those to which it may send messages, and hand over. Once LangGraph is to drain
+    the run, an attempt that has not started raises `GraphDrained`, and runs when the thread is resumed.
     """
     skills = sorted({*agent.skills}.intersection(skill_limits or {}))
     pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
     if agent.copies is not None:
         pools = {f"agent {agent.name}": agent.copies, **pools}
     return _AgentNode(
-        agent, fallback_for, writes, concurrency, pools, evidence=evidence, concluding=concluding, peers=peers
+        agent, fallback_for, writes, concurrency, pools, board, peers, evidence=evidence, concluding=concluding
     )
 
 
@@ -97,10 +100,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
         writes: Callable[[Result], dict[str, Any]],
         concurrency: int | None,
         pools: Mapping[str, int],
+        board: Board | None,
+        peers: Collection[str],
         *,
         evidence: bool,
         concluding: bool,
-        peers: Collection[str],
     ) -> None:
         nested: Any = agent.run
 
@@ -109,7 +113,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
-        self.fallback_for, self.peers = fallback_for, frozenset(peers)
+        self.fallback_for, self.board, self.peers = fallback_for, board, frozenset(peers)
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -161,6 +165,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
+            boards=access_of(current, self.board, services, config, me),
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
@@ -185,6 +190,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _cached(self, work: AttemptExecution) -> Result | None:
         """Return the cached answer to a request, which needs neither slot nor budget."""
+        if self.agent.cache is not None:
+            work.read_boards()
         found = self.cache.find(work.request)
         if found is not None:
             work.begin_cached()
@@ -193,6 +200,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return found
 
     async def _acached(self, work: AttemptExecution) -> Result | None:
+        if self.agent.cache is not None:
+            await work.aread_boards()
         found = await self.cache.afind(work.request)
         if found is not None:
             work.begin_cached()

@@ -14,10 +14,12 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
+from guardgraph.runtime.boards.access import BoardAccess
+from guardgraph.runtime.boards.context import CONTEXT_KINDS, context_of_entries
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.cost_estimates import can_start
 from guardgraph.runtime.child_config import child_config
-from guardgraph.runtime.concurrency.isolation import CancelToken
+from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext
 from guardgraph.runtime.outbox import Outbox
@@ -60,6 +62,8 @@ class AttemptExecution:
     """The content of the attachments of its task, by digest."""
     pool: SlotToken | None = None
     """Its hold on the slots of its agent and of its skills, which it keeps while a nested team works."""
+    boards: BoardAccess | None = None
+    """The boards of its team and of the teams above, if there are any."""
     token: CancelToken = field(default_factory=CancelToken)
     """Cancels its work once the caller of the team has left."""
     budget: AttemptBudget | None = None
@@ -90,7 +94,7 @@ class AttemptExecution:
         while self._rest != 0 and self.slot_token.take(self._rest) and not self.slot_token.is_orphan:
             refusal = self._begin()
             if self._is_settled(refusal):
-                return None if refusal is None else self._not_started("skipped", f"not started: {refusal}")
+                return self.read_boards() if refusal is None else self._skipped(refusal)
             self.slot_token.pause()
             refusal = self.services.changed.wait_for(self._refusal, self._is_settled)
         return self._late(refusal)
@@ -103,12 +107,28 @@ class AttemptExecution:
         while self._rest != 0 and await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan:
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
-                return None if refusal is None else self._not_started("skipped", f"not started: {refusal}")
+                return await self.aread_boards() if refusal is None else self._skipped(refusal)
             self.slot_token.pause()
             refusal = await self.services.changed.await_for(
                 lambda: self.services.off_loop(self._refusal), self._is_settled
             )
         return self._late(refusal)
+
+    def read_boards(self) -> None:
+        """Add to its request what holds at this moment: the decisions and constraints that it may read.
+
+        A team passes its request on; the requests of its agents have these of their own.
+        """
+        if self.boards is not None and self.agent.kind != "team":
+            items = context_of_entries(self.boards.entries(CONTEXT_KINDS))
+            self.request = self.request.model_copy(update={"context": (*items, *self.sent.context)})
+
+    async def aread_boards(self) -> None:
+        """Do the same as `read_boards` without blocking the event loop."""
+        if self.boards is not None and self.boards.blocks:
+            await run_shielded(self.read_boards)
+        else:
+            self.read_boards()
 
     def begin_cached(self) -> None:
         """Record that it begins with an answer from a cache."""
@@ -137,6 +157,7 @@ class AttemptExecution:
             budget=self.budget,
             attachments=self.attachments,
             outbox=self.outbox,
+            boards=self.boards,
         )
         return child_config(self.config, current)
 
@@ -229,6 +250,9 @@ class AttemptExecution:
         """Whether it is a team of unknown cost, whose own agents wait for budget one by one."""
         return self.agent.kind == "team" and self._expected is None
 
+    def _skipped(self, refusal: ReservationDenied) -> Result:
+        return self._not_started("skipped", f"not started: {refusal}")
+
     def _late(self, refusal: ReservationDenied | None) -> Result:
         why = "it waited for a slot or for budget until the deadline"
         if refusal is not None and self._expected is None:
@@ -241,6 +265,8 @@ class AttemptExecution:
         return failed_result(self.agent, self.request, AgentError(kind=kind, message=message), usage=Usage())
 
     def _close(self) -> None:
+        if self.boards is not None:
+            self.boards.end()
         if self.budget is not None:
             self.services.ledger.close(self.me.account, self.budget.epoch)
             self.services.in_flight.remove_attempt(self.me.account)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard
 from guardgraph.nodes.state_update import Channel
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import ContextItem, Gate
 
 __all__ = ("EXIT", "OWN_GAPS", "TeamSpec")
@@ -36,6 +37,8 @@ class TeamSpec:
     """Context that is added to every request to an agent."""
     concurrency: int | None = None
     """How many of its agents work at a time; `None` sets no limit."""
+    board: Board | None = None
+    """The board that its agents share."""
     author: Agent | None = None
     """The agent that writes the value of the team, once all other work has ended."""
     required: tuple[Agent, ...] = ()

@@ -332,6 +332,7 @@ class Attempts:
         graph.checkpointer = saver
         services = services_of(ledger, time, self.clock, self.on_event, events.add, saver.codec.dumps)
         services.effects = self.records.effects
+        services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)
         return RunExecution(row, lease, graph, given, time, services, ledger, events, config or {}, context)

@@ -18,6 +18,8 @@ from guardgraph.runs.graph_facts import VERSION
 from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.migrating import migrated_to
 from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary, status_of
+from guardgraph.runtime.boards.user import BoardUser
+from guardgraph.runtime.boards.view import BoardView
 from guardgraph.state import (
     Allowance,
     BadInput,
@@ -30,7 +32,10 @@ from guardgraph.state import (
     StorageCorrupt,
     StoredEvent,
     UnknownThread,
+    checked_board,
 )
+from guardgraph.storage.boards import BoardPlace
+from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.effects import SQLEffects
@@ -38,6 +43,7 @@ from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.runs import InTransaction, RunRow, RunStore
 
 __all__ = ("PAUSED", "Records")
@@ -58,9 +64,15 @@ class Records:
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
         self.rows = RunStore(saver.engine, tenant=saver.tenant, codec=saver.codec)
+        self.boards = SQLBoards(saver.engine, tenant=saver.tenant, codec=saver.codec)
         self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
         self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
         self._events = EventStore(saver.engine, saver.codec, tenant=saver.tenant)
+
+    def board(self, name: str, thread_id: str | None, author: str) -> BoardView:
+        """Return a board of a thread, or one that all threads share, as `author` sees it."""
+        thread = None if thread_id is None else checked_id("thread_id", thread_id)
+        return BoardView(self.boards, BoardPlace(thread, checked_board(name)), BoardUser(name, author))
 
     def last(self, thread_id: str) -> RunRow:
         """Return the newest run of a thread; raises `UnknownThread` where it has none."""

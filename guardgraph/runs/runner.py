@@ -28,6 +28,7 @@ from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runs.working import awork, work
+from guardgraph.runtime.boards.view import BoardView
 from guardgraph.state import RunEvent, StoredEvent, Task
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
@@ -258,6 +259,14 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
     ) -> list[StoredEvent]:
         """Do as `events` without blocking the event loop."""
         return await asyncio.to_thread(self.events, thread_id, run_id=run_id, after=after, limit=limit)
+
+    def board(self, name: str, *, thread_id: str | None = None, author: str = "") -> BoardView:
+        """Return a board for use outside of agents, where every key may be read and written.
+
+        It is that of a thread, which need not have a run yet, or without `thread_id` the one that all threads share by
+        its name. `author` is whose writes they are; without one it can only be read. See `guardgraph.runs.boards`.
+        """
+        return self._records.board(name, thread_id, author)
 
     def drain(self, *, thread_id: str | None = None, at_once: bool = False) -> bool:
         """Stop all active runs of this runner, or the one of a thread, and return whether there are any.

@@ -16,6 +16,7 @@ from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
 from guardgraph.state import Attachment, DelegationScope
+from guardgraph.storage.memory_boards import PROCESS_BOARDS
 
 __all__ = (
     "IDLE_RUNS",
@@ -56,6 +57,8 @@ class ExecutionContext:
     """The content of the attachments of the tasks of the teams above, by digest."""
     outbox: Outbox | None = None
     """What the agent may send to others, and has sent by its tools."""
+    boards: Any = None
+    """The boards that the agent sees."""
 
 
 _CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_execution", default=None)
@@ -99,7 +102,8 @@ def execution_services(execution: ExecutionContext | None, run_id: str) -> Servi
 
 
 def forget_run(run_id: str) -> None:
-    """Drop this process's own services of a run that has ended."""
+    """Drop this process's own services of a run that has ended, and the boards of one that had no thread."""
+    PROCESS_BOARDS.forget(run_id)
     with _DEFAULTS_LOCK:
         _DEFAULTS.pop(run_id, None)
         _IDLE.pop(run_id, None)

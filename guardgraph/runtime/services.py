@@ -31,9 +31,11 @@ from guardgraph.state import (
     account_chain,
     exact_decimal,
 )
+from guardgraph.storage.boards import BoardStore
 from guardgraph.storage.effects import EffectStore
 from guardgraph.storage.ledger import Ledger
 from guardgraph.storage.memory import MemoryLedger
+from guardgraph.storage.memory_boards import PROCESS_BOARDS
 from guardgraph.storage.memory_effects import PROCESS_EFFECTS
 
 __all__ = ("Services",)
@@ -55,6 +57,10 @@ class Services:
     """Raises `Unserializable` for what the run's checkpointer does not store; `None` where that is unknown."""
     effects: EffectStore = PROCESS_EFFECTS
     """What is known of the side effects of agents."""
+    boards: BoardStore = PROCESS_BOARDS
+    """What is on the boards of teams."""
+    thread_id: str | None = None
+    """The thread of the run, where a runner knows it."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

@@ -24,11 +24,22 @@ from guardgraph.state.attempt import (
     Result,
     ResultStatus,
 )
+from guardgraph.state.board import (
+    BoardEntry,
+    BoardKind,
+    board_value,
+    checked_board,
+    checked_key,
+    checked_kind,
+    checked_version,
+)
 from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
+    BoardConflict,
+    BoardDenied,
     EffectBusy,
     EffectUnknown,
     GuardgraphError,
@@ -84,6 +95,10 @@ __all__ = (
     "BadGraph",
     "BadInput",
     "Balance",
+    "BoardConflict",
+    "BoardDenied",
+    "BoardEntry",
+    "BoardKind",
     "Category",
     "Claim",
     "Claims",
@@ -154,7 +169,12 @@ __all__ = (
     "add_counts",
     "append_by_id",
     "append_unique",
+    "board_value",
     "check_caps",
+    "checked_board",
+    "checked_key",
+    "checked_kind",
+    "checked_version",
     "error_place",
     "error_text",
     "exact_decimal",

@@ -82,7 +82,7 @@ def _item_type(kind: Any) -> Any:
     """Return the type of the items of a sequence; `None` where `kind` is none."""
     if get_origin(kind) in _SEQUENCES:
         return get_args(kind)[0]
-    return next(filter(None, map(_item_type, () if get_origin(kind) is Callable else get_args(kind))), None)
+    return next(filter(None, map(_item_type, () if get_origin(kind) in (Callable, Mapping) else get_args(kind))), None)
 
 
 def _type_name(value: object) -> str:

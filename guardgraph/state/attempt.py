@@ -25,7 +25,7 @@ __all__ = (
     "ResultStatus",
 )
 
-ContextKind = Literal["result", "gap", "worker", "background"]
+ContextKind = Literal["result", "gap", "worker", "background", "constraint", "decision"]
 ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
 ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team", "handoff"]
 
@@ -37,7 +37,8 @@ class ContextItem(FrozenModel):
     """One item of context. Its text is data from somebody else: never an instruction."""
 
     kind: ContextKind
-    """An accepted `result`, a `gap`, a `worker` that can be delegated to, or `background` from outside."""
+    """An accepted `result`, a `gap`, a `worker` that can be delegated to, or `background` from outside; a
+    `constraint` or a `decision` that is on a board of the team."""
     title: str
     """What it is about: the goal of a subtask, the name of a worker."""
     sender: str = ""
@@ -97,6 +98,16 @@ class Request(FrozenModel):
     def gaps(self) -> tuple[ContextItem, ...]:
         """What is missing so far, among the context."""
         return tuple(item for item in self.context if item.kind == "gap")
+
+    @property
+    def constraints(self) -> tuple[ContextItem, ...]:
+        """What holds for everyone by the boards of the teams, among the context."""
+        return tuple(item for item in self.context if item.kind == "constraint")
+
+    @property
+    def decisions(self) -> tuple[ContextItem, ...]:
+        """What was decided by the boards of the teams, among the context."""
+        return tuple(item for item in self.context if item.kind == "decision")
 
 
 class Reply(FrozenModel):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from guardgraph.state.board import BoardEntry
 
 __all__ = (
     "BadGraph",
     "BadInput",
+    "BoardConflict",
+    "BoardDenied",
     "EffectBusy",
     "EffectUnknown",
     "GuardgraphError",
@@ -173,6 +178,38 @@ class MissingKey(GuardgraphError, LookupError):
     def __init__(self, model: str, *, variable: str) -> None:
         self.model, self.variable = model, variable
         super().__init__(f"model {model!r} needs a key: set {variable}, or choose `offline:extractive` (needs none)")
+
+
+class BoardConflict(GuardgraphError, RuntimeError):
+    """The entry of a board is not at the version that was expected: somebody has written it meanwhile.
+
+    Nothing was written. Look at `current` and write again with its version.
+    """
+
+    def __init__(self, board: str, key: str, *, expected: int, current: BoardEntry | None) -> None:
+        """`current` is the version that the entry is at, perhaps one that deletes it; `None` where it has none."""
+        self.board, self.key, self.expected, self.current = board, key, expected, current
+        found = "it does not exist" if current is None else f"it is at version {current.version} by {current.author!r}"
+        if current is not None and current.is_deleted:
+            found = f"{found}, which deletes it"
+        wanted = f"version {expected}" if expected else "none"
+        again = 0 if current is None or current.is_deleted else current.version
+        super().__init__(
+            f"entry {key!r} of board {board!r} was expected at {wanted}, but {found}; nothing was written: read it, "
+            f"and write again with expect={again}"
+        )
+
+
+class BoardDenied(GuardgraphError, PermissionError):
+    """An agent has no grant for an entry of a board, or its attempt has ended. Nothing was written."""
+
+    def __init__(
+        self, board: str, key: str, *, author: str, action: Literal["read", "write"], has_ended: bool = False
+    ) -> None:
+        self.board, self.key, self.author, self.action, self.has_ended = board, key, author, action, has_ended
+        grant = f"grant it where the team is built: Board({board!r}, {action}={{agent: ({key!r},)}})"
+        why = "its attempt has ended; write before the agent answers" if has_ended else grant
+        super().__init__(f"{author!r} may not {action} {key!r} of board {board!r}; {why}")
 
 
 class EffectBusy(GuardgraphError, RuntimeError):

@@ -17,6 +17,7 @@ EventKind = Literal[
     "model_called",
     "verdict",
     "routed",
+    "board_written",
     "run_waiting",
     "run_finished",
 ]

@@ -146,6 +146,10 @@ def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: 
             event("routed", "desk", "inner", rung="classifier"),
             "[   1.5 s] inner routes to no worker yet (classifier): ",
         ),
+        (
+            event("board_written", "team", "worker", board="plan", key="route", version=2, entry_kind="decision"),
+            "[   1.5 s] worker writes plan/route, version 2",
+        ),
         (CALLED, None),
     ],
 )

@@ -17,6 +17,7 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
 from guardgraph.runs import Run, Runner, RunStatus
 from guardgraph.runs.effects import Done, aonce, once, resolve, unknown
+from guardgraph.runtime.boards.view import BoardView
 from guardgraph.state import EffectUnknown, Request, UnknownThread
 from tests.storage.sql.conftest import kept_url
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
@@ -51,6 +52,7 @@ CALLS: dict[str, list[Call]] = {
     "list_runs": [Call([]), *(Call([], options={"status": status}) for status in get_args(RunStatus))],
     "drain": [Call(False), *(Call(False, options={"thread_id": thread}) for thread in THREADS)],
     "run": [Call(Run, ("team", "mine"), {"thread_id": thread}) for thread in THREADS],
+    "board": [Call(BoardView, ("plan",), {"thread_id": thread}) for thread in (*THREADS, None)],
     "stream": [Call(list, ("team", "mine"), {"thread_id": thread}) for thread in THREADS],
 }
 
@@ -87,6 +89,8 @@ def engine(kept_url: str) -> Iterator[Engine]:
         ThreadPoolExecutor(1) as pool,
     ):
         once("mail", lambda: "theirs", saver=runner.saver)
+        for thread in (*THREADS, None):
+            runner.board("plan", thread_id=thread, author="theirs").put("k", "theirs")
         with pytest.raises(ZeroDivisionError):
             once("open", lambda: 1 // 0, saver=runner.saver)
         assert runner.run("team", "theirs", thread_id="done").status == "completed"
@@ -135,6 +139,8 @@ def test_a_runner_meets_nothing_of_another_tenant(engine: Engine, other: Runner,
         if isinstance(last, Run):
             assert (last.status, last.outcome and last.outcome.value) == ("completed", "mine")
             assert [row.thread_id for row, _ in other.list_runs(1)] == [last.thread_id]
+        elif isinstance(found, BoardView):
+            assert (found.entries(), found.history("k"), found.changes()) == ([], [], [])
         else:
             assert found == call.result, call
         assert "theirs" not in repr(found)

@@ -12,6 +12,9 @@ import pytest
 from guardgraph.state import (
     BadGraph,
     BadInput,
+    BoardConflict,
+    BoardDenied,
+    BoardEntry,
     EffectBusy,
     EffectUnknown,
     GuardgraphError,
@@ -41,6 +44,7 @@ from guardgraph.state import (
     errors,
 )
 
+ENTRY = BoardEntry(board="plan", key="k", version=2, number=5, author="ann", at=datetime(2030, 1, 1, tzinfo=UTC))
 ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (BadGraph("no agents; pass at least one"), ValueError),
     (BadInput("the goal is empty; say what is to be done"), ValueError),
@@ -62,6 +66,8 @@ ALL: list[tuple[GuardgraphError, type[Exception]]] = [
     (StorageReadOnly("it cannot be written; mend the permissions"), PermissionError),
     (StorageCorrupt("it cannot be read back", thread_id="t-1"), ValueError),
     (WrongKey("it was encrypted with another key", thread_id="t-1"), PermissionError),
+    (BoardConflict("plan", "k", expected=1, current=ENTRY), RuntimeError),
+    (BoardDenied("plan", "k", author="worker", action="write"), PermissionError),
     (EffectBusy("refund 7"), RuntimeError),
     (EffectUnknown("refund 7", since=datetime(2030, 1, 1, tzinfo=UTC)), RuntimeError),
     (NotADatabase("letter.txt is no SQLite database"), StorageCorrupt),

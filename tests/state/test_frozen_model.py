@@ -21,6 +21,7 @@ from guardgraph import state
 from guardgraph.state import (
     AgentError,
     Allowance,
+    BoardEntry,
     Claim,
     Claims,
     ContextItem,
@@ -125,7 +126,7 @@ FAULTS = st.builds(
 )
 PIECES = st.builds(
     ContextItem,
-    kind=st.sampled_from(["result", "gap", "worker", "background"]),
+    kind=st.sampled_from(["result", "gap", "worker", "background", "constraint", "decision"]),
     title=TEXT,
     sender=TEXT,
     value=JSON,
@@ -136,6 +137,19 @@ STATUSES = st.sampled_from(["completed", "degraded", "escalated", "refused", "fa
 WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     AgentError: FAULTS,
     Allowance: ALLOWANCES,
+    BoardEntry: st.builds(
+        BoardEntry,
+        board=NAME,
+        key=NAME,
+        value=JSON,
+        kind=st.sampled_from(["decision", "constraint", "note"]),
+        version=st.integers(1, 2**70),
+        number=st.integers(1, 2**70),
+        author=NAME,
+        at=MOMENT,
+        run_id=MAYBE,
+        is_deleted=st.booleans(),
+    ),
     Claim: CLAIMS,
     Claims: st.builds(Claims, claims=tuples(CLAIMS), reasoning=TEXT),
     EarlyStop: st.builds(EarlyStop, status=STATUSES, stopped_by=MAYBE, reason=TEXT),

@@ -21,7 +21,7 @@ __all__ = ("Excerpt", "ParsedPrompt", "documents_in", "parse_prompt", "ranked")
 _GOAL = re.compile(r"^[^\w\n]*goal[^\w\n]*:[*_ \t]*\n?[ \t]*(\S[^\n]*)", re.IGNORECASE | re.MULTILINE)
 _RESULTS = re.compile(r"^[^\w\n]*(?:accepted\s+)?results?\b|<result\b", re.IGNORECASE | re.MULTILINE)
 _INSTRUCTIONS = re.compile(
-    r"^(?:What is missing|Workers)[^\n]*:\n<data>\n.*?\n</data>"
+    r"^(?:What is missing|Workers|Constraints|Decisions)[^\n]*:\n<data>\n.*?\n</data>"
     r"|^(?:It is part of this task|The original intent|Your attempt before this one was refused):[^\n]*",
     re.DOTALL | re.MULTILINE,
 )

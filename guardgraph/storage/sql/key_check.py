@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
+from guardgraph.storage.sql.board_rows import unpacked_row
+from guardgraph.storage.sql.board_table import boards
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.tables import checkpoints, namespaces, runs
 
@@ -22,4 +24,7 @@ def check_key(connection: Connection, codec: Codec, tenant: str) -> bool:
     stored = [data for found in queries if (data := connection.execute(found.limit(1)).scalar()) is not None]
     for data in stored:
         codec.unseal(bytes(data))
-    return bool(stored)
+    version = connection.execute(select(boards).where(boards.c.tenant == tenant).limit(1)).mappings().first()
+    if version is not None:
+        unpacked_row(codec, version)
+    return bool(stored) or version is not None

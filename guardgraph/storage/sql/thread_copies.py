@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from guardgraph.state import BadInput, new_id
 from guardgraph.storage.retention import CheckpointKey, StoredCheckpoint, lineage
+from guardgraph.storage.sql.board_rows import copy_boards
 from guardgraph.storage.sql.checkpoints.copying import Copying, copy_thread
 from guardgraph.storage.sql.checkpoints.retention import stored_checkpoints
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.events import copy_events
 from guardgraph.storage.sql.statements import namespaces_of_thread
-from guardgraph.storage.sql.thread_rows import check_idle, idle, insert_run, runs_of
+from guardgraph.storage.sql.thread_rows import check_idle, has_boards, idle, insert_run, runs_of
 
 __all__ = ("Origin", "origin_of")
 
@@ -46,7 +48,8 @@ class Origin(NamedTuple):
     def fork_to(self, connection: Connection, codec: Codec, target: str, checkpoint_id: str | None) -> int:
         """Copy what one checkpoint comes from, by default the newest; return the number of checkpoints.
 
-        The tasks of an earlier checkpoint work again, and its run has not ended unless that was its last one.
+        The tasks of an earlier checkpoint work again, and its run has not ended unless that was its last one. Boards
+        are as they were when it was made.
 
         Raises:
             BadInput: the target exists; there is no such checkpoint; or a run was not begun by a `Runner`.
@@ -64,7 +67,8 @@ class Origin(NamedTuple):
             return self._copy(connection, target, Copying(codec, keys), self._runs_in(keys, and_last=True))
         keys = lineage(self.checkpoints, at, with_work=False)
         copied = [self._as_at(at, row) for row in self._runs_in(keys)]
-        return self._copy(connection, target, Copying(codec, keys, bare=("", at)), copied)
+        until = self.checkpoints["", at].created
+        return self._copy(connection, target, Copying(codec, keys, bare=("", at)), copied, until=until)
 
     def _runs_in(self, keys: frozenset[CheckpointKey], *, and_last: bool = False) -> list[_Row]:
         """Return the runs that have made some checkpoints; the last one may have made none so far."""
@@ -88,19 +92,21 @@ class Origin(NamedTuple):
         copied: Sequence[_Row],
         *,
         with_events: bool = False,
+        until: datetime | None = None,
     ) -> int:
         unfit = [row["run_id"] for row in copied if not _RUN_ID.fullmatch(row["run_id"])]
         if unfit:
             raise BadInput(f"run {unfit[0]!r} was not begun by a Runner, so its id cannot be replaced in a copy")
         ids = {row["run_id"]: new_id() for row in copied}
         with idle(connection, self.tenant, target):
-            if runs_of(connection, self.tenant, target):
+            if runs_of(connection, self.tenant, target) or has_boards(connection, self.tenant, target):
                 raise BadInput(f"cannot copy thread {self.thread_id!r} to {target!r}: that thread exists")
             count = copy_thread(connection, self.tenant, self.thread_id, target, replace(copying, run_ids=ids))
             for row in copied:
                 insert_run(connection, {**row, "run_id": ids[row["run_id"]], "thread_id": target})
             for run_id, new_run in ids.items() if with_events else ():
                 copy_events(connection, copying.codec, self.tenant, run_id, new_run)
+            copy_boards(connection, copying.codec, self.tenant, self.thread_id, target, ids, until=until)
         return count
 
 

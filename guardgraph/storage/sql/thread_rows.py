@@ -1,4 +1,4 @@
-"""What a thread has besides its checkpoints: runs, ledgers and the lease. Each is called inside one transaction."""
+"""What a thread has besides its checkpoints: runs, ledgers, boards, the lease. Each is called in one transaction."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, delete, func, select
 
 from guardgraph.state import RunUnfinished
+from guardgraph.storage.sql.board_table import boards
 from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.leases import Claim, acquire, leases_of
@@ -21,6 +22,7 @@ __all__ = (
     "check_ended",
     "check_idle",
     "delete_rows",
+    "has_boards",
     "idle",
     "insert_run",
     "is_stored",
@@ -76,17 +78,24 @@ def run_ids_of(tenant: str, thread_id: str) -> Select[Any]:
 
 
 def thread_ids(connection: Connection, tenant: str) -> list[str]:
-    """Return the threads of a tenant that have a checkpoint or a run, sorted."""
+    """Return the threads of a tenant that have a checkpoint, a run or a board, sorted."""
     stored = select(namespaces.c.thread_id).where(namespaces.c.tenant == tenant)
     others = [select(table.c.thread_id).where(table.c.tenant == tenant) for table in (runs, threads)]
-    return sorted(connection.execute(stored.union(*others)).scalars())
+    written = select(boards.c.thread_id).where(boards.c.tenant == tenant, boards.c.thread_id.is_not(None))
+    return sorted(connection.execute(stored.union(*others, written)).scalars())
 
 
 def is_stored(connection: Connection, tenant: str, thread_id: str) -> bool:
-    """Return whether a thread has a checkpoint or a run."""
+    """Return whether a thread has a checkpoint, a run or a board."""
     counted = select(threads).where(threads.c.tenant == tenant, threads.c.thread_id == thread_id)
     stored = (namespaces_of_thread(tenant, thread_id), run_ids_of(tenant, thread_id), counted)
-    return any(connection.execute(one.limit(1)).first() for one in stored)
+    return any(connection.execute(one.limit(1)).first() for one in stored) or has_boards(connection, tenant, thread_id)
+
+
+def has_boards(connection: Connection, tenant: str, thread_id: str) -> bool:
+    """Return whether anything was written on a board of a thread."""
+    mine = select(boards.c.board).where(boards.c.tenant == tenant, boards.c.thread_id == thread_id)
+    return connection.execute(mine.limit(1)).first() is not None
 
 
 def check_ended(connection: Connection, tenant: str, thread_id: str) -> None:
@@ -105,13 +114,13 @@ def rows_of(connection: Connection, tenant: str, thread_id: str, *, with_effects
 
 
 def delete_rows(connection: Connection, tenant: str, thread_id: str, *, with_effects: bool) -> None:
-    """Delete the row of a thread, its runs with their ledgers and events, and the effects that began in them."""
+    """Delete the row of a thread, its boards, its runs with their ledgers and events, and the effects of these."""
     if with_effects:
         connection.execute(delete(effects).where(*_effects_of(tenant, thread_id)))
     for table in (entries, accounts, events):
         mine = (table.c.tenant == tenant, table.c.run_id.in_(run_ids_of(tenant, thread_id)))
         connection.execute(delete(table).where(*mine))
-    for table in (runs, threads):
+    for table in (runs, threads, boards):
         connection.execute(delete(table).where(table.c.tenant == tenant, table.c.thread_id == thread_id))
 
 

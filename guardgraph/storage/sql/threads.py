@@ -78,7 +78,7 @@ class Threads:
         self._saver, self._on_copied = saver, on_copied
 
     def ids(self) -> list[str]:
-        """Return all threads that have a checkpoint or a run, sorted."""
+        """Return all threads that have a checkpoint, a run or a board of their own, sorted."""
         with read_transaction(migrate(self._saver.engine)) as connection:
             return thread_ids(connection, self._saver.tenant)
 
@@ -132,7 +132,7 @@ class Threads:
                 continue
 
     def delete(self, thread_id: str, *, with_effects: bool = False, dry_run: bool = False) -> Removed:
-        """Delete all that is stored of a thread: checkpoints, runs, their ledgers, its lease.
+        """Delete all that is stored of a thread: checkpoints, runs, their ledgers, boards, its lease.
 
         The records of side effects stay, since the effects stay; `with_effects` deletes those that began in its
         runs, so that they can be made again.
@@ -157,7 +157,7 @@ class Threads:
         return self._managed(thread_id, job, dry_run=dry_run)
 
     def copy(self, thread_id: str, new_thread: str | None = None) -> str:
-        """Copy a thread with its whole history and its runs, and return the id of the copy, by default a new one.
+        """Copy a thread with its history, its runs and its boards, and return the id of the copy, by default a new one.
 
         Its runs are runs of their own, with ids of their own: what has not ended is resumed, answered and cancelled
         independently of the origin. A run of a `Runner` that has not ended begins with what its stored results have
@@ -175,7 +175,8 @@ class Threads:
         """Make a thread of what one checkpoint comes from, by default the newest one, and return its id.
 
         From the newest checkpoint the fork goes on where the thread is: it waits for the same answers. From an earlier
-        one the agents that had worked next work again; the run has not ended, so resume it. See `copy` for all else.
+        one the agents that had worked next work again; the run has not ended, so resume it. Its boards are then those
+        at that time. See `copy` for all else.
 
         Raises:
             BadInput: there is no such checkpoint; or as in `copy`.

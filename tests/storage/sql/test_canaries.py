@@ -22,6 +22,9 @@ from guardgraph.runs import Runner
 from guardgraph.runs.effects import once, unknown
 from guardgraph.state import Allowance, Amount, GuardgraphError, RunEvent, Task
 from guardgraph.storage import RunStore, SQLSaver
+from guardgraph.storage.boards import BoardChange, BoardPlace
+from guardgraph.storage.sql.board_table import boards
+from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.checkpoints.packing import (
     Segment,
     Write,
@@ -123,6 +126,7 @@ def fill(saver: SQLSaver) -> None:
     log = EventLog(saver.engine, saver.codec, "r", tenant="")
     log.add(RunEvent(kind="run_started", run_id="r", at=NOW))
     log.store()
+    SQLBoards(saver.engine, tenant="", codec=saver.codec).write(BoardPlace("t", "plan"), BoardChange("k", "1", "a"))
 
 
 def loaded(*loads: Callable[[], object]) -> int:
@@ -166,12 +170,12 @@ def test_the_forged_rows_have_right_digests(tmp_path: Path) -> None:
     assert seen[-1].pending_writes == [("task", "x", {"read": "me"})]
 
 
-def test_no_column_of_a_run_its_accounts_effects_and_events_runs_anything(tmp_path: Path, mark: Path) -> None:
+def test_no_column_of_a_run_its_accounts_effects_events_and_boards_runs_anything(tmp_path: Path, mark: Path) -> None:
     count, url = 0, f"sqlite:///{tmp_path / 'runs.db'}"
     with Runner(url, graphs={"graph": lambda: pipeline([Agent("a", run=lambda request: request.goal)])}) as runner:
         saver, ledger = runner.saver, SQLLedger(runner.saver.engine, tenant="")
         fill(saver)
-        for table in (runs, accounts, entries, effects, events):
+        for table in (runs, accounts, entries, effects, events, boards):
             columns = [column for column in table.c if isinstance(column.type, LargeBinary) and not column.primary_key]
             for column in columns:
                 for data in (*raw(mark), *map(packed, raw(mark)[-2:])):
@@ -187,6 +191,7 @@ def test_no_column_of_a_run_its_accounts_effects_and_events_runs_anything(tmp_pa
                         lambda: once("key", lambda: 1, saver=saver),
                         lambda: unknown(saver),
                         lambda: runner.events("t"),
+                        lambda: runner.board("plan", thread_id="t").entries(),
                     )
                     assert not mark.exists(), (table.name, column.name, data)
                     with write_transaction(saver.engine) as connection:

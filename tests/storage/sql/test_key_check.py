@@ -11,6 +11,8 @@ from sqlalchemy import Engine, LargeBinary, select
 
 from guardgraph.state import Outcome, Task, WrongKey
 from guardgraph.storage import RunStore, SQLSaver
+from guardgraph.storage.boards import BoardChange, BoardPlace
+from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.engine import engine_of
 from guardgraph.storage.sql.tables import metadata
 from tests.storage.sql.leased import no_lease
@@ -36,6 +38,8 @@ def fill(engine: Engine, **options: Any) -> SQLSaver:
     rows = RunStore(engine, codec=saver.codec, tenant="")
     rows.create("r", "t", "graph", {"argument": SECRET}, Task(goal=SECRET), NOW, claim=no_lease)
     rows.finish("r", Outcome(status="completed", value=SECRET), NOW)
+    boards = SQLBoards(engine, tenant="", codec=saver.codec)
+    boards.write(BoardPlace("t", SECRET), BoardChange(SECRET, f'"{SECRET}"', SECRET, name=SECRET))
     return saver
 
 
@@ -67,7 +71,7 @@ def test_nothing_in_an_encrypted_database_is_plain_and_all_of_it_is_read(engine:
 def test_without_a_key_it_is_plain(engine: Engine) -> None:
     fill(engine)
 
-    assert everything_in(engine).count(SECRET.encode()) == 6
+    assert everything_in(engine).count(SECRET.encode()) == 11
 
 
 @pytest.mark.parametrize(("written", "used"), [(KEY, OTHER), (KEY, None), (None, KEY)])

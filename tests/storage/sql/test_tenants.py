@@ -16,6 +16,8 @@ from sqlalchemy import Engine
 
 from guardgraph.state import Allowance, Amount, BadInput, Outcome, ReservationDenied, RunEvent, Task, Usage, WrongKey
 from guardgraph.storage import RunStore, SQLSaver
+from guardgraph.storage.boards import BoardChange, BoardPlace
+from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.effects import SQLEffects
@@ -35,6 +37,7 @@ TASK = Task(goal="x")
 THREAD, WHOLE, NESTED = config_of("t"), config_of("t", namespace=None), config_of("t", namespace="n")
 FIRST, SECOND = config_of("t", checkpoint_id="1"), config_of("t", checkpoint_id="2")
 CONFIGS = (THREAD, NESTED, FIRST, SECOND)
+BOARD, SHARED = BoardPlace("t", "plan"), BoardPlace(None, "plan")
 OWN: Any = object()
 """What a method returns that stores something of its own."""
 
@@ -106,6 +109,14 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
     EventStore: {
         "read": [Call([], ("r",))],
     },
+    SQLBoards: {
+        "last": [Call(None, (place, "k")) for place in (BOARD, SHARED)],
+        "entries": [Call([], (place,)) for place in (BOARD, SHARED)],
+        "history": [Call([], (place, "k")) for place in (BOARD, SHARED)],
+        "changes": [Call([], (place, 0)) for place in (BOARD, SHARED)],
+        "names": [Call([], ("t",)), Call([], (None,))],
+        "write": [Call(OWN, (place, BoardChange("k", "1", "mine", expect=0, name="w"))) for place in (BOARD, SHARED)],
+    },
     SQLEffects: {
         "unknown": [Call([], (9,))],
         "stored": [Call([], (9,)), Call([], (9,), {"key": "open"}), Call([], (9,), {"thread_id": "t"})],
@@ -121,6 +132,7 @@ NO_READS: dict[type[Any], set[str]] = {
         "close", "flush_last", "from_url", "get_next_version", "reading_plain", "run_in_lane", "serde",
         "storing_along", "with_allowlist", "with_fence", "with_types",
     },
+    SQLBoards: {"with_fence"},
     SQLLedger: {"with_fence"},
     EventLog: {"add", "write_changes", "written"},
 }  # fmt: skip
@@ -172,6 +184,8 @@ def engine(kept_url: str) -> Iterator[Engine]:
         ledger.reserve(f"{account} entry", account, epoch, Amount(calls=1))
     ledger.reserve("entry", "r", 1, Amount(calls=2))
     event_log(engine, THEIRS, "theirs").store()
+    for place in (BOARD, SHARED):
+        SQLBoards(engine, tenant=THEIRS).write(place, BoardChange("k", '"theirs"', "theirs", name="w"))
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
     effects.begin("done", "r")
@@ -219,7 +233,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 12
+    assert len(before) == 13
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):

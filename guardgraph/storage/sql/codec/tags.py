@@ -24,6 +24,7 @@ PREFIX = "guardgraph:"
 OWN: dict[str, type[Any]] = {
     "AgentError": state.AgentError,
     "Allowance": state.Allowance,
+    "BoardEntry": state.BoardEntry,
     "Claim": state.Claim,
     "Claims": state.Claims,
     "Ending": state.EarlyStop,

@@ -21,6 +21,7 @@ from guardgraph.state import (
     AgentError,
     Allowance,
     BadInput,
+    BoardEntry,
     ContextItem,
     DelegationScope,
     EarlyStop,
@@ -51,6 +52,7 @@ FOUND = Evidence(source="a.md", quote="q", locator="L1")
 VALUES: dict[str, Any] = {
     "AgentError": AgentError(kind="raised", message="no"),
     "Allowance": Allowance(tokens=5, usd=Decimal("0.5")),
+    "BoardEntry": BoardEntry(board="plan", key="k", value=[1], version=2, number=3, author="a", at=NOW),
     "Ending": EarlyStop(status="degraded", stopped_by="Budget"),
     "Evidence": FOUND,
     "Gap": Gap(subtask="b", reason="late"),
@@ -103,8 +105,9 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
 
     assert tags == {
         *(f"guardgraph:{name}" for name in (
-            "AgentError", "Allowance", "Claim", "Claims", "Ending", "Evidence", "Gap", "Message", "Outcome", "Piece",
-            "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision", "Subtask", "Task", "Usage", "Verdict",
+            "AgentError", "Allowance", "BoardEntry", "Claim", "Claims", "Ending", "Evidence", "Gap", "Message",
+            "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision", "Subtask", "Task",
+            "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",
