@@ -29,6 +29,7 @@ from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runs.working import awork, work
 from guardgraph.state import RunEvent, StoredEvent, Task
+from guardgraph.storage.reputation import Reputation
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
 from guardgraph.storage.sql.places import DEFAULT_TENANT
@@ -258,6 +259,17 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
     ) -> list[StoredEvent]:
         """Do as `events` without blocking the event loop."""
         return await asyncio.to_thread(self.events, thread_id, run_id=run_id, after=after, limit=limit)
+
+    def reputation(self, agent: str) -> Reputation:
+        """Return what the latest awards of an agent in auctions show of it: how reliable it is, and how exact its bids.
+
+        That of an agent without awards is neutral.
+        """
+        return self._records.reputation.read([agent])[agent]
+
+    async def areputation(self, agent: str) -> Reputation:
+        """Do as `reputation` without blocking the event loop."""
+        return await asyncio.to_thread(self.reputation, agent)
 
     def drain(self, *, thread_id: str | None = None, at_once: bool = False) -> bool:
         """Stop all active runs of this runner, or the one of a thread, and return whether there are any.

@@ -35,6 +35,8 @@ from guardgraph.storage.effects import EffectStore
 from guardgraph.storage.ledger import Ledger
 from guardgraph.storage.memory import MemoryLedger
 from guardgraph.storage.memory_effects import PROCESS_EFFECTS
+from guardgraph.storage.memory_reputation import MemoryReputation
+from guardgraph.storage.reputation import ReputationStore
 
 __all__ = ("Services",)
 
@@ -55,6 +57,8 @@ class Services:
     """Raises `Unserializable` for what the run's checkpointer does not store; `None` where that is unknown."""
     effects: EffectStore = PROCESS_EFFECTS
     """What is known of the side effects of agents."""
+    reputation: ReputationStore = field(default_factory=MemoryReputation)
+    """What is known of bidders from their settled awards."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)
