@@ -28,7 +28,7 @@ class Skills:
         if not all(name.strip() for name in parents):
             raise BadGraph("Skills: a skill needs a name, got an empty one")
         for name, above in parents.items():
-            _check_known(f"the parents of {name!r} name", above, parents)
+            _check_known(above, parents, f"the parents of {name!r} name ")
         try:
             order = [*TopologicalSorter(parents).static_order()]
         except CycleError as error:
@@ -41,7 +41,7 @@ class Skills:
     def general(self, skills: Iterable[str]) -> frozenset[str]:
         """Return `skills` and all that are more general. Raises `BadGraph` for one that is not listed."""
         names = [*skills]
-        _check_known("there is", names, self._general)
+        _check_known(names, self._general)
         return frozenset().union(*(self._general[name] for name in names))
 
     def expanded(self, agent: Agent) -> Agent:
@@ -54,7 +54,7 @@ class Skills:
         return replace(agent, skills=skills, fallback=fallback)
 
 
-def _check_known(where: str, skills: Iterable[str], known: Collection[str]) -> None:
+def _check_known(skills: Iterable[str], known: Collection[str], where: str = "the skill ") -> None:
     unknown = next((name for name in skills if name not in known), None)
     if unknown is not None:
-        raise BadGraph(f"Skills: {where} {unknown!r}, which is not listed{nearest_text(unknown, known)}")
+        raise BadGraph(f"Skills: {where}{unknown!r}, which is not listed{nearest_text(unknown, known)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, get_args
@@ -118,6 +119,9 @@ def _rules(
             raise BadGraph(f"`{argument}` must be one of {', '.join(map(repr, get_args(kind)))}, got {value!r}")
     given = [one if isinstance(one, Bidder) else Bidder(one) for one in bidders]
     complete = [_with_skills(one, skills) for one in given]
+    twice = [name for name, count in Counter(one.name for one in complete).items() if count > 1]
+    if twice:
+        raise BadGraph(f"each worker bids once; these are there twice: {', '.join(map(repr, twice))}")
     agents = {one.name: one.bidding_agent() for one in complete}
     return AuctionRules(
         bidders={one.name: one for one in complete},

@@ -16,7 +16,7 @@ from guardgraph.guards import Guard, name_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT
-from guardgraph.state import BadGraph, ContextItem, RunState
+from guardgraph.state import BadGraph, ContextItem, RunState, nearest_text
 
 __all__ = (
     "Declaration",
@@ -128,9 +128,11 @@ def check_team(team: Declaration) -> None:
     _check_members(team, gates)
     _check_targets(team, names, gates)
     _check_own_guards(team)
-    unused = sorted(set(team.skill_limits).difference(*(agent.skills for agent in team.agents)))
+    known = {skill for agent in team.agents for skill in agent.skills}
+    unused = sorted(set(team.skill_limits) - known)
     if unused:
-        raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill")
+        nearest = nearest_text(unused[0], known)
+        raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill{nearest}")
     _check_entry(team)
 
 

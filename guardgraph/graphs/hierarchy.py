@@ -11,6 +11,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.skills import Skills
 from guardgraph.graphs.supervisor import supervisor
 from guardgraph.guards import Guard
 from guardgraph.state import BadGraph
@@ -82,6 +83,7 @@ def hierarchy(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
     tiers: int = 3,
+    skills: Skills | None = None,
     name: str = "hierarchy",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return tiers of supervisors as an uncompiled graph; the value is the answer of the top one.
@@ -89,17 +91,18 @@ def hierarchy(
     A tier is given its subtask and what that depends on; it sees nothing of the tiers beside it, and the tier above
     sees its value and its gaps alone. All spend from one allowance; a tier may have a share of it (`budget_share`), and
     each ends a tenth (at most 10 s) before the deadline of the one above, which has to write. `concurrency` caps how
-    many agents of each tier work at a time. `guards=None` means those of `supervisor`. Raises `BadGraph` for more than
-    `tiers` tiers, and for all that `supervisor` refuses.
+    many agents of each tier work at a time. `skills` and `guards=None` mean what they do in `supervisor`, in each tier.
+    Raises `BadGraph` for more than `tiers` tiers, and for all that `supervisor` refuses.
     """
     must_be("hierarchy", "top", top, Tier)
     must_be("hierarchy", "tiers", tiers, int)
+    must_be("hierarchy", "skills", skills, Skills | None)
     if top.levels > tiers:
         raise BadGraph(
             f"{name}: there are {top.levels} tiers, and {tiers} are allowed; each one adds the time of its plan and of "
             f"its answer, so raise it (`tiers={top.levels}`) only where that does not matter"
         )
-    return _team(top, guards, concurrency, name)
+    return _team(top, guards, concurrency, skills, name)
 
 
 def _groups(members: Sequence[Agent | Tier], number: int) -> list[Sequence[Agent | Tier]]:
@@ -109,25 +112,27 @@ def _groups(members: Sequence[Agent | Tier], number: int) -> list[Sequence[Agent
 
 
 def _team(
-    tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, name: str
+    tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, skills: Skills | None, name: str
 ) -> StateGraph[Any, Any, Any, Any]:
     return supervisor(
         planner=tier.lead,
         workers=[
-            member if isinstance(member, Agent) else _worker(member, guards, concurrency) for member in tier.members
+            member if isinstance(member, Agent) else _worker(member, guards, concurrency, skills)
+            for member in tier.members
         ],
         synthesizer=tier.synthesizer,
         guards=guards if tier.guards is None else tier.guards,
         concurrency=concurrency,
+        skills=skills,
         name=name,
     )
 
 
-def _worker(tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None) -> Agent:
+def _worker(tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, skills: Skills | None) -> Agent:
     """Return a tier as a worker of the tier above."""
     return Agent(
         tier.name,
-        run=_team(tier, guards, concurrency, tier.name).compile(),
+        run=_team(tier, guards, concurrency, skills, tier.name).compile(),
         skills=tier.skills,
         budget_share=tier.budget_share,
         attempts=tier.attempts,

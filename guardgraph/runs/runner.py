@@ -271,6 +271,10 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Do as `reputation` without blocking the event loop."""
         return await asyncio.to_thread(self.reputation, agent)
 
+    def list_reputations(self, limit: int = 50) -> list[Reputation]:
+        """Return the reputations of at most `limit` agents, those first that were awarded something last."""
+        return self._records.reputation.listed(limit)
+
     def drain(self, *, thread_id: str | None = None, at_once: bool = False) -> bool:
         """Stop all active runs of this runner, or the one of a thread, and return whether there are any.
 

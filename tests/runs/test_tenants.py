@@ -18,6 +18,9 @@ from guardgraph.graphs import pipeline
 from guardgraph.runs import Run, Runner, RunStatus
 from guardgraph.runs.effects import Done, aonce, once, resolve, unknown
 from guardgraph.state import EffectUnknown, Request, UnknownThread
+from guardgraph.storage import Reputation
+from guardgraph.storage.reputation import SettledAward
+from guardgraph.storage.sql.reputation import SQLReputation
 from tests.storage.sql.conftest import kept_url
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 
@@ -49,6 +52,8 @@ CALLS: dict[str, list[Call]] = {
     "update": of_each_thread(),
     "cancel": of_each_thread(),
     "list_runs": [Call([]), *(Call([], options={"status": status}) for status in get_args(RunStatus))],
+    "reputation": [Call(Reputation("worker"), ("worker",))],
+    "list_reputations": [Call([])],
     "drain": [Call(False), *(Call(False, options={"thread_id": thread}) for thread in THREADS)],
     "run": [Call(Run, ("team", "mine"), {"thread_id": thread}) for thread in THREADS],
     "stream": [Call(list, ("team", "mine"), {"thread_id": thread}) for thread in THREADS],
@@ -90,6 +95,8 @@ def engine(kept_url: str) -> Iterator[Engine]:
         with pytest.raises(ZeroDivisionError):
             once("open", lambda: 1 // 0, saver=runner.saver)
         assert runner.run("team", "theirs", thread_id="done").status == "completed"
+        theirs = [SettledAward("theirs", "worker", False, 1.0, 2.0, 0.5)]
+        SQLReputation(runner.saver.engine, tenant=THEIRS).record(theirs)
         assert runner.run("team", "asks", thread_id="asks").status == "waiting"
         working = pool.submit(runner.run, "team", "works", thread_id="works")
         assert team.entered.wait(60)

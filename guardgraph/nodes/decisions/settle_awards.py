@@ -73,7 +73,7 @@ def _settle(
         cost, seconds = actual_cost(usage, rules.unit), usage.microseconds / 1_000_000
         is_done = lot not in failed
         found[award.message, award.bidder].append(Settled(lot, is_done, cost, seconds, failed.get(lot, "")))
-        if is_done or result.stopped_by is None:
+        if result.stopped_by is None:
             key = f"{gate.position.account}/{result.id}"
             records.append(SettledAward(key, award.bidder, is_done, award.bid.cost, cost, seconds))
     number = len(gate.state.get("log") or ())

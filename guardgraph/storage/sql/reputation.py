@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, case, distinct, func, select
+from sqlalchemy import Engine, Select, case, func, select
 
 from guardgraph.storage.reputation import LATEST, Reputation, SettledAward
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
@@ -62,19 +62,19 @@ class SQLReputation:
             .order_by(newest.desc(), _table.c.agent)
             .limit(limit)
         )
-        named = select(distinct(_table.c.name), _table.c.agent).where(_table.c.tenant == self._tenant)
+        named = select(_table.c.name, _table.c.agent).distinct().where(_table.c.tenant == self._tenant)
         with read_transaction(migrate(self.engine)) as connection:
             keys = [bytes(row.agent) for row in connection.execute(chosen)]
             rows = {bytes(row.agent): row for row in connection.execute(_aggregates(self._tenant, keys))}
             names = {bytes(key): bytes(name) for name, key in connection.execute(named.where(_table.c.agent.in_(keys)))}
-        return [_reputation(names[key].decode("utf-8", "surrogatepass"), rows[key]) for key in keys]
+        return [_reputation(names[key].decode("utf-8", "backslashreplace"), rows[key]) for key in keys]
 
     def _row(self, award: SettledAward) -> dict[str, Any]:
         return {
             "award": digest_of(self._tenant, award.key),
             "tenant": self._tenant,
             "agent": self._key(award.agent),
-            "name": award.agent.encode("utf-8", "surrogatepass"),
+            "name": award.agent.encode("utf-8", "backslashreplace"),
             "settled": (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1),
             "is_done": award.is_done,
             "bid": award.bid,

@@ -15,7 +15,8 @@ from langgraph.checkpoint.base import CheckpointMetadata
 from sqlalchemy import Engine
 
 from guardgraph.state import Allowance, Amount, BadInput, Outcome, ReservationDenied, RunEvent, Task, Usage, WrongKey
-from guardgraph.storage import RunStore, SQLSaver
+from guardgraph.storage import Reputation, RunStore, SQLSaver
+from guardgraph.storage.reputation import SettledAward
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.effects import SQLEffects
@@ -23,6 +24,7 @@ from guardgraph.storage.sql.engine import close_engine, engine_of
 from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.sql.reputation import SQLReputation
 from tests.storage.sql.leased import claiming
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 from tests.storage.sql.stored import checkpoint_of, config_of, ids_in, store
@@ -106,6 +108,11 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
     EventStore: {
         "read": [Call([], ("r",))],
     },
+    SQLReputation: {
+        "read": [Call({"worker": Reputation("worker")}, (["worker"],))],
+        "listed": [Call([], (9,))],
+        "record": [Call(OWN, ([SettledAward("r/1", "worker", True, 1.0, None, 0.5)],))],
+    },
     SQLEffects: {
         "unknown": [Call([], (9,))],
         "stored": [Call([], (9,)), Call([], (9,), {"key": "open"}), Call([], (9,), {"thread_id": "t"})],
@@ -172,6 +179,8 @@ def engine(kept_url: str) -> Iterator[Engine]:
         ledger.reserve(f"{account} entry", account, epoch, Amount(calls=1))
     ledger.reserve("entry", "r", 1, Amount(calls=2))
     event_log(engine, THEIRS, "theirs").store()
+    theirs = [SettledAward(key, name, False, 1.0, 2.0, 0.5) for key, name in (("r/1", "worker"), ("r/2", "theirs"))]
+    SQLReputation(engine, tenant=THEIRS).record(theirs)
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
     effects.begin("done", "r")
@@ -219,7 +228,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 12
+    assert len(before) == 13
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):
