@@ -31,8 +31,8 @@ class SettledAward(NamedTuple):
 
     @property
     def overrun(self) -> float | None:
-        """Actual cost by bid; `None` where one of them is unknown or the bid was nothing."""
-        if self.actual is None or self.bid <= 0:
+        """Actual cost by bid; `None` where one of them is unknown, or the award has failed: that is no saving."""
+        if not self.is_done or self.actual is None or self.bid <= 0:
             return None
         return min(self.actual / self.bid, HIGHEST_OVERRUN)
 
@@ -46,7 +46,7 @@ class Reputation(NamedTuple):
     done: int = 0
     """How many of them were accepted."""
     known_costs: int = 0
-    """For how many both the bid and the actual cost are known."""
+    """For how many of these both the bid and the actual cost are known."""
     mean_overrun: float = 1.0
     """The mean of actual cost by bid of those; 1 where there are none."""
     mean_seconds: float | None = None

@@ -50,6 +50,13 @@ def test_awards_are_counted_and_averaged_by_agent(store: ReputationStore) -> Non
     assert found["press"].overrun == 1.25
 
 
+def test_a_failure_that_has_cost_little_is_no_saving(store: ReputationStore) -> None:
+    store.record([award("1", is_done=False, actual=0)])
+
+    found = store.read(["press"])["press"]
+    assert (found.reliability, found.known_costs, found.overrun) == (0.5, 0, 1)
+
+
 def test_an_award_that_is_recorded_again_changes_nothing(store: ReputationStore) -> None:
     store.record([award("1"), award("1", is_done=False)])
     store.record([award("1", is_done=False, actual=99)])

@@ -1,4 +1,4 @@
-"""Decide which lots of an auction can be announced, and to whom. Pure: it reads the plan and the log alone."""
+"""Decide which lots of an auction can be announced, and to which bidders. Pure: it reads the plan and the log alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from guardgraph.nodes.decisions.auction_log import Auction
 from guardgraph.nodes.decisions.auction_rules import AuctionRules
 from guardgraph.state import Gap, Plan, Subtask, exact_decimal, nearest_text
 
-__all__ = ("LotDecision", "candidates_for", "capacity_left", "decide_lots", "open_lots", "unsold_reason")
+__all__ = ("LotDecision", "candidates_for", "capacity_left", "decide_lots", "lots_for", "open_lots", "unsold_reason")
 
 
 @dataclass(slots=True)
