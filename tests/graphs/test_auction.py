@@ -171,7 +171,9 @@ def test_a_failed_lot_gives_its_load_back() -> None:
     outcome, log = run(auction([Bidder(Agent("a", run=only_y), bid=bids(1), capacity=1)], planner=planner(*lots)))
 
     assert (outcome.status, doers(outcome)) == ("degraded", {"y": "a"})
-    assert [(gap.subtask, gap.reason) for gap in outcome.gaps] == [("x", "ConnectionError: no x")]
+    assert [(gap.subtask, gap.reason) for gap in outcome.gaps] == [
+        ("x", "no bidder is left: 'a' has failed: ConnectionError: no x")
+    ]
     assert [content["lots"] for _, _, content in contents(log, "ask")] == [["x", "y"], ["y"]]
 
 
@@ -181,7 +183,12 @@ def test_a_lot_at_which_all_fail_is_a_gap_that_names_why() -> None:
 
     assert outcome.status == "failed"
     assert [(gap.subtask, gap.agent) for gap in outcome.gaps] == [("x", "b")]
-    assert "b is broken" in outcome.gaps[0].reason
+    assert outcome.gaps[0].reason == (
+        "it was announced 2 times, as often as `rounds` allows: "
+        "'a' has failed: ConnectionError: a is broken; 'b' has failed: ConnectionError: b is broken"
+    )
+    outcome, _ = run(auction(bidders[:1]))
+    assert outcome.gaps[0].reason == "no bidder is left: 'a' has failed: ConnectionError: a is broken"
 
 
 def test_a_result_that_is_refused_for_good_goes_to_the_next_bidder() -> None:

@@ -33,22 +33,29 @@ def review_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRul
     decision = review(gate, results, at="handoff", agents=known)
     accepted = {one.subtask for one in decision.accepted}
     failed = {gap.subtask: gap.reason for gap in decision.gaps if not gap.path and gap.subtask not in accepted}
-    again = _open_again(gate, auction, failed, rules) if decision.ending is None else set[str]()
-    decision.gaps = [gap for gap in decision.gaps if gap.owner not in again]
+    unsold = _unsold(gate, auction, failed, rules) if decision.ending is None else {}
+    decision.gaps = [
+        gap if gap.path else gap.model_copy(update={"reason": unsold.get(gap.subtask) or gap.reason})
+        for gap in decision.gaps
+        if unsold.get(gap.owner, "") is not None
+    ]
     destination = act_on_review(gate, decision, results, known)
-    failed |= {gap.subtask: gap.reason for gap in gate.gaps if not gap.path and gap.subtask not in accepted}
+    missing = {gap.subtask: gap.reason for gap in gate.gaps if not gap.path and gap.subtask not in accepted}
+    failed = {**missing, **failed}
     ended = {one.subtask: one for one in results if one.subtask in accepted | failed.keys()}
     _settle(gate, auction, ended, failed, rules)
     return destination
 
 
-def _open_again(gate: GateContext, auction: Auction, failed: Mapping[str, str], rules: AuctionRules) -> set[str]:
-    """Return the failed lots for which another bidder can be asked."""
+def _unsold(
+    gate: GateContext, auction: Auction, failed: Mapping[str, str], rules: AuctionRules
+) -> dict[str, str | None]:
+    """Return why no other bidder can be asked for each of the failed lots; `None` where one can."""
     after = read_log(gate.state.get("log") or ())
     for lot, reason in failed.items():
         after.failed.setdefault(lot, {})[auction.awards[lot].bidder] = reason
     lots = {lot.id: lot for lot in gate.state["plan"].subtasks}
-    return {lot for lot in failed if unsold_reason(lots[lot], after, rules) is None}
+    return {lot: unsold_reason(lots[lot], after, rules) for lot in failed}
 
 
 def _settle(
