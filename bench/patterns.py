@@ -20,8 +20,8 @@ from typing_extensions import TypedDict
 from bench.measuring.contest import Comparison, Contestant, compete
 from bench.measuring.options import common_options
 from bench.measuring.report import Report, show
-from guardgraph.agents import Agent
-from guardgraph.graphs import Rule, Tier, consensus, hierarchy, pipeline, plurality, router, supervisor, swarm
+from guardgraph.agents import Agent, Bid, Bidder
+from guardgraph.graphs import Rule, Tier, auction, consensus, hierarchy, pipeline, plurality, router, supervisor, swarm
 from guardgraph.state import Message, Plan, Reply, Request, Subtask
 
 __all__ = ("main",)
@@ -127,6 +127,27 @@ def _vote_by_hand() -> Any:
     return graph
 
 
+def _bidder(name: str) -> Bidder:
+    return Bidder(_say(name), bid=lambda lots: [Bid(subtask=lot.id, cost=1) for lot in lots])
+
+
+def _auction_by_hand() -> Any:
+    """Plan, bid at once, award to the lowest cost, work at once."""
+    graph: Any = StateGraph(_State)
+    graph.add_node("plan", lambda state: {"answer": [*"abc"]})
+    graph.add_node("award", lambda state: {"answer": min(1 for _ in state["found"])})
+    graph.add_node("end", lambda state: {"answer": len(state["found"])})
+    graph.add_edge(START, "plan")
+    for name in "abc":
+        graph.add_node(f"{name} bids", _found(f"{name} bids"))
+        graph.add_edge("plan", f"{name} bids")
+        graph.add_node(name, _found(name))
+        graph.add_edge(name, "end")
+    graph.add_edge([f"{name} bids" for name in "abc"], "award")
+    graph.add_conditional_edges("award", lambda state: [Send(name, {"goal": name}) for name in "abc"], [*"abc"])
+    return graph
+
+
 def _tiers() -> Any:
     tiers = [
         Tier(_lead(name, *skills), [_say(skill) for skill in skills]) for name, skills in (("x", "ab"), ("y", "cd"))
@@ -148,6 +169,10 @@ _PATTERNS: Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         _branch_by_hand,
     ),
     "swarm of 3": (lambda: swarm([_asking(), _say("b"), _say("c")]), lambda: _team_by_hand(*"bc")),
+    "auction of 3": (
+        lambda: auction([_bidder(name) for name in "abc"], planner=_lead("plan", *"abc")),
+        _auction_by_hand,
+    ),
     "consensus of 5": (lambda: consensus([_vote(name) for name in "abcde"], vote=plurality), _vote_by_hand),
 }
 

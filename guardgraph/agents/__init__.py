@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from guardgraph.agents.agent import Agent, AgentKind
+from guardgraph.agents.bidding import Bid, Bidder, Bids, announced_lots
+from guardgraph.agents.skills import Skills
 
 __all__ = (
     "Agent",
     "AgentKind",
+    "Bid",
+    "Bidder",
+    "Bids",
+    "Skills",
+    "announced_lots",
 )

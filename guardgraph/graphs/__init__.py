@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardgraph.graphs.auction import auction
 from guardgraph.graphs.consensus import consensus
 from guardgraph.graphs.draw.picture import Picture, draw
 from guardgraph.graphs.estimate import Estimate, estimate
@@ -49,6 +50,7 @@ __all__ = (
     "VoteCount",
     "WideTeamWarning",
     "approval",
+    "auction",
     "borda",
     "confidence_weighted",
     "consensus",

@@ -17,7 +17,7 @@ from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import Route
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.runtime.boards.declaration import Board
-from guardgraph.state import BadGraph, ContextItem, RunState
+from guardgraph.state import BadGraph, ContextItem, RunState, nearest_text
 
 __all__ = (
     "Declaration",
@@ -85,6 +85,7 @@ class Declaration:
     """What its agents share."""
     rounds: int | None = None
     requests: tuple[int, int] | None = None
+    repeats: int | None = None
     members: list[Member] = field(default_factory=list[Member])
     gates: dict[str, GateDeclaration] = field(default_factory=dict[str, GateDeclaration])
     own: dict[str, OwnNode] = field(default_factory=dict[str, OwnNode])
@@ -132,9 +133,11 @@ def check_team(team: Declaration) -> None:
     _check_members(team, gates)
     _check_targets(team, names, gates)
     _check_own_guards(team)
-    unused = sorted(set(team.skill_limits).difference(*(agent.skills for agent in team.agents)))
+    known = {skill for agent in team.agents for skill in agent.skills}
+    unused = sorted(set(team.skill_limits) - known)
     if unused:
-        raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill")
+        nearest = nearest_text(unused[0], known)
+        raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill{nearest}")
     if team.board is not None:
         team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)

@@ -125,6 +125,9 @@ def _team(
     elif again:
         work.note(f"passes of a loop: {rounds} expected, {at_worst} at worst, or `rounds` as given", path)
     usual = {**dict.fromkeys(again, rounds), **{agent.name: rounds * subtasks for agent in pool}}
+    if team.repeats is not None:
+        work.note(f"a subtask goes to one worker, at worst to {team.repeats}, each time in a pass of its own", path)
+        at_worst, most = at_worst * most * team.repeats, 1
     slow = {**dict.fromkeys(again, at_worst), **{agent.name: at_worst * most for agent in pool}}
     expected = _expected(work, level, team, loads, usual, rounds)
     worst = _worst(work, level, team, loads, slow)

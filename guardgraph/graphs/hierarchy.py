@@ -11,6 +11,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.skills import Skills
 from guardgraph.graphs.supervisor import supervisor
 from guardgraph.guards import Guard
 from guardgraph.runtime.boards.declaration import Board
@@ -84,6 +85,7 @@ def hierarchy(
     concurrency: int | None = 4,
     tiers: int = 3,
     board: Board | None = None,
+    skills: Skills | None = None,
     name: str = "hierarchy",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return tiers of supervisors as an uncompiled graph; the value is the answer of the top one.
@@ -92,11 +94,12 @@ def hierarchy(
     sees its value and its gaps alone. All spend from one allowance; a tier may have a share of it (`budget_share`), and
     each ends a tenth (at most 10 s) before the deadline of the one above, which has to write. `concurrency` caps how
     many agents of each tier work at a time. `board` is shared by the agents of all tiers, and grants what each may
-    write by its name. `guards=None` means those of `supervisor`. Raises `BadGraph` for more than `tiers` tiers, and for
-    all that `supervisor` refuses.
+    write by its name. `skills` and `guards=None` mean what they do in `supervisor`, in each tier. Raises `BadGraph` for
+    more than `tiers` tiers, and for all that `supervisor` refuses.
     """
     must_be("hierarchy", "top", top, Tier)
     must_be("hierarchy", "tiers", tiers, int)
+    must_be("hierarchy", "skills", skills, Skills | None)
     if top.levels > tiers:
         raise BadGraph(
             f"{name}: there are {top.levels} tiers, and {tiers} are allowed; each one adds the time of its plan and of "
@@ -105,7 +108,7 @@ def hierarchy(
     must_be("hierarchy", "board", board, Board | None)
     if board is not None:
         board.check_agents([*_names(top)])
-    return _team(top, guards, concurrency, board, name)
+    return _team(top, guards, concurrency, board, skills, name)
 
 
 def _groups(members: Sequence[Agent | Tier], number: int) -> list[Sequence[Agent | Tier]]:
@@ -115,27 +118,35 @@ def _groups(members: Sequence[Agent | Tier], number: int) -> list[Sequence[Agent
 
 
 def _team(
-    tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, board: Board | None, name: str
+    tier: Tier,
+    guards: Sequence[Guard] | None,
+    concurrency: int | None,
+    board: Board | None,
+    skills: Skills | None,
+    name: str,
 ) -> StateGraph[Any, Any, Any, Any]:
     return supervisor(
         planner=tier.lead,
         workers=[
-            member if isinstance(member, Agent) else _worker(member, guards, concurrency, board)
+            member if isinstance(member, Agent) else _worker(member, guards, concurrency, board, skills)
             for member in tier.members
         ],
         synthesizer=tier.synthesizer,
         guards=guards if tier.guards is None else tier.guards,
         concurrency=concurrency,
         board=None if board is None else _board_of(board, tier),
+        skills=skills,
         name=name,
     )
 
 
-def _worker(tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, board: Board | None) -> Agent:
+def _worker(
+    tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, board: Board | None, skills: Skills | None
+) -> Agent:
     """Return a tier as a worker of the tier above."""
     return Agent(
         tier.name,
-        run=_team(tier, guards, concurrency, board, tier.name).compile(),
+        run=_team(tier, guards, concurrency, board, skills, tier.name).compile(),
         skills=tier.skills,
         budget_share=tier.budget_share,
         attempts=tier.attempts,

@@ -11,6 +11,7 @@ from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.defaults import with_defaults
+from guardgraph.agents.skills import Skills
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Convergence, Depth, Guard, Limits, Schema
 from guardgraph.nodes.context import worker_roster
@@ -49,6 +50,7 @@ def supervisor(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
     skill_limits: Mapping[str, int] | None = None,
+    skills: Skills | None = None,
     resolver: Agent | None = None,
     board: Board | None = None,
     name: str = "supervisor",
@@ -59,13 +61,16 @@ def supervisor(
     subtasks that can start are sent at once; `concurrency` caps how many agents work at a time, and `skill_limits`
     how many of those with a skill. A planner that is a model needs nothing else: it answers a `Plan`, has
     instructions, and at least two attempts. `guards=None` means `Depth()`, `Convergence()`, `Limits()` and
-    `Schema()`; `[]` means none. Without a synthesizer the value is the list of accepted results. Where claims in
-    accepted results contradict each other, the `resolver` decides first; what it does not decide is a gap. Raises
-    `BadGraph` for names that are empty, reserved or not unique, and for agents and guards of another type.
+    `Schema()`; `[]` means none. Without a synthesizer the value is the list of accepted results. With `skills` a worker
+    that can do the special can do the general. Where claims in accepted results contradict each other, the `resolver`
+    decides first; what it does not decide is a gap. Raises `BadGraph` for names that are empty, reserved or not unique,
+    and for agents and guards of another type.
     """
     for argument, value in {"planner": planner, "synthesizer": synthesizer, "resolver": resolver}.items():
         must_be("supervisor", argument, value, Agent if argument == "planner" else Agent | None)
     must_be("supervisor", "workers", workers, Sequence[Agent])
+    must_be("supervisor", "skills", skills, Skills | None)
+    workers = workers if skills is None else [*map(skills.expanded, workers)]
     _check_size(name, planner, workers)
     planner = with_defaults(planner, output=Plan, instructions=_PLANNING, attempts=2)
     team = Team(

@@ -175,16 +175,19 @@ class Team:
         self._team.own[name] = OwnNode(node, (to,) if to is not None else tuple(destinations), is_routing=to is None)
         return self
 
-    def expect(self, *, rounds: int | None = None, requests: tuple[int, int] | None = None) -> Team:
+    def expect(
+        self, *, rounds: int | None = None, requests: tuple[int, int] | None = None, repeats: int | None = None
+    ) -> Team:
         """State what the routes of the team allow, which `estimate` cannot see otherwise; return the team.
 
         `rounds` is how many they begin at most, `requests` to how many workers they send in a round: usually, and at
-        most. By default the guards bound the rounds, and agents that are no planner's workers work once in each.
+        most. `repeats` is to how many workers they send one subtask at most, one after the other. By default the guards
+        bound the rounds, and agents that are no planner's workers work once in each.
         """
-        for name, value in {"rounds": rounds, "requests": requests and min(requests)}.items():
+        for name, value in {"rounds": rounds, "requests": requests and min(requests), "repeats": repeats}.items():
             if value is not None and value < 1:
                 raise BadGraph(f"`{name}` must be at least 1, got {value!r}")
-        self._team.rounds, self._team.requests = rounds, requests
+        self._team.rounds, self._team.requests, self._team.repeats = rounds, requests, repeats
         return self
 
     def build(self) -> StateGraph[Any, Any, Any, Any]:

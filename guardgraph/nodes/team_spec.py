@@ -47,6 +47,8 @@ class TeamSpec:
     """How many rounds its routes begin at most, where that is known."""
     requests: tuple[int, int] | None = None
     """To how many workers its routes send in a round, where that is known: usually, and at most."""
+    repeats: int | None = None
+    """To how many workers its routes send one subtask at most, one after the other; `None` where each goes to one."""
     kinds: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict[str, tuple[Gate, ...]])
     """The guards that judge in each of its gates, by the gate's node."""
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

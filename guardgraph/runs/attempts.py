@@ -331,8 +331,8 @@ class Attempts:
         saver = saver_of(graph).with_fence(lease.fence).storing_along(ledger, events)
         graph.checkpointer = saver
         services = services_of(ledger, time, self.clock, self.on_event, events.add, saver.codec.dumps)
-        services.effects = self.records.effects
         services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
+        services.effects, services.reputation = self.records.effects, self.records.reputation
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)
         return RunExecution(row, lease, graph, given, time, services, ledger, events, config or {}, context)

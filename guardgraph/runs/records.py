@@ -44,6 +44,7 @@ from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.reputation import SQLReputation
 from guardgraph.storage.sql.runs import InTransaction, RunRow, RunStore
 
 __all__ = ("PAUSED", "Records")
@@ -66,6 +67,7 @@ class Records:
         self.rows = RunStore(saver.engine, tenant=saver.tenant, codec=saver.codec)
         self.boards = SQLBoards(saver.engine, tenant=saver.tenant, codec=saver.codec)
         self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
+        self.reputation = SQLReputation(saver.engine, tenant=saver.tenant)
         self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
         self._events = EventStore(saver.engine, saver.codec, tenant=saver.tenant)
 

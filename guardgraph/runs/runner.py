@@ -30,6 +30,7 @@ from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runs.working import awork, work
 from guardgraph.runtime.boards.view import BoardView
 from guardgraph.state import RunEvent, StoredEvent, Task
+from guardgraph.storage.reputation import Reputation
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
 from guardgraph.storage.sql.places import DEFAULT_TENANT
@@ -267,6 +268,21 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         its name. `author` is whose writes they are; without one it can only be read. See `guardgraph.runs.boards`.
         """
         return self._records.board(name, thread_id, author)
+
+    def reputation(self, agent: str) -> Reputation:
+        """Return what the latest awards of an agent in auctions show of it: how reliable it is, and how exact its bids.
+
+        That of an agent without awards is neutral.
+        """
+        return self._records.reputation.read([agent])[agent]
+
+    async def areputation(self, agent: str) -> Reputation:
+        """Do as `reputation` without blocking the event loop."""
+        return await asyncio.to_thread(self.reputation, agent)
+
+    def list_reputations(self, limit: int = 50) -> list[Reputation]:
+        """Return the reputations of at most `limit` agents, those first that were awarded something last."""
+        return self._records.reputation.listed(limit)
 
     def drain(self, *, thread_id: str | None = None, at_once: bool = False) -> bool:
         """Stop all active runs of this runner, or the one of a thread, and return whether there are any.

@@ -37,6 +37,8 @@ from guardgraph.storage.ledger import Ledger
 from guardgraph.storage.memory import MemoryLedger
 from guardgraph.storage.memory_boards import PROCESS_BOARDS
 from guardgraph.storage.memory_effects import PROCESS_EFFECTS
+from guardgraph.storage.memory_reputation import MemoryReputation
+from guardgraph.storage.reputation import ReputationStore
 
 __all__ = ("Services",)
 
@@ -61,6 +63,8 @@ class Services:
     """What is on the boards of teams."""
     thread_id: str | None = None
     """The thread of the run, where a runner knows it."""
+    reputation: ReputationStore = field(default_factory=MemoryReputation)
+    """What is known of bidders from their settled awards."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

@@ -77,7 +77,7 @@ from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
 from guardgraph.state.task import Category, Plan, Stakes, Subtask, Task
-from guardgraph.state.text import error_place, error_text, one_line, printable, validation_text
+from guardgraph.state.text import error_place, error_text, nearest_text, one_line, printable, validation_text
 from guardgraph.state.usage import Amount, Usage, exact_decimal
 from guardgraph.state.verdict import Action, Gate, Verdict
 
@@ -183,6 +183,7 @@ __all__ = (
     "merge_messages",
     "merge_open",
     "missing_content",
+    "nearest_text",
     "new_id",
     "one_line",
     "printable",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
 
 from pydantic import ValidationError
 
-__all__ = ("error_place", "error_text", "one_line", "printable", "validation_text")
+__all__ = ("error_place", "error_text", "nearest_text", "one_line", "printable", "validation_text")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST = 2_000
@@ -44,6 +46,18 @@ def validation_text(error: ValidationError, *, whole: str = "value", most: int =
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     texts = [f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in faults[:most]]
     return "; ".join([*texts, f"and {len(faults) - most} more"] if len(faults) > most else texts)
+
+
+def nearest_text(name: str, known: Iterable[str]) -> str:
+    """Return the known names that are most like an unknown one, at most three, for the end of an error's message.
+
+    >>> nearest_text("lazer", ["laser", "inkjet"])
+    "; the nearest is 'laser'"
+    >>> nearest_text("scan", ["laser", "inkjet"])
+    ''
+    """
+    found = get_close_matches(name, sorted(known))
+    return f"; the nearest {'are' if len(found) > 1 else 'is'} {', '.join(map(repr, found))}" if found else ""
 
 
 def one_line(value: object, longest: int = 160) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from guardgraph.storage.ledger import Ledger
     from guardgraph.storage.memory import MemoryLedger
+    from guardgraph.storage.reputation import Reputation
     from guardgraph.storage.retention import Retention
     from guardgraph.storage.sql.checkpoints.saver import SQLSaver
     from guardgraph.storage.sql.codec.graph_types import types_of_graph
@@ -22,6 +23,7 @@ __all__ = (
     "Ledger",
     "MemoryLedger",
     "Removed",
+    "Reputation",
     "Retention",
     "RunRow",
     "RunStore",
@@ -40,6 +42,7 @@ _MODULES = {
     "Ledger": "guardgraph.storage.ledger",
     "MemoryLedger": "guardgraph.storage.memory",
     "Removed": "guardgraph.storage.sql.threads",
+    "Reputation": "guardgraph.storage.reputation",
     "Retention": "guardgraph.storage.retention",
     "RunRow": "guardgraph.storage.sql.runs",
     "RunStore": "guardgraph.storage.sql.runs",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph.graph import StateGraph
 
-from guardgraph.agents import Agent
+from guardgraph.agents import Agent, Bid, Bidder
 from guardgraph.graphs import (
     Parallel,
     Rule,
     Stage,
     Team,
     Tier,
+    auction,
     consensus,
     hierarchy,
     pipeline,
@@ -114,6 +115,16 @@ def a_swarm(agent: Agent) -> _Graph:
     return swarm([Agent("chief", run=ask), _helper(), agent])
 
 
+def an_auction(agent: Agent) -> _Graph:
+    """Return an auction of a lot that only the agent can do, and of one for the helper, who bids by a function."""
+
+    def bids(lots: Sequence[Subtask]) -> list[Bid]:
+        return [Bid(subtask=lot.id, cost=1) for lot in lots]
+
+    bidders = [Bidder(_helper(), bid=bids), Bidder(agent, bid=bids, capacity=2)]
+    return auction(bidders, planner=Agent("planner", run=_plan), synthesizer=Agent("writer", run=_gather))
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
@@ -124,5 +135,6 @@ PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "hierarchy": a_hierarchy,
     "consensus": a_consensus,
     "swarm": a_swarm,
+    "auction": an_auction,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

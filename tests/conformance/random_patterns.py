@@ -13,7 +13,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Overwrite, Send
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import GateContext, Team, supervisor
+from guardgraph.graphs import GateContext, Team, auction, supervisor
 from guardgraph.guards import (
     Budget,
     Convergence,
@@ -74,15 +74,18 @@ def random_pattern(random: Random) -> RandomPattern:
     pattern = RandomPattern(StateGraph(dict), {} if limit is None else {"recursion_limit": limit})
     pattern.graph = _own(random, pattern)
     if random.random() < 0.25:
-        pattern.graph = _above(pattern.graph)
+        pattern.graph = _above(random, pattern.graph)
     return pattern
 
 
-def _above(inner: _Graph) -> _Graph:
+def _above(random: Random, inner: _Graph) -> _Graph:
     def plan(request: Request) -> Plan:
         return Plan(subtasks=(Subtask(id="outer", goal="do it by a pattern"),)) if request.round == 1 else Plan()
 
-    return supervisor(planner=Agent("planner", run=plan), workers=[Agent("pattern", run=inner.compile())], name="above")
+    planner, worker = Agent("planner", run=plan), Agent("pattern", run=inner.compile())
+    if random.random() < 0.5:
+        return auction([worker], planner=planner, name="above")
+    return supervisor(planner=planner, workers=[worker], name="above")
 
 
 def _own(random: Random, pattern: RandomPattern) -> _Graph:

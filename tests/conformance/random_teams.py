@@ -11,12 +11,13 @@ from zlib import crc32
 
 from langgraph.graph import StateGraph
 
-from guardgraph.agents import Agent
+from guardgraph.agents import Agent, Bidder, announced_lots
 from guardgraph.graphs import (
     Parallel,
     Rule,
     SendBack,
     Stage,
+    auction,
     consensus,
     majority,
     pipeline,
@@ -101,6 +102,8 @@ class _Maker:
             return self.pipeline(name, levels=levels)
         if kind < 0.5:
             return self.router(name, levels=levels) if kind < 0.4 else self.consensus(name, levels=levels)
+        if kind < 0.65:
+            return self.auction(name, levels=levels)
         return self.supervisor(name, levels=levels)
 
     def consensus(self, name: str, *, levels: int) -> _Graph:
@@ -113,6 +116,35 @@ class _Maker:
             guards=self.guards(name),
             name=name,
         )
+
+    def auction(self, name: str, *, levels: int) -> _Graph:
+        workers = [self.worker(levels=levels) for _ in range(self.random.randint(1, 3))]
+        skills = [None, *(skill for worker in workers for skill in (worker.name, *worker.skills)), "missing"]
+        return auction(
+            [Bidder(worker, bid=self.bids(), capacity=self.random.choice([None, 1, 2, 3])) for worker in workers],
+            planner=self.planner(skills) if self.random.random() < 0.7 else None,
+            award=self.random.choice(["greedy", "regret"]),
+            rounds=self.random.randint(1, 3),
+            synthesizer=self.synthesizer(),
+            guards=self.guards(name),
+            concurrency=self.random.choice([None, 1, 2, 4]),
+            name=name,
+        )
+
+    def bids(self) -> Agent:
+        """Return an agent that bids: each answer is a good one, none, an error, or bids that are refused."""
+        salt = self.random.random()
+
+        def bid(request: Request) -> Any:
+            lots = announced_lots(request)
+            digest = crc32(f"{salt}{[lot.id for lot in lots]}{request.attempt}".encode())
+            offers = [{"subtask": lot.id, "cost": crc32(f"{salt}{lot.id}".encode()) % 7} for lot in lots]
+            if digest % 9 == 0:
+                raise RuntimeError("no idea")
+            odd = [{"subtask": "elsewhere", "cost": 1}, {"subtask": lots[0].id, "cost": -1}, 7]
+            return {1: [], 2: odd, 3: None, 4: [*offers, odd[0]]}.get(digest % 9, offers)
+
+        return Agent(self.name("bids"), run=bid, attempts=self.random.randint(1, 2))
 
     def supervisor(self, name: str, *, levels: int) -> _Graph:
         workers = [self.worker(levels=levels) for _ in range(self.random.randint(1, 3))]

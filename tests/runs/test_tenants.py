@@ -19,6 +19,9 @@ from guardgraph.runs import Run, Runner, RunStatus
 from guardgraph.runs.effects import Done, aonce, once, resolve, unknown
 from guardgraph.runtime.boards.view import BoardView
 from guardgraph.state import EffectUnknown, Request, UnknownThread
+from guardgraph.storage import Reputation
+from guardgraph.storage.reputation import SettledAward
+from guardgraph.storage.sql.reputation import SQLReputation
 from tests.storage.sql.conftest import kept_url
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 
@@ -50,6 +53,8 @@ CALLS: dict[str, list[Call]] = {
     "update": of_each_thread(),
     "cancel": of_each_thread(),
     "list_runs": [Call([]), *(Call([], options={"status": status}) for status in get_args(RunStatus))],
+    "reputation": [Call(Reputation("worker"), ("worker",))],
+    "list_reputations": [Call([])],
     "drain": [Call(False), *(Call(False, options={"thread_id": thread}) for thread in THREADS)],
     "run": [Call(Run, ("team", "mine"), {"thread_id": thread}) for thread in THREADS],
     "board": [Call(BoardView, ("plan",), {"thread_id": thread}) for thread in (*THREADS, None)],
@@ -94,6 +99,8 @@ def engine(kept_url: str) -> Iterator[Engine]:
         with pytest.raises(ZeroDivisionError):
             once("open", lambda: 1 // 0, saver=runner.saver)
         assert runner.run("team", "theirs", thread_id="done").status == "completed"
+        theirs = [SettledAward("theirs", "worker", False, 1.0, 2.0, 0.5)]
+        SQLReputation(runner.saver.engine, tenant=THEIRS).record(theirs)
         assert runner.run("team", "asks", thread_id="asks").status == "waiting"
         working = pool.submit(runner.run, "team", "works", thread_id="works")
         assert team.entered.wait(60)

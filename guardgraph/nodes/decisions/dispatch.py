@@ -11,7 +11,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.nodes.context import can_do, skills_of
 from guardgraph.nodes.decisions.plan import read_plan
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import EarlyStop, Gap, Plan, Subtask
+from guardgraph.state import EarlyStop, Gap, Plan, Subtask, nearest_text
 
 __all__ = ("DispatchDecision", "decide_dispatch", "nothing_to_send", "pending_subtasks", "read_plan_and_dispatch")
 
@@ -114,6 +114,8 @@ def decide_dispatch(
             load[agent.name] += 1
             decision.picked.append((agent, subtask))
         else:
-            reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(skills_of(workers))}"
+            known = skills_of(workers)
+            nearest = nearest_text(subtask.skill or "", known)
+            reason = f"no worker has the skill {subtask.skill!r}; there are: {', '.join(known)}{nearest}"
             decision.gaps.append(Gap(subtask=subtask.id, reason=reason))
     return decision

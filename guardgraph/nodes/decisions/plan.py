@@ -12,7 +12,7 @@ from guardgraph.nodes.context import can_do, skills_of
 from guardgraph.nodes.decisions.review import gaps_within, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.team_spec import OWN_GAPS
-from guardgraph.state import Gap, Plan, Result, validation_text
+from guardgraph.state import Gap, Plan, Result, nearest_text, validation_text
 
 __all__ = ("read_plan",)
 
@@ -78,8 +78,9 @@ def _unknown_skills(plan: Plan, workers: Sequence[Agent]) -> str | None:
     unknown = [one for one in plan.subtasks if workers and not any(can_do(agent, one.skill) for agent in workers)]
     if not unknown:
         return None
-    wanted = ", ".join(f"{one.id!r} needs {one.skill!r}" for one in unknown)
-    return f"no worker has the skill: {wanted}; there are: {', '.join(skills_of(workers))}"
+    wanted, known = ", ".join(f"{one.id!r} needs {one.skill!r}" for one in unknown), skills_of(workers)
+    nearest = nearest_text(unknown[0].skill or "", known) if len(unknown) == 1 else ""
+    return f"no worker has the skill: {wanted}; there are: {', '.join(known)}{nearest}"
 
 
 def _undone(plan: Plan, planner: Agent, reason: str, guard: str | None = None) -> tuple[Gap, ...]:

@@ -17,6 +17,8 @@ from guardgraph.state import EarlyStop, EffectUnknown, Gap, Gate, Request, Resul
 __all__ = (
     "RetryRequest",
     "ReviewDecision",
+    "act_on_review",
+    "agents_by_name",
     "can_retry",
     "gaps_within",
     "retry",
@@ -59,10 +61,16 @@ def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | 
     A refused result is tried again with the reason, as often as its agent and the guard allow, then by its fallback;
     then it is a gap. Once nothing is left to try, the route of the gate decides where the run goes.
     """
-    known = {member.name: member for agent in agents for member in agent.fallback_chain}
+    known = agents_by_name(agents)
     results = [result for result in unreviewed_results(gate.state) if result.agent in known]
+    return act_on_review(gate, review(gate, results, at="handoff", agents=known), results, known)
+
+
+def act_on_review(
+    gate: GateContext, decision: ReviewDecision, results: Sequence[Result], agents: Mapping[str, Agent]
+) -> Destination | None:
+    """Write what a review has decided about `results`, and return where more attempts or the end of the run lead."""
     gate.reviewed = tuple(results)
-    decision = review(gate, results, at="handoff", agents=known)
     gate.write_unchecked(
         accepted=[result.id for result in decision.accepted],
         refused=[result.id for result in decision.refused],
@@ -75,8 +83,13 @@ def review_results(gate: GateContext, agents: Sequence[Agent]) -> Destination | 
     again = retry(gate, decision.retries)
     if again is None:
         gate.handoffs = decision.handoffs
-        gate.pending_stop = _exhausted(gate, results, known)
+        gate.pending_stop = _exhausted(gate, results, agents)
     return again
+
+
+def agents_by_name(agents: Iterable[Agent]) -> dict[str, Agent]:
+    """Return agents and their fallbacks by name."""
+    return {member.name: member for agent in agents for member in agent.fallback_chain}
 
 
 def review(gate: GateContext, results: Sequence[Result], *, at: Gate, agents: Mapping[str, Agent]) -> ReviewDecision:

@@ -23,6 +23,7 @@ from guardgraph.runs.effects import once, unknown
 from guardgraph.state import Allowance, Amount, GuardgraphError, RunEvent, Task
 from guardgraph.storage import RunStore, SQLSaver
 from guardgraph.storage.boards import BoardChange, BoardPlace
+from guardgraph.storage.reputation import SettledAward
 from guardgraph.storage.sql.board_table import boards
 from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.checkpoints.packing import (
@@ -42,6 +43,8 @@ from guardgraph.storage.sql.events import EventLog
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.places import Place
+from guardgraph.storage.sql.reputation import SQLReputation
+from guardgraph.storage.sql.reputation_table import awards
 from guardgraph.storage.sql.tables import accounts, blobs, checkpoints, chunks, entries, runs, writes
 from tests.storage.sql.codec.test_codec import Canary, canaries, record
 from tests.storage.sql.leased import no_lease
@@ -127,6 +130,7 @@ def fill(saver: SQLSaver) -> None:
     log.add(RunEvent(kind="run_started", run_id="r", at=NOW))
     log.store()
     SQLBoards(saver.engine, tenant="", codec=saver.codec).write(BoardPlace("t", "plan"), BoardChange("k", "1", "a"))
+    SQLReputation(saver.engine, tenant="").record([SettledAward("r/1", "a", True, 1.0, 2.0, 0.5)])
 
 
 def loaded(*loads: Callable[[], object]) -> int:
@@ -170,12 +174,12 @@ def test_the_forged_rows_have_right_digests(tmp_path: Path) -> None:
     assert seen[-1].pending_writes == [("task", "x", {"read": "me"})]
 
 
-def test_no_column_of_a_run_its_accounts_effects_events_and_boards_runs_anything(tmp_path: Path, mark: Path) -> None:
+def test_no_column_of_a_run_and_what_belongs_to_it_runs_anything(tmp_path: Path, mark: Path) -> None:
     count, url = 0, f"sqlite:///{tmp_path / 'runs.db'}"
     with Runner(url, graphs={"graph": lambda: pipeline([Agent("a", run=lambda request: request.goal)])}) as runner:
         saver, ledger = runner.saver, SQLLedger(runner.saver.engine, tenant="")
         fill(saver)
-        for table in (runs, accounts, entries, effects, events, boards):
+        for table in (runs, accounts, entries, effects, events, boards, awards):
             columns = [column for column in table.c if isinstance(column.type, LargeBinary) and not column.primary_key]
             for column in columns:
                 for data in (*raw(mark), *map(packed, raw(mark)[-2:])):
@@ -192,6 +196,7 @@ def test_no_column_of_a_run_its_accounts_effects_events_and_boards_runs_anything
                         lambda: unknown(saver),
                         lambda: runner.events("t"),
                         lambda: runner.board("plan", thread_id="t").entries(),
+                        lambda: runner.list_reputations(),
                     )
                     assert not mark.exists(), (table.name, column.name, data)
                     with write_transaction(saver.engine) as connection:

@@ -15,8 +15,9 @@ from langgraph.checkpoint.base import CheckpointMetadata
 from sqlalchemy import Engine
 
 from guardgraph.state import Allowance, Amount, BadInput, Outcome, ReservationDenied, RunEvent, Task, Usage, WrongKey
-from guardgraph.storage import RunStore, SQLSaver
+from guardgraph.storage import Reputation, RunStore, SQLSaver
 from guardgraph.storage.boards import BoardChange, BoardPlace
+from guardgraph.storage.reputation import SettledAward
 from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.codec.codec import Codec
@@ -25,6 +26,7 @@ from guardgraph.storage.sql.engine import close_engine, engine_of
 from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.sql.reputation import SQLReputation
 from tests.storage.sql.leased import claiming
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 from tests.storage.sql.stored import checkpoint_of, config_of, ids_in, store
@@ -117,6 +119,11 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "names": [Call([], ("t",)), Call([], (None,))],
         "write": [Call(OWN, (place, BoardChange("k", "1", "mine", expect=0, name="w"))) for place in (BOARD, SHARED)],
     },
+    SQLReputation: {
+        "read": [Call({"worker": Reputation("worker")}, (["worker"],))],
+        "listed": [Call([], (9,))],
+        "record": [Call(OWN, ([SettledAward("r/1", "worker", True, 1.0, None, 0.5)],))],
+    },
     SQLEffects: {
         "unknown": [Call([], (9,))],
         "stored": [Call([], (9,)), Call([], (9,), {"key": "open"}), Call([], (9,), {"thread_id": "t"})],
@@ -186,6 +193,8 @@ def engine(kept_url: str) -> Iterator[Engine]:
     event_log(engine, THEIRS, "theirs").store()
     for place in (BOARD, SHARED):
         SQLBoards(engine, tenant=THEIRS).write(place, BoardChange("k", '"theirs"', "theirs", name="w"))
+    theirs = [SettledAward(key, name, False, 1.0, 2.0, 0.5) for key, name in (("r/1", "worker"), ("r/2", "theirs"))]
+    SQLReputation(engine, tenant=THEIRS).record(theirs)
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
     effects.begin("done", "r")

@@ -1,0 +1,174 @@
+"""Announce the lots of an auction, and award them to the best bids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+from guardgraph.agents.agent import Agent
+from guardgraph.agents.bidding import Bid
+from guardgraph.nodes.decisions.auction_log import (
+    Auction,
+    announced_in,
+    award_message,
+    bids_of,
+    read_log,
+    rejection,
+)
+from guardgraph.nodes.decisions.auction_rules import AuctionRules
+from guardgraph.nodes.decisions.award import AWARDS, Offer
+from guardgraph.nodes.decisions.bids import announce, read_bids
+from guardgraph.nodes.decisions.lots import capacity_left, decide_lots, open_lots
+from guardgraph.nodes.decisions.plan import read_plan
+from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.state import EarlyStop, Gap, Message, Plan, Subtask
+
+__all__ = ("announce_lots", "award_what_is_bid", "has_open_lots")
+
+_WAVE = 512
+_EACH = 16
+
+
+def announce_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRules) -> Destination | None:
+    """Read the plan, judge it by the guards of `round`, and announce all lots that can start.
+
+    At most 512 at once, or 16 for each agent that may work at a time if those are more, as in a supervisor. Where all
+    bidders bid as declared, the lots are awarded at once. `None` where nothing is left to announce.
+    """
+    plan: Plan | None = gate.state.get("plan")
+    if plan is None:
+        read = _only_lot(gate) if rules.planner is None else read_plan(gate, rules.planner, _workers(rules))
+        if not isinstance(read, Plan):
+            return read
+        plan = read
+    stop = gate.stop_reason()
+    if stop is not None:
+        return gate.stop_for(stop)
+    concurrency = gate.team.concurrency
+    limit = None if concurrency is None else max(_WAVE, _EACH * concurrency)
+    while True:
+        decision = decide_lots(plan, _auction(gate), gate.state.get("gaps") or (), rules, limit=limit)
+        gate.write_unchecked(gaps=decision.gaps)
+        if not decision.lots:
+            return None
+        sends = announce(gate, decision.lots, rules)
+        destination = sends or _award(gate, rules)
+        if destination is not None:
+            return destination
+
+
+def award_what_is_bid(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRules) -> Destination | None:
+    """Read the answers of bidding agents, award the lots, and send them, each judged by the guards of `dispatch`.
+
+    `None` where no lot is awarded.
+    """
+    again = read_bids(gate, rules)
+    if again is not None:
+        return again
+    stop = gate.stop_reason()
+    return _award(gate, rules) if stop is None else gate.stop_for(stop)
+
+
+def has_open_lots(gate: GateContext) -> bool:
+    """Return whether there are lots that can still be announced."""
+    plan: Plan | None = gate.state.get("plan")
+    return plan is not None and bool(open_lots(plan, _auction(gate), gate.state.get("gaps") or ()))
+
+
+def _auction(gate: GateContext) -> Auction:
+    return read_log(gate.state.get("log") or ())
+
+
+def _workers(rules: AuctionRules) -> list[Agent]:
+    return [bidder.worker for bidder in rules.bidders.values()]
+
+
+def _only_lot(gate: GateContext) -> Plan | Destination:
+    """Return the task as a plan of one lot, or where the run goes where a guard of `round` refuses that."""
+    task = gate.task
+    plan = Plan(subtasks=(Subtask(id="task", goal=task.goal, inputs=task.inputs),))
+    plan = plan.with_fresh_ids(set(gate.team.agents), 2)
+    decision = gate.judge("round", plan)
+    gate.write_unchecked(plan=plan, subtasks=list(plan.subtasks), verdicts=[*decision.verdicts])
+    ending = decision.ending(otherwise="degraded")
+    return plan if ending is None else gate.end(ending)
+
+
+def _award(gate: GateContext, rules: AuctionRules) -> Destination | None:
+    """Award the announced lots and return what is sent; `None` where nothing is.
+
+    A lot without a bid is a gap; so is one for which no bidder has enough capacity, where no winner is at work.
+    """
+    auction = _auction(gate)
+    bids = {(bid.subtask, name): bid for name, message in auction.bids.items() for bid in bids_of(message)}
+    known = gate.services.reputation.read([*auction.bids])
+    scored = {key: rules.score_of(bid, known[key[1]]) for key, bid in bids.items()}
+    offers = [
+        Offer(lot, name, score, bids[lot, name].load, bids[lot, name].confidence * known[name].reliability)
+        for lot in announced_in(auction)
+        for name in rules.bidders
+        if (score := scored.get((lot, name), float("-inf"))) > float("-inf")
+    ]
+    capacity = {name: capacity_left(one, auction) for name, one in rules.bidders.items()}
+    won = AWARDS[rules.award](offers, capacity, {one.name: one.copies or 1 for one in _workers(rules)})
+    by_id = {lot.id: lot for lot in gate.state["plan"].subtasks}
+    sends = [
+        gate.send(rules.bidders[one.bidder].worker, by_id[one.lot], attempt=_attempt(gate, one.lot)) for one in won
+    ]
+    passed = {id(send) for send in gate.allowed(sends)}
+    ending: EarlyStop | None = gate.state.get("ending")
+    if ending is not None:
+        return gate.end(ending)
+    winners = {one.lot: one for one, send in zip(won, sends, strict=True) if id(send) in passed}
+    gate.write_unchecked(
+        log=[*_awards(auction, winners, bids), *_rejections(auction, winners)],
+        gaps=_unsold(auction, {one.lot for one in offers}, {one.lot for one in won}),
+    )
+    return [send for send in sends if id(send) in passed] or None
+
+
+def _attempt(gate: GateContext, lot: str) -> int:
+    """Return the number of the next attempt at a lot, over all winners."""
+    return 1 + max((one.attempt for one in gate.state.get("results") or () if one.subtask == lot), default=0)
+
+
+def _awards(auction: Auction, winners: Mapping[str, Offer], bids: Mapping[tuple[str, str], Bid]) -> Iterable[Message]:
+    """Yield what awards lots to their winners, a message for each bidder."""
+    for bidder, message in auction.bids.items():
+        won = [(bids[lot, bidder], one.score) for lot, one in winners.items() if one.bidder == bidder]
+        if won:
+            yield award_message(message, bidder, won)
+
+
+def _rejections(auction: Auction, winners: Mapping[str, Offer]) -> Iterable[Message]:
+    """Yield what rejects the bids that have not won, a message for each bidder."""
+    for bidder, message in auction.bids.items():
+        bid = [one.subtask for one in bids_of(message)]
+        lost = [lot for lot in bid if lot not in winners or winners[lot].bidder != bidder]
+        if lost:
+            yield rejection(message, bidder, lost)
+
+
+def _unsold(auction: Auction, offered: Set[str], won: Set[str]) -> list[Gap]:
+    """Return a gap for each lot without an offer, and, if no lot was awarded, for those without enough capacity."""
+    found = list[Gap]()
+    for lot in announced_in(auction):
+        if lot not in offered:
+            found.append(Gap(subtask=lot, reason=_why_no_bid(auction, lot)))
+        elif not won:
+            found.append(Gap(subtask=lot, reason="no bidder has enough capacity left for it"))
+    return found
+
+
+def _why_no_bid(auction: Auction, lot: str) -> str:
+    """Return who has failed at a lot before, and why none of the others has a bid that counts."""
+    failed = auction.failed.get(lot, {})
+    reasons = [f"{name!r} has failed: {reason}" for name, reason in failed.items()]
+    for name in auction.ask.recipients if auction.ask is not None else ():
+        bids = bids_of(auction.bids[name]) if name in auction.bids else []
+        if any(bid.subtask == lot for bid in bids):
+            reasons.append(f"the bid of {name!r} was refused by the score")
+        elif name in auction.refused:
+            reasons.append(f"{name!r} has no usable bid: {auction.refused[name]}")
+        elif name not in failed:
+            reasons.append(f"{name!r} has declined")
+    return f"no bid: {'; '.join(reasons)}"

@@ -1,0 +1,89 @@
+"""Settle awards: what came of them is reported, and feeds the reputation of the bidder."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from guardgraph.agents.agent import Agent
+from guardgraph.nodes.decisions.auction_log import Auction, Settled, read_log, report
+from guardgraph.nodes.decisions.auction_rules import AuctionRules, actual_cost
+from guardgraph.nodes.decisions.lots import unsold_reason
+from guardgraph.nodes.decisions.review import (
+    act_on_review,
+    agents_by_name,
+    review,
+    unreviewed_results,
+)
+from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.state import Result, Usage
+from guardgraph.storage.reputation import SettledAward
+
+__all__ = ("review_lots",)
+
+
+def review_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRules) -> Destination | None:
+    """Review the results of winners by the guards of `handoff`, and settle the awards that have ended.
+
+    A lot at which its winner has failed is no gap as long as another bidder can be asked for it.
+    """
+    known = agents_by_name(agents)
+    results = [result for result in unreviewed_results(gate.state) if result.agent in known]
+    auction = read_log(gate.state.get("log") or ())
+    decision = review(gate, results, at="handoff", agents=known)
+    accepted = {one.subtask for one in decision.accepted}
+    failed = {gap.subtask: gap.reason for gap in decision.gaps if not gap.path and gap.subtask not in accepted}
+    unsold = _unsold(gate, auction, failed, rules) if decision.ending is None else {}
+    decision.gaps = [
+        gap if gap.path else gap.model_copy(update={"reason": unsold.get(gap.subtask) or gap.reason})
+        for gap in decision.gaps
+        if unsold.get(gap.owner, "") is not None
+    ]
+    destination = act_on_review(gate, decision, results, known)
+    missing = {gap.subtask: gap.reason for gap in gate.gaps if not gap.path and gap.subtask not in accepted}
+    failed = {**missing, **failed}
+    ended = {one.subtask: one for one in results if one.subtask in accepted | failed.keys()}
+    _settle(gate, auction, ended, failed, rules)
+    return destination
+
+
+def _unsold(
+    gate: GateContext, auction: Auction, failed: Mapping[str, str], rules: AuctionRules
+) -> dict[str, str | None]:
+    """Return why no other bidder can be asked for each of the failed lots; `None` where one can."""
+    after = read_log(gate.state.get("log") or ())
+    for lot, reason in failed.items():
+        after.failed.setdefault(lot, {})[auction.awards[lot].bidder] = reason
+    lots = {lot.id: lot for lot in gate.state["plan"].subtasks}
+    return {lot: unsold_reason(lots[lot], after, rules) for lot in failed}
+
+
+def _settle(
+    gate: GateContext,
+    auction: Auction,
+    ended: Mapping[str | None, Result],
+    failed: Mapping[str, str],
+    rules: AuctionRules,
+) -> None:
+    """Report the awards of the lots that have `ended`, each with its last result, and record them.
+
+    What a limit of the run has stopped counts neither for nor against its bidder.
+    """
+    found: defaultdict[tuple[str, str], list[Settled]] = defaultdict(list)
+    records = list[SettledAward]()
+    for lot, result in ended.items():
+        award = auction.awards.get(lot or "")
+        if lot is None or award is None:
+            continue
+        names = agents_by_name([rules.bidders[award.bidder].worker])
+        usage = Usage.total(one.usage for one in gate.state["results"] if one.subtask == lot and one.agent in names)
+        cost, seconds = actual_cost(usage, rules.unit), usage.microseconds / 1_000_000
+        is_done = lot not in failed
+        found[award.message, award.bidder].append(Settled(lot, is_done, cost, seconds, failed.get(lot, "")))
+        if result.stopped_by is None:
+            key = f"{gate.position.account}/{result.id}"
+            records.append(SettledAward(key, award.bidder, is_done, award.bid.cost, cost, seconds))
+    number = len(gate.state.get("log") or ())
+    messages = [report(award, bidder, settled, number) for (award, bidder), settled in found.items()]
+    gate.services.reputation.record(records)
+    gate.write_unchecked(log=messages)
