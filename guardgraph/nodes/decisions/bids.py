@@ -12,7 +12,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.agents.bidding import Bid, lot_items
 from guardgraph.nodes.decisions.auction_log import announced_in, announcement, bid_message, read_log, unusable
 from guardgraph.nodes.decisions.auction_rules import AuctionRules, declared_cost
-from guardgraph.nodes.decisions.lots import capacity_left, lots_for
+from guardgraph.nodes.decisions.lots import can_bid, capacity_left, with_capacity
 from guardgraph.nodes.decisions.review import RetryRequest, agents_by_name, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import Message, Result, Subtask, nearest_text, validation_text
@@ -26,8 +26,8 @@ def announce(gate: GateContext, lots: Sequence[Subtask], rules: AuctionRules) ->
     Bidders without an agent bid at once, as declared.
     """
     auction = read_log(gate.state.get("log") or ())
-    offered = {name: lots_for(one, lots, auction, rules) for name, one in rules.bidders.items()}
-    offered = {name: some for name, some in offered.items() if some}
+    offers = {one.name: [lot for lot in lots if can_bid(one, lot, auction)] for one in with_capacity(auction, rules)}
+    offered = {name: some for name, some in offers.items() if some}
     ask = announcement(auction, [lot.id for lot in lots], [*offered])
     messages, sends = [ask], list[Send]()
     for name, some in offered.items():
@@ -58,8 +58,8 @@ def read_bids(gate: GateContext, rules: AuctionRules) -> Destination | None:
     messages, retries = list[Message](), list[RetryRequest]()
     for result in new:
         bidder = bidders[result.agent]
-        lots = lots_for(rules.bidders[bidder], announced, auction, rules)
-        bids, problem = usable_bids(result, [lot.id for lot in lots])
+        lots = [lot.id for lot in announced if can_bid(rules.bidders[bidder], lot, auction)]
+        bids, problem = usable_bids(result, lots)
         again = None if problem is None else _again(gate, result, agents, problem)
         if again is not None:
             retries.append(again)
@@ -79,14 +79,14 @@ def usable_bids(result: Result, lots: Sequence[str]) -> tuple[list[Bid], str | N
     answers = value.get("bids") if isinstance(value, Mapping) else value
     if not isinstance(answers, list):
         return [], f"bids are a list, got {result.value!r:.80}"
-    bids, problems = dict[str, Bid](), list[str]()
+    bids, problems, known = dict[str, Bid](), list[str](), frozenset(lots)
     for answer in answers:
         try:
             bid = Bid.model_validate(answer)
         except ValidationError as error:
             problems.append(f"{answer!r:.80} is no bid: {validation_text(error, whole='bid')}")
             continue
-        if bid.subtask not in lots:
+        if bid.subtask not in known:
             problems.append(f"there is no lot {bid.subtask!r:.80} for you{nearest_text(bid.subtask, lots)}")
         elif bid.subtask in bids:
             problems.append(f"there are two bids for the lot {bid.subtask!r}")

@@ -12,7 +12,15 @@ from guardgraph.nodes.decisions.auction_log import Auction
 from guardgraph.nodes.decisions.auction_rules import AuctionRules
 from guardgraph.state import Gap, Plan, Subtask, exact_decimal, nearest_text
 
-__all__ = ("LotDecision", "candidates_for", "capacity_left", "decide_lots", "lots_for", "open_lots", "unsold_reason")
+__all__ = (
+    "LotDecision",
+    "can_bid",
+    "capacity_left",
+    "decide_lots",
+    "open_lots",
+    "unsold_reason",
+    "with_capacity",
+)
 
 
 @dataclass(slots=True)
@@ -40,14 +48,14 @@ def decide_lots(
     It is asked where no winner is at work: what then still waits for another lot depends on a gap.
     """
     decision, waiting = LotDecision(), list[Subtask]()
-    coming = open_lots(plan, auction, gaps)
+    coming, free = open_lots(plan, auction, gaps), with_capacity(auction, rules)
     possible = auction.done | {lot.id for lot in coming}
     for lot in coming:
         missing = [need for need in lot.depends_on if need not in possible]
         if missing:
             reason: str | None = f"it depends on what is missing: {', '.join(missing)}"
         elif auction.done.issuperset(lot.depends_on):
-            reason = unsold_reason(lot, auction, rules)
+            reason = unsold_reason(lot, auction, rules, free)
         else:
             waiting.append(lot)
             continue
@@ -61,8 +69,13 @@ def decide_lots(
     return decision
 
 
-def unsold_reason(lot: Subtask, auction: Auction, rules: AuctionRules) -> str | None:
-    """Return why no bidder can be asked for a lot any more; `None` where one can."""
+def unsold_reason(
+    lot: Subtask, auction: Auction, rules: AuctionRules, free: Sequence[Bidder] | None = None
+) -> str | None:
+    """Return why no bidder can be asked for a lot any more; `None` where one can.
+
+    `free` are the bidders `with_capacity`, where they are known.
+    """
     able = [one for one in rules.bidders.values() if can_do(one.worker, lot.skill)]
     if not able:
         known = skills_of(one.worker for one in rules.bidders.values())
@@ -76,27 +89,22 @@ def unsold_reason(lot: Subtask, auction: Auction, rules: AuctionRules) -> str | 
         return f"it was announced {auction.announced[lot.id]} times, as often as `rounds` allows: " + (
             reasons or "no bidder had enough capacity left"
         )
-    if not candidates_for(lot, auction, rules):
+    if not any(can_bid(one, lot, auction) for one in (with_capacity(auction, rules) if free is None else free)):
         return f"no bidder has capacity left for it{f'; {reasons}' if reasons else ''}"
     return None
 
 
-def candidates_for(lot: Subtask, auction: Auction, rules: AuctionRules) -> list[Bidder]:
-    """Return the bidders that can do a lot by their skills, have not failed at it, and have capacity left."""
-    failed = auction.failed.get(lot.id, {})
-    return [
-        one
-        for name, one in rules.bidders.items()
-        if name not in failed and can_do(one.worker, lot.skill) and capacity_left(one, auction) != 0
-    ]
+def can_bid(bidder: Bidder, lot: Subtask, auction: Auction) -> bool:
+    """Return whether a bidder can do a lot by its skills, and has not failed at it."""
+    return bidder.name not in auction.failed.get(lot.id, {}) and can_do(bidder.worker, lot.skill)
+
+
+def with_capacity(auction: Auction, rules: AuctionRules) -> list[Bidder]:
+    """Return the bidders that have capacity left."""
+    return [one for one in rules.bidders.values() if capacity_left(one, auction) != 0]
 
 
 @exact_decimal
 def capacity_left(bidder: Bidder, auction: Auction) -> Decimal | None:
     """Return how much more load a bidder may be awarded; `None` sets no limit."""
     return None if bidder.capacity is None else Decimal(str(bidder.capacity)) - auction.load_of(bidder.name)
-
-
-def lots_for(bidder: Bidder, lots: Sequence[Subtask], auction: Auction, rules: AuctionRules) -> list[Subtask]:
-    """Return the lots for which a bidder is asked."""
-    return [lot for lot in lots if any(one is bidder for one in candidates_for(lot, auction, rules))]

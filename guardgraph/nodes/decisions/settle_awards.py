@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from guardgraph.agents.agent import Agent
 from guardgraph.nodes.decisions.auction_log import Auction, Settled, read_log, report
 from guardgraph.nodes.decisions.auction_rules import AuctionRules, actual_cost
-from guardgraph.nodes.decisions.lots import unsold_reason
+from guardgraph.nodes.decisions.lots import unsold_reason, with_capacity
 from guardgraph.nodes.decisions.review import (
     act_on_review,
     agents_by_name,
@@ -54,8 +54,8 @@ def _unsold(
     after = read_log(gate.state.get("log") or ())
     for lot, reason in failed.items():
         after.failed.setdefault(lot, {})[auction.awards[lot].bidder] = reason
-    lots = {lot.id: lot for lot in gate.state["plan"].subtasks}
-    return {lot: unsold_reason(lots[lot], after, rules) for lot in failed}
+    lots, free = {lot.id: lot for lot in gate.state["plan"].subtasks}, with_capacity(after, rules)
+    return {lot: unsold_reason(lots[lot], after, rules, free) for lot in failed}
 
 
 def _settle(
