@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from langgraph.types import Command
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.emit_event import emitted_events
 from guardgraph.state import (
     AgentError,
     ErrorKind,
@@ -37,6 +38,7 @@ __all__ = (
     "result_id",
     "result_of_answer",
     "result_of_handoff",
+    "with_events",
 )
 
 _NOTHING = "it returned None: did you forget `return`? Return `Reply(value=None)` if None is the answer"
@@ -57,6 +59,15 @@ def messages_output(output: Mapping[str, Any]) -> Any:
     """Return the structured response, if there is one, else the text of the last message."""
     structured = output.get("structured_response")
     return last_text(output["messages"]) if structured is None else structured
+
+
+def with_events(answer: Any, messages: Iterable[Any]) -> Any:
+    """Return an answer with the events that the tool `emit_event` has emitted among `messages`."""
+    events = emitted_events(messages)
+    if not events:
+        return answer
+    reply = answer if isinstance(answer, Reply) else Reply(value=answer)
+    return reply.model_copy(update={"events": (*reply.events, *events)})
 
 
 def last_text(messages: Sequence[Any]) -> str:
@@ -111,6 +122,7 @@ def result_of_answer(
         confidence=reply.confidence,
         reasoning=reply.reasoning,
         subtasks=reply.subtasks,
+        events=reply.events,
         error=error,
     )
 

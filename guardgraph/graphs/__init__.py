@@ -9,8 +9,10 @@ from guardgraph.graphs.hierarchy import Tier, hierarchy
 from guardgraph.graphs.lint import Finding, lint
 from guardgraph.graphs.load import Assumptions, Load
 from guardgraph.graphs.pipeline import pipeline
+from guardgraph.graphs.reactive import reactive
 from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
+from guardgraph.graphs.subscription import Subscription
 from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
 from guardgraph.graphs.team import Team
 from guardgraph.nodes.decisions.ballots import ApprovalBallot, RankingBallot, VoteCount
@@ -39,6 +41,7 @@ __all__ = (
     "Rule",
     "SendBack",
     "Stage",
+    "Subscription",
     "Team",
     "Tier",
     "VoteCount",
@@ -54,6 +57,7 @@ __all__ = (
     "majority",
     "pipeline",
     "plurality",
+    "reactive",
     "router",
     "schulze",
     "supermajority",

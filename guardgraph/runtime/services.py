@@ -35,6 +35,7 @@ from guardgraph.storage.effects import EffectStore
 from guardgraph.storage.ledger import Ledger
 from guardgraph.storage.memory import MemoryLedger
 from guardgraph.storage.memory_effects import PROCESS_EFFECTS
+from guardgraph.storage.published import PublishedEvents
 
 __all__ = ("Services",)
 
@@ -55,6 +56,8 @@ class Services:
     """Raises `Unserializable` for what the run's checkpointer does not store; `None` where that is unknown."""
     effects: EffectStore = PROCESS_EFFECTS
     """What is known of the side effects of agents."""
+    published: PublishedEvents | None = None
+    """The events that were published to the thread of the run; `None` where there is no `Runner`."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

@@ -26,6 +26,7 @@ from guardgraph.state.attempt import (
 )
 from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
+from guardgraph.state.domain_event import TASK_EVENT, Delivery, DeliveryStatus, Event, PublishedEvent
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
@@ -61,7 +62,7 @@ from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
-from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
+from guardgraph.state.reducers import add_counts, append_all, append_by_id, append_unique, merge_open
 from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
@@ -74,6 +75,7 @@ __all__ = (
     "COUNTS",
     "EVERYONE",
     "MESSAGE_LIST",
+    "TASK_EVENT",
     "Action",
     "AgentError",
     "AgentInfo",
@@ -90,11 +92,14 @@ __all__ = (
     "ContextItem",
     "ContextKind",
     "DelegationScope",
+    "Delivery",
+    "DeliveryStatus",
     "Documented",
     "EarlyStop",
     "EffectBusy",
     "EffectUnknown",
     "ErrorKind",
+    "Event",
     "EventKind",
     "Evidence",
     "FrozenModel",
@@ -114,6 +119,7 @@ __all__ = (
     "PatternError",
     "Performative",
     "Plan",
+    "PublishedEvent",
     "Reply",
     "Request",
     "ReservationDenied",
@@ -152,6 +158,7 @@ __all__ = (
     "WrongKey",
     "account_chain",
     "add_counts",
+    "append_all",
     "append_by_id",
     "append_unique",
     "check_caps",

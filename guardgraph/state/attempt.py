@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from guardgraph.state.agent_message import Message
 from guardgraph.state.allowance import Allowance
+from guardgraph.state.domain_event import Event
 from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.task import Subtask, Task
@@ -87,6 +88,12 @@ class Request(FrozenModel):
         return self.subtask.goal if self.subtask else self.task.goal
 
     @property
+    def event(self) -> Event | None:
+        """The event that it is to handle, if it subscribes to events."""
+        found = None if self.subtask is None else self.subtask.inputs.get("event")
+        return Event.model_validate(found) if found is not None else None
+
+    @property
     def results(self) -> tuple[ContextItem, ...]:
         """The accepted results among the context."""
         return tuple(item for item in self.context if item.kind == "result")
@@ -112,6 +119,8 @@ class Reply(FrozenModel):
     """What it would delegate."""
     messages: tuple[Message, ...] = ()
     """What it sends to other agents, where its pattern delivers messages."""
+    events: tuple[Event, ...] = ()
+    """What has happened by its work, where agents of its pattern subscribe to events."""
     usage: Usage | None = None
     """What was spent for it past LangChain's models, as by another framework: it is added to what was metered.
 
@@ -202,6 +211,8 @@ class Result(FrozenModel):
     """What the agent would delegate."""
     messages: tuple[Message, ...] = ()
     """What the agent sends to others."""
+    events: tuple[Event, ...] = ()
+    """What has happened by its work, as the agent emits it."""
     handoff: tuple[str, ...] = ()
     """The agents to hand over to, where the answer is LangGraph's `Command(goto=…)`; a gate decides."""
     gaps: tuple[Gap, ...] = ()
