@@ -49,8 +49,8 @@ def reactive(
     The run ends once nothing is left to deliver; with `until` only once an event of one of these types has come: before
     that it waits. At most `events` come in one run, and at most `depth` of them cause each other; what is beyond is a
     gap. The value is the latest data of the type `value`, the data of all events of several types, or what the
-    `synthesizer` writes; else the accepted results, at most the last 1,000. `guards=None` means `Depth()` and
-    `Schema()`. The state has the channels `event_log` and `deliveries`. Raises `BadGraph` for what does not fit
+    `synthesizer` writes; else the accepted results, at most the last 200. `guards=None` means `Depth()` and
+    `Schema()`. The state has the channel `event_log` (see `events_of`). Raises `BadGraph` for what does not fit
     together, as a type that no agent emits and that is not accepted.
     """
     _check(subscriptions, emits, depth, events, value, synthesizer)

@@ -30,7 +30,7 @@ class Subscription:
     where: Callable[[Event], bool] | None = None
     """Returns whether an event of these types is delivered. It is called once for an event, and has to be pure."""
     ordered: bool = True
-    """Whether the events of one source are delivered one after the other, in their order; `False` makes all parallel."""
+    """Whether the events of one source are delivered one after the other; `False` makes all parallel."""
 
     def __post_init__(self) -> None:
         check_fields(self, "agent", "ordered")
@@ -117,7 +117,9 @@ def check_subscriptions(subscribers: Sequence[Subscriber], types: EventTypes) ->
     if unread:
         raise BadGraph(f"`accepts` names {_listed(unread)}, to which no agent subscribes")
     if TASK_EVENT not in wanted and not types.accepts:
-        raise BadGraph(f"no agent subscribes to {TASK_EVENT!r} and nothing is accepted from outside: nothing ever begins")
+        raise BadGraph(
+            f"no agent subscribes to {TASK_EVENT!r} and nothing is accepted from outside: nothing ever begins"
+        )
 
 
 def _any_of(some: Sequence[Subscription]) -> Callable[[Event], bool] | None:

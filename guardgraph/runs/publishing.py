@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
-
-import asyncio
 
 from langgraph.types import StreamMode
 from pydantic import ValidationError
@@ -16,7 +15,18 @@ from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.named_graph import named_graph
 from guardgraph.runs.run import Run
 from guardgraph.runs.working import awork, work
-from guardgraph.state import TASK_EVENT, BadInput, Delivery, Event, Task, ThreadBusy, new_id, validation_text
+from guardgraph.state import (
+    TASK_EVENT,
+    BadInput,
+    Delivery,
+    Event,
+    Task,
+    ThreadBusy,
+    deliveries_of,
+    events_of,
+    new_id,
+    validation_text,
+)
 from guardgraph.storage.sql.published import Publication
 from guardgraph.storage.sql.runs import RunRow
 
@@ -42,9 +52,8 @@ class Publishing:
     def replay(self, thread_id: str, ref: str) -> Publication:
         """Store that a parked event is to be delivered again. Raises `BadInput` where there is no such event."""
         state = self._state(self._records.last(thread_id))
-        log: Sequence[Event] = state.get("event_log") or ()
-        found = [event for event in log if ref in (event.ref, event.id)]
-        latest = {(one.event, one.subscriber): one for one in state.get("deliveries") or ()}
+        found = [event for event in events_of(state) if ref in (event.ref, event.id)]
+        latest = {(one.event, one.subscriber): one for one in deliveries_of(state)}
         parked: list[Delivery] = [one for one in latest.values() if one.status == "parked"]
         if len({event.ref for event in found}) != 1 or found[0].ref not in {one.event for one in parked}:
             known = ", ".join(sorted({one.event for one in parked})[:5]) or "none"

@@ -14,9 +14,9 @@ from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelling import cancelled_outcome
 from guardgraph.runs.clock import RunClock, usage_of_work
+from guardgraph.runs.event_wait import events_read
 from guardgraph.runs.graph_facts import VERSION
 from guardgraph.runs.head import Head, outermost
-from guardgraph.runs.event_wait import events_read
 from guardgraph.runs.migrating import migrated_to
 from guardgraph.runs.run import PendingInterrupt, Run, RunStatus, RunSummary, status_of
 from guardgraph.state import (

@@ -26,7 +26,7 @@ from guardgraph.state.attempt import (
 )
 from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
-from guardgraph.state.domain_event import TASK_EVENT, Delivery, DeliveryStatus, Event, PublishedEvent
+from guardgraph.state.domain_event import TASK_EVENT, Delivery, DeliveryStatus, Event
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
@@ -58,6 +58,7 @@ from guardgraph.state.errors import (
     WrongKey,
 )
 from guardgraph.state.event import EventKind, RunEvent, StoredEvent
+from guardgraph.state.event_log import deliveries_of, entry_of, events_of, line_of
 from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
@@ -119,7 +120,6 @@ __all__ = (
     "PatternError",
     "Performative",
     "Plan",
-    "PublishedEvent",
     "Reply",
     "Request",
     "ReservationDenied",
@@ -162,11 +162,15 @@ __all__ = (
     "append_by_id",
     "append_unique",
     "check_caps",
+    "deliveries_of",
+    "entry_of",
     "error_place",
     "error_text",
+    "events_of",
     "exact_decimal",
     "full_usage",
     "is_attachment",
+    "line_of",
     "merge_messages",
     "merge_open",
     "missing_content",

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, JsonValue, field_validator
 
 from guardgraph.state.frozen_model import FrozenModel
 
-__all__ = ("TASK_EVENT", "Delivery", "DeliveryStatus", "Event", "PublishedEvent")
+__all__ = ("TASK_EVENT", "Delivery", "DeliveryStatus", "Event")
 
 TASK_EVENT = "task"
 """The type, and the source, of the first event of every run."""
@@ -69,14 +69,3 @@ class Delivery(FrozenModel):
     """The id of the result that has settled it."""
     error: str = ""
     """Why it is parked."""
-
-
-class PublishedEvent(FrozenModel):
-    """An event from outside, as it is stored for a thread."""
-
-    number: int = Field(ge=1)
-    """Its place among the events that were published to its thread, counted from 1 without gaps."""
-    event: Event
-    """The event."""
-    replays: bool = False
-    """Whether `event` names one of the log, by source and id, that is to be delivered again where it is parked."""

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from guardgraph.state import PublishedEvent
+from guardgraph.state import Event
 
-__all__ = ("PublishedEvents",)
+__all__ = ("PublishedEvent", "PublishedEvents")
+
+
+class PublishedEvent(NamedTuple):
+    """An event from outside, as it is stored for a thread."""
+
+    number: int
+    """Its place among the events that were published to its thread, counted from 1 without gaps."""
+    event: Event
+    replays: bool = False
+    """Whether `event` names one of the log, by source and id, that is to be delivered again where it is parked."""
 
 
 class PublishedEvents(Protocol):

@@ -8,7 +8,20 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import Parallel, Rule, Stage, Team, Tier, consensus, hierarchy, pipeline, router, supervisor
+from guardgraph.graphs import (
+    Parallel,
+    Rule,
+    Stage,
+    Subscription,
+    Team,
+    Tier,
+    consensus,
+    hierarchy,
+    pipeline,
+    reactive,
+    router,
+    supervisor,
+)
 from guardgraph.guards import Depth, Schema
 from guardgraph.state import Plan, Request, Subtask
 from tests.graphs.panels import scored
@@ -91,6 +104,11 @@ def a_consensus(agent: Agent) -> _Graph:
     return consensus([_helper(), panelist], judge=Agent("judge", run=_join), synthesize=True, quorum=1)
 
 
+def a_reactive_team(agent: Agent) -> _Graph:
+    """Return a helper and the agent, who both subscribe to the task."""
+    return reactive([Subscription(_helper(), ["task"]), Subscription(agent, ["task"])])
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
@@ -100,5 +118,6 @@ PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "parallel stage": a_parallel_stage,
     "hierarchy": a_hierarchy,
     "consensus": a_consensus,
+    "reactive": a_reactive_team,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

@@ -77,6 +77,7 @@ CELLS: Mapping[str, tuple[str, list[str], bool]] = {
     "parallel stage": ("degraded", ["tested"], True),
     "hierarchy": ("degraded", ["lead-tier:outer/tested"], True),
     "consensus": ("degraded", ["tested"], True),
+    "reactive": ("degraded", ["0:task:tested"], True),
 }
 """The status, what is missing, and whether there is a value; the same for each failure."""
 WITHIN_A_TEAM = {("consensus", "returns garbage"): ["typed/tested", "typed"]}

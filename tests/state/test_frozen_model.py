@@ -25,7 +25,9 @@ from guardgraph.state import (
     Claims,
     ContextItem,
     DelegationScope,
+    Delivery,
     EarlyStop,
+    Event,
     Evidence,
     FrozenModel,
     Gap,
@@ -105,6 +107,9 @@ MESSAGES = st.builds(
     evidence=tuples(EVIDENCE),
     id=TEXT,
 )
+EVENTS = st.builds(
+    Event, type=NAME, data=JSON, subject=TEXT, source=TEXT, id=TEXT, time=st.none() | MOMENT, caused_by=MAYBE
+)
 ALLOWANCES = st.builds(
     Allowance,
     tokens=LIMIT,
@@ -154,6 +159,8 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     ),
     ContextItem: PIECES,
     Message: MESSAGES,
+    Event: EVENTS,
+    Delivery: st.builds(Delivery, event=TEXT, subscriber=TEXT, result=MAYBE, error=TEXT),
     Plan: st.builds(
         Plan,
         subtasks=st.lists(SUBTASKS, max_size=3, unique_by=lambda one: one.id).map(
@@ -180,6 +187,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         reasoning=TEXT,
         subtasks=tuples(SUBTASKS),
         messages=tuples(MESSAGES),
+        events=tuples(EVENTS),
     ),
     Request: st.builds(
         Request,
@@ -209,6 +217,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         reasoning=TEXT,
         subtasks=tuples(SUBTASKS),
         messages=tuples(MESSAGES),
+        events=tuples(EVENTS),
         gaps=tuples(GAPS),
         stopped_by=MAYBE,
         usage=USAGES,
@@ -277,6 +286,9 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "attribute": "a",
         "value": "v",
         "recipients": ["b"],
+        "type": "order.placed",
+        "event": "shop/7",
+        "subscriber": "b",
     }
     return kind.model_validate({name: needed[name] for name, field in kind.model_fields.items() if field.is_required()})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from guardgraph.guards import GuardContext, OnTrip, Retry
 from guardgraph.state import Gate, Result, Verdict
@@ -17,8 +18,8 @@ class DeclaredEvents:
 
     types: Mapping[str, frozenset[str]]
     """The types that each agent emits, by its name."""
-    on_trip: OnTrip = Retry(0)
-    gates = frozenset[Gate]({"handoff"})
+    on_trip: ClassVar[OnTrip] = Retry(0)
+    gates: ClassVar[frozenset[Gate]] = frozenset({"handoff"})
 
     def __call__(self, context: GuardContext) -> Verdict:
         """Trip where a type is not declared."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import NamedTuple
 
-from guardgraph.state import Delivery, DeliveryStatus, Event
+from guardgraph.state import Delivery, DeliveryStatus, Event, entry_of
 
 __all__ = ("EventIndex", "EventIndexes", "PendingDelivery", "Subscriber")
 
@@ -31,7 +31,7 @@ class PendingDelivery(NamedTuple):
     """An event that is to be delivered."""
 
     position: int
-    """Where the event is in the log, from 0."""
+    """Where the event is among the events of the log, from 0."""
     subscriber: str
     queue: tuple[str, str]
     """Deliveries of one queue are made one after the other."""
@@ -39,68 +39,45 @@ class PendingDelivery(NamedTuple):
 
 @dataclass(slots=True)
 class EventIndex:
-    """What a log of events and its deliveries amount to. Adding one event takes the same time in a long log.
+    """What the log of a thread amounts to. Adding one entry takes the same time in a long log.
 
-    Events before `begins`, where the present run began, are known, and are delivered only when they are replayed.
+    Events before the entry `begins`, where the present run began, are known, and are delivered only when replayed.
     """
 
     subscribers: Mapping[str, Subscriber]
     begins: int = 0
-    refs: list[str] = field(default_factory=list[str])
-    """The events of the log, by their `ref`."""
-    latest: dict[str, int] = field(default_factory=dict[str, int])
-    """Where the latest event of each type is."""
+    length: int = 0
+    """How many entries the log has."""
+    events: list[Event] = field(default_factory=list[Event])
+    """The events of the log, in their order."""
+    first: int = 0
+    """Where the events of the present run begin."""
+    pending: int = 0
+    """How many deliveries are to be made."""
+    _latest: dict[str, int] = field(default_factory=dict[str, int])
     _positions: dict[str, int] = field(default_factory=dict[str, int])
     _status: dict[tuple[int, str], DeliveryStatus] = field(default_factory=dict[tuple[int, str], DeliveryStatus])
-    _queues: OrderedDict[tuple[str, str], deque[int]] = field(
-        default_factory=OrderedDict[tuple[str, str], deque[int]]
-    )
-    _pending: int = 0
-
-    @property
-    def pending(self) -> int:
-        """How many deliveries are to be made."""
-        return self._pending
-
-    def knows(self, ref: str) -> bool:
-        """Return whether an event is in the log."""
-        return ref in self._positions
+    _queues: OrderedDict[tuple[str, str], deque[int]] = field(default_factory=OrderedDict[tuple[str, str], deque[int]])
 
     def position_of(self, ref: str) -> int | None:
-        """Return where an event is in the log."""
+        """Return where an event is among the events of the log; `None` for one that is not there."""
         return self._positions.get(ref)
+
+    def has_happened(self, types: Collection[str]) -> bool:
+        """Return whether an event of one of these types has come in the present run."""
+        return any(self._latest.get(one, -1) >= self.first for one in types)
 
     def receivers_of(self, event: Event) -> list[Subscriber]:
         """Return the subscribers to the type of an event; the agent that has emitted it is none."""
         return [one for one in self.subscribers.values() if event.type in one.types and one.name != event.source]
 
-    def append(self, event: Event) -> None:
-        """Add the next event of the log."""
-        position = len(self.refs)
-        self.refs.append(event.ref)
-        self._positions[event.ref] = position
-        self.latest[event.type] = position
-        for one in self.receivers_of(event) if position >= self.begins else ():
-            self._enqueue(position, one.name, event)
-
-    def note(self, delivery: Delivery, event: Event) -> None:
-        """Add the next entry of the deliveries; `event` is the event that it is about."""
-        position, name = self._positions[delivery.event], delivery.subscriber
-        before = self._status.get((position, name))
-        self._status[position, name] = delivery.status
-        if delivery.status == "replayed":
-            if name in self.subscribers and before != "replayed":
-                self._enqueue(position, name, event)
-            return
-        queue = self._queue_of(position, name, event)
-        waiting = self._queues.get(queue)
-        if waiting is not None and position in waiting:
-            waiting.remove(position)  # the first one, but for what is filtered
-            self._pending -= 1
-            if waiting:
-                self._queues.move_to_end(queue)  # so that no source keeps the others waiting
-            else:
-                del self._queues[queue]
+    def append(self, entry: Event | Delivery) -> None:
+        """Add the next entry of the log: an event, or what has become of one."""
+        if isinstance(entry, Event):
+            self._append_event(entry)
+        else:
+            self._append_delivery(entry)
+        self.length += 1
 
     def next_deliveries(self, at_most: int, busy: Collection[tuple[str, str]]) -> list[PendingDelivery]:
         """Return what can be delivered at once: the first one of each queue that is not `busy`, oldest turn first."""
@@ -117,32 +94,53 @@ class EventIndex:
         for (name, _), positions in self._queues.items():
             yield from ((position, name) for position in positions)
 
-    def queue_of(self, position: int, name: str, event: Event) -> tuple[str, str]:
+    def queue_of(self, position: int, name: str) -> tuple[str, str]:
         """Return the queue of one delivery."""
-        return self._queue_of(position, name, event)
+        known, source = self.subscribers.get(name), self.events[position].source
+        return (name, source) if known is None or known.is_ordered else (name, f"{source} {position}")
 
-    def replayable(self, event: Event) -> list[str]:
-        """Return the subscribers to which an event of the log can be delivered again: it was never handled there."""
-        position = self._positions[event.ref]
+    def replayable(self, position: int) -> list[str]:
+        """Return the subscribers to which an event can be delivered again: it was never handled there."""
         waiting = {name for at, name in self.waiting() if at == position}
-        names = [one.name for one in self.receivers_of(event)]
+        names = [one.name for one in self.receivers_of(self.events[position])]
         states = {name: self._status.get((position, name)) for name in names}
         return [name for name in names if name not in waiting and states[name] in ("parked", "replayed", None)]
 
-    def _enqueue(self, position: int, name: str, event: Event) -> None:
-        self._queues.setdefault(self._queue_of(position, name, event), deque()).append(position)
-        self._pending += 1
+    def _append_event(self, event: Event) -> None:
+        position = len(self.events)
+        self.events.append(event)
+        self._positions[event.ref] = position
+        self._latest[event.type] = position
+        if self.length < self.begins:
+            self.first = position + 1
+            return
+        for one in self.receivers_of(event):
+            self._enqueue(position, one.name)
 
-    def _queue_of(self, position: int, name: str, event: Event) -> tuple[str, str]:
-        known = self.subscribers.get(name)
-        return (name, event.source) if known is None or known.is_ordered else (name, f"{event.source} {position}")
+    def _append_delivery(self, delivery: Delivery) -> None:
+        position, name = self._positions.get(delivery.event), delivery.subscriber
+        if position is None:
+            return
+        before = self._status.get((position, name))
+        self._status[position, name] = delivery.status
+        if delivery.status == "replayed":
+            if name in self.subscribers and before != "replayed":
+                self._enqueue(position, name)
+            return
+        queue = self.queue_of(position, name)
+        waiting = self._queues.get(queue)
+        if waiting is None or position not in waiting:
+            return
+        waiting.remove(position)  # the first one, but for what is filtered
+        self.pending -= 1
+        if waiting:
+            self._queues.move_to_end(queue)  # so that no source keeps the others waiting
+        else:
+            del self._queues[queue]
 
-
-class _Known(NamedTuple):
-    index: EventIndex
-    last: Event | None
-    delivered: int
-    last_delivery: Delivery | None
+    def _enqueue(self, position: int, name: str) -> None:
+        self._queues.setdefault(self.queue_of(position, name), deque()).append(position)
+        self.pending += 1
 
 
 class EventIndexes:
@@ -150,38 +148,23 @@ class EventIndexes:
 
     def __init__(self, subscribers: Sequence[Subscriber]) -> None:
         self._subscribers = {one.name: one for one in subscribers}
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[str, tuple[EventIndex, str | None]] = OrderedDict()
         self._lock = Lock()
 
-    def take(self, account: str, log: Sequence[Event], deliveries: Sequence[Delivery], begins: int) -> EventIndex:
+    def take(self, account: str, log: Sequence[str], begins: int) -> EventIndex:
         """Return the index of a log, which the caller changes; `keep` gives it back with the log that it then fits."""
         with self._lock:
-            known = self._known.pop(account, None)
-        if known is not None and known.index.begins == begins and _is_prefix(known, log, deliveries):
-            index, first = known.index, known.delivered
-        else:
-            index, first = EventIndex(self._subscribers, begins), 0
-        for event in log[len(index.refs) :]:
-            index.append(event)
-        for delivery in deliveries[first:]:
-            position = index.position_of(delivery.event)
-            if position is not None:
-                index.note(delivery, log[position])
+            index, last = self._known.pop(account, (None, None))
+        is_prefix = index is not None and index.length <= len(log) and index.begins == begins
+        if index is None or not is_prefix or (index.length > 0 and log[index.length - 1] is not last):
+            index = EventIndex(self._subscribers, begins)
+        for line in log[index.length :]:
+            index.append(entry_of(line))
         return index
 
-    def keep(self, account: str, index: EventIndex, log: Sequence[Event], deliveries: Sequence[Delivery]) -> None:
+    def keep(self, account: str, index: EventIndex, log: Sequence[str]) -> None:
         """Keep an index that fits a log."""
-        last, last_delivery = (log[-1] if log else None), (deliveries[-1] if deliveries else None)
         with self._lock:
-            self._known[account] = _Known(index, last, len(deliveries), last_delivery)
+            self._known[account] = index, log[-1] if log else None
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-
-
-def _is_prefix(known: _Known, log: Sequence[Event], deliveries: Sequence[Delivery]) -> bool:
-    """Return whether a log begins with what an index was made of."""
-    length = len(known.index.refs)
-    if length > len(log) or known.delivered > len(deliveries):
-        return False
-    is_log = length == 0 or log[length - 1] is known.last
-    return is_log and (known.delivered == 0 or deliveries[known.delivered - 1] is known.last_delivery)

@@ -17,13 +17,14 @@ from guardgraph.state import (
     EarlyStop,
     Event,
     Gap,
-    PublishedEvent,
     Request,
     Result,
     Subtask,
     Verdict,
     error_text,
+    line_of,
 )
+from guardgraph.storage.published import PublishedEvent
 
 __all__ = ("EventRules", "EventWork", "position_in")
 
@@ -70,12 +71,9 @@ class EventWork:
     rules: EventRules
     index: EventIndex
     cursor: int
-    log: Sequence[Event]
-    deliveries: Sequence[Delivery]
     overflow: EarlyStop | None = None
     """What ends the run since there are more events than it may have."""
-    _events: list[Event] = field(default_factory=list[Event])
-    _made: list[Delivery] = field(default_factory=list[Delivery])
+    _lines: list[str] = field(default_factory=list[str])
     _gaps: list[Gap] = field(default_factory=list[Gap])
     _is_moved: bool = False
     """Whether published events were read, also such as are not in the log."""
@@ -83,18 +81,13 @@ class EventWork:
     @classmethod
     def of(cls, gate: GateContext, rules: EventRules) -> EventWork:
         """Return the work of a gate that has not done anything yet."""
-        state = gate.state
-        log, deliveries = state.get("event_log") or [], state.get("deliveries") or []
-        index = rules.indexes.take(gate.position.account, log, deliveries, state.get("log_begin") or 0)
-        return cls(gate, rules, index, state.get("published") or 0, log, deliveries)
+        log, begins = gate.state.get("event_log") or [], gate.state.get("log_begin") or 0
+        index = rules.indexes.take(gate.position.account, log, begins)
+        return cls(gate, rules, index, gate.state.get("published") or 0)
 
     def event_at(self, position: int) -> Event:
-        """Return an event of the log, or one that was added."""
-        return self.log[position] if position < len(self.log) else self._events[position - len(self.log)]
-
-    def has_happened(self, types: frozenset[str]) -> bool:
-        """Return whether an event of one of these types has come in this run."""
-        return any(self.index.latest.get(one, -1) >= self.index.begins for one in types)
+        """Return an event of the log, also one that was added just now."""
+        return self.index.events[position]
 
     def is_free(self) -> bool:
         """Return whether no subscriber needs an allowance."""
@@ -107,20 +100,19 @@ class EventWork:
 
         One to which more events have led than the team allows is a gap, and so is one beyond its number of events.
         """
-        if self.index.knows(event.ref):
+        if self.index.position_of(event.ref) is not None:
             return True
         if event.depth > self.rules.depth:
             what = f"{event.type!r} is event {event.depth} of a chain of causes, {self.rules.depth} are allowed"
             self._refuse(event, "depth", what)
             return True
-        if len(self.index.refs) - self.index.begins >= self.rules.events:
+        if len(self.index.events) - self.index.first >= self.rules.events:
             why = f"the run has had {self.rules.events} events, and may have no more"
             self.overflow = EarlyStop(status="degraded", stopped_by="events", reason=why)
             if event.caused_by is not None:
                 self._gaps.append(Gap(subtask=event.ref, agent=event.source, guard="events", reason=why))
             return False
-        self._events.append(event)
-        self.index.append(event)
+        self._append(event)
         for one in self.index.receivers_of(event):
             self._filter(event, one)
         return True
@@ -152,10 +144,7 @@ class EventWork:
 
     def settle(self, delivery: Delivery) -> None:
         """Record what has become of a delivery."""
-        position = self.index.position_of(delivery.event)
-        if position is not None:
-            self._made.append(delivery)
-            self.index.note(delivery, self.event_at(position))
+        self._append(delivery)
 
     def reason_of(self, result: Result) -> str:
         """Return why a result was refused for good: the reason of its gap."""
@@ -201,23 +190,30 @@ class EventWork:
     def write(self) -> None:
         """Write all that was collected; a visit of the gate that brings the run on does not count for its limit."""
         gate = self.gate
-        if self._events or self._made:
+        if self._lines:
             if gate.node in gate.team.kinds and not any(isinstance(guard, Limits) for guard in gate.team.guards):
                 gate.write_unchecked(visits={gate.node: -1})
-            gate.write_unchecked(event_log=self._events, deliveries=self._made)
+            gate.write_unchecked(event_log=self._lines)
         if self._is_moved:
             gate.write_unchecked(published=self.cursor)
         if self._gaps:
             gate.write_unchecked(gaps=self._gaps)
-        log, deliveries = gate.state.get("event_log") or [], gate.state.get("deliveries") or []
-        self.rules.indexes.keep(gate.position.account, self.index, log, deliveries)
+        self._keep()
 
-    def keep(self) -> None:
-        """Keep the index for the next execution of the gate, where this one has added nothing."""
-        if not (self._events or self._made):
-            self.rules.indexes.keep(self.gate.position.account, self.index, self.log, self.deliveries)
+    def pause(self) -> None:
+        """Keep what is known of the log for the next execution of this gate, where this one has added nothing."""
+        if not self._lines:
+            self._keep()
 
     # Details
+
+    def _append(self, entry: Event | Delivery) -> None:
+        self._lines.append(line_of(entry))
+        self.index.append(entry)
+
+    def _keep(self) -> None:
+        gate = self.gate
+        self.rules.indexes.keep(gate.position.account, self.index, gate.state.get("event_log") or [])
 
     def _filter(self, event: Event, one: Subscriber) -> None:
         """Settle the delivery of an event where the predicate of its subscriber excludes it, or fails."""
@@ -241,7 +237,7 @@ class EventWork:
             self._refuse(one.event, "replay", "it is not in the log, so that it cannot be delivered again")
             return True
         event = self.event_at(position)
-        for name in self.index.replayable(event):
+        for name in self.index.replayable(position):
             self.settle(Delivery(event=event.ref, subscriber=name, status="replayed"))
             self._filter(event, self.index.subscribers[name])
         return True
@@ -272,7 +268,7 @@ class EventWork:
         found = request if isinstance(request, Request) else Request.model_validate(request)
         position = position_in(found.subtask.id) if found.subtask is not None else 0
         name = self.rules.heads.get(send.node, send.node)
-        return self.index.queue_of(position, name, self.event_at(position))
+        return self.index.queue_of(position, name)
 
 
 def _asked(matches: Callable[[Event], bool], event: Event) -> tuple[bool, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from langgraph.config import get_config
 from langgraph.types import Overwrite, Send, interrupt
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
 from guardgraph.nodes.decisions.event_work import EventRules, EventWork, position_in
@@ -34,20 +34,18 @@ __all__ = ("WAIT", "ReactiveState", "begin_events", "settle_deliveries", "wait_f
 
 WAIT = "dispatch_wait"
 """The gate in which a run waits for events from outside."""
-_KEPT = 500
+_KEPT = 100
 """How many results are kept at least; twice as many, and the older half becomes one entry."""
 _EVENTS = TypeAdapter(list[Event])
 
 
 class ReactiveState(RunState, total=False):
-    """The state of a reactive team. The log and its deliveries are those of the thread, over all its runs."""
+    """The state of a reactive team. The log is that of the thread, over all its runs."""
 
-    event_log: Annotated[list[Event], append_all]
-    """Every event, in the order in which it came to the team."""
-    deliveries: Annotated[list[Delivery], append_all]
-    """What has become of each event at each subscriber."""
+    event_log: Annotated[list[str], append_all]
+    """Every event and what has become of it, in this order; `events_of` and `deliveries_of` read it."""
     log_begin: int
-    """How many events the log had when the present run began."""
+    """How many entries the log had when the present run began."""
     published: int
     """The number of the last published event that is in the log."""
 
@@ -61,7 +59,7 @@ def begin_events(gate: GateContext, *, rules: EventRules) -> Destination:
     gate.write_unchecked(log_begin=len(gate.state.get("event_log") or ()), published=cursor)
     work = EventWork.of(gate, rules)
     task = gate.task
-    data = {"goal": task.goal, "inputs": dict(task.inputs)}
+    data: dict[str, JsonValue] = {"goal": task.goal, "inputs": dict(task.inputs)}
     work.add(Event(type=TASK_EVENT, data=data, source=TASK_EVENT, id=task.id, time=gate.now))
     return _deliver(work)
 
@@ -118,9 +116,9 @@ def _deliver(work: EventWork, again: Sequence[Send] = (), *, waits: bool = False
 def _at_rest(work: EventWork, *, waits: bool) -> Destination:
     """Return where a run goes that has nothing to deliver: it waits for what `until` names, or ends."""
     gate, rules = work.gate, work.rules
-    if not rules.until or work.has_happened(rules.until):
+    if not rules.until or work.index.has_happened(rules.until):
         work.write()
-        return _conclude(gate, rules)
+        return _conclude(work)
     if not waits:
         work.write()
         gate.needs_no_budget = True  # nothing is sent
@@ -137,7 +135,7 @@ def _answered(work: EventWork) -> list[Event]:
         "accepts": sorted(work.rules.accepts),
         "published": work.cursor,
     }
-    work.keep()
+    work.pause()
     while True:
         answer = interrupt(question)
         try:
@@ -159,23 +157,28 @@ def _settle(work: EventWork, result: Result, *, is_accepted: bool) -> None:
         return
     work.settle(Delivery(event=cause.ref, subscriber=name, status="handled", result=result.id))
     for number, event in enumerate(result.events, 1):
-        facts = {"id": f"{result.id.partition('/')[2]}.{number}", "source": name, "caused_by": cause.ref, "depth": cause.depth + 1}
+        facts = {
+            "id": f"{result.id.partition('/')[2]}.{number}",
+            "source": name,
+            "caused_by": cause.ref,
+            "depth": cause.depth + 1,
+        }
         work.add(event.model_copy(update={**facts, "time": event.time or work.gate.now}))
 
 
-def _conclude(gate: GateContext, rules: EventRules) -> Destination:
+def _conclude(work: EventWork) -> Destination:
     """End a run; its value are the events that `value` names, or what its author writes."""
-    if not rules.value:
+    gate, value = work.gate, work.rules.value
+    if not value:
         return gate.conclude()
-    types = {rules.value} if isinstance(rules.value, str) else {*rules.value}
-    events: list[Event] = gate.state.get("event_log") or []
-    data = [event.data for event in events[gate.state.get("log_begin") or 0 :] if event.type in types]
+    types = {value} if isinstance(value, str) else {*value}
+    data = [event.data for event in work.index.events[work.index.first :] if event.type in types]
     if not data:
         reason = f"no event of the type {' or '.join(map(repr, sorted(types)))} has happened"
         gate.write_unchecked(gaps=[Gap(subtask="result", reason=reason)])
         return gate.conclude()
-    value = data[-1] if isinstance(rules.value, str) else data
-    return gate.conclude(Result(id="events/value", agent=gate.team.name, value=value, subtask="result"))
+    found: Any = data[-1] if isinstance(value, str) else data
+    return gate.conclude(Result(id="events/value", agent=gate.team.name, value=found, subtask="result"))
 
 
 def _drop_old_results(gate: GateContext, needed: set[str]) -> None:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, bindparam, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from guardgraph.state import Event, PublishedEvent, StorageBusy, StorageCorrupt, UnknownThread
+from guardgraph.state import Event, StorageBusy, StorageCorrupt, UnknownThread
+from guardgraph.storage.published import PublishedEvent
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import migrate
@@ -104,9 +105,7 @@ class PublishedStore:
         """Return the threads to which events were published, each with the number of its latest."""
         latest = select(published.c.thread_id, func.max(published.c.number).label("number"))
         with read_transaction(migrate(self._engine)) as connection:
-            found = connection.execute(
-                latest.where(published.c.tenant == self._tenant).group_by(published.c.thread_id)
-            )
+            found = connection.execute(latest.where(published.c.tenant == self._tenant).group_by(published.c.thread_id))
             return {row.thread_id: row.number for row in found}
 
     def _add(self, connection: Connection, thread_id: str, event: Event, *, replays: bool) -> Publication:
@@ -122,7 +121,8 @@ class PublishedStore:
         try:
             _add(connection, row)
         except DBAPIError as error:
-            if isinstance(error, IntegrityError) or next(iter(getattr(error.orig, "args", ())), None) in _DEADLOCKS:
+            arguments: tuple[object, ...] = getattr(error.orig, "args", ())
+            if isinstance(error, IntegrityError) or any(one in arguments[:1] for one in _DEADLOCKS):
                 raise _Collision from error
             raise
         return Publication(number, is_new=True)
@@ -190,7 +190,7 @@ def _row(codec: Codec, tenant: str, thread_id: str, number: int, name: bytes, pa
 
 def _event_of(codec: Codec, tenant: str, thread_id: str, row: Any) -> PublishedEvent:
     event, replays = json.loads(_unpacked(codec, tenant, thread_id, row))
-    return PublishedEvent(number=row.number, event=Event.model_validate(event), replays=replays)
+    return PublishedEvent(row.number, Event.model_validate(event), replays)
 
 
 def _unpacked(codec: Codec, tenant: str, thread_id: str, row: Any) -> bytes:

@@ -11,6 +11,7 @@ from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.engine import read_transaction, write_transaction
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.tables import (
     accounts,
     blobs,
@@ -49,5 +50,5 @@ def _conditions(tenant: str) -> Iterator[tuple[Table, Any]]:
     theirs = select(namespaces.c.namespace_id).where(namespaces.c.tenant == tenant)
     for table in (writes, blobs, chunks, checkpoints):
         yield table, table.c.namespace_id.in_(theirs)
-    for table in (namespaces, threads, runs, leases, accounts, entries, effects, events):
+    for table in (namespaces, threads, runs, leases, accounts, entries, effects, events, published):
         yield table, table.c.tenant == tenant

@@ -14,7 +14,19 @@ import pytest
 from langgraph.checkpoint.base import CheckpointMetadata
 from sqlalchemy import Engine
 
-from guardgraph.state import Allowance, Amount, BadInput, Outcome, ReservationDenied, RunEvent, Task, Usage, WrongKey
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    BadInput,
+    Event,
+    Outcome,
+    ReservationDenied,
+    RunEvent,
+    Task,
+    UnknownThread,
+    Usage,
+    WrongKey,
+)
 from guardgraph.storage import RunStore, SQLSaver
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.codec.codec import Codec
@@ -23,6 +35,7 @@ from guardgraph.storage.sql.engine import close_engine, engine_of
 from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.sql.published import PublishedStore
 from tests.storage.sql.leased import claiming
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 from tests.storage.sql.stored import checkpoint_of, config_of, ids_in, store
@@ -106,6 +119,12 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
     EventStore: {
         "read": [Call([], ("r",))],
     },
+    PublishedStore: {
+        "add": [Call(UnknownThread, ("t", Event(type="item", source="shop", id="1")))],
+        "after": [Call([], ("t", 0, 9))],
+        "last": [Call(0, ("t",))],
+        "threads": [Call({})],
+    },
     SQLEffects: {
         "unknown": [Call([], (9,))],
         "stored": [Call([], (9,)), Call([], (9,), {"key": "open"}), Call([], (9,), {"thread_id": "t"})],
@@ -139,6 +158,8 @@ def calls_of(kind: type[Any], name: str) -> list[Call]:
 
 
 def opened(kind: type[Any], engine: Engine, tenant: Any) -> Any:
+    if kind is PublishedStore:
+        return PublishedStore(engine, Codec(), tenant=tenant)
     if kind is EventStore:
         return EventStore(engine, Codec(), tenant=tenant)
     if kind is EventLog:
@@ -172,6 +193,7 @@ def engine(kept_url: str) -> Iterator[Engine]:
         ledger.reserve(f"{account} entry", account, epoch, Amount(calls=1))
     ledger.reserve("entry", "r", 1, Amount(calls=2))
     event_log(engine, THEIRS, "theirs").store()
+    PublishedStore(engine, Codec(), tenant=THEIRS).add("t", Event(type="item", source="theirs", id="1"))
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
     effects.begin("done", "r")
@@ -205,7 +227,7 @@ def result_of(store: Any, name: str, call: Call) -> Any:
             return asyncio.run(collected(found))
         found = asyncio.run(found) if inspect.iscoroutine(found) else found
         return list(found) if inspect.isgenerator(found) else found
-    except BadInput as error:
+    except (BadInput, UnknownThread) as error:
         return type(error)
 
 
@@ -219,7 +241,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 12
+    assert len(before) == 13
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):
