@@ -160,7 +160,14 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     ContextItem: PIECES,
     Message: MESSAGES,
     Event: EVENTS,
-    Delivery: st.builds(Delivery, event=TEXT, subscriber=TEXT, result=MAYBE, error=TEXT),
+    Delivery: st.builds(
+        Delivery,
+        event=TEXT,
+        subscriber=TEXT,
+        status=st.sampled_from(["handled", "parked", "filtered", "replayed"]),
+        result=MAYBE,
+        error=TEXT,
+    ),
     Plan: st.builds(
         Plan,
         subtasks=st.lists(SUBTASKS, max_size=3, unique_by=lambda one: one.id).map(
@@ -271,7 +278,7 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "reason": "r",
         "kind": "team" if kind is AgentError else "gap",
         "message": "m",
-        "status": "ok" if kind is Result else "failed",
+        "status": {Result: "ok", Delivery: "handled"}.get(kind, "failed"),
         "title": "t",
         "run_id": "r",
         "account": "a",

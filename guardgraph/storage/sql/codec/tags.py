@@ -26,6 +26,7 @@ OWN: dict[str, type[Any]] = {
     "Allowance": state.Allowance,
     "Claim": state.Claim,
     "Claims": state.Claims,
+    "Delivery": state.Delivery,
     "Ending": state.EarlyStop,
     "Event": state.Event,
     "Evidence": state.Evidence,

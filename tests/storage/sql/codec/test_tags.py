@@ -23,6 +23,7 @@ from guardgraph.state import (
     BadInput,
     ContextItem,
     DelegationScope,
+    Delivery,
     EarlyStop,
     Event,
     Evidence,
@@ -52,6 +53,7 @@ FOUND = Evidence(source="a.md", quote="q", locator="L1")
 VALUES: dict[str, Any] = {
     "AgentError": AgentError(kind="raised", message="no"),
     "Allowance": Allowance(tokens=5, usd=Decimal("0.5")),
+    "Delivery": Delivery(event="shop/7", subscriber="billing", status="handled", result="r"),
     "Ending": EarlyStop(status="degraded", stopped_by="Budget"),
     "Event": Event(type="order.placed", data={"n": 1}, source="shop", id="7"),
     "Evidence": FOUND,
@@ -105,9 +107,9 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
 
     assert tags == {
         *(f"guardgraph:{name}" for name in (
-            "AgentError", "Allowance", "Claim", "Claims", "Ending", "Event", "Evidence", "Gap", "Message", "Outcome",
-            "Piece", "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision", "Subtask", "Task", "Usage",
-            "Verdict",
+            "AgentError", "Allowance", "Claim", "Claims", "Delivery", "Ending", "Event", "Evidence", "Gap", "Message",
+            "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision", "Subtask", "Task",
+            "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",
