@@ -12,7 +12,7 @@ from guardgraph.nodes.decisions.event_index import Subscriber
 from guardgraph.state import TASK_EVENT, BadGraph, Event
 from guardgraph.state.argument_checks import check_fields, must_be
 
-__all__ = ("EventTypes", "Subscription", "check_subscriptions", "subscribers_of")
+__all__ = ("EventTypes", "Subscription", "check_subscriptions", "checked_types", "subscribers_of")
 
 _LONGEST = 200
 

@@ -1,4 +1,4 @@
-"""Which events of a log are still to be delivered, and to whom: an index that grows with the log. Pure."""
+"""Which events of a log are still to be delivered, and to which subscribers: an index that grows with the log. Pure."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ class EventWork:
         """Settle the delivery of an event where the predicate of its subscriber excludes it, or fails."""
         if one.matches is None:
             return
-        matches, problem = _asked(one.matches, event)
+        matches, problem = _decision_of(one.matches, event)
         if problem:
             self._park(self.index.position_of(event.ref) or 0, one.name, problem, is_new=True)
         elif not matches:
@@ -271,7 +271,7 @@ class EventWork:
         return self.index.queue_of(position, name)
 
 
-def _asked(matches: Callable[[Event], bool], event: Event) -> tuple[bool, str]:
+def _decision_of(matches: Callable[[Event], bool], event: Event) -> tuple[bool, str]:
     """Return what a predicate decides of an event, and what is wrong with it."""
     try:
         found: object = isolation.run_in_thread(lambda: matches(event), timeout=_PATIENCE)
