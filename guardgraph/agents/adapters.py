@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 
 from guardgraph.agents.agent import Agent, input_keys
 from guardgraph.agents.prompt import messages_input
-from guardgraph.agents.results import InvalidAnswer, messages_output
+from guardgraph.agents.results import InvalidAnswer, messages_output, with_events
 from guardgraph.state import ContextItem, Outcome, Request, Task
 
 __all__ = ("AgentAdapter", "adapt", "model_calls", "runnable_calls")
@@ -38,7 +38,7 @@ def adapt(agent: Agent, *, evidence: bool) -> AgentAdapter:
             to_input = _team_input if "task" in input_keys(agent.run) else messages_input
             from_output = agent.from_output or _team_output
         case "messages":
-            to_input, from_output = messages_input, agent.from_output or messages_output
+            to_input, from_output = messages_input, agent.from_output or _messages_output
         case "graph" | "runnable":
             to_input, from_output = agent.to_input or _unchanged, agent.from_output or _unchanged
     return AgentAdapter(*runnable_calls(agent.run, to_input, from_output))
@@ -88,6 +88,10 @@ def _is_async(run: Any) -> bool:
     while isinstance(run, partial):
         run = run.func
     return inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(type(run).__call__)
+
+
+def _messages_output(output: Mapping[str, Any]) -> Any:
+    return with_events(messages_output(output), output["messages"])
 
 
 def _unchanged(value: Any) -> Any:

@@ -18,7 +18,7 @@ __all__ = ("cache_key", "declaration_digest", "result_of_stored", "stored_form")
 
 _FORMAT = 1
 """The version of the stored form; what another version has stored is not read."""
-_FIELDS = frozenset({"value", "evidence", "confidence", "reasoning", "subtasks"})
+_FIELDS = frozenset({"value", "evidence", "confidence", "reasoning", "subtasks", "events"})
 _SUBTASK = {"goal", "inputs", "skill"}
 _ITEM = {"kind", "title", "sender", "value", "evidence"}
 

@@ -24,7 +24,7 @@ from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.model_choice import chosen_model
 from guardgraph.agents.prompt import human_message, messages_input
-from guardgraph.agents.results import InvalidAnswer, last_text, messages_output
+from guardgraph.agents.results import InvalidAnswer, last_text, messages_output, with_events
 from guardgraph.models.identity import origin_of
 from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
@@ -118,7 +118,7 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
 
     def answer(output: Mapping[str, Any]) -> Any:
         with _readable():
-            return _reply(messages_output(output))
+            return with_events(_reply(messages_output(output)), output["messages"])
 
     return runnable_calls(graph, messages_input, answer)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from langgraph.types import Command
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.emit_event import emitted_events
 from guardgraph.agents.outgoing import handoff_message, memory_after
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.state import (
@@ -40,6 +41,7 @@ __all__ = (
     "result_id",
     "result_of_answer",
     "result_of_handoff",
+    "with_events",
 )
 
 _NO_PEERS = Outbox()
@@ -61,6 +63,15 @@ def messages_output(output: Mapping[str, Any]) -> Any:
     """Return the structured response, if there is one, else the text of the last message."""
     structured = output.get("structured_response")
     return last_text(output["messages"]) if structured is None else structured
+
+
+def with_events(answer: Any, messages: Iterable[Any]) -> Any:
+    """Return an answer with the events that the tool `emit_event` has emitted among `messages`."""
+    events = emitted_events(messages)
+    if not events:
+        return answer
+    reply = answer if isinstance(answer, Reply) else Reply(value=answer)
+    return reply.model_copy(update={"events": (*reply.events, *events)})
 
 
 def last_text(messages: Sequence[Any]) -> str:
@@ -125,6 +136,7 @@ def result_of_answer(
         subtasks=reply.subtasks,
         messages=messages,
         memory=memory_after(agent, request, value, messages) if reply.memory is None and outbox.peers else reply.memory,
+        events=reply.events,
         error=error,
     )
 

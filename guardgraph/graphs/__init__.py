@@ -10,8 +10,10 @@ from guardgraph.graphs.hierarchy import Tier, hierarchy
 from guardgraph.graphs.lint import Finding, lint
 from guardgraph.graphs.load import Assumptions, Load
 from guardgraph.graphs.pipeline import pipeline
+from guardgraph.graphs.reactive import reactive
 from guardgraph.graphs.router import RouterState, router
 from guardgraph.graphs.stage import Parallel, SendBack, Stage
+from guardgraph.graphs.subscription import Subscription
 from guardgraph.graphs.supervisor import WideTeamWarning, supervisor
 from guardgraph.graphs.swarm import swarm
 from guardgraph.graphs.team import Team
@@ -44,6 +46,7 @@ __all__ = (
     "Rule",
     "SendBack",
     "Stage",
+    "Subscription",
     "SwarmState",
     "Team",
     "Tier",
@@ -61,6 +64,7 @@ __all__ = (
     "majority",
     "pipeline",
     "plurality",
+    "reactive",
     "router",
     "schulze",
     "supermajority",

@@ -23,6 +23,7 @@ from guardgraph.nodes.decisions.auction_rules import AuctionRules, CostUnit, Sco
 from guardgraph.nodes.decisions.award import AwardRule
 from guardgraph.nodes.decisions.settle_awards import review_lots
 from guardgraph.nodes.gate_context import Destination, GateContext
+from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph, Plan
 from guardgraph.state.argument_checks import must_be
 
@@ -52,6 +53,7 @@ def auction(
     skills: Skills | None = None,
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
+    board: Board | None = None,
     name: str = "auction",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a contract net as an uncompiled graph: announce lots, bid, award, work, settle.
@@ -72,6 +74,7 @@ def auction(
     team = Team(
         name, guards=guards, default_guards=(Depth(), Limits(), Schema()), entry=partial(_begin, rules=rules),
         destinations=planners or ["dispatch"], author=synthesizer, concurrency=concurrency, state=AuctionState,
+        board=board,
     )  # fmt: skip
     team.add_agents(planners, gate="dispatch", channel="plans", context=worker_roster(workers))
     conclude = partial(_conclude, rules=rules)

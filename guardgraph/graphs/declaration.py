@@ -86,6 +86,7 @@ class Declaration:
     rounds: int | None = None
     requests: tuple[int, int] | None = None
     repeats: int | None = None
+    accepts: frozenset[str] | None = None
     members: list[Member] = field(default_factory=list[Member])
     gates: dict[str, GateDeclaration] = field(default_factory=dict[str, GateDeclaration])
     own: dict[str, OwnNode] = field(default_factory=dict[str, OwnNode])

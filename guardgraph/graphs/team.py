@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -176,18 +176,25 @@ class Team:
         return self
 
     def expect(
-        self, *, rounds: int | None = None, requests: tuple[int, int] | None = None, repeats: int | None = None
+        self,
+        *,
+        rounds: int | None = None,
+        requests: tuple[int, int] | None = None,
+        repeats: int | None = None,
+        accepts: Collection[str] | None = None,
     ) -> Team:
         """State what the routes of the team allow, which `estimate` cannot see otherwise; return the team.
 
         `rounds` is how many they begin at most, `requests` to how many workers they send in a round: usually, and at
         most. `repeats` is to how many workers they send one subtask at most, one after the other. By default the guards
         bound the rounds, and agents that are no planner's workers work once in each.
+        `accepts` are the types of events that its gates take from outside (`GateContext.services.published`).
         """
         for name, value in {"rounds": rounds, "requests": requests and min(requests), "repeats": repeats}.items():
             if value is not None and value < 1:
                 raise BadGraph(f"`{name}` must be at least 1, got {value!r}")
         self._team.rounds, self._team.requests, self._team.repeats = rounds, requests, repeats
+        self._team.accepts = None if accepts is None else frozenset(accepts)
         return self
 
     def build(self) -> StateGraph[Any, Any, Any, Any]:

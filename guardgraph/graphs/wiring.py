@@ -70,6 +70,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         rounds=team.rounds,
         requests=team.requests,
         repeats=team.repeats,
+        accepts=team.accepts,
         kinds={f"guard_{name}": _kinds(name, gate) for name, gate in team.gates.items()},
         routes={f"guard_{name}": team.nodes_of(gate.destinations) for name, gate in team.gates.items()},
         nodes={name: f"guard_{name}" for name in team.gates},

@@ -49,6 +49,8 @@ class TeamSpec:
     """To how many workers its routes send in a round, where that is known: usually, and at most."""
     repeats: int | None = None
     """To how many workers its routes send one subtask at most, one after the other; `None` where each goes to one."""
+    accepts: frozenset[str] | None = None
+    """The types of events that it takes from outside; `None` for a team without events."""
     kinds: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict[str, tuple[Gate, ...]])
     """The guards that judge in each of its gates, by the gate's node."""
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

@@ -47,6 +47,7 @@ from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runs.versions import GraphVersion, former_names
 from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, StorageError, Task, ThreadBusy, new_id
+from guardgraph.storage.sql.published import ThreadEvents
 from guardgraph.storage.sql.runs import InTransaction, RunRow
 
 __all__ = ("Attempts",)
@@ -134,7 +135,8 @@ class Attempts:
             if added is not None:
                 self.records.add(row, added, self.clock(), lease.fence)
             answered = {**unapplied_answers(compiled, row, head), **given}
-            if stored.waiting and not answered and not has_open_task(compiled, thread_id):
+            is_due = bool(answered) or has_open_task(compiled, thread_id) or self.records.has_undelivered(stored)
+            if stored.waiting and not is_due:
                 return stored
             command = packed_answers(compiled, answered) if given else None
             row = self._begun(row, lease, command)
@@ -333,6 +335,7 @@ class Attempts:
         services = services_of(ledger, time, self.clock, self.on_event, events.add, saver.codec.dumps)
         services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
         services.effects, services.reputation = self.records.effects, self.records.reputation
+        services.published = ThreadEvents(self.records.published, row.thread_id)
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)
         return RunExecution(row, lease, graph, given, time, services, ledger, events, config or {}, context)

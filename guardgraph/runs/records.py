@@ -14,6 +14,7 @@ from langgraph.types import Interrupt
 
 from guardgraph.runs.cancelling import cancelled_outcome
 from guardgraph.runs.clock import RunClock, usage_of_work
+from guardgraph.runs.event_wait import events_read
 from guardgraph.runs.graph_facts import VERSION
 from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.migrating import migrated_to
@@ -44,6 +45,7 @@ from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.published import PublishedStore
 from guardgraph.storage.sql.reputation import SQLReputation
 from guardgraph.storage.sql.runs import InTransaction, RunRow, RunStore
 
@@ -69,6 +71,7 @@ class Records:
         self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
         self.reputation = SQLReputation(saver.engine, tenant=saver.tenant)
         self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
+        self.published = PublishedStore(saver.engine, saver.codec, tenant=saver.tenant)
         self._events = EventStore(saver.engine, saver.codec, tenant=saver.tenant)
 
     def board(self, name: str, thread_id: str | None, author: str) -> BoardView:
@@ -201,6 +204,11 @@ class Records:
         except StorageCorrupt as error:
             error.thread_id = thread_id
             raise
+
+    def has_undelivered(self, run: Run) -> bool:
+        """Return whether a run waits for events, and some were published that it has not read."""
+        read = [number for wait in run.waiting if (number := events_read(wait.value)) is not None]
+        return bool(read) and min(read) < self.published.last(run.thread_id)
 
     def finish(self, row: RunRow, outcome: Outcome, now: datetime, claim: InTransaction) -> RunRow:
         """Store the outcome of a run, and return its row as it is stored; `claim` is done before."""

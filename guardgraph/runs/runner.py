@@ -23,17 +23,18 @@ from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.runs.execution import RunExecution
 from guardgraph.runs.leases import Leases
 from guardgraph.runs.options import ResumeOptions, RunOptions
+from guardgraph.runs.publishing import Publishing, awork_on, work_on
 from guardgraph.runs.records import Records
 from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
-from guardgraph.runs.working import awork, work
 from guardgraph.runtime.boards.view import BoardView
-from guardgraph.state import RunEvent, StoredEvent, Task
+from guardgraph.state import Event, RunEvent, StoredEvent, Task
 from guardgraph.storage.reputation import Reputation
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
 from guardgraph.storage.sql.places import DEFAULT_TENANT
+from guardgraph.storage.sql.published import Publication
 from guardgraph.storage.sql.threads import Threads
 
 __all__ = ("Runner",)
@@ -88,6 +89,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         self._records = Records(self.saver, leases.state_of)
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)
+        self._publishing = Publishing(self._attempts)
         self._patience = wait_seconds if if_busy == "wait" else 0.0
         self.threads = Threads(self.saver, on_copied=partial(charge_copied_run, self.saver))
         self.url = self._records.url
@@ -143,7 +145,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """
         modes = checked_modes(stream_mode)
         begin = partial(self._attempts.begin, graph, task, **options)
-        yield from work(self._attempts, patiently(begin, self._patience), modes, provisional=provisional)
+        prepared = patiently(begin, self._patience)
+        yield from work_on(self._publishing, self._attempts, prepared, modes, provisional=provisional)
 
     async def astream(
         self,
@@ -157,7 +160,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Do as `stream` without blocking the event loop: nothing begins before the first part is awaited."""
         modes = checked_modes(stream_mode)
         attempt = await self._prepared(partial(self._attempts.begin, graph, task, **options), self._patience)
-        async with aclosing(awork(self._attempts, attempt, modes, provisional=provisional)) as parts:
+        work = awork_on(self._publishing, self._attempts, attempt, modes, provisional=provisional)
+        async with aclosing(work) as parts:
             async for part in parts:
                 yield part
 
@@ -284,6 +288,64 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Return the reputations of at most `limit` agents, those first that were awarded something last."""
         return self._records.reputation.listed(limit)
 
+    def publish(self, thread_id: str, event: Event | Mapping[str, Any], *, wake: bool = True) -> Publication:
+        """Publish an event to a thread from any process, in a transaction of its own, and return where it is stored.
+
+        Who works on the thread delivers it. Where its run waits for events, and its graph is registered here, the run
+        goes on here until it waits again or ends, unless `wake` is false; elsewhere `wake` does that. To a thread whose
+        run has ended the next run, or `wake`, delivers it. An event whose source and id were published before is not
+        stored again, so a call that has failed can be repeated; an `id` that is not given is a new one.
+
+        Raises:
+            UnknownThread: no run was ever started on the thread.
+            BadInput: it is no event, or one that the graph does not accept, where that is registered here.
+        """
+        found = self._publishing.publish(thread_id, event)
+        if wake:
+            self._wake(thread_id, begins=False)
+        return found
+
+    async def apublish(self, thread_id: str, event: Event | Mapping[str, Any], *, wake: bool = True) -> Publication:
+        """Do as `publish` without blocking the event loop."""
+        found = await asyncio.to_thread(self._publishing.publish, thread_id, event)
+        if wake:
+            await self._awake(thread_id, begins=False)
+        return found
+
+    def replay(self, thread_id: str, event: str) -> Publication:
+        """Deliver a parked event again, named by its `ref` or its id, to each subscriber where it is parked.
+
+        It is published as a request to do so: a run that has ended is followed by another one of the same task, which
+        begins with it.
+
+        Raises:
+            UnknownThread: no run was ever started on the thread.
+            BadInput: no such event is parked.
+        """
+        found = self._publishing.replay(thread_id, event)
+        self._wake(thread_id, begins=True)
+        return found
+
+    async def areplay(self, thread_id: str, event: str) -> Publication:
+        """Do as `replay` without blocking the event loop."""
+        found = await asyncio.to_thread(self._publishing.replay, thread_id, event)
+        await self._awake(thread_id, begins=True)
+        return found
+
+    def wake(self, thread_id: str | None = None) -> list[Run]:
+        """Deliver what was published and not delivered, to one thread or to all, and return the runs that did so.
+
+        Runs that wait go on; a thread whose run has ended gets another one of the same task, which begins with these
+        events. Threads that somebody works on, and those whose graph is not registered here, are left as they are.
+        """
+        threads = self._publishing.threads() if thread_id is None else [thread_id]
+        return [run for one in threads if (run := self._wake(one, begins=True)) is not None]
+
+    async def awake(self, thread_id: str | None = None) -> list[Run]:
+        """Do as `wake` without blocking the event loop."""
+        threads = await asyncio.to_thread(self._publishing.threads) if thread_id is None else [thread_id]
+        return [run for one in threads if (run := await self._awake(one, begins=True)) is not None]
+
     def drain(self, *, thread_id: str | None = None, at_once: bool = False) -> bool:
         """Stop all active runs of this runner, or the one of a thread, and return whether there are any.
 
@@ -318,12 +380,23 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Do as `cancel` without blocking the event loop."""
         return await self._afinish(lambda: self._attempts.cancel(thread_id, reason), timeout)
 
+    def _wake(self, thread_id: str, *, begins: bool) -> Run | None:
+        prepared = self._publishing.woken(thread_id, begins=begins)
+        return None if prepared is None else [*work_on(self._publishing, self._attempts, prepared)][-1]
+
+    async def _awake(self, thread_id: str, *, begins: bool) -> Run | None:
+        prepared = await asyncio.to_thread(self._publishing.woken, thread_id, begins=begins)
+        if prepared is None:
+            return None
+        return [run async for run in awork_on(self._publishing, self._attempts, prepared)][-1]
+
     def _finish(self, prepare: Callable[[], RunExecution | Run], patience: float | None = None) -> Run:
-        return [*work(self._attempts, patiently(prepare, self._patience if patience is None else patience))][-1]
+        prepared = patiently(prepare, self._patience if patience is None else patience)
+        return [*work_on(self._publishing, self._attempts, prepared)][-1]
 
     async def _afinish(self, prepare: Callable[[], RunExecution | Run], patience: float | None = None) -> Run:
         attempt = await self._prepared(prepare, self._patience if patience is None else patience)
-        return [run async for run in awork(self._attempts, attempt)][-1]
+        return [run async for run in awork_on(self._publishing, self._attempts, attempt)][-1]
 
     async def _prepared(self, prepare: Callable[[], RunExecution | Run], patience: float) -> RunExecution | Run:
         """Prepare an attempt in a thread; where the caller is cancelled meanwhile, its lease is given back."""

@@ -6,10 +6,11 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-__all__ = ("channel_value", "is_resumed")
+__all__ = ("channel_value", "has_answer", "is_resumed")
 
 _RESUMING = "__pregel_resuming"
 _READ = "__pregel_read"
+_SCRATCHPAD = "__pregel_scratchpad"
 
 
 def is_resumed(config: RunnableConfig) -> bool:
@@ -21,3 +22,11 @@ def channel_value(config: RunnableConfig, channel: str) -> Any:
     """Return the value of a channel of the state, for a node that was sent a part of it; `None` where there is none."""
     read: Any = (config.get("configurable") or {}).get(_READ)
     return None if read is None else read([channel]).get(channel)
+
+
+def has_answer(config: RunnableConfig) -> bool:
+    """Return whether the next `interrupt` of this execution of a node returns an answer at once."""
+    scratchpad: Any = (config.get("configurable") or {}).get(_SCRATCHPAD)
+    if scratchpad is None:
+        return False
+    return bool(scratchpad.resume) or scratchpad.get_null_resume(False) is not None

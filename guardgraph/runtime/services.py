@@ -38,6 +38,7 @@ from guardgraph.storage.memory import MemoryLedger
 from guardgraph.storage.memory_boards import PROCESS_BOARDS
 from guardgraph.storage.memory_effects import PROCESS_EFFECTS
 from guardgraph.storage.memory_reputation import MemoryReputation
+from guardgraph.storage.published import PublishedEvents
 from guardgraph.storage.reputation import ReputationStore
 
 __all__ = ("Services",)
@@ -65,6 +66,8 @@ class Services:
     """The thread of the run, where a runner knows it."""
     reputation: ReputationStore = field(default_factory=MemoryReputation)
     """What is known of bidders from their settled awards."""
+    published: PublishedEvents | None = None
+    """The events that were published to the thread of the run; `None` where there is no `Runner`."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

@@ -35,6 +35,7 @@ from guardgraph.state.board import (
 )
 from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
+from guardgraph.state.domain_event import TASK_EVENT, Delivery, DeliveryStatus, Event
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
@@ -68,11 +69,12 @@ from guardgraph.state.errors import (
     WrongKey,
 )
 from guardgraph.state.event import EventKind, RunEvent, StoredEvent
+from guardgraph.state.event_log import deliveries_of, entry_of, events_of, line_of
 from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
-from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
+from guardgraph.state.reducers import add_counts, append_all, append_by_id, append_unique, merge_open
 from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
@@ -85,6 +87,7 @@ __all__ = (
     "COUNTS",
     "EVERYONE",
     "MESSAGE_LIST",
+    "TASK_EVENT",
     "Action",
     "AgentError",
     "AgentInfo",
@@ -105,11 +108,14 @@ __all__ = (
     "ContextItem",
     "ContextKind",
     "DelegationScope",
+    "Delivery",
+    "DeliveryStatus",
     "Documented",
     "EarlyStop",
     "EffectBusy",
     "EffectUnknown",
     "ErrorKind",
+    "Event",
     "EventKind",
     "Evidence",
     "FrozenModel",
@@ -167,6 +173,7 @@ __all__ = (
     "WrongKey",
     "account_chain",
     "add_counts",
+    "append_all",
     "append_by_id",
     "append_unique",
     "board_value",
@@ -175,11 +182,15 @@ __all__ = (
     "checked_key",
     "checked_kind",
     "checked_version",
+    "deliveries_of",
+    "entry_of",
     "error_place",
     "error_text",
+    "events_of",
     "exact_decimal",
     "full_usage",
     "is_attachment",
+    "line_of",
     "merge_messages",
     "merge_open",
     "missing_content",

@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from guardgraph.state.agent_message import Message
 from guardgraph.state.allowance import Allowance
+from guardgraph.state.domain_event import Event
 from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.task import Subtask, Task
@@ -90,6 +91,12 @@ class Request(FrozenModel):
         return self.subtask.goal if self.subtask else self.task.goal
 
     @property
+    def event(self) -> Event | None:
+        """The event that it is to handle, if it subscribes to events."""
+        found = None if self.subtask is None else self.subtask.inputs.get("event")
+        return Event.model_validate(found) if found is not None else None
+
+    @property
     def results(self) -> tuple[ContextItem, ...]:
         """The accepted results among the context."""
         return tuple(item for item in self.context if item.kind == "result")
@@ -127,6 +134,8 @@ class Reply(FrozenModel):
     """What it sends to other agents, where its pattern delivers messages."""
     memory: JsonValue = None
     """What it keeps for itself: no other agent is given it."""
+    events: tuple[Event, ...] = ()
+    """What has happened by its work, where agents of its pattern subscribe to events."""
     usage: Usage | None = None
     """What was spent for it past LangChain's models, as by another framework: it is added to what was metered.
 
@@ -219,6 +228,8 @@ class Result(FrozenModel):
     """What the agent sends to others."""
     memory: JsonValue = None
     """What the agent keeps for itself."""
+    events: tuple[Event, ...] = ()
+    """What has happened by its work, as the agent emits it."""
     handoff: tuple[str, ...] = ()
     """The agents to hand over to, where the answer is LangGraph's `Command(goto=…)`; a gate decides."""
     gaps: tuple[Gap, ...] = ()

@@ -12,12 +12,14 @@ from guardgraph.graphs import (
     Parallel,
     Rule,
     Stage,
+    Subscription,
     Team,
     Tier,
     auction,
     consensus,
     hierarchy,
     pipeline,
+    reactive,
     router,
     supervisor,
     swarm,
@@ -125,6 +127,11 @@ def an_auction(agent: Agent) -> _Graph:
     return auction(bidders, planner=Agent("planner", run=_plan), synthesizer=Agent("writer", run=_gather))
 
 
+def a_reactive_team(agent: Agent) -> _Graph:
+    """Return a helper and the agent, who both subscribe to the task."""
+    return reactive([Subscription(_helper(), ["task"]), Subscription(agent, ["task"])])
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
@@ -136,5 +143,6 @@ PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "consensus": a_consensus,
     "swarm": a_swarm,
     "auction": an_auction,
+    "reactive": a_reactive_team,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

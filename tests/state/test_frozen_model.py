@@ -26,7 +26,9 @@ from guardgraph.state import (
     Claims,
     ContextItem,
     DelegationScope,
+    Delivery,
     EarlyStop,
+    Event,
     Evidence,
     FrozenModel,
     Gap,
@@ -106,6 +108,9 @@ MESSAGES = st.builds(
     evidence=tuples(EVIDENCE),
     id=TEXT,
 )
+EVENTS = st.builds(
+    Event, type=NAME, data=JSON, subject=TEXT, source=TEXT, id=TEXT, time=st.none() | MOMENT, caused_by=MAYBE
+)
 ALLOWANCES = st.builds(
     Allowance,
     tokens=LIMIT,
@@ -168,6 +173,15 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     ),
     ContextItem: PIECES,
     Message: MESSAGES,
+    Event: EVENTS,
+    Delivery: st.builds(
+        Delivery,
+        event=TEXT,
+        subscriber=TEXT,
+        status=st.sampled_from(["handled", "parked", "filtered", "replayed"]),
+        result=MAYBE,
+        error=TEXT,
+    ),
     Plan: st.builds(
         Plan,
         subtasks=st.lists(SUBTASKS, max_size=3, unique_by=lambda one: one.id).map(
@@ -194,6 +208,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         reasoning=TEXT,
         subtasks=tuples(SUBTASKS),
         messages=tuples(MESSAGES),
+        events=tuples(EVENTS),
     ),
     Request: st.builds(
         Request,
@@ -223,6 +238,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         reasoning=TEXT,
         subtasks=tuples(SUBTASKS),
         messages=tuples(MESSAGES),
+        events=tuples(EVENTS),
         gaps=tuples(GAPS),
         stopped_by=MAYBE,
         usage=USAGES,
@@ -276,7 +292,7 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "reason": "r",
         "kind": "team" if kind is AgentError else "gap",
         "message": "m",
-        "status": "ok" if kind is Result else "failed",
+        "status": "ok" if kind is Result else "handled" if kind is Delivery else "failed",
         "title": "t",
         "run_id": "r",
         "account": "a",
@@ -291,6 +307,9 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "attribute": "a",
         "value": "v",
         "recipients": ["b"],
+        "type": "order.placed",
+        "event": "shop/7",
+        "subscriber": "b",
     }
     return kind.model_validate({name: needed[name] for name, field in kind.model_fields.items() if field.is_required()})
 

@@ -17,6 +17,7 @@ from guardgraph.storage.sql.checkpoints.copying import Copying, copy_thread
 from guardgraph.storage.sql.checkpoints.retention import stored_checkpoints
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.events import copy_events
+from guardgraph.storage.sql.published import copy_published
 from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.thread_rows import check_idle, has_boards, idle, insert_run, runs_of
 
@@ -104,6 +105,7 @@ class Origin(NamedTuple):
             count = copy_thread(connection, self.tenant, self.thread_id, target, replace(copying, run_ids=ids))
             for row in copied:
                 insert_run(connection, {**row, "run_id": ids[row["run_id"]], "thread_id": target})
+            copy_published(connection, copying.codec, self.tenant, self.thread_id, target)
             for run_id, new_run in ids.items() if with_events else ():
                 copy_events(connection, copying.codec, self.tenant, run_id, new_run)
             copy_boards(connection, copying.codec, self.tenant, self.thread_id, target, ids, until=until)

@@ -14,6 +14,7 @@ from guardgraph.storage.sql.board_table import boards
 from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.leases import Claim, acquire, leases_of
+from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.tables import accounts, entries, leases, namespaces, runs, threads
 
@@ -114,13 +115,13 @@ def rows_of(connection: Connection, tenant: str, thread_id: str, *, with_effects
 
 
 def delete_rows(connection: Connection, tenant: str, thread_id: str, *, with_effects: bool) -> None:
-    """Delete the row of a thread, its boards, its runs with their ledgers and events, and the effects of these."""
+    """Delete the row of a thread, its boards, what was published to it, and its runs with their effects."""
     if with_effects:
         connection.execute(delete(effects).where(*_effects_of(tenant, thread_id)))
     for table in (entries, accounts, events):
         mine = (table.c.tenant == tenant, table.c.run_id.in_(run_ids_of(tenant, thread_id)))
         connection.execute(delete(table).where(*mine))
-    for table in (runs, threads, boards):
+    for table in (runs, threads, boards, published):
         connection.execute(delete(table).where(table.c.tenant == tenant, table.c.thread_id == thread_id))
 
 

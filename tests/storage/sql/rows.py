@@ -12,6 +12,7 @@ from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.engine import read_transaction, write_transaction
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.reputation_table import awards
 from guardgraph.storage.sql.tables import (
     accounts,
@@ -51,5 +52,5 @@ def _conditions(tenant: str) -> Iterator[tuple[Table, Any]]:
     theirs = select(namespaces.c.namespace_id).where(namespaces.c.tenant == tenant)
     for table in (writes, blobs, chunks, checkpoints):
         yield table, table.c.namespace_id.in_(theirs)
-    for table in (namespaces, threads, runs, leases, accounts, entries, effects, events, boards, awards):
+    for table in (namespaces, threads, runs, leases, accounts, entries, effects, events, boards, awards, published):
         yield table, table.c.tenant == tenant

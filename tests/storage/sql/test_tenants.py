@@ -14,7 +14,19 @@ import pytest
 from langgraph.checkpoint.base import CheckpointMetadata
 from sqlalchemy import Engine
 
-from guardgraph.state import Allowance, Amount, BadInput, Outcome, ReservationDenied, RunEvent, Task, Usage, WrongKey
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    BadInput,
+    Event,
+    Outcome,
+    ReservationDenied,
+    RunEvent,
+    Task,
+    UnknownThread,
+    Usage,
+    WrongKey,
+)
 from guardgraph.storage import Reputation, RunStore, SQLSaver
 from guardgraph.storage.boards import BoardChange, BoardPlace
 from guardgraph.storage.reputation import SettledAward
@@ -26,6 +38,7 @@ from guardgraph.storage.sql.engine import close_engine, engine_of
 from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.sql.published import PublishedStore
 from guardgraph.storage.sql.reputation import SQLReputation
 from tests.storage.sql.leased import claiming
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
@@ -124,6 +137,12 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "listed": [Call([], (9,))],
         "record": [Call(OWN, ([SettledAward("r/1", "worker", True, 1.0, None, 0.5)],))],
     },
+    PublishedStore: {
+        "add": [Call(UnknownThread, ("t", Event(type="item", source="shop", id="1")))],
+        "after": [Call([], ("t", 0, 9))],
+        "last": [Call(0, ("t",))],
+        "threads": [Call({})],
+    },
     SQLEffects: {
         "unknown": [Call([], (9,))],
         "stored": [Call([], (9,)), Call([], (9,), {"key": "open"}), Call([], (9,), {"thread_id": "t"})],
@@ -158,6 +177,8 @@ def calls_of(kind: type[Any], name: str) -> list[Call]:
 
 
 def opened(kind: type[Any], engine: Engine, tenant: Any) -> Any:
+    if kind is PublishedStore:
+        return PublishedStore(engine, Codec(), tenant=tenant)
     if kind is EventStore:
         return EventStore(engine, Codec(), tenant=tenant)
     if kind is EventLog:
@@ -195,6 +216,7 @@ def engine(kept_url: str) -> Iterator[Engine]:
         SQLBoards(engine, tenant=THEIRS).write(place, BoardChange("k", '"theirs"', "theirs", name="w"))
     theirs = [SettledAward(key, name, False, 1.0, 2.0, 0.5) for key, name in (("r/1", "worker"), ("r/2", "theirs"))]
     SQLReputation(engine, tenant=THEIRS).record(theirs)
+    PublishedStore(engine, Codec(), tenant=THEIRS).add("t", Event(type="item", source="theirs", id="1"))
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
     effects.begin("done", "r")
@@ -228,7 +250,7 @@ def result_of(store: Any, name: str, call: Call) -> Any:
             return asyncio.run(collected(found))
         found = asyncio.run(found) if inspect.iscoroutine(found) else found
         return list(found) if inspect.isgenerator(found) else found
-    except BadInput as error:
+    except (BadInput, UnknownThread) as error:
         return type(error)
 
 

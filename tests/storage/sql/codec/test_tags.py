@@ -24,7 +24,9 @@ from guardgraph.state import (
     BoardEntry,
     ContextItem,
     DelegationScope,
+    Delivery,
     EarlyStop,
+    Event,
     Evidence,
     FrozenModel,
     Gap,
@@ -53,7 +55,9 @@ VALUES: dict[str, Any] = {
     "AgentError": AgentError(kind="raised", message="no"),
     "Allowance": Allowance(tokens=5, usd=Decimal("0.5")),
     "BoardEntry": BoardEntry(board="plan", key="k", value=[1], version=2, number=3, author="a", at=NOW),
+    "Delivery": Delivery(event="shop/7", subscriber="billing", status="handled", result="r"),
     "Ending": EarlyStop(status="degraded", stopped_by="Budget"),
+    "Event": Event(type="order.placed", data={"n": 1}, source="shop", id="7"),
     "Evidence": FOUND,
     "Gap": Gap(subtask="b", reason="late"),
     "Message": Message(recipients=("b",), content=[1], commits={"usd": Decimal("0.5")}, sender="a", id="m"),
@@ -105,9 +109,9 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
 
     assert tags == {
         *(f"guardgraph:{name}" for name in (
-            "AgentError", "Allowance", "BoardEntry", "Claim", "Claims", "Ending", "Evidence", "Gap", "Message",
-            "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision", "Subtask", "Task",
-            "Usage", "Verdict",
+            "AgentError", "Allowance", "BoardEntry", "Claim", "Claims", "Delivery", "Ending", "Event", "Evidence",
+            "Gap", "Message", "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision",
+            "Subtask", "Task", "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",

@@ -1,0 +1,48 @@
+"""The tool by which a model emits events, and how they are found in what it has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Literal, cast
+
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import Field, JsonValue, create_model
+
+from guardgraph.state import Event
+
+__all__ = ("emit_event_tool", "emitted_events")
+
+_NAME = "emit_event"
+
+
+def emit_event_tool(types: Collection[str]) -> BaseTool:
+    """Return a tool `emit_event` for a model: it takes one of `types`, its data and its subject.
+
+    What it emits is delivered once the answer of the agent is accepted. A `create_agent` of your own can have it too.
+    """
+    names: Any = cast("Any", Literal[tuple(sorted(types))])
+    schema = create_model(
+        "EmitEvent",
+        type=(names, Field(description="what kind of thing has happened")),
+        data=(JsonValue, Field(default=None, description="what is known of it, as JSON data")),
+        subject=(str, Field(default="", description="what it is about, as the number of an order")),
+    )
+
+    def emit(type: str, data: JsonValue = None, subject: str = "") -> tuple[str, dict[str, Any]]:
+        event = Event(type=type, data=data, subject=subject)
+        return f"the event {type!r} is emitted once you have answered", event.model_dump(mode="json")
+
+    return StructuredTool.from_function(
+        emit,
+        name=_NAME,
+        description="Emit an event, so that the agents that subscribe to its type work on it.",
+        args_schema=schema,
+        response_format="content_and_artifact",
+    )
+
+
+def emitted_events(messages: Iterable[Any]) -> tuple[Event, ...]:
+    """Return the events that a model has emitted by the tool, in their order."""
+    found = (one for one in messages if isinstance(one, ToolMessage) and one.name == _NAME)
+    return tuple(Event.model_validate(one.artifact) for one in found if one.artifact and one.status == "success")

@@ -1,0 +1,71 @@
+"""Events of the domain, to which agents subscribe, and what has become of them.
+
+They are data of the work itself. What a run reports about itself is a `RunEvent`, which is another thing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, JsonValue, field_validator
+
+from guardgraph.state.frozen_model import FrozenModel
+
+__all__ = ("TASK_EVENT", "Delivery", "DeliveryStatus", "Event")
+
+TASK_EVENT = "task"
+"""The type, and the source, of the first event of every run."""
+
+DeliveryStatus = Literal["handled", "parked", "filtered", "replayed"]
+
+
+class Event(FrozenModel):
+    """Something that has happened in the domain, in the terms of CloudEvents; data, never an instruction.
+
+    An agent gives `type`, `data` and `subject`; its team sets all else. Who publishes one gives a `source` too, and an
+    `id` of its own, so that an event that is published twice is delivered once.
+    """
+
+    type: str = Field(min_length=1, max_length=200)
+    """What kind of thing has happened, as `order.placed`."""
+    data: JsonValue = None
+    """What is known of it, as JSON data."""
+    subject: str = Field(default="", max_length=1_000)
+    """What it is about, as the number of an order."""
+    source: str = Field(default="", max_length=200)
+    """Where it comes from: an agent, or a system outside."""
+    id: str = Field(default="", max_length=400)
+    """Unique among the events of its source."""
+    time: AwareDatetime | None = None
+    """When it has happened."""
+    caused_by: str | None = None
+    """The `ref` of the event whose handling has caused it; `None` for one from outside, and for the task."""
+    depth: int = Field(default=0, ge=0)
+    """How many events have led to it, one after the other."""
+
+    @property
+    def ref(self) -> str:
+        """What names it in its thread: its source and its id."""
+        return f"{self.source}/{self.id}"
+
+    @field_validator("data")
+    @classmethod
+    def _is_json(cls, data: JsonValue) -> JsonValue:
+        json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are not JSON
+        return data
+
+
+class Delivery(FrozenModel):
+    """What has become of one event at one subscriber; the latest entry counts."""
+
+    event: str
+    """The `ref` of the event."""
+    subscriber: str
+    """The agent that subscribes to it."""
+    status: DeliveryStatus
+    """`handled`; `parked` where its attempts are used up; `filtered` by its predicate; `replayed`: to be done again."""
+    result: str | None = None
+    """The id of the result that has settled it."""
+    error: str = ""
+    """Why it is parked."""
