@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from guardgraph.guards import GuardContext, OnTrip, Retry
+from guardgraph.guards import GuardContext, OnTrip
+from guardgraph.guards.on_trip import Retry
 from guardgraph.state import Gate, Result, Verdict
 
 __all__ = ("DeclaredEvents",)
