@@ -46,12 +46,14 @@ def cache_key(declaration: str, request: Request) -> str:
     """Return the key of the answer to a request by an agent with this `declaration_digest`.
 
     It covers all of the task but its id, with a digest of each attachment; goal, inputs and skill of the subtask, the
-    context, and the number of the round. Never an id or a time.
+    context, the messages and what the agent has kept, and the number of the round. Never an id or a time.
     """
     task = request.task.model_dump(mode="json", exclude={"id"})
     subtask = request.subtask.model_dump(mode="json", include=_SUBTASK) if request.subtask else None
     context = [item.model_dump(mode="json", include=_ITEM) for item in request.context]
-    return _digest([declaration, task, subtask, context, request.round])
+    sent = [message.model_dump(mode="json", exclude={"id", "in_reply_to"}) for message in request.messages]
+    kept = [sent, request.memory] if sent or request.memory is not None else []
+    return _digest([declaration, task, subtask, context, request.round, *kept])
 
 
 def stored_form(result: Result) -> str:

@@ -1,19 +1,17 @@
-"""The tool by which a model emits events, and how they are found in what it has answered."""
+"""The tool by which a model emits events."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, Literal, cast
 
-from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import Field, JsonValue, create_model
 
+from guardgraph.agents.emitted_events import EMIT_EVENT
 from guardgraph.state import Event
 
-__all__ = ("emit_event_tool", "emitted_events")
-
-_NAME = "emit_event"
+__all__ = ("emit_event_tool",)
 
 
 def emit_event_tool(types: Collection[str]) -> BaseTool:
@@ -35,14 +33,8 @@ def emit_event_tool(types: Collection[str]) -> BaseTool:
 
     return StructuredTool.from_function(
         emit,
-        name=_NAME,
+        name=EMIT_EVENT,
         description="Emit an event, so that the agents that subscribe to its type work on it.",
         args_schema=schema,
         response_format="content_and_artifact",
     )
-
-
-def emitted_events(messages: Iterable[Any]) -> tuple[Event, ...]:
-    """Return the events that a model has emitted by the tool, in their order."""
-    found = (one for one in messages if isinstance(one, ToolMessage) and one.name == _NAME)
-    return tuple(Event.model_validate(one.artifact) for one in found if one.artifact and one.status == "success")

@@ -12,7 +12,7 @@ from langgraph.types import Command
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.emit_event import emitted_events
+from guardgraph.agents.emitted_events import emitted_events
 from guardgraph.agents.outgoing import handoff_message, memory_after
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.state import (

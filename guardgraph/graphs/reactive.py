@@ -10,7 +10,6 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.emit_event import emit_event_tool
 from guardgraph.graphs.subscription import EventTypes, Subscription, check_subscriptions, checked_types, subscribers_of
 from guardgraph.graphs.team import Team
 from guardgraph.guards import Depth, Guard, Schema
@@ -125,7 +124,11 @@ def _emitting(agent: Agent, types: frozenset[str]) -> Agent:
         return agent
     if agent.fallback is not None:
         agent = replace(agent, fallback=_emitting(agent.fallback, types))
-    return replace(agent, tools=(*agent.tools, emit_event_tool(types))) if agent.kind == "model" else agent
+    if agent.kind != "model":
+        return agent
+    from guardgraph.agents.emit_event import emit_event_tool  # loads LangChain's tools
+
+    return replace(agent, tools=(*agent.tools, emit_event_tool(types)))
 
 
 def _conclude(gate: GateContext) -> Destination:

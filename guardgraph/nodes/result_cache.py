@@ -23,6 +23,11 @@ _PAUSE = 60.0
 """Seconds for which a cache that took longer is not asked again."""
 
 
+def _is_complete(result: Result) -> bool:
+    """Return whether an answer can be used again: one that sends messages answers others, which have ids."""
+    return result.status == "ok" and not result.messages and result.memory is None
+
+
 class ResultCache:
     """What an agent with `cache=` has answered before; without one, every look-up is a miss and nothing is stored.
 
@@ -51,12 +56,12 @@ class ResultCache:
 
     def keep(self, request: Request, result: Result) -> None:
         """Store a whole answer, in place of an earlier one."""
-        if self._is_available and result.status == "ok":
+        if self._is_available and _is_complete(result):
             self._reported(partial(isolation.run_in_thread, self._set(request, result), timeout=_PATIENCE))
 
     async def akeep(self, request: Request, result: Result) -> None:
         """Do as `keep` without blocking the event loop."""
-        if self._is_available and result.status == "ok":
+        if self._is_available and _is_complete(result):
             await self._areported(self._set(request, result))
 
     @property

@@ -130,6 +130,25 @@ def test_a_second_task_of_a_thread_begins_anew() -> None:
     assert len(compiled.get_state(config).values["log"]) == 2  # type: ignore[arg-type]
 
 
+def test_a_cached_answer_is_never_one_to_other_messages() -> None:
+    from langgraph.cache.memory import InMemoryCache
+
+    calls = list[object]()
+
+    def b(request: Request) -> str:
+        calls.append(request.messages[0].content)
+        return f"answer to {request.messages[0].content}"
+
+    def a(request: Request) -> Any:
+        return ask("b", request.task.goal) if not request.messages else request.messages[0].content
+
+    graph = swarm([Agent("a", run=a), Agent("b", run=b, cache=InMemoryCache[Any]())]).compile()
+    answers = [graph.invoke({"task": {"goal": goal, "id": "t"}})["outcome"].value for goal in ("one", "two")]
+
+    assert answers == ["answer to one", "answer to two"]
+    assert calls == ["one", "two"]
+
+
 # Handing over
 
 

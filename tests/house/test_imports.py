@@ -24,6 +24,7 @@ LAZY = {
     "alembic": "few processes migrate, and it doubles the import time of the saver",
     "genai_prices": "a table of half a megabyte, needed once a model was called",
     "guardgraph.agents.model_agent": "loads LangChain's chat models, needed once an agent has a model",
+    "guardgraph.agents.emit_event": "loads LangChain's tools, needed once a subscriber is a model",
     "guardgraph.agents.peer_tools": "loads LangChain's tools, needed once a peer is a model",
     "guardgraph.models.identity": "loads LangChain's chat models, needed once a model is given as an object",
     "langchain": "extra `agents`",

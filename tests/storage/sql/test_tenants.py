@@ -264,7 +264,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 13
+    assert len(before) == 15
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):
