@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -46,13 +46,27 @@ def storages(folder: Path, *, postgres: str | None = None) -> tuple[Storage, ...
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
         file = str(folder / "stock.db")
-        opener, aopener = partial(SqliteSaver.from_conn_string, file), partial(AsyncSqliteSaver.from_conn_string, file)
-        found.append(Storage("SqliteSaver", opener, aopener))
+        opener = partial(_closed_while_idle, partial(SqliteSaver.from_conn_string, file))
+        found.append(Storage("SqliteSaver", opener, partial(AsyncSqliteSaver.from_conn_string, file)))
     urls = {"SQLSaver on SQLite": f"sqlite:///{folder / 'own.db'}", "SQLSaver on PostgreSQL": postgres}
     for name, url in urls.items():
         if url is not None:
             found.append(Storage(name, partial(SQLSaver.from_url, url), partial(SQLSaver.from_url, url), url=url))
     return tuple(found)
+
+
+@contextmanager
+def _closed_while_idle(opener: Callable[[], AbstractContextManager[Any]]) -> Generator[Any]:
+    """Give a `SqliteSaver`, and close its connection while nothing uses it.
+
+    A nested graph that was abandoned may still write, and SQLite crashes where its connection is closed meanwhile.
+    """
+    with opener() as saver:
+        try:
+            yield saver
+        finally:
+            with saver.lock:
+                saver.conn.close()
 
 
 def _in_memory() -> nullcontext[InMemorySaver]:
