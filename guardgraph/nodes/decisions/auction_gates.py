@@ -17,15 +17,13 @@ from guardgraph.nodes.decisions.auction_log import (
 from guardgraph.nodes.decisions.auction_rules import AuctionRules
 from guardgraph.nodes.decisions.award import AWARDS, Offer
 from guardgraph.nodes.decisions.bids import announce, read_bids
+from guardgraph.nodes.decisions.dispatch import wave_limit
 from guardgraph.nodes.decisions.lots import capacity_left, decide_lots, open_lots
 from guardgraph.nodes.decisions.plan import read_plan
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import EarlyStop, Gap, Message, Plan, Subtask
 
 __all__ = ("announce_lots", "award_what_is_bid", "has_open_lots")
-
-_WAVE = 512
-_EACH = 16
 
 
 def announce_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRules) -> Destination | None:
@@ -43,8 +41,7 @@ def announce_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionR
     stop = gate.stop_reason()
     if stop is not None:
         return gate.stop_for(stop)
-    concurrency = gate.team.concurrency
-    limit = None if concurrency is None else max(_WAVE, _EACH * concurrency)
+    limit = wave_limit(gate)
     while True:
         decision = decide_lots(plan, _auction(gate), gate.state.get("gaps") or (), rules, limit=limit)
         gate.write_unchecked(gaps=decision.gaps)

@@ -13,7 +13,14 @@ from guardgraph.nodes.decisions.plan import read_plan
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import EarlyStop, Gap, Plan, Subtask, nearest_text
 
-__all__ = ("DispatchDecision", "decide_dispatch", "nothing_to_send", "pending_subtasks", "read_plan_and_dispatch")
+__all__ = (
+    "DispatchDecision",
+    "decide_dispatch",
+    "nothing_to_send",
+    "pending_subtasks",
+    "read_plan_and_dispatch",
+    "wave_limit",
+)
 
 _WAVE = 512
 _EACH = 16
@@ -49,8 +56,7 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
     stop = gate.stop_reason()
     if stop is not None:
         return gate.stop_for(stop)
-    concurrency = gate.team.concurrency
-    limit = None if concurrency is None else max(_WAVE, _EACH * concurrency)
+    limit = wave_limit(gate)
     while True:
         decision = decide_dispatch(gate.state, workers, plan, limit=limit)
         gate.write_unchecked(gaps=decision.gaps)
@@ -64,6 +70,12 @@ def read_plan_and_dispatch(gate: GateContext, agents: Sequence[Agent]) -> Destin
             return gate.end(ending)
         if sends:
             return sends
+
+
+def wave_limit(gate: GateContext) -> int | None:
+    """Return how many subtasks a superstep takes at most; `None` where no limit is set."""
+    concurrency = gate.team.concurrency
+    return None if concurrency is None else max(_WAVE, _EACH * concurrency)
 
 
 def nothing_to_send(gate: GateContext) -> EarlyStop | None:

@@ -164,9 +164,8 @@ def _take_in(gate: GateContext, rules: SwarmRules) -> set[str]:
         sent += _passed_on(result, sent, gate.state["order"])
         for message in sent:
             log.extend(count.let_pass(message))
-    silent = _silent(gate, rules)
-    for ask in open_asks([*gate.state["log"], *log]) if silent else ():
-        if ask.recipient in silent and ask.message.sender not in silent:
+    for ask in open_asks([*gate.state["log"], *log]) if count.silent else ():
+        if ask.recipient in count.silent and ask.message.sender not in count.silent:
             log.append(count.reply_for(ask))
     gate.write(
         log=log,
