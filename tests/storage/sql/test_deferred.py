@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, event, select
 
-from guardgraph.storage.sql.engine import close_engine, engine_of, read_transaction, write_transaction
+from guardgraph.storage.sql.engine import read_transaction, write_transaction
 from guardgraph.storage.sql.group_commit import GroupCommit, group_commit_of
 from guardgraph.storage.sql.prepared import Prepared
 from guardgraph.storage.sql.statements import insert_new
+from tests.storage.sql.own_tables import engine_with
 
 metadata = MetaData()
 notes = Table("deferred_note", metadata, Column("number", Integer, primary_key=True), Column("text", String(20)))
@@ -21,14 +22,8 @@ add = Prepared(lambda dialect: insert_new(dialect, notes))
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    made = engine_of(database_url)
-    with write_transaction(made) as connection:
-        metadata.drop_all(connection)
-        metadata.create_all(connection)
-    yield made
-    with write_transaction(made) as connection:
-        metadata.drop_all(connection)
-    close_engine(made)
+    with engine_with(metadata, database_url) as made:
+        yield made
 
 
 @pytest.fixture

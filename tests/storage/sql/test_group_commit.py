@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, event, select
 
 from guardgraph.state import StorageError
-from guardgraph.storage.sql.engine import close_engine, engine_of, read_transaction, write_transaction
+from guardgraph.storage.sql.engine import read_transaction
 from guardgraph.storage.sql.group_commit import GroupCommit, group_commit_of
+from tests.storage.sql.own_tables import engine_with
 
 metadata = MetaData()
 notes = Table(
@@ -34,14 +35,8 @@ class Commits:
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    made = engine_of(database_url)
-    with write_transaction(made) as connection:
-        metadata.drop_all(connection)
-        metadata.create_all(connection)
-    yield made
-    with write_transaction(made) as connection:
-        metadata.drop_all(connection)
-    close_engine(made)
+    with engine_with(metadata, database_url) as made:
+        yield made
 
 
 @pytest.fixture
