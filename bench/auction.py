@@ -4,7 +4,8 @@ Every instance of the OR-Library that is there is awarded by both rules, once to
 profits large, by a score of the cost alone and by one that also counts the load. Values are shown as a ratio to the
 best known bound of the optimum. A job for which no capacity is left brings no profit; costs are compared only where all
 jobs are awarded. Then some instances go through the whole graph, with agents that bid and work, which has to award as
-the rules do.
+the rules do. At last one of the agents works in a process of its own, which is killed in the middle of its jobs: what
+the others were awarded may not change, and its remaining jobs are awarded again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rich.table import Table
 from bench.measuring.data import public_data
 from bench.measuring.peers import Missing
 from bench.teams.assignment import Assignment, as_auction, awarded, bounds_in, figures_of, instances_in
+from bench.teams.killed_worker import killed_worker
 from guardgraph.nodes.decisions.award import AWARDS, AwardRule
 
 _SENSES: Mapping[str, int] = {"Min": -1, "Max": 1}
@@ -68,6 +70,28 @@ def through_the_graph(instance: Assignment, rule: AwardRule) -> _Row:
     }  # fmt: skip
 
 
+def with_a_killed_agent(instance: Assignment, rule: AwardRule, *, killed: str = "a0", jobs: int = 2) -> _Row:
+    """Return what comes of an instance where the process of an agent does some jobs, and is killed in the next one."""
+    with killed_worker(killed, jobs=jobs) as agent:
+        graph = as_auction(instance, rule, sense=-1, weight=1, work=agent.work).compile()
+        *_, state = graph.stream({"task": "Do all jobs"}, {"recursion_limit": 200}, stream_mode="values")
+    winners = {one["subtask"]: one["agent"] for one in state["outcome"].value or ()}
+    first = dict[str, str]()
+    for message in state["log"]:
+        for one in message.content["awards"] if message.performative == "award" else ():
+            first.setdefault(one["subtask"], message.recipients[0])
+    own = [job for job, winner in first.items() if winner == killed]
+    others = {job: winner for job, winner in first.items() if winner != killed}
+    return {
+        "instance": instance.name, "rule": rule, "status": state["outcome"].status, "jobs": instance.jobs,
+        "of the killed": len(own), "done by it": sum(winners.get(job) == killed for job in own),
+        "done by others": sum(winners.get(job, killed) != killed for job in own),
+        "open": instance.jobs - len(winners), "gaps": len(state["outcome"].gaps),
+        "others' jobs not done as awarded": sum(winners.get(job) != winner for job, winner in others.items()),
+        "violations": figures_of(instance, winners).violations,
+    }  # fmt: skip
+
+
 @click.command(help=__doc__)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def main(as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
@@ -80,14 +104,19 @@ def main(as_json: bool) -> None:  # noqa: FBT001 - click passes it by name
     rows = measured(instances, bounds)
     chosen = [one for one in instances if one.name in _IN_THE_GRAPH]
     graphs = [through_the_graph(one, rule) for one in chosen for rule in AWARDS]
+    killed = [with_a_killed_agent(one, rule) for one in chosen for rule in AWARDS]
     if as_json:
-        click.echo(json.dumps({"awards": rows, "graphs": graphs}, indent=2))
+        click.echo(json.dumps({"awards": rows, "graphs": graphs, "killed": killed}, indent=2))
         return
     console = Console(width=140, highlight=False)
     console.print(_summary(rows))
     table = Table("whole graph", "rule", "value", "open", "violations", "seconds", "as the rule", box=box.MARKDOWN)
     for one in graphs:
         table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in one.values()))
+    console.print(table)
+    table = Table(*killed[0], title="an agent is killed in the middle of its jobs", box=box.MARKDOWN)
+    for one in killed:
+        table.add_row(*map(str, one.values()))
     console.print(table)
 
 

@@ -21,8 +21,21 @@ from bench.measuring.contest import Comparison, Contestant, compete
 from bench.measuring.options import common_options
 from bench.measuring.report import Report, show
 from guardgraph.agents import Agent, Bid, Bidder
-from guardgraph.graphs import Rule, Tier, auction, consensus, hierarchy, pipeline, plurality, router, supervisor, swarm
-from guardgraph.state import Message, Plan, Reply, Request, Subtask
+from guardgraph.graphs import (
+    Rule,
+    Subscription,
+    Tier,
+    auction,
+    consensus,
+    hierarchy,
+    pipeline,
+    plurality,
+    reactive,
+    router,
+    supervisor,
+    swarm,
+)
+from guardgraph.state import Event, Message, Plan, Reply, Request, Subtask
 
 __all__ = ("main",)
 
@@ -109,6 +122,21 @@ def _asking() -> Agent:
     return Agent("a", run=run)
 
 
+def _reacting() -> Any:
+    """One agent emits an event, on which two others work."""
+    first = Agent("a", run=lambda request: Reply(value="a did it", events=(Event(type="done"),)))
+    others = [Subscription(_say(name), ["done"]) for name in "bc"]
+    return reactive([Subscription(first, ["task"]), *others], emits={"a": ["done"]})
+
+
+def _fan_by_hand() -> Any:
+    graph: Any = StateGraph(_State)
+    for name, before in (("a", START), ("b", "a"), ("c", "a")):
+        graph.add_node(name, _found(name))
+        graph.add_edge(before, name)
+    return graph
+
+
 def _branch_by_hand() -> Any:
     graph: Any = StateGraph(_State)
     for name in "abc":
@@ -169,6 +197,7 @@ _PATTERNS: Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         _branch_by_hand,
     ),
     "swarm of 3": (lambda: swarm([_asking(), _say("b"), _say("c")]), lambda: _team_by_hand(*"bc")),
+    "reactive of 3": (_reacting, _fan_by_hand),
     "auction of 3": (
         lambda: auction([_bidder(name) for name in "abc"], planner=_lead("plan", *"abc")),
         _auction_by_hand,

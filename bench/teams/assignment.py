@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -81,8 +81,18 @@ def figures_of(instance: Assignment, winners: Mapping[str, str]) -> Figures:
     return Figures(value, instance.jobs - len(winners), violations)
 
 
-def as_auction(instance: Assignment, rule: AwardRule, *, sense: int, weight: float = 0) -> Any:
-    """Return the whole graph of an instance: a plan of all jobs, and a bidder for each agent that bids its costs."""
+def as_auction(
+    instance: Assignment,
+    rule: AwardRule,
+    *,
+    sense: int,
+    weight: float = 0,
+    work: Callable[[str, str], str] = lambda agent, job: "done",
+) -> Any:
+    """Return the whole graph of an instance: a plan of all jobs, and a bidder for each agent that bids its costs.
+
+    `work` does a job as an agent: it is given their names.
+    """
     plan = Plan(subtasks=tuple(Subtask(id=f"j{job}", goal=f"do job {job}") for job in range(instance.jobs)))
 
     def bidder(agent: int) -> Bidder:
@@ -91,7 +101,8 @@ def as_auction(instance: Assignment, rule: AwardRule, *, sense: int, weight: flo
             loads, costs = instance.loads[agent], instance.costs[agent]
             return [Bid(subtask=f"j{job}", cost=costs[job], load=loads[job]) for job in jobs]
 
-        worker = Agent(f"a{agent}", run=lambda request: "done")
+        name = f"a{agent}"
+        worker = Agent(name, run=lambda request: work(name, request.subtask.id if request.subtask else ""))
         return Bidder(worker, bid=bid, capacity=instance.capacities[agent])
 
     bidders = [bidder(agent) for agent in range(len(instance.costs))]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Any
+from math import isfinite
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, TypeAdapter, WithJsonSchema
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.defaults import with_defaults
 from guardgraph.state import BadGraph, ContextItem, FrozenModel, Request, Subtask
 from guardgraph.state.argument_checks import check_fields
 
-__all__ = ("Bid", "Bidder", "Bids", "announced_lots", "lot_items")
+__all__ = ("Bid", "Bidder", "Bids", "announced_lots", "capacity_item", "lots_item")
 
 _INSTRUCTIONS = """\
 You bid for a worker in an auction of subtasks; you do none of the work. The background lists the lots that are
-announced, each as a subtask, and the capacity that the worker has left.
+announced, each a subtask, and the capacity that the worker has left.
 - Bid on the lots that the worker can do well, each at most once: the `subtask` is the id of the lot.
 - `cost` is what you expect it to cost, `load` how much of the capacity it takes, `seconds` how long until the worker
 could begin, `confidence` how likely it succeeds (0 to 1). Bids that turn out too low lower later chances.
@@ -27,6 +28,8 @@ could begin, `confidence` how likely it succeeds (0 to 1). Bids that turn out to
 """The instructions of a model bidder that has none of its own."""
 _SENDER = "guard_dispatch"
 """Who announces lots: a name that no agent can have."""
+_TITLE = "announced lots"
+_LOTS = TypeAdapter(tuple[Subtask, ...])
 
 
 class Bid(FrozenModel):
@@ -51,6 +54,25 @@ class Bids(FrozenModel):
     """At most one for each lot."""
 
 
+def _with_text_for_infinite(answer: JsonValue) -> JsonValue:
+    """Return a bid in which what is no JSON, as `NaN`, is text: then it is refused alone."""
+    if not isinstance(answer, dict):
+        return answer
+    return {key: str(one) if isinstance(one, float) and not isfinite(one) else one for key, one in answer.items()}
+
+
+_OneBid = Annotated[JsonValue, AfterValidator(_with_text_for_infinite), WithJsonSchema(Bid.model_json_schema())]
+
+
+class _BidsOfModel(FrozenModel):
+    """The answer of an agent that bids; an empty one declines."""
+
+    # Its schema is that of `Bids`; each bid is checked when it is read, so that one does not take the others with it.
+    model_config = ConfigDict(title="Bids")
+    bids: tuple[_OneBid, ...] = ()
+    """At most one for each lot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bidder:
     """A worker in an auction, and how it bids."""
@@ -65,13 +87,18 @@ class Bidder:
     """
     capacity: float | None = None
     """The most load that it is awarded in a run, without that of lots at which it has failed; `None` sets no limit."""
+    timeout: float | None = None
+    """So many seconds a function has to bid, each time it is asked; `None` sets no limit. An agent has its own."""
 
     def __post_init__(self) -> None:
-        check_fields(self, "worker", "capacity")
+        check_fields(self, "worker", "capacity", "timeout")
         if self.bid is not None and not (isinstance(self.bid, Agent) or callable(self.bid)):
             raise BadGraph(f"bidder {self.name!r}: `bid` must be an agent or a function, got {self.bid!r:.80}")
         if self.capacity is not None and not 0 < self.capacity < float("inf"):
             raise BadGraph(f"bidder {self.name!r}: `capacity` must be above 0 and finite, got {self.capacity!r}")
+        if self.timeout is not None and (self.bid is None or isinstance(self.bid, Agent)):
+            raise BadGraph(f"bidder {self.name!r}: `timeout` is that of a function that bids; an agent has its own")
+        self.bidding_agent()
 
     @property
     def name(self) -> str:
@@ -82,31 +109,27 @@ class Bidder:
         """Return the agent that bids for it, complete with what a model needs; `None` where it bids as declared."""
         if self.bid is None:
             return None
-        agent = self.bid if isinstance(self.bid, Agent) else Agent(f"{self.name} bids", run=_answering(self.bid))
-        return with_defaults(agent, output=Bids, instructions=_INSTRUCTIONS, attempts=2)
+        if isinstance(self.bid, Agent):
+            return with_defaults(self.bid, output=_BidsOfModel, instructions=_INSTRUCTIONS, attempts=2)
+        return Agent(f"{self.name} bids", run=_answering(self.bid), timeout=self.timeout)
 
 
-def lot_items(lots: Iterable[Subtask], *, capacity_left: float | None) -> list[ContextItem]:
-    """Return lots as context for an agent that bids, and the capacity that its bidder has left."""
-    items = [
-        ContextItem(
-            kind="background",
-            title=f"lot {lot.id}",
-            value=lot.model_dump(mode="json", include={"id", "goal", "skill", "inputs"}),
-            sender=_SENDER,
-            subtask=lot.id,
-        )
-        for lot in lots
-    ]
-    if capacity_left is not None:
-        items.append(ContextItem(kind="background", title="capacity left", value=capacity_left, sender=_SENDER))
-    return items
+def lots_item(lots: Sequence[Subtask]) -> ContextItem:
+    """Return lots as context for an agent that bids."""
+    fields = {"__all__": {"id", "goal", "skill", "inputs"}}
+    value = _LOTS.dump_python(tuple(lots), mode="json", include=fields, exclude_defaults=True)
+    return ContextItem(kind="background", title=_TITLE, value=value, sender=_SENDER)
+
+
+def capacity_item(left: float) -> ContextItem:
+    """Return the capacity that a bidder has left as context for its agent that bids."""
+    return ContextItem(kind="background", title="capacity left", value=left, sender=_SENDER)
 
 
 def announced_lots(request: Request) -> tuple[Subtask, ...]:
     """Return the lots for which an agent is to bid: their ids, goals, skills and inputs."""
-    items = (one for one in request.context if one.sender == _SENDER and one.subtask is not None)
-    return tuple(Subtask.model_validate(item.value) for item in items)
+    values = [one.value for one in request.context if one.sender == _SENDER and one.title == _TITLE]
+    return _LOTS.validate_python(values[-1]) if values else ()  # those of a team above come before its own
 
 
 def _answering(bid: Callable[[Sequence[Subtask]], Any]) -> Callable[[Request], Any]:

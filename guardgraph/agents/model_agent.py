@@ -30,12 +30,13 @@ from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import execution_context
-from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text
+from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text, validation_text
 
 __all__ = ("calls_of",)
 
 _TYPING = frozenset({"type", "$ref", "anyOf", "allOf", "oneOf", "enum", "const"})
 """The keywords of a JSON schema that restrict a value."""
+_UNREADABLE = (OutputParserException, ValidationError)
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
@@ -73,13 +74,13 @@ def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -
 
     def call(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
-        with _readable(), bounds.reserve(messages, config) as bound:
+        with _readable(*_UNREADABLE), bounds.reserve(messages, config) as bound:
             answer = parse(runnable.invoke(messages, config, **bounds.options(bound)))
         return _read(answer, schema)
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
-        with _readable():
+        with _readable(*_UNREADABLE):
             async with bounds.reserve(messages, config) as bound:
                 answer = parse(await runnable.ainvoke(messages, config, **bounds.options(bound)))
         return _read(answer, schema)
@@ -91,6 +92,7 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
     try:
         from langchain.agents import create_agent
         from langchain.agents.middleware import AgentMiddleware
+        from langchain.agents.structured_output import StructuredOutputError
     except ImportError as error:
         raise MissingExtra("langchain", extra="agents", needed_for=f"agent {agent.name!r} has tools and") from error
 
@@ -117,10 +119,29 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
     )
 
     def answer(output: Mapping[str, Any]) -> Any:
-        with _readable():
-            return with_events(_reply(messages_output(output)), output["messages"])
+        with _readable(*_UNREADABLE):
+            return with_events(_reply(_final(output)), output["messages"])
 
-    return runnable_calls(graph, messages_input, answer)
+    call, acall = runnable_calls(graph, messages_input, answer)
+
+    def read(request: Request, config: RunnableConfig) -> Any:
+        with _readable(StructuredOutputError):
+            return call(request, config)
+
+    async def aread(request: Request, config: RunnableConfig) -> Any:
+        with _readable(StructuredOutputError):
+            return await acall(request, config)
+
+    return read, aread
+
+
+def _final(output: Mapping[str, Any]) -> Any:
+    """Return the answer of an agent with tools; what has sent messages need not answer besides."""
+    last, execution = output["messages"][-1], execution_context(None)
+    has_sent = execution is not None and execution.outbox is not None and bool(execution.outbox.messages)
+    if has_sent and isinstance(last, AIMessage) and not (last.text.strip() or last.invalid_tool_calls):
+        return messages_output(output) if output.get("structured_response") is not None else Reply(value=None)
+    return messages_output(output)
 
 
 def _structured(
@@ -203,19 +224,25 @@ def _with_settings(request: Any, settings: dict[str, int]) -> Any:
 
 
 @contextmanager
-def _readable() -> Generator[None]:
-    """Raise `InvalidAnswer` for an answer that cannot be read."""
+def _readable(*errors: type[Exception]) -> Generator[None]:
+    """Raise `InvalidAnswer` for an answer that cannot be read, which is what `errors` mean."""
     try:
         yield
-    except (OutputParserException, ValidationError) as error:
-        why = error_text(error, named=False).partition("\nFor troubleshooting")[0].rstrip(" \n:")
-        raise InvalidAnswer(f"the model's answer cannot be read: {why}") from error
+    except errors as error:
+        raise InvalidAnswer(f"the model's answer cannot be read: {_why_unreadable(error)}") from error
+
+
+def _why_unreadable(error: Exception) -> str:
+    """Return what is wrong with an answer, and what the model has written there, for its next attempt."""
+    if isinstance(error, ValidationError):
+        return f"{error.title}: {validation_text(error, with_values=True)}"
+    return error_text(error, named=False).partition("\nFor troubleshooting")[0].rstrip(" \n:")
 
 
 def _read(answer: Any, schema: type[BaseModel] | None) -> Any:
     if schema is None:
         return last_text([answer]) if isinstance(answer, AIMessage) else answer
-    with _readable():
+    with _readable(*_UNREADABLE):
         return _reply(answer if isinstance(answer, schema) else schema.model_validate(answer))
 
 

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from guardgraph.agents.agent import Agent
 from guardgraph.state import Message, Request, to_json
 
-__all__ = ("handoff_message", "memory_after")
+__all__ = ("handoff_message", "handoff_targets", "memory_after", "message_id")
 
 _EXCHANGES = 10
 """How many of its own exchanges an agent that is a model, and keeps no memory itself, is given again."""
@@ -24,18 +24,29 @@ def handoff_message(command: Command[Any], peers: Collection[str]) -> Message | 
     """Return what LangGraph's `Command(goto=…)` of an agent is: a handoff to the one peer that it names, if it is one.
 
     Its content is what the agent has written since it was sent its request, with what else its handoff tool writes.
+    Raises `ValueError` for what has no JSON form.
     """
-    goto: Any = command.goto
-    targets = goto if isinstance(goto, list | tuple) else [goto] if goto else []
+    targets = handoff_targets(command)
     names = {str(getattr(target, "node", target)) for target in targets}
     if len(names) != 1 or not names <= set(peers):
         return None
-    update: Any = command.update
-    given: Mapping[str, Any] = update if isinstance(update, Mapping) else {}
+    given = {key: part for target in targets for key, part in _fields(getattr(target, "arg", None)).items()}
+    given.update(_fields(command.update))
     more = {name: to_json(value) for name, value in given.items() if name not in _ROUTING}
     text = _written(given.get("messages") or ())
     content: JsonValue = {"text": text, **more} if more else text or None
     return Message(recipients=(names.pop(),), performative="hand_off", content=content)
+
+
+def handoff_targets(command: Command[Any]) -> list[Any]:
+    """Return where a `Command` leads: names, or LangGraph's `Send`s."""
+    goto: Any = command.goto
+    return [*goto] if isinstance(goto, list | tuple) else [goto] if goto else []
+
+
+def message_id(result: str, number: int) -> str:
+    """Return the id of one message of a result; they are numbered from 1."""
+    return f"{result}/m{number}"
 
 
 def memory_after(agent: Agent, request: Request, value: JsonValue, messages: Sequence[Message]) -> JsonValue:
@@ -47,8 +58,11 @@ def memory_after(agent: Agent, request: Request, value: JsonValue, messages: Seq
         return None
     before = request.memory if isinstance(request.memory, list) else []
     exchange: dict[str, JsonValue] = {
-        "received": [_short(message, sender=message.sender) for message in request.messages],
-        "sent": [_short(message, recipients=list(message.recipients)) for message in messages],
+        "received": [_short(message, sender=message.sender, id=message.id) for message in request.messages],
+        "sent": [
+            _short(message, recipients=list(message.recipients), id=message_id(request.id, number))
+            for number, message in enumerate(messages, 1)
+        ],
         "answered": value,
     }
     latest: JsonValue = {name: part for name, part in exchange.items() if part}
@@ -57,6 +71,14 @@ def memory_after(agent: Agent, request: Request, value: JsonValue, messages: Seq
 
 def _short(message: Message, **who: JsonValue) -> JsonValue:
     return {**who, "performative": message.performative, "content": message.content}
+
+
+def _fields(update: Any) -> dict[str, Any]:
+    """Return what a `Command` or a `Send` writes, by channel: a mapping, or pairs."""
+    if isinstance(update, Mapping):
+        return {**update}
+    pairs = update if isinstance(update, list | tuple) else ()
+    return {str(pair[0]): pair[1] for pair in pairs if isinstance(pair, tuple) and len(pair) == 2}
 
 
 def _written(messages: Any) -> str:

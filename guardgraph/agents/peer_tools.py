@@ -8,11 +8,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, StructuredTool
+from langgraph.prebuilt import ToolRuntime
 from langgraph.types import Command
 from pydantic import BaseModel, Field, JsonValue, ValidationError, create_model
 
 from guardgraph.agents.agent import Agent
 from guardgraph.runtime.execution_context import execution_context
+from guardgraph.runtime.outbox import Outbox
 from guardgraph.state import BadInput, Message, Performative, validation_text
 
 __all__ = ("peer_tools",)
@@ -22,7 +24,7 @@ class _Commitment(BaseModel):
     """An amount of a unit; no dict of amounts, which OpenAI takes in no strict schema."""
 
     unit: str = Field(description="such as usd")
-    amount: float
+    amount: float = Field(ge=0, allow_inf_nan=False)
 
 
 def peer_tools(peers: Sequence[Agent]) -> list[BaseTool]:
@@ -34,9 +36,13 @@ def peer_tools(peers: Sequence[Agent]) -> list[BaseTool]:
     names = [agent.name for agent in peers]
     roster = "; ".join(f"{one.name} ({', '.join(sorted(one.skills))})" if one.skills else one.name for one in peers)
 
-    def hand_off(to: str, content: str) -> Any:
+    def hand_off(runtime: ToolRuntime, to: str, content: str) -> Any:
         if to not in names:
             return f"Not handed over: there is no peer {to!r}, only {', '.join(names)}"
+        outbox = _outbox()
+        if outbox is not None:  # of several in one turn LangGraph follows the first `Command`: the outbox has all
+            handoff = Message(recipients=(to,), content=content, performative="hand_off")
+            outbox.send(handoff, _place(runtime), is_last=True)
         return Command(goto=to, graph=Command.PARENT, update={"messages": [AIMessage(content)]})
 
     sending: Any = create_model(
@@ -68,18 +74,34 @@ def peer_tools(peers: Sequence[Agent]) -> list[BaseTool]:
     ]
 
 
-def _send_message(*, commits: Sequence[_Commitment] = (), **fields: JsonValue) -> str:
-    execution = execution_context(None)
-    outbox = execution.outbox if execution is not None else None
+def _send_message(runtime: ToolRuntime, *, commits: Sequence[_Commitment] = (), **fields: JsonValue) -> str:
+    outbox = _outbox()
     if outbox is None:
         return "Not sent: this is outside of a team"
     try:
-        amounts = {one.unit: Decimal(str(one.amount)) for one in commits}
-        message = Message.model_validate({**fields, "commits": amounts})
-        outbox.checked(message)
+        outbox.send(Message.model_validate({**fields, "commits": _total(commits)}), _place(runtime))
     except ValidationError as error:
         return f"Not sent: {validation_text(error, whole='message')}"
     except BadInput as error:
         return f"Not sent: it {error}"
-    outbox.messages.append(message)
     return "It is sent when you have ended this turn; answers come with a later turn."
+
+
+def _outbox() -> Outbox | None:
+    execution = execution_context(None)
+    return execution.outbox if execution is not None else None
+
+
+def _place(runtime: Any) -> tuple[int, int]:
+    """Return the turn of a model in which a tool is called, and the number of the call: calls of a turn run at once."""
+    messages = runtime.state["messages"]
+    ids = [call["id"] for call in getattr(messages[-1], "tool_calls", ())]
+    return len(messages), ids.index(runtime.tool_call_id) if runtime.tool_call_id in ids else len(ids)
+
+
+def _total(commits: Sequence[_Commitment]) -> dict[str, Decimal]:
+    """Return the amounts by unit: one that is named twice is committed twice."""
+    total: dict[str, Decimal] = {}
+    for one in commits:
+        total[one.unit] = total.get(one.unit, Decimal(0)) + Decimal(str(one.amount))
+    return total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,13 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.emitted_events import emitted_events
-from guardgraph.agents.outgoing import handoff_message, memory_after
-from guardgraph.runtime.outbox import Outbox
+from guardgraph.agents.outgoing import handoff_message, handoff_targets, memory_after
+from guardgraph.runtime.outbox import Outbox, is_json
 from guardgraph.state import (
     AgentError,
     BadInput,
     ErrorKind,
+    Event,
     Gap,
+    Message,
     Outcome,
     Reply,
     Request,
@@ -27,6 +28,7 @@ from guardgraph.state import (
     Result,
     ResultStatus,
     Usage,
+    check_json,
     error_text,
     to_json,
     validation_text,
@@ -45,6 +47,7 @@ __all__ = (
 )
 
 _NO_PEERS = Outbox()
+_NO_EVENT = "emits events, but handles none; only subscribers of a `reactive` team emit"
 _NOTHING = "it returned None: did you forget `return`? Return `Reply(value=None)` if None is the answer"
 _ENDS: dict[ErrorKind, tuple[ResultStatus, str | None]] = {
     "timeout": ("timeout", None),
@@ -105,7 +108,8 @@ def result_of_answer(
     """Return the result of an attempt that returned `raw`; after a stop it is only partial.
 
     A bare `None` is no answer, unless the declared `output` takes it, or messages were sent. A `Command` is a
-    request to hand over. Messages go where `outbox` lets them, after those that it has already.
+    request to hand over. Messages go where `outbox` lets them, after those that it has already; events are for who
+    handles an event.
     """
     if isinstance(raw, Command):
         return result_of_handoff(agent, request, raw, usage=usage, outbox=outbox)
@@ -115,10 +119,17 @@ def result_of_answer(
     try:
         if raw is None and agent.output is None and not outbox.messages:
             raise InvalidAnswer(_NOTHING)
+        if outbox.peers and any(isinstance(one, Message) for one in (raw if isinstance(raw, list | tuple) else [raw])):
+            raise BadInput("returned a `Message`: send it as `Reply(messages=…)`")
         reply = (
             type(raw).model_validate({**vars(raw)}) if isinstance(raw, Reply) else Reply(value=raw)
         )  # a copy may not fit
+        events = tuple(Event.model_validate({**vars(event)}) for event in reply.events)  # nor may data that was changed
         messages = outbox.with_messages(reply.messages)
+        if not is_json(reply.memory):
+            raise BadInput("keeps what is no JSON: `memory` holds NaN, an infinite number or half a character")
+        if reply.events and request.event is None:
+            raise BadInput(_NO_EVENT)
         value = None if reply.value is None and messages else _fitting(agent.output, reply.value)
     except Exception as unfit:  # a validator of the user's may raise anything
         why = _NOTHING if raw is None else _why_unfit(unfit)
@@ -136,7 +147,7 @@ def result_of_answer(
         subtasks=reply.subtasks,
         messages=messages,
         memory=memory_after(agent, request, value, messages) if reply.memory is None and outbox.peers else reply.memory,
-        events=reply.events,
+        events=events,
         error=error,
     )
 
@@ -159,14 +170,20 @@ def result_of_handoff(
 
     Elsewhere it is not an answer; the gate decides what follows.
     """
-    message = handoff_message(command, outbox.peers)
-    if message is not None:
-        return result_of_answer(agent, request, Reply(messages=(message,)), usage=usage, stopped=None, outbox=outbox)
-    goto: Any = command.goto
-    targets = goto if isinstance(goto, list | tuple) else [goto] if goto else []
-    names = tuple(str(getattr(target, "node", target)) for target in targets)
+    try:
+        message = handoff_message(command, outbox.peers)
+    except ValueError as unfit:
+        why = f"it hands over what is no JSON: {error_text(unfit, named=False)}"
+        return failed_result(agent, request, AgentError(kind="invalid", message=why), usage=usage)
+    if message is not None:  # what was handed over by a tool of the team is in the outbox
+        is_sent = any((one.performative, one.recipients) == ("hand_off", message.recipients) for one in outbox.messages)
+        reply = Reply(messages=() if is_sent else (message,))
+        return result_of_answer(agent, request, reply, usage=usage, stopped=None, outbox=outbox)
+    names = tuple(str(getattr(target, "node", target)) for target in handoff_targets(command))
     to = " and ".join(map(repr, names)) or "no agent"
     why = f"it returned a handoff to {to}, which this team does not allow; return an answer instead"
+    if outbox.peers:  # no other agent takes over: it is an invalid answer
+        return failed_result(agent, request, AgentError(kind="invalid", message=why), usage=usage)
     error = AgentError(kind="handoff", message=why)
     return failed_result(agent, request, error, usage=usage, handoff=names)
 
@@ -227,7 +244,7 @@ def _fitting(output: Any, value: object) -> Any:
     else:
         adapter = _adapter(output)
         data = adapter.dump_python(adapter.validate_python(value), mode="json")
-    json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are not JSON
+    check_json(data)
     return data
 
 

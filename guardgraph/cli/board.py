@@ -13,7 +13,7 @@ from guardgraph.cli.output import write_json
 from guardgraph.cli.table import print_table
 from guardgraph.runs.boards import stored
 from guardgraph.runs.runner import Runner
-from guardgraph.state import BadInput, BoardEntry, one_line
+from guardgraph.state import BadInput, BoardEntry, nearest_text, one_line
 
 __all__ = ("board_group",)
 
@@ -47,9 +47,8 @@ def _show(name: str, *, prefix: str, thread_id: str | None, shared: bool, store:
     with Runner(store.url, **store.access) as runner:
         found = runner.board(name, thread_id=thread_id).entries(prefix)
         known = [] if found else stored(runner.saver, thread_id=thread_id)
-    if not found and name not in known:
-        there = ", ".join(map(repr, known)) or "none"
-        raise BadInput(f"nothing was ever written on a board {name!r} here; there are: {there}")
+    if not found:
+        _check_board(name, known, thread_id=thread_id)
     _print(found, as_json=as_json)
 
 
@@ -67,8 +66,21 @@ def _history(name: str, entry_key: str, *, thread_id: str | None, shared: bool, 
     """List all versions of the entry KEY of the board NAME, oldest first."""
     _check_place(thread_id, shared=shared)
     with Runner(store.url, **store.access) as runner:
-        found = runner.board(name, thread_id=thread_id).history(entry_key)
+        board = runner.board(name, thread_id=thread_id)
+        found = board.history(entry_key)
+        known = [] if found else stored(runner.saver, thread_id=thread_id)
+        keys = [] if found else sorted({entry.key for entry in board.changes()})
+    if not found:
+        _check_board(name, known, thread_id=thread_id)
+        raise BadInput(f"entry {entry_key!r} of board {name!r} was never written{nearest_text(entry_key, keys)}")
     _print(found, as_json=as_json)
+
+
+def _check_board(name: str, known: Sequence[str], *, thread_id: str | None) -> None:
+    if name not in known:
+        whose = "that all threads share" if thread_id is None else f"of thread {thread_id!r}"
+        there = ", ".join(map(repr, known)) or "none"
+        raise BadInput(f"nothing was ever written on a board {name!r} {whose}; there are: {there}")
 
 
 def _check_place(thread_id: str | None, *, shared: bool) -> None:

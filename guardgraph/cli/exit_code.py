@@ -65,4 +65,8 @@ def code_of_run(run: Run) -> ExitCode:
     if outcome.status == "completed" or (outcome.value is not None and outcome.status != "failed"):
         return ExitCode.OK
     stopped = outcome.status in ("cancelled", "escalated", "refused") or outcome.stopped_by is not None
-    return ExitCode.NO_VALUE if stopped or any(gap.guard for gap in outcome.gaps) else ExitCode.ERROR
+    return (
+        ExitCode.NO_VALUE
+        if stopped or any(gap.guard and not gap.is_external for gap in outcome.gaps)
+        else ExitCode.ERROR
+    )

@@ -82,7 +82,7 @@ def _lint(graph: str, *, as_json: bool) -> int:
     else:
         for one in found:
             click.echo(f"{one.severity:<8} {one.code:<20} {', '.join(one.nodes)}: {one.message}")
-        click.echo(f"{len(found)} findings" if found else "no findings", err=True)
+        click.echo(f"{len(found)} finding{'s' if len(found) > 1 else ''}" if found else "no findings", err=True)
     return ExitCode.ERROR if any(one.severity == "error" for one in found) else ExitCode.OK
 
 

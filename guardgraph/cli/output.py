@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import JsonValue
 
-from guardgraph.state import BadInput, to_json
+from guardgraph.state import BadInput, has_log, to_json
 
 if TYPE_CHECKING:
     from guardgraph.runs.run import Run
 
 __all__ = ("check_file", "prints_to_stderr", "run_as_json", "value_as_text", "write_file", "write_json")
+
+_PARKED = 20
+"""How many parked deliveries are named."""
 
 
 @contextmanager
@@ -59,8 +62,8 @@ def value_as_text(value: JsonValue) -> str:
 
 
 def run_as_json(run: Run) -> dict[str, Any]:
-    """Return a run as plain JSON data."""
-    return {
+    """Return a run as plain JSON data; with `parked` where its outermost team is reactive."""
+    facts: dict[str, Any] = {
         "thread_id": run.thread_id,
         "run_id": run.run_id,
         "graph": run.graph,
@@ -70,3 +73,8 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "results": to_json(list(run.results)),
         "waiting": [{"id": wait.id, "value": to_json(wait.value)} for wait in run.waiting],
     }
+    if has_log(run.state):
+        parked = run.parked
+        first = [one.model_dump(include={"event", "subscriber", "error"}) for one in parked[:_PARKED]]
+        facts["parked"] = {"count": len(parked), "first": first}
+    return facts

@@ -9,7 +9,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -25,12 +25,13 @@ from guardgraph.cli.graph_loader import builder_of
 from guardgraph.cli.options import Store, given_key_file
 from guardgraph.cli.output import check_file, prints_to_stderr, run_as_json, value_as_text, write_file, write_json
 from guardgraph.cli.progress import watching
+from guardgraph.runs.event_wait import event_that_ends
 from guardgraph.runs.run import Run
 from guardgraph.runs.runner import Runner
 from guardgraph.state import printable
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 
-__all__ = ("run_with_progress", "write_run")
+__all__ = ("command_line", "run_with_progress", "write_run")
 
 _PATIENCE = 1.0
 """Seconds in which cancelled agents are expected to end."""
@@ -46,11 +47,12 @@ def run_with_progress(
     out: Path | None = None,
     finished: int = 0,
     wait: float = 0.0,
+    facts: Mapping[str, Any] | None = None,
 ) -> int:
     """Do `work` on `thread` with a runner on `store`, show its progress, write the run, and return the exit code.
 
-    `finished` is how many of the run's agents have finished before. Where another process works on the thread, that is
-    refused after `wait` seconds.
+    `finished` is how many of the run's agents have finished before, `facts` are more of the JSON. Where another process
+    works on the thread, that is refused after `wait` seconds.
 
     The first Ctrl-C lets the agents at work finish; a second one ends the process at once, and their work is lost.
     """
@@ -66,12 +68,14 @@ def run_with_progress(
             finished=finished,
         ) as on_event,
         Runner(store.url, **store.access, graphs=graphs, on_event=on_event, **_patience(wait)) as runner,
-        _draining(runner, screen, f"stopped by Ctrl-C; go on with: {_resume_line(thread, store)}", as_json=as_json),
+        _draining(
+            runner, screen, f"stopped by Ctrl-C; go on with: {command_line('resume', thread, store)}", as_json=as_json
+        ),
         _unlogged(quiet=as_json),
         prints_to_stderr(),
     ):
         run = work(runner)
-    return write_run(run, store=store, as_json=as_json, out=out)
+    return write_run(run, store=store, as_json=as_json, out=out, facts=facts)
 
 
 def _patience(wait: float) -> dict[str, Any]:
@@ -79,35 +83,44 @@ def _patience(wait: float) -> dict[str, Any]:
     return {"if_busy": "wait", "wait_seconds": wait} if wait else {}
 
 
-def write_run(run: Run, *, store: Store, as_json: bool, out: Path | None = None) -> int:
+def write_run(
+    run: Run, *, store: Store, as_json: bool, out: Path | None = None, facts: Mapping[str, Any] | None = None
+) -> int:
     """Write a run and return its exit code: the answer on stdout (or in a file), a summary on stderr."""
     value = run.outcome.value if run.outcome else None
     if out is not None and value is not None:
         write_file(out, value_as_text(value))
     if as_json:
-        write_json(run_as_json(run))
+        write_json({**run_as_json(run), **(facts or {})})
         return code_of_run(run)
     if value is not None and out is None:
         click.echo(printable(value_as_text(value)))
     summary = (line for line in str(run).splitlines() if not line.startswith("value: "))
     click.echo(printable("\n".join(summary)), err=True)
+    for one in run.parked[:1]:
+        click.echo(f"deliver again with: {command_line('threads replay', run.thread_id, store, one.event)}", err=True)
     for wait in run.waiting:
-        click.echo(
-            f"answer with: {_resume_line(run.thread_id, store)} --answer {shlex.quote(f'{wait.id}=…')}", err=True
-        )
+        event = event_that_ends(wait.value)
+        answer = shlex.quote(f"{wait.id}={'…' if event is None else json.dumps(event)}")
+        click.echo(f"answer with: {command_line('resume', run.thread_id, store)} --answer {answer}", err=True)
     if run.status in ("stopped", "crashed"):
         by_command = bool(builder_of(run.graph))
-        how = _resume_line(run.thread_id, store) if by_command else f"the Runner that has the graph {run.graph!r}"
+        how = (
+            command_line("resume", run.thread_id, store)
+            if by_command
+            else f"the Runner that has the graph {run.graph!r}"
+        )
         click.echo(f"not finished; go on with: {how}", err=True)
     return code_of_run(run)
 
 
-def _resume_line(thread_id: str, store: Store) -> str:
-    """Return the command that resumes a thread; a password of the database is left out."""
+def command_line(command: str, thread_id: str, store: Store, *arguments: str) -> str:
+    """Return a command on a thread with more arguments; a password of the database is left out."""
     where = f" --db {shlex.quote(make_url(store.db).render_as_string(hide_password=True))}" if store.db else ""
     where += f" --tenant {shlex.quote(store.tenant)}" if store.tenant else ""
     where += f" --key-file {shlex.quote(path)}" if (path := given_key_file()) else ""
-    return f"guardgraph resume {shlex.quote(thread_id)}{where}"
+    more = [*(["--"] if any(one.startswith("-") for one in arguments) else []), *map(shlex.quote, arguments)]
+    return " ".join([f"guardgraph {command} {shlex.quote(thread_id)}{where}", *more])
 
 
 @contextmanager

@@ -86,8 +86,12 @@ def _result(thread: str, found: Sequence[StorageCorrupt], left: Sequence[Storage
         return f"thread {thread!r} is not damaged; nothing was changed"
     if not done:
         return f"thread {thread!r} has {_counted(found)}; nothing was changed"
-    older = f"; {_counted(left)} in older checkpoints stay, which are left out of its history" if left else ""
-    return f"thread {thread!r} was repaired, and can be resumed; {_counted(found)} found{older}"
+    old, beside = [one for one in left if one.checkpoint_id], [one for one in left if not one.checkpoint_id]
+    older = f"; {_counted(old)} in older checkpoints stay, which are left out of its history" if old else ""
+    if len(beside) == len(found):
+        return f"thread {thread!r} has {_counted(beside)} that no repair mends: restore the database from a copy"
+    other = f"; {_counted(beside)} outside of checkpoints stay: restore the database from a copy" if beside else ""
+    return f"thread {thread!r} was repaired, and can be resumed; {_counted(found)} found{older}{other}"
 
 
 def _counted(faults: Sequence[StorageCorrupt]) -> str:
@@ -101,7 +105,7 @@ def _print_damage(faults: Sequence[StorageCorrupt]) -> None:
 
 
 def _reason(fault: StorageCorrupt) -> str:
-    return str(fault).partition(f"{fault.column!r}: ")[2].partition("; SQLSaver")[0]
+    return str(fault).partition(f"{fault.column!r}: ")[2].partition("; SQLSaver")[0].partition("; restore")[0]
 
 
 def _facts(faults: Sequence[StorageCorrupt]) -> list[dict[str, Any]]:

@@ -10,10 +10,12 @@ from guardgraph.cli.options import Store, database, json_option
 from guardgraph.cli.output import write_json
 from guardgraph.cli.run_with_progress import write_run
 from guardgraph.cli.table import print_table
+from guardgraph.cli.thread_causes import causes_command
 from guardgraph.cli.thread_copies import copy_command, diff_command, fork_command
 from guardgraph.cli.thread_damage import repair_command, verify_command
 from guardgraph.cli.thread_events import events_command
 from guardgraph.cli.thread_import import import_command
+from guardgraph.cli.thread_publish import publish_command, replay_command
 from guardgraph.cli.thread_removal import delete_command, prune_command
 from guardgraph.runs.run import RunStatus, RunSummary
 from guardgraph.runs.runner import Runner
@@ -107,6 +109,9 @@ def _facts(found: RunSummary) -> dict[str, Any]:
 
 for _command in (
     events_command,
+    causes_command,
+    publish_command,
+    replay_command,
     verify_command,
     repair_command,
     prune_command,

@@ -91,10 +91,9 @@ def _add_single(team: Team, rules: PanelRules) -> None:
 def _add_deciding(team: Team, rules: PanelRules, *, synthesize: bool) -> None:
     """Add the judge and the tie-breaker, each with a gate from which the next one may be asked."""
     for number, agent in enumerate(rules.deciding, 1):
-        is_judge = agent is rules.judge
-        gate, rest = "handoff_judge" if is_judge else "handoff_tie", rules.deciding[number:]
-        context = [rules.rubric.context] if is_judge else []
-        team.add_agents([agent], gate=gate, context=context, can_rewrite=is_judge and synthesize)
+        is_judge, rest = agent is rules.judge, rules.deciding[number:]
+        gate, seen = ("handoff_judge", [rules.rubric.context]) if is_judge else ("handoff_tie", [])
+        team.add_agents([agent], gate=gate, context=seen, can_rewrite=is_judge and synthesize)
         route = partial(_after_decision, rules=rules, agent=agent, rest=rest)
         team.add_gate(gate, review_what_is_back, agents=[agent], route=route, destinations=rest)
 
@@ -115,8 +114,8 @@ def _ask_panel(gate: GateContext, rules: PanelRules) -> Destination:
 
 
 def _after_single(gate: GateContext, *, rules: PanelRules) -> Destination:
-    answers = [result for result in gate.reviewed if result in gate.accepted]
-    return gate.conclude(answers[-1]) if answers else _ask_panel(gate, rules)
+    answer = next((result for result in reversed(gate.reviewed) if result in gate.accepted), None)
+    return _ask_panel(gate, rules) if answer is None else gate.conclude(answer)
 
 
 def _vote(gate: GateContext, rules: PanelRules) -> PanelVote:

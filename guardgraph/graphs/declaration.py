@@ -14,7 +14,7 @@ from langgraph.graph import END, START
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard, name_of
 from guardgraph.nodes.gate import Decide
-from guardgraph.nodes.gate_context import Route
+from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import BadGraph, ContextItem, RunState, nearest_text
@@ -87,6 +87,7 @@ class Declaration:
     requests: tuple[int, int] | None = None
     repeats: int | None = None
     accepts: frozenset[str] | None = None
+    before_exit: Callable[[GateContext], None] | None = None
     members: list[Member] = field(default_factory=list[Member])
     gates: dict[str, GateDeclaration] = field(default_factory=dict[str, GateDeclaration])
     own: dict[str, OwnNode] = field(default_factory=dict[str, OwnNode])

@@ -15,6 +15,7 @@ from guardgraph.graphs.team import Team
 from guardgraph.guards import Depth, Guard, Schema
 from guardgraph.nodes.decisions.emitted import DeclaredEvents
 from guardgraph.nodes.decisions.event_index import EventIndexes
+from guardgraph.nodes.decisions.event_outcome import close_log_at_exit
 from guardgraph.nodes.decisions.event_work import EventRules
 from guardgraph.nodes.decisions.react import WAIT, ReactiveState, begin_events, settle_deliveries, wait_for_events
 from guardgraph.nodes.gate_context import Destination, GateContext
@@ -49,8 +50,9 @@ def reactive(
 
     The run ends once nothing is left to deliver; with `until` only once an event of one of these types has come: before
     that it waits. At most `events` come in one run, and at most `depth` of them cause each other; what is beyond is a
-    gap. The value is the latest data of the type `value`, the data of all events of several types, or what the
-    `synthesizer` writes; else the accepted results, at most the last 200. `guards=None` means `Depth()` and
+    gap, and what is left open is delivered by the next run on the thread. The value is the latest data of the type
+    `value`, the data of all events of several types, or what the `synthesizer` writes, which is given the last 100 to
+    200 results (a gap names how many there were); else all accepted results. `guards=None` means `Depth()` and
     `Schema()`. The state has the channel `event_log` (see `events_of`). Raises `BadGraph` for what does not fit
     together, as a type that no agent emits and that is not accepted.
     """
@@ -72,6 +74,7 @@ def reactive(
         accepts=types.accepts,
         until=types.until,
         value=value if isinstance(value, str) else tuple(value),
+        keeps_values=not value and synthesizer is None,
         depth=depth,
         events=events,
         indexes=EventIndexes(subscribers),
@@ -84,7 +87,8 @@ def reactive(
         author=synthesizer, concurrency=concurrency, state=ReactiveState, board=board,
     )  # fmt: skip
     requests = len(agents), len(agents) * events
-    return _connected(team, rules, agents).expect(rounds=1, requests=requests, accepts=types.accepts).build()
+    team.expect(rounds=1, requests=requests, accepts=types.accepts, before_exit=partial(close_log_at_exit, rules=rules))
+    return _connected(team, rules, agents).build()
 
 
 def _connected(team: Team, rules: EventRules, agents: Sequence[Agent]) -> Team:

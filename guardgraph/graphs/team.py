@@ -182,6 +182,7 @@ class Team:
         requests: tuple[int, int] | None = None,
         repeats: int | None = None,
         accepts: Collection[str] | None = None,
+        before_exit: Callable[[GateContext], None] | None = None,
     ) -> Team:
         """State what the routes of the team allow, which `estimate` cannot see otherwise; return the team.
 
@@ -189,12 +190,15 @@ class Team:
         most. `repeats` is to how many workers they send one subtask at most, one after the other. By default the guards
         bound the rounds, and agents that are no planner's workers work once in each.
         `accepts` are the types of events that its gates take from outside (`GateContext.services.published`).
+        `before_exit` is called in the exit gate, however the run ends, before the value is judged: it writes gaps, and
+        a draft, that the team keeps elsewhere than in the channels of the shared state.
         """
         for name, value in {"rounds": rounds, "requests": requests and min(requests), "repeats": repeats}.items():
             if value is not None and value < 1:
                 raise BadGraph(f"`{name}` must be at least 1, got {value!r}")
         self._team.rounds, self._team.requests, self._team.repeats = rounds, requests, repeats
         self._team.accepts = None if accepts is None else frozenset(accepts)
+        self._team.before_exit = before_exit
         return self
 
     def build(self) -> StateGraph[Any, Any, Any, Any]:

@@ -71,6 +71,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         requests=team.requests,
         repeats=team.repeats,
         accepts=team.accepts,
+        before_exit=team.before_exit,
         kinds={f"guard_{name}": _kinds(name, gate) for name, gate in team.gates.items()},
         routes={f"guard_{name}": team.nodes_of(gate.destinations) for name, gate in team.gates.items()},
         nodes={name: f"guard_{name}" for name in team.gates},

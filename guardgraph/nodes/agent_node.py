@@ -192,7 +192,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Return the cached answer to a request, which needs neither slot nor budget."""
         if self.agent.cache is not None:
             work.read_boards()
-        found = self.cache.find(work.request)
+        found = self.cache.find(work.under_rules)
         if found is not None:
             work.begin_cached()
             with TraceRun(work.config, name=self.agent.name, request=work.request, cached=True) as trace:
@@ -202,7 +202,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
     async def _acached(self, work: AttemptExecution) -> Result | None:
         if self.agent.cache is not None:
             await work.aread_boards()
-        found = await self.cache.afind(work.request)
+        found = await self.cache.afind(work.under_rules)
         if found is not None:
             work.begin_cached()
             async with TraceRun(work.config, name=self.agent.name, request=work.request, cached=True) as trace:
@@ -222,7 +222,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 return trace.finish(self._failed(work, error), error)
             result = trace.finish(self._answered(work, raw))
             if not is_resumed(work.config):  # what a human has answered is no part of the key
-                self.cache.keep(work.request, result)
+                self.cache.keep(work.under_rules, result)
             return result
 
     async def _awork(self, work: AttemptExecution) -> Result:
@@ -238,7 +238,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 return trace.finish(await work.services.off_loop(lambda: self._failed(work, error)), error)
             result = trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
             if not is_resumed(work.config):
-                await self.cache.akeep(work.request, result)
+                await self.cache.akeep(work.under_rules, result)
             return result
 
     def _answered(self, work: AttemptExecution, raw: object) -> Result:

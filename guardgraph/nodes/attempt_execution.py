@@ -28,6 +28,7 @@ from guardgraph.state import (
     AgentError,
     Amount,
     Attachment,
+    ContextItem,
     DelegationScope,
     ErrorKind,
     Reply,
@@ -58,17 +59,19 @@ class AttemptExecution:
     until: float | None
     """When it has to end, on the monotonic clock."""
     config: RunnableConfig
+    boards: BoardAccess
+    """The boards of its team and of the teams above, if there are any."""
     attachments: Mapping[str, Attachment] = field(default_factory=dict[str, Attachment])
     """The content of the attachments of its task, by digest."""
     pool: SlotToken | None = None
     """Its hold on the slots of its agent and of its skills, which it keeps while a nested team works."""
-    boards: BoardAccess | None = None
-    """The boards of its team and of the teams above, if there are any."""
     token: CancelToken = field(default_factory=CancelToken)
     """Cancels its work once the caller of the team has left."""
     budget: AttemptBudget | None = None
     """The budget of its model calls, once it has started."""
     began: float = 0
+    rules: tuple[ContextItem, ...] = ()
+    """The decisions and constraints that held when it has read its boards."""
     outbox: Outbox = field(default_factory=Outbox)
     """What it may send to others, and what its tools have sent."""
     is_cached: bool = False
@@ -119,13 +122,14 @@ class AttemptExecution:
 
         A team passes its request on; the requests of its agents have these of their own.
         """
-        if self.boards is not None and self.agent.kind != "team":
-            items = context_of_entries(self.boards.entries(CONTEXT_KINDS))
-            self.request = self.request.model_copy(update={"context": (*items, *self.sent.context)})
+        if self.boards.grants:
+            self.rules = context_of_entries(self.boards.entries(CONTEXT_KINDS))
+            if self.agent.kind != "team":
+                self.request = self.under_rules
 
     async def aread_boards(self) -> None:
         """Do the same as `read_boards` without blocking the event loop."""
-        if self.boards is not None and self.boards.blocks:
+        if self.boards.grants and self.boards.blocks:
             await run_shielded(self.read_boards)
         else:
             self.read_boards()
@@ -134,6 +138,11 @@ class AttemptExecution:
         """Record that it begins with an answer from a cache."""
         self.is_cached = True
         self._emit_started(cached=True)
+
+    @property
+    def under_rules(self) -> Request:
+        """The request with the decisions and constraints that hold, also that of a team: its answer depends on them."""
+        return self.request.model_copy(update={"context": (*self.rules, *self.sent.context)})
 
     @property
     def given(self) -> Request:
@@ -265,8 +274,7 @@ class AttemptExecution:
         return failed_result(self.agent, self.request, AgentError(kind=kind, message=message), usage=Usage())
 
     def _close(self) -> None:
-        if self.boards is not None:
-            self.boards.end()
+        self.boards.end()
         if self.budget is not None:
             self.services.ledger.close(self.me.account, self.budget.epoch)
             self.services.in_flight.remove_attempt(self.me.account)

@@ -39,6 +39,8 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
             raise BadInput(state["unfit"])
         gate = GateContext(team, EXIT, state, config)
         gate.write_unchecked(visits={EXIT: 1})
+        if team.before_exit is not None:
+            team.before_exit(gate)
         again = _judged(gate)
         if again is not None:
             return gate.command([again])

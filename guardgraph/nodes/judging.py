@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -83,17 +83,22 @@ def judge_subject(
 
 
 def allowed_sends(
-    gate: GateContext, sends: Iterable[Send], *, gaps: Sequence[Sequence[Gap]] | None = None
+    gate: GateContext,
+    sends: Iterable[Send],
+    *,
+    gaps: Sequence[Sequence[Gap]] | None = None,
+    instead: Callable[[Send, Verdict], Send | None] | None = None,
 ) -> list[Send]:
     """Return which of `sends` the guards of `dispatch` let pass; see `GateContext.allowed`.
 
-    `gaps` are what is missing without each of them; by default its subtask, or the work of its agent.
+    `gaps` are what is missing without each of them; by default its subtask, or the work of its agent. `instead`
+    returns what is judged in place of one that a guard has stopped; the state keeps the verdict only of the last one.
     """
     passed, missing, verdicts, sends = list[Send](), list[Gap](), list[Verdict](), list(sends)
-    for number, send in enumerate(sends):
-        decision = _judge_send(gate, send)
+    for number in range(len(sends)):
+        decision = _judge_first(gate, sends, number, instead)
+        send, trip = sends[number], decision.trip
         verdicts.extend(decision.verdicts)
-        trip = decision.trip
         if trip is None:
             passed.append(send)
             continue
@@ -110,6 +115,21 @@ def allowed_sends(
     if verdicts or missing:  # once for all: each write copies the list
         gate.write_unchecked(verdicts=verdicts, gaps=missing)
     return _reserved(gate, passed)  # only now: where a guard ends the run, no subtask is counted
+
+
+def _judge_first(
+    gate: GateContext, sends: list[Send], number: int, instead: Callable[[Send, Verdict], Send | None] | None
+) -> GuardDecision:
+    """Judge one of `sends`, and put in its place what is sent instead, until one passes or there is no other one."""
+    alerts: tuple[Verdict, ...] = ()
+    while True:
+        decision = _judge_send(gate, sends[number])
+        alerts += decision.alerts
+        ends = decision.trip is None or isinstance(decision.on_trip, Escalate)
+        other = None if ends or instead is None or decision.trip is None else instead(sends[number], decision.trip)
+        if other is None:
+            return decision._replace(alerts=alerts)
+        sends[number] = other
 
 
 def plan_subtasks(gate: GateContext, sends: Iterable[Send]) -> None:

@@ -58,7 +58,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         status = ending.status
     elif status == "degraded" and written is None and not accepted:
         status = "failed"
-    first = next((gap for gap in gaps if gap.guard), None)
+    first = next((gap for gap in gaps if gap.guard and not gap.is_external), None)
     stop = ending or EarlyStop(status=status, stopped_by=first and first.guard, reason=first.reason if first else "")
     return Outcome(
         status=status,

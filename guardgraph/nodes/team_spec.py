@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import Guard
@@ -51,6 +52,8 @@ class TeamSpec:
     """To how many workers its routes send one subtask at most, one after the other; `None` where each goes to one."""
     accepts: frozenset[str] | None = None
     """The types of events that it takes from outside; `None` for a team without events."""
+    before_exit: Callable[[Any], None] | None = None
+    """Called with the `GateContext` of the exit, before it judges: it writes what the state alone does not show."""
     kinds: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict[str, tuple[Gate, ...]])
     """The guards that judge in each of its gates, by the gate's node."""
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -18,6 +19,11 @@ __all__ = ("board_tools", "current", "stored")
 
 _MOST = 100
 """Entries that one call of a tool shows."""
+
+_ROOM = 50_000
+"""Characters of values that one call of a tool shows."""
+_TOOL_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,57}")
+"""What providers of models take behind `read_` and `write_`: names of tools have 64 characters at most."""
 
 _Key = Annotated[str, Field(description="The key of the entry, as it is listed.")]
 _Prefix = Annotated[str, Field(description="Only entries whose keys begin with this; empty for all.")]
@@ -42,7 +48,7 @@ def current(name: str | None = None) -> BoardView:
     execution = execution_context(None)
     if execution is None or execution.position is None:
         raise BadInput("no agent is at work here; outside of agents use Runner.board(name)")
-    if execution.boards is None:
+    if execution.boards is None or not execution.boards.grants:
         raise BadInput("no team here has a board; give it one where it is built: board=Board('plan', write={…})")
     return execution.boards.view(name)
 
@@ -51,9 +57,10 @@ def board_tools(name: str | None = None) -> list[BaseTool]:
     """Return tools with which a model agent reads a board and writes it: `read_board` and `write_board`.
 
     A write names the version that it replaces. Conflicts, refusals and values that do not fit are answers to the model,
-    which may try again. With a `name` the tools are called `read_<name>` and `write_<name>`, if that is an identifier.
+    which may try again. With a `name` the tools are called `read_<name>` and `write_<name>`, if that has at most 58
+    ASCII letters, digits and underscores, as the names of tools have. A call shows 100 entries with 50,000 characters.
     """
-    suffix = name if name is not None and name.isidentifier() else "board"
+    suffix = name if name is not None and _TOOL_NAME.fullmatch(name) else "board"
 
     def read(prefix: _Prefix = "") -> str:
         return _listed(current(name).entries(prefix))
@@ -88,7 +95,13 @@ def stored(saver: SQLSaver, *, thread_id: str | None = None) -> list[str]:
 
 def _listed(entries: list[BoardEntry]) -> str:
     """Return entries as text for a model, one a line."""
-    lines = [json.dumps(_facts(entry), ensure_ascii=False) for entry in entries[:_MOST]]
+    lines, room = list[str](), _ROOM
+    for entry in entries[:_MOST]:
+        size = len(json.dumps(entry.value, ensure_ascii=False))
+        fits = size <= room
+        left_out = f"left out: {size} characters are too many to be shown; read it alone, by its key as prefix"
+        lines.append(json.dumps(_facts(entry) if fits else {**_facts(entry), "value": left_out}, ensure_ascii=False))
+        room -= size if fits else 0
     more = [f"… and {len(entries) - _MOST} more; read them by a longer prefix"] if len(entries) > _MOST else []
     return "\n".join([*lines, *more]) or "there are no entries"
 

@@ -18,19 +18,18 @@ from guardgraph.runs.working import awork, work
 from guardgraph.state import (
     TASK_EVENT,
     BadInput,
-    Delivery,
     Event,
     Task,
     ThreadBusy,
-    deliveries_of,
     events_of,
     new_id,
+    parked_in,
     validation_text,
 )
 from guardgraph.storage.sql.published import Publication
 from guardgraph.storage.sql.runs import RunRow
 
-__all__ = ("Publishing", "awork_on", "work_on")
+__all__ = ("Publishing", "awork_on", "parked_event", "work_on")
 
 _SOURCE = "outside"
 """The source of an event for which none is given."""
@@ -51,19 +50,19 @@ class Publishing:
 
     def replay(self, thread_id: str, ref: str) -> Publication:
         """Store that a parked event is to be delivered again. Raises `BadInput` where there is no such event."""
-        state = self._state(self._records.last(thread_id))
-        found = [event for event in events_of(state) if ref in (event.ref, event.id)]
-        latest = {(one.event, one.subscriber): one for one in deliveries_of(state)}
-        parked: list[Delivery] = [one for one in latest.values() if one.status == "parked"]
-        if len({event.ref for event in found}) != 1 or found[0].ref not in {one.event for one in parked}:
-            known = ", ".join(sorted({one.event for one in parked})[:5]) or "none"
-            raise BadInput(f"thread {thread_id!r} has no parked event {ref!r}; parked are: {known}")
-        again = Event(type=new_id(), source=found[0].source, id=found[0].id)
+        found = parked_event(thread_id, self._state(self._records.last(thread_id)), ref)
+        again = Event(type=new_id(), source=found.source, id=found.id)
         return self._records.published.add(thread_id, again, replays=True)
 
     def threads(self) -> list[str]:
-        """Return the threads to which events were published, sorted."""
-        return sorted(self._records.published.threads())
+        """Return the threads to which something was published that their logs may not have, sorted."""
+        return self._records.published.unread_threads()
+
+    def note_read(self, run: Run) -> None:
+        """Note what the log of a thread has, once this process has stopped working on it."""
+        read = run.state.get("published")
+        if isinstance(read, int) and read and "event_log" in run.state:
+            self._records.published.note_read(run.thread_id, read)
 
     def woken(self, thread_id: str, *, begins: bool) -> RunExecution | None:
         """Prepare the run of a thread that has events to be delivered; `None` where nothing can be done here.
@@ -82,6 +81,7 @@ class Publishing:
     def more(self, run: Run) -> RunExecution | None:
         """Prepare a run that has just begun to wait, where an event was published before its lease was given back."""
         if run.status != "waiting" or not self._records.has_undelivered(run):
+            self.note_read(run)
             return None
         with suppress(ThreadBusy):
             prepared = self._attempts.resume(run.thread_id)
@@ -121,6 +121,16 @@ class Publishing:
             raise BadInput(f"graph {row.graph!r} accepts no events of type {event.type!r} from outside, but {listed}")
         if event.source in reserved:
             raise BadInput(f"{event.source!r} is a source of graph {row.graph!r} itself; give another `source`")
+
+
+def parked_event(thread_id: str, state: Mapping[str, Any], ref: str) -> Event:
+    """Return the parked event of this `ref` or id by the state of its thread. Raises `BadInput` if there is none."""
+    parked = {one.event for one in parked_in(state)}
+    found = [event for event in events_of(state) if ref in (event.ref, event.id)] if parked else []
+    if len({event.ref for event in found}) != 1 or found[0].ref not in parked:
+        known = ", ".join(sorted(parked)[:5]) or "none"
+        raise BadInput(f"thread {thread_id!r} has no parked event {ref!r}; parked are: {known}")
+    return found[0]
 
 
 def work_on(
@@ -174,7 +184,7 @@ async def awork_on(
 def _checked(given: object) -> Event:
     """Return an event with a source and an id; raise `BadInput` for anything else."""
     try:
-        event = given if isinstance(given, Event) else Event.model_validate(given)
+        event = Event.model_validate({**vars(given)} if isinstance(given, Event) else given)
     except ValidationError as error:
         known = "type, data, subject, source, id, time"
         raise BadInput(f"an event is an Event or its fields ({known}): {validation_text(error)}") from error

@@ -33,6 +33,7 @@ from guardgraph.state import (
     StorageCorrupt,
     StoredEvent,
     UnknownThread,
+    checked_author,
     checked_board,
 )
 from guardgraph.storage.boards import BoardPlace
@@ -77,7 +78,7 @@ class Records:
     def board(self, name: str, thread_id: str | None, author: str) -> BoardView:
         """Return a board of a thread, or one that all threads share, as `author` sees it."""
         thread = None if thread_id is None else checked_id("thread_id", thread_id)
-        return BoardView(self.boards, BoardPlace(thread, checked_board(name)), BoardUser(name, author))
+        return BoardView(self.boards, BoardPlace(thread, checked_board(name)), BoardUser(name, checked_author(author)))
 
     def last(self, thread_id: str) -> RunRow:
         """Return the newest run of a thread; raises `UnknownThread` where it has none."""

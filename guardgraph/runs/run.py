@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from guardgraph.state import Outcome, OutcomeStatus, Result, Usage, one_line
+from guardgraph.state import Delivery, Outcome, OutcomeStatus, Result, Usage, one_line, parked_in
 from guardgraph.storage.sql.leases import LeaseState
 from guardgraph.storage.sql.runs import RunRow
 
@@ -15,6 +15,8 @@ __all__ = ("PendingInterrupt", "Run", "RunStatus", "RunSummary", "status_of")
 RunStatus = Literal[
     "running", "waiting", "stopped", "crashed", "completed", "degraded", "escalated", "refused", "cancelled", "failed"
 ]
+_SHOWN = 3
+"""How many parked deliveries are shown."""
 
 
 class RunSummary(NamedTuple):
@@ -61,12 +63,18 @@ class Run:
     """The classes, as `module:name`, that could not be looked up without the graph: their objects in `state` and
     `waiting` are dicts of their fields. `Runner(types=[…])` knows them."""
 
+    @property
+    def parked(self) -> tuple[Delivery, ...]:
+        """The deliveries of a reactive team that are parked now; `Runner.replay` makes each again, by its `event`."""
+        return tuple(parked_in(self.state))
+
     def __str__(self) -> str:
-        """Return a few lines: status, cost, value, what is missing and why, what it waits for."""
+        """Return a few lines: status, cost, value, what is missing and why, what is parked, what it waits for."""
         by = f", stopped by {self.outcome.stopped_by}" if self.outcome and self.outcome.stopped_by else ""
         lines = [f"{self.status}{by} · {self.graph} · thread {self.thread_id}", self._spent()]
         if self.outcome is not None:
             lines += str(self.outcome).splitlines()[1:]
+        lines += _parked_lines(self.parked)
         lines += (f"waits for an answer to {wait.id}: {one_line(wait.value, 160)}" for wait in self.waiting)
         return "\n".join(lines)
 
@@ -89,6 +97,18 @@ def status_of(outcome: OutcomeStatus | None, lease: LeaseState, *, waits: bool) 
     if lease != "released":
         return "running" if lease == "live" else "crashed"
     return "waiting" if waits else "stopped"
+
+
+def _parked_lines(parked: Sequence[Delivery]) -> list[str]:
+    """Return how many deliveries are parked, and one line for each of the first ones: its event is never cut."""
+    if not parked:
+        return []
+    head = "1 delivery" if len(parked) == 1 else f"{len(parked):,} deliveries"
+    lines = [
+        f"  {one_line(one.event, 2_000)} at {one.subscriber}: {one_line(one.error, 160)}" for one in parked[:_SHOWN]
+    ]
+    rest = [f"  and {len(parked) - _SHOWN:,} more"] if len(parked) > _SHOWN else []
+    return [f"parked: {head}, which `replay` makes again", *lines, *rest]
 
 
 def _counted(number: int, what: str) -> str:

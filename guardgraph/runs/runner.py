@@ -288,17 +288,26 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         """Return the reputations of at most `limit` agents, those first that were awarded something last."""
         return self._records.reputation.listed(limit)
 
+    def forget_reputation(self, agent: str, *, dry_run: bool = False) -> int:
+        """Delete all settled awards of an agent, and return how many there were; with `dry_run` only count them.
+
+        It begins anew, as after a change to what it does. A run that is in progress records what it settles later.
+        """
+        return self._records.reputation.forget(agent, dry_run=dry_run)
+
     def publish(self, thread_id: str, event: Event | Mapping[str, Any], *, wake: bool = True) -> Publication:
         """Publish an event to a thread from any process, in a transaction of its own, and return where it is stored.
 
         Who works on the thread delivers it. Where its run waits for events, and its graph is registered here, the run
         goes on here until it waits again or ends, unless `wake` is false; elsewhere `wake` does that. To a thread whose
         run has ended the next run, or `wake`, delivers it. An event whose source and id were published before is not
-        stored again, so a call that has failed can be repeated; an `id` that is not given is a new one.
+        stored again, so a call that has failed can be repeated; an `id` that is not given is a new one. Where the graph
+        is no reactive team it is for such teams within, also those that code calls; without one it is not read.
 
         Raises:
             UnknownThread: no run was ever started on the thread.
-            BadInput: it is no event, or one that the graph does not accept, where that is registered here.
+            BadInput: it is no event; one that the graph does not accept, where that is registered here; or its source
+                and id are those of an event with another type, subject or other data.
         """
         found = self._publishing.publish(thread_id, event)
         if wake:
@@ -312,24 +321,26 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
             await self._awake(thread_id, begins=False)
         return found
 
-    def replay(self, thread_id: str, event: str) -> Publication:
+    def replay(self, thread_id: str, event: str, *, wake: bool = True) -> Publication:
         """Deliver a parked event again, named by its `ref` or its id, to each subscriber where it is parked.
 
         It is published as a request to do so: a run that has ended is followed by another one of the same task, which
-        begins with it.
+        begins with it. With `wake=False` it is only stored: after several of them one `wake` delivers all.
 
         Raises:
             UnknownThread: no run was ever started on the thread.
             BadInput: no such event is parked.
         """
         found = self._publishing.replay(thread_id, event)
-        self._wake(thread_id, begins=True)
+        if wake:
+            self._wake(thread_id, begins=True)
         return found
 
-    async def areplay(self, thread_id: str, event: str) -> Publication:
+    async def areplay(self, thread_id: str, event: str, *, wake: bool = True) -> Publication:
         """Do as `replay` without blocking the event loop."""
         found = await asyncio.to_thread(self._publishing.replay, thread_id, event)
-        await self._awake(thread_id, begins=True)
+        if wake:
+            await self._awake(thread_id, begins=True)
         return found
 
     def wake(self, thread_id: str | None = None) -> list[Run]:

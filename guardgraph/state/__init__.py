@@ -28,6 +28,7 @@ from guardgraph.state.board import (
     BoardEntry,
     BoardKind,
     board_value,
+    checked_author,
     checked_board,
     checked_key,
     checked_kind,
@@ -35,7 +36,8 @@ from guardgraph.state.board import (
 )
 from guardgraph.state.claim import Claim, Claims
 from guardgraph.state.delegation import AgentInfo, DelegationScope
-from guardgraph.state.domain_event import TASK_EVENT, Delivery, DeliveryStatus, Event
+from guardgraph.state.delivery import Delivery, DeliveryStatus
+from guardgraph.state.domain_event import TASK_EVENT, Event
 from guardgraph.state.errors import (
     BadGraph,
     BadInput,
@@ -69,12 +71,21 @@ from guardgraph.state.errors import (
     WrongKey,
 )
 from guardgraph.state.event import EventKind, RunEvent, StoredEvent
-from guardgraph.state.event_log import deliveries_of, entry_of, events_of, line_of
+from guardgraph.state.event_log import (
+    LogEntry,
+    append_lines,
+    deliveries_of,
+    entries_in,
+    events_of,
+    has_log,
+    line_of,
+    parked_in,
+)
 from guardgraph.state.evidence import Evidence
-from guardgraph.state.frozen_model import FrozenModel, new_id, to_json
+from guardgraph.state.frozen_model import FrozenModel, check_json, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
-from guardgraph.state.reducers import add_counts, append_all, append_by_id, append_unique, merge_open
+from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
 from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
@@ -122,6 +133,7 @@ __all__ = (
     "Gap",
     "Gate",
     "GuardgraphError",
+    "LogEntry",
     "Message",
     "Messages",
     "MigrationFailed",
@@ -173,22 +185,25 @@ __all__ = (
     "WrongKey",
     "account_chain",
     "add_counts",
-    "append_all",
     "append_by_id",
+    "append_lines",
     "append_unique",
     "board_value",
     "check_caps",
+    "check_json",
+    "checked_author",
     "checked_board",
     "checked_key",
     "checked_kind",
     "checked_version",
     "deliveries_of",
-    "entry_of",
+    "entries_in",
     "error_place",
     "error_text",
     "events_of",
     "exact_decimal",
     "full_usage",
+    "has_log",
     "is_attachment",
     "line_of",
     "merge_messages",
@@ -197,6 +212,7 @@ __all__ = (
     "nearest_text",
     "new_id",
     "one_line",
+    "parked_in",
     "printable",
     "remaining_allowance",
     "stored_as",

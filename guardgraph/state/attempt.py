@@ -84,6 +84,8 @@ class Request(FrozenModel):
     """
     feedback: str | None = None
     """Why the attempt before this one was refused."""
+    handles_event: bool = False
+    """Whether it delivers the event in the inputs of its subtask. Only a reactive team sets this, never a planner."""
 
     @property
     def goal(self) -> str:
@@ -92,9 +94,9 @@ class Request(FrozenModel):
 
     @property
     def event(self) -> Event | None:
-        """The event that it is to handle, if it subscribes to events."""
-        found = None if self.subtask is None else self.subtask.inputs.get("event")
-        return Event.model_validate(found) if found is not None else None
+        """The event that it is to handle; `None` for all but subscribers, whatever the inputs of a subtask are."""
+        given = self.subtask.inputs.get("event") if self.handles_event and self.subtask is not None else None
+        return None if given is None else Event.model_validate(given)
 
     @property
     def results(self) -> tuple[ContextItem, ...]:
@@ -135,7 +137,7 @@ class Reply(FrozenModel):
     memory: JsonValue = None
     """What it keeps for itself: no other agent is given it."""
     events: tuple[Event, ...] = ()
-    """What has happened by its work, where agents of its pattern subscribe to events."""
+    """What has happened by its work; an answer with events of an agent that handles no event itself is refused."""
     usage: Usage | None = None
     """What was spent for it past LangChain's models, as by another framework: it is added to what was metered.
 
@@ -174,6 +176,8 @@ class Gap(FrozenModel):
     """The teams between the outcome's team and the gap, outermost first."""
     round: int = 1
     """The round in which it was found; of a gap from a nested team, the round of that team."""
+    is_external: bool = False
+    """Whether it is something from outside that was not taken, as an event: no work of the run was stopped by that."""
 
     @property
     def owner(self) -> str:

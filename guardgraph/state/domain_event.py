@@ -1,23 +1,18 @@
-"""Events of the domain, to which agents subscribe, and what has become of them.
+"""Events of the domain, to which agents subscribe.
 
 They are data of the work itself. What a run reports about itself is a `RunEvent`, which is another thing.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Literal
-
 from pydantic import AwareDatetime, Field, JsonValue, field_validator
 
-from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.frozen_model import FrozenModel, check_json
 
-__all__ = ("TASK_EVENT", "Delivery", "DeliveryStatus", "Event")
+__all__ = ("TASK_EVENT", "Event")
 
 TASK_EVENT = "task"
 """The type, and the source, of the first event of every run."""
-
-DeliveryStatus = Literal["handled", "parked", "filtered", "replayed"]
 
 
 class Event(FrozenModel):
@@ -46,26 +41,16 @@ class Event(FrozenModel):
 
     @property
     def ref(self) -> str:
-        """What names it in its thread: its source and its id."""
-        return f"{self.source}/{self.id}"
+        """What names it in its thread: its source, where a slash is `%2F` and a percent sign `%25`, and its id."""
+        source = self.source.replace("%", "%25").replace("/", "%2F")
+        return f"{source}/{self.id}"
+
+    def is_same(self, other: Event) -> bool:
+        """Return whether another event has the same type, data and subject."""
+        return (self.type, self.data, self.subject) == (other.type, other.data, other.subject)
 
     @field_validator("data")
     @classmethod
     def _is_json(cls, data: JsonValue) -> JsonValue:
-        json.dumps(data, allow_nan=False, ensure_ascii=False).encode()  # NaN and lone surrogates are not JSON
+        check_json(data)
         return data
-
-
-class Delivery(FrozenModel):
-    """What has become of one event at one subscriber; the latest entry counts."""
-
-    event: str
-    """The `ref` of the event."""
-    subscriber: str
-    """The agent that subscribes to it."""
-    status: DeliveryStatus
-    """`handled`; `parked` where its attempts are used up; `filtered` by its predicate; `replayed`: to be done again."""
-    result: str | None = None
-    """The id of the result that has settled it."""
-    error: str = ""
-    """Why it is parked."""

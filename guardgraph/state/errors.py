@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from glob import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -201,13 +202,24 @@ class BoardConflict(GuardgraphError, RuntimeError):
 
 
 class BoardDenied(GuardgraphError, PermissionError):
-    """An agent has no grant for an entry of a board, or its attempt has ended. Nothing was written."""
+    """An agent has no grant for an entry of a board, or its attempt has ended. Nothing was written.
+
+    `author` is who has tried, `agent` whose grant is missing: in a nested team that of the agent that is the team.
+    """
 
     def __init__(
-        self, board: str, key: str, *, author: str, action: Literal["read", "write"], has_ended: bool = False
+        self,
+        board: str,
+        key: str,
+        *,
+        author: str,
+        action: Literal["read", "write"],
+        agent: str | None = None,
+        has_ended: bool = False,
     ) -> None:
         self.board, self.key, self.author, self.action, self.has_ended = board, key, author, action, has_ended
-        grant = f"grant it where the team is built: Board({board!r}, {action}={{agent: ({key!r},)}})"
+        self.agent = author if agent is None else agent
+        grant = f"grant it where the team is built: Board({board!r}, {action}={{{self.agent!r}: ({escape(key)!r},)}})"
         why = "its attempt has ended; write before the agent answers" if has_ended else grant
         super().__init__(f"{author!r} may not {action} {key!r} of board {board!r}; {why}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
-__all__ = ("FrozenModel", "new_id", "to_json")
+__all__ = ("FrozenModel", "check_json", "new_id", "to_json")
 
 
 class FrozenModel(BaseModel):
@@ -24,6 +25,11 @@ class FrozenModel(BaseModel):
 def new_id() -> str:
     """Return a fresh random id of 32 hexadecimal characters."""
     return uuid4().hex
+
+
+def check_json(data: object) -> None:
+    """Raise `ValueError` for dicts, lists, texts and numbers that are no JSON: NaN, infinity, half a surrogate pair."""
+    json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
 
 
 def to_json(value: object) -> Any:

@@ -32,7 +32,8 @@ class Outcome(FrozenModel):
     gaps: tuple[Gap, ...] = ()
     """What is missing, and why."""
     stopped_by: str | None = None
-    """The guard that ended the run early, or else that of the first gap that is due to a guard."""
+    """The guard that ended the run early, or else that of the first gap that is due to a guard; an external gap, as an
+    event from outside that was refused, has stopped nothing."""
     reason: str = ""
     """What stopped it, in one sentence; empty where nothing did."""
     dissent: tuple[JsonValue, ...] = ()

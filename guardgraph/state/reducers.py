@@ -1,6 +1,6 @@
 """How parallel writes to one channel of the shared state become one value.
 
-Every reducer of lists is associative, and but for `append_all` applying the same write twice changes nothing, so a
+Every reducer of lists is associative, and applying the same write twice changes nothing, so a
 replay after a crash is safe. None of them drops what is different.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-__all__ = ("add_counts", "append_all", "append_by_id", "append_unique", "merge_open")
+__all__ = ("add_counts", "append_by_id", "append_unique", "merge_open")
 
 
 def append_by_id(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
@@ -39,11 +39,6 @@ def append_unique(left: Sequence[Any] | None, right: Sequence[Any] | None) -> li
             if has_hash:
                 known.add(item)
     return merged
-
-
-def append_all(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
-    """Append all items of `right`, for a list with one writer; unlike the others it does not look at what is there."""
-    return [*(left or ()), *(right or ())]
 
 
 def add_counts(left: Mapping[str, int] | None, right: Mapping[str, int] | None) -> dict[str, int]:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 __all__ = ("error_place", "error_text", "nearest_text", "one_line", "printable", "validation_text")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT = 40
 _LONGEST = 2_000
 
 
@@ -31,21 +32,33 @@ def error_place(error: BaseException) -> str:
 def error_text(error: BaseException, *, named: bool = True) -> str:
     """Return the text of `error`, after the name of its class if `named`: printable, at most 2,000 characters.
 
-    Control characters and lone surrogates are escaped; an error whose `__str__` raises has a fixed text.
+    Control characters and lone surrogates are escaped; an error whose `__str__` raises has a fixed text, and the one of
+    a validation names the faults in one line, without the values.
     """
     try:
-        message = str(error)
+        message = f"{error.title}: {validation_text(error)}" if isinstance(error, ValidationError) else str(error)
     except Exception:  # whatever the error's class does
         message = "(it cannot be printed)"
     text = f"{type(error).__name__}: {message}" if named else message
     return printable(text)[:_LONGEST]
 
 
-def validation_text(error: ValidationError, *, whole: str = "value", most: int = 5) -> str:
-    """Return the first `most` faults of a validation, each with its path (`whole` at the root); no values are shown."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    texts = [f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in faults[:most]]
+def validation_text(error: ValidationError, *, whole: str = "value", most: int = 5, with_values: bool = False) -> str:
+    """Return the first `most` faults of a validation, each with its path (`whole` at the root).
+
+    Values are not shown; `with_values` shows those that are a text or a number of at most 40 characters.
+    """
+    faults = error.errors(include_url=False, include_context=False)
+    texts = [
+        f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}{_got(fault['input']) if with_values else ''}"
+        for fault in faults[:most]
+    ]
     return "; ".join([*texts, f"and {len(faults) - most} more"] if len(faults) > most else texts)
+
+
+def _got(value: object) -> str:
+    is_number = isinstance(value, int | float) and not abs(value) > 10**_SHORT
+    return f", got {value!r}" if is_number or (isinstance(value, str) and len(value) <= _SHORT) else ""
 
 
 def nearest_text(name: str, known: Iterable[str]) -> str:

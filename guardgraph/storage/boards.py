@@ -51,11 +51,16 @@ class BoardStore(Protocol):
     def write(self, place: BoardPlace, change: BoardChange) -> BoardEntry | None:
         """Store the next version of an entry, and return it; a change whose name was stored before returns that.
 
-        It returns `None` where there is nothing to delete.
+        It returns `None` where there is nothing to delete, and the change has no name. With a name that is a version
+        too: made again, the same change must not delete what was written after it.
 
         Raises:
             BoardConflict: the entry is not at the version that is expected.
         """
+        ...
+
+    def named(self, place: BoardPlace, name: str) -> BoardEntry | None:
+        """Return the version that the write of this name has stored; `None` where it has not."""
         ...
 
     def last(self, place: BoardPlace, key: str) -> BoardEntry | None:
@@ -84,13 +89,13 @@ def next_version(
 ) -> BoardEntry | BoardConflict | None:
     """Return the version that a change makes of the last one of its entry, or why it does not.
 
-    `None` means that there is nothing to delete.
+    `None` means that there is nothing to delete; under a name that is a version too.
     """
     at, is_there = 0 if last is None else last.version, last is not None and not last.is_deleted
     fits = change.expect in (None, at) or (change.expect == 0 and not is_there)
     if not fits:
         return BoardConflict(place.name, change.key, expected=change.expect or 0, current=last)
-    if change.is_deleted and not is_there:
+    if change.is_deleted and not is_there and change.name is None:
         return None
     kept = last.kind if last is not None and is_there else "note"
     return BoardEntry(

@@ -38,8 +38,7 @@ class MemoryBoards:
     def write(self, place: BoardPlace, change: BoardChange) -> BoardEntry | None:
         """See `BoardStore.write`."""
         with self._guard:
-            board = self._threads.setdefault(place.thread_id, {}).setdefault(place.name, _Entries())
-            self._touch(place.thread_id)
+            board = self._at(place)
             known = None if change.name is None else board.by_name.get(change.name)
             if known is not None:
                 return _copy(known)
@@ -49,11 +48,19 @@ class MemoryBoards:
                 raise entry
             if entry is None:
                 return None
+            self._threads.setdefault(place.thread_id, {})[place.name] = board
+            self._touch(place.thread_id)
             board.changes.append(entry)
             board.last[entry.key] = entry
             if change.name is not None:
                 board.by_name[change.name] = entry
             return _copy(entry)
+
+    def named(self, place: BoardPlace, name: str) -> BoardEntry | None:
+        """See `BoardStore.named`."""
+        with self._guard:
+            found = self._at(place).by_name.get(name)
+        return None if found is None else _copy(found)
 
     def last(self, place: BoardPlace, key: str) -> BoardEntry | None:
         """See `BoardStore.last`."""

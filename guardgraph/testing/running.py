@@ -115,7 +115,7 @@ def facts_of(outcome: Any) -> Facts:
     if not isinstance(outcome, Outcome):
         raise TypeError(f"the outcome is not an `Outcome`, but {type(outcome).__name__}: {outcome!r:.200}")
     gaps = (
-        ("/".join(gap.path), gap.subtask, gap.agent or "", gap.guard or "", _without_numbers(gap.reason))
+        ("/".join(gap.path), _ID.sub("#", gap.subtask), gap.agent or "", gap.guard or "", _without_numbers(gap.reason))
         for gap in outcome.gaps
     )
     return Facts(

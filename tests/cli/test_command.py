@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.research.pdfs import pdf_of
 TEAM = """
 import time
 from langgraph.types import interrupt
-from guardgraph.graphs import pipeline, supervisor
+from guardgraph.graphs import Subscription, pipeline, reactive, supervisor
 from guardgraph.guards import Deadline, Refuse, guard
 from guardgraph.agents import Agent
 from guardgraph.state import Plan, Subtask
@@ -52,6 +53,10 @@ def slow():
 
 def asking():
     return build(lambda request: interrupt("may I?"))
+
+def listening():
+    worker = Agent("worker", run=lambda request: "stopped")
+    return reactive([Subscription(worker, ["stop"])], accepts=["stop"], until=["stop"])
 
 @guard(at="admission", on_trip=Refuse())
 def never(view):
@@ -210,6 +215,20 @@ def test_a_run_that_waits_is_answered_from_another_folder(
     assert question["value"] == "may I?"
     assert main(["resume", "t", "--db", url, "--answer", f'{question["id"]}={{"yes": true}}', "--json"]) == 0
     assert printed_json(capsys)["outcome"]["value"][0]["value"] == {"yes": True}
+
+
+def test_a_run_that_waits_for_an_event_shows_how_one_is_given(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "some_teams:listening", "--input", '"x"', "--thread", "t"]) == 4
+    *_, hint = capsys.readouterr().err.splitlines()
+    _, _, resume = shlex.split(hint.removeprefix("answer with: "))[:3]
+    answer = shlex.split(hint)[-1]
+    assert (resume, answer.partition("=")[2]) == ("t", '{"type": "stop"}')
+
+    main(["resume", "t", "--answer", answer.partition("=")[0] + "=hello"])
+    *_, question, hint = capsys.readouterr().err.splitlines()
+    assert "'problem': 'an answer is an event, or a list" in question
+    assert main(["resume", "t", "--answer", shlex.split(hint)[-1], "--json"]) == 0
+    assert printed_json(capsys)["outcome"]["value"][0]["value"] == "stopped"
 
 
 @pytest.mark.parametrize(("more", "status"), [([], "failed"), (["--deadline", "60"], "completed")])

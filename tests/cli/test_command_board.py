@@ -69,14 +69,21 @@ def test_all_versions_of_an_entry_are_shown(capsys: pytest.CaptureFixture[str]) 
         {"usd": 450},
         {"usd": 500},
     ]
-    assert shown(capsys, "history", "plan", "other", "--thread", "monday") == ([], "there are no such entries\n")
-    assert as_json(capsys, "history", "plan", "other", "--thread", "monday") == []
+
+
+def test_an_entry_that_was_never_written_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_json(capsys, "history", "plan", "bugdet", "--thread", "monday", code=2) == {
+        "error": "BadInput",
+        "message": "entry 'bugdet' of board 'plan' was never written; the nearest is 'budget'",
+    }
+    _, error = shown(capsys, "history", "other", "budget", "--thread", "monday", code=2)
+    assert error == "guardgraph: nothing was ever written on a board 'other' of thread 'monday'; there are: 'plan'\n"
 
 
 def test_a_board_that_is_not_there_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "show", "other", "--thread", "monday", code=2) == {
         "error": "BadInput",
-        "message": "nothing was ever written on a board 'other' here; there are: 'plan'",
+        "message": "nothing was ever written on a board 'other' of thread 'monday'; there are: 'plan'",
     }
     _, error = shown(capsys, "show", "plan", "--shared", code=2)
     assert "there are: 'rules'" in error

@@ -20,11 +20,15 @@ from sqlalchemy import update
 
 from guardgraph.agents import Agent
 from guardgraph.cli.entry import main
-from guardgraph.graphs import pipeline
+from guardgraph.graphs import Subscription, pipeline, reactive
 from guardgraph.runs import Runner
-from guardgraph.state import Request, StoredEvent, UnknownThread
+from guardgraph.state import Event as DomainEvent
+from guardgraph.state import Reply, Request, StoredEvent, UnknownThread
+from guardgraph.storage.sql.board_table import boards
 from guardgraph.storage.sql.engine import write_transaction
+from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.leases import Claim, acquire
+from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.tables import checkpoints
 from tests.house.sources import ROOT
 
@@ -95,6 +99,26 @@ def test_damage_is_found_and_repaired(url: str, capsys: pytest.CaptureFixture[st
     assert done(capsys, "repair", "monday", "--yes")["left"] == []
     assert shown(capsys, "repair", "monday") == ([], "thread 'monday' is not damaged; nothing was changed\n")
     assert done(capsys, "verify", "monday")["threads"][0]["damage"] == []
+
+
+def test_damage_to_boards_and_events_is_found_and_stays(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Runner(url) as runner:
+        runner.board("plan", thread_id="monday", author="ann").put("route", "by train")
+        runner.publish("monday", DomainEvent(type="order", source="shop", id="1"))
+        engine = runner.saver.engine
+    for table in (boards, events, published):
+        with write_transaction(engine) as connection:
+            connection.execute(update(table).values(data=b"x" * 40))
+
+    lines, _ = shown(capsys, "verify", "monday", code=6)
+    assert lines[1].endswith("\tboards\tversion 1 of an entry is damaged, it is not what was stored")
+    assert re.search(r"\tevents\tthose up to number \d+ are not what was stored$", lines[2])
+    assert lines[3].endswith("\tpublished\tnumber 1 is not what was stored")
+    _, told = shown(capsys, "repair", "monday", "--yes", code=6)
+    assert told == "thread 'monday' has 3 faults that no repair mends: restore the database from a copy\n"
+    damage(url, "monday")
+    _, told = shown(capsys, "repair", "monday", "--yes", code=6)
+    assert "was repaired, and can be resumed; 4 faults found; 3 faults outside of checkpoints stay: restore" in told
 
 
 def test_old_checkpoints_are_pruned_and_what_cannot_be_is_named(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,3 +287,43 @@ def _stored(runner: Runner) -> list[StoredEvent]:
     with suppress(UnknownThread):
         return runner.events("new")
     return []
+
+
+def test_causes_shows_which_event_has_caused_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Mermaid text, and as JSON with what has become of each; the graph need not be there."""
+    monkeypatch.setenv("GUARDGRAPH_DB", f"sqlite:///{tmp_path}/runs.db")
+    sales = Agent(
+        "sales", run=lambda request: Reply(value="sold", events=(DomainEvent(type="order"), DomainEvent(type="order")))
+    )
+
+    def bill(request: Request) -> str:
+        assert request.event is not None
+        if request.event.id.endswith(".2"):
+            raise ValueError("no money")
+        return "billed"
+
+    team = [Subscription(sales, ["task"]), Subscription(Agent("billing", run=bill), ["order"])]
+    with Runner(os.environ["GUARDGRAPH_DB"]) as runner:
+        runner.run(reactive(team, emits={"sales": ["order"]}), "go", thread_id="shop")
+        runner.run(pipeline([Agent("a", run=str)]), "go", thread_id="other")
+
+    lines, err = shown(capsys, "causes", "shop")
+    assert (lines[0], err) == ("graph LR", "")
+    assert [line.strip() for line in lines if "-->" in line] == ["e0 --> e1", "e0 --> e2"]
+    found = done(capsys, "causes", "shop")
+    assert [(one["type"], one["source"], one["depth"]) for one in found] == [
+        ("task", "task", 0),
+        ("order", "sales", 1),
+        ("order", "sales", 1),
+    ]
+    assert {one["caused_by"] for one in found[1:]} == {f"{found[0]['source']}/{found[0]['id']}"}
+    assert [[(had["subscriber"], had["status"]) for had in one["deliveries"]] for one in found] == [
+        [("sales", "handled")],
+        [("billing", "handled")],
+        [("billing", "parked")],
+    ]
+    lines, err = shown(capsys, "causes", "other")
+    assert (lines, err) == ([], "thread 'other' has no events\n")
+    assert main(["threads", "causes", "nowhere"]) == 2

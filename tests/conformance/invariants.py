@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from guardgraph.state import Gap, Outcome, Result, Subtask
+from tests.conformance.random_peers import lost_events, lost_messages
 from tests.conformance.random_teams import CALL, Planned, RandomTeam
 
 __all__ = ("broken_promises",)
@@ -31,6 +32,8 @@ def broken_promises(team: RandomTeam, states: Iterable[_State]) -> list[str]:
         if outcome.status == "completed" and outcome.gaps:
             found.append(f"untrue: {name} is completed with gaps {outcome.gaps!r:.300}")
         found.extend(_overspent(team, name, position, outcome))
+        found.extend(f"{what} ({name})" for what in lost_messages(state))
+        found.extend(f"{what} ({name})" for what in lost_events(state, team.subscribers.get(position.path[-1], {})))
     return found
 
 

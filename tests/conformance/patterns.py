@@ -9,6 +9,7 @@ from langgraph.graph import StateGraph
 
 from guardgraph.agents import Agent, Bid, Bidder
 from guardgraph.graphs import (
+    Board,
     Parallel,
     Rule,
     Stage,
@@ -25,6 +26,7 @@ from guardgraph.graphs import (
     swarm,
 )
 from guardgraph.guards import Depth, Schema
+from guardgraph.runs import boards
 from guardgraph.state import Message, Plan, Reply, Request, Subtask
 from tests.graphs.panels import scored
 
@@ -132,6 +134,21 @@ def a_reactive_team(agent: Agent) -> _Graph:
     return reactive([Subscription(_helper(), ["task"]), Subscription(agent, ["task"])])
 
 
+def a_team_with_a_board(agent: Agent) -> _Graph:
+    """Return a helper that writes a decision, the agent, and one that answers what was done and decided."""
+
+    def decide(request: Request) -> str:
+        boards.current("plan").update("route", lambda route: "by train", kind="decision")
+        return "helped"
+
+    def close(request: Request) -> list[Any]:
+        return [*_gather(request), *(item.value for item in request.decisions)]
+
+    board = Board("plan", write={"helper": ("route",)})
+    stages = [Agent("helper", run=decide), Stage(agent, critical=False), Agent("closing", run=close)]
+    return pipeline(stages, board=board, name="with_board")
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
@@ -144,5 +161,6 @@ PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "swarm": a_swarm,
     "auction": an_auction,
     "reactive": a_reactive_team,
+    "board": a_team_with_a_board,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

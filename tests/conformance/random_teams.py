@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from threading import Lock
@@ -17,13 +17,18 @@ from guardgraph.graphs import (
     Rule,
     SendBack,
     Stage,
+    Subscription,
+    Tier,
     auction,
     consensus,
+    hierarchy,
     majority,
     pipeline,
     plurality,
+    reactive,
     router,
     supervisor,
+    swarm,
 )
 from guardgraph.guards import (
     Budget,
@@ -40,7 +45,8 @@ from guardgraph.guards import (
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.state import Gate, Plan, Request, Subtask
+from guardgraph.state import TASK_EVENT, Gate, Plan, Request, Subtask
+from tests.conformance.random_peers import Work, emitting, random_limits, random_types, talking
 
 __all__ = ("CALL", "Planned", "RandomTeam", "random_team")
 
@@ -72,6 +78,8 @@ class RandomTeam:
     planned: list[Planned] = field(default_factory=list[Planned])
     budgets: dict[str, int] = field(default_factory=dict[str, int])
     """Tokens that each team may spend, by its name."""
+    subscribers: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict[str, dict[str, frozenset[str]]])
+    """The types of events that agents subscribe to, by the name of their team."""
     is_steady: bool = True
     """Whether two runs have to give the same outcome: no race for a budget, no time limit."""
     is_given_up: bool = False
@@ -84,7 +92,7 @@ def random_team(random: Random) -> RandomTeam:
     graph = maker.team("top", levels=random.randint(1, 3))
     limit = random.choice([None, None, None, None, 30, 20, 14])
     config = {} if limit is None else {"recursion_limit": limit}
-    return RandomTeam(graph, config, maker.planned, maker.budgets, maker.is_steady)
+    return RandomTeam(graph, config, maker.planned, maker.budgets, maker.subscribers, maker.is_steady)
 
 
 class _Maker:
@@ -92,19 +100,24 @@ class _Maker:
         self.random = random
         self.planned: list[Planned] = []
         self.budgets: dict[str, int] = {}
+        self.subscribers: dict[str, dict[str, frozenset[str]]] = {}
         self.is_steady = True
         self._number = 0
         self._lock = Lock()
 
     def team(self, name: str, *, levels: int) -> _Graph:
-        kind = self.random.random()
-        if kind < 0.25:
-            return self.pipeline(name, levels=levels)
-        if kind < 0.5:
-            return self.router(name, levels=levels) if kind < 0.4 else self.consensus(name, levels=levels)
-        if kind < 0.65:
-            return self.auction(name, levels=levels)
-        return self.supervisor(name, levels=levels)
+        patterns = {
+            self.pipeline: 4,
+            self.supervisor: 4,
+            self.router: 3,
+            self.consensus: 2,
+            self.auction: 3,
+            self.hierarchy: 2,
+            self.swarm: 3,
+            self.reactive: 3,
+        }
+        make = self.random.choices([*patterns], weights=[*patterns.values()])[0]
+        return make(name, levels=levels)
 
     def consensus(self, name: str, *, levels: int) -> _Graph:
         workers = [self.worker(levels=levels) for _ in range(self.random.randint(2, 4))]
@@ -155,6 +168,59 @@ class _Maker:
             synthesizer=self.synthesizer(),
             guards=self.guards(name),
             concurrency=self.random.choice([None, 1, 2, 4]),
+            name=name,
+        )
+
+    def hierarchy(self, name: str, *, levels: int) -> _Graph:
+        top = self.tier(levels, self.random.randint(1, 3))
+        return hierarchy(top, guards=self.guards(name), concurrency=self.random.choice([None, 1, 4]), name=name)
+
+    def tier(self, levels: int, below: int) -> Tier:
+        members: list[Agent | Tier] = [self.worker(levels=levels) for _ in range(self.random.randint(1, 2))]
+        if below > 1:
+            members.append(self.tier(levels, below - 1))
+        skills = [None, *(skill for member in members for skill in (member.name, *member.skills)), "missing"]
+        return Tier(self.planner(skills), members, synthesizer=self.synthesizer(), attempts=self.random.choice([1, 2]))
+
+    def swarm(self, name: str, *, levels: int) -> _Graph:
+        peers = [self.worker(levels=levels) for _ in range(self.random.randint(2, 4))]
+        names = [peer.name for peer in peers]
+        salt = self.random.random()
+        peers = [_with_work(peer, lambda work, name: talking(work, name, names, salt)) for peer in peers]
+        order = self.random.sample(peers, self.random.randint(1, len(peers)))
+        return swarm(
+            peers,
+            start=self.random.sample(peers, self.random.randint(1, len(peers))),
+            acceptance=self.random.choice([None, None, "unanimous", "majority", names[:2]]),
+            tie_breaker=self.random.choice([None, order]),
+            proposals=self.random.randint(1, 6),
+            per_pair=self.random.choice([None, 4]),
+            per_peer=self.random.choice([None, 9]),
+            synthesizer=self.synthesizer(),
+            guards=self.guards(name, random_limits(self.random)),
+            concurrency=self.random.choice([None, 1, 2]),
+            name=name,
+        )
+
+    def reactive(self, name: str, *, levels: int) -> _Graph:
+        agents = [self.worker(levels=levels) for _ in range(self.random.randint(1, 4))]
+        salt, emits = self.random.random(), {agent.name: random_types(self.random) for agent in agents}
+        agents = [_with_work(agent, lambda work, name: emitting(work, name, emits[name], salt)) for agent in agents]
+        types: dict[str, frozenset[str]] = {}
+        for agent in agents:
+            others = {one for other, some in emits.items() if other != agent.name for one in some}
+            known = sorted(others | {TASK_EVENT})
+            types[agent.name] = frozenset(self.random.sample(known, self.random.randint(1, len(known))))
+        types[agents[0].name] |= {TASK_EVENT}
+        self.subscribers[name] = types
+        return reactive(
+            [Subscription(agent, types[agent.name], ordered=self.random.random() < 0.5) for agent in agents],
+            emits=emits,
+            depth=self.random.choice([1, 3, 16]),
+            events=self.random.choice([1, 4, 200]),
+            value=self.random.choice([(), (), sorted({one for some in emits.values() for one in some})]),
+            guards=self.guards(name),
+            concurrency=self.random.choice([None, 1, 2]),
             name=name,
         )
 
@@ -287,7 +353,9 @@ class _Maker:
         behaviours = self.random.choices(["answer", "raise", "nothing", "number"], weights=[6, 2, 1, 1], k=6)
 
         def work(request: Request) -> Any:
-            text = f"{salt}{request.goal}{request.subtask.inputs if request.subtask else ''}{request.attempt}"
+            given = request.subtask.inputs if request.subtask else {}
+            inputs = {name: value for name, value in given.items() if name != "event"}  # it has an id of its own
+            text = f"{salt}{request.goal}{inputs}{request.attempt}"
             behaviour = behaviours[crc32(text.encode()) % len(behaviours)]
             if behaviour == "raise":
                 raise RuntimeError(f"{name} cannot")
@@ -314,7 +382,7 @@ class _Maker:
 
         return Agent(self.name("writer"), run=write, attempts=self.random.randint(1, 2))
 
-    def guards(self, name: str) -> list[Guard] | None:
+    def guards(self, name: str, more: Sequence[Callable[[], Guard]] = ()) -> list[Guard] | None:
         kind = self.random.random()
         if kind < 0.2:
             return None
@@ -329,6 +397,7 @@ class _Maker:
             lambda: Schema(check=self.refusing(), on_trip=self.trip(may_retry=True)),
             self.own_guard,
             self.own_guard,
+            *more,
         ]
         return [make() for make in self.random.sample(makers, self.random.randint(1, 4))]
 
@@ -363,3 +432,8 @@ class _Maker:
             return "I say no" if crc32(f"{salt}{told}{view.round}".encode()) % 10 < part else None
 
         return guard(at=at, on_trip=self.trip(may_retry=at in _ANSWERED))(refuses)
+
+
+def _with_work(agent: Agent, wrapped: Callable[[Work, str], Work]) -> Agent:
+    """Return an agent whose function does more; a model and a team do not."""
+    return replace(agent, run=wrapped(agent.run, agent.name)) if agent.kind == "function" else agent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from guardgraph.agents import Agent, Bid, Bidder, announced_lots
 from guardgraph.graphs import auction, draw, estimate, lint, pipeline
-from guardgraph.guards import Depth, Finish, GuardContext, Limits, guard
+from guardgraph.guards import Budget, Depth, Finish, GuardContext, Limits, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, Message, Outcome, PatternError, Plan, Reply, Request, Subtask, Usage
 from guardgraph.storage import Reputation
@@ -206,6 +207,45 @@ def test_a_result_that_is_refused_for_good_goes_to_the_next_bidder() -> None:
     ]
 
 
+@guard(at="exit", on_trip=Retry(1))
+def neat(view: GuardContext) -> str | None:
+    return None if "neat" in str(view.subject.value) else "it is not neat"
+
+
+def test_an_answer_that_is_written_again_is_one_award() -> None:
+    a = Agent("a", run=lambda request: "neat" if request.feedback else "done")
+    outcome, log = run(auction([Bidder(a, bid=bids(1)), Bidder(works("b"), bid=bids(2))], guards=[neat]))
+
+    assert (outcome.status, outcome.value) == ("completed", "neat")
+    assert [one["is_done"] for _, _, content in contents(log, "inform") for one in content["settled"]] == [True]
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_an_answer_that_cannot_be_written_again_goes_to_the_next_bidder(is_refused: bool) -> None:
+    def work(request: Request) -> str:
+        if request.feedback and not is_refused:
+            raise ConnectionError("a is broken")
+        return "done"
+
+    @guard(at="handoff", on_trip=Finish())
+    def first_only(view: GuardContext) -> str | None:
+        return "poor work" if view.subject.agent == "a" and view.subject.attempt > 1 else None
+
+    a, b = Agent("a", run=work), Agent("b", run=lambda request: "neat")
+    bidders = [Bidder(a, bid=bids(1), capacity=1), Bidder(b, bid=bids(2))]
+    outcome, log = run(auction(bidders, guards=[neat, first_only]))
+    settled = [one for _, _, content in contents(log, "inform") for one in content["settled"]]
+
+    assert (outcome.status, outcome.value, outcome.gaps) == ("completed", "neat", ())
+    assert [one["is_done"] for one in settled] == [True, False, True]
+
+    outcome, _ = run(auction(bidders[:1], guards=[neat, first_only]))
+    reason = "poor work" if is_refused else "ConnectionError: a is broken"
+    assert (outcome.status, [gap.reason for gap in outcome.gaps]) == (
+        "failed", [f"no bidder is left: 'a' has failed: {reason}"],
+    )  # fmt: skip
+
+
 def test_without_any_bid_the_run_ends_as_failed_and_says_who_declined() -> None:
     outcome, _ = run(auction([Bidder(works("a"), bid=declines), Bidder(works("b"), bid=declines)]))
 
@@ -310,8 +350,34 @@ def test_a_model_bids_with_the_lots_before_it() -> None:
     outcome, _ = run(auction([Bidder(works("a"), bid=model, capacity=7)], score=lambda bid, known: -bid.cost))
 
     assert outcome.value == "a did it"
-    assert "lot task" in seen[0]
+    assert '"about": "announced lots"' in seen[0]
+    assert '"value": [{"id": "task", "goal": "the task"}]' in seen[0]
     assert '"capacity left", "from": "guard_dispatch", "value": 7.0' in seen[0]
+
+
+@pytest.mark.parametrize("bad", ['{"subtask": "y", "cost": -1}', '{"subtask": "y", "cost": NaN}', "7"])
+def test_of_the_answer_of_a_model_the_good_bids_count(bad: str) -> None:
+    answer = f'{{"bids": [{{"subtask": "x", "cost": 3}}, {bad}]}}'
+    clerk = Agent("clerk", model=ScriptedModel(replies=lambda messages: answer))
+    outcome, log = run(auction([Bidder(works("a"), bid=clerk), Bidder(works("b"), bid=bids(9))], planner=jobs(*"xy")))
+
+    assert (outcome.status, doers(outcome)) == ("completed", {"x": "a", "y": "b"})
+    assert all("is no bid" in content["reason"] for _, _, content in contents(log, "reject") if "reason" in content)
+
+
+def test_a_function_that_hangs_is_passed_over_after_its_timeout() -> None:
+    def hangs(lots: Sequence[Subtask]) -> list[Bid]:
+        time.sleep(5)
+        return []
+
+    bidders = [Bidder(works("a"), bid=hangs, timeout=0.2), Bidder(works("b"), bid=bids(9))]
+    begun = time.monotonic()
+    outcome, log = run(auction(bidders))
+
+    assert (outcome.status, outcome.value, time.monotonic() - begun < 3) == ("completed", "b did it", True)
+    assert any(
+        "no answer after" in content["reason"] for _, _, content in contents(log, "reject") if "reason" in content
+    )
 
 
 def test_the_declared_score_decides_and_is_given_the_reputation() -> None:
@@ -382,6 +448,46 @@ def test_the_guards_of_dispatch_judge_every_award() -> None:
     assert run(auction([works("a")], planner=jobs("x", "y"), guards=[Limits(subtasks=1)]))[0].stopped_by == "Limits"
 
 
+def test_a_lot_that_a_guard_stops_for_its_winner_goes_to_the_next_best_bid() -> None:
+    @guard(at="dispatch", on_trip=Finish())
+    def certified(view: GuardContext) -> str | None:
+        asked.append((view.subject.id, view.agent.name if view.agent else ""))
+        return None if view.agent is not None and view.agent.name in ("c", "d") else "not certified"
+
+    asked: list[tuple[str, str]] = []
+    bidders = [Bidder(works(name), bid=bids(cost), capacity=1) for cost, name in enumerate("abcd", 1)]
+    outcome, log = run(auction(bidders, planner=jobs("x", "y", "z"), guards=[certified]))
+
+    assert (outcome.status, doers(outcome)) == ("degraded", {"x": "d", "z": "c"})
+    assert [(gap.subtask, gap.agent, gap.guard) for gap in outcome.gaps] == [("y", "a", "certified")]
+    assert asked == [("x", "a"), ("x", "d"), ("y", "b"), ("y", "a"), ("z", "c")]
+    awards = [(one["subtask"], to) for _, to, content in contents(log, "award") for one in content["awards"]]
+    assert sorted(awards) == [("x", ("d",)), ("z", ("c",))]
+
+
+def test_a_lot_that_is_too_dear_for_the_budget_goes_to_a_cheaper_bidder() -> None:
+    dear = works("dear", expected_cost=900)
+    cheap, fits = works("cheap", expected_cost=100), works("fits", expected_cost=300)
+    bidders = [Bidder(worker, bid=bids(1, confidence=sure)) for worker, sure in ((dear, 1), (cheap, 0.5), (fits, 0.9))]
+    outcome, _ = run(auction(bidders, planner=jobs("x", "y"), guards=[Budget(tokens=500, reserve=0)]))
+
+    assert (outcome.status, doers(outcome)) == ("completed", {"x": "fits", "y": "cheap"})
+
+
+def test_what_a_guard_stops_for_every_bidder_is_one_gap_with_its_reason() -> None:
+    @guard(at="dispatch", on_trip=Finish())
+    def never(view: GuardContext) -> str | None:
+        return f"not by {view.agent.name}" if view.agent and view.subject.id == "x" else None
+
+    bidders = [Bidder(works(name), bid=bids(cost)) for cost, name in enumerate("abc", 1)]
+    outcome, _ = run(auction(bidders, planner=jobs("x", "y"), guards=[never]))
+
+    assert (outcome.status, doers(outcome)) == ("degraded", {"y": "a"})
+    assert [(gap.subtask, gap.guard, gap.agent, gap.reason) for gap in outcome.gaps] == [
+        ("x", "never", "c", "not by c")
+    ]
+
+
 def test_the_log_is_that_of_the_latest_run_of_a_thread() -> None:
     from langgraph.checkpoint.memory import InMemorySaver
 
@@ -424,6 +530,22 @@ def test_a_bidder_may_be_an_auction() -> None:
     assert run_pipeline([Agent("market", run=inner)]).status == "completed"
 
 
+def test_who_bids_for_a_bidder_may_be_an_auction_of_other_lots() -> None:
+    seen: list[list[str]] = []
+
+    def bid(lots: Sequence[Subtask]) -> list[Bid]:
+        seen.append([lot.id for lot in lots])
+        return [Bid(subtask=lot.id, cost=1) for lot in lots]
+
+    clerk = Agent("clerk", run=lambda request: [{"subtask": "x", "cost": 3}])
+    office = auction([Bidder(clerk, bid=bid)], name="office").compile()
+    bidders = [Bidder(works("a"), bid=Agent("asks", run=office)), Bidder(works("b"), bid=bids(9))]
+    outcome, _ = run(auction(bidders, planner=jobs("x")))
+
+    assert (outcome.status, doers(outcome)) == ("completed", {"x": "a"})
+    assert seen == [["task"]]
+
+
 def run_pipeline(stages: list[Agent]) -> Outcome:
     return pipeline(stages).compile().invoke({"task": "t"})["outcome"]
 
@@ -445,6 +567,10 @@ def run_pipeline(stages: list[Agent]) -> Outcome:
         (lambda: any_bidder(works("a"), capacity=-1), "`capacity` must be above 0 and finite, got -1"),
         (lambda: any_bidder(works("a"), capacity=0), "`capacity` must be above 0"),
         (lambda: any_bidder(works("a"), capacity=math.nan), "`capacity` must be above 0 and finite"),
+        (lambda: any_bidder(works("a"), bid=declines, timeout=0), "must be more than 0 seconds"),
+        (lambda: any_bidder(works("a"), bid=declines, timeout="1"), "`timeout` must be"),
+        (lambda: any_bidder(works("a"), bid=works("b"), timeout=1), "an agent has its own"),
+        (lambda: any_bidder(works("a"), timeout=1), "an agent has its own"),
         (lambda: any_bidder(works("a"), bid=7), "`bid` must be an agent or a function"),
         (lambda: any_bidder("a"), "`worker` must be Agent"),
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bench.auction import with_a_killed_agent
 from bench.teams.assignment import Assignment, as_auction, awarded, bounds_in, figures_of, instances_in
 from guardgraph.nodes.decisions.award import AwardRule
 from tests.public_data import public_data
@@ -39,3 +42,12 @@ def test_the_public_instances_are_awarded_near_their_bounds_and_within_capacity(
         if not found.open_jobs:
             lower, _ = bounds[f"{instance.name}_Min"]
             assert lower <= found.value <= 1.25 * lower
+
+
+@pytest.mark.parametrize("rule", ["greedy", "regret"])
+def test_an_agent_whose_process_is_killed_costs_only_its_own_jobs(rule: AwardRule) -> None:
+    found = with_a_killed_agent(replace(SMALL, capacities=[9, 30, 30]), rule, jobs=1)
+
+    assert (found["status"], found["open"], found["gaps"], found["violations"]) == ("completed", 0, 0, 0)
+    assert (found["done by it"], found["others' jobs not done as awarded"]) == (1, 0)
+    assert found["done by others"] == found["of the killed"] - 1 > 0

@@ -80,6 +80,7 @@ CELLS: Mapping[str, tuple[str, list[str], bool]] = {
     "swarm": ("degraded", ["tested"], True),
     "auction": ("degraded", ["tested"], True),
     "reactive": ("degraded", ["0:task:tested"], True),
+    "board": ("degraded", ["tested"], True),
 }
 """The status, what is missing, and whether there is a value; the same for each failure."""
 WITHIN_A_TEAM = {("consensus", "returns garbage"): ["typed/tested", "typed"]}

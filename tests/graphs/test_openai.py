@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import pipeline, supervisor
+from guardgraph.agents.emit_event import emit_event_tool
+from guardgraph.graphs import Subscription, pipeline, reactive, supervisor
 from guardgraph.guards import Budget
+from guardgraph.state import Request, events_of
 from tests import loopback
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
@@ -111,3 +114,33 @@ def test_a_planner_and_a_worker_of_the_real_client_complete_a_run(way: str) -> N
     assert outcome.value == [{"subtask": "a", "agent": "worker", "value": "said"}]
     assert outcome.usage.tokens == 80 + 20 + 2 * (11 + 7)
     assert outcome.usage.usd
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["model", "create_agent"])
+def test_a_model_emits_events_by_its_tool(own: bool) -> None:
+    def answer(body: dict[str, Any]) -> loopback.Response:
+        tools = [message for message in body["messages"] if message["role"] == "tool"]
+        if not tools:  # a type that is not declared: the tool refuses it
+            return loopback.tool_call("emit_event", {"type": "order.cancelled", "data": 1})
+        if len(tools) == 1:
+            return loopback.tool_call("emit_event", {"type": "order.placed", "data": {"item": "lamp"}, "subject": "7"})
+        return loopback.text("the order is placed")
+
+    got: list[Any] = []
+
+    def bill(request: Request) -> str:
+        assert request.event is not None
+        got.append((request.event.source, request.event.data, request.event.subject))
+        return "billed"
+
+    with loopback.OpenAIServer(answer) as server:
+        sales = Agent("sales", model=client(server))
+        if own:
+            sales = Agent("sales", run=create_agent(client(server), [emit_event_tool(["order.placed"])]))
+        team = [Subscription(sales, ["task"]), Subscription(Agent("billing", run=bill), ["order.placed"])]
+        graph = reactive(team, emits={"sales": ["order.placed"]})
+        state = [*graph.compile().stream({"task": "sell a lamp"}, stream_mode="values")][-1]
+
+    assert state["outcome"].status == "completed", state["outcome"]
+    assert got == [("sales", {"item": "lamp"}, "7")]
+    assert [event.type for event in events_of(state)] == ["task", "order.placed"]

@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage
-from langgraph.types import Command
+from langgraph.types import Command, Send
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import swarm
-from guardgraph.guards import Authority, Depth, Limits
+from guardgraph.guards import Authority, Depth, Limits, Schema
 from guardgraph.state import BadGraph, Message, Outcome, Reply, Request
+from tests.graphs.peers import Run, ask, gaps_of, hand_off, outcome_of, peers, state_of, to
 from tests.graphs.teams import WAYS
-
-Run = Callable[[Request], Any]
-
-
-def to(name: str, content: Any = "?", **fields: Any) -> Message:
-    return Message(recipients=(name,), content=content, **fields)
-
-
-def ask(name: str, content: Any = "?") -> Reply:
-    return Reply(messages=(to(name, content, performative="ask"),))
-
-
-def hand_off(name: str) -> Reply:
-    return Reply(messages=(to(name, "yours", performative="hand_off"),))
-
-
-def peers(**runs: Run) -> list[Agent]:
-    return [Agent(name, run=run) for name, run in runs.items()]
-
-
-def state_of(graph: Any, task: str = "the task") -> dict[str, Any]:
-    """Return the whole state at the end of a run."""
-    return list(graph.compile().stream({"task": task}, stream_mode="values"))[-1]
-
-
-def outcome_of(graph: Any) -> Outcome:
-    return graph.compile().invoke({"task": "the task"})["outcome"]
-
-
-def gaps_of(outcome: Outcome) -> list[tuple[str, str]]:
-    return [(gap.subtask, gap.reason) for gap in outcome.gaps]
-
 
 # Messages
 
@@ -182,6 +151,43 @@ def test_several_handoffs_at_once_are_refused_with_the_reason() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("over", "content"),
+    [
+        (Command(goto="b", graph=Command.PARENT, update=[("note", 1)]), {"text": "", "note": 1}),
+        (Command(goto=Send("b", {"messages": [AIMessage("all of it")], "note": 1})), {"text": "all of it", "note": 1}),
+    ],
+)
+def test_what_a_handoff_carries_is_delivered(over: Any, content: Any) -> None:
+    outcome = outcome_of(swarm(peers(a=lambda request: over, b=lambda request: request.messages[0].content)))
+
+    assert (outcome.status, outcome.value) == ("completed", content)
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        (Command(goto="zed", graph=Command.PARENT), "handoff to 'zed'"),
+        (Command(goto="b", graph=Command.PARENT, update={"note": object()}), "no JSON"),
+        (Reply(messages=(to("b", float("nan")),)), "no JSON"),
+        (Reply(messages=(to("b", "\ud800"),)), "no JSON"),
+        (Reply(messages=(to("b"),), memory=[float("inf")]), "no JSON"),
+        (Reply(messages=(to("b").model_copy(update={"content": object()}),)), "not a valid JSON value"),
+        (Reply(messages=(to("b").model_copy(update={"performative": "shout"}),)), "Input should be 'inform'"),
+        (to("b"), "returned a `Message`: send it as `Reply(messages=…)`"),
+        ([to("b"), to("b")], "returned a `Message`: send it as `Reply(messages=…)`"),
+    ],
+)
+def test_what_cannot_be_sent_or_kept_goes_back_to_the_agent(over: Any, words: str) -> None:
+    def a(request: Request) -> Any:
+        return over if request.feedback is None else request.feedback
+
+    outcome = outcome_of(swarm(peers(a=a, b=str)))
+
+    assert outcome.status == "completed"
+    assert words in str(outcome.value)
+
+
 def test_a_handoff_to_no_peer_is_refused() -> None:
     outcome = outcome_of(swarm(peers(a=lambda request: Command(goto="zed", graph=Command.PARENT), b=str)))
 
@@ -256,7 +262,7 @@ def test_a_deadlock_is_ended(tie_breaker: Any, status: str, value: Any) -> None:
     outcome: Outcome = state["outcome"]
 
     assert (outcome.status, outcome.value) == (status, value)
-    assert state["tie"].startswith("Deadlock: ")
+    assert state["control"]["tie"]["stopped_by"] == "Deadlock"
     assert [one.guard for one in state["verdicts"] if one.action == "trip"] == ["Deadlock"]
 
 
@@ -444,6 +450,18 @@ def test_nobody_commits_to_more_than_its_authority() -> None:
     assert state["log"][0].commits == {"usd": 400}
 
 
+def test_no_copy_of_a_message_lowers_what_is_committed() -> None:
+    def sells(request: Request) -> Any:
+        if request.feedback is not None:
+            return request.feedback
+        less = to("b").model_copy(update={"commits": {"usd": -900}})
+        return Reply(messages=(to("b", commits={"usd": 1200}), less))
+
+    outcome = outcome_of(swarm(peers(a=sells, b=str), guards=[Schema(), Authority({"a": {"usd": 500}})]))
+
+    assert "greater than or equal to 0" in str(outcome.value)
+
+
 # Limits
 
 
@@ -491,8 +509,11 @@ def test_the_limit_holds_for_nested_swarms_together() -> None:
         ({"peers": []}, "at least two; got 0"),
         ({"peers": peers(a=str)}, "at least two; got 1"),
         ({"peers": peers(a=str, team=str)}, "cannot be called 'team'"),
+        ({"peers": [Agent("a", run=str), Agent("*", run=str)]}, r"cannot be called '\*'"),
+        ({"peers": peers(a=str) + peers(a=repr)}, "must be unique in a team, these are used twice: 'a'"),
         ({"start": Agent("z", run=str)}, "`start` names 'z', which is no peer; there are: a, b"),
         ({"start": []}, "`start` names no peer"),
+        ({"tie_breaker": []}, "`tie_breaker` names no peer"),
         ({"tie_breaker": [Agent("z", run=str)]}, "`tie_breaker` names 'z', which is no peer"),
         ({"acceptance": "most"}, "'unanimous', 'majority' or names of peers, got 'most'"),
         ({"acceptance": ["z"]}, "needs 'z', which is no peer, so that nothing is ever accepted"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
@@ -17,6 +19,7 @@ from pydantic import BaseModel
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import swarm
+from guardgraph.guards import Authority
 from guardgraph.state import Message, Outcome, Reply, Request
 from tests import loopback
 from tests.graphs.teams import WAYS
@@ -165,3 +168,149 @@ def test_a_model_as_tie_breaker_answers_its_schema(served: Any) -> None:
     outcome = graph.compile().invoke({"task": "the task"})["outcome"]
 
     assert (outcome.status, outcome.value, outcome.stopped_by) == ("degraded", "enough", "Oscillation")
+
+
+def several_calls(*calls: tuple[str, dict[str, Any]]) -> loopback.Response:
+    """Answer with several tool calls in one turn."""
+    made = [
+        {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+        for number, (name, arguments) in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": made}
+    return loopback.Response(message, finish_reason="tool_calls")
+
+
+def asking(*recipients: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    return "send_message", {"recipients": [*recipients], "content": "?", "performative": "ask", **fields}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_only_sends_needs_no_final_text(way: str, served: Any) -> None:
+    server = served(several_calls(asking("b")), loopback.text(""), loopback.text("final"))
+    graph = swarm([Agent("a", model=client(server)), Agent("b", run=lambda request: "b")], guards=[])
+
+    outcome: Outcome = WAYS[way](graph.compile(), "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", "final")
+
+
+def test_a_model_that_waits_for_a_peer_without_answer_goes_on_alone(served: Any) -> None:
+    server = served(several_calls(asking("b")), loopback.text("I wait"), loopback.text("without b"))
+    graph = swarm([Agent("a", model=client(server)), Agent("b", run=lambda request: Reply(value=None))])
+
+    outcome = graph.compile().invoke({"task": "the task"})["outcome"]
+
+    assert (outcome.status, outcome.value) == ("completed", "without b")
+    assert "no_answer_from" in texts(server, 2)
+
+
+@pytest.mark.parametrize(
+    "amounts", [[{"unit": "usd", "amount": 900}], [{"unit": "usd", "amount": 300}, {"unit": "usd", "amount": 250}]]
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_commits_itself_within_its_authority(way: str, amounts: Any, served: Any) -> None:
+    above = asking("b", performative="propose", commits=amounts)
+    within = asking("b", performative="propose", commits=[{"unit": "usd", "amount": 400.1}])
+    server = served(several_calls(above), loopback.text("?"), several_calls(within), loopback.text("?"))
+    given = list[Any]()
+
+    def accepts(request: Request) -> Reply:
+        offer = request.messages[-1]
+        given.append(offer.commits)
+        return Reply(messages=(Message(recipients=("a",), performative="accept", in_reply_to=offer.id),))
+
+    graph = swarm(
+        [Agent("a", model=client(server)), Agent("b", run=accepts)],
+        acceptance="unanimous", guards=[Authority({"a": {"usd": 500}})],
+    )  # fmt: skip
+    outcome: Outcome = WAYS[way](graph.compile(), "the task", None)
+
+    assert outcome.status == "completed"
+    assert given == [{"usd": Decimal("400.1")}], "what is above its authority was not sent"
+    assert "its authority is 500" in texts(server, 2)
+
+
+def test_two_handoffs_in_one_turn_go_back_to_the_model(served: Any) -> None:
+    both = (("hand_off", {"to": name, "content": "you"}) for name in "bc")
+    server = served(several_calls(*both), several_calls(("hand_off", {"to": "c", "content": "you"})))
+    graph = swarm([Agent("a", model=client(server)), *(Agent(name, run=lambda request: "done") for name in "bc")])
+
+    state = list(graph.compile().stream({"task": "the task"}, stream_mode="values"))[-1]
+
+    assert state["outcome"].status == "completed"
+    assert [message.recipients for message in state["log"]] == [("c",)]
+    assert "hands over to several agents at once" in texts(server, 1)
+
+
+def test_a_second_handoff_as_a_message_is_refused_at_once(served: Any) -> None:
+    both = (asking(name, performative="hand_off") for name in "bc")
+    server = served(several_calls(*both), loopback.text("over to b"))
+    graph = swarm([Agent("a", model=client(server)), *(Agent(name, run=lambda request: "done") for name in "bc")])
+
+    outcome = graph.compile().invoke({"task": "the task"})["outcome"]
+
+    assert (outcome.status, outcome.value, len(server.requests)) == ("completed", "done", 2)
+    assert "Not sent: it hands over to several agents at once" in texts(server, 1)
+
+
+def test_a_model_can_answer_a_proposal_of_an_earlier_turn(served: Any) -> None:
+    def accepts_earlier(body: dict[str, Any]) -> loopback.Response:
+        prompt = body["messages"][-1]["content"]
+        offer = re.search(r'"id": "([^"]+)", "performative": "propose", "content": "plan"', prompt)
+        assert offer is not None, prompt
+        return several_calls(asking("a", performative="accept", in_reply_to=offer[1]))
+
+    def a(request: Request) -> Reply:
+        if not request.messages:
+            return Reply(messages=(Message(recipients=("b",), performative="propose", content="plan"),))
+        later = Message(recipients=("b",), content="well?")
+        return Reply(messages=(later,) if request.messages[0].performative == "ask" else ())
+
+    server = served(several_calls(asking("a")), loopback.text("?"), accepts_earlier, loopback.text("yes"))
+    graph = swarm([Agent("a", run=a), Agent("b", model=client(server))], acceptance="unanimous")
+
+    outcome = graph.compile().invoke({"task": "the task"})["outcome"]
+
+    assert (outcome.status, outcome.value) == ("completed", "plan")
+
+
+def test_a_fallback_that_is_a_model_has_the_peers_of_its_agent(served: Any) -> None:
+    def fails(request: Request) -> Any:
+        raise ValueError("no")
+
+    server = served(loopback.text("instead"))
+    spare = Agent("spare", model=client(server))
+    graph = swarm([Agent("a", run=fails, fallback=spare), Agent("b", run=lambda request: "b")])
+
+    assert graph.compile().invoke({"task": "the task"})["outcome"].value == "instead"
+    described = server.requests[0].body["tools"][1]["function"]["parameters"]["properties"]["to"]["description"]
+    assert described == "the name of one peer: b"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_messages_of_one_turn_keep_the_order_in_which_the_model_has_sent_them(way: str, served: Any) -> None:
+    calls = [("send_message", {"recipients": ["b"], "content": str(number)}) for number in range(30)]
+    later = ("send_message", {"recipients": ["b"], "content": "last"})
+    server = served(several_calls(*calls), several_calls(later), loopback.text("done"))
+    given = list[str]()
+
+    def b(request: Request) -> Reply:
+        given.extend(str(message.content) for message in request.messages)
+        return Reply(value=None)
+
+    graph = swarm([Agent("a", model=client(server)), Agent("b", run=b)], per_pair=None)
+    WAYS[way](graph.compile(), "the task", None)
+
+    assert given == [*map(str, range(30)), "last"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_that_does_not_fit_the_schema_goes_back_to_the_model(way: str, served: Any) -> None:
+    unfit, fit = loopback.text("I wait for b"), loopback.text('{"name": "Rome"}')
+    server = served(several_calls(asking("b")), unfit, several_calls(asking("b")), fit, fit)
+    graph = swarm([Agent("a", model=client(server), output=City), Agent("b", run=lambda request: "b")])
+
+    outcome: Outcome = WAYS[way](graph.compile(), "the task", None)
+
+    assert (outcome.status, outcome.value) == ("completed", {"name": "Rome"})
+    assert "Your attempt before this one was refused: the model's answer cannot be read" in texts(server, 2)

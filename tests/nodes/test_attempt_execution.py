@@ -14,6 +14,7 @@ from langgraph.runtime import RunControl, Runtime
 
 from guardgraph.agents import Agent
 from guardgraph.nodes.attempt_execution import AttemptExecution
+from guardgraph.runtime.boards.access import BoardAccess
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, Reply, Request, Result, RunEvent, Task, Usage
@@ -49,6 +50,7 @@ def attempt_of(
         slot_token=SlotToken((services.slots("r", 1),), None, until),
         until=until,
         config={},
+        boards=BoardAccess(services, "t", team, ()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import time
 from collections.abc import Callable, Sequence
@@ -97,6 +98,7 @@ def test_agents_of_a_team_write_and_read_its_board(database_url: str) -> None:
 
 def test_an_agent_writes_and_reads_what_is_granted(tmp_path: Any) -> None:
     found: list[Any] = []
+    seen: list[Any] = []
 
     def worker(request: Request) -> Any:
         plan = boards.current("plan")
@@ -107,10 +109,12 @@ def test_an_agent_writes_and_reads_what_is_granted(tmp_path: Any) -> None:
             lambda: plan.delete("lead/x"),
             lambda: plan.get("secret"),
             lambda: plan.history("secret"),
+            lambda: plan.update("secret", seen.append),
         ):
             with pytest.raises(BoardDenied) as denied:
                 call()
             found.append((denied.value.author, denied.value.action, denied.value.key))
+            assert f"{denied.value.action}={{'worker': ({denied.value.key!r},)}}" in str(denied.value)
         return [facts(plan.entries()), [one.key for one in plan.changes()]]
 
     board = Board("plan", write={"worker": ("worker/*", "own")}, read={"worker": ("lead/*",)})
@@ -123,7 +127,8 @@ def test_an_agent_writes_and_reads_what_is_granted(tmp_path: Any) -> None:
     assert run.outcome is not None
     assert run.outcome.value == [[["worker/x", 1, 1, "worker"]], ["worker/x"]]
     writes = [("worker", "write", "lead/x")] * 3
-    assert found == [*writes, ("worker", "read", "secret"), ("worker", "read", "secret")]
+    assert found == [*writes, *[("worker", "read", "secret")] * 2, ("worker", "write", "secret")]
+    assert seen == [], "what may not be written is not handed to the function either"
 
 
 def test_a_denial_names_the_grant_that_is_missing() -> None:
@@ -132,7 +137,17 @@ def test_a_denial_names_the_grant_that_is_missing() -> None:
 
     outcome = team(worker, board=Board("plan")).compile().invoke({"task": "go"})["outcome"]
 
-    assert "Board('plan', write={agent: ('lead/x',)})" in outcome.gaps[0].reason
+    assert "Board('plan', write={'worker': ('lead/x',)})" in outcome.gaps[0].reason
+
+
+@pytest.mark.parametrize("key", ["items[0]", "*", "what?", "[!a]"])
+def test_the_grant_that_a_denial_names_is_that_of_the_key_alone(key: str) -> None:
+    denied = BoardDenied("plan", key, author="a", action="write")
+    pattern = ast.literal_eval(str(denied).partition("{'a': (")[2].partition(",)}")[0])
+    board = Board("plan", write={"a": (pattern,)})
+
+    assert board.allows("write", "a", key)
+    assert not board.allows("write", "a", "other")
 
 
 def test_a_conflict_is_the_error_of_the_agent_unless_it_catches_it() -> None:
@@ -261,6 +276,42 @@ def test_agents_of_a_team_whose_attempt_is_over_write_nothing_any_more() -> None
     assert found[0].has_ended
 
 
+def test_agents_of_a_team_with_a_board_write_nothing_once_an_attempt_above_that_has_none_is_over() -> None:
+    go, done, found = Event(), Event(), list[BoardDenied]()
+
+    def slow(request: Request) -> Any:
+        plan = boards.current()
+        go.wait(30)
+        try:
+            plan.put("k", "too late")
+        except BoardDenied as error:
+            found.append(error)
+        done.set()
+
+    def next_one(request: Request) -> Any:
+        go.set()
+        assert done.wait(30)
+
+    nested = Agent("nested", run=team(slow).compile(), timeout=0.3)
+    pipeline([Stage(nested, critical=False), Agent("next", run=next_one)]).compile().invoke({"task": "go"})
+
+    assert [error.has_ended for error in found] == [True]
+
+
+def test_the_board_of_the_innermost_team_is_the_default_also_where_a_team_above_has_it_too() -> None:
+    names: list[str] = []
+
+    def inner(request: Request) -> Any:
+        names.append(boards.current().name)
+        return "done"
+
+    low = team(inner).compile()
+    middle = pipeline([Agent("low", run=low)], board=Board("own")).compile()
+    pipeline([Agent("middle", run=middle)], board=Board("plan")).compile().invoke({"task": "go"})
+
+    assert names == ["plan"]
+
+
 def test_a_process_that_has_lost_the_thread_writes_nothing(tmp_path: Any) -> None:
     url, entered, go = SQLITE.format(tmp_path / "r.db"), Event(), Event()
 
@@ -383,7 +434,7 @@ def test_nested_teams_see_the_boards_above_and_write_by_their_grants(tmp_path: A
         upper, own = boards.current("plan"), boards.current()
         own.put("x", 1)
         upper.put("nested/x", 2)
-        with pytest.raises(BoardDenied):
+        with pytest.raises(BoardDenied, match=r"'nested/inner' may not write .* write=\{'nested': \('x',\)\}"):
             upper.put("x", 2)
         with pytest.raises(BoardDenied):
             upper.get("secret")
@@ -446,14 +497,16 @@ def test_a_team_that_an_agent_calls_on_a_thread_of_its_own_has_its_board_with_th
     assert run.outcome.value == 1
 
 
-def test_a_cached_answer_is_none_of_other_decisions(tmp_path: Any) -> None:
+@pytest.mark.parametrize("is_team", [False, True])
+def test_a_cached_answer_is_none_of_other_decisions(tmp_path: Any, *, is_team: bool) -> None:
     calls: list[str] = []
 
     def work(request: Request) -> str:
         calls.append("work")
         return "done"
 
-    graph = pipeline([Agent("work", run=work, cache=InMemoryCache())], board=Board("plan", shared=True))
+    run = pipeline([Agent("work", run=work)]).compile() if is_team else work
+    graph = pipeline([Agent("cached", run=run, cache=InMemoryCache())], board=Board("plan", shared=True))
     with Runner(SQLITE.format(tmp_path / "r.db")) as runner:
         person = runner.board("plan", author="ann")
         for value, count in ((1, 1), (1, 1), (2, 2), (2, 2)):
@@ -578,6 +631,15 @@ def test_there_is_no_board_outside_of_agents_or_of_another_name() -> None:
         (lambda plan: plan.put("k", 1, kind="rule"), "`kind` must be one of 'decision', 'constraint', 'note'"),
         (lambda plan: plan.changes("1"), "`after` must be the number"),
         (lambda plan: plan.update("k", lambda value: 1, tries=0), "`tries` must be at least 1"),
+        (lambda plan: plan.update("k", lambda value: 1, tries="3"), "`tries` must be a whole number, got '3'"),
+        (lambda plan: plan.update("k", 7), "`function` must be a function, got 7"),
+        (lambda plan: plan.entries(7), "`prefix` must be a text, got 7"),
+        (lambda plan: plan.wait(0, timeout=None), "`timeout` must be a number of seconds, got None"),
+        (lambda plan: plan.wait(0, timeout=float("nan")), "`timeout` must be a number of seconds, got nan"),
+        (lambda plan: plan.changes(2**63), "`after` must be the number"),
+        (lambda plan: plan.put("\ud800", 1), "is not valid Unicode text"),
+        (lambda plan: plan.put("k", ["\ud800"]), "must be JSON data: it is not valid Unicode text"),
+        (lambda plan: plan.put("k", {"a": "\ud800"}), "must be JSON data: it is not valid Unicode text"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Any, call: Callable[[Any], Any], reason: str) -> None:
@@ -594,6 +656,15 @@ def test_a_board_is_written_by_somebody(tmp_path: Any) -> None:
             runner.board("plan").put("k", 1)
         with pytest.raises(BadInput, match="the name of a board must be a text"):
             runner.board(" ")
+        with pytest.raises(BadInput, match="the name of a board is not valid Unicode text"):
+            runner.board("\ud800")
+        for author, reason in (
+            (7, "of at most 1000 characters, got 7"),
+            ("\ud800", "not valid Unicode"),
+            ("a" * 1_001, "1000"),
+        ):
+            with pytest.raises(BadInput, match=reason):
+                runner.board("plan", author=author)  # pyright: ignore[reportArgumentType]
         assert runner.board("plan", author="ann").delete("k") is None
         with pytest.raises(BoardConflict):
             runner.board("plan", author="ann").delete("k", expect=1)
@@ -615,6 +686,36 @@ def test_an_update_calls_its_function_again_as_often_as_it_may(tmp_path: Any) ->
         assert found.value.current is not None
         assert found.value.current.value == 3
         assert plan.update("k", lambda value: value + 1, kind="decision").value == 4
+
+
+@pytest.mark.parametrize("name", ["plän", "a board", "x" * 60])
+def test_tools_have_names_that_models_take(name: str) -> None:
+    names = [tool.name for tool in boards.board_tools(name)]
+
+    assert names == ["read_board", "write_board"]
+    assert [tool.name for tool in boards.board_tools("x" * 58)] == [f"read_{'x' * 58}", f"write_{'x' * 58}"]
+
+
+def test_a_model_is_shown_no_more_than_it_can_read(tmp_path: Any) -> None:
+    seen: list[str] = []
+
+    def noted(messages: list[Any]) -> str:
+        seen.append(str(messages[-1].content))
+        return "done"
+
+    model = ScriptedModel(replies=[called("read_plan"), noted])
+    graph = pipeline([Agent("model", model=model, tools=boards.board_tools("plan"))], board=Board("plan"))
+    with Runner(SQLITE.format(tmp_path / "r.db")) as runner:
+        plan = runner.board("plan", thread_id="t", author="ann")
+        plan.put("a", 1)
+        plan.put("b", "x" * 60_000)
+        plan.put("c", 3)
+        assert runner.run(graph, "go", thread_id="t").status == "completed"
+
+    lines = seen[0].splitlines()
+    assert [line[:11] for line in lines] == ['{"key": "a"', '{"key": "b"', '{"key": "c"']
+    assert "60002 characters are too many to be shown" in lines[1]
+    assert len(seen[0]) < 1_000
 
 
 def called(name: str, **given: Any) -> AIMessage:
@@ -663,3 +764,110 @@ def test_a_model_reads_and_writes_by_tools(tmp_path: Any, *, is_async: bool) -> 
     assert seen[3].startswith("not written: 'model' may not write 'secret'")
     assert seen[4].startswith("not written: the key of a board's entry")
     assert seen[5] == '{"key": "route", "value": "by train", "kind": "decision", "version": 1, "author": "model"}'
+
+
+def again(tmp_path: Any, work: Callable[[Request], Any]) -> tuple[str | None, list[BoardEntry]]:
+    """Run an agent to its interrupt, let ann write `k`, and run it again; return the status and the versions of `k`."""
+    with Runner(SQLITE.format(tmp_path / "r.db"), graphs={"team": lambda: team(work)}) as runner:
+        waiting = runner.run("team", "go", thread_id="t").waiting
+        runner.board("plan", thread_id="t", author="ann").put("k", "by ann")
+        run = runner.resume("t", answers={waiting[0].id: "yes"})
+        return run.status, runner.board("plan", thread_id="t").history("k")
+
+
+def test_an_update_that_was_made_is_not_asked_again_when_the_attempt_runs_again(tmp_path: Any) -> None:
+    seen: list[Any] = []
+
+    def claims(request: Request) -> Any:
+        def claim(owner: Any) -> str:
+            seen.append(owner)
+            if owner is not None:
+                raise RuntimeError(f"taken by {owner}")
+            return "me"
+
+        assert boards.current().update("k", claim).version == 1
+        return interrupt("go on?")
+
+    status, versions = again(tmp_path, claims)
+
+    assert (status, [entry.value for entry in versions], seen) == ("completed", ["me", "by ann"], [None])
+
+
+def test_a_deletion_that_found_nothing_does_not_delete_what_followed_when_the_attempt_runs_again(tmp_path: Any) -> None:
+    found: list[Any] = []
+
+    def clears(request: Request) -> Any:
+        plan = boards.current()
+        found.append(plan.delete("k"))
+        plan.put("k", "new", expect=0)
+        return interrupt("go on?")
+
+    status, versions = again(tmp_path, clears)
+
+    assert (status, found) == ("completed", [None, None])
+    assert [(entry.value, entry.author) for entry in versions if not entry.is_deleted] == [
+        ("new", "clears"),
+        ("by ann", "ann"),
+    ]
+    assert versions[-1].value == "by ann"
+
+
+@pytest.mark.parametrize("is_put", [False, True])
+def test_writes_beside_one_that_fails_are_made_once_when_the_attempt_runs_again(tmp_path: Any, *, is_put: bool) -> None:
+    pauses = iter([0.0, 0.3])
+
+    def refuses(value: Any) -> Any:
+        time.sleep(0.1)
+        raise ValueError("no")
+
+    async def gathers(request: Request) -> Any:
+        plan, pause = boards.current(), next(pauses)
+
+        async def writes() -> Any:
+            await asyncio.sleep(pause)
+            if is_put:
+                return await plan.aput("k", 1, expect=0)
+            return await plan.aupdate("k", lambda count: 1 if count is None else "twice")
+
+        first, second = await asyncio.gather(plan.aupdate("k", refuses), writes(), return_exceptions=True)
+        assert isinstance(first, ValueError)
+        assert isinstance(second, BoardEntry)
+        assert second.version == 1
+        return interrupt("go on?")
+
+    status, versions = again(tmp_path, gathers)
+
+    assert (status, [entry.value for entry in versions]) == ("completed", [1, "by ann"])
+
+
+def test_an_update_and_a_put_may_change_places_when_the_attempt_runs_again(tmp_path: Any) -> None:
+    orders = iter([False, True])
+
+    def changes(request: Request) -> Any:
+        plan = boards.current()
+        calls = [lambda: plan.put("k", 1), lambda: plan.update("k", lambda count: count + 1)]
+        for call in calls[:: -1 if next(orders) else 1]:
+            call()
+        return interrupt("go on?")
+
+    status, versions = again(tmp_path, changes)
+
+    assert (status, [entry.value for entry in versions]) == ("completed", [1, 2, "by ann"])
+
+
+def test_an_update_may_write_the_same_entry_in_its_function(tmp_path: Any) -> None:
+    def changes(request: Request) -> Any:
+        plan = boards.current()
+
+        def counts(count: Any) -> Any:
+            if count is None:
+                plan.update("k", lambda inner: 1)
+            return (count or 0) + 1
+
+        plan.update("k", counts)
+        return interrupt("go on?")
+
+    status, versions = again(tmp_path, changes)
+
+    assert status == "completed"
+    assert [entry.value for entry in versions][:2] == [1, 2]

@@ -177,3 +177,28 @@ def test_the_command_lists_the_reputation_of_bidders(
     assert (found["agent"], found["awards"], found["done"], found["overrun"]) == ("press", 1, 1, 1.25)
     assert main(["reputation", "list"]) == 0
     assert "press" in capsys.readouterr().out
+
+
+def test_the_command_forgets_the_reputation_of_bidders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GUARDGRAPH_DB", "sqlite:///runs.db")
+    with Runner("sqlite:///runs.db") as runner:
+        for name in ("press", "laser"):
+            runner.run(auction([Bidder(Agent(name, run=spends("3")), bid=bids(2))], unit="usd"), "print")
+
+        assert main(["reputation", "forget", "pres", "--yes"]) == 2
+        assert "no awards of 'pres' are stored here; the nearest is 'press'" in capsys.readouterr().err
+        assert main(["reputation", "forget", "press"]) == 2
+        assert "repeat the command with --yes" in capsys.readouterr().err
+        assert main(["reputation", "forget", "press", "laser", "--dry-run"]) == 0
+        assert "would forget 2 awards of 2 agents" in capsys.readouterr().err
+        assert [one.agent for one in runner.list_reputations()] == ["laser", "press"]
+
+        assert main(["reputation", "forget", "press", "--yes", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"dry_run": False, "agents": [{"agent": "press", "awards": 1}]}
+        assert [one.agent for one in runner.list_reputations()] == ["laser"]
+        assert runner.reputation("press") == Reputation("press")
+        assert main(["reputation", "forget", "laser", "-y"]) == 0
+        assert "forgot 1 award of 'laser'" in capsys.readouterr().err

@@ -90,3 +90,9 @@ def test_a_waiting_run_shows_each_question_and_its_id() -> None:
 
 def test_a_run_that_has_not_ended_shows_no_more_than_is_known() -> None:
     assert str(Run("mine", "r", "vendors", "running")) == "running · vendors · thread mine\nno model calls"
+
+
+def test_a_channel_of_the_users_own_that_is_named_as_the_log_is_no_log() -> None:
+    run = run_of(Outcome(status="completed", value=1), state={"event_log": [{"any": "thing"}]})
+
+    assert (run.parked, "parked" in str(run)) == ((), False)

@@ -58,6 +58,7 @@ CALLS: dict[str, list[Call]] = {
     "list_runs": [Call([]), *(Call([], options={"status": status}) for status in get_args(RunStatus))],
     "reputation": [Call(Reputation("worker"), ("worker",))],
     "list_reputations": [Call([])],
+    "forget_reputation": [Call(0, ("worker",)), Call(0, ("worker",), {"dry_run": True})],
     "drain": [Call(False), *(Call(False, options={"thread_id": thread}) for thread in THREADS)],
     "run": [Call(Run, ("team", "mine"), {"thread_id": thread}) for thread in THREADS],
     "board": [Call(BoardView, ("plan",), {"thread_id": thread}) for thread in (*THREADS, None)],

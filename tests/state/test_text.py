@@ -69,3 +69,14 @@ def test_the_first_faults_of_a_validation_are_named_without_their_values() -> No
     with pytest.raises(ValidationError) as caught:
         Usage.model_validate(3)
     assert validation_text(caught.value, whole="usage").startswith("usage: Input should be a valid dictionary")
+
+
+def test_a_failed_validation_is_told_in_one_line() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Usage.model_validate({"calls": -1, "input_tokens": "secret"})
+
+    text = error_text(raised.value)
+    assert text.startswith("ValidationError: Usage: ")
+    assert "calls: Input should be greater than or equal to 0; " in text or "; calls: Input should be" in text
+    assert "\n" not in text
+    assert "secret" not in text

@@ -227,3 +227,10 @@ def test_memory_keeps_the_boards_of_the_threads_that_were_written_last() -> None
         put(store, "k", place=BoardPlace(str(number), "plan"))
 
     assert [store.names(name) for name in (None, "0", "4", "5", "9")] == [["plan"], [], [], ["plan"], ["plan"]]
+
+
+def test_a_write_that_stores_nothing_makes_no_board_in_memory() -> None:
+    store = MemoryBoards()
+
+    assert store.write(BoardPlace("t", "plan"), BoardChange("k", "null", "ann", is_deleted=True)) is None
+    assert store.names("t") == []

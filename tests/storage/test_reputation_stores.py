@@ -97,3 +97,24 @@ def test_bidders_are_listed_by_their_latest_award(sqlite_url: str) -> None:
     assert [(one.agent, one.awards) for one in store.listed(2)] == [("c", 1), ("a", 2)]
     assert SQLReputation(engine, tenant="other").listed(9) == []
     close_engine(engine)
+
+
+def test_many_agents_are_read_at_once(store: ReputationStore) -> None:
+    names = [f"agent{number}" for number in range(120)]
+    store.record([award(name, name) for name in names])
+
+    assert [one.awards for one in store.read([*names, "new"]).values()] == [1] * 120 + [0]
+    assert len(store.listed(110) if isinstance(store, SQLReputation) else names[:110]) == 110
+
+
+def test_what_is_known_of_an_agent_can_be_forgotten(store: ReputationStore) -> None:
+    if not isinstance(store, SQLReputation):
+        pytest.skip("it is gone with its process")
+    store.record([*(award(f"{number}") for number in range(LATEST + 5)), award("other", "laser")])
+    other = SQLReputation(store.engine, tenant="other")
+    other.record([award("0")])
+
+    assert store.forget("press", dry_run=True) == store.forget("press") == LATEST + 5
+    assert (store.forget("press"), store.forget("nobody")) == (0, 0)
+    assert [one.agent for one in store.listed(10)] == ["laser"]
+    assert other.read(["press"])["press"].awards == 1

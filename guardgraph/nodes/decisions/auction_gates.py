@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 
+from langgraph.types import Send
+
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.bidding import Bid
 from guardgraph.nodes.decisions.auction_log import (
     Auction,
     announced_in,
     award_message,
-    bids_of,
-    read_log,
     rejection,
 )
 from guardgraph.nodes.decisions.auction_rules import AuctionRules
-from guardgraph.nodes.decisions.award import AWARDS, Offer
-from guardgraph.nodes.decisions.bids import announce, read_bids
+from guardgraph.nodes.decisions.award import AWARDS, NextBest, Offer
+from guardgraph.nodes.decisions.bids import announce, auction_of, read_bids
 from guardgraph.nodes.decisions.dispatch import wave_limit
 from guardgraph.nodes.decisions.lots import capacity_left, decide_lots, open_lots
 from guardgraph.nodes.decisions.plan import read_plan
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import EarlyStop, Gap, Message, Plan, Subtask
+from guardgraph.nodes.judging import allowed_sends
+from guardgraph.state import EarlyStop, Gap, Message, Plan, Subtask, Verdict
 
 __all__ = ("announce_lots", "award_what_is_bid", "has_open_lots")
+
+_OF_NO_BIDDER = frozenset({"Deadline", "Depth", "Limits"})
+"""Guards that do not look at who is sent to work: what they stop for one bidder they stop for all."""
 
 
 def announce_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRules) -> Destination | None:
@@ -43,7 +47,7 @@ def announce_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionR
         return gate.stop_for(stop)
     limit = wave_limit(gate)
     while True:
-        decision = decide_lots(plan, _auction(gate), gate.state.get("gaps") or (), rules, limit=limit)
+        decision = decide_lots(plan, auction_of(gate, rules), gate.state.get("gaps") or (), rules, limit=limit)
         gate.write_unchecked(gaps=decision.gaps)
         if not decision.lots:
             return None
@@ -65,14 +69,10 @@ def award_what_is_bid(gate: GateContext, agents: Sequence[Agent], *, rules: Auct
     return _award(gate, rules) if stop is None else gate.stop_for(stop)
 
 
-def has_open_lots(gate: GateContext) -> bool:
+def has_open_lots(gate: GateContext, rules: AuctionRules) -> bool:
     """Return whether there are lots that can still be announced."""
     plan: Plan | None = gate.state.get("plan")
-    return plan is not None and bool(open_lots(plan, _auction(gate), gate.state.get("gaps") or ()))
-
-
-def _auction(gate: GateContext) -> Auction:
-    return read_log(gate.state.get("log") or ())
+    return plan is not None and bool(open_lots(plan, auction_of(gate, rules), gate.state.get("gaps") or ()))
 
 
 def _workers(rules: AuctionRules) -> list[Agent]:
@@ -93,56 +93,78 @@ def _only_lot(gate: GateContext) -> Plan | Destination:
 def _award(gate: GateContext, rules: AuctionRules) -> Destination | None:
     """Award the announced lots and return what is sent; `None` where nothing is.
 
-    A lot without a bid is a gap; so is one for which no bidder has enough capacity, where no winner is at work.
+    A lot that a guard of `dispatch` stops for its winner goes to the next best bid. A lot without a bid is a gap; so is
+    one for which no bidder has enough capacity, where no winner is at work.
     """
-    auction = _auction(gate)
-    bids = {(bid.subtask, name): bid for name, message in auction.bids.items() for bid in bids_of(message)}
+    auction = auction_of(gate, rules)
+    bids = {(bid.subtask, name): bid for name, answer in auction.bids.items() for bid in answer.bids}
+    offers = _offers(gate, auction, bids, rules)
+    capacity = {name: capacity_left(one, auction) for name, one in rules.bidders.items()}
+    copies = {one.name: one.copies or 1 for one in _workers(rules)}
+    won = AWARDS[rules.award](offers, capacity, copies)
+    next_best = NextBest(offers, won, capacity, copies)
+    lots, attempts = {lot.id: lot for lot in gate.state["plan"].subtasks}, _attempts(gate)
+    sent: dict[int, tuple[Send, Offer]] = {}
+
+    def send(offer: Offer) -> Send:
+        found = gate.send(rules.bidders[offer.bidder].worker, lots[offer.lot], attempt=1 + attempts.get(offer.lot, 0))
+        sent[id(found)] = found, offer
+        return found
+
+    def instead(stopped: Send, trip: Verdict) -> Send | None:
+        other = None if trip.guard in _OF_NO_BIDDER else next_best.in_place_of(sent[id(stopped)][1])
+        return None if other is None else send(other)
+
+    sends = allowed_sends(gate, [send(one) for one in won], instead=instead)
+    ending: EarlyStop | None = gate.state.get("ending")
+    if ending is not None:
+        return gate.end(ending)
+    winners = {offer.lot: offer for _, offer in (sent[id(one)] for one in sends)}
+    gate.write_unchecked(
+        log=[*_awards(auction, winners, bids), *_rejections(auction, winners)],
+        gaps=_unsold(auction, {one.lot for one in offers}, {one.lot for one in won}),
+    )
+    return sends or None
+
+
+def _offers(
+    gate: GateContext, auction: Auction, bids: Mapping[tuple[str, str], Bid], rules: AuctionRules
+) -> list[Offer]:
+    """Return the bids that their score does not refuse, by the order of the lots, then of the bidders."""
     known = gate.services.reputation.read([*auction.bids])
     scored = {key: rules.score_of(bid, known[key[1]]) for key, bid in bids.items()}
-    offers = [
+    return [
         Offer(lot, name, score, bids[lot, name].load, bids[lot, name].confidence * known[name].reliability)
         for lot in announced_in(auction)
         for name in rules.bidders
         if (score := scored.get((lot, name), float("-inf"))) > float("-inf")
     ]
-    capacity = {name: capacity_left(one, auction) for name, one in rules.bidders.items()}
-    won = AWARDS[rules.award](offers, capacity, {one.name: one.copies or 1 for one in _workers(rules)})
-    by_id = {lot.id: lot for lot in gate.state["plan"].subtasks}
-    sends = [
-        gate.send(rules.bidders[one.bidder].worker, by_id[one.lot], attempt=_attempt(gate, one.lot)) for one in won
-    ]
-    passed = {id(send) for send in gate.allowed(sends)}
-    ending: EarlyStop | None = gate.state.get("ending")
-    if ending is not None:
-        return gate.end(ending)
-    winners = {one.lot: one for one, send in zip(won, sends, strict=True) if id(send) in passed}
-    gate.write_unchecked(
-        log=[*_awards(auction, winners, bids), *_rejections(auction, winners)],
-        gaps=_unsold(auction, {one.lot for one in offers}, {one.lot for one in won}),
-    )
-    return [send for send in sends if id(send) in passed] or None
 
 
-def _attempt(gate: GateContext, lot: str) -> int:
-    """Return the number of the next attempt at a lot, over all winners."""
-    return 1 + max((one.attempt for one in gate.state.get("results") or () if one.subtask == lot), default=0)
+def _attempts(gate: GateContext) -> dict[str, int]:
+    """Return how many attempts there were at each lot, over all winners."""
+    found = dict[str, int]()
+    for one in gate.state.get("results") or ():
+        if one.subtask is not None:
+            found[one.subtask] = max(one.attempt, found.get(one.subtask, 0))
+    return found
 
 
 def _awards(auction: Auction, winners: Mapping[str, Offer], bids: Mapping[tuple[str, str], Bid]) -> Iterable[Message]:
     """Yield what awards lots to their winners, a message for each bidder."""
-    for bidder, message in auction.bids.items():
+    for bidder, answer in auction.bids.items():
         won = [(bids[lot, bidder], one.score) for lot, one in winners.items() if one.bidder == bidder]
         if won:
-            yield award_message(message, bidder, won)
+            yield award_message(answer.message, bidder, won)
 
 
 def _rejections(auction: Auction, winners: Mapping[str, Offer]) -> Iterable[Message]:
     """Yield what rejects the bids that have not won, a message for each bidder."""
-    for bidder, message in auction.bids.items():
-        bid = [one.subtask for one in bids_of(message)]
-        lost = [lot for lot in bid if lot not in winners or winners[lot].bidder != bidder]
+    for bidder, answer in auction.bids.items():
+        lots = (bid.subtask for bid in answer.bids)
+        lost = [lot for lot in lots if lot not in winners or winners[lot].bidder != bidder]
         if lost:
-            yield rejection(message, bidder, lost)
+            yield rejection(answer.message, bidder, lost)
 
 
 def _unsold(auction: Auction, offered: Set[str], won: Set[str]) -> list[Gap]:
@@ -161,7 +183,7 @@ def _why_no_bid(auction: Auction, lot: str) -> str:
     failed = auction.failed.get(lot, {})
     reasons = [f"{name!r} has failed: {reason}" for name, reason in failed.items()]
     for name in auction.ask.recipients if auction.ask is not None else ():
-        bids = bids_of(auction.bids[name]) if name in auction.bids else []
+        bids = auction.bids[name].bids if name in auction.bids else ()
         if any(bid.subtask == lot for bid in bids):
             reasons.append(f"the bid of {name!r} was refused by the score")
         elif name in auction.refused:

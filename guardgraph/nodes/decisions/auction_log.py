@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from threading import Lock
 from typing import Annotated, Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from guardgraph.agents.bidding import Bid
 from guardgraph.state import Message, RunState, append_by_id, exact_decimal
@@ -14,14 +17,15 @@ from guardgraph.state import Message, RunState, append_by_id, exact_decimal
 __all__ = (
     "MANAGER",
     "Auction",
+    "AuctionLogs",
     "AuctionState",
     "Award",
+    "BidAnswer",
     "Settled",
     "announced_in",
     "announcement",
     "award_message",
     "bid_message",
-    "bids_of",
     "read_log",
     "rejection",
     "report",
@@ -30,6 +34,9 @@ __all__ = (
 
 MANAGER = "guard_dispatch"
 """Who sends for the team: a name that no agent can have."""
+_KEPT = 64
+"""How many runs are known in this process; what another one amounts to is read from its log again."""
+_BIDS = TypeAdapter(tuple[Bid, ...])
 
 
 class AuctionState(RunState, total=False):
@@ -60,18 +67,28 @@ class Settled(NamedTuple):
     """Why it has failed."""
 
 
+class BidAnswer(NamedTuple):
+    """The bids of a bidder on one announcement."""
+
+    message: str
+    """The id of the message that has them."""
+    bids: tuple[Bid, ...]
+
+
 @dataclass(slots=True)
 class Auction:
-    """What the log of an auction means."""
+    """What the log of an auction means. Adding one message takes the same time in a long log."""
 
+    length: int = 0
+    """How many messages the log has."""
     announced: Counter[str] = field(default_factory=Counter[str])
     """How often each lot was announced."""
     asks: int = 0
     """How many announcements there were."""
     ask: Message | None = None
     """The latest announcement."""
-    bids: dict[str, Message] = field(default_factory=dict[str, Message])
-    """The bids on the latest announcement, by bidder."""
+    bids: dict[str, BidAnswer] = field(default_factory=dict[str, BidAnswer])
+    """The bids on the latest announcement that are still to be decided, by bidder."""
     refused: dict[str, str] = field(default_factory=dict[str, str])
     """Why a bidder has no usable bid on it."""
     answers: set[str] = field(default_factory=set[str])
@@ -82,68 +99,118 @@ class Auction:
     """Lots that are done."""
     failed: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     """By lot, the bidders that have failed at it, and why."""
+    _loads: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
     def is_at_work(self, lot: str) -> bool:
         """Return whether a lot is awarded, and neither done nor failed."""
         award = self.awards.get(lot)
         return award is not None and lot not in self.done and award.bidder not in self.failed.get(lot, {})
 
-    @exact_decimal
     def load_of(self, bidder: str) -> Decimal:
         """Return the load that a bidder was awarded, without that of lots at which it has failed."""
-        held = (one.bid.load for lot, one in self.awards.items() if one.bidder == bidder and not self._failed(lot))
-        return sum((Decimal(str(load)) for load in held), Decimal(0))
+        return self._loads.get(bidder, Decimal(0))
 
-    def _failed(self, lot: str) -> bool:
-        return self.awards[lot].bidder in self.failed.get(lot, {})
+    def with_failed(self, reasons: Mapping[str, str]) -> Auction:
+        """Return what it would mean if the winners of these lots had failed."""
+        failed = {**self.failed, **{lot: {**self.failed.get(lot, {})} for lot in reasons}}
+        after = replace(self, done={*self.done}, failed=failed, _loads=self._loads.copy())
+        for lot, reason in reasons.items():
+            after._settle(self.awards[lot].bidder, lot, reason)
+        return after
+
+    def append(self, message: Message) -> None:
+        """Add the next message of the log."""
+        self.length += 1
+        content: Any = message.content
+        match message.performative:
+            case "ask":
+                self.announced.update(content["lots"])
+                self.asks += 1
+                self.ask, self.bids, self.refused = message, {}, {}
+            case "bid":
+                self.bids[message.sender] = BidAnswer(message.id, _BIDS.validate_python(content["bids"]))
+                self.refused.pop(message.sender, None)
+                self.answers.add(message.id)
+            case "reject" if "reason" in content:
+                self.refused[message.recipients[0]] = content["reason"]
+                self.answers.add(str(message.in_reply_to))
+            case "reject":
+                self.bids.pop(message.recipients[0], None)
+            case "award":
+                self.bids.pop(message.recipients[0], None)
+                for one in content["awards"]:
+                    bid = Bid.model_validate({name: one[name] for name in Bid.model_fields})
+                    self._hold(bid.subtask, Award(message.recipients[0], bid, message.id))
+            case "inform":
+                for one in content["settled"]:
+                    self._settle(message.sender, one["lot"], None if one["is_done"] else one["reason"])
+            case _:
+                pass
+
+    def _hold(self, lot: str, award: Award) -> None:
+        """Give a lot to its winner, which holds its load from now on."""
+        self._release(lot)
+        self.awards[lot] = award
+        if award.bidder not in self.failed.get(lot, {}):
+            self._add(award.bidder, Decimal(str(award.bid.load)))
+
+    def _settle(self, bidder: str, lot: str, failed: str | None) -> None:
+        if failed is None:
+            self.done.add(lot)
+            return
+        if lot in self.awards and self.awards[lot].bidder == bidder:
+            self._release(lot)
+        self.done.discard(lot)  # where the exit has given an accepted answer back, and no other one came
+        self.failed.setdefault(lot, {})[bidder] = failed
+
+    def _release(self, lot: str) -> None:
+        """Take a lot from its winner, which has its load back unless it had that before."""
+        award = self.awards.get(lot)
+        if award is not None and award.bidder not in self.failed.get(lot, {}):
+            self._add(award.bidder, -Decimal(str(award.bid.load)))
+
+    @exact_decimal
+    def _add(self, bidder: str, load: Decimal) -> None:
+        self._loads[bidder] += load
+
+
+class AuctionLogs:
+    """What the logs of the runs of one graph mean, in this process. One that does not fit a log is read again."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[Auction, Message | None]] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, account: str, log: Sequence[Message]) -> Auction:
+        """Return what a log means; only the messages that are new since the last call are read.
+
+        `account` is that of the team whose log it is. What is returned grows with later calls.
+        """
+        with self._lock:
+            auction, last = self._known.pop(account, (None, None))
+            length = 0 if auction is None else auction.length
+            if auction is None or length > len(log) or (length and log[length - 1] is not last):
+                auction = Auction()
+            for message in log[auction.length :]:
+                auction.append(message)
+            self._known[account] = auction, log[-1] if log else None
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return auction
 
 
 def read_log(log: Iterable[Message]) -> Auction:
     """Return what the log of an auction means."""
     auction = Auction()
     for message in log:
-        content: Any = message.content
-        match message.performative:
-            case "ask":
-                auction.announced.update(content["lots"])
-                auction.asks += 1
-                auction.ask, auction.bids, auction.refused = message, {}, {}
-            case "bid":
-                auction.bids[message.sender] = message
-                auction.refused.pop(message.sender, None)
-                auction.answers.add(message.id)
-            case "reject" if "reason" in content:
-                auction.refused[message.recipients[0]] = content["reason"]
-                auction.answers.add(str(message.in_reply_to))
-            case "award":
-                for one in content["awards"]:
-                    bid = Bid.model_validate({name: one[name] for name in Bid.model_fields})
-                    auction.awards[bid.subtask] = Award(message.recipients[0], bid, message.id)
-            case "inform":
-                _read_report(auction, message.sender, content["settled"])
-            case _:
-                pass
+        auction.append(message)
     return auction
-
-
-def _read_report(auction: Auction, bidder: str, settled: Sequence[Mapping[str, Any]]) -> None:
-    for one in settled:
-        if one["is_done"]:
-            auction.done.add(one["lot"])
-        else:
-            auction.failed.setdefault(one["lot"], {})[bidder] = one["reason"]
 
 
 def announced_in(auction: Auction) -> list[str]:
     """Return the lots of the latest announcement."""
     content: Any = {"lots": []} if auction.ask is None else auction.ask.content
     return list(content["lots"])
-
-
-def bids_of(message: Message) -> list[Bid]:
-    """Return the bids in a message."""
-    content: Any = message.content
-    return [Bid.model_validate(one) for one in content["bids"]]
 
 
 def announcement(auction: Auction, lots: Sequence[str], bidders: Sequence[str]) -> Message:
@@ -153,7 +220,7 @@ def announcement(auction: Auction, lots: Sequence[str], bidders: Sequence[str]) 
 
 def bid_message(ask: Message, bidder: str, bids: Iterable[Bid], *, answer: str = "") -> Message:
     """Return the bids of a bidder as a message; `answer` is the id of the result that has them."""
-    content = {"bids": [bid.model_dump(mode="json") for bid in bids]}
+    content = {"bids": _BIDS.dump_python(tuple(bids), mode="json")}
     return _message(answer or f"{ask.id}/{bidder}", bidder, [MANAGER], "bid", content, ask.id)
 
 
@@ -162,15 +229,15 @@ def unusable(bidder: str, answer: str, reason: str) -> Message:
     return _message(f"{answer}/refused", MANAGER, [bidder], "reject", {"reason": reason}, answer)
 
 
-def award_message(bid: Message, bidder: str, won: Sequence[tuple[Bid, float]]) -> Message:
-    """Return the message that awards lots to a bidder, each with its bid and its score."""
+def award_message(answer: str, bidder: str, won: Sequence[tuple[Bid, float]]) -> Message:
+    """Return the message that awards lots to a bidder, each with its bid and its score; `answer` has the bids."""
     awards = [{**one.model_dump(mode="json"), "score": score} for one, score in won]
-    return _message(f"{bid.id}/award", MANAGER, [bidder], "award", {"awards": awards}, bid.id)
+    return _message(f"{answer}/award", MANAGER, [bidder], "award", {"awards": awards}, answer)
 
 
-def rejection(bid: Message, bidder: str, lots: Sequence[str]) -> Message:
-    """Return the message that rejects the bids of a bidder for some lots."""
-    return _message(f"{bid.id}/reject", MANAGER, [bidder], "reject", {"lots": [*lots]}, bid.id)
+def rejection(answer: str, bidder: str, lots: Sequence[str]) -> Message:
+    """Return the message that rejects the bids of a bidder for some lots; `answer` has the bids."""
+    return _message(f"{answer}/reject", MANAGER, [bidder], "reject", {"lots": [*lots]}, answer)
 
 
 def report(award: str, bidder: str, settled: Sequence[Settled], number: int) -> Message:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan
 from typing import Literal, TypeAlias, cast
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.bidding import Bid, Bidder
+from guardgraph.nodes.decisions.auction_log import AuctionLogs
 from guardgraph.nodes.decisions.award import AwardRule
 from guardgraph.state import Usage
 from guardgraph.storage.reputation import Reputation
@@ -36,6 +37,8 @@ class AuctionRules:
     """How often a lot is announced at most."""
     unit: CostUnit | None
     """The unit of all costs; `None` is one that nothing measures."""
+    logs: AuctionLogs = field(default_factory=AuctionLogs)
+    """What is known of the runs in this process."""
 
     def score_of(self, bid: Bid, reputation: Reputation) -> float:
         """Return the score of a bid. Raises `TypeError` for what is no number to compare by."""

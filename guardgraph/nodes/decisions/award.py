@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from guardgraph.state import exact_decimal
 
-__all__ = ("AWARDS", "AwardRule", "Offer", "award_by_regret", "award_greedily")
+__all__ = ("AWARDS", "AwardRule", "NextBest", "Offer", "award_by_regret", "award_greedily")
 
 AwardRule = Literal["greedy", "regret"]
 
@@ -39,10 +39,17 @@ class _Standings:
 
     @exact_decimal
     def take(self, offer: Offer) -> None:
+        self._count(offer, 1)
+
+    @exact_decimal
+    def give_back(self, offer: Offer) -> None:
+        self._count(offer, -1)
+
+    def _count(self, offer: Offer, times: int) -> None:
         left = self.left[offer.bidder]
-        self.lots[offer.bidder] += 1
+        self.lots[offer.bidder] += times
         if left is not None:
-            self.left[offer.bidder] = left - _exact(offer.load)
+            self.left[offer.bidder] = left - times * _exact(offer.load)
 
     def least_busy(self, offers: Iterable[Offer]) -> Offer:
         """Return the offer of the bidder with the least to do, in proportion to its copies; then of the first one."""
@@ -88,9 +95,10 @@ def award_by_regret(
     """
     places = _places(offers)
     standings, won = _Standings(capacity, copies or {}), list[Offer]()
-    by_lot: dict[str, list[Offer]] = {}
+    by_lot, by_bidder = dict[str, list[Offer]](), dict[str, list[Offer]]()
     for one in sorted(filter(standings.fits, offers), key=lambda one: (-one.score, -one.confidence)):
         by_lot.setdefault(one.lot, []).append(one)
+        by_bidder.setdefault(one.bidder, []).append(one)
     regrets = {lot: _regret(ranked) for lot, ranked in by_lot.items()}
     while regrets:
         lot = max(regrets, key=lambda lot: (*regrets[lot], -places[lot]))
@@ -98,15 +106,50 @@ def award_by_regret(
         won.append(best)
         standings.take(best)
         del regrets[lot]
-        for other in [*regrets]:
-            kept = [one for one in by_lot[other] if one.bidder != best.bidder or standings.fits(one)]
-            if len(kept) < len(by_lot[other]):
-                by_lot[other] = kept
-                if kept:
-                    regrets[other] = _regret(kept)
-                else:
-                    del regrets[other]
+        coming = [one for one in by_bidder[best.bidder] if one.lot in regrets]
+        by_bidder[best.bidder] = []
+        for one in coming:
+            if standings.fits(one):
+                by_bidder[best.bidder].append(one)
+                continue
+            by_lot[one.lot].remove(one)
+            if by_lot[one.lot]:
+                regrets[one.lot] = _regret(by_lot[one.lot])
+            else:
+                del regrets[one.lot]
     return sorted(won, key=lambda one: places[one.lot])
+
+
+class NextBest:
+    """Who is awarded a lot in place of a winner that may not do it: the next best offer, with what capacity is left."""
+
+    def __init__(
+        self,
+        offers: Iterable[Offer],
+        won: Iterable[Offer],
+        capacity: Mapping[str, Decimal | None],
+        copies: Mapping[str, int] | None = None,
+    ) -> None:
+        self._standings = _Standings(capacity, copies or {})
+        self._others: dict[str, list[Offer]] = {}
+        for one in sorted(offers, key=lambda one: (-one.score, -one.confidence)):
+            self._others.setdefault(one.lot, []).append(one)
+        for one in won:
+            self._take(one)
+
+    def in_place_of(self, offer: Offer) -> Offer | None:
+        """Award the lot of an offer that had won to the next best one; `None` where none is left that fits."""
+        self._standings.give_back(offer)
+        fitting = [one for one in self._others[offer.lot] if self._standings.fits(one)]
+        if not fitting:
+            return None
+        best = self._standings.least_busy(one for one in fitting if _is_level(one, fitting[0]))
+        self._take(best)
+        return best
+
+    def _take(self, offer: Offer) -> None:
+        self._others[offer.lot].remove(offer)
+        self._standings.take(offer)
 
 
 AWARDS: Mapping[AwardRule, Callable[..., list[Offer]]] = {"greedy": award_greedily, "regret": award_by_regret}

@@ -9,15 +9,20 @@ from langgraph.types import Send
 from pydantic import ValidationError
 
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.bidding import Bid, lot_items
-from guardgraph.nodes.decisions.auction_log import announced_in, announcement, bid_message, read_log, unusable
+from guardgraph.agents.bidding import Bid, capacity_item, lots_item
+from guardgraph.nodes.decisions.auction_log import Auction, announced_in, announcement, bid_message, unusable
 from guardgraph.nodes.decisions.auction_rules import AuctionRules, declared_cost
 from guardgraph.nodes.decisions.lots import can_bid, capacity_left, with_capacity
 from guardgraph.nodes.decisions.review import RetryRequest, agents_by_name, retry, retry_request
 from guardgraph.nodes.gate_context import Destination, GateContext
-from guardgraph.state import Message, Result, Subtask, nearest_text, validation_text
+from guardgraph.state import ContextItem, Message, Result, Subtask, nearest_text, validation_text
 
-__all__ = ("announce", "read_bids", "usable_bids")
+__all__ = ("announce", "auction_of", "read_bids", "usable_bids")
+
+
+def auction_of(gate: GateContext, rules: AuctionRules) -> Auction:
+    """Return what the log means, as it is now. It grows with the log: read it again after a write."""
+    return rules.logs.read(gate.position.account, gate.state.get("log") or ())
 
 
 def announce(gate: GateContext, lots: Sequence[Subtask], rules: AuctionRules) -> list[Send]:
@@ -25,11 +30,11 @@ def announce(gate: GateContext, lots: Sequence[Subtask], rules: AuctionRules) ->
 
     Bidders without an agent bid at once, as declared.
     """
-    auction = read_log(gate.state.get("log") or ())
+    auction = auction_of(gate, rules)
     offers = {one.name: [lot for lot in lots if can_bid(one, lot, auction)] for one in with_capacity(auction, rules)}
     offered = {name: some for name, some in offers.items() if some}
     ask = announcement(auction, [lot.id for lot in lots], [*offered])
-    messages, sends = [ask], list[Send]()
+    messages, sends, items = [ask], list[Send](), dict[tuple[str, ...], ContextItem]()
     for name, some in offered.items():
         bidder, agent = rules.bidders[name], rules.bidding.get(name)
         if agent is None:
@@ -37,8 +42,11 @@ def announce(gate: GateContext, lots: Sequence[Subtask], rules: AuctionRules) ->
             messages.append(bid_message(ask, name, [Bid(subtask=lot.id, cost=cost) for lot in some]))
             continue
         left = capacity_left(bidder, auction)
-        items = lot_items(some, capacity_left=None if left is None else float(left))
-        sends.append(gate.send(agent, context=[*(gate.state.get("context") or ()), *items]))
+        same = tuple(lot.id for lot in some)
+        if same not in items:
+            items[same] = lots_item(some)
+        capacity = [] if left is None else [capacity_item(float(left))]
+        sends.append(gate.send(agent, context=[*(gate.state.get("context") or ()), items[same], *capacity]))
     gate.write_unchecked(log=messages)
     return sends
 
@@ -48,7 +56,7 @@ def read_bids(gate: GateContext, rules: AuctionRules) -> Destination | None:
 
     Of an answer that is not made again the bids that can be used count.
     """
-    auction = read_log(gate.state.get("log") or ())
+    auction = auction_of(gate, rules)
     bidders = {name: one for one, agent in rules.bidding.items() for name in agents_by_name([agent])}
     agents = agents_by_name(rules.bidding.values())
     plans: Sequence[Result] = gate.state.get("plans") or ()

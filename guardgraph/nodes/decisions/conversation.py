@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
+from guardgraph.agents.outgoing import message_id
 from guardgraph.state import Message, Result
 
 __all__ = (
@@ -17,7 +18,9 @@ __all__ = (
     "OpenAsk",
     "circle_of",
     "implied_replies",
+    "is_not_sent",
     "no_answer",
+    "not_sent",
     "open_asks",
     "repeated_handoffs",
     "repeated_message",
@@ -27,6 +30,8 @@ __all__ = (
 TEAM = "team"
 """The sender of what peers are sent by their team; no peer has this name."""
 _NO_ANSWER = "no_answer_from"
+_UNSENT = "/unsent"
+"""The end of the id of what a peer is sent where a message of it was not sent."""
 
 
 class OpenAsk(NamedTuple):
@@ -39,7 +44,8 @@ class OpenAsk(NamedTuple):
 def sent_in(result: Result) -> list[Message]:
     """Return the messages of a result, with ids that are unique in the run."""
     return [
-        message.model_copy(update={"id": f"{result.id}/m{number}"}) for number, message in enumerate(result.messages, 1)
+        message.model_copy(update={"id": message_id(result.id, number)})
+        for number, message in enumerate(result.messages, 1)
     ]
 
 
@@ -78,6 +84,27 @@ def no_answer(ask: OpenAsk) -> Message:
         sender=TEAM,
         id=f"{message.id}/none/{ask.recipient}",
     )
+
+
+def not_sent(message: Message, proposals: Sequence[str]) -> Message:
+    """Return the message of the team to one whose answer names no proposal: it was not sent; what it can answer."""
+    return Message(
+        recipients=(message.sender,),
+        content={
+            "not_sent": message.performative,
+            "in_reply_to": message.in_reply_to,
+            "open_proposals": [*proposals],
+            "note": "it answers no proposal that you were sent; name one of these as `in_reply_to`",
+        },
+        in_reply_to=message.id,
+        sender=TEAM,
+        id=f"{message.id}{_UNSENT}",
+    )
+
+
+def is_not_sent(message: Message) -> bool:
+    """Return whether a message is one that `not_sent` returns."""
+    return message.sender == TEAM and message.id.endswith(_UNSENT)
 
 
 def _unanswered_by(message: Message) -> str:

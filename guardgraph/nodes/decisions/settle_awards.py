@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from guardgraph.agents.agent import Agent
-from guardgraph.nodes.decisions.auction_log import Auction, Settled, read_log, report
+from guardgraph.nodes.decisions.auction_log import Auction, Settled, report
 from guardgraph.nodes.decisions.auction_rules import AuctionRules, actual_cost
+from guardgraph.nodes.decisions.bids import auction_of
 from guardgraph.nodes.decisions.lots import unsold_reason, with_capacity
 from guardgraph.nodes.decisions.review import (
     act_on_review,
@@ -29,7 +30,7 @@ def review_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRul
     """
     known = agents_by_name(agents)
     results = [result for result in unreviewed_results(gate.state) if result.agent in known]
-    auction = read_log(gate.state.get("log") or ())
+    auction = auction_of(gate, rules)
     decision = review(gate, results, at="handoff", agents=known)
     accepted = {one.subtask for one in decision.accepted}
     failed = {gap.subtask: gap.reason for gap in decision.gaps if not gap.path and gap.subtask not in accepted}
@@ -51,9 +52,7 @@ def _unsold(
     gate: GateContext, auction: Auction, failed: Mapping[str, str], rules: AuctionRules
 ) -> dict[str, str | None]:
     """Return why no other bidder can be asked for each of the failed lots; `None` where one can."""
-    after = read_log(gate.state.get("log") or ())
-    for lot, reason in failed.items():
-        after.failed.setdefault(lot, {})[auction.awards[lot].bidder] = reason
+    after = auction.with_failed(failed)
     lots, free = {lot.id: lot for lot in gate.state["plan"].subtasks}, with_capacity(after, rules)
     return {lot: unsold_reason(lots[lot], after, rules, free) for lot in failed}
 
@@ -70,13 +69,16 @@ def _settle(
     What a limit of the run has stopped counts neither for nor against its bidder.
     """
     found: defaultdict[tuple[str, str], list[Settled]] = defaultdict(list)
+    made: defaultdict[str | None, list[Result]] = defaultdict(list)
+    for one in gate.state["results"] if ended else ():
+        made[one.subtask].append(one)
     records = list[SettledAward]()
     for lot, result in ended.items():
         award = auction.awards.get(lot or "")
-        if lot is None or award is None:
-            continue
+        if lot is None or award is None or (lot in auction.done and lot not in failed):
+            continue  # what was settled as done is only written again
         names = agents_by_name([rules.bidders[award.bidder].worker])
-        usage = Usage.total(one.usage for one in gate.state["results"] if one.subtask == lot and one.agent in names)
+        usage = Usage.total(one.usage for one in made[lot] if one.agent in names)
         cost, seconds = actual_cost(usage, rules.unit), usage.microseconds / 1_000_000
         is_done = lot not in failed
         found[award.message, award.bidder].append(Settled(lot, is_done, cost, seconds, failed.get(lot, "")))

@@ -82,8 +82,8 @@ class BoardAccess:
 
     @property
     def _places(self) -> list[BoardPlace]:
-        """Where its boards are, each once."""
-        return [*dict.fromkeys(self._place(grant.board) for grant in self.grants)]
+        """Where its boards are, each once: where the innermost team has declared it."""
+        return [*dict.fromkeys(self._place(grant.board) for grant in reversed(self.grants))][::-1]
 
     def _place(self, board: Board) -> BoardPlace:
         return BoardPlace(None if board.shared else self._thread_id, board.name)
@@ -93,19 +93,22 @@ class BoardAccess:
         me = self._position
         with self._lock:
             if place not in self._users:
-                may, author = partial(self._may, place), "/".join(me.path[1:])
-                user = BoardUser(place.name, author, me.run_id, me.account, may, self._emit, lambda: self.has_ended)
+                lacks, author = partial(self._without_grant, place), "/".join(me.path[1:])
+                user = BoardUser(place.name, author, me.run_id, me.account, lacks, self._emit, lambda: self.has_ended)
                 self._users[place] = user
             return self._users[place]
 
-    def _may(self, place: BoardPlace, action: BoardAction, key: str) -> bool:
-        """Return whether one of the teams lets its agent write, or all of them let theirs read.
+    def _without_grant(self, place: BoardPlace, action: BoardAction, key: str) -> str | None:
+        """Return the nearest agent that lacks a grant: one of the teams has to let its agent write, all of them read.
 
         Who may write an entry may read it: a conflict shows what is there.
         """
         mine = [grant for grant in self.grants if self._place(grant.board) == place]
-        can_write = any(board.allows("write", agent, key) for board, agent in mine)
-        return can_write or (action == "read" and all(board.allows("read", agent, key) for board, agent in mine))
+        if any(board.allows("write", agent, key) for board, agent in mine):
+            return None
+        if action == "write":
+            return mine[-1].agent
+        return next((agent for board, agent in reversed(mine) if not board.allows("read", agent, key)), None)
 
     def _emit(self, entry: BoardEntry) -> None:
         facts = {"board": entry.board, "key": entry.key, "version": entry.version, "entry_kind": entry.kind}
@@ -119,16 +122,15 @@ def access_of(
     services: Services,
     config: Mapping[str, Any] | RunnableConfig,
     me: DelegationScope,
-) -> BoardAccess | None:
-    """Return the boards that an attempt sees, `None` where there is none.
+) -> BoardAccess:
+    """Return the boards that an attempt sees, perhaps none.
 
     They are those of the agent that its team works for, in the `current` execution, and the `board` of its team.
     Without a thread, of the runner or in the config, they belong to the run.
     """
     above: BoardAccess | None = None if current is None else current.boards
-    if above is not None:
+    if above is not None and above.grants:
         return above.within(me, board)
-    if board is None:
-        return None
+    own = () if board is None else (BoardGrant(board, me.path[-1]),)
     thread_id = services.thread_id or (config.get("configurable") or {}).get("thread_id") or me.run_id
-    return BoardAccess(services, str(thread_id), me, (BoardGrant(board, me.path[-1]),))
+    return BoardAccess(services, str(thread_id), me, own, above)

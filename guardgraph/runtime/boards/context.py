@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
 from guardgraph.state import BoardEntry, BoardKind, ContextItem
 
@@ -21,11 +22,11 @@ _NAMED = 50
 def context_of_entries(entries: Sequence[BoardEntry]) -> tuple[ContextItem, ...]:
     """Return decisions and constraints as context: constraints first; what exceeds the bounds is only named.
 
-    What was written last is kept first; one that is too large by itself leaves room for others.
+    Of each kind, what people have written is kept before what agents have, so that these cannot displace it; then what
+    was written last. One that is too large by itself leaves room for others.
     """
     kept, left_out, room = list[BoardEntry](), list[BoardEntry](), MOST_CHARACTERS
-    newest = sorted(entries, key=lambda entry: (CONTEXT_KINDS[::-1].index(entry.kind), entry.at), reverse=True)
-    for entry in newest:
+    for entry in sorted(entries, key=_rank, reverse=True):
         size = len(entry.key) + len(json.dumps(entry.value, ensure_ascii=False))
         if len(kept) == MOST_ENTRIES or size > room:
             left_out.append(entry)
@@ -37,6 +38,11 @@ def context_of_entries(entries: Sequence[BoardEntry]) -> tuple[ContextItem, ...]
         items += [_item(entry) for entry in entries if entry in kept and entry.kind == kind]
         items += _named(kind, [entry for entry in left_out if entry.kind == kind])
     return tuple(items)
+
+
+def _rank(entry: BoardEntry) -> tuple[int, bool, datetime]:
+    """Return what is the higher, the sooner an entry is kept."""
+    return CONTEXT_KINDS[::-1].index(entry.kind), entry.run_id is None, entry.at
 
 
 def _item(entry: BoardEntry) -> ContextItem:

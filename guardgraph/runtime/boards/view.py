@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
@@ -54,7 +55,8 @@ class BoardView:
 
     def entries(self, prefix: str = "") -> list[BoardEntry]:
         """Return the last versions of all entries whose keys begin with `prefix`, sorted by key."""
-        return [one for one in self._readable(self._store.entries(self._place)) if one.key.startswith(prefix)]
+        wanted = _checked_prefix(prefix)
+        return [one for one in self._readable(self._store.entries(self._place)) if one.key.startswith(wanted)]
 
     def history(self, key: str) -> list[BoardEntry]:
         """Return all versions of an entry, oldest first, those that delete it among them."""
@@ -86,7 +88,13 @@ class BoardView:
         Where there is none it returns `None`, unless a version was expected.
         """
         change = self._change(key, None, expect=expect)._replace(is_deleted=True)
-        return self._named(change, "delete")
+        entry = self._named(change, "delete")
+        if entry is None or self._user.attempt is None:  # only the writes of attempts may delete what is not there
+            return entry
+        if entry.version == 1:
+            return None
+        before = self._store.history(self._place, key)[entry.version - 2]
+        return None if before.is_deleted else entry
 
     def update(
         self,
@@ -99,18 +107,23 @@ class BoardView:
         """Write what `function` makes of the value of an entry (`None` where there is none), and return that version.
 
         Where somebody else has written it meanwhile, `function` is called with the new value, at most `tries` times in
-        all. An attempt that runs again after a crash gets the version that it has written, whatever the value is now.
-        Raises as `put` does.
+        all. An attempt that runs again after a crash gets the version that it has written, whatever the value is now:
+        `function` is not called again, and known by its name. Raises as `put` does.
         """
-        with self._user.named(checked_key(key)) as name:
-            for left in reversed(range(_checked_tries(tries))):
-                last = self._store.last(self._place, key)
-                try:
-                    return _written(self._stored(self._made(key, function, last, kind)._replace(name=name("update"))))
-                except BoardConflict:
-                    if not left:
-                        raise
-                    time.sleep(random.uniform(0, _SHORTEST))
+        self._user.check("write", checked_key(key))  # before the function is given what it may not read
+        name, most = _name_of(function), _checked_tries(tries)
+        for left in reversed(range(most)):
+            last = self._store.last(self._place, key)
+            known = None if last is None else self._known_update(key, name)
+            if known is not None:
+                return known
+            try:
+                change = self._made(key, function, last, kind)
+                return _written(self._named(change, f"update {name}", function=name))
+            except BoardConflict:
+                if not left:
+                    raise
+                time.sleep(random.uniform(0, _SHORTEST))
         raise AssertionError("unreachable: the last try returns or raises")
 
     def changes(self, after: int = 0) -> list[BoardEntry]:
@@ -122,7 +135,7 @@ class BoardView:
 
         After `timeout` seconds the list is empty. An agent that waits holds its slot.
         """
-        until, pause = time.monotonic() + timeout, _SHORTEST
+        until, pause = time.monotonic() + _checked_timeout(timeout), _SHORTEST
         while not (found := self.changes(after)) and (left := until - time.monotonic()) > 0:
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST)
@@ -167,7 +180,7 @@ class BoardView:
 
     async def await_(self, after: int, timeout: float = 60.0) -> list[BoardEntry]:
         """Do as `wait` without blocking the event loop."""
-        until, pause = time.monotonic() + timeout, _SHORTEST
+        until, pause = time.monotonic() + _checked_timeout(timeout), _SHORTEST
         while not (found := await self.achanges(after)) and (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST)
@@ -185,12 +198,24 @@ class BoardView:
         value = None if last is None or last.is_deleted else last.value
         return self._change(key, function(value), expect=0 if last is None else last.version, kind=kind)
 
-    def _named(self, change: BoardChange, what: str) -> BoardEntry | None:
-        with self._user.named(change.key) as name:
-            return self._stored(change._replace(name=name(what)))
+    def _known_update(self, key: str, function: str) -> BoardEntry | None:
+        """Return the version that the next update has written already, when the attempt ran before."""
+        with self._user.turn(key):
+            name = self._user.name(key, f"update {function}", function=function)
+            entry = None if name is None else self._store.named(self._place, name)
+            if entry is not None:
+                self._user.count(key, function=function)
+        return self._reported(entry)
 
-    def _stored(self, change: BoardChange) -> BoardEntry | None:
-        entry = self._store.write(self._place, change)
+    def _named(self, change: BoardChange, content: str, *, function: str = "") -> BoardEntry | None:
+        """Write under the name that the content gives it."""
+        with self._user.turn(change.key):
+            name = self._user.name(change.key, content, function=function)
+            entry = self._store.write(self._place, change._replace(name=name))
+            self._user.count(change.key, function=function)
+        return self._reported(entry)
+
+    def _reported(self, entry: BoardEntry | None) -> BoardEntry | None:
         if entry is not None:
             self._user.on_written(entry)
         return entry
@@ -208,11 +233,34 @@ def _written(entry: BoardEntry | None) -> BoardEntry:
     return entry
 
 
+def _name_of(function: Any) -> str:
+    """Return the name of a function, by which an attempt that runs again knows it."""
+    if not callable(function):
+        raise BadInput(f"`function` must be a function, got {function!r:.80}")
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
+
+
 def _checked_after(after: int) -> int:
     return checked_version(after, "after") or 0
 
 
-def _checked_tries(tries: int) -> int:
+def _checked_prefix(prefix: Any) -> str:
+    if not isinstance(prefix, str):
+        raise BadInput(f"`prefix` must be a text, got {prefix!r:.80}")
+    return prefix
+
+
+def _checked_timeout(timeout: Any) -> float:
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout != timeout:
+        raise BadInput(f"`timeout` must be a number of seconds, got {timeout!r:.80}")
+    return timeout
+
+
+def _checked_tries(tries: Any) -> int:
+    if not isinstance(tries, int) or isinstance(tries, bool):
+        raise BadInput(f"`tries` must be a whole number, got {tries!r:.80}")
     if tries < 1:
         raise BadInput(f"`tries` must be at least 1, got {tries!r}")
     return tries

@@ -15,7 +15,15 @@ from guardgraph.storage.sql.board_table import boards
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.places import checked_id, digest_of
 
-__all__ = ("board_digest", "copy_boards", "entry_digest", "packed_row", "request_digest", "unpacked_row")
+__all__ = (
+    "board_damage",
+    "board_digest",
+    "copy_boards",
+    "entry_digest",
+    "packed_row",
+    "request_digest",
+    "unpacked_row",
+)
 
 _DIGEST = 16
 
@@ -87,6 +95,23 @@ def copy_boards(
         connection.execute(boards.insert(), packed_row(codec, tenant, place, copied, name))
 
 
+def board_damage(connection: Connection, codec: Codec, tenant: str, thread_id: str) -> list[StorageCorrupt]:
+    """Return the error that reading each damaged version on the boards of a thread raises, and what is missing."""
+    mine = (boards.c.tenant == tenant, boards.c.thread_id == thread_id)
+    found: list[StorageCorrupt] = []
+    numbers = dict[bytes, int]()
+    for row in connection.execute(select(boards).where(*mine).order_by(boards.c.board, boards.c.number)).mappings():
+        before, number = numbers.get(bytes(row["board"]), 0), row["number"]
+        numbers[bytes(row["board"])] = number
+        if number > before + 1:
+            found.append(_damaged(thread_id, f"{number - before - 1} before number {number} of a board are missing"))
+        try:
+            _opened(codec, row)
+        except StorageCorrupt as error:
+            found.append(error)
+    return found
+
+
 def _opened(codec: Codec, row: Mapping[Any, Any]) -> tuple[BoardEntry, str | None]:
     data, thread_id = bytes(row["data"]), row["thread_id"]
     seal, content = data[:_DIGEST], data[_DIGEST:]
@@ -110,5 +135,10 @@ def _seal_of(row: Mapping[Any, Any], content: bytes) -> bytes:
 
 
 def _damage(row: Mapping[Any, Any], reason: str) -> StorageCorrupt:
-    what = f"version {row['version']} of an entry on a board is damaged: {reason}; restore the database from a copy"
-    return StorageCorrupt(what, thread_id=row["thread_id"], column="data")
+    return _damaged(row["thread_id"], f"version {row['version']} of an entry is damaged, {reason}")
+
+
+def _damaged(thread_id: str | None, reason: str) -> StorageCorrupt:
+    of = "shared boards" if thread_id is None else f"the boards of thread {thread_id!r}"
+    what = f"{of} are damaged in 'boards': {reason}; restore the database from a copy"
+    return StorageCorrupt(what, thread_id=thread_id, column="boards")

@@ -59,6 +59,11 @@ class SQLBoards:
             raise made
         return made
 
+    def named(self, place: BoardPlace, name: str) -> BoardEntry | None:
+        """See `BoardStore.named`."""
+        with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:
+            return self._first(connection, place, _requested, of_request=request_digest(name))
+
     def last(self, place: BoardPlace, key: str) -> BoardEntry | None:
         """See `BoardStore.last`."""
         with read_transaction(migrate(self.engine), thread_id=place.thread_id) as connection:

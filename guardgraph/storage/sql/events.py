@@ -20,7 +20,7 @@ from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, digest_of
 from guardgraph.storage.sql.prepared import Prepared
 
-__all__ = ("EventLog", "EventStore", "copy_events")
+__all__ = ("EventLog", "EventStore", "copy_events", "event_damage")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -156,6 +156,16 @@ def copy_events(connection: Connection, codec: Codec, tenant: str, run_id: str, 
         _add(connection, _row(codec, tenant, new_run, row.upto, _unpacked(codec, tenant, run_id, row)))
 
 
+def event_damage(connection: Connection, codec: Codec, tenant: str, run_id: str) -> StorageCorrupt | None:
+    """Return the error that reading the events of a run raises, if any."""
+    try:
+        for _ in _events_of(connection, codec, tenant, run_id, 0):
+            pass
+    except StorageCorrupt as error:
+        return error
+    return None
+
+
 def _in_rows(packed: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield some packed events after the other, each as many as one row holds."""
     first = size = 0
@@ -213,4 +223,5 @@ def _context(tenant: str, run_id: str) -> bytes:
 
 
 def _damage(run_id: str, reason: str) -> StorageCorrupt:
-    return StorageCorrupt(f"the events of run {run_id!r} are damaged: {reason}", column="events")
+    what = f"the events of run {run_id!r} are damaged in 'events': {reason}; restore the database from a copy"
+    return StorageCorrupt(what, column="events")

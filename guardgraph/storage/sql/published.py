@@ -11,20 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from time import sleep
 from typing import Any, NamedTuple
 
+from pydantic import StrictBool, TypeAdapter, ValidationError
 from sqlalchemy import Connection, Engine, bindparam, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from guardgraph.state import Event, StorageBusy, StorageCorrupt, UnknownThread
+from guardgraph.state import BadInput, Event, StorageBusy, StorageCorrupt, UnknownThread
 from guardgraph.storage.published import PublishedEvent
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.places import checked_id, digest_of
 from guardgraph.storage.sql.prepared import Prepared
-from guardgraph.storage.sql.published_table import published
+from guardgraph.storage.sql.published_table import published, published_read
+from guardgraph.storage.sql.statements import insert_or_replace
 from guardgraph.storage.sql.tables import runs
 
-__all__ = ("Publication", "PublishedStore", "ThreadEvents", "copy_published")
+__all__ = ("Publication", "PublishedStore", "ThreadEvents", "copy_published", "published_damage")
 
 _DIGEST = 16
 _TRIES = 200
@@ -34,10 +36,12 @@ _ROWS = 100
 _DEADLOCKS = (1020, 1213)
 """The errors of MariaDB and MySQL where two transactions insert beside each other."""
 
+_STORED = TypeAdapter(tuple[Event, StrictBool])
+
 _add = Prepared(lambda _: published.insert())
 _of_thread = (published.c.tenant == bindparam("of_tenant"), published.c.thread_id == bindparam("of_thread"))
 _last = Prepared(lambda _: select(func.max(published.c.number).label("number")).where(*_of_thread))
-_named = Prepared(lambda _: select(published.c.number).where(published.c.name == bindparam("of_name")))
+_named = Prepared(lambda _: select(published).where(published.c.name == bindparam("of_name")))
 _after = Prepared(
     lambda _: (
         select(published)
@@ -69,6 +73,7 @@ class PublishedStore:
 
         Raises:
             UnknownThread: no run was ever begun on the thread.
+            BadInput: one of its source and id is stored that has another type, subject or other data.
             StorageBusy: others have taken each number that was tried.
         """
         checked_id("thread_id", thread_id)
@@ -101,17 +106,29 @@ class PublishedStore:
         with read_transaction(migrate(self._engine), thread_id=thread_id) as connection:
             return _last_number(connection, self._tenant, thread_id)
 
-    def threads(self) -> dict[str, int]:
-        """Return the threads to which events were published, each with the number of its latest."""
-        latest = select(published.c.thread_id, func.max(published.c.number).label("number"))
+    def note_read(self, thread_id: str, number: int) -> None:
+        """Note up to which number the log of a thread has its events, so that `unread_threads` passes it over."""
+        row = {"tenant": self._tenant, "thread_id": thread_id, "number": number}
+        with write_transaction(migrate(self._engine), thread_id=thread_id) as connection:
+            connection.execute(insert_or_replace(connection.dialect, published_read), row)
+
+    def unread_threads(self) -> list[str]:
+        """Return the threads with events above the number that was noted last, sorted."""
+        on = (published_read.c.tenant == published.c.tenant) & (published_read.c.thread_id == published.c.thread_id)
+        threads = select(published.c.thread_id).distinct().outerjoin_from(published, published_read, on)
+        unread = published.c.number > func.coalesce(published_read.c.number, 0)
         with read_transaction(migrate(self._engine)) as connection:
-            found = connection.execute(latest.where(published.c.tenant == self._tenant).group_by(published.c.thread_id))
-            return {row.thread_id: row.number for row in found}
+            found = connection.execute(threads.where(published.c.tenant == self._tenant, unread))
+            return sorted(found.scalars())
 
     def _add(self, connection: Connection, thread_id: str, event: Event, *, replays: bool) -> Publication:
         name = _name_of(self._tenant, thread_id, event, replays=replays)
         stored = _named.first(connection, {"of_name": name})
         if stored is not None:
+            before = _event_of(self._codec, self._tenant, thread_id, stored).event
+            if not replays and not event.is_same(before):
+                what = f"an event {event.ref!r} was published with other content; give this one an id of its own"
+                raise BadInput(what)
             return Publication(stored.number, is_new=False)
         number = _last_number(connection, self._tenant, thread_id) + 1
         if number == 1:
@@ -157,6 +174,21 @@ def copy_published(connection: Connection, codec: Codec, tenant: str, thread_id:
         _add(connection, _row(codec, tenant, target, row.number, name, packed))
 
 
+def published_damage(connection: Connection, codec: Codec, tenant: str, thread_id: str) -> list[StorageCorrupt]:
+    """Return the error that reading each damaged event published to a thread raises, and what is missing."""
+    found: list[StorageCorrupt] = []
+    expected = 1
+    for row in _rows_of(connection, tenant, thread_id):
+        if row.number != expected:
+            found.append(_damage(thread_id, f"number {expected} is missing"))
+        expected = row.number + 1
+        try:
+            _event_of(codec, tenant, thread_id, row)
+        except StorageCorrupt as error:
+            found.append(error)
+    return found
+
+
 class _Collision(Exception):
     """Another transaction has taken the number, or stores the same event."""
 
@@ -189,8 +221,12 @@ def _row(codec: Codec, tenant: str, thread_id: str, number: int, name: bytes, pa
 
 
 def _event_of(codec: Codec, tenant: str, thread_id: str, row: Any) -> PublishedEvent:
-    event, replays = json.loads(_unpacked(codec, tenant, thread_id, row))
-    return PublishedEvent(row.number, Event.model_validate(event), replays)
+    packed = _unpacked(codec, tenant, thread_id, row)
+    try:
+        event, replays = _STORED.validate_json(packed)
+    except ValidationError as error:  # whoever can write to the database can make the digest right
+        raise _damage(thread_id, f"number {row.number} is no event") from error
+    return PublishedEvent(row.number, event, replays)
 
 
 def _unpacked(codec: Codec, tenant: str, thread_id: str, row: Any) -> bytes:
@@ -206,4 +242,5 @@ def _context(tenant: str, thread_id: str) -> bytes:
 
 
 def _damage(thread_id: str, reason: str) -> StorageCorrupt:
-    return StorageCorrupt(f"the events published to thread {thread_id!r} are damaged: {reason}", column="published")
+    what = f"the events published to thread {thread_id!r} are damaged in 'published': {reason}"
+    return StorageCorrupt(f"{what}; restore the database from a copy", thread_id=thread_id, column="published")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, case, func, select
+from sqlalchemy import Connection, Engine, Select, case, delete, func, select, union_all
 
 from guardgraph.storage.reputation import LATEST, Reputation, SettledAward
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
@@ -18,7 +18,7 @@ from guardgraph.storage.sql.statements import insert_new
 __all__ = ("SQLReputation",)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_AT_ONCE = 200
+_AT_ONCE = 50
 """How many agents one statement reads."""
 
 
@@ -47,9 +47,8 @@ class SQLReputation:
         with read_transaction(migrate(self.engine)) as connection:
             for start in range(0, len(names), _AT_ONCE):
                 by_key = {self._key(name): name for name in names[start : start + _AT_ONCE]}
-                for row in connection.execute(_aggregates(self._tenant, [*by_key])):
-                    name = by_key[bytes(row.agent)]
-                    found[name] = _reputation(name, row)
+                for key, row in _aggregates(connection, self._tenant, [*by_key]).items():
+                    found[by_key[key]] = _reputation(by_key[key], row)
         return found
 
     def listed(self, limit: int) -> list[Reputation]:
@@ -65,9 +64,21 @@ class SQLReputation:
         named = select(_table.c.name, _table.c.agent).distinct().where(_table.c.tenant == self._tenant)
         with read_transaction(migrate(self.engine)) as connection:
             keys = [bytes(row.agent) for row in connection.execute(chosen)]
-            rows = {bytes(row.agent): row for row in connection.execute(_aggregates(self._tenant, keys))}
+            rows = dict[bytes, Any]()
+            for start in range(0, len(keys), _AT_ONCE):
+                rows |= _aggregates(connection, self._tenant, keys[start : start + _AT_ONCE])
             names = {bytes(key): bytes(name) for name, key in connection.execute(named.where(_table.c.agent.in_(keys)))}
         return [_reputation(names[key].decode("utf-8", "backslashreplace"), rows[key]) for key in keys]
+
+    def forget(self, agent: str, *, dry_run: bool = False) -> int:
+        """Delete all awards of an agent, and return how many there were; with `dry_run` only count them."""
+        mine = (_table.c.tenant == self._tenant, _table.c.agent == self._key(agent))
+        counted = select(func.count()).select_from(_table).where(*mine)
+        if dry_run:
+            with read_transaction(migrate(self.engine)) as connection:
+                return int(connection.execute(counted).scalar_one())
+        with write_transaction(migrate(self.engine)) as connection:
+            return connection.execute(delete(_table).where(*mine)).rowcount
 
     def _row(self, award: SettledAward) -> dict[str, Any]:
         return {
@@ -87,23 +98,31 @@ class SQLReputation:
         return digest_of(self._tenant, agent)
 
 
-def _aggregates(tenant: str, keys: Sequence[bytes]) -> Select[Any, Any, Any, Any, Any, Any]:
-    """Select counts and means of the latest awards of some agents."""
-    by_age = func.row_number().over(partition_by=_table.c.agent, order_by=(_table.c.settled.desc(), _table.c.award))
-    columns = (_table.c.agent, _table.c.is_done, _table.c.overrun, _table.c.seconds, by_age.label("age"))
-    latest = select(*columns).where(_table.c.tenant == tenant, _table.c.agent.in_(keys)).subquery("latest")
-    return (
-        select(
-            latest.c.agent,
-            func.count().label("awards"),
-            func.sum(case((latest.c.is_done, 1), else_=0)).label("done"),
-            func.count(latest.c.overrun).label("known"),
-            func.avg(latest.c.overrun).label("overrun"),
-            func.avg(latest.c.seconds).label("seconds"),
-        )
-        .where(latest.c.age <= LATEST)
-        .group_by(latest.c.agent)
+def _aggregates(connection: Connection, tenant: str, keys: Sequence[bytes]) -> dict[bytes, Any]:
+    """Return counts and means of the latest awards of some agents, by their keys."""
+    if not keys:
+        return {}
+    rows = connection.execute(union_all(*(_aggregate(tenant, key) for key in keys)))
+    return {bytes(row.agent): row for row in rows}
+
+
+def _aggregate(tenant: str, key: bytes) -> Select[Any, Any, Any, Any, Any, Any]:
+    """Select counts and means of the latest awards of an agent. It reads so many rows, however many there are."""
+    latest = (
+        select(_table.c.agent, _table.c.is_done, _table.c.overrun, _table.c.seconds)
+        .where(_table.c.tenant == tenant, _table.c.agent == key)
+        .order_by(_table.c.settled.desc(), _table.c.award.desc())
+        .limit(LATEST)
+        .subquery("latest")
     )
+    return select(
+        latest.c.agent,
+        func.count().label("awards"),
+        func.sum(case((latest.c.is_done, 1), else_=0)).label("done"),
+        func.count(latest.c.overrun).label("known"),
+        func.avg(latest.c.overrun).label("overrun"),
+        func.avg(latest.c.seconds).label("seconds"),
+    ).group_by(latest.c.agent)
 
 
 def _reputation(agent: str, row: Any) -> Reputation:

@@ -40,6 +40,14 @@ def test_the_newest_are_kept_and_the_others_named() -> None:
     assert (names[0], names[-1], len(names)) == ("plan: d049", "and 11 more", 51)
 
 
+def test_what_people_have_written_is_kept_before_what_agents_write() -> None:
+    ours = [entry(f"rule{n}", kind="constraint", age=n).model_copy(update={"run_id": "r"}) for n in range(MOST_ENTRIES)]
+    items = context_of_entries([*ours, entry("budget", kind="constraint", age=1_000)])
+
+    assert "budget" in [item.title for item in items]
+    assert items[-1].value == [f"plan: rule{MOST_ENTRIES - 1}"]
+
+
 def test_one_that_is_too_large_leaves_room_for_others() -> None:
     large = entry("large", "x" * MOST_CHARACTERS, kind="constraint")
     items = context_of_entries([large, entry("small")])

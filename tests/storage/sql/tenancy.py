@@ -30,7 +30,7 @@ from guardgraph.storage.sql import leases as leases_module
 from guardgraph.storage.sql.board_table import boards
 from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.event_table import events
-from guardgraph.storage.sql.published_table import published
+from guardgraph.storage.sql.published_table import published, published_read
 from guardgraph.storage.sql.reputation_table import awards
 from guardgraph.storage.sql.tables import (
     accounts,
@@ -56,6 +56,7 @@ KEYS: dict[Table, frozenset[str]] = {
     boards: frozenset({"tenant", "board"}),
     awards: frozenset({"tenant", "award", "agent"}),
     published: frozenset({"tenant", "name"}),
+    published_read: frozenset({"tenant"}),
     **dict.fromkeys((runs, leases, threads, events), frozenset({"tenant"})),
 }
 """The columns of each table that say whose a row is: the tenant, or what is made of it or found by it."""

@@ -20,7 +20,7 @@ from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
 from guardgraph.runs import Runner
 from guardgraph.runs.effects import once, unknown
-from guardgraph.state import Allowance, Amount, GuardgraphError, RunEvent, Task
+from guardgraph.state import Allowance, Amount, Event, GuardgraphError, RunEvent, Task
 from guardgraph.storage import RunStore, SQLSaver
 from guardgraph.storage.boards import BoardChange, BoardPlace
 from guardgraph.storage.reputation import SettledAward
@@ -42,7 +42,9 @@ from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.events import EventLog
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
-from guardgraph.storage.sql.places import Place
+from guardgraph.storage.sql.places import Place, digest_of
+from guardgraph.storage.sql.published import PublishedStore
+from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.reputation import SQLReputation
 from guardgraph.storage.sql.reputation_table import awards
 from guardgraph.storage.sql.tables import accounts, blobs, checkpoints, chunks, entries, runs, writes
@@ -130,6 +132,7 @@ def fill(saver: SQLSaver) -> None:
     log.add(RunEvent(kind="run_started", run_id="r", at=NOW))
     log.store()
     SQLBoards(saver.engine, tenant="", codec=saver.codec).write(BoardPlace("t", "plan"), BoardChange("k", "1", "a"))
+    PublishedStore(saver.engine, saver.codec, tenant="").add("t", Event(type="item", source="shop", id="1"))
     SQLReputation(saver.engine, tenant="").record([SettledAward("r/1", "a", True, 1.0, 2.0, 0.5)])
 
 
@@ -179,7 +182,7 @@ def test_no_column_of_a_run_and_what_belongs_to_it_runs_anything(tmp_path: Path,
     with Runner(url, graphs={"graph": lambda: pipeline([Agent("a", run=lambda request: request.goal)])}) as runner:
         saver, ledger = runner.saver, SQLLedger(runner.saver.engine, tenant="")
         fill(saver)
-        for table in (runs, accounts, entries, effects, events, boards, awards):
+        for table in (runs, accounts, entries, effects, events, boards, awards, published):
             columns = [column for column in table.c if isinstance(column.type, LargeBinary) and not column.primary_key]
             for column in columns:
                 for data in (*raw(mark), *map(packed, raw(mark)[-2:])):
@@ -197,9 +200,36 @@ def test_no_column_of_a_run_and_what_belongs_to_it_runs_anything(tmp_path: Path,
                         lambda: runner.events("t"),
                         lambda: runner.board("plan", thread_id="t").entries(),
                         lambda: runner.list_reputations(),
+                        lambda: PublishedStore(saver.engine, saver.codec, tenant="").after("t", 0, 9),
+                        lambda: runner.wake("t"),
                     )
                     assert not mark.exists(), (table.name, column.name, data)
                     with write_transaction(saver.engine) as connection:
                         connection.execute(delete(table))
                         connection.execute(table.insert(), before)
     assert count > 400
+
+
+@pytest.mark.parametrize("key", [None, b"k" * 32])
+def test_a_forged_event_that_was_published_runs_nothing_and_is_named(
+    tmp_path: Path, mark: Path, key: bytes | None
+) -> None:
+    """With its digest right, and under encryption too: what is no event is damage, whatever it is."""
+    graphs = {"g": pipeline([Agent("a", run=lambda request: request.goal)])}
+    with Runner(f"sqlite:///{tmp_path / 'runs.db'}", graphs=graphs, key=key) as runner:
+        saver = runner.saver
+        runner.run("g", "x", thread_id="t")
+        store = PublishedStore(saver.engine, saver.codec, tenant="")
+        store.add("t", Event(type="item", data="planted-secret", subject="planted-secret", source="shop", id="1"))
+        with read_transaction(saver.engine) as connection:
+            row = connection.execute(published.select()).mappings().one()
+        assert (b"planted-secret" in row["data"]) == (key is None)
+        context = digest_of(b"published", "", "t")
+        for payload in (*payloads(mark), b"[]", b"[7, 7]", b'[{"type": 7}, false]', b"\xff", b"[" * 100_000):
+            for content in (payload, saver.codec.seal(payload, context)):
+                seal = digest_of(b"published", "", "t", "1", bytes(row["name"]), content)
+                with write_transaction(saver.engine) as connection:
+                    connection.execute(update(published).values(data=seal + content))
+                with pytest.raises(GuardgraphError):
+                    store.after("t", 0, 9)
+                assert not mark.exists(), payload

@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, LargeBinary, select
+from sqlalchemy import Engine, LargeBinary, select, update
 
 from guardgraph.state import Outcome, Task, WrongKey
 from guardgraph.storage import RunStore, SQLSaver
 from guardgraph.storage.boards import BoardChange, BoardPlace
+from guardgraph.storage.sql.board_table import boards as board_table
 from guardgraph.storage.sql.boards import SQLBoards
-from guardgraph.storage.sql.engine import engine_of
-from guardgraph.storage.sql.tables import metadata
+from guardgraph.storage.sql.engine import engine_of, write_transaction
+from guardgraph.storage.sql.tables import checkpoints, metadata, runs
 from tests.storage.sql.leased import no_lease
 from tests.storage.sql.stored import config_of, ids_in, store
 
@@ -103,3 +104,25 @@ def test_plain_data_of_before_is_read_only_if_that_is_asked_for(engine: Engine) 
 
     assert len(ids_in(saver, None)) == 2
     assert b"hidden-now" not in everything_in(engine)
+
+
+def test_a_damaged_row_does_not_look_like_a_wrong_key_for_all_threads(engine: Engine) -> None:
+    """A key fits if any row that is tried can be read; a board that is damaged is refused to its readers alone."""
+    saver = fill(engine, key=KEY)
+    store(saver, "u", {"c": [SECRET]})
+    boards = SQLBoards(engine, tenant="", codec=saver.codec)
+    for table, column in ((board_table, board_table.c.data), (runs, runs.c.task)):
+        with write_transaction(engine) as connection:
+            connection.execute(update(table).values({column: b"x" * 40}))
+    with write_transaction(engine) as connection:
+        first = select(checkpoints.c.namespace_id).order_by(checkpoints.c.namespace_id).limit(1).scalar_subquery()
+        of_one = checkpoints.c.namespace_id == connection.execute(select(first)).scalar()
+        connection.execute(update(checkpoints).where(of_one).values(metadata=b"x" * 40))
+
+    other = SQLSaver(engine, key=KEY)
+    store(other, "v", {"c": [SECRET]})
+    boards.write(BoardPlace("v", "plan"), BoardChange("route", "1", "ann"))
+    assert [fault.column for fault in other.verify("v")] == []
+    assert {fault.column for fault in other.verify("t")} > {"boards"}
+    with pytest.raises(WrongKey):
+        store(SQLSaver(engine, key=OTHER), "w", {"c": [1]})

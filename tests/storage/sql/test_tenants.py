@@ -126,6 +126,7 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
     },
     SQLBoards: {
         "last": [Call(None, (place, "k")) for place in (BOARD, SHARED)],
+        "named": [Call(None, (place, "w")) for place in (BOARD, SHARED)],
         "entries": [Call([], (place,)) for place in (BOARD, SHARED)],
         "history": [Call([], (place, "k")) for place in (BOARD, SHARED)],
         "changes": [Call([], (place, 0)) for place in (BOARD, SHARED)],
@@ -135,13 +136,15 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
     SQLReputation: {
         "read": [Call({"worker": Reputation("worker")}, (["worker"],))],
         "listed": [Call([], (9,))],
+        "forget": [Call(0, ("worker",)), Call(0, ("worker",), {"dry_run": True})],
         "record": [Call(OWN, ([SettledAward("r/1", "worker", True, 1.0, None, 0.5)],))],
     },
     PublishedStore: {
         "add": [Call(UnknownThread, ("t", Event(type="item", source="shop", id="1")))],
         "after": [Call([], ("t", 0, 9))],
         "last": [Call(0, ("t",))],
-        "threads": [Call({})],
+        "note_read": [Call(None, ("t", 9))],
+        "unread_threads": [Call([])],
     },
     SQLEffects: {
         "unknown": [Call([], (9,))],

@@ -19,6 +19,7 @@ from guardgraph.storage.sql.checkpoints.writes import Writes
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.key_check import check_key
 from guardgraph.storage.sql.places import checked_id
+from guardgraph.storage.sql.thread_damage import damage_beside_checkpoints
 from guardgraph.storage.sql.thread_rows import idle
 
 __all__ = ("ThreadManagement",)
@@ -96,17 +97,21 @@ class ThreadManagement:
     def verify(self, thread_id: str) -> list[StorageCorrupt]:
         """Return all damage to a thread, newest first; each error names a checkpoint and a column or channel of it.
 
-        A checkpoint that is damaged raises that error when it is read, and is left out of `list`.
+        A checkpoint that is damaged raises that error when it is read, and is left out of `list`. An error without a
+        checkpoint is that of the thread itself, or of its `boards`, the `events` of its runs, or what was `published`.
         """
         with self._writes.reading(checked_id("thread_id", thread_id)) as connection:
             check_key(connection, self.codec, self.tenant)
-            return find_damage(connection, self.codec, self.tenant, thread_id)
+            return [
+                *find_damage(connection, self.codec, self.tenant, thread_id),
+                *damage_beside_checkpoints(connection, self.codec, self.tenant, thread_id),
+            ]
 
     def repair(self, thread_id: str) -> list[StorageCorrupt]:
         """Go back to the last good checkpoint of each namespace of a thread, and return all damage that was found.
 
         Damaged checkpoints that are newer than it are deleted. Of that one only damaged writes of tasks are deleted,
-        which run again. Older damaged checkpoints stay: `list` leaves them out.
+        which run again. Older damaged checkpoints stay: `list` leaves them out. Boards and events stay as they are.
 
         Raises:
             ThreadBusy: a `Runner` works on it.
@@ -115,7 +120,10 @@ class ThreadManagement:
 
         def job(connection: Connection) -> list[StorageCorrupt]:
             with idle(connection, self.tenant, thread_id):
-                return repair_thread(connection, self.codec, self.tenant, thread_id)
+                return [
+                    *repair_thread(connection, self.codec, self.tenant, thread_id),
+                    *damage_beside_checkpoints(connection, self.codec, self.tenant, thread_id),
+                ]
 
         found = self._writes.do(thread_id, job)
         self._memory.clear()

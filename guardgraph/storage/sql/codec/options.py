@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from langgraph.checkpoint.serde.base import CipherProtocol
 from typing_extensions import TypedDict
 
+from guardgraph.state import BadInput, nearest_text
 from guardgraph.storage.sql.codec.cipher import AESGCMCipher
 from guardgraph.storage.sql.codec.codec import Codec
 
@@ -29,9 +30,13 @@ def codec_of(types: Iterable[type[Any]], **options: Unpack[CodecOptions]) -> Cod
     """Return the codec of these options.
 
     Raises:
-        BadInput: the key is none, or a type in `types` cannot be registered.
+        BadInput: the key is none, there is no such option, or a type in `types` cannot be registered.
         MissingExtra: there is a key, and the extra `encryption` is not installed.
     """
+    unknown = sorted(set(options) - set(CodecOptions.__annotations__))
+    if unknown:  # a wrong name of the key would store everything in plain
+        nearest = nearest_text(unknown[0], CodecOptions.__annotations__)
+        raise BadInput(f"there is no option {unknown[0]!r}{nearest}")
     key = options.get("key")
     return Codec(
         types=tuple(dict.fromkeys(types)),
