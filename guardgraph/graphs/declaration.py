@@ -180,9 +180,9 @@ def _check_members(team: Declaration, gates: str) -> None:
 
 def _check_own_guards(team: Declaration) -> None:
     """Raise `BadGraph` for a guard of an agent's own that judges nowhere in the team."""
-    places: dict[str, set[str]] = {agent.name: {"exit"} for agent in team.writers}
+    places: dict[str, set[str]] = {agent.name: {"exit", "model", "tool"} for agent in team.writers}
     for member in team.members:
-        gates = {"round"} if member.channel == "plans" else {"dispatch", "handoff"}
+        gates = {"model", "tool"} | ({"round"} if member.channel == "plans" else {"dispatch", "handoff"})
         for agent in member.agent.fallback_chain:
             places[agent.name] = gates | ({"exit"} if member.can_rewrite else set())
     for agent in team.agents:

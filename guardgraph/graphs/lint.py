@@ -222,7 +222,8 @@ def _is_offline(agent: Agent) -> bool:
 def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
     """Yield guards that no gate of the team asks."""
     sends = {"dispatch"} if team.workers else set[str]()
-    judging = {"admission", "exit", *sends, *chain.from_iterable(team.kinds.values())}
+    calls = {"model", "tool"} if team.agents else set[str]()
+    judging = {"admission", "exit", *sends, *calls, *chain.from_iterable(team.kinds.values())}
     for guard in team.guards:
         if not judging.isdisjoint(guard.gates):
             continue

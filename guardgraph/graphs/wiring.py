@@ -126,7 +126,13 @@ def _add_gate_node(
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
     names = {(member.gate, member.agent.name) for member in team.members if member.sends_messages}
-    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits, board=team.board)
+    node = partial(
+        agent_node,
+        concurrency=team.concurrency,
+        skill_limits=team.skill_limits,
+        board=team.board,
+        guards=team.guards,
+    )
     for member in team.members:
         peers = {name for gate, name in names if gate == member.gate} if member.sends_messages else ()
         writes, works = _writes(member.channel), member.channel == "results"

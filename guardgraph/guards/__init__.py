@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from guardgraph.guards.allowed_tools import AllowedTools
 from guardgraph.guards.authority import Authority
 from guardgraph.guards.budget import Budget
+from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
@@ -15,10 +17,13 @@ from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, Sour
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
+from guardgraph.guards.repetition import Repetition
 from guardgraph.guards.schema import Schema
+from guardgraph.guards.velocity import Velocity
 
 __all__ = (
     "AllowanceLimiter",
+    "AllowedTools",
     "Authority",
     "Budget",
     "Convergence",
@@ -33,13 +38,17 @@ __all__ = (
     "GuardDecision",
     "Limits",
     "Lines",
+    "ModelCall",
     "OnTrip",
     "Refuse",
+    "Repetition",
     "Retry",
     "Schema",
     "SourceReader",
     "SourceText",
     "Subject",
+    "ToolCall",
+    "Velocity",
     "allowance_or_trip",
     "checked_guards",
     "checked_own_guards",

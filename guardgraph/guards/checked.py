@@ -12,8 +12,8 @@ from guardgraph.state import BadGraph, Gate, error_text
 
 __all__ = ("checked_guards", "checked_own_guards")
 
-_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit"})
-"""The gates whose subject has an agent that can try again."""
+_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit", "tool"})
+"""The gates whose subject has an agent, or a model, that can try again."""
 
 
 def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:

@@ -10,12 +10,13 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.read_only import ReadOnlyMapping
 from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
-Subject = Task | Subtask | Result | Plan
+Subject = Task | Subtask | Result | Plan | ModelCall | ToolCall
 
 
 def name_of(guard: object) -> str:
@@ -31,7 +32,7 @@ class GuardContext:
     """The gate at which it is judged."""
     subject: Any
     """The task (`admission`), the plan (`round`), a subtask, or the whole task where that is sent (`dispatch`), a
-    result (`handoff`), the draft (`exit`)."""
+    result (`handoff`), the draft (`exit`), a `ModelCall` (`model`), a `ToolCall` (`tool`)."""
     now: datetime
     """The time, in UTC."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -55,6 +56,14 @@ class GuardContext:
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
+    calls: tuple[ModelCall | ToolCall, ...] = ()
+    """At `model` and `tool`: the last 1,000 calls of the attempt before this one, in the order in which they began.
+
+    There `allowance`, `remaining` and `spent` are those of the attempt, `agent` is the one that makes the attempt, and
+    `state` is empty: the code of an agent does not see the state of its team.
+    """
+    run_calls: tuple[ModelCall | ToolCall, ...] = ()
+    """At `model` and `tool`: the last 2,000 such calls of the run in this process, of all attempts that are judged."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.state, ReadOnlyMapping):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -15,7 +15,8 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer
+from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, stopped_error
+from guardgraph.guards import Guard
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
@@ -23,6 +24,7 @@ from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
+from guardgraph.runtime.budget.call_guards import CALL_GATES, GuardTripped
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
@@ -42,6 +44,7 @@ from guardgraph.state import (
     StorageError,
     Unserializable,
     Usage,
+    Verdict,
     error_place,
     error_text,
     missing_content,
@@ -64,6 +67,7 @@ def agent_node(
     concluding: bool = False,
     peers: Collection[str] = (),
     board: Board | None = None,
+    guards: Sequence[Guard] = (),
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
@@ -72,15 +76,17 @@ def agent_node(
     (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
     its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
     may work until half a second after the deadline. `fallback_for` names the agent that was asked first; `board` is
-    that of the team, and `peers` are those to which it may send messages, and hand over. Once LangGraph is to drain
+    that of the team, and `peers` are those to which it may send messages, and hand over. Of `guards`, those of its
+    team, and of its own the ones of the gates `model` and `tool` judge its calls. Once LangGraph is to drain
     the run, an attempt that has not started raises `GraphDrained`, and runs when the thread is resumed.
     """
     skills = sorted({*agent.skills}.intersection(skill_limits or {}))
     pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
     if agent.copies is not None:
         pools = {f"agent {agent.name}": agent.copies, **pools}
+    judging = tuple(guard for guard in (*guards, *agent.guards) if not CALL_GATES.isdisjoint(guard.gates))
     return _AgentNode(
-        agent, fallback_for, writes, concurrency, pools, board, peers, evidence=evidence, concluding=concluding
+        agent, fallback_for, writes, concurrency, pools, board, peers, judging, evidence=evidence, concluding=concluding
     )
 
 
@@ -102,6 +108,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         pools: Mapping[str, int],
         board: Board | None,
         peers: Collection[str],
+        guards: Sequence[Guard],
         *,
         evidence: bool,
         concluding: bool,
@@ -113,7 +120,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
-        self.fallback_for, self.board, self.peers = fallback_for, board, frozenset(peers)
+        self.fallback_for, self.board, self.peers, self.guards = fallback_for, board, frozenset(peers), guards
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -166,6 +173,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             pool=SlotToken(pools) if pools else None,
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
             boards=access_of(current, self.board, services, config, me),
+            guards=self.guards,
+            above=current.budget.guards if current is not None and current.budget is not None else None,
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
@@ -186,7 +195,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         )
         if self.fallback_for is not None:
             result = result.model_copy(update={"fallback_for": self.fallback_for})
-        return {**self.writes(result), "requests": {result.id: work.sent}}
+        guards = work.budget.guards if work.budget is not None else None
+        verdicts = {"verdicts": [*guards.verdicts]} if guards is not None and guards.verdicts else {}
+        return {**self.writes(result), "requests": {result.id: work.sent}, **verdicts}
 
     def _cached(self, work: AttemptExecution) -> Result | None:
         """Return the cached answer to a request, which needs neither slot nor budget."""
@@ -246,7 +257,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         stopped = work.budget.stopped if work.budget else None
         return self._result(work, raw, usage, stopped)
 
-    def _result(self, work: AttemptExecution, raw: object, usage: Usage, stopped: ReservationDenied | None) -> Result:
+    def _result(
+        self, work: AttemptExecution, raw: object, usage: Usage, stopped: ReservationDenied | Verdict | None
+    ) -> Result:
         return result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped, outbox=work.outbox)
 
     def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
@@ -258,11 +271,12 @@ class _AgentNode(RunnableLambda[Any, Any]):
         if isinstance(error, isolation.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
             found = AgentError(kind=work.limit, message=why)
-        elif isinstance(error, BudgetExceeded) or stopped is not None:
-            stopped = stopped or getattr(error, "refusal", None)
-            if budget is not None and budget.last_text and self.agent.output is None and stopped is not None:
-                return self._result(work, budget.last_text, usage, stopped)
-            found = AgentError(kind="stopped", message=str(stopped))
+        elif stopped is not None or isinstance(error, BudgetExceeded | GuardTripped):
+            why = stopped or (error.verdict if isinstance(error, GuardTripped) else getattr(error, "refusal", None))
+            if budget is not None and budget.last_text and self.agent.output is None and why is not None:
+                return self._result(work, budget.last_text, usage, why)
+            found, by = stopped_error(why) if why is not None else (AgentError(kind="stopped", message=""), "Budget")
+            return failed_result(self.agent, work.request, found, usage=usage, stopped_by=by)
         else:
             _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
             kind: ErrorKind = "invalid" if isinstance(error, InvalidAnswer) else "raised"
@@ -295,7 +309,7 @@ def _agents_error(services: Services, raised: BaseException) -> BaseException:
     """Return the error that becomes a result; raise again what has to leave the node."""
     error = services.unstorable(raised) or raised
     if isinstance(error, GraphBubbleUp):  # an interrupt, or a run that is drained
-        becomes_result = isinstance(error, BudgetExceeded | ParentCommand)
+        becomes_result = isinstance(error, BudgetExceeded | GuardTripped | ParentCommand)
     else:  # `Unserializable`: a nested graph could not store it; the team's own state holds JSON
         leaves = isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError)
         becomes_result = isinstance(error, Unserializable) or not leaves

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,9 +14,11 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
+from guardgraph.guards import Guard
 from guardgraph.runtime.boards.access import BoardAccess
 from guardgraph.runtime.boards.context import CONTEXT_KINDS, context_of_entries
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
+from guardgraph.runtime.budget.call_guards import CallGuards
 from guardgraph.runtime.budget.cost_estimates import can_start
 from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
@@ -26,6 +28,7 @@ from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentError,
+    AgentInfo,
     Amount,
     Attachment,
     ContextItem,
@@ -74,6 +77,10 @@ class AttemptExecution:
     """The decisions and constraints that held when it has read its boards."""
     outbox: Outbox = field(default_factory=Outbox)
     """What it may send to others, and what its tools have sent."""
+    guards: Sequence[Guard] = ()
+    """The guards that judge its calls of models and tools."""
+    above: CallGuards | None = None
+    """Those of the attempt around it."""
     is_cached: bool = False
     """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
@@ -226,10 +233,18 @@ class AttemptExecution:
                 services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected)
+        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected, guards=self._call_guards())
         self.began = monotonic()
         self._emit_started()
         return None
+
+    def _call_guards(self) -> CallGuards | None:
+        """Return the guards that judge its calls; `None` where neither it nor an attempt above has any."""
+        if not self.guards and self.above is None:
+            return None
+        agent, path = self.agent, self.me.path
+        info = AgentInfo(agent.name, agent.version, frozenset(agent.skills), path)
+        return CallGuards(self.guards, self.services, self.me, info, self.above)
 
     def _emit_started(self, **facts: bool) -> None:
         sent, me = self.request, self.me

@@ -15,6 +15,7 @@ from langgraph.errors import GraphBubbleUp, GraphDrained
 
 from guardgraph.models.prices import Price, price_of
 from guardgraph.runtime.budget.call_bounds import Headroom, bound_call, headrooms
+from guardgraph.runtime.budget.call_guards import CallGuards
 from guardgraph.runtime.budget.call_reservation import (
     Call,
     bound_of,
@@ -27,7 +28,7 @@ from guardgraph.runtime.budget.call_reservation import (
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
 from guardgraph.runtime.services import Services
-from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage
+from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage, Verdict
 
 __all__ = ("AttemptBudget", "BudgetExceeded")
 
@@ -53,6 +54,8 @@ class AttemptBudget:
     """The key under which its costs are learned."""
     expected: Amount | None = None
     """What the attempt is expected to cost in all; `None` if that is unknown."""
+    guards: CallGuards | None = None
+    """The guards that judge its calls of models and tools, if there are any."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
     last_text: str = ""
@@ -74,9 +77,9 @@ class AttemptBudget:
         return self.fault or self.drained
 
     @property
-    def stopped(self) -> ReservationDenied | None:
+    def stopped(self) -> ReservationDenied | Verdict | None:
         """Why the attempt got less than it wanted: a call was refused for good, or the last one was cut short."""
-        return self._stop or self._cut
+        return self._stop or (self.guards and self.guards.stopped) or self._cut
 
     def reserve(
         self,
@@ -179,6 +182,8 @@ class AttemptBudget:
             self.last_text = message.text or self.last_text
         usage = cost_of(call, report_of(response, run_id), costs=self.services.costs)
         self._settle(call, usage)
+        if self.guards is not None:
+            self.guards.ended(run_id, tokens=usage.tokens if usage else call.read, messages=messages)
         self._cut = call.short if any(map(was_cut, messages)) else None
         self.services.emit(
             "model_called",

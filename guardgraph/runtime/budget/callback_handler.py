@@ -1,4 +1,4 @@
-"""Callback handlers that reserve budget before every model call of an agent, whoever makes it, and settle it after."""
+"""Callback handlers that judge every call of an agent before it happens, reserve budget for models, and settle it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphDrained
 
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceeded
+from guardgraph.runtime.budget.call_guards import GuardTripped, model_call, tool_call
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import ExecutionContext
 from guardgraph.state import ReservationDenied
@@ -90,6 +91,8 @@ class CallReservation:
 class BudgetCallbackHandler(BaseCallbackHandler):
     """Reserves before each synchronous model call and settles after it; the innermost handler is the only active one.
 
+    Before that the guards of the gates `model` and `tool` judge the call, if the attempt has such guards.
+
     Where an open reservation of another call is in the way it waits, unless that would block an event loop. Awaited
     calls are left to an `AsyncBudgetCallbackHandler` beside it.
     """
@@ -101,9 +104,10 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         self.budget = budget
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Reserve for the call of a text model or chat model, or stop it."""
+        """Judge the call of a text model or chat model and reserve for it, or stop it."""
         _enter_call(self.budget, run_id, kwargs)
         if not _is_awaited(currentframe()):
+            _judge_model(self.budget, run_id, prompts, kwargs)
             _reserve(self.budget, _request(self.budget, run_id, prompts, kwargs), _BATCH.get().calls)
 
     on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
@@ -118,6 +122,11 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         if not _is_awaited(currentframe()):
             self.budget.fail(run_id, error)
 
+    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Judge the call of a tool, or stop it."""
+        if not _is_awaited(currentframe()):
+            _judge_tool(self.budget, run_id, serialized, input_str, kwargs)
+
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
         if isinstance(error, GraphDrained):
@@ -131,7 +140,7 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     """
 
     raise_error = True
-    ignore_agent = ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
+    ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
 
     def __init__(self, budget: AttemptBudget) -> None:
         self.budget = budget
@@ -141,14 +150,22 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
         """Whether this is looked up for a synchronous call: the other handler serves it."""
         return not _is_awaited(currentframe())
 
-    ignore_chat_model = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same property
+    ignore_chat_model = ignore_agent = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same one
 
     async def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Reserve for the call of a text model or chat model, or stop it."""
+        """Judge the call of a text model or chat model and reserve for it, or stop it."""
+        if self.budget.guards is not None:
+            await self.budget.services.off_loop(partial(_judge_model, self.budget, run_id, prompts, kwargs))
         request = _request(self.budget, run_id, prompts, kwargs)
         await _areserve(self.budget, request, _TASK.get(), _BATCH.get().calls)
 
     on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
+
+    async def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Judge the call of a tool, or stop it."""
+        if self.budget.guards is not None:
+            judge = partial(_judge_tool, self.budget, run_id, serialized, input_str, kwargs)
+            await self.budget.services.off_loop(judge)
 
     async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
@@ -161,6 +178,22 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
 
 HANDLERS = (AsyncBudgetCallbackHandler, BudgetCallbackHandler)
 """Exactly one of these two serves a call."""
+
+
+def _judge_model(budget: AttemptBudget, run_id: UUID, prompts: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    if budget.guards is None:
+        return
+    try:
+        budget.guards.admit(model_call(budget.services, run_id, prompts, kwargs))
+    except GuardTripped:
+        for mate in _BATCH.get().calls:  # no call of its batch will be sent
+            budget.release(mate)
+        raise
+
+
+def _judge_tool(budget: AttemptBudget, run_id: UUID, serialized: Any, text: str, kwargs: Mapping[str, Any]) -> None:
+    if budget.guards is not None:
+        budget.guards.admit(tool_call(budget.services, run_id, serialized, text, kwargs))
 
 
 def _reserve(budget: AttemptBudget, request: Callable[..., _Answer], batch: tuple[UUID, ...] = ()) -> int | None:
@@ -247,9 +280,13 @@ def _on_a_loop() -> bool:
     return True
 
 
+_STOPS = (BudgetExceeded.__name__, GuardTripped.__name__, "ToolRefused")
+
+
 def _is_no_stop(record: logging.LogRecord) -> bool:
-    """Drop the warning that langchain-core logs for a callback that raises, where it is our own stop."""
-    return f"{BudgetExceeded.__name__}(" not in record.getMessage()
+    """Drop the warning that langchain-core logs for a callback that raises, where it is a stop of ours."""
+    message = record.getMessage()
+    return not any(f"{name}(" in message for name in _STOPS)
 
 
 logging.getLogger("langchain_core.callbacks.manager").addFilter(_is_no_stop)
