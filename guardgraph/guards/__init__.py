@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from guardgraph.guards.applying import applying, bounds_of
 from guardgraph.guards.authority import Authority
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.checked import checked_guards, checked_own_guards
+from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
+from guardgraph.guards.function import FunctionGuard, guard
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard
+from guardgraph.guards.guard import AllowanceLimiter, Guard, SourceReader
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
 from guardgraph.guards.schema import Schema
 
 __all__ = (
+    "AllOf",
     "AllowanceLimiter",
+    "AnyOf",
     "Authority",
     "Budget",
+    "Composable",
     "Convergence",
     "Deadline",
     "Depth",
@@ -34,6 +40,7 @@ __all__ = (
     "Limits",
     "Lines",
     "OnTrip",
+    "Only",
     "Refuse",
     "Retry",
     "Schema",
@@ -41,11 +48,16 @@ __all__ = (
     "SourceText",
     "Subject",
     "allowance_or_trip",
+    "applying",
+    "bounds_of",
     "checked_guards",
     "checked_own_guards",
+    "conditions",
     "evaluate_guards",
     "flat",
+    "flattened",
     "guard",
+    "leaves",
     "name_of",
     "named_lines",
 )
