@@ -167,7 +167,7 @@ class AnyOf(Composable):
 class Only(Composable):
     """Judges by `guard` only the work of `agents`, and only in tasks of one of `categories`; all else passes.
 
-    The work of an agent is what it is sent, and what it or a fallback of it answers; where nobody in particular has
+    The work of an agent is what it is sent, and what it or a fallback of it answers; where no single agent has
     worked, as at `admission`, no agent's does. `None` sets no such condition. Verdicts have the name of `guard`.
 
     Raises `BadGraph` without any condition, for an empty one, for a category that does not exist, for `agents` of a

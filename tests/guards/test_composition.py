@@ -59,7 +59,7 @@ class Plain:
     """A guard of a user that inherits nothing."""
 
     trips: bool = True
-    on_trip: OnTrip = Refuse()
+    on_trip: OnTrip = Finish()
     gates = frozenset[Gate]({"handoff"})
 
     def __call__(self, context: GuardContext) -> Verdict:
