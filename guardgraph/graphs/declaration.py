@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard, name_of
+from guardgraph.guards import Guard, conditions, name_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.team_spec import EXIT
@@ -135,6 +135,7 @@ def check_team(team: Declaration) -> None:
     _check_members(team, gates)
     _check_targets(team, names, gates)
     _check_own_guards(team)
+    _check_conditions(team)
     known = {skill for agent in team.agents for skill in agent.skills}
     unused = sorted(set(team.skill_limits) - known)
     if unused:
@@ -192,6 +193,19 @@ def _check_own_guards(team: Declaration) -> None:
                     f"guard {name_of(guard)!r} of agent {agent.name!r} judges at {_listed(sorted(guard.gates))}; here "
                     f"this agent is judged at {_listed(sorted(places[agent.name]))}"
                 )
+
+
+def _check_conditions(team: Declaration) -> None:
+    """Raise `BadGraph` for a guard that judges only agents which the team does not have."""
+    known = {agent.name for agent in team.agents}
+    for guard in conditions((*team.guards, *(guard for agent in team.agents for guard in agent.guards))):
+        unknown = sorted({*(guard.agents or ())} - known)
+        if unknown:
+            nearest = nearest_text(unknown[0], sorted(known))
+            raise BadGraph(
+                f"`only` of the guard {name_of(guard)!r} names {_listed(unknown)}, which is no agent of the "
+                f"team{nearest}"
+            )
 
 
 def _check_targets(team: Declaration, names: Collection[str], gates: str) -> None:

@@ -12,7 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.draw.direction import depths
 from guardgraph.graphs.topology import Topology, cycles, topology_of
-from guardgraph.guards import Budget, Convergence, Deadline, name_of
+from guardgraph.guards import Budget, Convergence, Deadline, applying, leaves, name_of
 from guardgraph.nodes.team_spec import TeamSpec
 
 __all__ = ("WIDEST", "Finding", "Severity", "lint")
@@ -61,8 +61,9 @@ def _lint(graph: Any, path: str, above: _Above) -> Iterable[Finding]:
     team = level.team
     limits = above
     if team is not None:
-        budget = any(isinstance(guard, Budget) for guard in team.guards)
-        deadline = any(isinstance(guard, Deadline) for guard in team.guards)
+        always = leaves(applying(team.guards, categories=()))
+        budget = any(isinstance(guard, Budget) for guard in always)
+        deadline = any(isinstance(guard, Deadline) for guard in always)
         limits = above._replace(budget=above.budget or budget, deadline=above.deadline or deadline)
     own = [*_wiring(level), *_loops(level, limits), *_sequences(level), *_wide(level), *_limits(level, limits)]
     if team is not None:

@@ -12,7 +12,7 @@ from langgraph.managed import RemainingSteps
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.channels import reduced_once
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
-from guardgraph.guards import Grounding, Guard, name_of
+from guardgraph.guards import AnyOf, Grounding, Guard, Only, applying, leaves, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
 from guardgraph.nodes.agent_node import agent_node
 from guardgraph.nodes.decisions.review import can_retry, retry_targets
@@ -58,6 +58,11 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         guards=team.guards,
         channels=dict(graph.channels),
         agents={agent.name: agent for agent in team.agents},
+        fallbacks={
+            spare.name: head.name
+            for head in (*(one.agent for one in team.members), *team.writers[:1])
+            for spare in head.fallback_chain[1:]
+        },
         workers=_workers(team),
         drafters=frozenset(
             agent.name for agent in (*(a for member, a in members if member.can_rewrite), *team.writers)
@@ -137,8 +142,9 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
         peers = {name for gate, name in names if gate == member.gate} if member.sends_messages else ()
         writes, works = _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
-            evidence = works and any(isinstance(guard, Grounding) for guard in (*team.guards, *agent.guards))
             replaced = None if agent is member.agent else member.agent.name
+            judging = applying((*team.guards, *agent.guards), agents={agent.name, replaced or agent.name})
+            evidence = works and any(isinstance(guard, Grounding) for guard in leaves(judging))
             work = node(agent, fallback_for=replaced, writes=writes, evidence=evidence, peers=peers)
             graph.add_node(agent.name, work)
             graph.add_edge(agent.name, f"guard_{member.gate}")
@@ -167,13 +173,20 @@ def _judging(team: Declaration, gate: Gate, node: str, destinations: Sequence[st
     if node == EXIT:
         reviewed = {agent.name for agent in team.writers} | {m.agent.name for m in team.members if m.can_rewrite}
     own = [
-        f"{name_of(guard)} ({agent.name})"
+        f"{_label(guard)} ({agent.name})"
         for agent in team.agents
         if agent.name in (sent & _workers(team) if gate == "dispatch" else reviewed)
         for guard in agent.guards
         if gate in guard.gates
     ]
-    return [*(name_of(guard) for guard in team.guards if gate in guard.gates), *own]
+    return [*(_label(guard) for guard in team.guards if gate in guard.gates), *own]
+
+
+def _label(guard: Guard) -> str:
+    """Return how a drawing names a guard: with the condition under which it judges."""
+    if isinstance(guard, AnyOf):
+        return " | ".join(map(_label, guard.parts))
+    return f"{_label(guard.guard)} [{guard.condition}]" if isinstance(guard, Only) else name_of(guard)
 
 
 def _with_steps(state: type[Any]) -> type[Any]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from guardgraph.guards.allowed_tools import AllowedTools
+from guardgraph.guards.applying import applying, bounds_of
 from guardgraph.guards.authority import Authority
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards
+from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
+from guardgraph.guards.function import FunctionGuard, guard
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard
+from guardgraph.guards.guard import AllowanceLimiter, Guard, SourceReader
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
@@ -22,10 +25,13 @@ from guardgraph.guards.schema import Schema
 from guardgraph.guards.velocity import Velocity
 
 __all__ = (
+    "AllOf",
     "AllowanceLimiter",
     "AllowedTools",
+    "AnyOf",
     "Authority",
     "Budget",
+    "Composable",
     "Convergence",
     "Deadline",
     "Depth",
@@ -40,6 +46,7 @@ __all__ = (
     "Lines",
     "ModelCall",
     "OnTrip",
+    "Only",
     "Refuse",
     "Repetition",
     "Retry",
@@ -50,11 +57,16 @@ __all__ = (
     "ToolCall",
     "Velocity",
     "allowance_or_trip",
+    "applying",
+    "bounds_of",
     "checked_guards",
     "checked_own_guards",
+    "conditions",
     "evaluate_guards",
     "flat",
+    "flattened",
     "guard",
+    "leaves",
     "name_of",
     "named_lines",
 )

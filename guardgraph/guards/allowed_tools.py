@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import cast
 
 from guardgraph.guards.calls import ToolCall
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Verdict
@@ -19,7 +20,7 @@ _Tools = Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
-class AllowedTools:
+class AllowedTools(Composable):
     """Refuse calls of tools that are not allowed, before they happen.
 
     `allowed` names the tools of all agents (`{"search", "read"}`), or of each agent (`{"writer": {"search"}}`); an

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from guardgraph.guards.calls import ModelCall, ToolCall
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import Gate, Result, Verdict
@@ -16,7 +17,7 @@ __all__ = ("Repetition",)
 
 
 @dataclass(frozen=True, slots=True)
-class Repetition:
+class Repetition(Composable):
     """Stop an agent that does the same more than `times` times within its last `window` calls.
 
     The same is: a tool with the same arguments (whatever their order and white space), or the same answer

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Literal
 
 from guardgraph.guards.calls import ModelCall, ToolCall
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import BadGraph, Gate, Verdict
@@ -22,7 +23,7 @@ _KNOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Velocity:
+class Velocity(Composable):
     """Stop an agent once its run makes calls, or takes tokens, `factor` times as fast as it usually does.
 
     The time before the call is cut into windows of `per` seconds, counted back from now. The run's own pace is the

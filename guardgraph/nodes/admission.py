@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, GuardContext, allowance_or_trip
+from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
@@ -91,7 +91,7 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
         own = {name: value for name, value in state.items() if name not in RunState.__annotations__}
         gate = GateContext(team, ADMISSION, {**own, **{name: kind() for name, kind in _EMPTY.items()}, **fresh}, config)
         gate.write_unchecked(visits={ADMISSION: 1})
-        decision = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
+        decision = gate.judge("admission", gate.task, [*unable, *gate.guards])
         gate.write_unchecked(verdicts=[*decision.verdicts])
         ending = decision.ending(otherwise="failed")
         command = run_route(gate, entry if ending is None else lambda gate: gate.end(ending), destinations=destinations)
@@ -144,7 +144,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
-    for guard in team.guards:
+    for guard in applying(team.guards, agents=(), categories=task.categories):
         limits = allowance_or_trip(guard, context)
         if not isinstance(limits, Allowance):
             unable.append(limits)

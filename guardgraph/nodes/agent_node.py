@@ -16,7 +16,7 @@ from langgraph.runtime import get_runtime
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, stopped_error
-from guardgraph.guards import Guard
+from guardgraph.guards import Guard, applying
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
@@ -121,6 +121,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
         self.fallback_for, self.board, self.peers, self.guards = fallback_for, board, frozenset(peers), guards
+        self.names = {agent.name, fallback_for or agent.name}
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -173,7 +174,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             pool=SlotToken(pools) if pools else None,
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
             boards=access_of(current, self.board, services, config, me),
-            guards=self.guards,
+            guards=applying(self.guards, agents=self.names, categories=request.task.categories),
             above=current.budget.guards if current is not None and current.budget is not None else None,
         )
 

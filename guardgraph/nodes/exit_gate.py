@@ -67,7 +67,7 @@ def _judged(gate: GateContext) -> Send | None:
     if again is None and written_value(gate.state) is None:
         team = gate.position.path[-1] if gate.position.path else "team"
         collected = collected_value(gate.state, team)
-        if collected is not None and any("exit" in guard.gates for guard in gate.team.guards):
+        if collected is not None and any("exit" in guard.gates for guard in gate.guards):
             _note(gate, review(gate, [collected], at="exit", agents={}))
     return again
 
@@ -81,7 +81,7 @@ def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
     _note(gate, decision)
     for again in decision.retries:
         steps = gate.team.steps_to_end(again.agent.name)
-        stop = too_few_steps(gate.state, steps) or too_many_visits(gate.state, gate.team.guards, EXIT)
+        stop = too_few_steps(gate.state, steps) or too_many_visits(gate.state, gate.guards, EXIT)
         if stop is not None:
             gate.write_unchecked(gaps=[*again.gaps], ending=stop)
             break

@@ -13,7 +13,7 @@ from langgraph.types import Command, Send
 from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard, GuardDecision
+from guardgraph.guards import Guard, GuardDecision, applying
 from guardgraph.nodes.accepted import accepted_of, open_gaps
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.early_stop import early_stop, too_few_steps
@@ -133,6 +133,17 @@ class GateContext:
     def spent(self) -> Usage:
         """What the team has spent."""
         return self.services.ledger.usage(self.position.account)
+
+    @cached_property
+    def guards(self) -> tuple[Guard, ...]:
+        """The guards of the team that apply to tasks of these categories."""
+        return applying(self.team.guards, categories=self.categories)
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories of the task."""
+        task = self._update.state.get("admitted")
+        return frozenset() if task is None else frozenset(Task.model_validate(task).categories)
 
     @property
     def is_late(self) -> bool:
@@ -272,7 +283,7 @@ class GateContext:
         """
         needed = 2 + self.team.closing if steps is None else steps
         left = Allowance() if self.needs_no_budget else self.unspent
-        stop = early_stop(self.state, self.team.guards, self.node, left=left, is_late=self.is_late, steps=needed)
+        stop = early_stop(self.state, self.guards, self.node, left=left, is_late=self.is_late, steps=needed)
         return self.pending_stop or stop
 
     def judge(
@@ -283,7 +294,7 @@ class GateContext:
 
     def guards_for(self, agent: Agent | None) -> Sequence[Guard]:
         """Return the guards that judge an agent: those of the team, then its own."""
-        return (*self.team.guards, *agent.guards) if agent is not None and agent.guards else self.team.guards
+        return (*self.guards, *agent.guards) if agent is not None and agent.guards else self.guards
 
     def allowed(self, sends: Iterable[Send]) -> list[Send]:
         """Return which of `sends` may be sent, in their order: those that the guards of `dispatch` let pass.

@@ -11,12 +11,14 @@ from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import (
+    AnyOf,
     Depth,
     Escalate,
     Guard,
     GuardContext,
     GuardDecision,
     SourceReader,
+    applying,
     evaluate_guards,
     name_of,
 )
@@ -59,10 +61,11 @@ def judge_subject(
     levels_below: int = 0,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
-    judging = [guard for guard in guards if at in guard.gates]
+    names = frozenset[str]() if agent is None else gate.team.names_of(agent)
+    applies = applying(guards, agents=names, categories=gate.categories)
+    judging = [guard for guard in applies if at in guard.gates]
     if not judging:
         return _PASS
-    path = gate.position.path
     context = GuardContext(
         gate=at,
         subject=subject,
@@ -73,13 +76,19 @@ def judge_subject(
         spent=gate.spent,
         expected_cost=expected,
         depth=gate.position.depth + levels_below,
-        path=path,
-        agent=agent and AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name)),
+        path=gate.position.path,
+        agent=agent and _info(gate, agent),
     )
     decision = _decision(judging, context)
     for verdict in decision.verdicts:
         gate.emit(verdict)
     return decision
+
+
+def _info(gate: GateContext, agent: Agent) -> AgentInfo:
+    replaced = gate.team.fallbacks.get(agent.name)
+    path = (*gate.position.path, agent.name)
+    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), path, fallback_for=replaced)
 
 
 def allowed_sends(
@@ -174,7 +183,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
 def _inherited_depth(gate: GateContext) -> list[Guard]:
     """Return a guard for the depth limit of an outer team, where this team has no such guard itself."""
     limit = gate.allowance.depth
-    return [] if limit is None or any(isinstance(g, Depth) for g in gate.team.guards) else [Depth(limit)]
+    return [] if limit is None or any(isinstance(g, Depth) for g in gate.guards) else [Depth(limit)]
 
 
 def _request(send: Send) -> Request:
@@ -252,6 +261,8 @@ def _decision(guards: Sequence[Guard], context: GuardContext) -> GuardDecision:
 
 
 def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:
+    if isinstance(guard, AnyOf):
+        return GuardDecision.of(guard, guard.decide(context, lambda part: _verdict(part, context)))
     if not isinstance(context.subject, Result) or not isinstance(guard, SourceReader):
         return evaluate_guards([guard], context)
     try:
@@ -260,6 +271,11 @@ def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:
         reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
         return GuardDecision(context.verdict(guard, trips=True, reason=reason), guard.on_trip)
     return evaluate_guards([guard], replace(context, sources=sources))
+
+
+def _verdict(part: Guard, context: GuardContext) -> Verdict:
+    """Return the verdict of one part of a guard, with the sources that it reads itself."""
+    return next(iter(_evaluate(part, context).verdicts), context.verdict(part, trips=False))
 
 
 def _sources(reader: SourceReader, result: Result) -> Mapping[str, str]:

@@ -24,6 +24,13 @@ class AgentInfo:
     """What it can do."""
     chain: tuple[str, ...] = ()
     """The chain of delegation: the teams and agents above it, outermost first, and its own name."""
+    fallback_for: str | None = None
+    """The agent in whose place it works, where it is a fallback."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and that of the agent in whose place it works."""
+        return (self.name,) if self.fallback_for is None else (self.name, self.fallback_for)
 
 
 class DelegationScope(FrozenModel):

@@ -92,6 +92,19 @@ def test_a_stop_comes_before_the_call(ask: Ask, count: int) -> None:
     assert loop.counts == (count, count)
 
 
+@pytest.mark.parametrize(
+    ("agents", "categories", "is_judged"),
+    [(None, {"financial"}, True), (None, {"safety"}, False), ({"w"}, None, True), ({"other"}, {"financial"}, False)],
+)
+def test_conditions_hold_for_calls_too(ask: Ask, agents: Any, categories: Any, is_judged: bool) -> None:
+    loop, other = Loop(), Agent("other", run=lambda request: "done")
+    guards = [at_model(0).only(agents=agents, categories=categories), at_model(3)]
+
+    ask(team(Agent("w", run=loop.agent), other, guards=guards), {"goal": "pay", "categories": ["financial"]})
+
+    assert loop.model.calls == (0 if is_judged else 3)
+
+
 def test_a_guard_that_raises_trips(ask: Ask) -> None:
     @guard(at=("model", "tool"))
     def broken(context: GuardContext) -> str | None:

@@ -234,7 +234,7 @@ class EventWork:
         """Write all that was collected; a visit of the gate that brings the run on does not count for its limit."""
         gate = self.gate
         if self._lines:
-            if gate.node in gate.team.kinds and not any(isinstance(guard, Limits) for guard in gate.team.guards):
+            if gate.node in gate.team.kinds and not any(isinstance(guard, Limits) for guard in gate.guards):
                 gate.write_unchecked(visits={gate.node: -1})
             gate.write_unchecked(event_log=self._lines)
         if self._is_moved:

@@ -122,7 +122,7 @@ def _judge_round(gate: GateContext, decision: RoutingDecision, worker: Agent) ->
     """Return how the guards of `round` prevent a decision; `None` where they let it pass."""
     plan = Plan(subtasks=(Subtask(id="request", goal=gate.task.goal, skill=worker.name),), reasoning=decision.reason)
     left = Allowance() if worker.kind == "function" else None  # a function needs no allowance
-    judged = judge_subject(gate, "round", plan, gate.team.guards, agent=worker, remaining=left)
+    judged = judge_subject(gate, "round", plan, gate.guards, agent=worker, remaining=left)
     gate.write_unchecked(verdicts=[*judged.verdicts])
     stop = judged.ending(otherwise="degraded")
     return None if stop is None else _Attempt([], stop, is_judged=True)
