@@ -209,7 +209,8 @@ def _review_one(
     found.gaps.extend(gaps)
     if result.handoff and result.subtask is None:  # an agent that takes over does not do a subtask
         found.handoffs.append((result.handoff, last))
-    if isinstance(on_trip, Escalate) or (isinstance(on_trip, Refuse) and at == "exit"):
+    ends = isinstance(on_trip, Escalate) or (isinstance(on_trip, Refuse) and at == "exit")
+    if trip is not None and ends:
         found.ending = decision.ending(otherwise="failed")
 
 
