@@ -5,6 +5,7 @@ from __future__ import annotations
 from guardgraph.agents.agent import Agent, AgentKind
 from guardgraph.agents.bidding import Bid, Bidder, Bids, announced_lots
 from guardgraph.agents.skills import Skills
+from guardgraph.runtime.rates.rate_limit import RateLimit
 
 __all__ = (
     "Agent",
@@ -12,6 +13,7 @@ __all__ = (
     "Bid",
     "Bidder",
     "Bids",
+    "RateLimit",
     "Skills",
     "announced_lots",
 )

@@ -18,6 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
 
 from guardgraph.guards import Guard, checked_own_guards
+from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
@@ -38,6 +39,7 @@ _CHECKED = (
     "cache_ttl",
     "guards",
     "copies",
+    "rate_limit",
     "to_input",
     "from_output",
 )
@@ -98,6 +100,8 @@ class Agent:
     """Guards for this agent alone, which judge after those of its team: what it is sent, and what it answers."""
     copies: int | None = None
     """How many of its attempts run at a time in its team; `None` sets no limit of its own."""
+    rate_limit: RateLimit | None = None
+    """How many model calls (of a model, or a graph with messages), or else attempts, it has per time in its team."""
     to_input: Callable[[Request], Any] | None = None
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
@@ -125,6 +129,11 @@ class Agent:
                 return "team"
             return "messages" if "messages" in graph.channels and self.to_input is None else "graph"
         return "runnable" if isinstance(self.run, Runnable) else "function"
+
+    @property
+    def calls_models(self) -> bool:
+        """Whether it is known to call models: it is one, or a graph with messages."""
+        return self.kind in ("model", "messages")
 
     @property
     def expected_amount(self) -> Amount | None:
@@ -197,6 +206,8 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield f"`cache` must be a cache of LangGraph (a `BaseCache`), got {type(agent.cache).__name__}"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
+    if agent.rate_limit is not None and agent.rate_limit.tokens is not None and not agent.calls_models:
+        yield "`rate_limit` limits `tokens`, but only the calls of a model or of a graph with messages are counted"
     yield from _bad_limits(agent)
 
 

@@ -20,6 +20,7 @@ from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
 from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
+from guardgraph.nodes.turns import turns_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
@@ -36,6 +37,7 @@ from guardgraph.state import (
     DelegationScope,
     ErrorKind,
     PatternError,
+    RateLimitExceeded,
     Request,
     ReservationDenied,
     Result,
@@ -150,6 +152,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
         until = until_of(me, services)
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
+        role = cost_key(team, self.agent.name)
         return AttemptExecution(
             agent=self.agent,
             sent=sent,
@@ -158,7 +161,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             ),
             services=services,
             me=me,
-            role=cost_key(team, self.agent.name),
+            role=role,
+            turns=turns_of(self.agent, services, me, role, until),
             slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
@@ -263,6 +267,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             if budget is not None and budget.last_text and self.agent.output is None and stopped is not None:
                 return self._result(work, budget.last_text, usage, stopped)
             found = AgentError(kind="stopped", message=str(stopped))
+        elif isinstance(error, RateLimitExceeded):
+            found = AgentError(kind="deadline", message=str(error))
         else:
             _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
             kind: ErrorKind = "invalid" if isinstance(error, InvalidAnswer) else "raised"

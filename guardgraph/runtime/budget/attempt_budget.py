@@ -26,6 +26,7 @@ from guardgraph.runtime.budget.call_reservation import (
 )
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
+from guardgraph.runtime.rates.attempt_turns import AttemptTurns
 from guardgraph.runtime.services import Services
 from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage
 
@@ -53,6 +54,8 @@ class AttemptBudget:
     """The key under which its costs are learned."""
     expected: Amount | None = None
     """What the attempt is expected to cost in all; `None` if that is unknown."""
+    turns: AttemptTurns | None = None
+    """Its turns under rate limits, if there are any."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
     last_text: str = ""
@@ -179,6 +182,8 @@ class AttemptBudget:
             self.last_text = message.text or self.last_text
         usage = cost_of(call, report_of(response, run_id), costs=self.services.costs)
         self._settle(call, usage)
+        if self.turns is not None:
+            self.turns.settle(run_id, usage.tokens if usage else None)
         self._cut = call.short if any(map(was_cut, messages)) else None
         self.services.emit(
             "model_called",
