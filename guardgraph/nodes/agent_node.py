@@ -29,6 +29,7 @@ from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
 from guardgraph.runtime.graph_config import channel_value, is_resumed
 from guardgraph.runtime.outbox import Outbox
+from guardgraph.runtime.rates.overload import retry_after_of
 from guardgraph.runtime.services import Services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
@@ -277,6 +278,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 message=error_text(error, named=kind == "raised"),
                 type=type(error).__name__,
                 where=error_place(error) if kind == "raised" else "",
+                retry_after=retry_after_of(error),
             )
         return failed_result(self.agent, work.request, found, usage=usage)
 

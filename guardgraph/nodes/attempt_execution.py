@@ -97,6 +97,11 @@ class AttemptExecution:
     def wait(self) -> Result | None:
         """Wait for a slot, and for budget without holding one; start, or return why that is not possible."""
         refusal: ReservationDenied | None = None
+        late = self._backing_off()
+        if late is not None:
+            return late
+        if self.sent.delay:
+            pause(self.sent.delay, self._is_over)
         while self._rest != 0 and self._holds_pool() and self._holds_slot():
             try:
                 seconds = self.turns.seconds_to_wait() if self.turns is not None else 0
@@ -116,6 +121,11 @@ class AttemptExecution:
     async def await_(self) -> Result | None:
         """Do the same as `wait` without blocking the event loop."""
         refusal: ReservationDenied | None = None
+        late = self._backing_off()
+        if late is not None:
+            return late
+        if self.sent.delay:
+            await apause(self.sent.delay, self._is_over)
         while self._rest != 0 and await self._aholds_pool() and await self._aholds_slot():
             try:
                 seconds = await self.turns.off_loop(self.turns.seconds_to_wait) if self.turns is not None else 0
@@ -228,6 +238,19 @@ class AttemptExecution:
         if self.pool is not None:
             self.pool.give()
 
+    def _backing_off(self) -> Result | None:
+        """Emit that it waits since the attempt before it has failed; return why not, where its time does not allow it.
+
+        It holds no slot meanwhile. An attempt that a crash has cut off waits again.
+        """
+        delay, rest = self.sent.delay, self._rest
+        if delay and rest is not None and delay >= rest:
+            why = f"it would wait {delay:.1f} s after a failure, and {rest:.1f} s are left until the deadline"
+            return self._not_started("deadline", why)
+        if delay:
+            self.services.emit("agent_waiting", self.me, reason="backoff after a failure", seconds=round(delay, 3))
+        return None
+
     def _drop_turn(self) -> None:
         """Take its turn back where it has not begun, or has called no model."""
         if self.turns is not None:
@@ -287,6 +310,7 @@ class AttemptExecution:
         if self.turns is not None:
             self.turns.begin()
         self.began = monotonic()
+        self.budget.ends = None if self.time is None else self.began + self.time
         self._emit_started()
         return None
 

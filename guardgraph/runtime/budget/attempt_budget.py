@@ -56,6 +56,8 @@ class AttemptBudget:
     """What the attempt is expected to cost in all; `None` if that is unknown."""
     turns: AttemptTurns | None = None
     """Its turns under rate limits, if there are any."""
+    ends: float | None = None
+    """When the attempt has to end, on the monotonic clock."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
     last_text: str = ""

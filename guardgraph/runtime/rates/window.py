@@ -1,8 +1,8 @@
 """When a call may be made under a rate limit: a log of the calls in a sliding window, as a pure value.
 
 It is the "sliding window log", with turns that are granted in advance. A token bucket, or the generic cell rate
-algorithm (ITU-T I.371; https://brandur.org/rate-limiting), keeps one number instead, but lets almost twice the limit through in
-one window: what has filled up while it was idle, and what comes in meanwhile.
+algorithm (ITU-T I.371; https://brandur.org/rate-limiting), keeps one number instead, but lets almost twice the limit
+through in one window: what has filled up while it was idle, and what comes in meanwhile.
 """
 
 from __future__ import annotations
