@@ -5,13 +5,17 @@ from __future__ import annotations
 from guardgraph.agents.agent import Agent, AgentKind
 from guardgraph.agents.bidding import Bid, Bidder, Bids, announced_lots
 from guardgraph.agents.skills import Skills
+from guardgraph.runtime.rates.backoff import Backoff
+from guardgraph.runtime.rates.rate_limit import RateLimit
 
 __all__ = (
     "Agent",
     "AgentKind",
+    "Backoff",
     "Bid",
     "Bidder",
     "Bids",
+    "RateLimit",
     "Skills",
     "announced_lots",
 )

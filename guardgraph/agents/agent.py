@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from threading import TIMEOUT_MAX
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core import language_models
 from langchain_core.runnables import Runnable
@@ -18,6 +18,8 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
 
 from guardgraph.guards import Guard, checked_own_guards
+from guardgraph.runtime.rates.backoff import Backoff
+from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
@@ -38,6 +40,8 @@ _CHECKED = (
     "cache_ttl",
     "guards",
     "copies",
+    "rate_limit",
+    "backoff",
     "to_input",
     "from_output",
 )
@@ -98,6 +102,10 @@ class Agent:
     """Guards for this agent alone, which judge after those of its team: what it is sent, and what it answers."""
     copies: int | None = None
     """How many of its attempts run at a time in its team; `None` sets no limit of its own."""
+    rate_limit: RateLimit | None = None
+    """How many model calls (of a model, or a graph with messages), or else attempts, it has per time in its team."""
+    backoff: Backoff | None = None
+    """How long it waits before an attempt that follows a failure, and before a model call that met an overload."""
     to_input: Callable[[Request], Any] | None = None
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
@@ -125,6 +133,11 @@ class Agent:
                 return "team"
             return "messages" if "messages" in graph.channels and self.to_input is None else "graph"
         return "runnable" if isinstance(self.run, Runnable) else "function"
+
+    @property
+    def calls_models(self) -> bool:
+        """Whether it is known to call models: it is one, or a graph with messages."""
+        return self.kind in ("model", "messages")
 
     @property
     def expected_amount(self) -> Amount | None:
@@ -197,6 +210,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield f"`cache` must be a cache of LangGraph (a `BaseCache`), got {type(agent.cache).__name__}"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
+    yield from _bad_waits(agent)
     yield from _bad_limits(agent)
 
 
@@ -207,6 +221,19 @@ def _bad_model(model: Any) -> str | None:
     if isinstance(model, RunnableBindingBase):
         hint = "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
     return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
+
+
+def _bad_waits(agent: Agent) -> Iterable[str]:
+    """Yield what does not fit a rate limit, and which models repeat calls by themselves, beside a backoff."""
+    if agent.rate_limit is not None and agent.rate_limit.tokens is not None and not agent.calls_models:
+        yield "`rate_limit` limits `tokens`, but only the calls of a model or of a graph with messages are counted"
+    for model in () if agent.backoff is None else (agent.model, *agent.models.values()):
+        if model is None or isinstance(model, str) or not hasattr(model, "max_retries"):
+            continue
+        kind, retries = type(model).__name__, cast("Any", model).max_retries
+        none = 1 if "Google" in kind else 0  # its client counts the first call
+        if retries is None or retries > none:
+            yield f"`backoff` repeats refused calls, and {kind} does so by itself too; make it with max_retries={none}"
 
 
 def _bad_choice(agent: Agent) -> Iterable[str]:

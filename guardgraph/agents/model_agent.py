@@ -30,6 +30,7 @@ from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import execution_context
+from guardgraph.runtime.rates.repeating import arepeated, repeated
 from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text, validation_text
 
 __all__ = ("calls_of",)
@@ -45,8 +46,11 @@ def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
     """Return how to call the agent's model, sync and async; see `model_calls`."""
     make, schema = _with_tools if agent.tools else _alone, _schema(agent, evidence=evidence)
     if agent.model is not None:
-        return make(agent, resolve_model(agent.model), schema)
-    calls = {name: make(agent, resolve_model(model), schema) for name, model in agent.models.items()}
+        return make(agent, resolve_model(agent.model, retries=agent.backoff is None), schema)
+    calls = {
+        name: make(agent, resolve_model(model, retries=agent.backoff is None), schema)
+        for name, model in agent.models.items()
+    }
 
     def call(request: Request, config: RunnableConfig) -> Any:
         name = chosen_model(agent, request)
@@ -74,16 +78,24 @@ def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -
 
     def call(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
-        with _readable(*_UNREADABLE), bounds.reserve(messages, config) as bound:
-            answer = parse(runnable.invoke(messages, config, **bounds.options(bound)))
+        with _readable(*_UNREADABLE):
+            answer = parse(repeated(lambda: once(messages, config), agent.backoff, execution_context(config)))
         return _read(answer, schema)
+
+    def once(messages: list[BaseMessage], config: RunnableConfig) -> Any:
+        with bounds.reserve(messages, config) as bound:
+            return runnable.invoke(messages, config, **bounds.options(bound))
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
         with _readable(*_UNREADABLE):
-            async with bounds.reserve(messages, config) as bound:
-                answer = parse(await runnable.ainvoke(messages, config, **bounds.options(bound)))
+            made = await arepeated(lambda: aonce(messages, config), agent.backoff, execution_context(config))
+            answer = parse(made)
         return _read(answer, schema)
+
+    async def aonce(messages: list[BaseMessage], config: RunnableConfig) -> Any:
+        async with bounds.reserve(messages, config) as bound:
+            return await runnable.ainvoke(messages, config, **bounds.options(bound))
 
     return call, acall
 
@@ -102,12 +114,18 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
         """Bounds what each model call may write."""
 
         def wrap_model_call(self, request: Any, handler: Any) -> Any:
-            with bounds.reserve(_all_messages(request), None) as bound:
-                return handler(_with_settings(request, bounds.options(bound)))
+            def once() -> Any:
+                with bounds.reserve(_all_messages(request), None) as bound:
+                    return handler(_with_settings(request, bounds.options(bound)))
+
+            return repeated(once, agent.backoff, execution_context(None))
 
         async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            async with bounds.reserve(_all_messages(request), None) as bound:
-                return await handler(_with_settings(request, bounds.options(bound)))
+            async def once() -> Any:
+                async with bounds.reserve(_all_messages(request), None) as bound:
+                    return await handler(_with_settings(request, bounds.options(bound)))
+
+            return await arepeated(once, agent.backoff, execution_context(None))
 
     graph: Any = create_agent(
         model,

@@ -21,6 +21,7 @@ from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
 from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
+from guardgraph.nodes.turns import turns_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
@@ -30,6 +31,7 @@ from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
 from guardgraph.runtime.graph_config import channel_value, is_resumed
 from guardgraph.runtime.outbox import Outbox
+from guardgraph.runtime.rates.overload import retry_after_of
 from guardgraph.runtime.services import Services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
@@ -38,6 +40,7 @@ from guardgraph.state import (
     DelegationScope,
     ErrorKind,
     PatternError,
+    RateLimitExceeded,
     Request,
     ReservationDenied,
     Result,
@@ -158,6 +161,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
         until = until_of(me, services)
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
+        role = cost_key(team, self.agent.name)
         return AttemptExecution(
             agent=self.agent,
             sent=sent,
@@ -166,7 +170,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             ),
             services=services,
             me=me,
-            role=cost_key(team, self.agent.name),
+            role=role,
+            turns=turns_of(self.agent, services, me, role, until),
             slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
@@ -278,6 +283,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 return self._result(work, budget.last_text, usage, why)
             found, by = stopped_error(why) if why is not None else (AgentError(kind="stopped", message=""), "Budget")
             return failed_result(self.agent, work.request, found, usage=usage, stopped_by=by)
+        elif isinstance(error, RateLimitExceeded):
+            found = AgentError(kind="deadline", message=str(error))
         else:
             _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
             kind: ErrorKind = "invalid" if isinstance(error, InvalidAnswer) else "raised"
@@ -286,6 +293,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 message=error_text(error, named=kind == "raised"),
                 type=type(error).__name__,
                 where=error_place(error) if kind == "raised" else "",
+                retry_after=retry_after_of(error),
             )
         return failed_result(self.agent, work.request, found, usage=usage)
 

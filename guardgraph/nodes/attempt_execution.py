@@ -25,6 +25,7 @@ from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext
 from guardgraph.runtime.outbox import Outbox
+from guardgraph.runtime.rates.attempt_turns import AttemptTurns, apause, pause
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentError,
@@ -34,6 +35,7 @@ from guardgraph.state import (
     ContextItem,
     DelegationScope,
     ErrorKind,
+    RateLimitExceeded,
     Reply,
     Request,
     ReservationDenied,
@@ -75,12 +77,15 @@ class AttemptExecution:
     began: float = 0
     rules: tuple[ContextItem, ...] = ()
     """The decisions and constraints that held when it has read its boards."""
+    turns: AttemptTurns | None = None
+    """Its turns under rate limits, if there are any."""
     outbox: Outbox = field(default_factory=Outbox)
     """What it may send to others, and what its tools have sent."""
     guards: Sequence[Guard] = ()
     """The guards that judge its calls of models and tools."""
     above: CallGuards | None = None
     """Those of the attempt around it."""
+    _has_pool: bool = False
     is_cached: bool = False
     """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
@@ -99,9 +104,20 @@ class AttemptExecution:
     def wait(self) -> Result | None:
         """Wait for a slot, and for budget without holding one; start, or return why that is not possible."""
         refusal: ReservationDenied | None = None
-        if self.pool is not None and not self.pool.take(self._rest):
-            return self._late(None)
-        while self._rest != 0 and self.slot_token.take(self._rest) and not self.slot_token.is_orphan:
+        late = self._backing_off()
+        if late is not None:
+            return late
+        if self.sent.delay:
+            pause(self.sent.delay, self._is_over)
+        while self._rest != 0 and self._holds_pool() and self._holds_slot():
+            try:
+                seconds = self.turns.seconds_to_wait() if self.turns is not None else 0
+            except RateLimitExceeded as error:
+                return self._not_started("deadline", str(error))
+            if seconds:
+                self._leave_slots()
+                pause(seconds, self._is_over)
+                continue
             refusal = self._begin()
             if self._is_settled(refusal):
                 return self.read_boards() if refusal is None else self._skipped(refusal)
@@ -112,9 +128,20 @@ class AttemptExecution:
     async def await_(self) -> Result | None:
         """Do the same as `wait` without blocking the event loop."""
         refusal: ReservationDenied | None = None
-        if self.pool is not None and not await self.pool.atake(self._rest):
-            return self._late(None)
-        while self._rest != 0 and await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan:
+        late = self._backing_off()
+        if late is not None:
+            return late
+        if self.sent.delay:
+            await apause(self.sent.delay, self._is_over)
+        while self._rest != 0 and await self._aholds_pool() and await self._aholds_slot():
+            try:
+                seconds = await self.turns.off_loop(self.turns.seconds_to_wait) if self.turns is not None else 0
+            except RateLimitExceeded as error:
+                return self._not_started("deadline", str(error))
+            if seconds:
+                self._leave_slots()
+                await apause(seconds, self._is_over)
+                continue
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
                 return await self.aread_boards() if refusal is None else self._skipped(refusal)
@@ -195,6 +222,7 @@ class AttemptExecution:
         """Release the slot, whether it has started or not; wait until the code that called its team may go on."""
         try:
             self._close()
+            self._drop_turn()
         finally:
             self.services.attempt_ended(self.me.account)
             self._leave_pool()
@@ -204,6 +232,10 @@ class AttemptExecution:
         """Do the same as `end` without blocking the event loop."""
         try:
             await self.services.off_loop(self._close)
+            if self.turns is not None and self.turns.blocks:
+                await run_shielded(self._drop_turn)
+            else:
+                self._drop_turn()
         finally:
             self.services.attempt_ended(self.me.account)
             self._leave_pool()
@@ -212,6 +244,54 @@ class AttemptExecution:
     def _leave_pool(self) -> None:
         if self.pool is not None:
             self.pool.give()
+
+    def _backing_off(self) -> Result | None:
+        """Emit that it waits since the attempt before it has failed; return why not, where its time does not allow it.
+
+        It holds no slot meanwhile. An attempt that a crash has cut off waits again.
+        """
+        delay, rest = self.sent.delay, self._rest
+        if delay and rest is not None and delay >= rest:
+            why = f"it would wait {delay:.1f} s after a failure, and {rest:.1f} s are left until the deadline"
+            return self._not_started("deadline", why)
+        if delay:
+            self.services.emit("agent_waiting", self.me, reason="backoff after a failure", seconds=round(delay, 3))
+        return None
+
+    def _drop_turn(self) -> None:
+        """Take its turn back where it has not begun, or has called no model."""
+        if self.turns is not None:
+            self.turns.drop()
+
+    def _holds_pool(self) -> bool:
+        if self.pool is None or self._has_pool:
+            return True
+        self._has_pool = self.pool.take(self._rest)
+        return self._has_pool
+
+    async def _aholds_pool(self) -> bool:
+        if self.pool is None or self._has_pool:
+            return True
+        self._has_pool = await self.pool.atake(self._rest)
+        return self._has_pool
+
+    def _holds_slot(self) -> bool:
+        return self.slot_token.take(self._rest) and not self.slot_token.is_orphan
+
+    async def _aholds_slot(self) -> bool:
+        return await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan
+
+    def _leave_slots(self) -> None:
+        """Release what it holds while it waits for its turn."""
+        self.slot_token.pause()
+        if self.pool is not None:
+            self.pool.pause()
+            self._has_pool = False
+
+    def _is_over(self) -> bool:
+        """Whether it waits in vain. Raises `GraphDrained` where the run is drained."""
+        _check_drained()
+        return self._rest == 0 or self.slot_token.is_orphan
 
     @property
     def _rest(self) -> float | None:
@@ -233,8 +313,13 @@ class AttemptExecution:
                 services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected, guards=self._call_guards())
+        self.budget = AttemptBudget(
+            services, me, epoch, self.role, expected=expected, guards=self._call_guards(), turns=self.turns
+        )
+        if self.turns is not None:
+            self.turns.begin()
         self.began = monotonic()
+        self.budget.ends = None if self.time is None else self.began + self.time
         self._emit_started()
         return None
 
@@ -252,9 +337,7 @@ class AttemptExecution:
 
     def _refusal(self) -> ReservationDenied | None:
         """Return why the budget does not suffice beside the running attempts."""
-        control = get_runtime().control
-        if control is not None and control.drain_requested:  # LangGraph looks at that between supersteps only
-            raise GraphDrained(control.drain_reason or "drained")
+        _check_drained()
         services, account = self.services, self.me.account
         team = account.rpartition("/")[0]
         if not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
@@ -293,3 +376,10 @@ class AttemptExecution:
         if self.budget is not None:
             self.services.ledger.close(self.me.account, self.budget.epoch)
             self.services.in_flight.remove_attempt(self.me.account)
+
+
+def _check_drained() -> None:
+    """Raise `GraphDrained` where the run is to be drained: LangGraph looks at that between supersteps only."""
+    control = get_runtime().control
+    if control is not None and control.drain_requested:
+        raise GraphDrained(control.drain_reason or "drained")

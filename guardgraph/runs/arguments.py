@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from guardgraph.nodes.admission import task_of
 from guardgraph.nodes.messages import run_input
 from guardgraph.runs.versions import GraphVersion
+from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
 
 __all__ = (
@@ -27,6 +28,7 @@ __all__ = (
     "checked_graphs",
     "checked_input",
     "checked_modes",
+    "checked_rate_limits",
     "require",
     "thread_of",
 )
@@ -56,6 +58,17 @@ def check_constructor(*, on_event: object, store: object) -> None:
     require(on_event is None or callable(on_event), rule, on_event)
     rule = "`store` is a LangGraph store, as InMemoryStore()"
     require(store is None or isinstance(store, BaseStore), rule, store)
+
+
+def checked_rate_limits(limits: object) -> dict[str, RateLimit]:
+    """Return rate limits by the names of providers and models. Raises `BadInput` for anything else."""
+    rule = "`rate_limits` maps providers and models to limits, as {'openai:gpt-5': RateLimit(calls=60, per=60)}"
+    found = _mapping(limits, rule)
+    for name, limit in found.items():
+        is_name = isinstance(cast("object", name), str) and all(name.split(":", 1)) and name == name.strip()
+        require(is_name, f"{rule}: a name is that of a provider, or `provider:model`", name)
+        require(isinstance(limit, RateLimit), f"{rule}: what {name!r} has is no `RateLimit`", limit)
+    return found
 
 
 def check_leases(if_busy: object, *, wait_seconds: float, lease_seconds: float) -> None:

@@ -45,6 +45,8 @@ from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runs.versions import GraphVersion, former_names
+from guardgraph.runtime.rates.rate_limit import RateLimit
+from guardgraph.runtime.rates.turns import Turns
 from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, StorageError, Task, ThreadBusy, new_id
 from guardgraph.storage.sql.published import ThreadEvents
@@ -65,6 +67,8 @@ class Attempts:
     on_event: Callable[[RunEvent], None] | None
     clock: Callable[[], datetime]
     compiled: CompiledGraphs
+    rate_limits: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    """Those of models and providers, by name."""
     active: set[RunExecution] = field(default_factory=set[RunExecution])
     """Those that run now."""
 
@@ -335,6 +339,7 @@ class Attempts:
         services = services_of(ledger, time, self.clock, self.on_event, events.add, saver.codec.dumps)
         services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
         services.effects, services.reputation = self.records.effects, self.records.reputation
+        services.turns = Turns(self.records.values, self.rate_limits)
         services.published = ThreadEvents(self.records.published, row.thread_id)
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)

@@ -49,6 +49,7 @@ from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.published import PublishedStore
 from guardgraph.storage.sql.reputation import SQLReputation
 from guardgraph.storage.sql.runs import InTransaction, RunRow, RunStore
+from guardgraph.storage.sql.values import SQLValues
 
 __all__ = ("PAUSED", "Records")
 
@@ -71,6 +72,7 @@ class Records:
         self.boards = SQLBoards(saver.engine, tenant=saver.tenant, codec=saver.codec)
         self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
         self.reputation = SQLReputation(saver.engine, tenant=saver.tenant)
+        self.values = SQLValues(saver.engine, tenant=saver.tenant)
         self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
         self.published = PublishedStore(saver.engine, saver.codec, tenant=saver.tenant)
         self._events = EventStore(saver.engine, saver.codec, tenant=saver.tenant)

@@ -15,7 +15,14 @@ from langgraph.graph import StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
 
-from guardgraph.runs.arguments import IfBusy, check_constructor, check_leases, checked_graphs, checked_modes
+from guardgraph.runs.arguments import (
+    IfBusy,
+    check_constructor,
+    check_leases,
+    checked_graphs,
+    checked_modes,
+    checked_rate_limits,
+)
 from guardgraph.runs.attempts import Attempts
 from guardgraph.runs.compiled_graphs import CompiledGraphs
 from guardgraph.runs.copied_runs import charge_copied_run
@@ -29,6 +36,7 @@ from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runtime.boards.view import BoardView
+from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Event, RunEvent, StoredEvent, Task
 from guardgraph.storage.reputation import Reputation
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
@@ -67,6 +75,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         lease_seconds: float = 30.0,
         tenant: str = DEFAULT_TENANT,
         write_behind: float | None = None,
+        rate_limits: Mapping[str, RateLimit] | None = None,
         **stored: Unpack[CodecOptions],
     ) -> None:
         """Open the database; its tables are made at the first use.
@@ -77,7 +86,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         `tenant` is whose threads these are: those of others are not seen, not even where their ids are the same.
         `write_behind` holds checkpoints in memory for up to so many seconds, see `SQLSaver`: a process that dies then
         loses finished work, which is done again. A part of `stream` is still yielded when it is stored.
-        `CodecOptions` encrypt and compress.
+        `rate_limits` are those of providers (`openai`) and models (`openai:gpt-5`), for all runs of the tenant in this
+        database; give every process the same. `CodecOptions` encrypt and compress.
         """
         registered = checked_graphs(graphs)
         check_constructor(on_event=on_event, store=store)
@@ -89,6 +99,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         self._records = Records(self.saver, leases.state_of)
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)
+        self._attempts.rate_limits = checked_rate_limits(rate_limits)
         self._publishing = Publishing(self._attempts)
         self._patience = wait_seconds if if_busy == "wait" else 0.0
         self.threads = Threads(self.saver, on_copied=partial(charge_copied_run, self.saver))

@@ -21,6 +21,7 @@ from guardgraph.runtime.call_log import CallLog
 from guardgraph.runtime.concurrency.conditions import ChangeCondition
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter
+from guardgraph.runtime.rates.turns import Turns
 from guardgraph.state import (
     Amount,
     DelegationScope,
@@ -69,6 +70,8 @@ class Services:
     """What is known of bidders from their settled awards."""
     published: PublishedEvents | None = None
     """The events that were published to the thread of the run; `None` where there is no `Runner`."""
+    turns: Turns = field(default_factory=Turns)
+    """The turns under rate limits."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

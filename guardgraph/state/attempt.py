@@ -84,6 +84,8 @@ class Request(FrozenModel):
     """
     feedback: str | None = None
     """Why the attempt before this one was refused."""
+    delay: float = Field(default=0.0, ge=0)
+    """How many seconds this attempt waits before it begins, since the one before it has failed."""
     handles_event: bool = False
     """Whether it delivers the event in the inputs of its subtask. Only a reactive team sets this, never a planner."""
 
@@ -197,6 +199,8 @@ class AgentError(FrozenModel):
     """The class name of the exception, if there was one."""
     where: str = ""
     """The line that raised it, as in `report.py:12 in fetch`, if there was one."""
+    retry_after: float | None = Field(default=None, ge=0)
+    """For how many seconds the server that refused a call wants no other one."""
 
 
 class Result(FrozenModel):

@@ -18,6 +18,8 @@ EventKind = Literal[
     "verdict",
     "routed",
     "board_written",
+    "agent_waiting",
+    "model_downgraded",
     "run_waiting",
     "run_finished",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from guardgraph.agents.results import gap_of
 from guardgraph.guards import Escalate, Finish, Guard, OnTrip, Refuse, Retry, name_of
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import allowed_sends
+from guardgraph.nodes.scope import work_until
 from guardgraph.runtime.budget.call_guards import CALL_GATES
 from guardgraph.state import EarlyStop, EffectUnknown, Gap, Gate, Request, Result, Verdict
 
@@ -144,10 +146,14 @@ def retry_request(
     """
     request = gate.request_of(result)
     agent = None if request is None else _next_agent(gate, agents, result, request, on_trip)
+    delay = 0.0
+    if request is not None and agent is not None and agent.name == result.agent:
+        wait = _wait_before(gate, agent, result, request)
+        agent, delay = (agent.fallback, 0.0) if wait is None else (agent, wait)
     if request is None or agent is None:
         return None
     tries = request.tries + 1 if agent.name == result.agent else 1
-    changes = {"attempt": result.attempt + 1, "tries": tries, "feedback": reason}
+    changes = {"attempt": result.attempt + 1, "tries": tries, "feedback": reason, "delay": delay}
     return RetryRequest(agent, request.model_copy(update=changes), gaps)
 
 
@@ -245,6 +251,20 @@ def _next_agent(
     elif on_trip is not None:  # refused for good
         return None
     return agent if request.tries < allowed else agent.fallback
+
+
+def _wait_before(gate: GateContext, agent: Agent, result: Result, request: Request) -> float | None:
+    """Return how long the next attempt of an agent waits; `None` where that is too long, so that there is none.
+
+    Only a failure is followed by a wait: not an answer that a guard or a check has refused.
+    """
+    error = result.error
+    if agent.backoff is None or error is None or error.kind not in ("raised", "timeout"):
+        return 0.0
+    wait = agent.backoff.seconds(request.tries, key=result.id, retry_after=error.retry_after)
+    until = work_until(gate.position)
+    is_late = wait is not None and until is not None and gate.now + timedelta(seconds=wait) >= until
+    return None if is_late else wait
 
 
 def _exhausted(gate: GateContext, results: Sequence[Result], agents: Mapping[str, Agent]) -> EarlyStop | None:

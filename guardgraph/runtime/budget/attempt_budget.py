@@ -27,6 +27,7 @@ from guardgraph.runtime.budget.call_reservation import (
 )
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
+from guardgraph.runtime.rates.attempt_turns import AttemptTurns
 from guardgraph.runtime.services import Services
 from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage, Verdict
 
@@ -56,6 +57,10 @@ class AttemptBudget:
     """What the attempt is expected to cost in all; `None` if that is unknown."""
     guards: CallGuards | None = None
     """The guards that judge its calls of models and tools, if there are any."""
+    turns: AttemptTurns | None = None
+    """Its turns under rate limits, if there are any."""
+    ends: float | None = None
+    """When the attempt has to end, on the monotonic clock."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
     last_text: str = ""
@@ -184,6 +189,8 @@ class AttemptBudget:
         self._settle(call, usage)
         if self.guards is not None:
             self.guards.ended(run_id, tokens=usage.tokens if usage else call.read, messages=messages)
+        if self.turns is not None:
+            self.turns.settle(run_id, usage.tokens if usage else None)
         self._cut = call.short if any(map(was_cut, messages)) else None
         self.services.emit(
             "model_called",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from inspect import CO_COROUTINE, currentframe
@@ -21,7 +22,8 @@ from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceed
 from guardgraph.runtime.budget.call_guards import GuardTripped, model_call, tool_call
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import ExecutionContext
-from guardgraph.state import ReservationDenied
+from guardgraph.runtime.rates.attempt_turns import apause, pause
+from guardgraph.state import RateLimitExceeded, ReservationDenied
 
 __all__ = ("HANDLERS", "AsyncBudgetCallbackHandler", "BudgetCallbackHandler", "CallReservation")
 
@@ -108,6 +110,10 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         _enter_call(self.budget, run_id, kwargs)
         if not _is_awaited(currentframe()):
             _judge_model(self.budget, run_id, prompts, kwargs)
+            turns = self.budget.turns
+            if turns is not None:
+                with _releasing(self.budget, _BATCH.get().calls):
+                    pause(turns.take(run_id, *_size_and_facts(prompts, kwargs)))
             _reserve(self.budget, _request(self.budget, run_id, prompts, kwargs), _BATCH.get().calls)
 
     on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
@@ -157,6 +163,11 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
         if self.budget.guards is not None:
             await self.budget.services.off_loop(partial(_judge_model, self.budget, run_id, prompts, kwargs))
         request = _request(self.budget, run_id, prompts, kwargs)
+        turns = self.budget.turns
+        if turns is not None:
+            take = partial(turns.take, run_id, *_size_and_facts(prompts, kwargs))
+            with _releasing(self.budget, _BATCH.get().calls):
+                await apause(await turns.off_loop(take))
         await _areserve(self.budget, request, _TASK.get(), _BATCH.get().calls)
 
     on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
@@ -264,8 +275,26 @@ def _enter_call(budget: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) 
 def _request(
     budget: AttemptBudget, run_id: UUID, prompts: Sequence[str | Sequence[BaseMessage]], kwargs: Mapping[str, Any]
 ) -> Callable[..., _Answer]:
+    return partial(budget.begin, run_id, *_size_and_facts(prompts, kwargs))
+
+
+def _size_and_facts(
+    prompts: Sequence[str | Sequence[BaseMessage]], kwargs: Mapping[str, Any]
+) -> tuple[int, dict[str, Any]]:
+    """Return how many tokens the prompts of a call have, and what is known of it."""
     facts = {**(kwargs.get("invocation_params") or {}), **(kwargs.get("metadata") or {})}
-    return partial(budget.begin, run_id, sum(map(_tokens, prompts)), facts)
+    return sum(map(_tokens, prompts)), facts
+
+
+@contextmanager
+def _releasing(budget: AttemptBudget, batch: tuple[UUID, ...]) -> Generator[None]:
+    """Release what is reserved for the calls of a batch where one of them has no turn: then none is sent."""
+    try:
+        yield
+    except RateLimitExceeded:
+        for run_id in batch:
+            budget.release(run_id)
+        raise
 
 
 def _tokens(prompt: str | Sequence[BaseMessage]) -> int:

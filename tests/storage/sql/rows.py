@@ -26,6 +26,7 @@ from guardgraph.storage.sql.tables import (
     threads,
     writes,
 )
+from guardgraph.storage.sql.value_table import shared_values
 
 __all__ = ("delete_rows_of", "rows_of_tenant")
 
@@ -52,5 +53,18 @@ def _conditions(tenant: str) -> Iterator[tuple[Table, Any]]:
     theirs = select(namespaces.c.namespace_id).where(namespaces.c.tenant == tenant)
     for table in (writes, blobs, chunks, checkpoints):
         yield table, table.c.namespace_id.in_(theirs)
-    for table in (namespaces, threads, runs, leases, accounts, entries, effects, events, boards, awards, published):
+    for table in (
+        namespaces,
+        threads,
+        runs,
+        leases,
+        accounts,
+        entries,
+        effects,
+        events,
+        boards,
+        awards,
+        published,
+        shared_values,
+    ):
         yield table, table.c.tenant == tenant

@@ -44,6 +44,7 @@ from guardgraph.storage.sql.tables import (
     threads,
     writes,
 )
+from guardgraph.storage.sql.value_table import shared_values
 
 __all__ = ("KEYS", "check_every_statement", "tables_of_any_tenant")
 
@@ -55,6 +56,7 @@ KEYS: dict[Table, frozenset[str]] = {
     effects: frozenset({"tenant", "effect"}),
     boards: frozenset({"tenant", "board"}),
     awards: frozenset({"tenant", "award", "agent"}),
+    shared_values: frozenset({"tenant", "value"}),
     published: frozenset({"tenant", "name"}),
     published_read: frozenset({"tenant"}),
     **dict.fromkeys((runs, leases, threads, events), frozenset({"tenant"})),

@@ -40,6 +40,7 @@ from guardgraph.storage.sql.ledger.run_ledger import RunLedger
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.published import PublishedStore
 from guardgraph.storage.sql.reputation import SQLReputation
+from guardgraph.storage.sql.values import SQLValues
 from tests.storage.sql.leased import claiming
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 from tests.storage.sql.stored import checkpoint_of, config_of, ids_in, store
@@ -139,6 +140,11 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "forget": [Call(0, ("worker",)), Call(0, ("worker",), {"dry_run": True})],
         "record": [Call(OWN, ([SettledAward("r/1", "worker", True, 1.0, None, 0.5)],))],
     },
+    SQLValues: {
+        "read": [Call({}, ("rate",)), Call({}, ("rate", ["k"]))],
+        "forget": [Call(False, ("rate", "k"))],
+        "update": [Call(OWN, ("rate", ["k"], lambda there, _: {"k": [*there.values()]}))],
+    },
     PublishedStore: {
         "add": [Call(UnknownThread, ("t", Event(type="item", source="shop", id="1")))],
         "after": [Call([], ("t", 0, 9))],
@@ -164,6 +170,7 @@ NO_READS: dict[type[Any], set[str]] = {
     SQLBoards: {"with_fence"},
     SQLLedger: {"with_fence"},
     EventLog: {"add", "write_changes", "written"},
+    SQLValues: {"now"},
 }  # fmt: skip
 """The methods that touch no rows."""
 
@@ -219,6 +226,7 @@ def engine(kept_url: str) -> Iterator[Engine]:
         SQLBoards(engine, tenant=THEIRS).write(place, BoardChange("k", '"theirs"', "theirs", name="w"))
     theirs = [SettledAward(key, name, False, 1.0, 2.0, 0.5) for key, name in (("r/1", "worker"), ("r/2", "theirs"))]
     SQLReputation(engine, tenant=THEIRS).record(theirs)
+    SQLValues(engine, tenant=THEIRS).update("rate", ["k"], lambda *_: {"k": "theirs"})
     PublishedStore(engine, Codec(), tenant=THEIRS).add("t", Event(type="item", source="theirs", id="1"))
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
@@ -267,7 +275,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 15
+    assert len(before) == 16
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):
