@@ -12,12 +12,15 @@ from guardgraph.guards.depth import Depth
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
 from guardgraph.guards.grounding import Grounding
 from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard
+from guardgraph.guards.injection import SHAPES, Injection, InjectionShape, find_injections
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
 from guardgraph.guards.schema import Schema
+from guardgraph.guards.trust import Trust
 
 __all__ = (
+    "SHAPES",
     "AllowanceLimiter",
     "Authority",
     "Budget",
@@ -31,6 +34,8 @@ __all__ = (
     "Guard",
     "GuardContext",
     "GuardDecision",
+    "Injection",
+    "InjectionShape",
     "Limits",
     "Lines",
     "OnTrip",
@@ -40,10 +45,12 @@ __all__ = (
     "SourceReader",
     "SourceText",
     "Subject",
+    "Trust",
     "allowance_or_trip",
     "checked_guards",
     "checked_own_guards",
     "evaluate_guards",
+    "find_injections",
     "flat",
     "guard",
     "name_of",

@@ -22,6 +22,7 @@ from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
@@ -74,6 +75,8 @@ class AttemptExecution:
     """The decisions and constraints that held when it has read its boards."""
     outbox: Outbox = field(default_factory=Outbox)
     """What it may send to others, and what its tools have sent."""
+    integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
+    """Its integrity label: that of its request, lowered by what its code receives while it works."""
     is_cached: bool = False
     """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
@@ -124,6 +127,8 @@ class AttemptExecution:
         """
         if self.boards.grants:
             self.rules = context_of_entries(self.boards.entries(CONTEXT_KINDS))
+            if not all(rule.trusted for rule in self.rules):
+                self.integrity.lower()
             if self.agent.kind != "team":
                 self.request = self.under_rules
 
@@ -142,7 +147,8 @@ class AttemptExecution:
     @property
     def under_rules(self) -> Request:
         """The request with the decisions and constraints that hold, also that of a team: its answer depends on them."""
-        return self.request.model_copy(update={"context": (*self.rules, *self.sent.context)})
+        context, trusted = (*self.rules, *self.sent.context), self.integrity.trusted
+        return self.request.model_copy(update={"context": context, "trusted": trusted})
 
     @property
     def given(self) -> Request:
@@ -167,6 +173,7 @@ class AttemptExecution:
             attachments=self.attachments,
             outbox=self.outbox,
             boards=self.boards,
+            integrity=self.integrity,
         )
         return child_config(self.config, current)
 
@@ -180,9 +187,19 @@ class AttemptExecution:
             raise self.budget.ending
         if self.budget is not None and isinstance(raw, Reply) and raw.spending is not None:
             self.budget.add(raw.spending)
+            self.integrity.note_call()
         self._close()
         took = int((monotonic() - self.began) * 1_000_000)
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
+
+    def labelled(self, result: Result) -> Result:
+        """Return a result with its integrity label: whether all that its value was made of is trusted, or endorsed."""
+        if not result.has_value:
+            return result
+        answered = self.agent.kind != "team" or result.trusted
+        return result.model_copy(
+            update={"trusted": self.agent.is_trusted(given=self.integrity.trusted, answered=answered)}
+        )
 
     def end(self) -> None:
         """Release the slot, whether it has started or not; wait until the code that called its team may go on."""
@@ -226,7 +243,7 @@ class AttemptExecution:
                 services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected)
+        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected, integrity=self.integrity)
         self.began = monotonic()
         self._emit_started()
         return None

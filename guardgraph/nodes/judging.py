@@ -40,7 +40,7 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "judge_subject", "plan_subtasks")
+__all__ = ("agent_info", "allowed_sends", "judge_subject", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -57,6 +57,7 @@ def judge_subject(
     remaining: Allowance | None = None,
     expected: Amount | None = None,
     levels_below: int = 0,
+    request: Request | None = None,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
     judging = [guard for guard in guards if at in guard.gates]
@@ -74,7 +75,8 @@ def judge_subject(
         expected_cost=expected,
         depth=gate.position.depth + levels_below,
         path=path,
-        agent=agent and AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name)),
+        request=request,
+        agent=agent and agent_info(agent, path),
     )
     decision = _decision(judging, context)
     for verdict in decision.verdicts:
@@ -115,6 +117,11 @@ def allowed_sends(
     if verdicts or missing:  # once for all: each write copies the list
         gate.write_unchecked(verdicts=verdicts, gaps=missing)
     return _reserved(gate, passed)  # only now: where a guard ends the run, no subtask is counted
+
+
+def agent_info(agent: Agent, path: tuple[str, ...]) -> AgentInfo:
+    """Return what a guard knows of an agent below the teams of `path`."""
+    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), agent.tool_names, (*path, agent.name))
 
 
 def _judge_first(
@@ -162,6 +169,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         remaining=remaining,
         expected=expected,
         levels_below=1,
+        request=request,
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)

@@ -47,6 +47,7 @@ def attempt_scope(
             "depth": team.depth + 1,
             "allowance": allowance,
             "reserve": 0,
+            "trusted": team.trusted and request.trusted,
         }
     )
 

@@ -118,6 +118,10 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         if not _is_awaited(currentframe()):
             self.budget.fail(run_id, error)
 
+    def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
+        """Note in the label of the attempt that it receives what a tool returns."""
+        self.budget.integrity.note_call()
+
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
         if isinstance(error, GraphDrained):
@@ -219,7 +223,8 @@ def _within_a_call() -> bool:
 
 
 def _enter_call(budget: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
-    """Add a call that is about to begin to the call stack and to its batch."""
+    """Add a call that is about to begin to the call stack and to its batch; note it in the label of the attempt."""
+    budget.integrity.note_call()
     params, batch = kwargs.get("invocation_params"), _BATCH.get()
     mates = batch.calls if params is not None and batch.params is params else ()
     still_open = [(other, one) for other, one in _CALL_STACK.get() if other.is_open(one) or one in mates]
