@@ -53,7 +53,8 @@ _OBJECT = (
     r"(?:context|conversation|text|messages?)\b(?=[^\w\n]{1,3}(?:above|before|so\b|and\b|you\b)))"
 )
 _OVERRIDE = _any(
-    rf"\b(?<!not )(?<!n't )(?<!never )(?:ignore|disregard|forget|override|bypass|discard|neglect|do not follow|don't follow|stop following){_GAP}"
+    rf"\b(?<!not )(?<!n't )(?<!never )(?:ignore|disregard|forget|override|bypass|discard|neglect|"
+    rf"do not follow|don't follow|stop following){_GAP}"
     rf"{_OBJECT}",
     r"\b(?:ignore|disregard|forget)[^\w\n]{1,3}(?:all|everything)[^\w\n]{1,3}(?:above|before|previous|prior|else|you)",
     r"\b(?:new|updated|revised|real|actual|hidden|secret)[^\w\n]{1,3}(?:system[^\w\n]{1,3})?"
