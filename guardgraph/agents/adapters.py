@@ -102,15 +102,22 @@ def _team_input(request: Request) -> dict[str, Any]:
     context = list(request.context)
     if request.feedback is not None:
         title = "why the previous attempt was refused"
-        context.append(ContextItem(kind="background", title=title, value=request.feedback, sender="gate"))
+        context.append(
+            ContextItem(kind="background", title=title, value=request.feedback, sender="gate", origin="agent")
+        )
     context += [
         ContextItem(
-            kind="background", title=f"a message to you ({one.performative})", sender=one.sender, value=one.content
+            kind="background",
+            title=f"a message to you ({one.performative})",
+            sender=one.sender,
+            value=one.content,
+            origin="agent",
+            trusted=one.trusted,
         )
         for one in request.messages
     ]
     if request.memory is not None:
-        context.append(ContextItem(kind="background", title="what you have kept", value=request.memory, sender="team"))
+        context.append(ContextItem(kind="background", title="what you have kept", value=request.memory, origin="agent"))
     if request.subtask is None:
         return {"task": request.task, "background": context}
     task = Task(

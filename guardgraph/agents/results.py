@@ -237,6 +237,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
         confidence=outcome.confidence,
         dissent=outcome.dissent,
         gaps=gaps,
+        trusted=outcome.trusted,
         stopped_by=outcome.stopped_by,
         error=None if is_whole else AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}"),
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
+from guardgraph.graphs.reserved import check_reserved
 from guardgraph.guards import Guard, conditions, name_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
@@ -102,6 +103,12 @@ class Declaration:
         """All agents, fallbacks included."""
         return [*(agent for member in self.members for agent in member.agent.fallback_chain), *self.writers]
 
+    @property
+    def workers(self) -> frozenset[str]:
+        """The names of the agents to which work is delegated: the guards of `dispatch` judge what they are sent."""
+        working = (member.agent for member in self.members if member.channel == "results")
+        return frozenset(agent.name for head in working for agent in head.fallback_chain)
+
     def node_of(self, name: str | Agent) -> str:
         """Return the node of a gate, of an agent, or of this name."""
         if isinstance(name, Agent):
@@ -144,6 +151,7 @@ def check_team(team: Declaration) -> None:
     if team.board is not None:
         team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)
+    check_reserved(team.guards, team.agents, team.workers)
 
 
 def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:

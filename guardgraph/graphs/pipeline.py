@@ -130,7 +130,10 @@ def _from_block(
         is_back = sender is not None and place == number
         context = inputs_of(gate, [*blocks[:place], block, sender] if is_back and sender else blocks[:place])
         reason = feedback if is_back else None
-        sends = [(stage, gate.send(stage.agent, context=context, feedback=reason)) for stage in block.stages]
+        trusted = all(item.trusted for item in context)  # what is sent back quotes what it was given
+        sends = [
+            (stage, gate.send(stage.agent, context=context, feedback=reason, trusted=trusted)) for stage in block.stages
+        ]
         allowed = gate.allowed([send for _, send in sends])
         trip = gate.last_trip
         if trip is not None and any(stage.critical and send not in allowed for stage, send in sends):

@@ -63,7 +63,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
             for head in (*(one.agent for one in team.members), *team.writers[:1])
             for spare in head.fallback_chain[1:]
         },
-        workers=_workers(team),
+        workers=team.workers,
         drafters=frozenset(
             agent.name for agent in (*(a for member, a in members if member.can_rewrite), *team.writers)
         ),
@@ -94,13 +94,6 @@ def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str,
     return steps
 
 
-def _workers(team: Declaration) -> frozenset[str]:
-    """Return the names of the agents to which work is delegated."""
-    return frozenset(
-        a.name for member in team.members if member.channel == "results" for a in member.agent.fallback_chain
-    )
-
-
 def _kinds(name: str, gate: GateDeclaration) -> tuple[Gate, ...]:
     return tuple(kind for kind in KINDS[name.partition("_")[0]] if kind != "round" or gate.reads_plans)
 
@@ -120,7 +113,7 @@ def _add_gate_node(
     team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], destinations: Sequence[str]
 ) -> None:
     """Add the node of a gate; its metadata names the guards that judge there."""
-    sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(destinations) else ()
+    sends = ("dispatch",) if "dispatch" not in gates and not team.workers.isdisjoint(destinations) else ()
     judging = {gate: _judging(team, gate, node, destinations) for gate in (*gates, *sends)}
     guards = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
     has_results = node != ADMISSION or callable(team.entry)  # the author writes only where there may be some
@@ -175,7 +168,7 @@ def _judging(team: Declaration, gate: Gate, node: str, destinations: Sequence[st
     own = [
         f"{_label(guard)} ({agent.name})"
         for agent in team.agents
-        if agent.name in (sent & _workers(team) if gate == "dispatch" else reviewed)
+        if agent.name in (sent & team.workers if gate == "dispatch" else reviewed)
         for guard in agent.guards
         if gate in guard.gates
     ]

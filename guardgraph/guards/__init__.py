@@ -17,14 +17,17 @@ from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluat
 from guardgraph.guards.function import FunctionGuard, guard
 from guardgraph.guards.grounding import Grounding
 from guardgraph.guards.guard import AllowanceLimiter, Guard, SourceReader
+from guardgraph.guards.injection import SHAPES, Injection, InjectionShape, find_injections
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
 from guardgraph.guards.repetition import Repetition
 from guardgraph.guards.schema import Schema
+from guardgraph.guards.trust import Trust
 from guardgraph.guards.velocity import Velocity
 
 __all__ = (
+    "SHAPES",
     "AllOf",
     "AllowanceLimiter",
     "AllowedTools",
@@ -42,6 +45,8 @@ __all__ = (
     "Guard",
     "GuardContext",
     "GuardDecision",
+    "Injection",
+    "InjectionShape",
     "Limits",
     "Lines",
     "ModelCall",
@@ -55,6 +60,7 @@ __all__ = (
     "SourceText",
     "Subject",
     "ToolCall",
+    "Trust",
     "Velocity",
     "allowance_or_trip",
     "applying",
@@ -63,6 +69,7 @@ __all__ = (
     "checked_own_guards",
     "conditions",
     "evaluate_guards",
+    "find_injections",
     "flat",
     "flattened",
     "guard",

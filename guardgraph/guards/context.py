@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Request, Result, Subtask, Task, Usage, Verdict
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
@@ -52,6 +52,8 @@ class GuardContext:
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
+    request: Request | None = None
+    """At `dispatch`: all that the agent would be given."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -77,6 +79,21 @@ class GuardContext:
         if isinstance(self.subject, Plan):
             return f"round-{self.round}"
         return str(getattr(self.subject, "id", self.gate))
+
+    @property
+    def trusted(self) -> bool:
+        """The integrity label of the subject; at `dispatch` that of all that the agent would be given."""
+        if self.request is not None or isinstance(self.subject, Result):
+            return (self.request or self.subject).trusted
+        if isinstance(self.subject, Plan):
+            return all(one.id in self._trusted_subtasks for one in self.subject.subtasks)
+        if isinstance(self.subject, Subtask):
+            return self.subject.id in self._trusted_subtasks
+        return bool(getattr(self.state.get("position"), "trusted", False))
+
+    @property
+    def _trusted_subtasks(self) -> Any:
+        return self.state.get("trusted_subtasks") or ()
 
     @property
     def round(self) -> int:

@@ -37,7 +37,9 @@ ADMISSION = "guard_admission"
 """The node in which every run of a team begins."""
 
 _EMPTY: Mapping[str, type[Any]] = {
-    **dict.fromkeys(("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"), list),
+    **dict.fromkeys(
+        ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed", "trusted_subtasks"), list
+    ),
     **dict.fromkeys(("requests", "visits"), dict),
 }
 """The channels that grow in a run, and with what type of value they begin."""
@@ -164,6 +166,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         depth=depth,
         allowance=allowance,
         reserve=reserve,
+        trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
         started=now,
     )
     return position, unable

@@ -30,6 +30,7 @@ from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
 from guardgraph.runtime.graph_config import channel_value, is_resumed
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.rates.overload import retry_after_of
 from guardgraph.runtime.services import Services
@@ -159,7 +160,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
-        until = until_of(me, services)
+        until, integrity = until_of(me, services), IntegrityRecord(me.trusted, self.agent.integrity == "inherits")
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
         role = cost_key(team, self.agent.name)
         return AttemptExecution(
@@ -178,9 +179,10 @@ class _AgentNode(RunnableLambda[Any, Any]):
             attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
-            boards=access_of(current, self.board, services, config, me),
             guards=applying(self.guards, agents=self.names, categories=request.task.categories),
             above=current.budget.guards if current is not None and current.budget is not None else None,
+            boards=access_of(current, self.board, services, config, me, integrity),
+            integrity=integrity,
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
@@ -266,7 +268,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
     def _result(
         self, work: AttemptExecution, raw: object, usage: Usage, stopped: ReservationDenied | Verdict | None
     ) -> Result:
-        return result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped, outbox=work.outbox)
+        answer = result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped, outbox=work.outbox)
+        return work.labelled(answer)
 
     def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
         """Return the result of an attempt that has raised `error`."""
@@ -340,4 +343,6 @@ def _execution() -> str:
 
 def _composed(state: Mapping[str, Any]) -> Request:
     """Return a request made of a team's whole state, for nodes to which no gate sends."""
-    return Request(task=state["admitted"], context=context_of(state), round=state.get("round") or 1)
+    context, position = context_of(state), _as(DelegationScope, state["position"])
+    trusted = position.trusted and all(item.trusted for item in context)
+    return Request(task=state["admitted"], context=context, round=state.get("round") or 1, trusted=trusted)

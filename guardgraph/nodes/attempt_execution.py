@@ -15,6 +15,7 @@ from langgraph.runtime import get_runtime
 from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
 from guardgraph.guards import Guard
+from guardgraph.nodes.scope import agent_info
 from guardgraph.runtime.boards.access import BoardAccess
 from guardgraph.runtime.boards.context import CONTEXT_KINDS, context_of_entries
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
@@ -24,12 +25,12 @@ from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.rates.attempt_turns import AttemptTurns, apause, pause
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentError,
-    AgentInfo,
     Amount,
     Attachment,
     ContextItem,
@@ -86,6 +87,8 @@ class AttemptExecution:
     above: CallGuards | None = None
     """Those of the attempt around it."""
     _has_pool: bool = False
+    integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
+    """Its integrity label: that of its request, lowered by what its code receives while it works."""
     is_cached: bool = False
     """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
@@ -158,6 +161,8 @@ class AttemptExecution:
         """
         if self.boards.grants:
             self.rules = context_of_entries(self.boards.entries(CONTEXT_KINDS))
+            if not all(rule.trusted for rule in self.rules):
+                self.integrity.lower()
             if self.agent.kind != "team":
                 self.request = self.under_rules
 
@@ -176,7 +181,8 @@ class AttemptExecution:
     @property
     def under_rules(self) -> Request:
         """The request with the decisions and constraints that hold, also that of a team: its answer depends on them."""
-        return self.request.model_copy(update={"context": (*self.rules, *self.sent.context)})
+        context, trusted = (*self.rules, *self.sent.context), self.integrity.trusted
+        return self.request.model_copy(update={"context": context, "trusted": trusted})
 
     @property
     def given(self) -> Request:
@@ -201,6 +207,7 @@ class AttemptExecution:
             attachments=self.attachments,
             outbox=self.outbox,
             boards=self.boards,
+            integrity=self.integrity,
         )
         return child_config(self.config, current)
 
@@ -214,9 +221,19 @@ class AttemptExecution:
             raise self.budget.ending
         if self.budget is not None and isinstance(raw, Reply) and raw.spending is not None:
             self.budget.add(raw.spending)
+            self.integrity.note_call()
         self._close()
         took = int((monotonic() - self.began) * 1_000_000)
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
+
+    def labelled(self, result: Result) -> Result:
+        """Return a result with its integrity label: whether all that its value was made of is trusted, or endorsed."""
+        if not result.has_value:
+            return result
+        answered = self.agent.kind != "team" or result.trusted
+        return result.model_copy(
+            update={"trusted": self.agent.is_trusted(given=self.integrity.trusted, answered=answered)}
+        )
 
     def end(self) -> None:
         """Release the slot, whether it has started or not; wait until the code that called its team may go on."""
@@ -314,7 +331,14 @@ class AttemptExecution:
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
         self.budget = AttemptBudget(
-            services, me, epoch, self.role, expected=expected, guards=self._call_guards(), turns=self.turns
+            services,
+            me,
+            epoch,
+            self.role,
+            expected=expected,
+            guards=self._call_guards(),
+            turns=self.turns,
+            integrity=self.integrity,
         )
         if self.turns is not None:
             self.turns.begin()
@@ -327,8 +351,9 @@ class AttemptExecution:
         """Return the guards that judge its calls; `None` where neither it nor an attempt above has any."""
         if not self.guards and self.above is None:
             return None
-        agent, path = self.agent, self.me.path
-        info = AgentInfo(agent.name, agent.version, frozenset(agent.skills), path)
+        name = self.outbox.sender
+        replaced = None if name == self.agent.name else name
+        info = agent_info(self.agent, self.me.path[:-1], fallback_for=replaced)
         return CallGuards(self.guards, self.services, self.me, info, self.above)
 
     def _emit_started(self, **facts: bool) -> None:

@@ -158,6 +158,11 @@ class GateContext:
         """
         return context_of(self._update.state, subtask)
 
+    def is_trusted(self, subtask: Subtask | None) -> bool:
+        """Return the integrity label of a subtask: that of its plan; the task as a whole is that of the team above."""
+        known = self._update.state.get("trusted_subtasks") or ()
+        return self.position.trusted and (subtask is None or subtask.id in known)
+
     def request_of(self, result: Result) -> Request | None:
         """Return the request that led to `result`; `None` where an earlier gate has reviewed it."""
         request = self._requests.get(result.id)
@@ -194,25 +199,34 @@ class GateContext:
         memory: JsonValue = None,
         attempt: int = 1,
         feedback: str | None = None,
+        trusted: bool | None = None,
     ) -> Send:
         """Return the `Send` that makes `agent` work: on the task as a whole, or on one `subtask`.
 
         `context` replaces the default context (see the method of that name). `messages` are those that are delivered
         to it, `memory` is what it has kept. `attempt` and `feedback` use up none of its own `attempts`.
+
+        `trusted` is the integrity label of all but the context and the messages, which have their own: of the subtask,
+        the memory, the feedback, and the choice of the agent. By default it is that of the plan of the subtask, and
+        false where there is memory or feedback.
         """
         for given, kind in ((agent, Agent), (subtask, Subtask | None)):
             if not isinstance(given, kind):
                 raise BadInput(f"`send` takes an `Agent`, and a `Subtask` as its part of the task; got {given!r:.80}")
         items = self.context(subtask) if context is None else context
+        given, received = (*items, *self.team.context.get(agent.name, ())), tuple(messages)
+        if trusted is None:
+            trusted = memory is None and feedback is None and self.is_trusted(subtask)
         request = Request(
             task=self.task,
             subtask=subtask,
-            context=(*items, *self.team.context.get(agent.name, ())),
-            messages=tuple(messages),
+            context=given,
+            messages=received,
             memory=memory,
             round=self.round,
             attempt=attempt,
             feedback=feedback,
+            trusted=trusted and self.position.trusted and all(map(_is_trusted, (*given, *received))),
         )
         return self.send_request(agent, request)
 
@@ -315,3 +329,8 @@ class GateContext:
     @cached_property
     def _balances(self) -> tuple[Balance, ...]:
         return self.services.ledger.balances(self.position.spending_account)
+
+
+def _is_trusted(item: ContextItem | Message) -> bool:
+    """Return the label of what a node of the user's own may have written to the state as a dict."""
+    return item.trusted if isinstance(item, ContextItem | Message) else False  # pyright: ignore[reportUnnecessaryIsInstance]

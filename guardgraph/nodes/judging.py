@@ -23,9 +23,8 @@ from guardgraph.guards import (
     name_of,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
-from guardgraph.nodes.scope import cost_key
+from guardgraph.nodes.scope import agent_info, cost_key
 from guardgraph.state import (
-    AgentInfo,
     Allowance,
     Amount,
     Gap,
@@ -59,6 +58,7 @@ def judge_subject(
     remaining: Allowance | None = None,
     expected: Amount | None = None,
     levels_below: int = 0,
+    request: Request | None = None,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
     names = frozenset[str]() if agent is None else gate.team.names_of(agent)
@@ -77,18 +77,13 @@ def judge_subject(
         expected_cost=expected,
         depth=gate.position.depth + levels_below,
         path=gate.position.path,
-        agent=agent and _info(gate, agent),
+        request=request,
+        agent=agent and agent_info(agent, gate.position.path, fallback_for=gate.team.fallbacks.get(agent.name)),
     )
     decision = _decision(judging, context)
     for verdict in decision.verdicts:
         gate.emit(verdict)
     return decision
-
-
-def _info(gate: GateContext, agent: Agent) -> AgentInfo:
-    replaced = gate.team.fallbacks.get(agent.name)
-    path = (*gate.position.path, agent.name)
-    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), path, fallback_for=replaced)
 
 
 def allowed_sends(
@@ -171,6 +166,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         remaining=remaining,
         expected=expected,
         levels_below=1,
+        request=request,
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)

@@ -22,6 +22,8 @@ class AgentInfo:
     """Which version of it."""
     skills: frozenset[str] = frozenset()
     """What it can do."""
+    tools: frozenset[str] = frozenset()
+    """The names of its tools."""
     chain: tuple[str, ...] = ()
     """The chain of delegation: the teams and agents above it, outermost first, and its own name."""
     fallback_for: str | None = None
@@ -50,5 +52,7 @@ class DelegationScope(FrozenModel):
     """What it may spend; never more than what is left to the team above it."""
     reserve: float = Field(default=0, ge=0, le=1)
     """The part of its allowance that is kept for concluding, from 0 to 1."""
+    trusted: bool = False
+    """Its integrity label: whether all that it was given is trusted. It is never higher than that of the team above."""
     started: AwareDatetime
     """When its run began."""

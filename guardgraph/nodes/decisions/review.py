@@ -153,7 +153,14 @@ def retry_request(
     if request is None or agent is None:
         return None
     tries = request.tries + 1 if agent.name == result.agent else 1
-    changes = {"attempt": result.attempt + 1, "tries": tries, "feedback": reason, "delay": delay}
+    trusted = request.trusted and result.trusted  # the reason may quote the answer
+    changes = {
+        "attempt": result.attempt + 1,
+        "tries": tries,
+        "feedback": reason,
+        "delay": delay,
+        "trusted": trusted,
+    }
     return RetryRequest(agent, request.model_copy(update=changes), gaps)
 
 

@@ -27,6 +27,7 @@ from guardgraph.runtime.budget.call_reservation import (
 )
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.rates.attempt_turns import AttemptTurns
 from guardgraph.runtime.services import Services
 from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage, Verdict
@@ -69,6 +70,8 @@ class AttemptBudget:
     """What the ledger raised: it ends the run, even where the agent's code swallows it."""
     drained: GraphDrained | None = None
     """What a graph inside raised when it was drained: the attempt has not ended, even if its code returns a value."""
+    integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
+    """The label of the attempt, which its calls lower."""
     _stop: ReservationDenied | None = None
     _cut: ReservationDenied | None = None
     _open: dict[UUID, Call] = field(default_factory=dict[UUID, Call])

@@ -132,6 +132,7 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         """Judge the call of a tool, or stop it."""
         if not _is_awaited(currentframe()):
             _judge_tool(self.budget, run_id, serialized, input_str, kwargs)
+        self.budget.integrity.note_call()
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
@@ -263,7 +264,8 @@ def _within_a_call() -> bool:
 
 
 def _enter_call(budget: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
-    """Add a call that is about to begin to the call stack and to its batch."""
+    """Add a call that is about to begin to the call stack and to its batch; note it in the label of the attempt."""
+    budget.integrity.note_call()
     params, batch = kwargs.get("invocation_params"), _BATCH.get()
     mates = batch.calls if params is not None and batch.params is params else ()
     still_open = [(other, one) for other, one in _CALL_STACK.get() if other.is_open(one) or one in mates]
