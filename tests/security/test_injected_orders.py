@@ -45,7 +45,7 @@ def attacked(pattern: str, injected: Injected, way: str, *, is_async: bool) -> t
 
 
 def _problems(pattern: str, graph: Any, seen: Obedience, parts: list[Any]) -> Iterator[str]:
-    nodes, last = _nodes_of(graph), dict[tuple[str, ...], Any]()
+    nodes, last = _nodes_of(graph) | {"guard_dispatch"}, dict[tuple[str, ...], Any]()
     for namespace, mode, part in parts:
         if mode == "values":
             last[namespace] = part
@@ -59,6 +59,9 @@ def _problems(pattern: str, graph: Any, seen: Obedience, parts: list[Any]) -> It
         yield f"{pattern}: system messages are not those that were declared: {seen.system}"
     for state in last.values():
         yield from (f"{pattern}: {one}" for one in _problems_of_state(state))
+        for message in state.get("log") or ():
+            if not set(message.recipients) <= nodes or message.sender not in nodes | {"team"}:
+                yield f"{pattern}: a message went where none may: {message!r:.200}"
     top = last[()]
     if not isinstance(top.get("outcome"), Outcome) or top["outcome"].trusted:
         yield f"{pattern}: no outcome, or a trusted one: {top.get('outcome')!r:.200}"
