@@ -58,10 +58,7 @@ def _problems(pattern: str, graph: Any, seen: Obedience, parts: list[Any]) -> It
     if seen.system - {INSTRUCTIONS}:
         yield f"{pattern}: system messages are not those that were declared: {seen.system}"
     for state in last.values():
-        yield from (f"{pattern}: {one}" for one in _problems_of_state(state))
-        for message in state.get("log") or ():
-            if not set(message.recipients) <= nodes or message.sender not in nodes | {"team"}:
-                yield f"{pattern}: a message went where none may: {message!r:.200}"
+        yield from (f"{pattern}: {one}" for one in _problems_of_state(state, nodes))
     top = last[()]
     if not isinstance(top.get("outcome"), Outcome) or top["outcome"].trusted:
         yield f"{pattern}: no outcome, or a trusted one: {top.get('outcome')!r:.200}"
@@ -69,7 +66,10 @@ def _problems(pattern: str, graph: Any, seen: Obedience, parts: list[Any]) -> It
         yield f"{pattern}: the task or the position was changed"
 
 
-def _problems_of_state(state: Any) -> Iterator[str]:
+def _problems_of_state(state: Any, nodes: set[str]) -> Iterator[str]:
+    for message in state.get("log") or ():
+        if not {message.sender, *message.recipients} <= nodes | {"team"}:
+            yield f"a message went where none may: {message!r:.200}"
     if {"evil", "__pregel_tasks"} & set(state):
         yield f"an undeclared channel was written: {[*state]}"
     for name in PROTECTED:
