@@ -96,6 +96,7 @@ def test_an_order_in_a_text_reaches_nothing_that_was_not_declared(pattern: str, 
         assert seen.obeyed, "an agent has read the orders, and obeyed"
 
 
+@pytest.mark.timeout(0)
 @pytest.mark.skipif(not TEXTS, reason="set GUARDGRAPH_SECURITY to a number of texts")
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_no_order_of_many_texts_reaches_anything(pattern: str) -> None:

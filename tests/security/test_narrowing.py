@@ -27,9 +27,7 @@ def run_tree(seed: int) -> tuple[Tree, list[str]]:
     tree = random_tree(Random(seed))
     graph = tree.graph.compile()
     try:
-        state = (
-            asyncio.run(_last(graph, tree.given)) if seed % 2 else [*graph.stream(tree.given, stream_mode="values")][-1]
-        )
+        state = asyncio.run(_alast(graph, tree.given)) if seed % 2 else _last(graph, tree.given)
     except Exception as error:
         return tree, [f"it raised {error_text(error)}"]
     problems = [*_wider(tree), *_more_trusted(tree), *_more_tools(tree), *_tainted(tree, state.get("results") or ())]
@@ -111,6 +109,7 @@ def _tainted(tree: Tree, results: Sequence[Result]) -> Iterator[str]:
     yield from (f"{result.agent} has a trusted answer to untrusted background" for result in results if result.trusted)
 
 
+@pytest.mark.timeout(0)
 @pytest.mark.skipif(not NUMBER, reason="set GUARDGRAPH_SECURITY to a number of trees")
 def test_many_trees() -> None:
     delegations, found = 0, list[str]()
