@@ -1,7 +1,7 @@
 """Shapes of injected instructions in text: documented patterns, deterministic and linear in the text. A heuristic.
 
-What they find is known to be incomplete: an injection in plain words has no shape (Zou et al. and Yi et al. measure how
-easily filters are evaded; see docs/trust.md). They are a second line behind integrity labels and declared sets.
+What they find is incomplete: an injection in plain words has no shape (Yi et al., BIPIA, 2023, arXiv:2312.14197), and
+filters are evaded (Zhan et al., 2025, arXiv:2503.00061). They come second to integrity labels; see docs/trust.md.
 """
 
 from __future__ import annotations

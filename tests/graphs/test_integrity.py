@@ -178,7 +178,9 @@ def test_an_agent_cannot_label_what_it_answers() -> None:
         return "done"
 
     liar = Agent("a", run=lambda request: Reply(value="v", messages=(lies[0],)), integrity="untrusted")
-    swarm([liar, worker("b", receive)]).compile().invoke({"task": "T"})
+    graph = swarm([liar, worker("b", receive)]).compile()
+    parts = [*graph.stream({"task": "T"}, stream_mode="values")]
+    assert [one.trusted for result in parts[-1]["results"] for one in result.messages] == [False]
     assert [one.trusted for one in received["b"].messages] == [False]
     assert not received["b"].trusted
 
@@ -329,6 +331,21 @@ def test_a_refused_answer_lowers_the_label_of_the_next_attempt() -> None:
     outcome = run(graph)
 
     assert (outcome.status, outcome.value, seen) == ("completed", "fine", [True, False])
+
+
+@pytest.mark.parametrize(("integrity", "expected"), [("untrusted", False), ("inherits", True)])
+def test_what_a_peer_has_kept_has_the_label_of_its_answers(integrity: Any, *, expected: bool) -> None:
+    seen: list[tuple[Any, bool]] = []
+
+    def keep(request: Request) -> Reply:
+        seen.append((request.memory, request.trusted))
+        asks = () if request.messages else (Message(recipients=("expert",), performative="ask", content="q"),)
+        return Reply(value="v", memory="kept", messages=asks)
+
+    peers = [Agent("keeper", run=keep, integrity=integrity), worker("expert", integrity="endorses")]
+    swarm(peers).compile().invoke({"task": "T"})
+
+    assert seen == [(None, True), ("kept", expected)]
 
 
 @pytest.mark.parametrize("way", WAYS)

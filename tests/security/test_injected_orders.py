@@ -45,7 +45,7 @@ def attacked(pattern: str, injected: Injected, way: str, *, is_async: bool) -> t
 
 
 def _problems(pattern: str, graph: Any, seen: Obedience, parts: list[Any]) -> Iterator[str]:
-    nodes, last = _nodes_of(graph), dict[tuple[str, ...], Any]()
+    nodes, last = _nodes_of(graph) | {"guard_dispatch"}, dict[tuple[str, ...], Any]()
     for namespace, mode, part in parts:
         if mode == "values":
             last[namespace] = part
@@ -58,7 +58,7 @@ def _problems(pattern: str, graph: Any, seen: Obedience, parts: list[Any]) -> It
     if seen.system - {INSTRUCTIONS}:
         yield f"{pattern}: system messages are not those that were declared: {seen.system}"
     for state in last.values():
-        yield from (f"{pattern}: {one}" for one in _problems_of_state(state))
+        yield from (f"{pattern}: {one}" for one in _problems_of_state(state, nodes))
     top = last[()]
     if not isinstance(top.get("outcome"), Outcome) or top["outcome"].trusted:
         yield f"{pattern}: no outcome, or a trusted one: {top.get('outcome')!r:.200}"
@@ -66,7 +66,10 @@ def _problems(pattern: str, graph: Any, seen: Obedience, parts: list[Any]) -> It
         yield f"{pattern}: the task or the position was changed"
 
 
-def _problems_of_state(state: Any) -> Iterator[str]:
+def _problems_of_state(state: Any, nodes: set[str]) -> Iterator[str]:
+    for message in state.get("log") or ():
+        if not {message.sender, *message.recipients} <= nodes | {"team"}:
+            yield f"a message went where none may: {message!r:.200}"
     if {"evil", "__pregel_tasks"} & set(state):
         yield f"an undeclared channel was written: {[*state]}"
     for name in PROTECTED:
@@ -93,6 +96,7 @@ def test_an_order_in_a_text_reaches_nothing_that_was_not_declared(pattern: str, 
         assert seen.obeyed, "an agent has read the orders, and obeyed"
 
 
+@pytest.mark.timeout(0)
 @pytest.mark.skipif(not TEXTS, reason="set GUARDGRAPH_SECURITY to a number of texts")
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_no_order_of_many_texts_reaches_anything(pattern: str) -> None:
