@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guardgraph.agents.agent import Agent, AgentKind
 from guardgraph.agents.bidding import Bid, Bidder, Bids, announced_lots
+from guardgraph.agents.guard_middleware import GuardMiddleware
 from guardgraph.agents.skills import Skills
 
 __all__ = (
@@ -12,6 +13,7 @@ __all__ = (
     "Bid",
     "Bidder",
     "Bids",
+    "GuardMiddleware",
     "Skills",
     "announced_lots",
 )

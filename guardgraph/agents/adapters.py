@@ -91,6 +91,9 @@ def _is_async(run: Any) -> bool:
 
 
 def _messages_output(output: Mapping[str, Any]) -> Any:
+    outcome = output.get("outcome")
+    if isinstance(outcome, Outcome) and outcome.status != "completed":  # `GuardMiddleware` has stopped the agent
+        return outcome
     return with_events(messages_output(output), output["messages"])
 
 
