@@ -10,12 +10,13 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard
 from guardgraph.agents.call_settings import output_limit, output_option
+from guardgraph.agents.foreign_graph import text_of_run
 from guardgraph.guards import Guard, checked_guards, name_of
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import GuardTripped
@@ -155,24 +156,12 @@ def _last_message(loop: AgentLoop, state: Mapping[str, Any]) -> AIMessage:
     """Return the message with which a run ends that was stopped."""
     stop = loop.stop
     name = "" if stop is None else loop.rules.guard_of(stop)[0]
-    there = _text_of_run(state.get("messages") or ())
+    there = text_of_run(state.get("messages") or ())
     note = f"[stopped by {name}: {loop.why}]"
     return AIMessage(
         f"{there}\n\n{note}" if there else note,
         response_metadata={"stopped_by": name, "reason": loop.why, "partial": there},
     )
-
-
-def _text_of_run(messages: Sequence[BaseMessage]) -> str:
-    """Return the last text of the agent since it was asked; where it has written none, the last answer of a tool."""
-    run: list[BaseMessage] = []
-    for message in reversed(messages):
-        if isinstance(message, HumanMessage):
-            break
-        run.append(message)
-    texts = (one.text.strip() for one in run if isinstance(one, AIMessage))
-    found = (one.text.strip() for one in run if isinstance(one, ToolMessage) and one.status != "error")
-    return next(filter(None, texts), None) or next(filter(None, found), "")
 
 
 def _value(state: Mapping[str, Any]) -> Any:
