@@ -18,7 +18,7 @@ from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.runtime.boards.declaration import Board
-from guardgraph.state import BadGraph, ContextItem, RunState, nearest_text
+from guardgraph.state import BadGraph, ContextItem, Result, RunState, nearest_text
 
 __all__ = (
     "Declaration",
@@ -43,6 +43,8 @@ class Member:
     can_rewrite: bool
     sends_messages: bool = False
     """Whether they send messages to each other."""
+    writes: Callable[[Result], dict[str, Any]] | None = None
+    """The update of a result; by default it is written to `channel`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
     )
     for member in team.members:
         peers = {name for gate, name in names if gate == member.gate} if member.sends_messages else ()
-        writes, works = _writes(member.channel), member.channel == "results"
+        writes, works = member.writes or _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
             replaced = None if agent is member.agent else member.agent.name
             judging = applying((*team.guards, *agent.guards), agents={agent.name, replaced or agent.name})

@@ -58,7 +58,7 @@ class AllowedTools(Composable):
             agent = call.agent if call.agent in tools else agent
             tools = tools.get(agent, ())
         listed = ", ".join(map(repr, sorted(tools))) or "none"
-        who = f"{agent!r}" if agent else "the agent"
+        who = repr(call.agent or agent) if call.agent or agent else "the agent"
         reason = f"{who} may not call the tool {call.name!r}; allowed: {listed}"
         return context.verdict(self, trips=call.name not in tools, reason=reason)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
-
-import orjson
 
 from guardgraph.guards.quotes import flat
 
@@ -71,7 +70,7 @@ def normalized(value: Any) -> str:
     >>> normalized({"q": " price of  X ", "n": 2.0}) == normalized({"n": 2, "q": "price of X"})
     True
     """
-    return orjson.dumps(_flat(value), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str).decode()
+    return json.dumps(_flat(value), sort_keys=True, separators=(",", ":"), default=str)
 
 
 def _flat(value: Any) -> Any:

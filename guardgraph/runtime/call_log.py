@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from threading import Lock
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from guardgraph.guards.calls import ModelCall, ToolCall
+from guardgraph.guards.calls import ModelCall, ToolCall, normalized
 
-__all__ = ("Call", "CallLog")
+__all__ = ("Call", "CallLog", "restored_call", "stored_call")
 
 Call: TypeAlias = ModelCall | ToolCall
 
@@ -44,3 +46,34 @@ class CallLog:
         """The calls at this moment."""
         with self._lock:
             return tuple(self._calls.values())
+
+
+def stored_call(call: Call) -> dict[str, Any]:
+    """Return a call as JSON data; the arguments of a tool are normalised."""
+    if isinstance(call, ToolCall):
+        arguments = json.loads(normalized(dict(call.arguments)))
+        return {
+            "id": call.id,
+            "at": call.at.isoformat(),
+            "name": call.name,
+            "arguments": arguments,
+            "agent": call.agent,
+        }
+    return {
+        "id": call.id,
+        "at": call.at.isoformat(),
+        "agent": call.agent,
+        "model": call.model,
+        "ended": call.ended and call.ended.isoformat(),
+        "tokens": call.tokens,
+        "answer": call.answer,
+        "calls_tools": call.calls_tools,
+    }
+
+
+def restored_call(data: Mapping[str, Any]) -> Call:
+    """Return the call that `stored_call` has made data of."""
+    fields = {**data, "at": datetime.fromisoformat(data["at"])}
+    if "name" in data:
+        return ToolCall(**fields)
+    return ModelCall(**{**fields, "ended": data["ended"] and datetime.fromisoformat(data["ended"])})

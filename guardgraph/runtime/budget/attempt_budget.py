@@ -158,6 +158,8 @@ class AttemptBudget:
         """Release what is reserved for a call that was not made: `run_id`, or the next one."""
         if run_id is not None:
             call = self._open.pop(run_id, None)
+            if self.guards is not None:
+                self.guards.withdraw(run_id)
         else:
             with self._lock:
                 call, self._next = self._next, None

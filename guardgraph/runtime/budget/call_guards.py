@@ -81,6 +81,11 @@ class CallGuards:
             raise
         self.services.calls.add(_without_prompt(call))
 
+    def withdraw(self, run_id: UUID) -> None:
+        """Forget a call that was not made in the end."""
+        for log in (*(level.log for level in self._levels()), self.services.calls):
+            log.remove(_key(run_id))
+
     def ended(self, run_id: UUID, *, tokens: int, messages: Sequence[BaseMessage]) -> None:
         """Record that the call of a model has ended."""
         now, answer = self.services.clock(), _digest(messages)

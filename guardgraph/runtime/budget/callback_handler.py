@@ -37,6 +37,8 @@ class _Batch(NamedTuple):
     params: Any
     """What they have in common."""
     calls: tuple[UUID, ...]
+    denials: list[UUID]
+    """Those that a meter has denied, shared by all meters: then none of them is sent."""
 
 
 class _Decision(NamedTuple):
@@ -48,7 +50,7 @@ class _Decision(NamedTuple):
 
 _CALL_STACK: ContextVar[tuple[tuple[AttemptBudget, UUID], ...]] = ContextVar("guardgraph_call_stack", default=())
 """Model calls on the current call stack; waiting on one would deadlock."""
-_BATCH: ContextVar[_Batch] = ContextVar("guardgraph_batch", default=_Batch(None, ()))  # noqa: B039 - immutable
+_BATCH: ContextVar[_Batch] = ContextVar("guardgraph_batch", default=_Batch(None, (), []))  # noqa: B039 - never changed
 _TASK: ContextVar[asyncio.Task[Any] | None] = ContextVar("guardgraph_task", default=None)
 """The task that makes the current call: no callback is called for a call that was cancelled."""
 
@@ -198,8 +200,7 @@ def _judge_model(budget: AttemptBudget, run_id: UUID, prompts: Sequence[Any], kw
     try:
         budget.guards.admit(model_call(budget.services, run_id, prompts, kwargs))
     except GuardTripped:
-        for mate in _BATCH.get().calls:  # no call of its batch will be sent
-            budget.release(mate)
+        _give_back(_BATCH.get().calls)
         raise
 
 
@@ -212,7 +213,7 @@ def _reserve(budget: AttemptBudget, request: Callable[..., _Answer], batch: tupl
     """Return what `request` grants, once no reservation of others is in the way; raise where it is denied."""
 
     def decide() -> _Decision:
-        may_wait = not (_on_a_loop() or _within_a_call())
+        may_wait = not (_on_a_loop() or _within_a_call(batch))
         return _Decision(request(may_wait=may_wait), may_wait)
 
     return _granted(budget, budget.services.changed.wait_for(decide, _is_final).answer, batch)
@@ -228,12 +229,14 @@ async def _areserve(
     services, has_ended = budget.services, task.done if task is not None else None
 
     def decide() -> _Decision:
-        may_wait = not _within_a_call()
+        may_wait = not _within_a_call(batch)
         return _Decision(request(may_wait=may_wait, has_ended=has_ended), may_wait)
 
     answer = (await services.changed.await_for(lambda: services.off_loop(decide, reserves=True), _is_final)).answer
     if isinstance(answer, ReservationDenied):
         return await services.off_loop(partial(_granted, budget, answer, batch))
+    if batch and _BATCH.get().denials:  # another meter has denied it meanwhile
+        await services.off_loop(partial(_give_back, batch))
     return answer
 
 
@@ -246,9 +249,16 @@ def _granted(budget: AttemptBudget, answer: _Answer, batch: tuple[UUID, ...]) ->
     if not isinstance(answer, ReservationDenied):
         return answer
     budget.stop(answer)
-    for run_id in batch:
-        budget.release(run_id)
+    _give_back(batch)
     raise BudgetExceeded(answer)
+
+
+def _give_back(batch: tuple[UUID, ...]) -> None:
+    """Release what any meter has reserved for the calls of a batch, of which none will be sent."""
+    _BATCH.get().denials.extend(batch)
+    for budget, run_id in _CALL_STACK.get():
+        if run_id in batch:
+            budget.release(run_id)
 
 
 def _is_awaited(frame: FrameType | None) -> bool:
@@ -257,20 +267,22 @@ def _is_awaited(frame: FrameType | None) -> bool:
     return caller is not None and bool(caller.f_code.co_flags & CO_COROUTINE)
 
 
-def _within_a_call() -> bool:
+def _within_a_call(batch: tuple[UUID, ...]) -> bool:
     """Whether an open call of this attempt, or of one above, waits for the current code: a model that calls another
-    one, the reader of a stream, or another prompt of one `generate`."""
-    return any(budget.is_open(run_id) for budget, run_id in _CALL_STACK.get())
+    one, the reader of a stream, or another prompt of one `generate`. Other meters may have opened the same call."""
+    same = batch[-1:]
+    return any(budget.is_open(run_id) for budget, run_id in _CALL_STACK.get() if run_id not in same)
 
 
 def _enter_call(budget: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
     """Add a call that is about to begin to the call stack and to its batch; note it in the label of the attempt."""
     budget.integrity.note_call()
     params, batch = kwargs.get("invocation_params"), _BATCH.get()
-    mates = batch.calls if params is not None and batch.params is params else ()
+    is_same = run_id in batch.calls or (params is not None and batch.params is params)
+    mates = batch.calls if is_same else ()
     still_open = [(other, one) for other, one in _CALL_STACK.get() if other.is_open(one) or one in mates]
     _CALL_STACK.set((*still_open, (budget, run_id)))
-    _BATCH.set(_Batch(params, (*mates, run_id)))
+    _BATCH.set(_Batch(params, (*mates, run_id), batch.denials if is_same else []))
     _TASK.set(asyncio.current_task() if _on_a_loop() else None)
 
 
