@@ -9,6 +9,7 @@ from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
+from guardgraph.guards.cycle import Cycle
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
@@ -28,6 +29,7 @@ __all__ = (
     "Budget",
     "Composable",
     "Convergence",
+    "Cycle",
     "Deadline",
     "Depth",
     "Escalate",

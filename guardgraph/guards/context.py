@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import AgentInfo, Allowance, Amount, Delegation, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
@@ -51,6 +51,10 @@ class GuardContext:
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
+    chain: tuple[Delegation, ...] = ()
+    """The chain of delegation above the subject: teams and agents with what they are to do, outermost first."""
+    delegation: Delegation | None = None
+    """At `admission` and `dispatch`: the link that the subject adds to the chain."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])

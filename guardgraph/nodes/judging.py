@@ -23,11 +23,13 @@ from guardgraph.guards import (
     name_of,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
+from guardgraph.nodes.chain import agent_link
 from guardgraph.nodes.scope import cost_key
 from guardgraph.state import (
     AgentInfo,
     Allowance,
     Amount,
+    Delegation,
     Gap,
     Gate,
     Request,
@@ -59,6 +61,7 @@ def judge_subject(
     remaining: Allowance | None = None,
     expected: Amount | None = None,
     levels_below: int = 0,
+    delegation: Delegation | None = None,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
     names = frozenset[str]() if agent is None else gate.team.names_of(agent)
@@ -66,6 +69,9 @@ def judge_subject(
     judging = [guard for guard in applies if at in guard.gates]
     if not judging:
         return _PASS
+    above, own = gate.position.chain, gate.position.chain[-1:]
+    if at == "admission" and own:
+        above, delegation = above[:-1], Delegation.of(own[0])
     context = GuardContext(
         gate=at,
         subject=subject,
@@ -77,6 +83,8 @@ def judge_subject(
         expected_cost=expected,
         depth=gate.position.depth + levels_below,
         path=gate.position.path,
+        chain=tuple(map(Delegation.of, above)),
+        delegation=delegation,
         agent=agent and _info(gate, agent),
     )
     decision = _decision(judging, context)
@@ -171,6 +179,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         remaining=remaining,
         expected=expected,
         levels_below=1,
+        delegation=agent_link(agent, request, gate.position),
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)

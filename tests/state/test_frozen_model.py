@@ -195,6 +195,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         account=TEXT,
         spending_account=TEXT,
         path=NAMES,
+        chain=NAMES,
         depth=COUNT,
         allowance=ALLOWANCES,
         reserve=st.floats(0, 1),
