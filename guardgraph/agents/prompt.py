@@ -64,6 +64,7 @@ def _facts(item: ContextItem) -> dict[str, Any]:
     facts: dict[str, Any] = {"about": item.title, "from": item.sender, "value": item.value}
     if item.evidence:
         facts["evidence"] = [evidence.model_dump() for evidence in item.evidence]
+    facts |= {"confidence": item.confidence, "reasoning": item.reasoning}
     return {key: value for key, value in facts.items() if value not in ("", None)}
 
 

@@ -221,6 +221,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
         value=value,
         evidence=outcome.evidence,
         confidence=outcome.confidence,
+        reasoning=outcome.reasoning,
         dissent=outcome.dissent,
         gaps=gaps,
         stopped_by=outcome.stopped_by,

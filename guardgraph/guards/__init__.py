@@ -7,6 +7,7 @@ from guardgraph.guards.authority import Authority
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
+from guardgraph.guards.confidence import Confidence
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.cycle import Cycle
@@ -28,6 +29,7 @@ __all__ = (
     "Authority",
     "Budget",
     "Composable",
+    "Confidence",
     "Convergence",
     "Cycle",
     "Deadline",

@@ -48,6 +48,10 @@ class ContextItem(FrozenModel):
     """The content."""
     evidence: tuple[Evidence, ...] = ()
     """What it rests on."""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    """How sure its sender is, from 0 to 1; `None` if unknown."""
+    reasoning: str = ""
+    """Why its sender answers so."""
     subtask: str | None = None
     """The subtask that it answers."""
 

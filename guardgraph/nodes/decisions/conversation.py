@@ -123,6 +123,8 @@ def implied_replies(result: Result, sent: Sequence[Message], asks: Sequence[Open
             content=result.value,
             in_reply_to=ask.message.id,
             evidence=result.evidence,
+            confidence=result.confidence,
+            reasoning=result.reasoning,
             sender=ask.recipient,
             id=f"{result.id}/r{number}",
         )
