@@ -37,9 +37,18 @@ def render(request: Request) -> str:
         ),
         _data("What you have kept from your earlier work", [] if request.memory is None else [request.memory]),
         _data("Messages to you", [_message(message) for message in request.messages]),
-        f"Your attempt before this one was refused: {request.feedback}" if request.feedback else "",
+        _feedback(request),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _feedback(request: Request) -> str:
+    if request.feedback and request.compensates is not None and request.tries == 1:
+        return (
+            f"The answer of {request.compensates!r}, which is in the background, was refused: {request.feedback}. Put "
+            "it right: your answer takes its place."
+        )
+    return f"Your attempt before this one was refused: {request.feedback}" if request.feedback else ""
 
 
 def _data(head: str, items: Sequence[object]) -> str:

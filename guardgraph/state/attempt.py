@@ -88,6 +88,8 @@ class Request(FrozenModel):
     """
     feedback: str | None = None
     """Why the attempt before this one was refused."""
+    compensates: str | None = None
+    """The agent whose answer a contract has refused, where this one is to put that right; see `Schema`."""
     handles_event: bool = False
     """Whether it delivers the event in the inputs of its subtask. Only a reactive team sets this, never a planner."""
 

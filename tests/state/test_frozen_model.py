@@ -223,6 +223,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         attempt=st.integers(1, 2**70),
         idempotency_key=TEXT,
         feedback=MAYBE,
+        compensates=MAYBE,
     ),
     Result: st.builds(
         Result,

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
-from guardgraph.guards import Escalate, Guard, OnTrip, Refuse, Retry
+from guardgraph.guards import Escalate, Guard, GuardDecision, OnTrip, Refuse, Retry, leaves
+from guardgraph.nodes.decisions.compensation import compensating_agent, compensation_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import allowed_sends
 from guardgraph.state import EarlyStop, EffectUnknown, Gap, Gate, Request, Result, Verdict
@@ -157,12 +158,18 @@ def can_retry(guards: Sequence[Guard], *, at: Gate) -> bool:
 
 def retry_targets(agents: Iterable[Agent], guards: Sequence[Guard], *, at: Gate) -> tuple[str, ...]:
     """Return the names of the agents that a review can send to: those that may try again, and fallbacks."""
-    any_agent = can_retry(guards, at=at)
+    agents, any_agent = [*agents], can_retry(guards, at=at)
+    own = [guard for agent in agents for member in agent.fallback_chain for guard in member.guards]
+    compensating = {getattr(guard, "compensate", None) for guard in leaves((*guards, *own)) if at in guard.gates}
     return tuple(
         member.name
         for agent in agents
         for member in agent.fallback_chain
-        if any_agent or member.attempts > 1 or member is not agent or can_retry(member.guards, at=at)
+        if any_agent
+        or member.name in compensating
+        or member.attempts > 1
+        or member is not agent
+        or can_retry(member.guards, at=at)
     )
 
 
@@ -193,9 +200,11 @@ def _review_one(
         found.gaps.extend(gaps_within(result))
         return
     found.refused.append(result)
-    last = gap_of(result, guard=trip and trip.guard, reason=trip and trip.reason)
+    last, why = _gap(gate, result, trip), trip.reason if trip else gap_of(result).reason
     gaps = (*result.gaps, last)
-    again = retry_request(gate, result, agents, reason=last.reason, on_trip=on_trip, gaps=gaps)
+    again = retry_request(gate, result, agents, reason=why, on_trip=on_trip, gaps=gaps)
+    if again is None or again.agent.name != result.agent:  # the agent itself tries no more
+        again = _compensation(gate, result, agents, decision, gaps) or again
     if again is not None:
         found.retries.append(again)
         return
@@ -204,6 +213,27 @@ def _review_one(
         found.handoffs.append((result.handoff, last))
     if isinstance(on_trip, Escalate) or (isinstance(on_trip, Refuse) and at == "exit"):
         found.ending = decision.ending(otherwise="failed")
+
+
+def _gap(gate: GateContext, result: Result, trip: Verdict | None) -> Gap:
+    """Return what is missing without a refused result; after a compensation, also whose answer that was for."""
+    gap, request = gap_of(result, guard=trip and trip.guard, reason=trip and trip.reason), gate.request_of(result)
+    if request is None or request.compensates is None:
+        return gap
+    return gap.model_copy(update={"reason": f"{gap.reason} (in place of the answer of {request.compensates!r})"})
+
+
+def _compensation(
+    gate: GateContext, result: Result, agents: Mapping[str, Agent], decision: GuardDecision, gaps: tuple[Gap, ...]
+) -> RetryRequest | None:
+    """Return the attempt of the agent that the guard names for putting right what it has refused, if there is one."""
+    request = gate.request_of(result)
+    if request is None or decision.trip is None:
+        return None
+    agent = compensating_agent(gate, agents, result, request, decision.compensate)
+    if agent is None:
+        return None
+    return RetryRequest(agent, compensation_request(gate, result, request, agent, decision.trip), gaps)
 
 
 def _next_agent(
