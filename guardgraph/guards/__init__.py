@@ -9,8 +9,10 @@ from guardgraph.guards.budget import Budget
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
+from guardgraph.guards.confidence import Confidence
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
+from guardgraph.guards.cycle import Cycle
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
@@ -35,7 +37,9 @@ __all__ = (
     "Authority",
     "Budget",
     "Composable",
+    "Confidence",
     "Convergence",
+    "Cycle",
     "Deadline",
     "Depth",
     "Escalate",

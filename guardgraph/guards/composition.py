@@ -139,6 +139,11 @@ class AnyOf(Composable):
         return all(getattr(part, "judges_failures", False) for part in self.parts)
 
     @property
+    def compensate(self) -> str | None:
+        """The agent that compensates, by the first part; see `Schema`."""
+        return getattr(self.parts[0], "compensate", None)
+
+    @property
     def reserve(self) -> float:
         """The least part of the allowance that one of its parts keeps for concluding."""
         return min(float(getattr(part, "reserve", 0)) for part in self.parts)

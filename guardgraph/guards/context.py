@@ -12,7 +12,20 @@ from pydantic import JsonValue
 
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Request, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import (
+    AgentInfo,
+    Allowance,
+    Amount,
+    Delegation,
+    Gate,
+    Plan,
+    Request,
+    Result,
+    Subtask,
+    Task,
+    Usage,
+    Verdict,
+)
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
@@ -54,6 +67,10 @@ class GuardContext:
     """The teams above, outermost first."""
     request: Request | None = None
     """At `dispatch`: all that the agent would be given."""
+    chain: tuple[Delegation, ...] = ()
+    """The chain of delegation above the subject: teams and agents with what they are to do, outermost first."""
+    delegation: Delegation | None = None
+    """At `admission` and `dispatch`: the link that the subject adds to the chain."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -25,12 +25,14 @@ class GuardDecision(NamedTuple):
     """The reaction that the guard that tripped declares."""
     alerts: tuple[Verdict, ...] = ()
     """Verdicts that let it pass with a warning."""
+    compensate: str | None = None
+    """The agent that is to put right what the guard that tripped has refused, where that names one."""
 
     @classmethod
     def of(cls, guard: Guard, verdict: Verdict) -> GuardDecision:
         """Return what the verdict of one guard decides."""
         if verdict.action == "trip":
-            return cls(verdict, guard.on_trip)
+            return cls(verdict, guard.on_trip, compensate=getattr(guard, "compensate", None))
         return cls(None, None, (verdict,) if verdict.action == "alert" else ())
 
     @property
@@ -56,11 +58,10 @@ def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDeci
     for guard in flattened(guards):
         if context.gate not in guard.gates:
             continue
-        verdict = verdict_of(guard, context)
-        if verdict.action == "trip":
-            return GuardDecision(verdict, guard.on_trip, tuple(alerts))
-        if verdict.action == "alert":
-            alerts.append(verdict)
+        decision = GuardDecision.of(guard, verdict_of(guard, context))
+        if decision.trip is not None:
+            return decision._replace(alerts=tuple(alerts))
+        alerts += decision.alerts
     return GuardDecision(None, None, tuple(alerts))
 
 

@@ -15,7 +15,8 @@ __all__ = ("AllowanceLimiter", "Guard", "SourceReader")
 class Guard(Protocol):
     """A pure policy: it judges one subject at one of its gates. Its limits are its fields.
 
-    At `handoff` a guard sees results that have a value; one with a true attribute `judges_failures` sees all.
+    At `handoff` a guard sees results that have a value; one with a true attribute `judges_failures` sees all. One with
+    an attribute `compensate` names the agent that is to put right what it has refused; see `Schema`.
     """
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying
+from guardgraph.nodes.chain import team_link
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
@@ -78,7 +79,8 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
             background = [item for item in _background(state.get("background")) if item not in given.background]
         except BadInput as error:  # raised at the exit, once the thread does not hold the input any more
             return Command(update=_unfit(state, error), goto=EXIT)
-        position, unable = _position(team, current, task)
+        context = [*background, *given.background]
+        position, unable = _position(team, current, task, context)
         # The input is for this run alone: the next one on the thread does not find it any more.
         fresh: dict[str, Any] = {
             "task": None,
@@ -86,7 +88,7 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
             "admitted": task,
             **({"attachments": attachments} if attachments or state.get("attachments") else {}),
             "position": position,
-            "context": [*background, *given.background],
+            "context": context,
             "round": 1,
             "seen": given.seen,
         }
@@ -138,7 +140,9 @@ def _background(given: Any) -> list[ContextItem]:
         ) from error
 
 
-def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> tuple[DelegationScope, list[Guard]]:
+def _position(
+    team: TeamSpec, current: ExecutionContext | None, task: Task, background: Sequence[ContextItem]
+) -> tuple[DelegationScope, list[Guard]]:
     """Return the position of the team, and guards that trip in place of those that could not narrow its allowance."""
     now = current.services.clock() if current else datetime.now(UTC)
     above = current.position if current else None
@@ -167,6 +171,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         allowance=allowance,
         reserve=reserve,
         trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
+        chain=(*(above.chain if above else ()), str(team_link(team, task, background))),
         started=now,
     )
     return position, unable

@@ -23,10 +23,12 @@ from guardgraph.guards import (
     name_of,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
+from guardgraph.nodes.chain import agent_link
 from guardgraph.nodes.scope import agent_info, cost_key
 from guardgraph.state import (
     Allowance,
     Amount,
+    Delegation,
     Gap,
     Gate,
     Request,
@@ -59,6 +61,7 @@ def judge_subject(
     expected: Amount | None = None,
     levels_below: int = 0,
     request: Request | None = None,
+    delegation: Delegation | None = None,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
     names = frozenset[str]() if agent is None else gate.team.names_of(agent)
@@ -66,6 +69,9 @@ def judge_subject(
     judging = [guard for guard in applies if at in guard.gates]
     if not judging:
         return _PASS
+    above, own = gate.position.chain, gate.position.chain[-1:]
+    if at == "admission" and own:
+        above, delegation = above[:-1], Delegation.of(own[0])
     context = GuardContext(
         gate=at,
         subject=subject,
@@ -79,6 +85,8 @@ def judge_subject(
         path=gate.position.path,
         request=request,
         agent=agent and agent_info(agent, gate.position.path, fallback_for=gate.team.fallbacks.get(agent.name)),
+        chain=tuple(map(Delegation.of, above)),
+        delegation=delegation,
     )
     decision = _decision(judging, context)
     for verdict in decision.verdicts:
@@ -167,6 +175,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         expected=expected,
         levels_below=1,
         request=request,
+        delegation=agent_link(agent, request, gate.position),
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)

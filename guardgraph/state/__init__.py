@@ -36,7 +36,7 @@ from guardgraph.state.board import (
     checked_version,
 )
 from guardgraph.state.claim import Claim, Claims
-from guardgraph.state.delegation import AgentInfo, DelegationScope
+from guardgraph.state.delegation import AgentInfo, Delegation, DelegationScope, work_digest
 from guardgraph.state.delivery import Delivery, DeliveryStatus
 from guardgraph.state.domain_event import TASK_EVENT, Event
 from guardgraph.state.errors import (
@@ -120,6 +120,7 @@ __all__ = (
     "Claims",
     "ContextItem",
     "ContextKind",
+    "Delegation",
     "DelegationScope",
     "Delivery",
     "DeliveryStatus",
@@ -225,4 +226,5 @@ __all__ = (
     "validation_text",
     "with_content",
     "without_content",
+    "work_digest",
 )

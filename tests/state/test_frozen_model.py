@@ -195,6 +195,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         account=TEXT,
         spending_account=TEXT,
         path=NAMES,
+        chain=NAMES,
         depth=COUNT,
         allowance=ALLOWANCES,
         reserve=st.floats(0, 1),
@@ -222,6 +223,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         attempt=st.integers(1, 2**70),
         idempotency_key=TEXT,
         feedback=MAYBE,
+        compensates=MAYBE,
     ),
     Result: st.builds(
         Result,
