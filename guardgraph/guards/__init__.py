@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from guardgraph.guards.authority import Authority
+from guardgraph.guards.breaker import Breaker
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.checked import checked_guards, checked_own_guards
+from guardgraph.guards.circuit import Circuit, CircuitState
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
@@ -20,7 +22,10 @@ from guardgraph.guards.schema import Schema
 __all__ = (
     "AllowanceLimiter",
     "Authority",
+    "Breaker",
     "Budget",
+    "Circuit",
+    "CircuitState",
     "Convergence",
     "Deadline",
     "Depth",

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from guardgraph.guards.circuit import Circuit
 from guardgraph.guards.read_only import ReadOnlyMapping
 from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
@@ -53,6 +54,8 @@ class GuardContext:
     """The teams above, outermost first."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
+    circuit: Circuit | None = None
+    """At `dispatch`, where a `Breaker` with a rate judges: what is known of the agent's latest attempts."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
 

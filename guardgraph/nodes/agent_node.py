@@ -16,6 +16,7 @@ from langgraph.runtime import get_runtime
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer
+from guardgraph.guards import Breaker
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
@@ -23,6 +24,7 @@ from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
 from guardgraph.nodes.turns import turns_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
+from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
@@ -54,6 +56,8 @@ from guardgraph.state import (
 __all__ = ("agent_node",)
 
 _LOG = logging.getLogger(__name__)
+_FAILED = frozenset[ErrorKind]({"raised", "timeout", "invalid"})
+"""The errors that show that an agent does not work."""
 
 
 def agent_node(
@@ -67,6 +71,7 @@ def agent_node(
     concluding: bool = False,
     peers: Collection[str] = (),
     board: Board | None = None,
+    breaker: Breaker | None = None,
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
@@ -74,16 +79,17 @@ def agent_node(
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
     (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
     its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
-    may work until half a second after the deadline. `fallback_for` names the agent that was asked first; `board` is
-    that of the team, and `peers` are those to which it may send messages, and hand over. Once LangGraph is to drain
-    the run, an attempt that has not started raises `GraphDrained`, and runs when the thread is resumed.
+    may work until half a second after the deadline. `breaker` is the guard that judges by its failures.
+    `fallback_for` names the agent that was asked first; `board` is that of the team, and `peers` are those to which it
+    may send messages, and hand over. Once LangGraph is to drain the run, an attempt that has not started raises
+    `GraphDrained`, and runs when the thread is resumed.
     """
     skills = sorted({*agent.skills}.intersection(skill_limits or {}))
     pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
     if agent.copies is not None:
         pools = {f"agent {agent.name}": agent.copies, **pools}
     return _AgentNode(
-        agent, fallback_for, writes, concurrency, pools, board, peers, evidence=evidence, concluding=concluding
+        agent, fallback_for, writes, concurrency, pools, board, peers, breaker, evidence=evidence, concluding=concluding
     )
 
 
@@ -105,6 +111,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         pools: Mapping[str, int],
         board: Board | None,
         peers: Collection[str],
+        breaker: Breaker | None,
         *,
         evidence: bool,
         concluding: bool,
@@ -116,7 +123,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
-        self.fallback_for, self.board, self.peers = fallback_for, board, frozenset(peers)
+        self.fallback_for, self.board, self.peers, self.breaker = fallback_for, board, frozenset(peers), breaker
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -125,7 +132,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Make one attempt."""
         work = self._attempt(input, config or {}, self._services(input, config))
         try:
-            return self._update(work, self._cached(work) or work.wait() or self._work(work))
+            result = self._cached(work) or work.wait() or self._work(work)
+            self._note_end(work, result)
+            return self._update(work, result)
         finally:
             work.end()
 
@@ -134,7 +143,12 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services = self._services(input, config)
         work = await services.off_loop(lambda: self._attempt(input, config or {}, services))
         try:
-            return self._update(work, await self._acached(work) or await work.await_() or await self._awork(work))
+            result = await self._acached(work) or await work.await_() or await self._awork(work)
+            if self.breaker is not None and services.circuits.values.blocks:
+                await isolation.run_shielded(lambda: self._note_end(work, result))
+            else:
+                self._note_end(work, result)
+            return self._update(work, result)
         finally:
             await work.aend()
 
@@ -172,6 +186,13 @@ class _AgentNode(RunnableLambda[Any, Any]):
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
             boards=access_of(current, self.board, services, config, me),
         )
+
+    def _note_end(self, work: AttemptExecution, result: Result) -> None:
+        """Record for the circuit of the agent whether it has failed, where a guard judges by that."""
+        ended = result.status == "ok" or (result.error is not None and result.error.kind in _FAILED)
+        if self.breaker is not None and ended and not work.is_cached:
+            key = attempt_key(work.me.run_id, self.agent.name, work.sent)
+            work.services.circuits.ended(work.role, key, self.breaker, is_ok=result.status == "ok")
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is

@@ -11,6 +11,8 @@ from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import (
+    Breaker,
+    Circuit,
     Depth,
     Escalate,
     Guard,
@@ -22,6 +24,7 @@ from guardgraph.guards import (
 )
 from guardgraph.nodes.accepted import subtasks_by_id
 from guardgraph.nodes.scope import cost_key
+from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.state import (
     AgentInfo,
     Allowance,
@@ -40,7 +43,7 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "judge_subject", "plan_subtasks")
+__all__ = ("allowed_sends", "breaker_of", "judge_subject", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -57,6 +60,7 @@ def judge_subject(
     remaining: Allowance | None = None,
     expected: Amount | None = None,
     levels_below: int = 0,
+    circuit: Circuit | None = None,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
     judging = [guard for guard in guards if at in guard.gates]
@@ -74,12 +78,18 @@ def judge_subject(
         expected_cost=expected,
         depth=gate.position.depth + levels_below,
         path=path,
+        circuit=circuit,
         agent=agent and AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name)),
     )
     decision = _decision(judging, context)
     for verdict in decision.verdicts:
         gate.emit(verdict)
     return decision
+
+
+def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
+    """Return the guard that judges by the circuit of an agent, if there is one."""
+    return next((one for one in guards if isinstance(one, Breaker) and one.rate is not None), None)
 
 
 def allowed_sends(
@@ -127,6 +137,8 @@ def _judge_first(
         alerts += decision.alerts
         ends = decision.trip is None or isinstance(decision.on_trip, Escalate)
         other = None if ends or instead is None or decision.trip is None else instead(sends[number], decision.trip)
+        if other is None and not ends:
+            other = _to_fallback(gate, sends[number], decision)
         if other is None:
             return decision._replace(alerts=alerts)
         sends[number] = other
@@ -162,6 +174,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         remaining=remaining,
         expected=expected,
         levels_below=1,
+        circuit=_circuit(gate, agent, request),
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)
@@ -169,6 +182,23 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
     else:
         gate.last_trip = decision.trip
     return decision
+
+
+def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | None:
+    """Return the circuit of an agent that is about to be sent a request, where a guard judges by it."""
+    if breaker_of(gate.guards_for(agent)) is None:
+        return None
+    key = attempt_key(gate.position.run_id, agent.name, request)
+    return gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
+
+
+def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send | None:
+    """Return what is sent to the fallback of an agent whose circuit is not closed."""
+    agent = gate.team.agents[send.node]
+    breaker = breaker_of(gate.guards_for(agent))
+    if breaker is None or agent.fallback is None or decision.trip is None or decision.trip.guard != name_of(breaker):
+        return None
+    return gate.send_request(agent.fallback, _request(send).model_copy(update={"tries": 1, "delay": 0.0}))
 
 
 def _inherited_depth(gate: GateContext) -> list[Guard]:
