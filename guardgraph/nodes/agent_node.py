@@ -197,6 +197,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is
             work.services.costs.learn(work.role, result.usage)
+            if work.services.learned is not None:
+                models = work.budget.models if work.budget is not None else ()
+                work.services.learned.note(work.role, models, result.usage)
         work.services.emit(
             "agent_finished",
             work.me,

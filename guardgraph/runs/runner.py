@@ -38,6 +38,7 @@ from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runtime.boards.view import BoardView
 from guardgraph.runtime.breakers.circuits import Circuits
+from guardgraph.runtime.budget.learned_costs import LearnedCost, LearnedCosts
 from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Event, RunEvent, StoredEvent, Task
 from guardgraph.storage.reputation import Reputation
@@ -307,6 +308,13 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         It begins anew, as after a change to what it does. A run that is in progress records what it settles later.
         """
         return self._records.reputation.forget(agent, dry_run=dry_run)
+
+    def costs(self, limit: int = 1_000) -> list[LearnedCost]:
+        """Return what attempts have cost in all runs, by agent and model; of more than `limit` those used last.
+
+        It is learned when a run ends, waits or is stopped; of a process that dies, the costs of its run are not.
+        """
+        return LearnedCosts(self._records.values).listed(limit)
 
     def breakers(self, limit: int = 1_000) -> list[Circuit]:
         """Return the circuits of agents that a `Breaker` with a rate has judged, those that have changed last first."""

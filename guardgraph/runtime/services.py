@@ -17,6 +17,7 @@ from langgraph.types import StreamWriter
 
 from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
+from guardgraph.runtime.budget.learned_costs import LearnedCosts
 from guardgraph.runtime.budget.open_calls import InFlight
 from guardgraph.runtime.concurrency.conditions import ChangeCondition
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
@@ -74,6 +75,8 @@ class Services:
     """What is known of the latest attempts of agents."""
     turns: Turns = field(default_factory=Turns)
     """The turns under rate limits."""
+    learned: LearnedCosts | None = None
+    """Where the costs of attempts are noted for later runs; `None` where there is no `Runner`."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

@@ -20,7 +20,8 @@ from guardgraph.runs import Run, Runner, RunStatus
 from guardgraph.runs.effects import Done, aonce, once, resolve, unknown
 from guardgraph.runtime.boards.view import BoardView
 from guardgraph.runtime.breakers.circuits import Circuits
-from guardgraph.state import EffectUnknown, Request, UnknownThread
+from guardgraph.runtime.budget.learned_costs import LearnedCosts
+from guardgraph.state import EffectUnknown, Request, UnknownThread, Usage
 from guardgraph.storage import Reputation
 from guardgraph.storage.reputation import SettledAward
 from guardgraph.storage.sql.reputation import SQLReputation
@@ -62,6 +63,7 @@ CALLS: dict[str, list[Call]] = {
     "reputation": [Call(Reputation("worker"), ("worker",))],
     "list_reputations": [Call([])],
     "breakers": [Call([])],
+    "costs": [Call([])],
     "reset_breaker": [Call(False, ("theirs",))],
     "forget_reputation": [Call(0, ("worker",)), Call(0, ("worker",), {"dry_run": True})],
     "drain": [Call(False), *(Call(False, options={"thread_id": thread}) for thread in THREADS)],
@@ -110,6 +112,9 @@ def engine(kept_url: str) -> Iterator[Engine]:
         assert runner.run("team", "theirs", thread_id="done").status == "completed"
         theirs = [SettledAward("theirs", "worker", False, 1.0, 2.0, 0.5)]
         SQLReputation(runner.saver.engine, tenant=THEIRS).record(theirs)
+        learned = LearnedCosts(SQLValues(runner.saver.engine, tenant=THEIRS))
+        learned.note("theirs", ["theirs"], Usage(calls=1))
+        learned.store()
         Circuits(SQLValues(runner.saver.engine, tenant=THEIRS)).ended("theirs", "k", Breaker(rate=1.0), is_ok=False)
         assert runner.run("team", "asks", thread_id="asks").status == "waiting"
         working = pool.submit(runner.run, "team", "works", thread_id="works")

@@ -60,6 +60,8 @@ class AttemptBudget:
     """When the attempt has to end, on the monotonic clock."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
+    models: set[str] = field(default_factory=set[str])
+    """The models that have answered, as `provider:name`."""
     last_text: str = ""
     """The text of the last message that a model has returned."""
     fault: StorageError | None = None
@@ -184,6 +186,7 @@ class AttemptBudget:
             self.last_text = message.text or self.last_text
         usage = cost_of(call, report_of(response, run_id), costs=self.services.costs)
         self._settle(call, usage)
+        self.models.add(f"{call.provider or 'unknown'}:{call.model or 'unknown'}")
         if self.turns is not None:
             self.turns.settle(run_id, usage.tokens if usage else None)
         self._cut = call.short if any(map(was_cut, messages)) else None
