@@ -11,6 +11,7 @@ from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
+from guardgraph.guards.downgrade import Downgrade
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
 from guardgraph.guards.grounding import Grounding
 from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard
@@ -29,6 +30,7 @@ __all__ = (
     "Convergence",
     "Deadline",
     "Depth",
+    "Downgrade",
     "Escalate",
     "Finish",
     "FunctionGuard",

@@ -12,6 +12,7 @@ from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards import Guard, GuardContext, allowance_or_trip
+from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
@@ -156,14 +157,17 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         allowance = narrower
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
+    spending = f"{account}/work" if reserve else account
+    own = [(spending, float(part), step.model) for guard in team.guards for part, step in steps_of(guard).items()]
     position = DelegationScope(
         run_id=run_id,
         account=account,
-        spending_account=f"{account}/work" if reserve else account,
+        spending_account=spending,
         path=above.path if above else (team.name,),
         depth=depth,
         allowance=allowance,
         reserve=reserve,
+        steps=(*(above.steps if above else ()), *own),
         started=now,
     )
     return position, unable

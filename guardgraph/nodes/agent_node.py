@@ -250,7 +250,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 error = _agents_error(work.services, raised)
                 return trace.finish(self._failed(work, error), error)
             result = trace.finish(self._answered(work, raw))
-            if not is_resumed(work.config):  # what a human has answered is no part of the key
+            if _is_kept(work):
                 self.cache.keep(work.under_rules, result)
             return result
 
@@ -266,7 +266,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 error = _agents_error(work.services, raised)
                 return trace.finish(await work.services.off_loop(lambda: self._failed(work, error)), error)
             result = trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
-            if not is_resumed(work.config):
+            if _is_kept(work):
                 await self.cache.akeep(work.under_rules, result)
             return result
 
@@ -305,6 +305,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 retry_after=retry_after_of(error),
             )
         return failed_result(self.agent, work.request, found, usage=usage)
+
+
+def _is_kept(work: AttemptExecution) -> bool:
+    """Whether its answer may be cached: what a human has answered, or a cheaper model, is no part of the key."""
+    return not is_resumed(work.config) and not (work.budget is not None and work.budget.is_downgraded)
 
 
 def _attachments(

@@ -14,6 +14,7 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
+from guardgraph.nodes.downgrading import downgraded_by
 from guardgraph.runtime.boards.access import BoardAccess
 from guardgraph.runtime.boards.context import CONTEXT_KINDS, context_of_entries
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
@@ -309,6 +310,8 @@ class AttemptExecution:
         self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected, turns=self.turns)
         if self.turns is not None:
             self.turns.begin()
+        if me.steps and self.agent.models:
+            self.budget.downgraded = downgraded_by(self.agent, me, services.ledger)
         self.began = monotonic()
         self.budget.ends = None if self.time is None else self.began + self.time
         self._emit_started()

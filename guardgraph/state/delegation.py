@@ -43,5 +43,7 @@ class DelegationScope(FrozenModel):
     """What it may spend; never more than what is left to the team above it."""
     reserve: float = Field(default=0, ge=0, le=1)
     """The part of its allowance that is kept for concluding, from 0 to 1."""
+    steps: tuple[tuple[str, float, str], ...] = ()
+    """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
     started: AwareDatetime
     """When its run began."""

@@ -24,6 +24,7 @@ from guardgraph.runtime.budget.call_reservation import (
     risk_of,
     schema_tokens,
 )
+from guardgraph.runtime.budget.downgraded import Downgraded
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
 from guardgraph.runtime.rates.attempt_turns import AttemptTurns
@@ -60,6 +61,10 @@ class AttemptBudget:
     """When the attempt has to end, on the monotonic clock."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
+    downgraded: Downgraded | None = None
+    """The step of a budget that it has begun under."""
+    is_downgraded: bool = False
+    """Whether that has changed its model."""
     models: set[str] = field(default_factory=set[str])
     """The models that have answered, as `provider:name`."""
     last_text: str = ""
