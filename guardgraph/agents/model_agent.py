@@ -54,14 +54,26 @@ def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
     }
 
     def call(request: Request, config: RunnableConfig) -> Any:
-        name = chosen_model(agent, request)
+        name = _downgraded(agent, chosen_model(agent, request), config)
         return calls[name][0](request, _with_choice(config, name))
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
-        name = chosen_model(agent, request)
+        name = _downgraded(agent, chosen_model(agent, request), config)
         return await calls[name][1](request, _with_choice(config, name))
 
     return call, acall
+
+
+def _downgraded(agent: Agent, name: str, config: RunnableConfig) -> str:
+    """Return the name of the model to use: a cheaper one where the attempt has begun under a step of a budget."""
+    current, order = execution_context(config), [*agent.models]
+    step = current.budget.downgraded if current is not None and current.budget is not None else None
+    if current is None or current.position is None or step is None or order.index(step.model) >= order.index(name):
+        return name
+    current.budget.is_downgraded = True
+    facts = {"model": step.model, "instead_of": name, "reason": step.reason}
+    current.services.emit("model_downgraded", current.position, **facts)
+    return step.model
 
 
 def _with_choice(config: RunnableConfig, name: str) -> RunnableConfig:

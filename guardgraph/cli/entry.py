@@ -27,6 +27,8 @@ _COMMANDS = {
     "effects": ("effects:effects_group", "Inspect and resolve side effects."),
     "board": ("board:board_group", "Inspect the boards that teams share."),
     "reputation": ("reputation:reputation_group", "Inspect the reputation of bidders in auctions, or forget it."),
+    "breakers": ("breakers:breakers_group", "List circuits of agents that fail too often, or close them."),
+    "costs": ("costs:costs_command", "List what attempts have cost so far."),
     "graph": ("graph:graph_group", "Inspect graphs."),
     "eval": ("evals:eval_group", "Score graphs end to end."),
     "doctor": ("doctor:doctor_command", "Check the installation, the database and the keys."),

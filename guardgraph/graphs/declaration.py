@@ -14,6 +14,7 @@ from langgraph.graph import END, START
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.reserved import check_reserved
 from guardgraph.guards import Guard, applying, conditions, leaves, name_of
+from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.team_spec import EXIT
@@ -151,10 +152,20 @@ def check_team(team: Declaration) -> None:
     if unused:
         nearest = nearest_text(unused[0], known)
         raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill{nearest}")
+    _check_steps(team)
     if team.board is not None:
         team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)
     check_reserved(team.guards, team.agents, team.workers)
+
+
+def _check_steps(team: Declaration) -> None:
+    """Raise `BadGraph` for a step of a budget to a model that no agent has; a nested team may have one that does."""
+    known = {name for agent in team.agents for name in agent.models}
+    unknown = sorted({step.model for guard in leaves(team.guards) for step in steps_of(guard).values()} - known)
+    if unknown and not any(agent.kind == "team" for agent in team.agents):
+        nearest = nearest_text(unknown[0], known)
+        raise BadGraph(f"`Budget(at=…)` names the model {unknown[0]!r}, which no agent has in `models`{nearest}")
 
 
 def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:

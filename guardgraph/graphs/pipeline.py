@@ -134,8 +134,9 @@ def _from_block(
             (stage, gate.send(stage.agent, context=context, feedback=reason, trusted=True)) for stage in block.stages
         ]
         allowed = gate.allowed([send for _, send in sends])
-        trip = gate.last_trip
-        if trip is not None and any(stage.critical and send not in allowed for stage, send in sends):
+        trip, sent = gate.last_trip, {send.node for send in allowed}
+        needed = [{agent.name for agent in stage.agent.fallback_chain} for stage, _ in sends if stage.critical]
+        if trip is not None and any(map(sent.isdisjoint, needed)):
             ending = gate.state.get("ending")
             return gate.end(ending or EarlyStop(status="degraded", stopped_by=trip.guard, reason=trip.reason))
         if allowed:

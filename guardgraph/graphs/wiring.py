@@ -19,6 +19,7 @@ from guardgraph.nodes.decisions.review import can_retry, retry_targets
 from guardgraph.nodes.exit_gate import exit_gate
 from guardgraph.nodes.gate import gate_node
 from guardgraph.nodes.gate_context import Route
+from guardgraph.nodes.judging import breaker_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import Gate, Result, TeamInput, TeamOutput
 
@@ -32,7 +33,7 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
     """Return the graph of a team whose declaration was checked."""
     graph: Any = StateGraph(_with_steps(team.state), input_schema=TeamInput, output_schema=TeamOutput)
     graph.channels = {name: reduced_once(channel) for name, channel in graph.channels.items()}
-    spec, destinations = _spec(team, graph), team.nodes_of(team.destinations)
+    spec, destinations = _spec(team, graph), _with_fallbacks(team, team.nodes_of(team.destinations))
     graph.team = spec  # what `lint` and `estimate` read
     entry = team.entry if callable(team.entry) else _to_each(tuple(team.entry))
     _add_gate_node(
@@ -104,9 +105,23 @@ def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: Ga
     reviewed = {member.agent.name for member in team.members if member.gate == name}
     again = retry_targets([agent for agent in gate.agents if agent.name in reviewed], team.guards, at=kinds[0])
     sent = [agent.name for agent in gate.agents if agent.name not in reviewed]
-    destinations = (*again, *sent, *team.nodes_of(gate.destinations))
+    destinations = (*again, *_with_fallbacks(team, (*sent, *team.nodes_of(gate.destinations))))
     work = gate_node(spec, node, gate.decide, agents=gate.agents, route=gate.route, destinations={*destinations})
     _add_gate_node(team, graph, node, work, kinds, destinations)
+
+
+def _with_fallbacks(team: Declaration, names: Sequence[str]) -> tuple[str, ...]:
+    """Return nodes with the fallbacks of those agents that are not sent anything while their circuit is open."""
+    heads = {member.agent.name: member.agent for member in team.members if member.channel == "results"}
+    return tuple(
+        one
+        for name in names
+        for one in (
+            [agent.name for agent in heads[name].fallback_chain]
+            if name in heads and breaker_of((*team.guards, *heads[name].guards)) is not None
+            else [name]
+        )
+    )
 
 
 def _add_gate_node(
@@ -138,7 +153,8 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
             replaced = None if agent is member.agent else member.agent.name
             judging = applying((*team.guards, *agent.guards), agents={agent.name, replaced or agent.name})
             evidence = works and any(isinstance(guard, Grounding) for guard in leaves(judging))
-            work = node(agent, fallback_for=replaced, writes=writes, evidence=evidence, peers=peers)
+            breaker = breaker_of(judging) if works else None
+            work = node(agent, fallback_for=replaced, writes=writes, evidence=evidence, peers=peers, breaker=breaker)
             graph.add_node(agent.name, work)
             graph.add_edge(agent.name, f"guard_{member.gate}")
     for agent in team.writers:

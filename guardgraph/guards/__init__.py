@@ -5,9 +5,11 @@ from __future__ import annotations
 from guardgraph.guards.allowed_tools import AllowedTools
 from guardgraph.guards.applying import applying, bounds_of
 from guardgraph.guards.authority import Authority
+from guardgraph.guards.breaker import Breaker
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards
+from guardgraph.guards.circuit import Circuit, CircuitState
 from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
 from guardgraph.guards.confidence import Confidence
 from guardgraph.guards.context import GuardContext, Subject, name_of
@@ -15,6 +17,7 @@ from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.cycle import Cycle
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
+from guardgraph.guards.downgrade import Downgrade
 from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
 from guardgraph.guards.function import FunctionGuard, guard
 from guardgraph.guards.grounding import Grounding
@@ -35,13 +38,17 @@ __all__ = (
     "AllowedTools",
     "AnyOf",
     "Authority",
+    "Breaker",
     "Budget",
+    "Circuit",
+    "CircuitState",
     "Composable",
     "Confidence",
     "Convergence",
     "Cycle",
     "Deadline",
     "Depth",
+    "Downgrade",
     "Escalate",
     "Finish",
     "FunctionGuard",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 
 from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
+from guardgraph.guards.downgrade import Downgrade, check_steps
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, Amount, BadGraph, Gate, Usage, Verdict
 from guardgraph.state.argument_checks import check_fields
@@ -28,18 +30,22 @@ class Budget(Composable):
     *before* they would exceed the budget: one call may overshoot by the error of its input count, and by an output
     that could not be bounded. Money can be limited only for models whose price is known: where `usd` is set, what has
     an unknown price is not sent. An alert is emitted once per threshold, as long as the state keeps the alerts.
+    Once a part of what the agents may spend (all but the reserve) is spent, a step of `at` applies to the attempts that
+    begin afterwards, at every level: `{0.8: Downgrade("cheap")}`.
     """
 
     usd: Decimal | str | int | None = None
     tokens: int | None = None
     calls: int | None = None
     reserve: float = 0.2
+    at: Mapping[float, Downgrade] = field(default_factory=dict[float, Downgrade], hash=False)
     on_trip: OnTrip = Finish()
     gates = frozenset[Gate]({"admission", "dispatch", "round"})
     alert_thresholds: ClassVar[tuple[float, ...]] = (1.0, 0.8, 0.5)
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_fields(self, "usd", "tokens", "calls", "reserve", "on_trip")
+        check_steps(self.at)
         if self.usd is None and self.tokens is None and self.calls is None:
             raise BadGraph("a Budget caps something: give `usd`, `tokens` or `calls`")
         if not 0 <= self.reserve < 1:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from guardgraph.guards.calls import ModelCall, ToolCall
+from guardgraph.guards.circuit import Circuit
 from guardgraph.guards.read_only import ReadOnlyMapping
 from guardgraph.state import (
     AgentInfo,
@@ -73,6 +74,8 @@ class GuardContext:
     """At `admission` and `dispatch`: the link that the subject adds to the chain."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
+    circuit: Circuit | None = None
+    """At `dispatch`, where a `Breaker` with a rate judges: what is known of the agent's latest attempts."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
     calls: tuple[ModelCall | ToolCall, ...] = ()

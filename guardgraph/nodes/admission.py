@@ -11,8 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying
+from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying, leaves
 from guardgraph.nodes.chain import team_link
+from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
@@ -150,7 +151,8 @@ def _position(
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
-    for guard in applying(team.guards, agents=(), categories=task.categories):
+    guards = applying(team.guards, agents=(), categories=task.categories)
+    for guard in guards:
         limits = allowance_or_trip(guard, context)
         if not isinstance(limits, Allowance):
             unable.append(limits)
@@ -162,16 +164,19 @@ def _position(
         allowance = narrower
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
+    spending = f"{account}/work" if reserve else account
+    own = [(spending, float(part), step.model) for guard in leaves(guards) for part, step in steps_of(guard).items()]
     position = DelegationScope(
         run_id=run_id,
         account=account,
-        spending_account=f"{account}/work" if reserve else account,
+        spending_account=spending,
         path=above.path if above else (team.name,),
         depth=depth,
         allowance=allowance,
         reserve=reserve,
         trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
         chain=(*(above.chain if above else ()), str(team_link(team, task, background))),
+        steps=(*(above.steps if above else ()), *own),
         started=now,
     )
     return position, unable

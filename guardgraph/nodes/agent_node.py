@@ -16,7 +16,7 @@ from langgraph.runtime import get_runtime
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, stopped_error
-from guardgraph.guards import Guard, applying
+from guardgraph.guards import Breaker, Guard, applying
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
@@ -24,6 +24,7 @@ from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
 from guardgraph.nodes.turns import turns_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
+from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import CALL_GATES, GuardTripped
 from guardgraph.runtime.concurrency import isolation
@@ -58,6 +59,8 @@ from guardgraph.state import (
 __all__ = ("agent_node",)
 
 _LOG = logging.getLogger(__name__)
+_FAILED = frozenset[ErrorKind]({"raised", "timeout", "invalid"})
+"""The errors that show that an agent does not work."""
 
 
 def agent_node(
@@ -72,6 +75,7 @@ def agent_node(
     peers: Collection[str] = (),
     board: Board | None = None,
     guards: Sequence[Guard] = (),
+    breaker: Breaker | None = None,
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
@@ -79,7 +83,8 @@ def agent_node(
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
     (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
     its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
-    may work until half a second after the deadline. `fallback_for` names the agent that was asked first; `board` is
+    may work until half a second after the deadline. `breaker` is the guard that judges by its failures, and
+    `fallback_for` names the agent that was asked first; `board` is
     that of the team, and `peers` are those to which it may send messages, and hand over. Of `guards`, those of its
     team, and of its own the ones of the gates `model` and `tool` judge its calls. Once LangGraph is to drain
     the run, an attempt that has not started raises `GraphDrained`, and runs when the thread is resumed.
@@ -90,7 +95,17 @@ def agent_node(
         pools = {f"agent {agent.name}": agent.copies, **pools}
     judging = tuple(guard for guard in (*guards, *agent.guards) if not CALL_GATES.isdisjoint(guard.gates))
     return _AgentNode(
-        agent, fallback_for, writes, concurrency, pools, board, peers, judging, evidence=evidence, concluding=concluding
+        agent,
+        fallback_for,
+        writes,
+        concurrency,
+        pools,
+        board,
+        peers,
+        judging,
+        breaker,
+        evidence=evidence,
+        concluding=concluding,
     )
 
 
@@ -113,6 +128,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         board: Board | None,
         peers: Collection[str],
         guards: Sequence[Guard],
+        breaker: Breaker | None,
         *,
         evidence: bool,
         concluding: bool,
@@ -126,6 +142,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
         self.fallback_for, self.board, self.peers, self.guards = fallback_for, board, frozenset(peers), guards
         self.names = {agent.name, fallback_for or agent.name}
+        self.breaker = breaker
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -134,7 +151,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Make one attempt."""
         work = self._attempt(input, config or {}, self._services(input, config))
         try:
-            return self._update(work, self._cached(work) or work.wait() or self._work(work))
+            result = self._cached(work) or work.wait() or self._work(work)
+            self._note_end(work, result)
+            return self._update(work, result)
         finally:
             work.end()
 
@@ -143,7 +162,12 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services = self._services(input, config)
         work = await services.off_loop(lambda: self._attempt(input, config or {}, services))
         try:
-            return self._update(work, await self._acached(work) or await work.await_() or await self._awork(work))
+            result = await self._acached(work) or await work.await_() or await self._awork(work)
+            if self.breaker is not None and services.circuits.values.blocks:
+                await isolation.run_shielded(lambda: self._note_end(work, result))
+            else:
+                self._note_end(work, result)
+            return self._update(work, result)
         finally:
             await work.aend()
 
@@ -185,9 +209,19 @@ class _AgentNode(RunnableLambda[Any, Any]):
             integrity=integrity,
         )
 
+    def _note_end(self, work: AttemptExecution, result: Result) -> None:
+        """Record for the circuit of the agent whether it has failed, where a guard judges by that."""
+        ended = result.status == "ok" or (result.error is not None and result.error.kind in _FAILED)
+        if self.breaker is not None and ended and not work.is_cached:
+            key = attempt_key(work.me.run_id, self.agent.name, work.sent)
+            work.services.circuits.ended(work.role, key, self.breaker, is_ok=result.status == "ok")
+
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is
             work.services.costs.learn(work.role, result.usage)
+            if work.services.learned is not None:
+                models = work.budget.models if work.budget is not None else ()
+                work.services.learned.note(work.role, models, result.usage)
         work.services.emit(
             "agent_finished",
             work.me,
@@ -240,7 +274,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 error = _agents_error(work.services, raised)
                 return trace.finish(self._failed(work, error), error)
             result = trace.finish(self._answered(work, raw))
-            if not is_resumed(work.config):  # what a human has answered is no part of the key
+            if _is_kept(work):
                 self.cache.keep(work.under_rules, result)
             return result
 
@@ -256,7 +290,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 error = _agents_error(work.services, raised)
                 return trace.finish(await work.services.off_loop(lambda: self._failed(work, error)), error)
             result = trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
-            if not is_resumed(work.config):
+            if _is_kept(work):
                 await self.cache.akeep(work.under_rules, result)
             return result
 
@@ -299,6 +333,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 retry_after=retry_after_of(error),
             )
         return failed_result(self.agent, work.request, found, usage=usage)
+
+
+def _is_kept(work: AttemptExecution) -> bool:
+    """Whether its answer may be cached: what a human has answered, or a cheaper model, is no part of the key."""
+    return not is_resumed(work.config) and not (work.budget is not None and work.budget.is_downgraded)
 
 
 def _attachments(

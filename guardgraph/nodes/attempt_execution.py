@@ -15,6 +15,7 @@ from langgraph.runtime import get_runtime
 from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
 from guardgraph.guards import Guard
+from guardgraph.nodes.downgrading import downgraded_by
 from guardgraph.nodes.scope import agent_info
 from guardgraph.runtime.boards.access import BoardAccess
 from guardgraph.runtime.boards.context import CONTEXT_KINDS, context_of_entries
@@ -342,6 +343,8 @@ class AttemptExecution:
         )
         if self.turns is not None:
             self.turns.begin()
+        if me.steps and self.agent.models:
+            self.budget.downgraded = downgraded_by(self.agent, me, services.ledger)
         self.began = monotonic()
         self.budget.ends = None if self.time is None else self.began + self.time
         self._emit_started()

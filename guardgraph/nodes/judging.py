@@ -12,6 +12,8 @@ from langgraph.types import Send
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import (
     AnyOf,
+    Breaker,
+    Circuit,
     Depth,
     Escalate,
     Guard,
@@ -20,11 +22,13 @@ from guardgraph.guards import (
     SourceReader,
     applying,
     evaluate_guards,
+    leaves,
     name_of,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
 from guardgraph.nodes.chain import agent_link
 from guardgraph.nodes.scope import agent_info, cost_key
+from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.state import (
     Allowance,
     Amount,
@@ -43,7 +47,7 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "judge_subject", "plan_subtasks")
+__all__ = ("allowed_sends", "breaker_of", "judge_subject", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -62,6 +66,7 @@ def judge_subject(
     levels_below: int = 0,
     request: Request | None = None,
     delegation: Delegation | None = None,
+    circuit: Circuit | None = None,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
     names = frozenset[str]() if agent is None else gate.team.names_of(agent)
@@ -87,11 +92,17 @@ def judge_subject(
         agent=agent and agent_info(agent, gate.position.path, fallback_for=gate.team.fallbacks.get(agent.name)),
         chain=tuple(map(Delegation.of, above)),
         delegation=delegation,
+        circuit=circuit,
     )
     decision = _decision(judging, context)
     for verdict in decision.verdicts:
         gate.emit(verdict)
     return decision
+
+
+def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
+    """Return the guard that judges by the circuit of an agent, if there is one."""
+    return next((one for one in leaves(guards) if isinstance(one, Breaker) and one.rate is not None), None)
 
 
 def allowed_sends(
@@ -139,6 +150,8 @@ def _judge_first(
         alerts += decision.alerts
         ends = decision.trip is None or isinstance(decision.on_trip, Escalate)
         other = None if ends or instead is None or decision.trip is None else instead(sends[number], decision.trip)
+        if other is None and not ends:
+            other = _to_fallback(gate, sends[number], decision)
         if other is None:
             return decision._replace(alerts=alerts)
         sends[number] = other
@@ -176,6 +189,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         levels_below=1,
         request=request,
         delegation=agent_link(agent, request, gate.position),
+        circuit=_circuit(gate, agent, request),
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)
@@ -183,6 +197,23 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
     else:
         gate.last_trip = decision.trip
     return decision
+
+
+def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | None:
+    """Return the circuit of an agent that is about to be sent a request, where a guard judges by it."""
+    if breaker_of(gate.guards_for(agent)) is None:
+        return None
+    key = attempt_key(gate.position.run_id, agent.name, request)
+    return gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
+
+
+def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send | None:
+    """Return what is sent to the fallback of an agent whose circuit is not closed."""
+    agent = gate.team.agents[send.node]
+    breaker = breaker_of(gate.guards_for(agent))
+    if breaker is None or agent.fallback is None or decision.trip is None or decision.trip.guard != name_of(breaker):
+        return None
+    return gate.send_request(agent.fallback, _request(send).model_copy(update={"tries": 1, "delay": 0.0}))
 
 
 def _inherited_depth(gate: GateContext) -> list[Guard]:

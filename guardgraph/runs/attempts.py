@@ -46,6 +46,8 @@ from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runs.versions import GraphVersion, former_names
+from guardgraph.runtime.breakers.circuits import Circuits
+from guardgraph.runtime.budget.learned_costs import LearnedCosts, expected_costs
 from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.runtime.rates.turns import Turns
 from guardgraph.runtime.services import Services
@@ -342,6 +344,9 @@ class Attempts:
         services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
         services.effects, services.reputation = self.records.effects, self.records.reputation
         services.turns = Turns(self.records.values, self.rate_limits)
+        services.learned = LearnedCosts(self.records.values)
+        services.costs.known = expected_costs(services.learned.listed())
+        services.circuits = Circuits(self.records.values)
         services.published = ThreadEvents(self.records.published, row.thread_id)
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)

@@ -15,6 +15,7 @@ from langgraph.graph import StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
 
+from guardgraph.guards import Circuit
 from guardgraph.runs.arguments import (
     IfBusy,
     check_constructor,
@@ -36,6 +37,8 @@ from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runtime.boards.view import BoardView
+from guardgraph.runtime.breakers.circuits import Circuits
+from guardgraph.runtime.budget.learned_costs import LearnedCost, LearnedCosts
 from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Event, RunEvent, StoredEvent, Task
 from guardgraph.storage.reputation import Reputation
@@ -305,6 +308,24 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         It begins anew, as after a change to what it does. A run that is in progress records what it settles later.
         """
         return self._records.reputation.forget(agent, dry_run=dry_run)
+
+    def costs(self, limit: int = 1_000) -> list[LearnedCost]:
+        """Return what attempts have cost in all runs, by agent and model; of more than `limit` those used last.
+
+        It is learned when a run ends, waits or is stopped; of a process that dies, the costs of its run are not.
+        """
+        return LearnedCosts(self._records.values).listed(limit)
+
+    def breakers(self, limit: int = 1_000) -> list[Circuit]:
+        """Return the circuits of agents that a `Breaker` with a rate has judged, those that have changed last first."""
+        return Circuits(self._records.values).listed(limit)
+
+    def reset_breaker(self, agent: str) -> bool:
+        """Close the circuit of an agent, named as it is listed, and return whether one was known.
+
+        What is known of its attempts is forgotten.
+        """
+        return Circuits(self._records.values).reset(agent)
 
     def publish(self, thread_id: str, event: Event | Mapping[str, Any], *, wake: bool = True) -> Publication:
         """Publish an event to a thread from any process, in a transaction of its own, and return where it is stored.

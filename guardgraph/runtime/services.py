@@ -15,7 +15,9 @@ from langgraph.config import get_stream_writer
 from langgraph.errors import GraphInterrupt
 from langgraph.types import StreamWriter
 
+from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
+from guardgraph.runtime.budget.learned_costs import LearnedCosts
 from guardgraph.runtime.budget.open_calls import InFlight
 from guardgraph.runtime.call_log import CallLog
 from guardgraph.runtime.concurrency.conditions import ChangeCondition
@@ -70,8 +72,12 @@ class Services:
     """What is known of bidders from their settled awards."""
     published: PublishedEvents | None = None
     """The events that were published to the thread of the run; `None` where there is no `Runner`."""
+    circuits: Circuits = field(default_factory=Circuits)
+    """What is known of the latest attempts of agents."""
     turns: Turns = field(default_factory=Turns)
     """The turns under rate limits."""
+    learned: LearnedCosts | None = None
+    """Where the costs of attempts are noted for later runs; `None` where there is no `Runner`."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)

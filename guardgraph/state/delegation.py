@@ -86,5 +86,7 @@ class DelegationScope(FrozenModel):
     """Its integrity label: whether all that it was given is trusted. It is never higher than that of the team above."""
     chain: tuple[str, ...] = ()
     """The chain of delegation: each team and agent above it, and itself, as a text of its `Delegation`."""
+    steps: tuple[tuple[str, float, str], ...] = ()
+    """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
     started: AwareDatetime
     """When its run began."""

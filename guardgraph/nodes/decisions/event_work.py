@@ -201,11 +201,12 @@ class EventWork:
         while len(again) + len(sends) < _BATCH:
             picked = self.index.next_deliveries(_BATCH - len(again) - len(sends), busy, before=self.end)
             made = [(one, self._send(one)) for one in picked]
-            passed = {id(send) for send in gate.allowed([send for _, send in made])}
+            passed = {send.arg["request"].subtask.id: send for send in gate.allowed([send for _, send in made])}
             if gate.state.get("ending") is not None or not made:
                 return [] if made else sends
-            for one, send in made:
-                if id(send) in passed:
+            for one, _ in made:
+                send = passed.get(self.subtask_id(one.position, one.subscriber))
+                if send is not None:
                     busy.add(one.queue)
                     sends.append(send)
                 else:

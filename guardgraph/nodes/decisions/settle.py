@@ -100,8 +100,8 @@ def settle(
     stop: EarlyStop | None = gate.state.get("ending") or gate.stop_reason()
     for agent in deciding if stop is None else ():
         send = send_candidates(gate, agent, vote, among)
-        if gate.allowed([send]):
-            return [send]
+        if sends := gate.allowed([send]):
+            return sends
         if gate.state.get("ending") is not None:  # a guard of `dispatch` has ended the run
             return gate.end(gate.state["ending"])
     leading = vote.most_supported([one.label for one in among]) if vote.count is None else None

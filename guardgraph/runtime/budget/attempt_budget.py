@@ -25,6 +25,7 @@ from guardgraph.runtime.budget.call_reservation import (
     risk_of,
     schema_tokens,
 )
+from guardgraph.runtime.budget.downgraded import Downgraded
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
 from guardgraph.runtime.integrity import IntegrityRecord
@@ -64,6 +65,12 @@ class AttemptBudget:
     """When the attempt has to end, on the monotonic clock."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
+    downgraded: Downgraded | None = None
+    """The step of a budget that it has begun under."""
+    is_downgraded: bool = False
+    """Whether that has changed its model."""
+    models: set[str] = field(default_factory=set[str])
+    """The models that have answered, as `provider:name`."""
     last_text: str = ""
     """The text of the last message that a model has returned."""
     fault: StorageError | None = None
@@ -194,6 +201,7 @@ class AttemptBudget:
         self._settle(call, usage)
         if self.guards is not None:
             self.guards.ended(run_id, tokens=usage.tokens if usage else call.read, messages=messages)
+        self.models.add(f"{call.provider or 'unknown'}:{call.model or 'unknown'}")
         if self.turns is not None:
             self.turns.settle(run_id, usage.tokens if usage else None)
         self._cut = call.short if any(map(was_cut, messages)) else None

@@ -54,6 +54,8 @@ class _Observed:
 class CostEstimator:
     """What attempts have cost so far in this process, by the agent's role: the mean, and the most that a call wrote."""
 
+    known: Mapping[str, Amount] = field(default_factory=dict[str, Amount])
+    """What attempts have cost in earlier runs, by role: expected until one of this process has finished."""
     _roles: defaultdict[str, _Observed] = field(default_factory=lambda: defaultdict[str, _Observed](_Observed))
     _lock: Lock = field(default_factory=Lock)
 
@@ -106,11 +108,11 @@ class CostEstimator:
         return self._roles[role].price_factor
 
     def expected(self, role: str) -> Amount | None:
-        """Return the mean cost of an attempt, rounded up; `None` before the first has finished."""
+        """Return the mean cost of an attempt, rounded up: of this process, else of earlier runs; `None` if unknown."""
         with self._lock:
             count, total = self._roles[role].attempts, self._roles[role].usage
         if not count:
-            return None
+            return self.known.get(role)
         usd = None if total.usd is None else _MEAN.divide(total.usd, Decimal(count))
         return Amount(tokens=-(-total.tokens // count), usd=usd, calls=-(-total.calls // count))
 
