@@ -9,15 +9,16 @@ from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
-from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
+from guardgraph.guards.evaluate import GuardDecision, alert_of, allowance_or_trip, evaluate_guards
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard
+from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, FunctionGuard, Guard, SourceReader, guard
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
 from guardgraph.guards.schema import Schema
 
 __all__ = (
+    "AccountLimiter",
     "AllowanceLimiter",
     "Authority",
     "Budget",
@@ -40,6 +41,7 @@ __all__ = (
     "SourceReader",
     "SourceText",
     "Subject",
+    "alert_of",
     "allowance_or_trip",
     "checked_guards",
     "checked_own_guards",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast, get_args
 
+from guardgraph.guards.budget import Budget
+from guardgraph.guards.budget_tree import check_budgets
 from guardgraph.guards.context import name_of
 from guardgraph.guards.guard import AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import OnTrip, Retry
@@ -28,6 +30,7 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
             raise BadGraph(what) from error
         if fault:
             raise BadGraph(fault)
+    check_budgets([guard for guard in guards if isinstance(guard, Budget)])
     return tuple(guards)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import AgentInfo, Allowance, Amount, Balance, Gate, Plan, Result, Subtask, Task, Usage, Verdict
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
@@ -49,6 +49,10 @@ class GuardContext:
     """At `dispatch`: what the subtask is expected to cost; `None` if that is unknown."""
     depth: int = 0
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
+    account: str = ""
+    """The account of the team in the ledger."""
+    balances: tuple[Balance, ...] = ()
+    """The balances of the accounts from which the subject would be paid: side accounts, then those of the tree."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
     agent: AgentInfo | None = None

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from guardgraph.guards.context import GuardContext, name_of
-from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard
+from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, FunctionGuard, Guard
 from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
 from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict, error_text
 
-__all__ = ("GuardDecision", "allowance_or_trip", "evaluate_guards")
+__all__ = ("GuardDecision", "alert_of", "allowance_or_trip", "evaluate_guards")
 
 _Kind = TypeVar("_Kind", Verdict, Allowance)
 
@@ -56,6 +56,12 @@ def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDeci
     return GuardDecision(None, None, tuple(alerts))
 
 
+def alert_of(guard: AccountLimiter, context: GuardContext) -> Verdict | None:
+    """Return the alert of a guard, if it has one; none where it raises, which is a trip where it judges."""
+    found = _returned(guard, guard.alert, context, Verdict)
+    return found if isinstance(found, Verdict) and found.action == "alert" else None
+
+
 def allowance_or_trip(guard: Guard, context: GuardContext) -> Allowance | Guard:
     """Return the allowance that `guard` leaves; where it raises, a guard in its place that trips at the gate."""
     if not isinstance(guard, AllowanceLimiter):
@@ -75,7 +81,7 @@ def _verdict(guard: Guard, context: GuardContext) -> Verdict:
 
 
 def _returned(
-    guard: Guard, call: Callable[[GuardContext], object], context: GuardContext, kind: type[_Kind]
+    guard: object, call: Callable[[GuardContext], object], context: GuardContext, kind: type[_Kind]
 ) -> _Kind | str:
     """Return what a guard returns, or the reason why it trips: a guard that fails must not let anything pass."""
     try:

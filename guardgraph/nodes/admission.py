@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, GuardContext, allowance_or_trip
+from guardgraph.guards import AccountLimiter, Guard, GuardContext, allowance_or_trip
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
@@ -24,6 +24,7 @@ from guardgraph.state import (
     ContextItem,
     DelegationScope,
     RunState,
+    SideBudget,
     Task,
     missing_content,
     new_id,
@@ -74,9 +75,9 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
             current = execution_context(config)
             task, attachments = _apart(task_of(given.task), current.attachments if current else {})
             background = [item for item in _background(state.get("background")) if item not in given.background]
+            position, unable = _position(team, current, task)
         except BadInput as error:  # raised at the exit, once the thread does not hold the input any more
             return Command(update=_unfit(state, error), goto=EXIT)
-        position, unable = _position(team, current, task)
         # The input is for this run alone: the next one on the thread does not find it any more.
         fresh: dict[str, Any] = {
             "task": None,
@@ -154,6 +155,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         if wanted and narrower.is_metered and not allowance.within(narrower):
             reserve = float(wanted)
         allowance = narrower
+    has_database = current is not None and current.services.ledger.has_shared_accounts
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
     position = DelegationScope(
@@ -164,6 +166,24 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         depth=depth,
         allowance=allowance,
         reserve=reserve,
+        budgets=(*(above.budgets if above else ()), *_side_budgets(team, account, has_database=has_database)),
         started=now,
     )
     return position, unable
+
+
+def _side_budgets(team: TeamSpec, account: str, *, has_database: bool) -> list[SideBudget]:
+    """Return what the guards of a team cap beside the tree of the run.
+
+    Raises `BadInput` for what is counted in a database, where there is none.
+    """
+    given = [guard.side_budget(account) for guard in team.guards if isinstance(guard, AccountLimiter)]
+    budgets = [budget for budget in given if budget is not None]
+    shared = next((budget for budget in budgets if budget.is_shared), None)
+    if shared is not None and not has_database:
+        field = f"window={shared.window!r}" if shared.window is not None else f"per={shared.per!r}"
+        raise BadInput(
+            f"`{field}` of a Budget of team {team.name!r} is counted in a database, and there is none here; run the "
+            "team with `Runner(url)`"
+        )
+    return budgets

@@ -328,7 +328,7 @@ class Attempts:
         context: Any = None,
         config: RunnableConfig | None = None,
     ) -> RunExecution:
-        ledger, time = self.records.ledger_and_clock(row, position, self.clock(), lease.fence)
+        ledger, time = self.records.ledger_and_clock(row, position, self.clock, lease.fence)
         events = self.records.event_log(row, lease.fence, is_new=row.attempt == 1)
         saver = saver_of(graph).with_fence(lease.fence).storing_along(ledger, events)
         graph.checkpointer = saver

@@ -174,7 +174,7 @@ class Records:
         self._ledger.with_fence(fence).top_up(row.run_id, add.model_copy(update={"deadline": until}))
 
     def ledger_and_clock(
-        self, row: RunRow, position: DelegationScope | None, now: datetime, fence: Fence
+        self, row: RunRow, position: DelegationScope | None, clock: Callable[[], datetime], fence: Fence
     ) -> tuple[RunLedger, RunClock]:
         """Return the ledger and the clock of an attempt that begins, which continue those of earlier ones.
 
@@ -182,11 +182,12 @@ class Records:
         """
         time = RunClock()
         engine, tenant = self.saver.engine, self.saver.tenant
-        ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=position is None)
+        is_new = position is None
+        ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=is_new, clock=clock)
         if position is not None:
             balances, admitted = ledger.balances(row.run_id), position.allowance
-            raised = balances[0].cap if balances else Allowance()
-            time = RunClock.of(self._paused(row, now), admitted.deadline, raised.deadline)
+            raised = balances[-1].cap if balances else Allowance()
+            time = RunClock.of(self._paused(row, clock()), admitted.deadline, raised.deadline)
             ledger.inherit(admitted, raised)
         return ledger, time
 

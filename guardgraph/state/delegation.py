@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.side_accounts import SideBudget
 
 __all__ = ("AgentInfo", "DelegationScope")
 
@@ -43,5 +44,7 @@ class DelegationScope(FrozenModel):
     """What it may spend; never more than what is left to the team above it."""
     reserve: float = Field(default=0, ge=0, le=1)
     """The part of its allowance that is kept for concluding, from 0 to 1."""
+    budgets: tuple[SideBudget, ...] = ()
+    """The budgets beside the tree that hold here: its own, and those of the teams above it."""
     started: AwareDatetime
     """When its run began."""
