@@ -155,9 +155,17 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         if wanted and narrower.is_metered and not allowance.within(narrower):
             reserve = float(wanted)
         allowance = narrower
-    has_database = current is not None and current.services.ledger.has_shared_accounts
+    services = current.services if current else None
+    has_database = services is not None and services.ledger.has_shared_accounts
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
+    if above is not None:
+        inherited_budgets = above.budgets
+    else:
+        capped = services.capped if services is not None else ()
+        inherited_budgets = tuple(
+            SideBudget(per=per, window=window, cap=Allowance(), account=account) for per, window in capped
+        )
     position = DelegationScope(
         run_id=run_id,
         account=account,
@@ -166,7 +174,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         depth=depth,
         allowance=allowance,
         reserve=reserve,
-        budgets=(*(above.budgets if above else ()), *_side_budgets(team, account, has_database=has_database)),
+        budgets=(*inherited_budgets, *_side_budgets(team, account, has_database=has_database)),
         started=now,
     )
     return position, unable

@@ -335,6 +335,7 @@ class Attempts:
         services = services_of(ledger, time, self.clock, self.on_event, events.add, saver.codec.dumps)
         services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
         services.effects, services.reputation = self.records.effects, self.records.reputation
+        services.capped = self.records.budgets.limited(row.thread_id) if position is None else ()
         services.published = ThreadEvents(self.records.published, row.thread_id)
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -44,6 +44,7 @@ from guardgraph.storage.sql.effects import SQLEffects
 from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.ledger.shared_budgets import SQLBudgets
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.published import PublishedStore
@@ -62,8 +63,13 @@ _UNFINISHED = ("running", "waiting", "stopped", "crashed")
 class Records:
     """The runs of a tenant in a database. Every method blocks. Objects of classes that only a graph knows are dicts."""
 
-    def __init__(self, saver: SQLSaver, lease_state: Callable[[LeaseRow | None], LeaseState]) -> None:
-        """Use the database of a saver; `lease_state` returns whether a thread is worked on."""
+    def __init__(
+        self,
+        saver: SQLSaver,
+        lease_state: Callable[[LeaseRow | None], LeaseState],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Use the database of a saver; `lease_state` returns whether a thread is worked on, `clock` the time."""
         self._lease_state = lease_state
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
@@ -71,6 +77,7 @@ class Records:
         self.boards = SQLBoards(saver.engine, tenant=saver.tenant, codec=saver.codec)
         self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
         self.reputation = SQLReputation(saver.engine, tenant=saver.tenant)
+        self.budgets = SQLBudgets(saver.engine, tenant=saver.tenant, clock=clock)
         self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
         self.published = PublishedStore(saver.engine, saver.codec, tenant=saver.tenant)
         self._events = EventStore(saver.engine, saver.codec, tenant=saver.tenant)

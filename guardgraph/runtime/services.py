@@ -25,12 +25,14 @@ from guardgraph.state import (
     Amount,
     DelegationScope,
     EventKind,
+    Per,
     Result,
     RunEvent,
     SideAccount,
     Sides,
     Unserializable,
     Usage,
+    Window,
     account_chain,
     exact_decimal,
     team_sides,
@@ -70,6 +72,8 @@ class Services:
     """The thread of the run, where a runner knows it."""
     reputation: ReputationStore = field(default_factory=MemoryReputation)
     """What is known of bidders from their settled awards."""
+    capped: tuple[tuple[Per, Window | None], ...] = ()
+    """What an operator has capped, and the outermost team of the run counts in, whether it declares that or not."""
     published: PublishedEvents | None = None
     """The events that were published to the thread of the run; `None` where there is no `Runner`."""
     costs: CostEstimator = field(default_factory=CostEstimator)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Update, delete, select, update
 
-from guardgraph.state import Amount, Balance, ReservationDenied, SideAccount, StorageBusy, Usage, check_caps
+from guardgraph.state import Allowance, Amount, Balance, ReservationDenied, SideAccount, StorageBusy, Usage, check_caps
 from guardgraph.storage.sql.engine import is_sqlite, read_transaction, write_transaction
 from guardgraph.storage.sql.leases import Fence, leases_of
 from guardgraph.storage.sql.ledger.rows import key_of
@@ -69,7 +69,8 @@ class SharedAccounts:
         self._try_again(lambda: self._make(places))
         with read_transaction(migrate(self._engine)) as connection:
             rows = {bytes(row.account): row for row in connection.execute(_found(place.key for place in places))}
-        return tuple(shared_balance(place, rows.get(place.key)) for place in places)
+            caps = _operator_caps(connection, places)
+        return tuple(shared_balance(place, rows.get(place.key), caps.get(place.owner)) for place in places)
 
     def reserve(self, entry: str, sides: Sequence[SideAccount], amount: Amount) -> ReservationDenied | None:
         """Reserve in all of these accounts, or return why that is not possible: then nothing is reserved."""
@@ -132,7 +133,9 @@ class SharedAccounts:
             if len(rows) < len(keys):  # deleted with a thread, or by a downgrade
                 self._made.difference_update(keys)
                 raise StorageBusy("accounts of a budget were deleted meanwhile; try again")
-            denied = check_caps(tuple(shared_balance(place, rows[place.key]) for place in places), amount)
+            caps = _operator_caps(connection, places)
+            balances = tuple(shared_balance(place, rows[place.key], caps.get(place.owner)) for place in places)
+            denied = check_caps(balances, amount)
             if denied is not None:
                 return denied
             connection.execute(_changed(keys, held_by(amount)))
@@ -233,10 +236,14 @@ def _locked(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, Any]:
 
 
 def _found(keys: Iterable[bytes]) -> Select[Any]:
-    """Select accounts, each with the cap that an operator has set."""
-    cap = select(operator_caps.c.cap).where(operator_caps.c.owner == shared_accounts.c.owner).scalar_subquery()
-    wanted = shared_accounts.c.account.in_(list(keys))
-    return select(shared_accounts, cap.label("operator_cap")).where(wanted)
+    return select(shared_accounts).where(shared_accounts.c.account.in_(list(keys)))
+
+
+def _operator_caps(connection: Connection, places: Iterable[SharedPlace]) -> dict[bytes, Allowance]:
+    """Return the caps that operators have set, by what is counted together."""
+    owners = [place.owner for place in places]
+    found = select(operator_caps.c.owner, operator_caps.c.cap).where(operator_caps.c.owner.in_(owners))
+    return {bytes(row.owner): Allowance.model_validate_json(bytes(row.cap)) for row in connection.execute(found)}
 
 
 def _changed(keys: Iterable[bytes], changes: dict[str, int]) -> Update:

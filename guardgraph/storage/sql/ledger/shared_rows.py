@@ -6,13 +6,26 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from guardgraph.state import Allowance, Amount, Balance, Per, Period, SideAccount, Usage, Window, full_usage, period_at
+from guardgraph.state import (
+    COUNTS,
+    Allowance,
+    Amount,
+    Balance,
+    Per,
+    Period,
+    SideAccount,
+    Usage,
+    Window,
+    full_usage,
+    period_at,
+)
 from guardgraph.storage.sql.ledger.rows import nanos_of, usd_of
 from guardgraph.storage.sql.places import digest_of
 
 __all__ = (
     "SharedPlace",
     "account_row",
+    "effective_cap",
     "entry_row",
     "held_by",
     "in_microseconds",
@@ -22,6 +35,7 @@ __all__ = (
     "settling",
     "shared_balance",
     "span_of",
+    "sums_of",
     "window_of",
 )
 
@@ -98,17 +112,21 @@ def account_row(place: SharedPlace, tenant: str) -> dict[str, Any]:
     }
 
 
-def shared_balance(place: SharedPlace, row: Any) -> Balance:
-    """Return the balance of a row, or of an account that has none yet; its cap is that of the operator, if one is set.
+def effective_cap(declared: Allowance, operator: Allowance | None) -> Allowance:
+    """Return the cap that holds: each limit that an operator has set replaces the declared one."""
+    if operator is None:
+        return declared
+    given = {what: limit for what in COUNTS if (limit := getattr(operator, what)) is not None}
+    return declared.model_copy(update=given)
 
-    `row` has `operator_cap` beside the columns of an account.
-    """
-    side = place.side
+
+def shared_balance(place: SharedPlace, row: Any, operator_cap: Allowance | None) -> Balance:
+    """Return the balance of an account, which may have no row yet; an operator's cap replaces the declared one."""
+    side, cap = place.side, effective_cap(place.side.cap, operator_cap)
     if row is None:
-        return Balance(side.name, side.cap, Amount(), Amount(), place.label, 0.0, side.kind, place.key)
-    cap = side.cap if row.operator_cap is None else Allowance.model_validate_json(bytes(row.operator_cap))
+        return Balance(side.name, cap, Amount(), Amount(), place.label, 0.0, side.kind, place.key)
     alerted = max(map(float, json.loads(bytes(row.alerts))), default=0.0)
-    spent, reserved = _sums(row, "spent"), _sums(row, "reserved")
+    spent, reserved = sums_of(row, "spent"), sums_of(row, "reserved")
     return Balance(side.name, cap, spent, reserved, place.label, alerted, side.kind, place.key)
 
 
@@ -145,6 +163,7 @@ def settling(usage: Usage | None, amount: Amount | None) -> dict[str, int]:
     }
 
 
-def _sums(row: Any, kind: str) -> Amount:
+def sums_of(row: Any, kind: str) -> Amount:
+    """Return what is `spent` or `reserved` in the row of an account."""
     tokens, usd, unpriced, calls = (getattr(row, f"{kind}_{what}") for what in ("tokens", "usd", "unpriced", "calls"))
     return Amount(tokens, None if unpriced else usd_of(usd), calls)
