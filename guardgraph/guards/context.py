@@ -17,6 +17,7 @@ from guardgraph.state import (
     AgentInfo,
     Allowance,
     Amount,
+    Balance,
     Delegation,
     Gate,
     Plan,
@@ -64,6 +65,10 @@ class GuardContext:
     """At `dispatch`: what the subtask is expected to cost; `None` if that is unknown."""
     depth: int = 0
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
+    account: str = ""
+    """The account of the team in the ledger."""
+    balances: tuple[Balance, ...] = ()
+    """The balances of the accounts from which the subject would be paid: side accounts, then those of the tree."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
     request: Request | None = None

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.side_accounts import SideBudget
 
 __all__ = ("AgentInfo", "Delegation", "DelegationScope", "work_digest")
 
@@ -88,5 +89,7 @@ class DelegationScope(FrozenModel):
     """The chain of delegation: each team and agent above it, and itself, as a text of its `Delegation`."""
     steps: tuple[tuple[str, float, str], ...] = ()
     """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
+    budgets: tuple[SideBudget, ...] = ()
+    """The budgets beside the tree that hold here: its own, and those of the teams above it."""
     started: AwareDatetime
     """When its run began."""

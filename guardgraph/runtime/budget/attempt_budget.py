@@ -293,7 +293,9 @@ class AttemptBudget:
         with in_flight.lock, self._recording_faults():
             others = in_flight.risks() if may_wait else []
             if others:
-                refusal = held_back(risk, others, self._balances(), tokens=total, usd=usd or Decimal(0))
+                money = usd or Decimal(0)
+                sides = self.services.sides
+                refusal = held_back(risk, others, self._balances(), tokens=total, usd=money, sides=sides)
                 if refusal is not None:
                     return refusal
             amount = Amount(tokens=total, usd=usd, calls=1)
