@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guardgraph.agents.agent import Agent, AgentKind
 from guardgraph.agents.bidding import Bid, Bidder, Bids, announced_lots
+from guardgraph.agents.guard_middleware import GuardMiddleware
 from guardgraph.agents.skills import Skills
 from guardgraph.runtime.rates.backoff import Backoff
 from guardgraph.runtime.rates.rate_limit import RateLimit
@@ -15,6 +16,7 @@ __all__ = (
     "Bid",
     "Bidder",
     "Bids",
+    "GuardMiddleware",
     "RateLimit",
     "Skills",
     "announced_lots",

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
+from itertools import filterfalse
 from threading import TIMEOUT_MAX
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from langchain_core import language_models
 from langchain_core.runnables import Runnable
@@ -23,7 +24,7 @@ from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
-__all__ = ("Agent", "AgentKind", "input_keys", "takes_references")
+__all__ = ("Agent", "AgentKind", "Integrity", "input_keys", "takes_references")
 
 _CHECKED = (
     "instructions",
@@ -51,6 +52,7 @@ _TEAM_INPUTS = ("task", "messages")
 """The input keys of which a team has at least one."""
 
 AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"]
+Integrity = Literal["untrusted", "inherits", "endorses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ class Agent:
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
     """Takes the value (or a `Reply`) from the output of a foreign graph."""
+    integrity: Integrity | None = None
+    """The label of what it answers: `untrusted`; `inherits`, trusted where all that it was given is; or `endorses`,
+    trusted whatever it was given. By default functions and teams of guardgraph inherit, all others are untrusted."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -147,6 +152,16 @@ class Agent:
         return self.expected_cost
 
     @property
+    def tool_names(self) -> frozenset[str]:
+        """The names of its tools, as a model calls them."""
+        return frozenset(map(_tool_name, self.tools))
+
+    def is_trusted(self, *, given: bool, answered: bool = True) -> bool:
+        """Return the label of an answer by that of what the agent was `given`, and that which a team has `answered`."""
+        rule = self.integrity or ("inherits" if self.kind in ("function", "team") else "untrusted")
+        return rule == "endorses" or (rule == "inherits" and given and answered)
+
+    @property
     def fallback_chain(self) -> tuple[Agent, ...]:
         """The agent, its fallback, the fallback of that, and so on."""
         return (self, *(self.fallback.fallback_chain if self.fallback else ()))
@@ -182,6 +197,13 @@ def _is(value: object, kind: str, module: str) -> bool:
     return known is not None and isinstance(value, known)
 
 
+def _tool_name(tool: Any) -> str:
+    if isinstance(tool, Mapping):
+        given = cast("Mapping[str, Any]", tool)
+        return str(given.get("name") or (given.get("function") or {}).get("name") or given.get("type"))
+    return str(getattr(tool, "name", None) or getattr(tool, "__name__", type(tool).__name__))
+
+
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
         raise BadGraph(f"an agent needs a name, got {name!r}")
@@ -204,6 +226,7 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"
     if agent.tools and run is not None:
         yield "`tools` go with `model`; a function brings its own"
+    yield from _bad_integrity(agent)
     if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
         yield "this graph has no `messages` channel: give `to_input=` and `from_output=`"
     if not isinstance(agent.cache, BaseCache | None):  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
@@ -234,6 +257,19 @@ def _bad_waits(agent: Agent) -> Iterable[str]:
         none = 1 if "Google" in kind else 0  # its client counts the first call
         if retries is None or retries > none:
             yield f"`backoff` repeats refused calls, and {kind} does so by itself too; make it with max_retries={none}"
+
+
+def _bad_integrity(agent: Agent) -> Iterable[str]:
+    if agent.integrity is not None and agent.integrity not in get_args(Integrity):
+        known = ", ".join(map(repr, get_args(Integrity)))
+        yield f"`integrity` must be one of {known}, or None, got {agent.integrity!r}"
+    trusted = [tool for tool in agent.tools if (getattr(tool, "metadata", None) or {}).get("trusted")]
+    outside = sorted(map(_tool_name, filterfalse(trusted.__contains__, agent.tools)))
+    if agent.integrity == "inherits" and outside:
+        yield (
+            f"it inherits the label of what it is given, but its tools {', '.join(map(repr, outside))} may return the "
+            'text of others; where they do not, give them `metadata={"trusted": True}`'
+        )
 
 
 def _bad_choice(agent: Agent) -> Iterable[str]:

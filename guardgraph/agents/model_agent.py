@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.call_settings import output_option
 from guardgraph.agents.model_choice import chosen_model
 from guardgraph.agents.prompt import human_message, messages_input
 from guardgraph.agents.results import InvalidAnswer, last_text, messages_output, with_events
@@ -232,8 +233,7 @@ class _CallBounds:
     def __init__(self, agent: Agent, model: BaseChatModel, offered: Sequence[Any]) -> None:
         self._wanted, self._origin = agent.max_tokens, origin_of(model)
         self._offered = count_tokens_approximately([], tools=[convert_to_openai_tool(tool) for tool in offered])
-        name = type(model).__name__
-        self._option = "num_predict" if "Ollama" in name else "max_output_tokens" if "Google" in name else "max_tokens"
+        self._option = output_option(model)
 
     def reserve(self, messages: Sequence[Any], config: RunnableConfig | None) -> CallReservation:
         """Reserve one call with `messages` and what is offered with them; on entering it gives the bound in tokens."""

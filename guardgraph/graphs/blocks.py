@@ -89,7 +89,15 @@ def inputs_of(gate: GateContext, blocks: Sequence[Block]) -> list[ContextItem]:
     given = list(gate.state.get("context") or ())
     values = [value for value in (value_of(gate, block) for block in blocks) if value is not None]
     items = [
-        ContextItem(kind="result", title=one.agent, sender=one.agent, value=one.value, evidence=one.evidence)
+        ContextItem(
+            kind="result",
+            title=one.agent,
+            sender=one.agent,
+            value=one.value,
+            evidence=one.evidence,
+            origin="agent",
+            trusted=one.trusted,
+        )
         for one in values
     ]
     gaps = [item for item in gate.context()[len(given) :] if item.kind == "gap"]
@@ -117,6 +125,7 @@ def value_of(gate: GateContext, block: Block) -> Result | None:
         value={name: answer.value for name, answer in found.items()},
         evidence=tuple(dict.fromkeys(chain.from_iterable(answer.evidence for answer in found.values()))),
         confidence=min(known, default=None),
+        trusted=all(answer.trusted for answer in found.values()),
     )
 
 

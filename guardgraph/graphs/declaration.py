@@ -12,13 +12,14 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard, name_of
+from guardgraph.graphs.reserved import check_reserved
+from guardgraph.guards import Guard, conditions, name_of
 from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.runtime.boards.declaration import Board
-from guardgraph.state import BadGraph, ContextItem, RunState, nearest_text
+from guardgraph.state import BadGraph, ContextItem, Result, RunState, nearest_text
 
 __all__ = (
     "Declaration",
@@ -43,6 +44,8 @@ class Member:
     can_rewrite: bool
     sends_messages: bool = False
     """Whether they send messages to each other."""
+    writes: Callable[[Result], dict[str, Any]] | None = None
+    """The update of a result; by default it is written to `channel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,12 @@ class Declaration:
         """All agents, fallbacks included."""
         return [*(agent for member in self.members for agent in member.agent.fallback_chain), *self.writers]
 
+    @property
+    def workers(self) -> frozenset[str]:
+        """The names of the agents to which work is delegated: the guards of `dispatch` judge what they are sent."""
+        working = (member.agent for member in self.members if member.channel == "results")
+        return frozenset(agent.name for head in working for agent in head.fallback_chain)
+
     def node_of(self, name: str | Agent) -> str:
         """Return the node of a gate, of an agent, or of this name."""
         if isinstance(name, Agent):
@@ -136,6 +145,7 @@ def check_team(team: Declaration) -> None:
     _check_members(team, gates)
     _check_targets(team, names, gates)
     _check_own_guards(team)
+    _check_conditions(team)
     known = {skill for agent in team.agents for skill in agent.skills}
     unused = sorted(set(team.skill_limits) - known)
     if unused:
@@ -145,6 +155,7 @@ def check_team(team: Declaration) -> None:
     if team.board is not None:
         team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)
+    check_reserved(team.guards, team.agents, team.workers)
 
 
 def _check_steps(team: Declaration) -> None:
@@ -191,9 +202,9 @@ def _check_members(team: Declaration, gates: str) -> None:
 
 def _check_own_guards(team: Declaration) -> None:
     """Raise `BadGraph` for a guard of an agent's own that judges nowhere in the team."""
-    places: dict[str, set[str]] = {agent.name: {"exit"} for agent in team.writers}
+    places: dict[str, set[str]] = {agent.name: {"exit", "model", "tool"} for agent in team.writers}
     for member in team.members:
-        gates = {"round"} if member.channel == "plans" else {"dispatch", "handoff"}
+        gates = {"model", "tool"} | ({"round"} if member.channel == "plans" else {"dispatch", "handoff"})
         for agent in member.agent.fallback_chain:
             places[agent.name] = gates | ({"exit"} if member.can_rewrite else set())
     for agent in team.agents:
@@ -203,6 +214,19 @@ def _check_own_guards(team: Declaration) -> None:
                     f"guard {name_of(guard)!r} of agent {agent.name!r} judges at {_listed(sorted(guard.gates))}; here "
                     f"this agent is judged at {_listed(sorted(places[agent.name]))}"
                 )
+
+
+def _check_conditions(team: Declaration) -> None:
+    """Raise `BadGraph` for a guard that judges only agents which the team does not have."""
+    known = {agent.name for agent in team.agents}
+    for guard in conditions((*team.guards, *(guard for agent in team.agents for guard in agent.guards))):
+        unknown = sorted({*(guard.agents or ())} - known)
+        if unknown:
+            nearest = nearest_text(unknown[0], sorted(known))
+            raise BadGraph(
+                f"`only` of the guard {name_of(guard)!r} names {_listed(unknown)}, which is no agent of the "
+                f"team{nearest}"
+            )
 
 
 def _check_targets(team: Declaration, names: Collection[str], gates: str) -> None:

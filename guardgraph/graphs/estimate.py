@@ -14,7 +14,7 @@ from guardgraph.graphs.draw.description import EdgeDescription, NodeDescription
 from guardgraph.graphs.draw.direction import layers
 from guardgraph.graphs.load import Assumptions, Load, load_of_calls, worst_of
 from guardgraph.graphs.topology import Topology, cycles, topology_of
-from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry
+from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry, bounds_of
 from guardgraph.nodes.admission import ADMISSION
 from guardgraph.nodes.decisions.review import can_retry
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
@@ -206,7 +206,7 @@ def _rounds(work: _Estimating, team: TeamSpec, path: str) -> tuple[int, int]:
     """Return how many rounds are expected, and how many there are at worst."""
     if work.given.rounds is not None:
         return work.given.rounds, work.given.rounds
-    bounds = [guard.rounds for guard in team.guards if isinstance(guard, Convergence)]
+    bounds = bounds_of(team.guards, Convergence, lambda guard: guard.rounds)
     bounds += [] if team.rounds is None else [team.rounds]
     most = min(bounds, default=_visits(team))
     if bounds and _pool(team):
@@ -219,7 +219,7 @@ def _rounds(work: _Estimating, team: TeamSpec, path: str) -> tuple[int, int]:
 
 
 def _visits(team: TeamSpec) -> int:
-    return min((guard.visits for guard in team.guards if isinstance(guard, Limits)), default=100)
+    return min(bounds_of(team.guards, Limits, lambda guard: guard.visits), default=100)
 
 
 def _looping_nodes(level: Topology, team: TeamSpec) -> frozenset[str]:

@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Convergence, Guard
+from guardgraph.guards import Convergence, Guard, bounds_of
 from guardgraph.nodes.decisions.ballots import Key, VotingRule
 from guardgraph.nodes.decisions.ranked_vote import ballot_type
 from guardgraph.nodes.decisions.rubric import (
@@ -177,5 +177,5 @@ def _instructed(agent: Agent, prompt: str) -> Agent:
 
 def check_rounds(rounds: int, guards: Sequence[Guard]) -> None:
     """Raise `BadGraph` where a guard stops a debate before its last round."""
-    if any(isinstance(guard, Convergence) and guard.rounds < rounds for guard in guards):
+    if min(bounds_of(guards, Convergence, lambda guard: guard.rounds), default=rounds) < rounds:
         raise BadGraph(f"consensus: `rounds={rounds}` is more than a guard `Convergence` allows")

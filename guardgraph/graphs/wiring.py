@@ -12,7 +12,7 @@ from langgraph.managed import RemainingSteps
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.channels import reduced_once
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
-from guardgraph.guards import Grounding, Guard, name_of
+from guardgraph.guards import AnyOf, Grounding, Guard, Only, applying, leaves, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
 from guardgraph.nodes.agent_node import agent_node
 from guardgraph.nodes.decisions.review import can_retry, retry_targets
@@ -59,7 +59,12 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         guards=team.guards,
         channels=dict(graph.channels),
         agents={agent.name: agent for agent in team.agents},
-        workers=_workers(team),
+        fallbacks={
+            spare.name: head.name
+            for head in (*(one.agent for one in team.members), *team.writers[:1])
+            for spare in head.fallback_chain[1:]
+        },
+        workers=team.workers,
         drafters=frozenset(
             agent.name for agent in (*(a for member, a in members if member.can_rewrite), *team.writers)
         ),
@@ -88,13 +93,6 @@ def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str,
         for name, own in team.own.items():
             steps[name] = max(steps.get(name, 2), 1 + max(steps.get(team.node_of(to), 2) for to in own.destinations))
     return steps
-
-
-def _workers(team: Declaration) -> frozenset[str]:
-    """Return the names of the agents to which work is delegated."""
-    return frozenset(
-        a.name for member in team.members if member.channel == "results" for a in member.agent.fallback_chain
-    )
 
 
 def _kinds(name: str, gate: GateDeclaration) -> tuple[Gate, ...]:
@@ -130,7 +128,7 @@ def _add_gate_node(
     team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], destinations: Sequence[str]
 ) -> None:
     """Add the node of a gate; its metadata names the guards that judge there."""
-    sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(destinations) else ()
+    sends = ("dispatch",) if "dispatch" not in gates and not team.workers.isdisjoint(destinations) else ()
     judging = {gate: _judging(team, gate, node, destinations) for gate in (*gates, *sends)}
     guards = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
     has_results = node != ADMISSION or callable(team.entry)  # the author writes only where there may be some
@@ -141,14 +139,21 @@ def _add_gate_node(
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
     names = {(member.gate, member.agent.name) for member in team.members if member.sends_messages}
-    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits, board=team.board)
+    node = partial(
+        agent_node,
+        concurrency=team.concurrency,
+        skill_limits=team.skill_limits,
+        board=team.board,
+        guards=team.guards,
+    )
     for member in team.members:
         peers = {name for gate, name in names if gate == member.gate} if member.sends_messages else ()
-        writes, works = _writes(member.channel), member.channel == "results"
+        writes, works = member.writes or _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
-            evidence = works and any(isinstance(guard, Grounding) for guard in (*team.guards, *agent.guards))
             replaced = None if agent is member.agent else member.agent.name
-            breaker = breaker_of((*team.guards, *agent.guards)) if works else None
+            judging = applying((*team.guards, *agent.guards), agents={agent.name, replaced or agent.name})
+            evidence = works and any(isinstance(guard, Grounding) for guard in leaves(judging))
+            breaker = breaker_of(judging) if works else None
             work = node(agent, fallback_for=replaced, writes=writes, evidence=evidence, peers=peers, breaker=breaker)
             graph.add_node(agent.name, work)
             graph.add_edge(agent.name, f"guard_{member.gate}")
@@ -177,13 +182,20 @@ def _judging(team: Declaration, gate: Gate, node: str, destinations: Sequence[st
     if node == EXIT:
         reviewed = {agent.name for agent in team.writers} | {m.agent.name for m in team.members if m.can_rewrite}
     own = [
-        f"{name_of(guard)} ({agent.name})"
+        f"{_label(guard)} ({agent.name})"
         for agent in team.agents
-        if agent.name in (sent & _workers(team) if gate == "dispatch" else reviewed)
+        if agent.name in (sent & team.workers if gate == "dispatch" else reviewed)
         for guard in agent.guards
         if gate in guard.gates
     ]
-    return [*(name_of(guard) for guard in team.guards if gate in guard.gates), *own]
+    return [*(_label(guard) for guard in team.guards if gate in guard.gates), *own]
+
+
+def _label(guard: Guard) -> str:
+    """Return how a drawing names a guard: with the condition under which it judges."""
+    if isinstance(guard, AnyOf):
+        return " | ".join(map(_label, guard.parts))
+    return f"{_label(guard.guard)} [{guard.condition}]" if isinstance(guard, Only) else name_of(guard)
 
 
 def _with_steps(state: type[Any]) -> type[Any]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Verdict
@@ -16,7 +17,7 @@ __all__ = ("Authority",)
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Composable):
     """Refuse an answer whose messages commit its agent to more than it may.
 
     `limits` has the most that each agent may commit itself to in one answer, by unit: `{"sales": {"usd": 500}}`; an

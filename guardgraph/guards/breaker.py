@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from guardgraph.guards.circuit import Circuit
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip
 from guardgraph.state import BadGraph, Gate, Result, Subtask, Verdict
@@ -23,7 +24,7 @@ _NO_FAILURE = frozenset({"skipped", "stopped", "deadline", "handoff"})
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(Composable):
     """Stop what fails again and again. It has one of two limits; a list of guards may have one of each.
 
     `failures`: so many attempts at one task, by whatever agents, have failed or were refused. By default the run then

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.downgrade import Downgrade, check_steps
 from guardgraph.guards.on_trip import Finish, OnTrip
@@ -22,7 +23,7 @@ _LARGEST = Decimal("1e18")
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Composable):
     """Cap tokens, US dollars and model calls of the team and all teams below it.
 
     `reserve` (0 to 1) of it is kept for concluding. Alerts come at 50, 80 and 100 percent. Model calls are stopped

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast, get_args
 
+from guardgraph.guards.composition import AllOf, AnyOf, Only, flattened, leaves
 from guardgraph.guards.context import name_of
 from guardgraph.guards.guard import AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import OnTrip, Retry
@@ -12,12 +13,15 @@ from guardgraph.state import BadGraph, Gate, error_text
 
 __all__ = ("checked_guards", "checked_own_guards")
 
-_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit"})
-"""The gates whose subject has an agent that can try again."""
+_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit", "tool"})
+"""The gates whose subject has an agent, or a model, that can try again."""
 
 
 def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
-    """Return the guards. Raises `BadGraph` for anything else; a class in place of `Depth()` is a common mistake."""
+    """Return the guards, the parts of each `AllOf` in its place.
+
+    Raises `BadGraph` for anything else; a class in place of `Depth()` is a common mistake.
+    """
     for given in cast("Sequence[object]", guards):
         if isinstance(given, type):
             raise BadGraph(f"`guards` holds the class {given.__name__}; make a guard of it: {given.__name__}(…)")
@@ -28,11 +32,16 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
             raise BadGraph(what) from error
         if fault:
             raise BadGraph(fault)
-    return tuple(guards)
+    return tuple(flattened(guards))
 
 
 def _fault_of(given: object) -> str | None:
     """Return what is wrong with a guard. All its attributes are read here, where an error is clear."""
+    if isinstance(given, AllOf | AnyOf | Only):
+        parts = (given.guard,) if isinstance(given, Only) else given.parts
+        fault = next(filter(None, map(_fault_of, parts)), None)
+        if fault or isinstance(given, AllOf):
+            return fault
     if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):
         return (
             f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
@@ -53,7 +62,7 @@ def _fault_of(given: object) -> str | None:
 def checked_own_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
     """Return the guards of one agent. Raises `BadGraph` for those that judge or limit a whole team."""
     for given in checked_guards(guards):
-        if isinstance(given, AllowanceLimiter) or "admission" in given.gates:
+        if any(isinstance(leaf, AllowanceLimiter) for leaf in leaves([given])) or "admission" in given.gates:
             raise BadGraph(
                 f"guard {name_of(given)!r} limits a team; an agent has `timeout`, `budget_share` and `max_tokens`, or "
                 "is a team of its own with such a guard"

@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.circuit import Circuit
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Request, Result, Subtask, Task, Usage, Verdict
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
-Subject = Task | Subtask | Result | Plan
+Subject = Task | Subtask | Result | Plan | ModelCall | ToolCall
 
 
 def name_of(guard: object) -> str:
@@ -32,7 +33,7 @@ class GuardContext:
     """The gate at which it is judged."""
     subject: Any
     """The task (`admission`), the plan (`round`), a subtask, or the whole task where that is sent (`dispatch`), a
-    result (`handoff`), the draft (`exit`)."""
+    result (`handoff`), the draft (`exit`), a `ModelCall` (`model`), a `ToolCall` (`tool`)."""
     now: datetime
     """The time, in UTC."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -52,12 +53,22 @@ class GuardContext:
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
+    request: Request | None = None
+    """At `dispatch`: all that the agent would be given."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     circuit: Circuit | None = None
     """At `dispatch`, where a `Breaker` with a rate judges: what is known of the agent's latest attempts."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
+    calls: tuple[ModelCall | ToolCall, ...] = ()
+    """At `model` and `tool`: the last 1,000 calls of the attempt before this one, in the order in which they began.
+
+    There `allowance`, `remaining` and `spent` are those of the attempt, `agent` is the one that makes the attempt, and
+    `state` is empty: the code of an agent does not see the state of its team.
+    """
+    run_calls: tuple[ModelCall | ToolCall, ...] = ()
+    """At `model` and `tool`: the last 2,000 such calls of the run in this process, of all attempts that are judged."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.state, ReadOnlyMapping):
@@ -71,6 +82,21 @@ class GuardContext:
         if isinstance(self.subject, Plan):
             return f"round-{self.round}"
         return str(getattr(self.subject, "id", self.gate))
+
+    @property
+    def trusted(self) -> bool:
+        """The integrity label of the subject; at `dispatch` that of all that the agent would be given."""
+        if self.request is not None or isinstance(self.subject, Result):
+            return (self.request or self.subject).trusted
+        if isinstance(self.subject, Plan):
+            return all(one.id in self._trusted_subtasks for one in self.subject.subtasks)
+        if isinstance(self.subject, Subtask):
+            return self.subject.id in self._trusted_subtasks
+        return bool(getattr(self.state.get("position"), "trusted", False))
+
+    @property
+    def _trusted_subtasks(self) -> Any:
+        return self.state.get("trusted_subtasks") or ()
 
     @property
     def round(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Gate, Plan, Result, Verdict
@@ -17,7 +18,7 @@ _Work = frozenset[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Convergence:
+class Convergence(Composable):
     """Stop a planner that wants more than `rounds` rounds, or that repeats an earlier plan.
 
     A plan is the same when it has the same work (goal and inputs) for the same skills, whatever its ids, its order

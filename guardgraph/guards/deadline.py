@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, BadGraph, Gate, Verdict
@@ -17,7 +18,7 @@ _LONGEST = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Composable):
     """End the work of the team `seconds` after it was admitted; results that are late are gaps.
 
     Agents have to be back a tenth of the time (at most 10 s) before it, the one that concludes half a second after it:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, Gate, Verdict
@@ -13,7 +14,7 @@ __all__ = ("Depth",)
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
+class Depth(Composable):
     """Refuse delegation below `limit` levels; the first team is level 0, its workers are level 1."""
 
     limit: int = 5

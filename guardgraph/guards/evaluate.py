@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from guardgraph.guards.composition import flattened
 from guardgraph.guards.context import GuardContext, name_of
-from guardgraph.guards.guard import AllowanceLimiter, FunctionGuard, Guard
+from guardgraph.guards.function import FunctionGuard
+from guardgraph.guards.guard import AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
-from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict, error_text
+from guardgraph.guards.verdicts import returned_by, verdict_of
+from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict
 
 __all__ = ("GuardDecision", "allowance_or_trip", "evaluate_guards")
-
-_Kind = TypeVar("_Kind", Verdict, Allowance)
 
 
 class GuardDecision(NamedTuple):
@@ -24,6 +25,13 @@ class GuardDecision(NamedTuple):
     """The reaction that the guard that tripped declares."""
     alerts: tuple[Verdict, ...] = ()
     """Verdicts that let it pass with a warning."""
+
+    @classmethod
+    def of(cls, guard: Guard, verdict: Verdict) -> GuardDecision:
+        """Return what the verdict of one guard decides."""
+        if verdict.action == "trip":
+            return cls(verdict, guard.on_trip)
+        return cls(None, None, (verdict,) if verdict.action == "alert" else ())
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -45,10 +53,10 @@ def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDeci
     A guard that raises trips, also with a `SystemExit`, and so does one that returns anything but a `Verdict`.
     """
     alerts: list[Verdict] = []
-    for guard in guards:
+    for guard in flattened(guards):
         if context.gate not in guard.gates:
             continue
-        verdict = _verdict(guard, context)
+        verdict = verdict_of(guard, context)
         if verdict.action == "trip":
             return GuardDecision(verdict, guard.on_trip, tuple(alerts))
         if verdict.action == "alert":
@@ -60,28 +68,7 @@ def allowance_or_trip(guard: Guard, context: GuardContext) -> Allowance | Guard:
     """Return the allowance that `guard` leaves; where it raises, a guard in its place that trips at the gate."""
     if not isinstance(guard, AllowanceLimiter):
         return Allowance()
-    found = _returned(guard, guard.narrow, context, Allowance)
+    found = returned_by(guard, guard.narrow, context, Allowance)
     if isinstance(found, Allowance):
         return found
     return FunctionGuard(name_of(guard), lambda _: found, frozenset({context.gate}), guard.on_trip)
-
-
-def _verdict(guard: Guard, context: GuardContext) -> Verdict:
-    verdict = _returned(guard, guard, context, Verdict)
-    if isinstance(verdict, str):
-        return context.verdict(guard, trips=True, reason=verdict)
-    is_bare = verdict.action == "trip" and not verdict.reason.strip()
-    return verdict.model_copy(update={"reason": "no reason given"}) if is_bare else verdict
-
-
-def _returned(
-    guard: Guard, call: Callable[[GuardContext], object], context: GuardContext, kind: type[_Kind]
-) -> _Kind | str:
-    """Return what a guard returns, or the reason why it trips: a guard that fails must not let anything pass."""
-    try:
-        returned = call(context)
-    except (Exception, SystemExit) as error:
-        return f"guard {name_of(guard)!r} raised {error_text(error)}"
-    if isinstance(returned, kind):
-        return returned
-    return f"guard {name_of(guard)!r} must return {kind.__name__}, got {type(returned).__name__}"

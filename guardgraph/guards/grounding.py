@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.guards.quotes import SourceText, flat, named_lines
@@ -21,7 +22,7 @@ _LARGEST = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Grounding:
+class Grounding(Composable):
     """Refuse results whose quotes are not in the declared sources, verbatim but for white space, in whole words.
 
     `sources` is a folder, a mapping from source names to texts, or a function from a name to a text (or `None`). Of a

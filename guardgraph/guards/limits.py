@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Allowance, Gate, Verdict
@@ -13,7 +14,7 @@ __all__ = ("Limits",)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Composable):
     """Cap the subtasks, messages and model calls of the team and all teams below it; `None` sets no cap.
 
     `visits` is how often each gate of the team may be reached in one run before the run is concluded, not counting the

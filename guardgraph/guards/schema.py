@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Verdict, validation_text
@@ -20,7 +21,7 @@ __all__ = ("Schema",)
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Composable):
     """Refuse values that do not fit `model`, or that `check` objects to.
 
     Without arguments it refuses what did not fit the `output` that the agent itself declares. `check` is given the

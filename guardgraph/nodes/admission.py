@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, GuardContext, allowance_or_trip
+from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying
 from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
@@ -38,7 +38,9 @@ ADMISSION = "guard_admission"
 """The node in which every run of a team begins."""
 
 _EMPTY: Mapping[str, type[Any]] = {
-    **dict.fromkeys(("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"), list),
+    **dict.fromkeys(
+        ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed", "trusted_subtasks"), list
+    ),
     **dict.fromkeys(("requests", "visits"), dict),
 }
 """The channels that grow in a run, and with what type of value they begin."""
@@ -92,7 +94,7 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
         own = {name: value for name, value in state.items() if name not in RunState.__annotations__}
         gate = GateContext(team, ADMISSION, {**own, **{name: kind() for name, kind in _EMPTY.items()}, **fresh}, config)
         gate.write_unchecked(visits={ADMISSION: 1})
-        decision = gate.judge("admission", gate.task, [*unable, *gate.team.guards])
+        decision = gate.judge("admission", gate.task, [*unable, *gate.guards])
         gate.write_unchecked(verdicts=[*decision.verdicts])
         ending = decision.ending(otherwise="failed")
         command = run_route(gate, entry if ending is None else lambda gate: gate.end(ending), destinations=destinations)
@@ -145,7 +147,8 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
-    for guard in team.guards:
+    applied = applying(team.guards, agents=(), categories=task.categories)
+    for guard in applied:
         limits = allowance_or_trip(guard, context)
         if not isinstance(limits, Allowance):
             unable.append(limits)
@@ -158,7 +161,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
     spending = f"{account}/work" if reserve else account
-    own = [(spending, float(part), step.model) for guard in team.guards for part, step in steps_of(guard).items()]
+    own = [(spending, float(part), step.model) for one in applied for part, step in steps_of(one).items()]
     position = DelegationScope(
         run_id=run_id,
         account=account,
@@ -168,6 +171,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         allowance=allowance,
         reserve=reserve,
         steps=(*(above.steps if above else ()), *own),
+        trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
         started=now,
     )
     return position, unable

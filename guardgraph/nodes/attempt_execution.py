@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,15 +14,19 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
+from guardgraph.guards import Guard
 from guardgraph.nodes.downgrading import downgraded_by
+from guardgraph.nodes.scope import agent_info
 from guardgraph.runtime.boards.access import BoardAccess
 from guardgraph.runtime.boards.context import CONTEXT_KINDS, context_of_entries
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
+from guardgraph.runtime.budget.call_guards import CallGuards
 from guardgraph.runtime.budget.cost_estimates import can_start
 from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.rates.attempt_turns import AttemptTurns, apause, pause
 from guardgraph.runtime.services import Services
@@ -79,7 +83,13 @@ class AttemptExecution:
     """Its turns under rate limits, if there are any."""
     outbox: Outbox = field(default_factory=Outbox)
     """What it may send to others, and what its tools have sent."""
+    guards: Sequence[Guard] = ()
+    """The guards that judge its calls of models and tools."""
+    above: CallGuards | None = None
+    """Those of the attempt around it."""
     _has_pool: bool = False
+    integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
+    """Its integrity label: that of its request, lowered by what its code receives while it works."""
     is_cached: bool = False
     """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
@@ -152,6 +162,8 @@ class AttemptExecution:
         """
         if self.boards.grants:
             self.rules = context_of_entries(self.boards.entries(CONTEXT_KINDS))
+            if not all(rule.trusted for rule in self.rules):
+                self.integrity.lower()
             if self.agent.kind != "team":
                 self.request = self.under_rules
 
@@ -170,7 +182,8 @@ class AttemptExecution:
     @property
     def under_rules(self) -> Request:
         """The request with the decisions and constraints that hold, also that of a team: its answer depends on them."""
-        return self.request.model_copy(update={"context": (*self.rules, *self.sent.context)})
+        context, trusted = (*self.rules, *self.sent.context), self.integrity.trusted
+        return self.request.model_copy(update={"context": context, "trusted": trusted})
 
     @property
     def given(self) -> Request:
@@ -195,6 +208,7 @@ class AttemptExecution:
             attachments=self.attachments,
             outbox=self.outbox,
             boards=self.boards,
+            integrity=self.integrity,
         )
         return child_config(self.config, current)
 
@@ -208,9 +222,19 @@ class AttemptExecution:
             raise self.budget.ending
         if self.budget is not None and isinstance(raw, Reply) and raw.spending is not None:
             self.budget.add(raw.spending)
+            self.integrity.note_call()
         self._close()
         took = int((monotonic() - self.began) * 1_000_000)
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
+
+    def labelled(self, result: Result) -> Result:
+        """Return a result with its integrity label: whether all that its value was made of is trusted, or endorsed."""
+        if not result.has_value:
+            return result
+        answered = self.agent.kind != "team" or result.trusted
+        return result.model_copy(
+            update={"trusted": self.agent.is_trusted(given=self.integrity.trusted, answered=answered)}
+        )
 
     def end(self) -> None:
         """Release the slot, whether it has started or not; wait until the code that called its team may go on."""
@@ -307,7 +331,16 @@ class AttemptExecution:
                 services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected, turns=self.turns)
+        self.budget = AttemptBudget(
+            services,
+            me,
+            epoch,
+            self.role,
+            expected=expected,
+            guards=self._call_guards(),
+            turns=self.turns,
+            integrity=self.integrity,
+        )
         if self.turns is not None:
             self.turns.begin()
         if me.steps and self.agent.models:
@@ -316,6 +349,15 @@ class AttemptExecution:
         self.budget.ends = None if self.time is None else self.began + self.time
         self._emit_started()
         return None
+
+    def _call_guards(self) -> CallGuards | None:
+        """Return the guards that judge its calls; `None` where neither it nor an attempt above has any."""
+        if not self.guards and self.above is None:
+            return None
+        name = self.outbox.sender
+        replaced = None if name == self.agent.name else name
+        info = agent_info(self.agent, self.me.path[:-1], fallback_for=replaced)
+        return CallGuards(self.guards, self.services, self.me, info, self.above)
 
     def _emit_started(self, **facts: bool) -> None:
         sent, me = self.request, self.me

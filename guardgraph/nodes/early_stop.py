@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from guardgraph.guards import Convergence, Guard, Limits
+from guardgraph.guards import Convergence, Guard, Limits, bounds_of
 from guardgraph.state import Allowance, EarlyStop
 
 __all__ = ("early_stop", "too_few_steps", "too_many_visits")
@@ -33,7 +33,7 @@ def early_stop(
         amount = getattr(left, what)
         if amount is not None and amount <= 0:
             return _degraded("Budget", f"no {what} left")
-    rounds = min((guard.rounds for guard in guards if isinstance(guard, Convergence)), default=None)
+    rounds = min(bounds_of(guards, Convergence, lambda guard: guard.rounds), default=None)
     number = state.get("round") or 1
     if rounds is not None and number > rounds:
         return _degraded("Convergence", f"round {number} would be one too many: {rounds} allowed")
@@ -42,7 +42,7 @@ def early_stop(
 
 def too_many_visits(state: Mapping[str, Any], guards: Iterable[Guard], gate: str) -> EarlyStop | None:
     """Return what ends a run that has reached this gate as often as it may."""
-    visits = min((guard.visits for guard in guards if isinstance(guard, Limits)), default=_VISITS)
+    visits = min(bounds_of(guards, Limits, lambda guard: guard.visits), default=_VISITS)
     visited = (state.get("visits") or {}).get(gate, 0)
     if gate == "guard_admission" or visited < visits or visited < visits + _planned_attempts(state):
         return None

@@ -19,7 +19,7 @@ from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
 from guardgraph.nodes.scope import attempts_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.runtime.execution_context import forget_run
+from guardgraph.runtime.execution_context import execution_context, forget_run
 from guardgraph.state import BadInput, EarlyStop, Gap, Result
 
 __all__ = ("exit_gate",)
@@ -48,6 +48,9 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
         gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
+        current = execution_context(config)
+        if current is not None and current.integrity is not None and not outcome.trusted:
+            current.integrity.lower()  # the code that has called this team receives its value
         if gate.position.account == gate.position.run_id:  # the outermost team: the run has ended
             forget_run(gate.position.run_id)
         gate.write_unchecked(**final_update(gate.state, outcome, gate.position))
@@ -67,7 +70,7 @@ def _judged(gate: GateContext) -> Send | None:
     if again is None and written_value(gate.state) is None:
         team = gate.position.path[-1] if gate.position.path else "team"
         collected = collected_value(gate.state, team)
-        if collected is not None and any("exit" in guard.gates for guard in gate.team.guards):
+        if collected is not None and any("exit" in guard.gates for guard in gate.guards):
             _note(gate, review(gate, [collected], at="exit", agents={}))
     return again
 
@@ -81,7 +84,7 @@ def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
     _note(gate, decision)
     for again in decision.retries:
         steps = gate.team.steps_to_end(again.agent.name)
-        stop = too_few_steps(gate.state, steps) or too_many_visits(gate.state, gate.team.guards, EXIT)
+        stop = too_few_steps(gate.state, steps) or too_many_visits(gate.state, gate.guards, EXIT)
         if stop is not None:
             gate.write_unchecked(gaps=[*again.gaps], ending=stop)
             break

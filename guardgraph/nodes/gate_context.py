@@ -13,7 +13,7 @@ from langgraph.types import Command, Send
 from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard, GuardDecision
+from guardgraph.guards import Guard, GuardDecision, applying
 from guardgraph.nodes.accepted import accepted_of, open_gaps
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.early_stop import early_stop, too_few_steps
@@ -134,6 +134,17 @@ class GateContext:
         """What the team has spent."""
         return self.services.ledger.usage(self.position.account)
 
+    @cached_property
+    def guards(self) -> tuple[Guard, ...]:
+        """The guards of the team that apply to tasks of these categories."""
+        return applying(self.team.guards, categories=self.categories)
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories of the task."""
+        task = self._update.state.get("admitted")
+        return frozenset() if task is None else frozenset(Task.model_validate(task).categories)
+
     @property
     def is_late(self) -> bool:
         """Whether the time for work is over; the rest is for concluding."""
@@ -146,6 +157,11 @@ class GateContext:
         For a `subtask`, of results and gaps only those of the subtasks that it depends on.
         """
         return context_of(self._update.state, subtask)
+
+    def is_trusted(self, subtask: Subtask | None) -> bool:
+        """Return the integrity label of a subtask: that of its plan; the task as a whole is that of the team above."""
+        known = self._update.state.get("trusted_subtasks") or ()
+        return self.position.trusted and (subtask is None or subtask.id in known)
 
     def request_of(self, result: Result) -> Request | None:
         """Return the request that led to `result`; `None` where an earlier gate has reviewed it."""
@@ -183,25 +199,34 @@ class GateContext:
         memory: JsonValue = None,
         attempt: int = 1,
         feedback: str | None = None,
+        trusted: bool | None = None,
     ) -> Send:
         """Return the `Send` that makes `agent` work: on the task as a whole, or on one `subtask`.
 
         `context` replaces the default context (see the method of that name). `messages` are those that are delivered
         to it, `memory` is what it has kept. `attempt` and `feedback` use up none of its own `attempts`.
+
+        `trusted` is the integrity label of all but the context and the messages, which have their own: of the subtask,
+        the memory, the feedback, and the choice of the agent. By default it is that of the plan of the subtask, and
+        false where there is memory or feedback.
         """
         for given, kind in ((agent, Agent), (subtask, Subtask | None)):
             if not isinstance(given, kind):
                 raise BadInput(f"`send` takes an `Agent`, and a `Subtask` as its part of the task; got {given!r:.80}")
         items = self.context(subtask) if context is None else context
+        given, received = (*items, *self.team.context.get(agent.name, ())), tuple(messages)
+        if trusted is None:
+            trusted = memory is None and feedback is None and self.is_trusted(subtask)
         request = Request(
             task=self.task,
             subtask=subtask,
-            context=(*items, *self.team.context.get(agent.name, ())),
-            messages=tuple(messages),
+            context=given,
+            messages=received,
             memory=memory,
             round=self.round,
             attempt=attempt,
             feedback=feedback,
+            trusted=trusted and self.position.trusted and all(map(_is_trusted, (*given, *received))),
         )
         return self.send_request(agent, request)
 
@@ -272,7 +297,7 @@ class GateContext:
         """
         needed = 2 + self.team.closing if steps is None else steps
         left = Allowance() if self.needs_no_budget else self.unspent
-        stop = early_stop(self.state, self.team.guards, self.node, left=left, is_late=self.is_late, steps=needed)
+        stop = early_stop(self.state, self.guards, self.node, left=left, is_late=self.is_late, steps=needed)
         return self.pending_stop or stop
 
     def judge(
@@ -283,7 +308,7 @@ class GateContext:
 
     def guards_for(self, agent: Agent | None) -> Sequence[Guard]:
         """Return the guards that judge an agent: those of the team, then its own."""
-        return (*self.team.guards, *agent.guards) if agent is not None and agent.guards else self.team.guards
+        return (*self.guards, *agent.guards) if agent is not None and agent.guards else self.guards
 
     def allowed(self, sends: Iterable[Send]) -> list[Send]:
         """Return which of `sends` may be sent, in their order: those that the guards of `dispatch` let pass.
@@ -304,3 +329,8 @@ class GateContext:
     @cached_property
     def _balances(self) -> tuple[Balance, ...]:
         return self.services.ledger.balances(self.position.spending_account)
+
+
+def _is_trusted(item: ContextItem | Message) -> bool:
+    """Return the label of what a node of the user's own may have written to the state as a dict."""
+    return item.trusted if isinstance(item, ContextItem | Message) else False  # pyright: ignore[reportUnnecessaryIsInstance]

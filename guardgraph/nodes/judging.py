@@ -11,6 +11,7 @@ from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import (
+    AnyOf,
     Breaker,
     Circuit,
     Depth,
@@ -19,14 +20,15 @@ from guardgraph.guards import (
     GuardContext,
     GuardDecision,
     SourceReader,
+    applying,
     evaluate_guards,
+    leaves,
     name_of,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
-from guardgraph.nodes.scope import cost_key
+from guardgraph.nodes.scope import agent_info, cost_key
 from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.state import (
-    AgentInfo,
     Allowance,
     Amount,
     Gap,
@@ -61,12 +63,14 @@ def judge_subject(
     expected: Amount | None = None,
     levels_below: int = 0,
     circuit: Circuit | None = None,
+    request: Request | None = None,
 ) -> GuardDecision:
     """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
-    judging = [guard for guard in guards if at in guard.gates]
+    names = frozenset[str]() if agent is None else gate.team.names_of(agent)
+    applies = applying(guards, agents=names, categories=gate.categories)
+    judging = [guard for guard in applies if at in guard.gates]
     if not judging:
         return _PASS
-    path = gate.position.path
     context = GuardContext(
         gate=at,
         subject=subject,
@@ -77,9 +81,10 @@ def judge_subject(
         spent=gate.spent,
         expected_cost=expected,
         depth=gate.position.depth + levels_below,
-        path=path,
+        path=gate.position.path,
+        request=request,
         circuit=circuit,
-        agent=agent and AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name)),
+        agent=agent and agent_info(agent, gate.position.path, fallback_for=gate.team.fallbacks.get(agent.name)),
     )
     decision = _decision(judging, context)
     for verdict in decision.verdicts:
@@ -89,7 +94,7 @@ def judge_subject(
 
 def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
     """Return the guard that judges by the circuit of an agent, if there is one."""
-    return next((one for one in guards if isinstance(one, Breaker) and one.rate is not None), None)
+    return next((one for one in leaves(guards) if isinstance(one, Breaker) and one.rate is not None), None)
 
 
 def allowed_sends(
@@ -175,6 +180,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         expected=expected,
         levels_below=1,
         circuit=_circuit(gate, agent, request),
+        request=request,
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)
@@ -186,16 +192,21 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
 
 def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | None:
     """Return the circuit of an agent that is about to be sent a request, where a guard judges by it."""
-    if breaker_of(gate.guards_for(agent)) is None:
+    if _breaker(gate, agent) is None:
         return None
     key = attempt_key(gate.position.run_id, agent.name, request)
     return gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
 
 
+def _breaker(gate: GateContext, agent: Agent) -> Breaker | None:
+    guards, names = gate.guards_for(agent), gate.team.names_of(agent)
+    return breaker_of(applying(guards, agents=names, categories=gate.categories))
+
+
 def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send | None:
     """Return what is sent to the fallback of an agent whose circuit is not closed."""
     agent = gate.team.agents[send.node]
-    breaker = breaker_of(gate.guards_for(agent))
+    breaker = _breaker(gate, agent)
     if breaker is None or agent.fallback is None or decision.trip is None or decision.trip.guard != name_of(breaker):
         return None
     return gate.send_request(agent.fallback, _request(send).model_copy(update={"tries": 1, "delay": 0.0}))
@@ -204,7 +215,7 @@ def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send
 def _inherited_depth(gate: GateContext) -> list[Guard]:
     """Return a guard for the depth limit of an outer team, where this team has no such guard itself."""
     limit = gate.allowance.depth
-    return [] if limit is None or any(isinstance(g, Depth) for g in gate.team.guards) else [Depth(limit)]
+    return [] if limit is None or any(isinstance(g, Depth) for g in gate.guards) else [Depth(limit)]
 
 
 def _request(send: Send) -> Request:
@@ -282,6 +293,8 @@ def _decision(guards: Sequence[Guard], context: GuardContext) -> GuardDecision:
 
 
 def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:
+    if isinstance(guard, AnyOf):
+        return GuardDecision.of(guard, guard.decide(context, lambda part: _verdict(part, context)))
     if not isinstance(context.subject, Result) or not isinstance(guard, SourceReader):
         return evaluate_guards([guard], context)
     try:
@@ -290,6 +303,11 @@ def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:
         reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
         return GuardDecision(context.verdict(guard, trips=True, reason=reason), guard.on_trip)
     return evaluate_guards([guard], replace(context, sources=sources))
+
+
+def _verdict(part: Guard, context: GuardContext) -> Verdict:
+    """Return the verdict of one part of a guard, with the sources that it reads itself."""
+    return next(iter(_evaluate(part, context).verdicts), context.verdict(part, trips=False))
 
 
 def _sources(reader: SourceReader, result: Result) -> Mapping[str, str]:

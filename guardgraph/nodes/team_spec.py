@@ -30,6 +30,8 @@ class TeamSpec:
     """The channels of its state, with their reducers."""
     agents: Mapping[str, Agent] = field(default_factory=dict[str, Agent])
     """Its agents by name, fallbacks included."""
+    fallbacks: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The agent that is asked first, by the name of its fallback."""
     workers: frozenset[str] = frozenset()
     """The names of the agents to which work is delegated: the guards of `dispatch` judge what is sent to them."""
     drafters: frozenset[str] = frozenset()
@@ -74,6 +76,10 @@ class TeamSpec:
     def closing(self) -> int:
         """Supersteps from a gate to the end: the author, if there is one, and `guard_exit`."""
         return 1 if self.author is None else 2
+
+    def names_of(self, agent: Agent) -> frozenset[str]:
+        """Return the name of an agent, and that of the one in whose place it works."""
+        return frozenset([agent.name, self.fallbacks.get(agent.name, agent.name)])
 
     def steps_to_end(self, node: str) -> int:
         """Return the supersteps of a run that goes on in `node` and then ends."""

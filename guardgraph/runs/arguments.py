@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.store.base import BaseStore
@@ -29,6 +30,7 @@ __all__ = (
     "checked_input",
     "checked_modes",
     "checked_rate_limits",
+    "fitting_input",
     "require",
     "thread_of",
 )
@@ -143,6 +145,20 @@ def checked_input(given: object) -> tuple[Task, dict[str, Any]]:
     messages = merge_messages(None, fields.get("messages"))
     task = task_of(run_input({"task": fields.get("task"), "messages": messages}).task)
     return task, {"task": task, **({"messages": messages} if messages else {})}
+
+
+def fitting_input(graph: Any, task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the input for a graph; one without `task`, as `guarded` makes it, gets the goal as a message.
+
+    Raises `BadInput` for a graph that takes neither.
+    """
+    keys = graph.builder.schemas[graph.builder.input_schema]
+    if "task" in keys:
+        return given
+    if "messages" not in keys:
+        known = ", ".join(map(repr, sorted(keys)))
+        raise BadInput(f"the graph takes neither `task` nor `messages` but {known}; run it with `compile().invoke(…)`")
+    return {"messages": given.get("messages") or [HumanMessage(task.goal)]}
 
 
 def checked_answers(answers: object) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from guardgraph.runs.arguments import (
     checked_arguments,
     checked_config,
     checked_input,
+    fitting_input,
     require,
     thread_of,
 )
@@ -99,6 +100,7 @@ class Attempts:
         known = thread_of(configured, thread_id)
         thread = known or new_id()
         name, compiled = self._compiled(graph, built_with)
+        given = fitting_input(compiled, goal, given)
         if known:
             self._prepare_thread(thread, name, compiled)
         rows, run_id, now = list[RunRow](), new_id(), self.clock()

@@ -19,6 +19,7 @@ from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
 from guardgraph.runtime.budget.learned_costs import LearnedCosts
 from guardgraph.runtime.budget.open_calls import InFlight
+from guardgraph.runtime.call_log import CallLog
 from guardgraph.runtime.concurrency.conditions import ChangeCondition
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter
@@ -83,6 +84,8 @@ class Services:
     """Held while deciding whether one more attempt can be paid for."""
     in_flight: InFlight = field(default_factory=InFlight)
     """The model calls in flight, and how far they may go beyond what is reserved for them."""
+    calls: CallLog = field(default_factory=lambda: CallLog(2_000))
+    """The recent calls of models and tools, of all attempts whose guards judge them."""
     _slots: dict[str, ConcurrencyLimiter] = field(default_factory=dict[str, ConcurrencyLimiter])
     _attempts: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
     _tokens: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])

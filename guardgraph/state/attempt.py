@@ -20,12 +20,14 @@ __all__ = (
     "ContextKind",
     "ErrorKind",
     "Gap",
+    "Origin",
     "Reply",
     "Request",
     "Result",
     "ResultStatus",
 )
 
+Origin = Literal["user", "code", "agent", "tool", "source"]
 ContextKind = Literal["result", "gap", "worker", "background", "constraint", "decision"]
 ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
 ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team", "handoff"]
@@ -50,6 +52,10 @@ class ContextItem(FrozenModel):
     """What it rests on."""
     subtask: str | None = None
     """The subtask that it answers."""
+    origin: Origin = "source"
+    """Where it comes from: the `user`, declared `code`, an `agent`, a `tool`, or any other `source` outside."""
+    trusted: bool = False
+    """Its integrity label: whether nothing in it was written or chosen by an untrusted agent, tool or source."""
 
 
 class Request(FrozenModel):
@@ -86,6 +92,8 @@ class Request(FrozenModel):
     """Why the attempt before this one was refused."""
     delay: float = Field(default=0.0, ge=0)
     """How many seconds this attempt waits before it begins, since the one before it has failed."""
+    trusted: bool = False
+    """Its integrity label: whether all that is in it, and the choice of who gets it, is trusted. Its team sets it."""
     handles_event: bool = False
     """Whether it delivers the event in the inputs of its subtask. Only a reactive team sets this, never a planner."""
 
@@ -98,7 +106,7 @@ class Request(FrozenModel):
     def event(self) -> Event | None:
         """The event that it is to handle; `None` for all but subscribers, whatever the inputs of a subtask are."""
         given = self.subtask.inputs.get("event") if self.handles_event and self.subtask is not None else None
-        return None if given is None else Event.model_validate(given)
+        return None if given is None else Event.model_validate({**given, "trusted": self.trusted})
 
     @property
     def results(self) -> tuple[ContextItem, ...]:
@@ -248,6 +256,8 @@ class Result(FrozenModel):
     """The guard that stopped it or its nested team."""
     usage: Usage = Usage()
     """What it cost, including all that it delegated."""
+    trusted: bool = False
+    """Its integrity label: whether its value was made of trusted items alone, or its agent endorses what it answers."""
     error: AgentError | None = None
     """Why it is not `ok`."""
 

@@ -22,8 +22,17 @@ class AgentInfo:
     """Which version of it."""
     skills: frozenset[str] = frozenset()
     """What it can do."""
+    tools: frozenset[str] = frozenset()
+    """The names of its tools."""
     chain: tuple[str, ...] = ()
     """The chain of delegation: the teams and agents above it, outermost first, and its own name."""
+    fallback_for: str | None = None
+    """The agent in whose place it works, where it is a fallback."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and that of the agent in whose place it works."""
+        return (self.name,) if self.fallback_for is None else (self.name, self.fallback_for)
 
 
 class DelegationScope(FrozenModel):
@@ -45,5 +54,7 @@ class DelegationScope(FrozenModel):
     """The part of its allowance that is kept for concluding, from 0 to 1."""
     steps: tuple[tuple[str, float, str], ...] = ()
     """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
+    trusted: bool = False
+    """Its integrity label: whether all that it was given is trusted. It is never higher than that of the team above."""
     started: AwareDatetime
     """When its run began."""

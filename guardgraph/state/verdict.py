@@ -10,7 +10,7 @@ from guardgraph.state.frozen_model import FrozenModel
 
 __all__ = ("Action", "Gate", "Verdict")
 
-Gate = Literal["admission", "dispatch", "handoff", "round", "exit"]
+Gate = Literal["admission", "dispatch", "handoff", "round", "exit", "model", "tool"]
 Action = Literal["pass", "alert", "trip"]
 
 

@@ -153,7 +153,7 @@ class EventWork:
         elif self._is_taken(event):
             self._refuse(event, "id", f"another event of {event.source!r} has the id {event.id!r}")
         else:
-            facts = {"caused_by": None, "depth": 0, "time": event.time or self.gate.now}
+            facts = {"caused_by": None, "depth": 0, "time": event.time or self.gate.now, "trusted": False}
             self.add(event.model_copy(update=facts))
 
     def read_published(self) -> None:
@@ -235,7 +235,7 @@ class EventWork:
         """Write all that was collected; a visit of the gate that brings the run on does not count for its limit."""
         gate = self.gate
         if self._lines:
-            if gate.node in gate.team.kinds and not any(isinstance(guard, Limits) for guard in gate.team.guards):
+            if gate.node in gate.team.kinds and not any(isinstance(guard, Limits) for guard in gate.guards):
                 gate.write_unchecked(visits={gate.node: -1})
             gate.write_unchecked(event_log=self._lines)
         if self._is_moved:
@@ -295,9 +295,11 @@ class EventWork:
         subtask = Subtask(
             id=self.subtask_id(one.position, one.subscriber),
             goal=f"Handle the event {event.type!r} from {event.source!r}",
-            inputs={"event": event.model_dump(mode="json", exclude_defaults=True)},
+            inputs={"event": event.model_dump(mode="json", exclude={"trusted"}, exclude_defaults=True)},
         )
-        request: Request = self.gate.send(agent, subtask, context=self.gate.state.get("context") or ()).arg["request"]
+        request: Request = self.gate.send(
+            agent, subtask, context=self.gate.state.get("context") or (), trusted=event.trusted
+        ).arg["request"]
         return self.gate.send_request(agent, request.model_copy(update={"handles_event": True}))
 
     def subtask_id(self, position: int, name: str) -> str:

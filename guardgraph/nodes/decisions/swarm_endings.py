@@ -83,7 +83,10 @@ def candidates(gate: GateContext, rules: SwarmRules) -> list[ContextItem]:
     if proposals:
         return [_item(one) for one in proposals]
     latest = {one.role: one for one in peer_results(gate, rules) if is_answer(one)}
-    return [ContextItem(kind="result", title=name, sender=name, value=one.value) for name, one in latest.items()]
+    return [
+        ContextItem(kind="result", title=name, sender=name, value=one.value, origin="agent", trusted=one.trusted)
+        for name, one in latest.items()
+    ]
 
 
 def miss_pending(gate: GateContext, pending: Mapping[str, Sequence[str]], *, by: str | None, reason: str) -> None:
@@ -99,13 +102,21 @@ def _draft_of(gate: GateContext, proposal: Proposal) -> Result:
     """Return the result that made a proposal, with the proposal as its value."""
     message = proposal.message
     source = next(one for one in gate.accepted if message.id.startswith(f"{one.id}/"))
-    return source.model_copy(update={"value": message.content, "evidence": message.evidence or source.evidence})
+    trusted = message.trusted and all(one.trusted for one in gate.accepted)  # the others have chosen it
+    changes = {"value": message.content, "evidence": message.evidence or source.evidence, "trusted": trusted}
+    return source.model_copy(update=changes)
 
 
 def _item(proposal: Proposal) -> ContextItem:
     message = proposal.message
     return ContextItem(
-        kind="result", title=message.id, sender=message.sender, value=message.content, evidence=message.evidence
+        kind="result",
+        title=message.id,
+        sender=message.sender,
+        value=message.content,
+        evidence=message.evidence,
+        origin="agent",
+        trusted=message.trusted,
     )
 
 
