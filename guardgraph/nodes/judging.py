@@ -170,6 +170,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
     elif remaining.subtasks == 0:
         remaining = remaining.model_copy(update={"subtasks": _reserved_before(gate, new)})
     expected = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
+    circuit = _circuit(gate, agent, request)
     decision = judge_subject(
         gate,
         "dispatch",
@@ -179,7 +180,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         remaining=remaining,
         expected=expected,
         levels_below=1,
-        circuit=_circuit(gate, agent, request),
+        circuit=circuit,
         request=request,
     )
     if decision.trip is None:
@@ -187,6 +188,8 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         gate.remaining = _after(gate.remaining, expected, subtasks=int(new is not None))
     else:
         gate.last_trip = decision.trip
+        if circuit is not None and circuit.is_probe:
+            gate.services.circuits.released(circuit.agent, attempt_key(gate.position.run_id, agent.name, request))
     return decision
 
 
@@ -194,8 +197,14 @@ def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | Non
     """Return the circuit of an agent that is about to be sent a request, where a guard judges by it."""
     if _breaker(gate, agent) is None:
         return None
+    known = gate.closed_circuits.get(agent.name)
+    if known is not None:
+        return known
     key = attempt_key(gate.position.run_id, agent.name, request)
-    return gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
+    found = gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
+    if found.state == "closed":
+        gate.closed_circuits[agent.name] = found
+    return found
 
 
 def _breaker(gate: GateContext, agent: Agent) -> Breaker | None:

@@ -179,6 +179,26 @@ def test_of_several_that_are_sent_at_once_one_is_the_probe(name: str) -> None:
     assert sum("is half open" in reason for reason in reasons) == 2
 
 
+def test_a_probe_that_another_guard_stops_makes_way_for_the_next_one(name: str) -> None:
+    ill, stopped = Flaky(), list[str]()
+
+    @guard(at="dispatch")
+    def not_today(context: GuardContext) -> str | None:
+        return "not today" if stopped else None
+
+    team = supervisor(
+        planner=planner(plan_of("s")), workers=[Agent("a", run=ill)], guards=[QUICK, not_today], name=name
+    )
+    for _ in range(2):
+        outcome_of(team)
+    time.sleep(2.55)
+    stopped.append("today")
+    assert outcome_of(team).gaps[0].reason == "not today"
+    stopped.clear()
+    outcome_of(team)
+    assert ill.calls == 3
+
+
 def test_a_router_and_a_pipeline_know_circuits_too(name: str) -> None:
     ill, spare = Flaky(), Flaky(is_ill=False)
     team = pipeline([Agent("a", run=ill, fallback=Agent("b", run=spare))], guards=[QUICK], name=name)
