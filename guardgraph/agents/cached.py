@@ -20,7 +20,7 @@ _FORMAT = 1
 """The version of the stored form; what another version has stored is not read."""
 _FIELDS = frozenset({"value", "evidence", "confidence", "reasoning", "subtasks", "events"})
 _SUBTASK = {"goal", "inputs", "skill"}
-_ITEM = {"kind", "title", "sender", "value", "evidence"}
+_ITEM = {"kind", "title", "sender", "value", "evidence", "confidence", "reasoning"}
 
 
 def declaration_digest(agent: Agent, *, evidence: bool) -> str:

@@ -41,7 +41,7 @@ def render(request: Request) -> str:
         ),
         _data("What you have kept from your earlier work", [] if request.memory is None else [request.memory]),
         _data("Messages to you", [_message(message) for message in request.messages]),
-        f"Your attempt before this one was refused: {_one_line(request.feedback)}" if request.feedback else "",
+        _feedback(request),
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -57,6 +57,18 @@ def _one_line(text: str) -> str:
     """Return a text as it is where it has one line and no tag, else as a JSON string, which has none."""
     is_plain = "<" not in text and len(text.splitlines()) < 2 and text == text.strip()
     return text if is_plain else _json(text).translate(_LINE_ENDS)
+
+
+def _feedback(request: Request) -> str:
+    if not request.feedback:
+        return ""
+    reason = _one_line(request.feedback)
+    if request.compensates is not None and request.tries == 1:
+        return (
+            f"The answer of {request.compensates!r}, which is in the background, was refused: {reason}. Put it right: "
+            "your answer takes its place."
+        )
+    return f"Your attempt before this one was refused: {reason}"
 
 
 def _data(head: str, items: Sequence[object]) -> str:
@@ -81,6 +93,7 @@ def _facts(item: ContextItem) -> dict[str, Any]:
     facts: dict[str, Any] = {"about": item.title, "from": item.sender, "value": item.value}
     if item.evidence:
         facts["evidence"] = [evidence.model_dump() for evidence in item.evidence]
+    facts |= {"confidence": item.confidence, "reasoning": item.reasoning}
     return {key: value for key, value in facts.items() if value not in ("", None)}
 
 

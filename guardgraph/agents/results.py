@@ -235,6 +235,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
         value=value,
         evidence=outcome.evidence,
         confidence=outcome.confidence,
+        reasoning=outcome.reasoning,
         dissent=outcome.dissent,
         gaps=gaps,
         trusted=outcome.trusted,

@@ -26,6 +26,7 @@ _COMMANDS = {
     "threads": ("threads:threads_group", "Inspect and manage stored threads."),
     "effects": ("effects:effects_group", "Inspect and resolve side effects."),
     "board": ("board:board_group", "Inspect the boards that teams share."),
+    "budget": ("budget:budget_group", "Show and set what a tenant or a thread may spend."),
     "reputation": ("reputation:reputation_group", "Inspect the reputation of bidders in auctions, or forget it."),
     "breakers": ("breakers:breakers_group", "List circuits of agents that fail too often, or close them."),
     "costs": ("costs:costs_command", "List what attempts have cost so far."),

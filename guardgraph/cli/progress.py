@@ -101,6 +101,10 @@ def line_of(event: RunEvent, seconds: float) -> str | None:
             verb = "trips" if data.get("action") == "trip" else "alerts"
             reason = one_line(data.get("reason", ""), _WIDTH)
             text = f"guard {data.get('guard')} {verb} at {data.get('gate')}: {reason}"
+        case "compensating":
+            reason = one_line(data.get("reason", ""), _WIDTH)
+            refused = f"{data.get('instead_of')}, refused by {data.get('guard')}"
+            text = f"{data.get('agent')} compensates for {refused}: {reason}"
         case "routed":
             worker = data.get("worker", "no worker yet")
             text = f"{agent} routes to {worker} ({data.get('rung')}): {one_line(data.get('reason', ''), _WIDTH)}"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.stage import Stage
+from guardgraph.nodes.context import result_item
 from guardgraph.nodes.gate_context import GateContext
 from guardgraph.state import ContextItem, EarlyStop, Gap, Result, Verdict
 
@@ -88,18 +89,7 @@ def inputs_of(gate: GateContext, blocks: Sequence[Block]) -> list[ContextItem]:
     """
     given = list(gate.state.get("context") or ())
     values = [value for value in (value_of(gate, block) for block in blocks) if value is not None]
-    items = [
-        ContextItem(
-            kind="result",
-            title=one.agent,
-            sender=one.agent,
-            value=one.value,
-            evidence=one.evidence,
-            origin="agent",
-            trusted=one.trusted,
-        )
-        for one in values
-    ]
+    items = [result_item(one, one.agent) for one in values]
     gaps = [item for item in gate.context()[len(given) :] if item.kind == "gap"]
     return [*given, *items, *gaps]
 
@@ -126,6 +116,7 @@ def value_of(gate: GateContext, block: Block) -> Result | None:
         evidence=tuple(dict.fromkeys(chain.from_iterable(answer.evidence for answer in found.values()))),
         confidence=min(known, default=None),
         trusted=all(answer.trusted for answer in found.values()),
+        reasoning="\n".join(f"{name}: {answer.reasoning}" for name, answer in found.items() if answer.reasoning),
     )
 
 

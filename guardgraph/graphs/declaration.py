@@ -13,7 +13,7 @@ from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.reserved import check_reserved
-from guardgraph.guards import Guard, conditions, name_of
+from guardgraph.guards import Guard, applying, conditions, leaves, name_of
 from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
@@ -146,6 +146,7 @@ def check_team(team: Declaration) -> None:
     _check_targets(team, names, gates)
     _check_own_guards(team)
     _check_conditions(team)
+    _check_compensation(team)
     known = {skill for agent in team.agents for skill in agent.skills}
     unused = sorted(set(team.skill_limits) - known)
     if unused:
@@ -161,7 +162,7 @@ def check_team(team: Declaration) -> None:
 def _check_steps(team: Declaration) -> None:
     """Raise `BadGraph` for a step of a budget to a model that no agent has; a nested team may have one that does."""
     known = {name for agent in team.agents for name in agent.models}
-    unknown = sorted({step.model for guard in team.guards for step in steps_of(guard).values()} - known)
+    unknown = sorted({step.model for guard in leaves(team.guards) for step in steps_of(guard).values()} - known)
     if unknown and not any(agent.kind == "team" for agent in team.agents):
         nearest = nearest_text(unknown[0], known)
         raise BadGraph(f"`Budget(at=…)` names the model {unknown[0]!r}, which no agent has in `models`{nearest}")
@@ -227,6 +228,34 @@ def _check_conditions(team: Declaration) -> None:
                 f"`only` of the guard {name_of(guard)!r} names {_listed(unknown)}, which is no agent of the "
                 f"team{nearest}"
             )
+
+
+def _check_compensation(team: Declaration) -> None:
+    """Raise `BadGraph` for a guard that names an agent which cannot put right what the guard refuses."""
+    names, plans = {agent.name for agent in team.agents}, any(member.channel == "plans" for member in team.members)
+    heads = [(one.agent, one.gate) for one in team.members if one.channel == "results"]
+    if team.author is not None and any(guard.compensate for guard in _contracts(team.author.guards)):
+        heads.append((team.author, "exit"))
+    for guard in _contracts((*team.guards, *(guard for agent in team.agents for guard in agent.guards))):
+        if guard.compensate not in names:
+            nearest = nearest_text(guard.compensate, sorted(names))
+            raise BadGraph(f"guard {name_of(guard)!r}: no agent {guard.compensate!r} to compensate{nearest}")
+    for head, gate in heads:
+        workers = {one.name for one, at in heads if at == gate} if plans else set[str]()
+        able = {*workers, *(agent.name for agent in head.fallback_chain)}
+        for agent in head.fallback_chain:
+            judging = applying((*team.guards, *agent.guards), agents={agent.name, head.name})
+            odd = next((guard for guard in _contracts(judging) if guard.compensate not in able), None)
+            if odd is not None:
+                raise BadGraph(
+                    f"guard {name_of(odd)!r}: {odd.compensate!r} cannot compensate for {agent.name!r}: make it a "
+                    f"fallback of {head.name!r}, or give the guard to other agents alone (`only(agents=…)`)"
+                )
+
+
+def _contracts(guards: Iterable[Guard]) -> list[Any]:
+    """Return the guards that name an agent to compensate."""
+    return [guard for guard in leaves(guards) if getattr(guard, "compensate", None) is not None]
 
 
 def _check_targets(team: Declaration, names: Collection[str], gates: str) -> None:

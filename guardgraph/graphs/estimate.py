@@ -14,7 +14,7 @@ from guardgraph.graphs.draw.description import EdgeDescription, NodeDescription
 from guardgraph.graphs.draw.direction import layers
 from guardgraph.graphs.load import Assumptions, Load, load_of_calls, worst_of
 from guardgraph.graphs.topology import Topology, cycles, topology_of
-from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry, bounds_of
+from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry, applying, bounds_of, leaves
 from guardgraph.nodes.admission import ADMISSION
 from guardgraph.nodes.decisions.review import can_retry
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
@@ -262,8 +262,24 @@ def _all_attempts(work: _Estimating, team: TeamSpec, agent: Agent, loads: dict[s
         ]
         once = max(member.attempts, 1 + max(retries, default=0))
         total += _attempt(work, member, loads)[1].times(once)
+        total += _compensations(work, team, member, gates, loads)
         if "exit" in gates and agent.name not in team.ends and can_retry((*team.guards, *member.guards), at="exit"):
             total += Load(supersteps=once)  # a draft that is given back comes to the exit again
+    return total
+
+
+def _compensations(
+    work: _Estimating, team: TeamSpec, agent: Agent, gates: set[Gate], loads: dict[str, tuple[Load, Load]]
+) -> Load:
+    """Return what an agent takes at worst that puts a refused answer right."""
+    names = {
+        getattr(guard, "compensate", None)
+        for guard in leaves(applying((*team.guards, *agent.guards), agents=team.names_of(agent)))
+        if not gates.isdisjoint(guard.gates)
+    }
+    total = Load()
+    for name in names & team.agents.keys():
+        total += _attempt(work, team.agents[name], loads)[1]
     return total
 
 

@@ -13,7 +13,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.agents.defaults import with_defaults
 from guardgraph.agents.skills import Skills
 from guardgraph.graphs.team import Team
-from guardgraph.guards import Convergence, Depth, Guard, Limits, Schema
+from guardgraph.guards import Convergence, Cycle, Depth, Guard, Limits, Schema
 from guardgraph.nodes.context import worker_roster
 from guardgraph.nodes.decisions.contradictions import resolve_first, resolver_with_defaults, was_resolved
 from guardgraph.nodes.decisions.dispatch import nothing_to_send, pending_subtasks, read_plan_and_dispatch
@@ -60,7 +60,7 @@ def supervisor(
     The planner answers a `Plan` and plans again with accepted results and gaps; an empty plan ends the rounds. All
     subtasks that can start are sent at once; `concurrency` caps how many agents work at a time, and `skill_limits`
     how many of those with a skill. A planner that is a model needs nothing else: it answers a `Plan`, has
-    instructions, and at least two attempts. `guards=None` means `Depth()`, `Convergence()`, `Limits()` and
+    instructions, and at least two attempts. `guards=None` means `Depth()`, `Cycle()`, `Convergence()`, `Limits()` and
     `Schema()`; `[]` means none. Without a synthesizer the value is the list of accepted results. With `skills` a worker
     that can do the special can do the general. Where claims in accepted results contradict each other, the `resolver`
     decides first; what it does not decide is a gap. Raises `BadGraph` for names that are empty, reserved or not unique,
@@ -76,7 +76,7 @@ def supervisor(
     team = Team(
         name,
         guards=guards,
-        default_guards=(Depth(), Convergence(), Limits(), Schema()),
+        default_guards=(Depth(), Cycle(), Convergence(), Limits(), Schema()),
         entry=[planner],
         author=synthesizer,
         concurrency=concurrency,

@@ -11,7 +11,7 @@ from langgraph.graph import StateGraph
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.swarm_checks import Acceptance, checked_swarm
 from guardgraph.graphs.team import Team
-from guardgraph.guards import Depth, Guard, Limits, Schema
+from guardgraph.guards import Cycle, Depth, Guard, Limits, Schema
 from guardgraph.nodes.decisions.exchange import begin, exchange
 from guardgraph.nodes.decisions.settle import review_what_is_back
 from guardgraph.nodes.decisions.swarm_state import SwarmState
@@ -59,7 +59,7 @@ def swarm(
 
     A peer that has failed is routed around, and a gap. Messages above `per_pair`, `per_peer` (sent by it) or
     `Limits(messages=…)`, each counted once for every recipient, are not sent, and are gaps. `guards=None` means
-    `Depth()`, `Limits(messages=200)` and `Schema()`. Raises `BadGraph` for what does not fit together.
+    `Depth()`, `Cycle()`, `Limits(messages=200)` and `Schema()`. Raises `BadGraph` for what does not fit together.
     """
     rules = checked_swarm(
         peers=peers, start=start, acceptance=acceptance, tie_breaker=tie_breaker, proposals=proposals,
@@ -67,7 +67,7 @@ def swarm(
     )  # fmt: skip
     must_be("swarm", "synthesizer", synthesizer, Agent | None)
     team = Team(
-        name, guards=guards, default_guards=(Depth(), Limits(messages=200), Schema()),
+        name, guards=guards, default_guards=(Depth(), Cycle(), Limits(messages=200), Schema()),
         entry=partial(begin, rules=rules), destinations=rules.start, author=synthesizer, concurrency=concurrency,
         state=SwarmState, board=board,
     )  # fmt: skip

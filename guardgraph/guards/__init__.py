@@ -11,15 +11,17 @@ from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.circuit import Circuit, CircuitState
 from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
+from guardgraph.guards.confidence import Confidence
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
+from guardgraph.guards.cycle import Cycle
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
 from guardgraph.guards.downgrade import Downgrade
-from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
+from guardgraph.guards.evaluate import GuardDecision, alert_of, allowance_or_trip, evaluate_guards
 from guardgraph.guards.function import FunctionGuard, guard
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import AllowanceLimiter, Guard, SourceReader
+from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard, SourceReader
 from guardgraph.guards.injection import SHAPES, Injection, InjectionShape, find_injections
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
@@ -31,6 +33,7 @@ from guardgraph.guards.velocity import Velocity
 
 __all__ = (
     "SHAPES",
+    "AccountLimiter",
     "AllOf",
     "AllowanceLimiter",
     "AllowedTools",
@@ -41,7 +44,9 @@ __all__ = (
     "Circuit",
     "CircuitState",
     "Composable",
+    "Confidence",
     "Convergence",
+    "Cycle",
     "Deadline",
     "Depth",
     "Downgrade",
@@ -69,6 +74,7 @@ __all__ = (
     "ToolCall",
     "Trust",
     "Velocity",
+    "alert_of",
     "allowance_or_trip",
     "applying",
     "bounds_of",

@@ -13,7 +13,21 @@ from pydantic import JsonValue
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.circuit import Circuit
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import AgentInfo, Allowance, Amount, Gate, Plan, Request, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import (
+    AgentInfo,
+    Allowance,
+    Amount,
+    Balance,
+    Delegation,
+    Gate,
+    Plan,
+    Request,
+    Result,
+    Subtask,
+    Task,
+    Usage,
+    Verdict,
+)
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
@@ -51,10 +65,18 @@ class GuardContext:
     """At `dispatch`: what the subtask is expected to cost; `None` if that is unknown."""
     depth: int = 0
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
+    account: str = ""
+    """The account of the team in the ledger."""
+    balances: tuple[Balance, ...] = ()
+    """The balances of the accounts from which the subject would be paid: side accounts, then those of the tree."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
     request: Request | None = None
     """At `dispatch`: all that the agent would be given."""
+    chain: tuple[Delegation, ...] = ()
+    """The chain of delegation above the subject: teams and agents with what they are to do, outermost first."""
+    delegation: Delegation | None = None
+    """At `admission` and `dispatch`: the link that the subject adds to the chain."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     circuit: Circuit | None = None

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from guardgraph.guards.composition import flattened
 from guardgraph.guards.context import GuardContext, name_of
 from guardgraph.guards.function import FunctionGuard
-from guardgraph.guards.guard import AllowanceLimiter, Guard
+from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
 from guardgraph.guards.verdicts import returned_by, verdict_of
 from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict
 
-__all__ = ("GuardDecision", "allowance_or_trip", "evaluate_guards")
+__all__ = ("GuardDecision", "alert_of", "allowance_or_trip", "evaluate_guards")
 
 
 class GuardDecision(NamedTuple):
@@ -25,12 +25,14 @@ class GuardDecision(NamedTuple):
     """The reaction that the guard that tripped declares."""
     alerts: tuple[Verdict, ...] = ()
     """Verdicts that let it pass with a warning."""
+    compensate: str | None = None
+    """The agent that is to put right what the guard that tripped has refused, where that names one."""
 
     @classmethod
     def of(cls, guard: Guard, verdict: Verdict) -> GuardDecision:
         """Return what the verdict of one guard decides."""
         if verdict.action == "trip":
-            return cls(verdict, guard.on_trip)
+            return cls(verdict, guard.on_trip, compensate=getattr(guard, "compensate", None))
         return cls(None, None, (verdict,) if verdict.action == "alert" else ())
 
     @property
@@ -56,12 +58,17 @@ def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDeci
     for guard in flattened(guards):
         if context.gate not in guard.gates:
             continue
-        verdict = verdict_of(guard, context)
-        if verdict.action == "trip":
-            return GuardDecision(verdict, guard.on_trip, tuple(alerts))
-        if verdict.action == "alert":
-            alerts.append(verdict)
+        decision = GuardDecision.of(guard, verdict_of(guard, context))
+        if decision.trip is not None:
+            return decision._replace(alerts=tuple(alerts))
+        alerts += decision.alerts
     return GuardDecision(None, None, tuple(alerts))
+
+
+def alert_of(guard: AccountLimiter, context: GuardContext) -> Verdict | None:
+    """Return the alert of a guard, if it has one; none where it raises, which is a trip where it judges."""
+    found = returned_by(guard, guard.alert, context, Verdict)
+    return found if isinstance(found, Verdict) and found.action == "alert" else None
 
 
 def allowance_or_trip(guard: Guard, context: GuardContext) -> Allowance | Guard:

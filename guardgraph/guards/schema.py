@@ -28,16 +28,27 @@ class Schema(Composable):
     value (a `model` instance if there is a model) and returns `None` or the reason why it is refused. The value is
     read as the JSON data that it is stored as, so a strict model may hold dates, decimals and tuples. Raises
     `BadGraph` for a `model` that is no type.
+
+    `compensate` names an agent of the team that puts a violation right: once the agent has used up its attempts, the
+    compensating one is sent the same work, with the refused value and the reason, in place of the fallback. Its answer
+    is judged in turn, and takes the place of the refused one; what is refused then is not compensated again. It is an
+    agent as any other: metered, limited, and with the guards of `dispatch`. It is one of the agent's fallbacks, or in
+    a team with a planner a worker; a team raises `BadGraph` for any other when it is built.
+
+    `Schema(int)` lets through 7, and stops "seven".
     """
 
     model: Any = None
     check: Callable[[Any], str | None] | None = None
+    compensate: str | None = None
     on_trip: OnTrip = Retry(1)
     gates = frozenset[Gate]({"handoff", "exit"})
     judges_failures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.compensate is not None and not self.compensate.strip():
+            raise BadGraph("`compensate` is empty; name an agent of the team")
         try:
             TypeAdapter[Any](self.model)
         except PydanticSchemaGenerationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +11,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying
+from guardgraph.guards import AccountLimiter, Guard, GuardContext, allowance_or_trip, applying, leaves
+from guardgraph.nodes.chain import team_link
 from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
@@ -25,6 +26,7 @@ from guardgraph.state import (
     ContextItem,
     DelegationScope,
     RunState,
+    SideBudget,
     Task,
     missing_content,
     new_id,
@@ -77,9 +79,10 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
             current = execution_context(config)
             task, attachments = _apart(task_of(given.task), current.attachments if current else {})
             background = [item for item in _background(state.get("background")) if item not in given.background]
+            context = [*background, *given.background]
+            position, unable = _position(team, current, task, context)
         except BadInput as error:  # raised at the exit, once the thread does not hold the input any more
             return Command(update=_unfit(state, error), goto=EXIT)
-        position, unable = _position(team, current, task)
         # The input is for this run alone: the next one on the thread does not find it any more.
         fresh: dict[str, Any] = {
             "task": None,
@@ -87,7 +90,7 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
             "admitted": task,
             **({"attachments": attachments} if attachments or state.get("attachments") else {}),
             "position": position,
-            "context": [*background, *given.background],
+            "context": context,
             "round": 1,
             "seen": given.seen,
         }
@@ -139,7 +142,9 @@ def _background(given: Any) -> list[ContextItem]:
         ) from error
 
 
-def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> tuple[DelegationScope, list[Guard]]:
+def _position(
+    team: TeamSpec, current: ExecutionContext | None, task: Task, background: Sequence[ContextItem]
+) -> tuple[DelegationScope, list[Guard]]:
     """Return the position of the team, and guards that trip in place of those that could not narrow its allowance."""
     now = current.services.clock() if current else datetime.now(UTC)
     above = current.position if current else None
@@ -147,8 +152,8 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
-    applied = applying(team.guards, agents=(), categories=task.categories)
-    for guard in applied:
+    guards = applying(team.guards, agents=(), categories=task.categories)
+    for guard in guards:
         limits = allowance_or_trip(guard, context)
         if not isinstance(limits, Allowance):
             unable.append(limits)
@@ -158,10 +163,19 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         if wanted and narrower.is_metered and not allowance.within(narrower):
             reserve = float(wanted)
         allowance = narrower
+    services = current.services if current else None
+    has_database = services is not None and services.ledger.has_shared_accounts
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
     spending = f"{account}/work" if reserve else account
-    own = [(spending, float(part), step.model) for one in applied for part, step in steps_of(one).items()]
+    own = [(spending, float(part), step.model) for guard in leaves(guards) for part, step in steps_of(guard).items()]
+    if above is not None:
+        inherited_budgets = above.budgets
+    else:
+        capped = services.capped if services is not None else ()
+        inherited_budgets = tuple(
+            SideBudget(per=per, window=window, cap=Allowance(), account=account) for per, window in capped
+        )
     position = DelegationScope(
         run_id=run_id,
         account=account,
@@ -170,8 +184,27 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         depth=depth,
         allowance=allowance,
         reserve=reserve,
-        steps=(*(above.steps if above else ()), *own),
         trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
+        chain=(*(above.chain if above else ()), str(team_link(team, task, background))),
+        steps=(*(above.steps if above else ()), *own),
+        budgets=(*inherited_budgets, *_side_budgets(team.name, guards, account, has_database=has_database)),
         started=now,
     )
     return position, unable
+
+
+def _side_budgets(team: str, guards: Iterable[Guard], account: str, *, has_database: bool) -> list[SideBudget]:
+    """Return what the guards of a team cap beside the tree of the run.
+
+    Raises `BadInput` for what is counted in a database, where there is none.
+    """
+    given = [guard.side_budget(account) for guard in guards if isinstance(guard, AccountLimiter)]
+    budgets = [budget for budget in given if budget is not None]
+    shared = next((budget for budget in budgets if budget.is_shared), None)
+    if shared is not None and not has_database:
+        field = f"window={shared.window!r}" if shared.window is not None else f"per={shared.per!r}"
+        raise BadInput(
+            f"`{field}` of a Budget of team {team!r} is counted in a database, and there is none here; run the "
+            "team with `Runner(url)`"
+        )
+    return budgets

@@ -50,6 +50,7 @@ from guardgraph.state import (
     Unserializable,
     Usage,
     Verdict,
+    attempt_sides,
     error_place,
     error_text,
     missing_content,
@@ -74,8 +75,8 @@ def agent_node(
     concluding: bool = False,
     peers: Collection[str] = (),
     board: Board | None = None,
-    breaker: Breaker | None = None,
     guards: Sequence[Guard] = (),
+    breaker: Breaker | None = None,
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
@@ -83,11 +84,11 @@ def agent_node(
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
     (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
     its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
-    may work until half a second after the deadline. `fallback_for` names the agent that was asked first; `board` is
+    may work until half a second after the deadline. `breaker` is the guard that judges by its failures, and
+    `fallback_for` names the agent that was asked first; `board` is
     that of the team, and `peers` are those to which it may send messages, and hand over. Of `guards`, those of its
-    team, and of its own the ones of the gates `model` and `tool` judge its calls; `breaker` is the one that judges by
-    its failures. Once LangGraph is to drain the run, an attempt that has not started raises `GraphDrained`, and runs
-    when the thread is resumed.
+    team, and of its own the ones of the gates `model` and `tool` judge its calls. Once LangGraph is to drain
+    the run, an attempt that has not started raises `GraphDrained`, and runs when the thread is resumed.
     """
     skills = sorted({*agent.skills}.intersection(skill_limits or {}))
     pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
@@ -141,7 +142,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
         self.fallback_for, self.board, self.peers, self.guards = fallback_for, board, frozenset(peers), guards
-        self.breaker, self.names = breaker, {agent.name, fallback_for or agent.name}
+        self.names = {agent.name, fallback_for or agent.name}
+        self.breaker = breaker
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -199,6 +201,12 @@ class _AgentNode(RunnableLambda[Any, Any]):
             slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
+            sides=attempt_sides(
+                team.budgets,
+                team=team.account,
+                agent=self.agent.name,
+                subtask=request.subtask.id if request.subtask else None,
+            ),
             attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),

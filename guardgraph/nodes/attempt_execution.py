@@ -43,6 +43,7 @@ from guardgraph.state import (
     Request,
     ReservationDenied,
     Result,
+    SideAccount,
     StorageError,
     Usage,
     with_content,
@@ -72,6 +73,8 @@ class AttemptExecution:
     """The boards of its team and of the teams above, if there are any."""
     attachments: Mapping[str, Attachment] = field(default_factory=dict[str, Attachment])
     """The content of the attachments of its task, by digest."""
+    sides: tuple[SideAccount, ...] = ()
+    """The side accounts on which it draws itself."""
     pool: SlotToken | None = None
     """Its hold on the slots of its agent and of its skills, which it keeps while a nested team works."""
     token: CancelToken = field(default_factory=CancelToken)
@@ -334,6 +337,7 @@ class AttemptExecution:
                 services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
+        services.draw_on(me.account, self.sides)
         self.budget = AttemptBudget(
             services,
             me,
@@ -371,13 +375,15 @@ class AttemptExecution:
         _check_drained()
         services, account = self.services, self.me.account
         team = account.rpartition("/")[0]
-        if not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
+        if not self.sides and not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
             return None
         in_flight = services.in_flight_attempts()
         above = services.ledger.balances(team)  # read last: an attempt that ends meanwhile counts twice, not zero times
+        if self.sides:
+            above = (*services.ledger.side_balances(self.sides), *above)
         expected = Amount() if self._is_open_team else self._expected
         is_code = self.agent.kind not in ("model", "messages")
-        return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code)
+        return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code, sides=services.sides)
 
     @property
     def _expected(self) -> Amount | None:

@@ -11,7 +11,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.nodes.accepted import accepted_of, open_gaps, subtasks_by_id
 from guardgraph.state import ContextItem, Gap, Result, Subtask
 
-__all__ = ("can_do", "context_of", "skills_of", "worker_roster")
+__all__ = ("can_do", "context_of", "result_item", "skills_of", "worker_roster")
 
 
 def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tuple[ContextItem, ...]:
@@ -26,7 +26,8 @@ def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tupl
     results = [result for result in accepted_of(state) if needed is None or result.subtask in needed]
     gaps = [gap for gap in open_gaps(state) if needed is None or (not gap.path and gap.subtask in needed)]
     trusted = frozenset(state.get("trusted_subtasks") or ())
-    return (*given, *(_result_item(r, planned, trusted) for r in results), *(_gap_item(gap, planned) for gap in gaps))
+    items = [result_item(r, _title(r, planned), in_plan=_is_trusted(r, planned, trusted)) for r in results]
+    return (*given, *items, *(_gap_item(gap, planned) for gap in gaps))
 
 
 def worker_roster(workers: Iterable[Agent]) -> tuple[ContextItem, ...]:
@@ -57,18 +58,33 @@ def _offer(worker: Agent) -> dict[str, JsonValue]:
     return {**skills, "expected_cost": declared} if declared else skills
 
 
-def _result_item(result: Result, planned: Mapping[str, Subtask], trusted: Collection[str]) -> ContextItem:
+def _is_trusted(result: Result, planned: Mapping[str, Subtask], trusted: Collection[str]) -> bool:
     subtask = planned.get(result.subtask or "")
+    return subtask is None or subtask.id in trusted
+
+
+def result_item(result: Result, title: str, *, in_plan: bool = True) -> ContextItem:
+    """Return a result as context for others: with all that it rests on, and how sure its agent is.
+
+    It is trusted where its agent is, and what it was to do (`in_plan`).
+    """
     return ContextItem(
         kind="result",
-        title=subtask.goal if subtask else result.subtask or result.agent,
+        title=title,
         sender=result.agent,
         value=result.value,
         evidence=result.evidence,
+        confidence=result.confidence,
+        reasoning=result.reasoning,
         subtask=result.subtask,
         origin="agent",
-        trusted=result.trusted and (subtask is None or subtask.id in trusted),
+        trusted=result.trusted and in_plan,
     )
+
+
+def _title(result: Result, planned: Mapping[str, Subtask]) -> str:
+    subtask = planned.get(result.subtask or "")
+    return subtask.goal if subtask else result.subtask or result.agent
 
 
 def _gap_item(gap: Gap, planned: Mapping[str, Subtask]) -> ContextItem:

@@ -14,7 +14,7 @@ from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import ReviewDecision, review, unreviewed_results
 from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
 from guardgraph.nodes.gate_context import GateContext
-from guardgraph.nodes.judging import allowed_sends
+from guardgraph.nodes.judging import allowed_sends, emit_last_alerts
 from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
 from guardgraph.nodes.scope import attempts_of
@@ -45,6 +45,7 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         if again is not None:
             return gate.command([again])
         gate.write_unchecked(gaps=[*_unreviewed(gate), *_unreached(gate)])
+        emit_last_alerts(gate)
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
         gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))

@@ -25,6 +25,7 @@ from guardgraph.runtime.execution_context import execution_context, execution_se
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Allowance,
+    Amount,
     BadInput,
     Balance,
     ContextItem,
@@ -84,6 +85,12 @@ class GateContext:
         """The circuits of agents that this gate has found closed."""
         self.judged: dict[int, tuple[Send, Subtask | None]] = {}  # an id is unique as long as its object lives
         """What the guards of `dispatch` have let pass, and its subtask if that is new, by the `id` of the object."""
+        self.side_balances: dict[str, Balance] = {}
+        """The balances of side accounts of agents and tasks, as this gate has read them."""
+        self.side_costs: dict[str, Amount] = {}
+        """What this gate sends already is expected to cost in them."""
+        self.alerted: set[tuple[str, str, float]] = set()
+        """The alerts that this gate has emitted: the account, its period and the threshold."""
         self._update = StateUpdate(state, team.channels)
         self._requests: Mapping[str, Any] = state.get("requests") or {}
 
@@ -105,6 +112,11 @@ class GateContext:
         return int(self._update.state.get("round") or 1)
 
     @property
+    def visit(self) -> int:
+        """How often this gate was reached in the run, this time included."""
+        return int((self._update.state.get("visits") or {}).get(self.node, 0))
+
+    @property
     def accepted(self) -> list[Result]:
         """All accepted results of the run, in the order in which they were made."""
         return accepted_of(self._update.state)
@@ -117,12 +129,12 @@ class GateContext:
     @cached_property
     def allowance(self) -> Allowance:
         """All that the team may spend, with what was added since its admission."""
-        return allowance_of(self.position, self._balances)
+        return allowance_of(self.position, self.balances)
 
     @cached_property
     def unspent(self) -> Allowance:
         """What the agents of the team may still spend, when this gate is reached."""
-        return remaining_allowance(self._balances).narrow(
+        return remaining_allowance(self.balances).narrow(
             self.position.allowance.model_copy(update=dict.fromkeys(COUNTS))
         )
 
@@ -299,7 +311,15 @@ class GateContext:
         """
         needed = 2 + self.team.closing if steps is None else steps
         left = Allowance() if self.needs_no_budget else self.unspent
-        stop = early_stop(self.state, self.guards, self.node, left=left, is_late=self.is_late, steps=needed)
+        stop = early_stop(
+            self.state,
+            self.guards,
+            self.node,
+            left=left,
+            is_late=self.is_late,
+            steps=needed,
+            balances=self.balances,
+        )
         return self.pending_stop or stop
 
     def judge(
@@ -329,7 +349,8 @@ class GateContext:
         return Command(update=self._update.values, goto=goto)
 
     @cached_property
-    def _balances(self) -> tuple[Balance, ...]:
+    def balances(self) -> tuple[Balance, ...]:
+        """The balances of the accounts from which the agents of the team are paid."""
         return self.services.ledger.balances(self.position.spending_account)
 
 

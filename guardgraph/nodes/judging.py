@@ -11,6 +11,7 @@ from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import (
+    AccountLimiter,
     AnyOf,
     Breaker,
     Circuit,
@@ -20,17 +21,21 @@ from guardgraph.guards import (
     GuardContext,
     GuardDecision,
     SourceReader,
+    alert_of,
     applying,
     evaluate_guards,
     leaves,
     name_of,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
-from guardgraph.nodes.scope import agent_info, cost_key
+from guardgraph.nodes.chain import agent_link
+from guardgraph.nodes.scope import agent_info, attempts_of, cost_key
 from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.state import (
     Allowance,
     Amount,
+    Balance,
+    Delegation,
     Gap,
     Gate,
     Request,
@@ -39,13 +44,14 @@ from guardgraph.state import (
     Subtask,
     Usage,
     Verdict,
+    attempt_sides,
     error_text,
 )
 
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "breaker_of", "judge_subject", "plan_subtasks")
+__all__ = ("allowed_sends", "breaker_of", "emit_last_alerts", "judge_subject", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -53,43 +59,68 @@ _TOO_MANY = 10**15
 
 
 def judge_subject(
-    gate: GateContext,
-    at: Gate,
-    subject: Any,
-    guards: Sequence[Guard],
-    *,
-    agent: Agent | None = None,
-    remaining: Allowance | None = None,
-    expected: Amount | None = None,
-    levels_below: int = 0,
-    circuit: Circuit | None = None,
-    request: Request | None = None,
+    gate: GateContext, at: Gate, subject: Any, guards: Sequence[Guard], *, agent: Agent | None = None, **facts: Any
 ) -> GuardDecision:
-    """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
+    """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision.
+
+    `facts` are fields of the `GuardContext` that differ from those of the gate; `sides`, the balances of the side
+    accounts of the agent and the subtask; and `levels_below`, how many levels below its team the subject is.
+    """
     names = frozenset[str]() if agent is None else gate.team.names_of(agent)
     applies = applying(guards, agents=names, categories=gate.categories)
     judging = [guard for guard in applies if at in guard.gates]
     if not judging:
         return _PASS
+    decision = _decision(judging, _context(gate, at, subject, agent=agent, **facts), gate)
+    for verdict in decision.verdicts:
+        gate.emit(verdict)
+    return decision
+
+
+def emit_last_alerts(gate: GateContext) -> None:
+    """Emit and write the alerts of what was spent since the last gate that judges by the budget."""
+    limiters = [guard for guard in gate.guards if isinstance(guard, AccountLimiter)]
+    if not limiters:
+        return
+    work = {(result.agent, result.subtask) for result in attempts_of(gate.state)} if gate.position.budgets else set()
+    sides = {one.account: one for agent, subtask in sorted(work, key=str) for one in _sides_of(gate, agent, subtask)}
+    context = _context(gate, "exit", gate.task, sides=tuple(sides.values()))
+    alerts = [verdict for guard in limiters for verdict in _alerts_once(guard, context, alert_of(guard, context), gate)]
+    for verdict in alerts:
+        gate.emit(verdict)
+    if alerts:
+        gate.write_unchecked(verdicts=alerts)
+
+
+def _context(
+    gate: GateContext,
+    at: Gate,
+    subject: Any,
+    *,
+    agent: Agent | None = None,
+    levels_below: int = 0,
+    sides: tuple[Balance, ...] = (),
+    **facts: Any,
+) -> GuardContext:
+    above, own = gate.position.chain, gate.position.chain[-1:]
+    if at == "admission" and own:
+        above, facts = above[:-1], {**facts, "delegation": Delegation.of(own[0])}
     context = GuardContext(
         gate=at,
         subject=subject,
         now=gate.now,
         state=gate.state,
         allowance=gate.allowance,
-        remaining=gate.unspent if remaining is None else remaining,
+        remaining=gate.unspent,
         spent=gate.spent,
-        expected_cost=expected,
         depth=gate.position.depth + levels_below,
+        account=gate.position.account,
+        balances=(*sides, *gate.balances),
         path=gate.position.path,
-        request=request,
-        circuit=circuit,
         agent=agent and agent_info(agent, gate.position.path, fallback_for=gate.team.fallbacks.get(agent.name)),
+        chain=tuple(map(Delegation.of, above)),
     )
-    decision = _decision(judging, context)
-    for verdict in decision.verdicts:
-        gate.emit(verdict)
-    return decision
+    return replace(context, **facts) if facts else context
 
 
 def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
@@ -169,6 +200,10 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         remaining = remaining.model_copy(update={"subtasks": None})
     elif remaining.subtasks == 0:
         remaining = remaining.model_copy(update={"subtasks": _reserved_before(gate, new)})
+    subtask = request.subtask.id if request.subtask else None
+    sides = _sides_of(gate, agent.name, subtask) if gate.position.budgets else ()
+    for balance in () if gate.needs_no_budget else sides:
+        remaining = remaining.narrow(balance.cap.minus(balance.spent + gate.side_costs.get(balance.account, Amount())))
     expected = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
     circuit = _circuit(gate, agent, request)
     decision = judge_subject(
@@ -178,14 +213,18 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         [*gate.guards_for(agent), *_inherited_depth(gate)],
         agent=agent,
         remaining=remaining,
-        expected=expected,
+        expected_cost=expected,
         levels_below=1,
-        circuit=circuit,
         request=request,
+        delegation=agent_link(agent, request, gate.position),
+        circuit=circuit,
+        sides=sides,
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)
         gate.remaining = _after(gate.remaining, expected, subtasks=int(new is not None))
+        for balance in sides:
+            gate.side_costs[balance.account] = gate.side_costs.get(balance.account, Amount()) + (expected or Amount())
     else:
         gate.last_trip = decision.trip
         if circuit is not None and circuit.is_probe:
@@ -219,6 +258,15 @@ def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send
     if breaker is None or agent.fallback is None or decision.trip is None or decision.trip.guard != name_of(breaker):
         return None
     return gate.send_request(agent.fallback, _request(send).model_copy(update={"tries": 1, "delay": 0.0}))
+
+
+def _sides_of(gate: GateContext, agent: str, subtask: str | None) -> tuple[Balance, ...]:
+    """Return the balances of the side accounts that an attempt draws on."""
+    sides = attempt_sides(gate.position.budgets, team=gate.position.account, agent=agent, subtask=subtask)
+    unread = [side for side in sides if side.name not in gate.side_balances]
+    if unread:
+        gate.side_balances |= {one.account: one for one in gate.services.ledger.side_balances(unread)}
+    return tuple(gate.side_balances[side.name] for side in sides)
 
 
 def _inherited_depth(gate: GateContext) -> list[Guard]:
@@ -290,15 +338,42 @@ def _after(remaining: Allowance, expected: Amount | None, *, subtasks: int) -> A
     return rest if rest.subtasks is None else rest.model_copy(update={"subtasks": max(rest.subtasks - subtasks, 0)})
 
 
-def _decision(guards: Sequence[Guard], context: GuardContext) -> GuardDecision:
+def _decision(guards: Sequence[Guard], context: GuardContext, gate: GateContext) -> GuardDecision:
     """Evaluate the guards in order, each with the sources that it reads itself; the first trip ends it."""
     alerts: tuple[Verdict, ...] = ()
     for guard in guards:
         decision = _evaluate(guard, context)
+        if decision.alerts and isinstance(guard, AccountLimiter):
+            alerts += _alerts_once(guard, context, decision.alerts[0], gate)
+            decision = decision._replace(alerts=())
         alerts += decision.alerts
         if decision.trip is not None:
             return decision._replace(alerts=alerts)
     return GuardDecision(None, None, alerts)
+
+
+def _alerts_once(
+    guard: AccountLimiter, context: GuardContext, first: Verdict | None, gate: GateContext
+) -> tuple[Verdict, ...]:
+    """Return the alerts of all accounts of a guard, beginning with the `first`, of which none was emitted before."""
+    found, verdict, by = list[Verdict](), first, f"{gate.position.account} {gate.node} {gate.visit}"
+    while verdict is not None and isinstance(verdict.limit, int | float):
+        threshold = float(verdict.limit)
+        balance = next((one for one in context.balances if _is_of(one, verdict, context)), None)
+        if balance is None or balance.alerted >= threshold:
+            break
+        alert = (balance.account, balance.label, threshold)
+        if alert not in gate.alerted and gate.services.ledger.alert_once(balance, threshold, by):
+            found.append(verdict)
+        gate.alerted.add(alert)
+        balances = tuple(replace(one, alerted=threshold) if one is balance else one for one in context.balances)
+        context = replace(context, balances=balances)
+        verdict = alert_of(guard, context)
+    return tuple(found)
+
+
+def _is_of(balance: Balance, verdict: Verdict, context: GuardContext) -> bool:
+    return balance.label == verdict.account if verdict.account else balance.account == context.account
 
 
 def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:

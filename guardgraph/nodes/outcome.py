@@ -66,6 +66,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         value=_collected(accepted) if written is None else written.value,
         evidence=(written and written.evidence) or _evidence(accepted),
         confidence=_confidence(accepted if written is None else [written]),
+        reasoning="" if written is None else written.reasoning,
         gaps=tuple(gaps),
         stopped_by=stop.stopped_by,
         reason=stop.reason,

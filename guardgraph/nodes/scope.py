@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from guardgraph.agents.agent import Agent
+from guardgraph.nodes.chain import agent_link
 from guardgraph.runtime.services import Services
 from guardgraph.state import AgentInfo, Allowance, Balance, DelegationScope, Request, Result, remaining_allowance
 
@@ -44,6 +45,7 @@ def attempt_scope(
             "account": account,
             "spending_account": account,
             "path": (*team.path, agent.name),
+            "chain": (*team.chain, str(agent_link(agent, request, team))),
             "depth": team.depth + 1,
             "allowance": allowance,
             "reserve": 0,

@@ -336,7 +336,7 @@ class Attempts:
         context: Any = None,
         config: RunnableConfig | None = None,
     ) -> RunExecution:
-        ledger, time = self.records.ledger_and_clock(row, position, self.clock(), lease.fence)
+        ledger, time = self.records.ledger_and_clock(row, position, self.clock, lease.fence)
         events = self.records.event_log(row, lease.fence, is_new=row.attempt == 1)
         saver = saver_of(graph).with_fence(lease.fence).storing_along(ledger, events)
         graph.checkpointer = saver
@@ -347,6 +347,7 @@ class Attempts:
         services.learned = LearnedCosts(self.records.values)
         services.costs.known = expected_costs(services.learned.listed())
         services.circuits = Circuits(self.records.values)
+        services.capped = self.records.budgets.limited(row.thread_id) if position is None else ()
         services.published = ThreadEvents(self.records.published, row.thread_id)
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)

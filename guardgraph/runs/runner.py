@@ -6,9 +6,9 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
@@ -40,10 +40,11 @@ from guardgraph.runtime.boards.view import BoardView
 from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.learned_costs import LearnedCost, LearnedCosts
 from guardgraph.runtime.rates.rate_limit import RateLimit
-from guardgraph.state import Event, RunEvent, StoredEvent, Task
+from guardgraph.state import Allowance, Event, RunEvent, StoredEvent, Task
 from guardgraph.storage.reputation import Reputation
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
+from guardgraph.storage.sql.ledger.shared_budgets import AccountBudget
 from guardgraph.storage.sql.places import DEFAULT_TENANT
 from guardgraph.storage.sql.published import Publication
 from guardgraph.storage.sql.threads import Threads
@@ -99,7 +100,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
             with_folder(url), types=tuple(types), tenant=tenant, write_behind=write_behind, **stored
         )
         leases = Leases(self.saver.engine, lease_seconds, tenant=self.saver.tenant)
-        self._records = Records(self.saver, leases.state_of)
+        self._records = Records(self.saver, leases.state_of, clock)
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)
         self._attempts.rate_limits = checked_rate_limits(rate_limits)
@@ -326,6 +327,47 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         What is known of its attempts is forgotten.
         """
         return Circuits(self._records.values).reset(agent)
+
+    def budgets(self, thread_id: str | None = None, limit: int = 100) -> list[AccountBudget]:
+        """Return at most `limit` of the accounts that runs share, in their present periods, or those of a thread.
+
+        First come those of the tenant. Each has what is spent and reserved, the cap that a team has declared last, that
+        of an operator, and when it begins anew.
+        """
+        return self._records.budgets.listed(thread_id, limit)
+
+    async def abudgets(self, thread_id: str | None = None, limit: int = 100) -> list[AccountBudget]:
+        """Do as `budgets` without blocking the event loop."""
+        return await asyncio.to_thread(self.budgets, thread_id, limit)
+
+    def set_budget(
+        self,
+        cap: Allowance | None,
+        *,
+        thread_id: str | None = None,
+        window: Literal["minute", "hour", "day", "month"] | timedelta | None = None,
+    ) -> AccountBudget | None:
+        """Set what the runs of the tenant, or of a thread, may spend in all, or in each period of `window`.
+
+        The limits that `cap` names (of `usd`, `tokens` and `calls`) replace those that teams declare, from the next
+        model call on and until `None` takes them back. They also hold for runs begun later whose teams declare none.
+        Calls that wait for what others have reserved go on once there is room. Returns the account, if there is one.
+
+        Raises:
+            BadInput: `cap` caps none of the three, or anything else; the window does not exist.
+        """
+        span = int(window.total_seconds()) if isinstance(window, timedelta) else window
+        return self._records.budgets.set(cap, thread_id, span)
+
+    async def aset_budget(
+        self,
+        cap: Allowance | None,
+        *,
+        thread_id: str | None = None,
+        window: Literal["minute", "hour", "day", "month"] | timedelta | None = None,
+    ) -> AccountBudget | None:
+        """Do as `set_budget` without blocking the event loop."""
+        return await asyncio.to_thread(partial(self.set_budget, cap, thread_id=thread_id, window=window))
 
     def publish(self, thread_id: str, event: Event | Mapping[str, Any], *, wake: bool = True) -> Publication:
         """Publish an event to a thread from any process, in a transaction of its own, and return where it is stored.

@@ -9,6 +9,7 @@ from guardgraph.state.accounts import (
     check_caps,
     full_usage,
     remaining_allowance,
+    tightest_label,
 )
 from guardgraph.state.agent_message import EVERYONE, Message, Performative
 from guardgraph.state.allowance import COUNTS, Allowance
@@ -36,7 +37,7 @@ from guardgraph.state.board import (
     checked_version,
 )
 from guardgraph.state.claim import Claim, Claims
-from guardgraph.state.delegation import AgentInfo, DelegationScope
+from guardgraph.state.delegation import AgentInfo, Delegation, DelegationScope, work_digest
 from guardgraph.state.delivery import Delivery, DeliveryStatus
 from guardgraph.state.domain_event import TASK_EVENT, Event
 from guardgraph.state.errors import (
@@ -90,6 +91,20 @@ from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
 from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
+from guardgraph.state.side_accounts import (
+    NO_SIDES,
+    Per,
+    Period,
+    SideAccount,
+    SideBudget,
+    Sides,
+    Window,
+    attempt_sides,
+    counts_in,
+    merged_sides,
+    period_at,
+    team_sides,
+)
 from guardgraph.state.stored_as import StoredName, stored_as, stored_name
 from guardgraph.state.task import Category, Plan, Stakes, Subtask, Task
 from guardgraph.state.text import error_place, error_text, nearest_text, one_line, printable, validation_text
@@ -100,6 +115,7 @@ __all__ = (
     "COUNTS",
     "EVERYONE",
     "MESSAGE_LIST",
+    "NO_SIDES",
     "TASK_EVENT",
     "Action",
     "AgentError",
@@ -120,6 +136,7 @@ __all__ = (
     "Claims",
     "ContextItem",
     "ContextKind",
+    "Delegation",
     "DelegationScope",
     "Delivery",
     "DeliveryStatus",
@@ -148,7 +165,9 @@ __all__ = (
     "Outcome",
     "OutcomeStatus",
     "PatternError",
+    "Per",
     "Performative",
+    "Period",
     "Plan",
     "RateLimitExceeded",
     "Reply",
@@ -163,6 +182,9 @@ __all__ = (
     "RunState",
     "RunStranded",
     "RunUnfinished",
+    "SideAccount",
+    "SideBudget",
+    "Sides",
     "Stakes",
     "StaleWriter",
     "StorageBusy",
@@ -186,12 +208,14 @@ __all__ = (
     "Unserializable",
     "Usage",
     "Verdict",
+    "Window",
     "WrongKey",
     "account_chain",
     "add_counts",
     "append_by_id",
     "append_lines",
     "append_unique",
+    "attempt_sides",
     "board_value",
     "check_caps",
     "check_json",
@@ -200,6 +224,7 @@ __all__ = (
     "checked_key",
     "checked_kind",
     "checked_version",
+    "counts_in",
     "deliveries_of",
     "entries_in",
     "error_place",
@@ -212,17 +237,22 @@ __all__ = (
     "line_of",
     "merge_messages",
     "merge_open",
+    "merged_sides",
     "missing_content",
     "nearest_text",
     "new_id",
     "one_line",
     "parked_in",
+    "period_at",
     "printable",
     "remaining_allowance",
     "stored_as",
     "stored_name",
+    "team_sides",
+    "tightest_label",
     "to_json",
     "validation_text",
     "with_content",
     "without_content",
+    "work_digest",
 )

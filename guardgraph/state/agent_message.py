@@ -38,6 +38,10 @@ class Message(FrozenModel):
     """What its sender commits itself to, by unit: `{"usd": 450}`."""
     evidence: tuple[Evidence, ...] = ()
     """What it rests on."""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    """How sure its sender is, from 0 to 1; `None` if unknown."""
+    reasoning: str = ""
+    """Why its sender answers so."""
     sender: str = Field(default="", max_length=100)
     """The agent that sends it."""
     id: str = Field(default="", max_length=300)

@@ -50,6 +50,10 @@ class ContextItem(FrozenModel):
     """The content."""
     evidence: tuple[Evidence, ...] = ()
     """What it rests on."""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    """How sure its sender is, from 0 to 1; `None` if unknown."""
+    reasoning: str = ""
+    """Why its sender answers so."""
     subtask: str | None = None
     """The subtask that it answers."""
     origin: Origin = "source"
@@ -94,6 +98,8 @@ class Request(FrozenModel):
     """How many seconds this attempt waits before it begins, since the one before it has failed."""
     trusted: bool = False
     """Its integrity label: whether all that is in it, and the choice of who gets it, is trusted. Its team sets it."""
+    compensates: str | None = None
+    """The agent whose answer a contract has refused, where this one is to put that right; see `Schema`."""
     handles_event: bool = False
     """Whether it delivers the event in the inputs of its subtask. Only a reactive team sets this, never a planner."""
 

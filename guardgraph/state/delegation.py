@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
 
 from pydantic import AwareDatetime, Field
 
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.side_accounts import SideBudget
 
-__all__ = ("AgentInfo", "DelegationScope")
+__all__ = ("AgentInfo", "Delegation", "DelegationScope", "work_digest")
+
+
+class Delegation(NamedTuple):
+    """A link of the chain of delegation: who works, and on what."""
+
+    agent: str
+    """The name of the team or the agent."""
+    identity: str
+    """A digest of what distinguishes it from others of this name."""
+    work: str
+    """A digest of what it is to do: see `work_digest`."""
+
+    def __str__(self) -> str:
+        """Return the link as it is stored."""
+        return f"{self.agent}#{self.identity}#{self.work}"
+
+    @classmethod
+    def of(cls, stored: str) -> Delegation:
+        """Return the link that was stored as this text."""
+        return cls(*stored.rsplit("#", 2))
+
+
+def work_digest(*facts: object, size: int = 16) -> str:
+    """Return a digest of `size` bytes: the same for equal data, and for texts that differ in case and white space."""
+    flat = [" ".join(fact.casefold().split()) if isinstance(fact, str) else fact for fact in facts]
+    text = json.dumps(flat, sort_keys=True, default=repr, ensure_ascii=True)
+    return blake2b(text.encode(), digest_size=size).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +83,13 @@ class DelegationScope(FrozenModel):
     """What it may spend; never more than what is left to the team above it."""
     reserve: float = Field(default=0, ge=0, le=1)
     """The part of its allowance that is kept for concluding, from 0 to 1."""
-    steps: tuple[tuple[str, float, str], ...] = ()
-    """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
     trusted: bool = False
     """Its integrity label: whether all that it was given is trusted. It is never higher than that of the team above."""
+    chain: tuple[str, ...] = ()
+    """The chain of delegation: each team and agent above it, and itself, as a text of its `Delegation`."""
+    steps: tuple[tuple[str, float, str], ...] = ()
+    """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
+    budgets: tuple[SideBudget, ...] = ()
+    """The budgets beside the tree that hold here: its own, and those of the teams above it."""
     started: AwareDatetime
     """When its run began."""

@@ -16,6 +16,7 @@ EventKind = Literal[
     "agent_finished",
     "model_called",
     "verdict",
+    "compensating",
     "routed",
     "board_written",
     "agent_waiting",

@@ -29,6 +29,8 @@ class Outcome(FrozenModel):
     """What the answer rests on."""
     confidence: float | None = Field(default=None, ge=0, le=1)
     """How sure the team is, from 0 to 1; `None` if unknown."""
+    reasoning: str = ""
+    """Why it is the answer, in the words of the agent that wrote it; empty where the accepted results are the value."""
     gaps: tuple[Gap, ...] = ()
     """What is missing, and why."""
     stopped_by: str | None = None

@@ -31,3 +31,5 @@ class Verdict(FrozenModel):
     """What was measured."""
     limit: JsonValue = None
     """What it was measured against."""
+    account: str = ""
+    """At an alert of a side account: which one, in words."""

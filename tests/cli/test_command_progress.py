@@ -147,6 +147,10 @@ def test_the_tightest_limit_is_shown(spent: Amount, caps: dict[str, Any], part: 
             "[   1.5 s] inner routes to no worker yet (classifier): ",
         ),
         (
+            event("compensating", "team", agent="fixer", instead_of="clerk", guard="Schema", reason="too dear"),
+            "[   1.5 s] fixer compensates for clerk, refused by Schema: too dear",
+        ),
+        (
             event("board_written", "team", "worker", board="plan", key="route", version=2, entry_kind="decision"),
             "[   1.5 s] worker writes plan/route, version 2",
         ),

@@ -12,7 +12,7 @@ from guardgraph.agents import Agent
 from guardgraph.guards import Convergence, Guard
 from guardgraph.state import Plan, Request, Subtask
 from guardgraph.storage import SQLSaver
-from tests.graphs.teams import WAYS, plan_of, team, worker
+from tests.graphs.teams import WAYS, listed, plan_of, team, worker
 
 GOALS = {"price": "Find the price", "size": "Find the size", "vendor": "Find the vendor"}
 
@@ -129,3 +129,19 @@ def test_a_gap_within_a_nested_team_settles_nothing_of_the_team_above() -> None:
 
     assert outcome.value == [["done: do a"], "done: our own b"]
     assert [(gap.path, gap.subtask) for gap in outcome.gaps] == [(("low:x",), "b")]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("brings", "rounds"), [("AA", 2), ("ABAB", 4), ("ABCABC", 6), ("ABACBC", 6)])
+def test_rounds_that_bring_the_same_again_are_the_last(way: str, brings: str, rounds: int) -> None:
+    plans = [plan_of(f"part {number}") for number in range(7)]
+    graph = team(
+        *plans[: len(brings) + 1],
+        workers=[worker(run=lambda request: (brings + "Z")[request.round - 1])],
+        guards=[Convergence(20)],
+    )
+    outcome = WAYS[way](graph.compile(), "T", None)
+
+    is_stopped = brings != "ABACBC"
+    assert len(listed(outcome)) == (rounds if is_stopped else rounds + 1)
+    assert outcome.stopped_by == ("Convergence" if is_stopped else None)

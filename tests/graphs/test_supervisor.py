@@ -301,9 +301,9 @@ def test_the_drawing_shows_the_gates_and_nothing_floats() -> None:
         (
             None,
             [
-                "admission: Depth",
-                "round: Convergence; dispatch: Depth, Limits",
-                "handoff: Schema; dispatch: Depth, Limits",
+                "admission: Depth, Cycle",
+                "round: Convergence; dispatch: Depth, Cycle, Limits",
+                "handoff: Schema; dispatch: Depth, Cycle, Limits",
             ],
         ),
         ([], ["none"] * 3),

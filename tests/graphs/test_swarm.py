@@ -202,7 +202,7 @@ def test_handoffs_that_go_round_are_ended(window: int, calls: int) -> None:
     def over(name: str, other: str) -> Run:
         def run(request: Request) -> Reply:
             seen.append(name)
-            return hand_off(other)
+            return Reply(messages=(to(other, f"note {len(seen)}", performative="hand_off"),))
 
         return run
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardgraph.guards import Convergence, evaluate_guards
+from guardgraph.guards import Convergence, GuardContext, evaluate_guards
 from guardgraph.state import Plan, Result, Subtask
 from tests.guards.views import plan_of, view_of_plan
 
@@ -71,6 +71,63 @@ def test_the_same_work_in_other_clothes_trips(again: Plan) -> None:
 )
 def test_other_work_passes(other: Plan) -> None:
     assert Convergence(5)(view_of_plan(other, before=(A,))).action == "pass"
+
+
+def view_of_results(*rounds: str, refused: str = "") -> GuardContext:
+    """Return a new plan after rounds of which each has brought these letters as values."""
+    goals = [plan_of(f"goal {number}") for number in range(len(rounds) + 1)]
+    context = view_of_plan(goals[-1], before=tuple(goals[:-1]))
+    results = [
+        Result(id=f"{number}-{place}", agent="a", round=number, value={"x": letter, "y": 1})
+        for number, letters in enumerate(rounds, 1)
+        for place, letter in enumerate(letters)
+    ]
+    accepted = [one.id for one in results if one.value["x"] not in refused]  # type: ignore[index, call-overload]
+    return replace(context, state={**context.state, "results": results, "accepted": accepted})
+
+
+@pytest.mark.parametrize(
+    ("rounds", "reason"),
+    [
+        ("A", None),
+        ("AB", None),
+        ("AA", "no progress: round 2 has brought the same results as round 1"),
+        ("ABB", "no progress: round 3 has brought the same results as round 2"),
+        ("AAB", None),
+        ("ABA", None),
+        ("ABAB", "the results of rounds 1 to 4 repeat every 2 rounds"),
+        ("CABAB", "the results of rounds 2 to 5 repeat every 2 rounds"),
+        ("ABCAB", None),
+        ("ABCABC", "the results of rounds 1 to 6 repeat every 3 rounds"),
+        ("ABCDABC", None),
+        ("ABCDABCD", "the results of rounds 1 to 8 repeat every 4 rounds"),
+        ("ABCDEABCDE", None),
+        ("ABACABAD", None),
+    ],
+)
+def test_rounds_that_bring_the_same_again_trip(rounds: str, reason: str | None) -> None:
+    verdict = Convergence(99)(view_of_results(*rounds))
+
+    assert (verdict.action, verdict.reason) == ("pass" if reason is None else "trip", reason or "")
+
+
+@pytest.mark.parametrize(("period", "rounds", "action"), [
+    (0, "AA", "pass"), (1, "AA", "trip"), (1, "ABAB", "pass"), (2, "ABAB", "trip"), (5, "ABCDEABCDE", "trip"),
+])  # fmt: skip
+def test_only_repetitions_up_to_the_period_count(period: int, rounds: str, action: str) -> None:
+    assert Convergence(99, period=period)(view_of_results(*rounds)).action == action
+
+
+def test_the_order_of_results_does_not_matter_but_their_number_does() -> None:
+    assert Convergence(9)(view_of_results("AB", "BA")).action == "trip"
+    assert Convergence(9)(view_of_results("A", "AA")).action == "pass"
+    assert Convergence(9)(view_of_results("AB", "A")).action == "pass"
+
+
+def test_what_was_refused_is_not_brought_and_a_round_without_results_is_no_repetition() -> None:
+    assert Convergence(9)(view_of_results("AX", "AY", refused="XY")).action == "trip"
+    assert Convergence(9)(view_of_results("X", "X", refused="X")).action == "pass"
+    assert Convergence(9)(view_of_results("A", "X", "A", "X", refused="X")).action == "pass"
 
 
 def test_a_failed_attempt_to_plan_is_no_plan() -> None:

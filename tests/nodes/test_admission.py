@@ -13,7 +13,18 @@ from guardgraph.guards import Budget, Deadline, Depth, Escalate, Finish, Guard, 
 from guardgraph.nodes.admission import admission, task_of
 from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
-from guardgraph.state import Allowance, BadInput, ContextItem, DelegationScope, EarlyStop, Gate, RunEvent, Task, Verdict
+from guardgraph.state import (
+    Allowance,
+    BadInput,
+    ContextItem,
+    Delegation,
+    DelegationScope,
+    EarlyStop,
+    Gate,
+    RunEvent,
+    Task,
+    Verdict,
+)
 from tests.nodes.gates import spec_of
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -144,8 +155,15 @@ def test_the_first_team_stands_at_the_top_of_a_run_of_its_own() -> None:
     one, other = position_of(), position_of()
 
     assert one == DelegationScope(
-        run_id=one.run_id, account=one.run_id, spending_account=one.run_id, path=("team",), trusted=True, started=NOW
+        run_id=one.run_id,
+        account=one.run_id,
+        spending_account=one.run_id,
+        path=("team",),
+        chain=one.chain,
+        trusted=True,
+        started=NOW,
     )
+    assert [Delegation.of(link).agent for link in one.chain] == ["team"]
     assert one.run_id != other.run_id
     named = admit(here=ExecutionContext(Services(clock=lambda: NOW), run_id="mine")).update["position"]
     assert (named.run_id, named.account) == ("mine", "mine")

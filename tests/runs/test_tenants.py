@@ -60,6 +60,8 @@ CALLS: dict[str, list[Call]] = {
     "replay": of_each_thread("shop/1"),
     "wake": [Call([])],
     "list_runs": [Call([]), *(Call([], options={"status": status}) for status in get_args(RunStatus))],
+    "budgets": [Call([]), *(Call([], (thread,)) for thread in THREADS)],
+    "set_budget": [Call(None, (None,), {"thread_id": thread}) for thread in (*THREADS, None)],
     "reputation": [Call(Reputation("worker"), ("worker",))],
     "list_reputations": [Call([])],
     "breakers": [Call([])],

@@ -39,6 +39,7 @@ from guardgraph.state import (
     Request,
     Result,
     RoutingDecision,
+    SideBudget,
     Subtask,
     Task,
     Usage,
@@ -121,6 +122,13 @@ ALLOWANCES = st.builds(
     depth=LIMIT,
     deadline=st.none() | MOMENT,
 )
+SIDE_BUDGETS = st.builds(
+    SideBudget,
+    per=st.sampled_from(["run", "agent", "task", "thread", "tenant"]),
+    window=st.sampled_from([None, "minute", "hour", "day", "month", 5_400]),
+    cap=ALLOWANCES,
+    account=TEXT,
+)
 USAGES = st.builds(Usage, input_tokens=COUNT, output_tokens=COUNT, usd=MONEY, calls=COUNT, microseconds=COUNT)
 GAPS = st.builds(Gap, subtask=TEXT, agent=MAYBE, reason=TEXT, guard=MAYBE, path=NAMES)
 FAULTS = st.builds(
@@ -195,11 +203,14 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         account=TEXT,
         spending_account=TEXT,
         path=NAMES,
+        chain=NAMES,
         depth=COUNT,
         allowance=ALLOWANCES,
         reserve=st.floats(0, 1),
+        budgets=tuples(SIDE_BUDGETS),
         started=MOMENT,
     ),
+    SideBudget: SIDE_BUDGETS,
     Reply: st.builds(
         Reply,
         value=JSON,
@@ -222,6 +233,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         attempt=st.integers(1, 2**70),
         idempotency_key=TEXT,
         feedback=MAYBE,
+        compensates=MAYBE,
     ),
     Result: st.builds(
         Result,
@@ -296,6 +308,8 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "title": "t",
         "run_id": "r",
         "account": "a",
+        "per": "agent",
+        "cap": {"tokens": 5},
         "spending_account": "w",
         "started": "2030-01-01T00:00:00Z",
         "task": {"goal": "g"},

@@ -24,6 +24,7 @@ __all__ = (
     "open_asks",
     "repeated_handoffs",
     "repeated_message",
+    "returned_handoff",
     "sent_in",
 )
 
@@ -123,6 +124,8 @@ def implied_replies(result: Result, sent: Sequence[Message], asks: Sequence[Open
             content=result.value,
             in_reply_to=ask.message.id,
             evidence=result.evidence,
+            confidence=result.confidence,
+            reasoning=result.reasoning,
             sender=ask.recipient,
             id=f"{result.id}/r{number}",
             trusted=result.trusted,
@@ -166,6 +169,26 @@ def repeated_handoffs(log: Iterable[Message], *, window: int, distinct: int) -> 
     last = [message for message in log if message.performative == "hand_off"][-window:]
     names = sorted({name for message in last for name in (message.sender, *message.recipients)})
     return names if len(last) == window and len(names) < distinct else []
+
+
+def returned_handoff(log: Sequence[Message]) -> list[str]:
+    """Return the agents through which the same work was handed over back to one that had handed it over; or nothing.
+
+    The work is the content of the handoffs, which must be the same and not empty. Nothing else was sent between them:
+    who has added something, or was answered a question, does not hand over the same work.
+    """
+    last = log[-1] if log else None
+    if last is None or last.performative != "hand_off" or last.content is None:
+        return []
+    work, trail = json.dumps(last.content, sort_keys=True), [last.recipients[0]]
+    for message in reversed(log):
+        is_same = message.performative == "hand_off" and json.dumps(message.content, sort_keys=True) == work
+        if not is_same or message.recipients[0] != trail[-1]:
+            return []
+        trail.append(message.sender)
+        if message.sender == last.recipients[0]:
+            return trail[::-1]
+    return []
 
 
 def repeated_message(log: Sequence[Message], new: Set[str], *, times: int) -> Message | None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from langgraph.types import Overwrite
 
-from guardgraph.nodes.decisions.conversation import circle_of, open_asks, repeated_handoffs, repeated_message
+from guardgraph.nodes.decisions.conversation import (
+    circle_of,
+    open_asks,
+    repeated_handoffs,
+    repeated_message,
+    returned_handoff,
+)
 from guardgraph.nodes.decisions.delivery import deliver, send_task
 from guardgraph.nodes.decisions.negotiation import AcceptanceRule, Proposal, agreed, proposals_of
 from guardgraph.nodes.decisions.posting import post_no_answers, take_in
@@ -44,6 +50,10 @@ def exchange(gate: GateContext, *, rules: SwarmRules) -> Destination:
         if names:
             reason = f"the last {rules.window} handoffs went round {', '.join(names)}"
             return break_tie(gate, rules, "Oscillation", reason)
+        cycle = returned_handoff(log) if new else []
+        if cycle:
+            reason = f"the same work is handed over in a cycle: {' -> '.join(cycle)}"
+            return break_tie(gate, rules, "Cycle", reason)
         again = repeated_message(log, new, times=rules.repeats)
         if again is not None:
             reason = f"{again.sender!r} has sent the same message {rules.repeats} times ({again.performative})"

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
-from guardgraph.guards import Escalate, Finish, Guard, OnTrip, Refuse, Retry, name_of
+from guardgraph.guards import Escalate, Finish, Guard, GuardDecision, OnTrip, Refuse, Retry, leaves, name_of
+from guardgraph.nodes.decisions.compensation import compensating_agent, compensation_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import allowed_sends
 from guardgraph.nodes.scope import work_until
@@ -171,12 +172,18 @@ def can_retry(guards: Sequence[Guard], *, at: Gate) -> bool:
 
 def retry_targets(agents: Iterable[Agent], guards: Sequence[Guard], *, at: Gate) -> tuple[str, ...]:
     """Return the names of the agents that a review can send to: those that may try again, and fallbacks."""
-    any_agent = can_retry(guards, at=at)
+    agents, any_agent = [*agents], can_retry(guards, at=at)
+    own = [guard for agent in agents for member in agent.fallback_chain for guard in member.guards]
+    compensating = {getattr(guard, "compensate", None) for guard in leaves((*guards, *own)) if at in guard.gates}
     return tuple(
         member.name
         for agent in agents
         for member in agent.fallback_chain
-        if any_agent or member.attempts > 1 or member is not agent or can_retry(member.guards, at=at)
+        if any_agent
+        or member.name in compensating
+        or member.attempts > 1
+        or member is not agent
+        or can_retry(member.guards, at=at)
     )
 
 
@@ -212,10 +219,12 @@ def _review_one(
         found.gaps.extend(gaps_within(result))
         return
     found.refused.append(result)
-    last = gap_of(result, guard=trip and trip.guard, reason=trip and trip.reason)
+    last, why = _gap(gate, result, trip), trip.reason if trip else gap_of(result).reason
     gaps = (*result.gaps, last)
     on_trip = on_trip if trip is not None else stop
-    again = retry_request(gate, result, agents, reason=last.reason, on_trip=on_trip, gaps=gaps)
+    again = retry_request(gate, result, agents, reason=why, on_trip=on_trip, gaps=gaps)
+    if again is None or again.agent.name != result.agent:  # the agent itself tries no more
+        again = _compensation(gate, result, agents, decision, gaps) or again
     if again is not None:
         found.retries.append(again)
         return
@@ -234,6 +243,27 @@ def _reaction_to_stop(result: Result, guards: Sequence[Guard]) -> OnTrip | None:
     named = (guard for guard in guards if not CALL_GATES.isdisjoint(guard.gates))
     found = next((guard.on_trip for guard in named if name_of(guard) == result.stopped_by), None)
     return Finish() if isinstance(found, Retry) else found  # the model has had its tries
+
+
+def _gap(gate: GateContext, result: Result, trip: Verdict | None) -> Gap:
+    """Return what is missing without a refused result; after a compensation, also whose answer that was for."""
+    gap, request = gap_of(result, guard=trip and trip.guard, reason=trip and trip.reason), gate.request_of(result)
+    if request is None or request.compensates is None:
+        return gap
+    return gap.model_copy(update={"reason": f"{gap.reason} (in place of the answer of {request.compensates!r})"})
+
+
+def _compensation(
+    gate: GateContext, result: Result, agents: Mapping[str, Agent], decision: GuardDecision, gaps: tuple[Gap, ...]
+) -> RetryRequest | None:
+    """Return the attempt of the agent that the guard names for putting right what it has refused, if there is one."""
+    request = gate.request_of(result)
+    if request is None or decision.trip is None:
+        return None
+    agent = compensating_agent(gate, agents, result, request, decision.compensate)
+    if agent is None:
+        return None
+    return RetryRequest(agent, compensation_request(gate, result, request, agent, decision.trip), gaps)
 
 
 def _next_agent(

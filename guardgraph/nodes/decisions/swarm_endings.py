@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from guardgraph.nodes.context import result_item
 from guardgraph.nodes.decisions.negotiation import Proposal, proposals_of
 from guardgraph.nodes.decisions.swarm_state import SwarmRules, control_of, is_answer, peer_results
 from guardgraph.nodes.gate_context import Destination, GateContext
@@ -83,10 +84,7 @@ def candidates(gate: GateContext, rules: SwarmRules) -> list[ContextItem]:
     if proposals:
         return [_item(one) for one in proposals]
     latest = {one.role: one for one in peer_results(gate, rules) if is_answer(one)}
-    return [
-        ContextItem(kind="result", title=name, sender=name, value=one.value, origin="agent", trusted=one.trusted)
-        for name, one in latest.items()
-    ]
+    return [result_item(one, name) for name, one in latest.items()]
 
 
 def miss_pending(gate: GateContext, pending: Mapping[str, Sequence[str]], *, by: str | None, reason: str) -> None:
@@ -110,14 +108,9 @@ def _draft_of(gate: GateContext, proposal: Proposal) -> Result:
 def _item(proposal: Proposal) -> ContextItem:
     message = proposal.message
     return ContextItem(
-        kind="result",
-        title=message.id,
-        sender=message.sender,
-        value=message.content,
-        evidence=message.evidence,
-        origin="agent",
-        trusted=message.trusted,
-    )
+        kind="result", title=message.id, sender=message.sender, value=message.content, evidence=message.evidence,
+        confidence=message.confidence, reasoning=message.reasoning, origin="agent", trusted=message.trusted,
+    )  # fmt: skip
 
 
 def _let_author_write(gate: GateContext, proposals: Sequence[Proposal], *, status: ResultStatus = "ok") -> Destination:

@@ -199,9 +199,9 @@ class AttemptBudget:
             self.last_text = message.text or self.last_text
         usage = cost_of(call, report_of(response, run_id), costs=self.services.costs)
         self._settle(call, usage)
-        self.models.add(f"{call.provider or 'unknown'}:{call.model or 'unknown'}")
         if self.guards is not None:
             self.guards.ended(run_id, tokens=usage.tokens if usage else call.read, messages=messages)
+        self.models.add(f"{call.provider or 'unknown'}:{call.model or 'unknown'}")
         if self.turns is not None:
             self.turns.settle(run_id, usage.tokens if usage else None)
         self._cut = call.short if any(map(was_cut, messages)) else None
@@ -293,7 +293,9 @@ class AttemptBudget:
         with in_flight.lock, self._recording_faults():
             others = in_flight.risks() if may_wait else []
             if others:
-                refusal = held_back(risk, others, self._balances(), tokens=total, usd=usd or Decimal(0))
+                money = usd or Decimal(0)
+                sides = self.services.sides
+                refusal = held_back(risk, others, self._balances(), tokens=total, usd=money, sides=sides)
                 if refusal is not None:
                     return refusal
             amount = Amount(tokens=total, usd=usd, calls=1)

@@ -10,7 +10,17 @@ from fractions import Fraction
 from threading import Lock
 from typing import NamedTuple
 
-from guardgraph.state import Amount, Balance, ReservationDenied, Usage, account_chain, exact_decimal
+from guardgraph.state import (
+    NO_SIDES,
+    Amount,
+    Balance,
+    ReservationDenied,
+    Sides,
+    Usage,
+    account_chain,
+    counts_in,
+    exact_decimal,
+)
 
 __all__ = ("CostEstimator", "InFlightAttempt", "can_start", "concurrent_attempts")
 
@@ -144,19 +154,20 @@ def can_start(
     above: Iterable[Balance],
     in_flight: Mapping[str, InFlightAttempt],
     may_be_free: bool = False,
+    sides: Sides = NO_SIDES,
 ) -> ReservationDenied | None:
     """Return why an attempt cannot be paid for beside those in flight; `None` lets it start.
 
     A `retryable` denial may no longer hold once an attempt in flight has ended. An attempt inside another one waits
     only for others inside it, or two attempts could wait for each other. An attempt of unknown cost is presumed to be
     expensive, but the only one in flight always starts: it shows what the others cost. What costs nothing always
-    starts, and so does what `may_be_free` once all is spent.
+    starts, and so does what `may_be_free` once all is spent. `sides` are the side accounts on which accounts draw.
     """
     inside = next((name for name in reversed(account_chain(account)[:-1]) if name in in_flight), None)
     for balance in above:
         if balance.cap.usd is not None and expects is not None and expects.usd is None:
-            return ReservationDenied(balance.account, "price")
-        known = concurrent_attempts(balance.account, account, in_flight)
+            return balance.denied("price", None, None)
+        known = concurrent_attempts(balance.account, account, in_flight, sides)
         rivals = [in_flight[name] for name in known if inside is None or name.startswith(f"{inside}/")]
         for what in ("tokens", "usd", "calls"):
             cap = getattr(balance.cap, what)
@@ -169,14 +180,14 @@ def can_start(
                 continue
             if free <= 0 or (wanted > free and (rivals or expects is not None)):
                 left = max(free, type(cap)(0))
-                return ReservationDenied(balance.account, what, wanted, left, retryable=bool(rivals))
+                return balance.denied(what, wanted, left, retryable=bool(rivals))
     return None
 
 
-def concurrent_attempts(account: str, mine: str, in_flight: Iterable[str]) -> list[str]:
-    """Return the outermost attempts in flight under `account`, except `mine` and those above it."""
+def concurrent_attempts(account: str, mine: str, in_flight: Iterable[str], sides: Sides = NO_SIDES) -> list[str]:
+    """Return the outermost attempts in flight that count in `account`, except `mine` and those above it."""
     above = frozenset(account_chain(mine))
-    under = {name for name in in_flight if name.startswith(f"{account}/") and name not in above}
+    under = {name for name in in_flight if name not in above and counts_in(account, name, sides)}
     return [name for name in under if not under.intersection(account_chain(name)[:-1])]
 
 

@@ -48,7 +48,7 @@ def test_gates_agents_and_other_nodes_are_told_apart() -> None:
 def test_a_gate_has_the_guards_of_its_node() -> None:
     found = {node.id: node.guards for node in describe(supervisor(planner=agent("p"), workers=[agent("w")])).nodes}
 
-    assert found["guard_dispatch"] == (("round", "Convergence"), ("dispatch", "Depth, Limits"))
+    assert found["guard_dispatch"] == (("round", "Convergence"), ("dispatch", "Depth, Cycle, Limits"))
 
 
 def test_a_depth_shows_so_many_levels() -> None:

@@ -93,7 +93,7 @@ def test_tooltips_name_guards_facts_and_what_is_folded() -> None:
     svg = draw(a_supervisor(40)).svg
     hints = {one.attrib["data-id"]: one[0].text for one in found(svg, "data-id")}
 
-    assert "dispatch: Depth, Limits" in hints["guard_dispatch"]
+    assert "dispatch: Depth, Cycle, Limits" in hints["guard_dispatch"]
     assert "agents of its team at a time: 4" in hints["worker-1"]
     assert "worker-17" in hints["worker-1"]
 

@@ -18,6 +18,7 @@ from guardgraph.nodes.decisions.conversation import (
     open_asks,
     repeated_handoffs,
     repeated_message,
+    returned_handoff,
 )
 from guardgraph.nodes.decisions.negotiation import agreed, is_accepted, proposals_of
 from guardgraph.state import Message, Result
@@ -119,6 +120,36 @@ def handed(route: str) -> list[Message]:
 )
 def test_handoffs_among_too_few(route: str, found: list[str]) -> None:
     assert repeated_handoffs(handed(route), window=4, distinct=3) == found
+
+
+@pytest.mark.parametrize(
+    ("route", "found"),
+    [
+        ("ab", ""),
+        ("aba", "aba"),
+        ("abc", ""),
+        ("abca", "abca"),
+        ("xabca", "abca"),
+        ("abcb", "bcb"),
+        ("abcdea", "abcdea"),
+    ],
+)
+def test_the_same_work_that_comes_back_by_handoffs(route: str, found: str) -> None:
+    log = [one.model_copy(update={"content": {"ticket": 7}}) for one in handed(route)]
+
+    assert "".join(returned_handoff(log)) == found
+    assert returned_handoff([one.model_copy(update={"content": None}) for one in log]) == []
+    assert returned_handoff([*log, said("i", "a", "b", performative="inform")]) == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_other_work_and_what_is_added_make_no_cycle_of_handoffs(place: int) -> None:
+    log = [one.model_copy(update={"content": "x"}) for one in handed("aba")]
+    other = [one.model_copy(update={"content": n}) if n == place else one for n, one in enumerate(log)]
+
+    assert returned_handoff(log) == ["a", "b", "a"]
+    assert returned_handoff(other) == []
+    assert returned_handoff([log[0], said("i", "b", "a", performative="inform"), log[1]]) == []
 
 
 def test_the_same_question_counts_and_an_answer_does_not() -> None:

@@ -14,6 +14,7 @@ from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.reputation_table import awards
+from guardgraph.storage.sql.shared_account_table import operator_caps, shared_accounts, shared_entries
 from guardgraph.storage.sql.tables import (
     accounts,
     blobs,
@@ -67,4 +68,6 @@ def _conditions(tenant: str) -> Iterator[tuple[Table, Any]]:
         published,
         shared_values,
     ):
+        yield table, table.c.tenant == tenant
+    for table in (shared_accounts, shared_entries, operator_caps):
         yield table, table.c.tenant == tenant

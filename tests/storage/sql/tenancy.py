@@ -32,6 +32,7 @@ from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.published_table import published, published_read
 from guardgraph.storage.sql.reputation_table import awards
+from guardgraph.storage.sql.shared_account_table import operator_caps, shared_accounts, shared_entries
 from guardgraph.storage.sql.tables import (
     accounts,
     blobs,
@@ -57,6 +58,9 @@ KEYS: dict[Table, frozenset[str]] = {
     boards: frozenset({"tenant", "board"}),
     awards: frozenset({"tenant", "award", "agent"}),
     shared_values: frozenset({"tenant", "value"}),
+    shared_accounts: frozenset({"tenant", "account", "owner"}),
+    shared_entries: frozenset({"tenant", "account", "entry"}),
+    operator_caps: frozenset({"tenant", "owner"}),
     published: frozenset({"tenant", "name"}),
     published_read: frozenset({"tenant"}),
     **dict.fromkeys((runs, leases, threads, events), frozenset({"tenant"})),
