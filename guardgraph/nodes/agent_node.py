@@ -218,10 +218,17 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _note_end(self, work: AttemptExecution, result: Result) -> None:
         """Record for the circuit of the agent whether it has failed, where a guard judges by that."""
-        ended = result.status == "ok" or (result.error is not None and result.error.kind in _FAILED)
-        if self.breaker is not None and ended and not work.is_cached:
-            key = attempt_key(work.me.run_id, self.agent.name, work.sent)
-            work.services.circuits.ended(work.role, key, self.breaker, is_ok=result.status == "ok")
+        if self.breaker is None:
+            return
+        key, circuits = attempt_key(work.me.run_id, self.agent.name, work.sent), work.services.circuits
+        has_failed = result.error is not None and result.error.kind in _FAILED
+        try:
+            if work.is_cached or not (result.status == "ok" or has_failed):
+                circuits.released(work.role, key)
+            else:
+                circuits.ended(work.role, key, self.breaker, is_ok=result.status == "ok")
+        except StorageError:  # the work is done all the same
+            _LOG.warning("what attempt %s has shown of its agent is not recorded", key, exc_info=True)
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from time import monotonic
@@ -43,6 +44,7 @@ from guardgraph.state import (
     ReservationDenied,
     Result,
     SideAccount,
+    StorageError,
     Usage,
     with_content,
 )
@@ -280,9 +282,10 @@ class AttemptExecution:
         return None
 
     def _drop_turn(self) -> None:
-        """Take its turn back where it has not begun, or has called no model."""
+        """Take its turn back where it has not begun, or has called no model; one that is lost counts for a window."""
         if self.turns is not None:
-            self.turns.drop()
+            with suppress(StorageError):
+                self.turns.drop()
 
     def _holds_pool(self) -> bool:
         if self.pool is None or self._has_pool:

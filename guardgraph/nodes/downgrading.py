@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Budget, Downgrade, Guard
+from guardgraph.guards import Budget, Downgrade, Guard, leaves
 from guardgraph.runtime.budget.downgraded import Downgraded
 from guardgraph.state import DelegationScope
 from guardgraph.storage.ledger import Ledger
@@ -16,7 +16,8 @@ __all__ = ("downgraded_by", "steps_of")
 
 def steps_of(guard: Guard) -> Mapping[float, Downgrade]:
     """Return the steps of a budget; none for any other guard."""
-    return guard.at if isinstance(guard, Budget) else {}
+    budgets = (one for one in leaves([guard]) if isinstance(one, Budget))
+    return {part: step for one in budgets for part, step in one.at.items()}
 
 
 def downgraded_by(agent: Agent, me: DelegationScope, ledger: Ledger) -> Downgraded | None:

@@ -13,7 +13,7 @@ from langgraph.types import Command, Send
 from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
-from guardgraph.guards import Guard, GuardDecision, applying
+from guardgraph.guards import Circuit, Guard, GuardDecision, applying
 from guardgraph.nodes.accepted import accepted_of, open_gaps
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.early_stop import early_stop, too_few_steps
@@ -81,6 +81,8 @@ class GateContext:
         """Whether what is sent next needs no allowance."""
         self.handoffs: list[tuple[tuple[str, ...], Gap]] = []
         """The agents that refused results name for a handoff, and the gap that is open unless one takes over."""
+        self.closed_circuits: dict[str, Circuit] = {}
+        """The circuits of agents that this gate has found closed."""
         self.judged: dict[int, tuple[Send, Subtask | None]] = {}  # an id is unique as long as its object lives
         """What the guards of `dispatch` have let pass, and its subtask if that is new, by the `id` of the object."""
         self.side_balances: dict[str, Balance] = {}

@@ -205,6 +205,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
     for balance in () if gate.needs_no_budget else sides:
         remaining = remaining.narrow(balance.cap.minus(balance.spent + gate.side_costs.get(balance.account, Amount())))
     expected = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
+    circuit = _circuit(gate, agent, request)
     decision = judge_subject(
         gate,
         "dispatch",
@@ -216,7 +217,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         levels_below=1,
         request=request,
         delegation=agent_link(agent, request, gate.position),
-        circuit=_circuit(gate, agent, request),
+        circuit=circuit,
         sides=sides,
     )
     if decision.trip is None:
@@ -226,21 +227,34 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
             gate.side_costs[balance.account] = gate.side_costs.get(balance.account, Amount()) + (expected or Amount())
     else:
         gate.last_trip = decision.trip
+        if circuit is not None and circuit.is_probe:
+            gate.services.circuits.released(circuit.agent, attempt_key(gate.position.run_id, agent.name, request))
     return decision
 
 
 def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | None:
     """Return the circuit of an agent that is about to be sent a request, where a guard judges by it."""
-    if breaker_of(gate.guards_for(agent)) is None:
+    if _breaker(gate, agent) is None:
         return None
+    known = gate.closed_circuits.get(agent.name)
+    if known is not None:
+        return known
     key = attempt_key(gate.position.run_id, agent.name, request)
-    return gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
+    found = gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
+    if found.state == "closed":
+        gate.closed_circuits[agent.name] = found
+    return found
+
+
+def _breaker(gate: GateContext, agent: Agent) -> Breaker | None:
+    guards, names = gate.guards_for(agent), gate.team.names_of(agent)
+    return breaker_of(applying(guards, agents=names, categories=gate.categories))
 
 
 def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send | None:
     """Return what is sent to the fallback of an agent whose circuit is not closed."""
     agent = gate.team.agents[send.node]
-    breaker = breaker_of(gate.guards_for(agent))
+    breaker = _breaker(gate, agent)
     if breaker is None or agent.fallback is None or decision.trip is None or decision.trip.guard != name_of(breaker):
         return None
     return gate.send_request(agent.fallback, _request(send).model_copy(update={"tries": 1, "delay": 0.0}))

@@ -21,7 +21,7 @@ from guardgraph.runs.leases import Lease
 from guardgraph.runs.records import PAUSED
 from guardgraph.runtime.execution_context import KEY, ExecutionContext
 from guardgraph.runtime.services import Services
-from guardgraph.state import DelegationScope, Gap, Outcome, RunEvent
+from guardgraph.state import DelegationScope, Gap, Outcome, RunEvent, StorageError
 from guardgraph.storage.ledger import Ledger
 from guardgraph.storage.sql.checkpoints.commits import COMMITS, CommitLog
 from guardgraph.storage.sql.codec.graph_types import has_unstored_graph
@@ -100,8 +100,15 @@ class RunExecution:
         saver_of(self.graph).flush_last(self.row.thread_id)
         self.ledger.store()
         self.events.store()
-        if self.services.learned is not None:
-            self.services.learned.store()
+        self._store_costs()
+
+    def _store_costs(self) -> None:
+        """Store what the attempts have cost, for later runs; where that fails, this run ends all the same."""
+        try:
+            if self.services.learned is not None:
+                self.services.learned.store()
+        except StorageError:
+            _LOG.warning("what run %s has cost is not learned", self.row.run_id, exc_info=True)
 
     def log_end(self, last: StateSnapshot, outcome: Outcome | None, now: datetime) -> RunEvent | None:
         """Log that the run waits, or that its graph has ended without an outcome: no node has done so."""

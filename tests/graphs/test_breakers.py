@@ -24,7 +24,7 @@ from tests.storage.sql.conftest import mariadb_url, postgres_url, sqlite_url
 
 __all__ = ("mariadb_url", "postgres_url", "sqlite_url")
 
-QUICK = Breaker(rate=0.5, window=60, least=2, pause=0.5)
+QUICK = Breaker(rate=0.5, window=60, least=2, pause=2.5)
 
 
 class Flaky:
@@ -141,7 +141,7 @@ def test_an_agent_that_fails_all_the_time_is_replaced_at_once(name: str, is_asyn
     assert (ill.calls, spare.calls) == (2, 3), "it is not even tried"
 
     ill.is_ill = False
-    time.sleep(0.55)
+    time.sleep(2.55)
     assert outcome_of(team(), is_async=is_async).status == "completed"
     assert (ill.calls, spare.calls) == (3, 3), "one attempt shows that it works again"
     assert outcome_of(team(), is_async=is_async).status == "completed"
@@ -152,7 +152,7 @@ def test_without_a_fallback_what_it_was_to_do_is_a_gap(name: str) -> None:
     ill = Flaky()
 
     def team(on_trip: Any = None) -> Any:
-        breaker = QUICK if on_trip is None else Breaker(rate=0.5, least=2, pause=0.5, on_trip=on_trip)
+        breaker = QUICK if on_trip is None else Breaker(rate=0.5, least=2, pause=2.5, on_trip=on_trip)
         return supervisor(planner=planner(plan_of("s")), workers=[Agent("a", run=ill)], guards=[breaker], name=name)
 
     for _ in range(2):
@@ -170,13 +170,33 @@ def test_of_several_that_are_sent_at_once_one_is_the_probe(name: str) -> None:
     team = supervisor(planner=planner(plan_of("s", "t", "u")), workers=[worker], guards=[QUICK], name=name)
     outcome_of(team)
     assert ill.calls == 3
-    time.sleep(0.55)
+    time.sleep(2.55)
 
     outcome = outcome_of(team)
 
     assert ill.calls == 4
     reasons = [gap.reason for gap in outcome.gaps]
     assert sum("is half open" in reason for reason in reasons) == 2
+
+
+def test_a_probe_that_another_guard_stops_makes_way_for_the_next_one(name: str) -> None:
+    ill, stopped = Flaky(), list[str]()
+
+    @guard(at="dispatch")
+    def not_today(context: GuardContext) -> str | None:
+        return "not today" if stopped else None
+
+    team = supervisor(
+        planner=planner(plan_of("s")), workers=[Agent("a", run=ill)], guards=[QUICK, not_today], name=name
+    )
+    for _ in range(2):
+        outcome_of(team)
+    time.sleep(2.55)
+    stopped.append("today")
+    assert outcome_of(team).gaps[0].reason == "not today"
+    stopped.clear()
+    outcome_of(team)
+    assert ill.calls == 3
 
 
 def test_a_router_and_a_pipeline_know_circuits_too(name: str) -> None:

@@ -68,6 +68,10 @@ class CircuitLog(NamedTuple):
             return self
         return self._replace(probe=key, probe_until=now + max(self.pause, self.window))
 
+    def released(self, key: str) -> CircuitLog:
+        """Return it without a probe that has shown nothing: it was not sent, or was ended before it could."""
+        return self._replace(probe="", probe_until=0.0) if key and self.probe == key else self
+
     def circuit(self, agent: str, now: float, key: str = "") -> Circuit:
         """Return what a guard is given, for an attempt with a key."""
         known = self._within(self.window, now) if self.opened is None else self.ended

@@ -34,6 +34,10 @@ class Circuits:
             return known.circuit(agent, known.ended[-1].at if known.ended else 0.0)
         return self._changed(agent, key, lambda log, now: log.sent(key, now))
 
+    def released(self, agent: str, key: str) -> Circuit:
+        """Let another attempt be the probe, where that with this key was it and has shown nothing."""
+        return self._changed(agent, key, lambda log, _now: log.released(key))
+
     def ended(self, agent: str, key: str, rule: Breaker, *, is_ok: bool) -> Circuit:
         """Record that an attempt has ended, once for each key, and return the circuit."""
         return self._changed(agent, key, lambda log, now: log.plus(key, rule, now, is_ok=is_ok))

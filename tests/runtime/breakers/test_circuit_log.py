@@ -80,6 +80,13 @@ def test_a_probe_closes_or_opens_it_and_nothing_else_does() -> None:
     assert opened.sent("q", 64.0).circuit("a", 64.0, "q").is_probe
 
 
+def test_a_probe_that_has_shown_nothing_makes_way_for_another_one() -> None:
+    probed = log_of(False, False, False, False).sent("p", 33.0)
+
+    assert probed.released("other") == probed
+    assert probed.released("p").sent("q", 34.0).circuit("a", 34.0, "q").is_probe
+
+
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 40)), max_size=60))
 def test_it_never_refuses_for_ever_and_stays_small(steps: list[tuple[bool, float]]) -> None:
     log, now = CircuitLog(), 0.0
