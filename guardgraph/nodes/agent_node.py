@@ -26,7 +26,7 @@ from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
-from guardgraph.runtime.graph_config import channel_value, is_resumed
+from guardgraph.runtime.graph_config import channel_value, has_called_a_graph, is_resumed
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
@@ -148,8 +148,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
+        integrity = IntegrityRecord(me.trusted, self.agent.integrity == "inherits")
+        if self.agent.kind == "function" and has_called_a_graph(config):
+            integrity.lower()  # the outcome of that graph is not known here
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
-        until, integrity = until_of(me, services), IntegrityRecord(me.trusted, self.agent.integrity == "inherits")
+        until = until_of(me, services)
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
         return AttemptExecution(
             agent=self.agent,

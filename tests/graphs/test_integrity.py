@@ -9,6 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.cache.memory import InMemoryCache
+from langgraph.checkpoint.memory import InMemorySaver
 
 from guardgraph.agents import Agent, Bid, Bidder
 from guardgraph.graphs import (
@@ -119,6 +120,50 @@ def test_what_the_code_of_a_function_calls_and_reads_lowers_its_label() -> None:
         assert labels(pipeline([worker("f", code)])) == {"f": expected}, name
     assert labels(pipeline([worker("f", calls["a model"][0], integrity="inherits")])) == {"f": True}
     assert labels(pipeline([worker("f", calls["a team with a model"][0], integrity="inherits")])) == {"f": False}
+
+
+class Crash(KeyboardInterrupt):
+    """The process dies."""
+
+
+@pytest.mark.parametrize("crashes", [True, False])
+def test_a_function_that_has_called_a_team_before_a_crash_is_as_trusted_as_without_one(*, crashes: bool) -> None:
+    """On resume the nested team does not run again: its stored outcome is returned."""
+    nested = pipeline([model("inner", "text")], name="inner team").compile()
+    left = [1 if crashes else 0]
+
+    def ask(request: Request) -> Any:
+        value = nested.invoke({"task": "q"})["outcome"].value
+        if left[0]:
+            left[0] -= 1
+            raise Crash
+        return value
+
+    graph = pipeline([worker("f", ask)]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    if crashes:
+        with pytest.raises(Crash):
+            graph.invoke({"task": "T"}, config)
+    outcome = graph.invoke(None if crashes else {"task": "T"}, config)["outcome"]
+
+    assert (outcome.value, outcome.trusted) == ("text", False)
+
+
+def test_a_function_that_has_called_no_team_is_trusted_after_a_crash() -> None:
+    left = [1]
+
+    def work(request: Request) -> str:
+        if left[0]:
+            left[0] -= 1
+            raise Crash
+        return "done"
+
+    graph = pipeline([worker("f", work)]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    with pytest.raises(Crash):
+        graph.invoke({"task": "T"}, config)
+
+    assert graph.invoke(None, config)["outcome"].trusted
 
 
 async def test_awaited_calls_lower_the_label_too() -> None:
