@@ -53,6 +53,8 @@ class GuardContext:
     """The teams above, outermost first."""
     request: Request | None = None
     """At `dispatch`: all that the agent would be given."""
+    label: bool | None = None
+    """The integrity label of the subject where it has none itself; see `trusted`."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -74,6 +76,8 @@ class GuardContext:
     @property
     def trusted(self) -> bool:
         """The integrity label of the subject; at `dispatch` that of all that the agent would be given."""
+        if self.label is not None:
+            return self.label
         if self.request is not None or isinstance(self.subject, Result):
             return (self.request or self.subject).trusted
         if isinstance(self.subject, Plan):

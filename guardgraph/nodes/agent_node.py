@@ -148,7 +148,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
-        integrity = IntegrityRecord(me.trusted, self.agent.integrity == "inherits")
+        integrity = IntegrityRecord(me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools)
         if self.agent.kind == "function" and has_called_a_graph(config):
             integrity.lower()  # the outcome of that graph is not known here
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
@@ -187,6 +187,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             tokens=result.usage.tokens,
             usd=None if result.usage.usd is None else str(result.usage.usd),
             error=result.error.message if result.error else None,
+            **({"trusted": True} if result.trusted else {}),
             **({"cached": True} if work.is_cached else {}),
         )
         if self.fallback_for is not None:

@@ -121,7 +121,7 @@ def allowed_sends(
 
 def agent_info(agent: Agent, path: tuple[str, ...]) -> AgentInfo:
     """Return what a guard knows of an agent below the teams of `path`."""
-    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), agent.tool_names, (*path, agent.name))
+    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), (*path, agent.name), agent.tool_names)
 
 
 def _judge_first(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool, ToolException, tool
 from langgraph.cache.memory import InMemoryCache
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -450,18 +450,36 @@ def test_an_unknown_integrity_is_refused(integrity: Any) -> None:
         Agent("a", run=echo, integrity=integrity)
 
 
-def test_a_model_inherits_only_with_tools_that_are_declared_trusted() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_inherits_is_trusted_until_an_untrusted_tool_has_returned(way: str) -> None:
     @tool
     def search(query: str) -> str:
         """Search."""
         return query
 
-    with pytest.raises(BadGraph, match=r"agent 'a': it inherits .* its tools 'search' may return"):
-        Agent("a", model=says(), tools=[search], integrity="inherits")
-    search.metadata = {"trusted": True}
-    assert Agent("a", model=says(), tools=[search, {"type": "function", "function": {"name": "f"}}]).tool_names == {
-        "search", "f",
-    }  # fmt: skip
+    @tool
+    def fails(query: str) -> str:
+        """Fail."""
+        raise ToolException("a page")
+
+    fails.handle_tool_error = True
+    clock = StructuredTool.from_function(lambda: "noon", name="clock", description="d", metadata={"trusted": True})
+    for used, expected in ((None, True), ("clock", True), ("search", False), ("fails", False)):
+        args = {} if used == "clock" else {"query": "q"}
+        call = [AIMessage("", tool_calls=[{"name": used, "args": args, "id": "1"}])] if used else []
+        agent = Agent("a", model=says(*call, "done"), tools=[search, fails, clock], integrity="inherits")
+        outcome = run(pipeline([agent]), way)
+        assert (outcome.value, outcome.trusted) == ("done", expected), used
+
+
+def test_the_names_of_tools_are_known_in_all_their_forms() -> None:
+    def plain(query: str) -> str:
+        """Look."""
+        return query
+
+    given = [plain, {"type": "function", "function": {"name": "f"}}, {"name": "g"}, {"type": "web_search"}]
+
+    assert Agent("a", model=says(), tools=given).tool_names == {"plain", "f", "g", "web_search"}
     assert swarm([Agent("a", model=says(), integrity="inherits"), worker("b")]), "the team's own tools are trusted"
 
 

@@ -118,9 +118,13 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         if not _is_awaited(currentframe()):
             self.budget.fail(run_id, error)
 
-    def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
+    def on_tool_end(self, output: Any, **kwargs: Any) -> None:
         """Note in the label of the attempt that it receives what a tool returns."""
-        self.budget.integrity.note_call()
+        self.budget.integrity.note_tool(kwargs.get("name"))
+
+    def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that it receives the text of the error of a tool."""
+        self.budget.integrity.note_tool(None)
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
