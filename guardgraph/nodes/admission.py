@@ -141,7 +141,7 @@ def _background(given: Any) -> list[ContextItem]:
 def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> tuple[DelegationScope, list[Guard]]:
     """Return the position of the team, and guards that trip in place of those that could not narrow its allowance."""
     now = current.services.clock() if current else datetime.now(UTC)
-    above = current.position if current else None
+    above, integrity = (current.position, current.integrity) if current else (None, None)
     inherited = above.allowance if above else Allowance()
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
@@ -166,7 +166,7 @@ def _position(team: TeamSpec, current: ExecutionContext | None, task: Task) -> t
         depth=depth,
         allowance=allowance,
         reserve=reserve,
-        trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
+        trusted=above is None or (above.trusted and (integrity is None or integrity.trusted)),
         started=now,
     )
     return position, unable

@@ -104,7 +104,7 @@ class Request(FrozenModel):
     def event(self) -> Event | None:
         """The event that it is to handle; `None` for all but subscribers, whatever the inputs of a subtask are."""
         given = self.subtask.inputs.get("event") if self.handles_event and self.subtask is not None else None
-        return None if given is None else Event.model_validate({**given, "trusted": self.trusted})
+        return None if given is None else Event.model_validate(given).model_copy(update={"trusted": self.trusted})
 
     @property
     def results(self) -> tuple[ContextItem, ...]:
