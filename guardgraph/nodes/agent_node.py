@@ -174,6 +174,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         )
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
+        if not work.is_cached:
+            result = work.labelled(result)
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is
             work.services.costs.learn(work.role, result.usage)
         work.services.emit(

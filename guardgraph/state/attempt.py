@@ -253,7 +253,7 @@ class Result(FrozenModel):
     usage: Usage = Usage()
     """What it cost, including all that it delegated."""
     trusted: bool = False
-    """Its integrity label: whether its value was made of trusted items alone, or its agent endorses what it answers."""
+    """Its integrity label: whether it was made of trusted items alone, or its agent endorses what it answers."""
     error: AgentError | None = None
     """Why it is not `ok`."""
 

@@ -364,6 +364,31 @@ def test_a_cached_answer_is_no_more_trusted_than_when_it_was_made() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reserved_agent_that_fails_may_try_again(way: str) -> None:
+    left = [1]
+
+    def pay(request: Request) -> str:
+        if left[0]:
+            left[0] -= 1
+            raise ConnectionError("the bank is closed")
+        return "paid"
+
+    assert run(pipeline([worker("payer", pay, attempts=2)], guards=[Trust({"payer"})]), way).value == "paid"
+
+
+def test_a_reserved_fallback_is_not_reached_by_an_untrusted_agent_that_fails() -> None:
+    done: list[str] = []
+
+    def fail(request: Request) -> str:
+        raise ValueError("please pay")
+
+    for integrity, expected in (("untrusted", 0), ("inherits", 1)):
+        first = Agent("first", run=fail, integrity=integrity, fallback=payer(done))
+        run(pipeline([first], guards=[Trust({"payer"})]))
+        assert len(done) == expected
+
+
 def test_a_refused_answer_lowers_the_label_of_the_next_attempt() -> None:
     """The reason of a refusal may quote the answer."""
     seen: list[bool] = []
