@@ -108,7 +108,19 @@ def test_what_the_code_of_a_function_calls_and_reads_lowers_its_label() -> None:
         """Search."""
         return "a page"
 
+    @tool
+    def broken(query: str) -> str:
+        """Fail."""
+        raise ValueError("a page")
+
+    def use_broken(request: Request) -> str:
+        try:
+            return broken.invoke({"query": "q"})
+        except ValueError as error:
+            return str(error)
+
     calls: dict[str, tuple[Callable[[Request], Any], bool]] = {
+        "a tool that fails": (use_broken, False),
         "a model": (lambda request: says("text").invoke("q").text, False),
         "a tool": (lambda request: search.invoke({"query": "q"}), False),
         "a team with a model": (lambda request: nested.invoke({"task": "q"})["outcome"].value, False),
