@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
-from itertools import filterfalse
 from threading import TIMEOUT_MAX
 from typing import Any, Literal, cast, get_args
 
@@ -156,6 +155,12 @@ class Agent:
         """The names of its tools, as a model calls them."""
         return frozenset(map(_tool_name, self.tools))
 
+    @property
+    def untrusted_tools(self) -> frozenset[str]:
+        """The names of its tools that may return text of others: all without `metadata={"trusted": True}`."""
+        given = (tool for tool in self.tools if not (getattr(tool, "metadata", None) or {}).get("trusted"))
+        return frozenset(map(_tool_name, given))
+
     def is_trusted(self, *, given: bool, answered: bool = True) -> bool:
         """Return the label of an answer by that of what the agent was `given`, and that which a team has `answered`."""
         rule = self.integrity or ("inherits" if self.kind in ("function", "team") else "untrusted")
@@ -263,13 +268,6 @@ def _bad_integrity(agent: Agent) -> Iterable[str]:
     if agent.integrity is not None and agent.integrity not in get_args(Integrity):
         known = ", ".join(map(repr, get_args(Integrity)))
         yield f"`integrity` must be one of {known}, or None, got {agent.integrity!r}"
-    trusted = [tool for tool in agent.tools if (getattr(tool, "metadata", None) or {}).get("trusted")]
-    outside = sorted(map(_tool_name, filterfalse(trusted.__contains__, agent.tools)))
-    if agent.integrity == "inherits" and outside:
-        yield (
-            f"it inherits the label of what it is given, but its tools {', '.join(map(repr, outside))} may return the "
-            'text of others; where they do not, give them `metadata={"trusted": True}`'
-        )
 
 
 def _bad_choice(agent: Agent) -> Iterable[str]:

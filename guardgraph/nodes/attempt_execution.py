@@ -233,9 +233,7 @@ class AttemptExecution:
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
 
     def labelled(self, result: Result) -> Result:
-        """Return a result with its integrity label: whether all that its value was made of is trusted, or endorsed."""
-        if not result.has_value:
-            return result
+        """Return a result with its integrity label: whether all that it was made of is trusted, or endorsed."""
         answered = self.agent.kind != "team" or result.trusted
         return result.model_copy(
             update={"trusted": self.agent.is_trusted(given=self.integrity.trusted, answered=answered)}

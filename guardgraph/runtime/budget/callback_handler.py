@@ -134,7 +134,14 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         """Judge the call of a tool, or stop it."""
         if not _is_awaited(currentframe()):
             _judge_tool(self.budget, run_id, serialized, input_str, kwargs)
-        self.budget.integrity.note_call()
+
+    def on_tool_end(self, output: Any, **kwargs: Any) -> None:
+        """Note in the label of the attempt that it receives what a tool returns."""
+        self.budget.integrity.note_tool(kwargs.get("name"))
+
+    def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that it receives the text of the error of a tool."""
+        self.budget.integrity.note_tool(None)
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
