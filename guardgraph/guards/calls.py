@@ -84,8 +84,8 @@ def _flat(value: Any) -> Any:
         case float():
             return int(value) if value.is_integer() and abs(value) < 2**53 else value
         case Mapping():
-            return {str(key): _flat(one) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            return {str(key): _flat(one) for key, one in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_flat(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+            return [_flat(one) for one in value]
         case _:
             return str(value) if value is not None else None
