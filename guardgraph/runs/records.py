@@ -182,7 +182,7 @@ class Records:
         """
         time = RunClock()
         engine, tenant = self.saver.engine, self.saver.tenant
-        ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=position is None)
+        ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=position is None and row.attempt == 1)
         if position is not None:
             balances, admitted = ledger.balances(row.run_id), position.allowance
             raised = balances[0].cap if balances else Allowance()
