@@ -76,4 +76,5 @@ def restored_call(data: Mapping[str, Any]) -> Call:
     fields: dict[str, Any] = {**data, "at": datetime.fromisoformat(data["at"])}
     if "name" in data:
         return ToolCall(**fields)
-    return ModelCall(**{**fields, "ended": data["ended"] and datetime.fromisoformat(data["ended"])})
+    fields["ended"] = data["ended"] and datetime.fromisoformat(data["ended"])
+    return ModelCall(**fields)
