@@ -23,7 +23,7 @@ from guardgraph.guards import (
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.state import BadGraph, Evidence, Reply, Request
+from guardgraph.state import BadGraph, Evidence, GroundedClaim, Reply, Request
 from tests.graphs.teams import WAYS, echo, listed, plan_of, team, worker
 
 
@@ -177,3 +177,20 @@ def test_a_budget_of_some_tasks_alone_does_not_content_the_linter() -> None:
 
     assert "no-budget" not in plain | either
     assert "no-budget" in conditional
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_critical_claims_are_read_against_the_sources_of_the_guard(way: str) -> None:
+    def claims(request: Request) -> Reply:
+        quote = "the price is ten" if request.feedback else "the price is nine"
+        evidence = (Evidence(source="list", quote=quote),)
+        return Reply(value=[GroundedClaim(subject="seat", attribute="price", value=10, evidence=evidence)])
+
+    grounding = Grounding(
+        {"list": "Today the price is ten dollars."}, critical=lambda claim: claim.attribute == "price"
+    )
+    graph = team(plan_of("a"), workers=[worker(run=claims)], guards=[grounding]).compile()
+    outcome = WAYS[way](graph, "T", None)
+
+    assert outcome.status == "completed"
+    assert listed(outcome)[0][0]["value"] == 10
