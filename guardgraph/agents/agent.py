@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from inspect import iscoroutinefunction
 from threading import TIMEOUT_MAX
 from typing import Any, Literal
@@ -40,9 +41,12 @@ _CHECKED = (
     "copies",
     "to_input",
     "from_output",
+    "cost",
+    "tool_costs",
 )
 """The fields that are checked against their annotation; the others have checks of their own."""
 
+_DEAREST = 1_000_000
 _TEAM_INPUTS = ("task", "messages")
 """The input keys of which a team has at least one."""
 
@@ -102,6 +106,12 @@ class Agent:
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
     """Takes the value (or a `Reply`) from the output of a foreign graph."""
+    cost: Decimal | str | int | None = None
+    """US dollars that one attempt costs beside its model calls, such as those of a paid service: they are reserved
+    before its code runs, and it is not started where they do not fit its budget."""
+    tool_costs: Mapping[str, Decimal | str | int] = field(default_factory=dict[str, Any], hash=False)
+    """US dollars that one call of a tool costs, by the tool's name: they are reserved before it runs, whoever calls
+    it in this agent's work, and an attempt that cannot pay is stopped. A call that fails costs the same."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -113,6 +123,7 @@ class Agent:
         if problem:
             raise BadGraph(f"agent {self.name!r}: {problem}")
         object.__setattr__(self, "models", dict(self.models))
+        object.__setattr__(self, "tool_costs", dict(self.tool_costs))
 
     @property
     def kind(self) -> AgentKind:
@@ -131,7 +142,19 @@ class Agent:
         """The declared cost of one attempt."""
         if isinstance(self.expected_cost, int):
             return Amount(tokens=self.expected_cost)
+        if self.expected_cost is None and self.cost is not None and self.kind in ("function", "runnable"):
+            return Amount(usd=self.attempt_price)
         return self.expected_cost
+
+    @property
+    def attempt_price(self) -> Decimal:
+        """What one attempt costs beside its model calls, in US dollars."""
+        return Decimal(0) if self.cost is None else Decimal(self.cost)
+
+    @property
+    def tool_prices(self) -> dict[str, Decimal]:
+        """What one call of each tool costs, in US dollars."""
+        return {name: Decimal(usd) for name, usd in self.tool_costs.items()}
 
     @property
     def fallback_chain(self) -> tuple[Agent, ...]:
@@ -198,6 +221,26 @@ def _problems(agent: Agent) -> Iterable[str | None]:
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_limits(agent)
+    yield from _bad_costs(agent)
+
+
+def _bad_costs(agent: Agent) -> Iterable[str]:
+    costs: Mapping[str, Any] = {"cost": agent.cost} if agent.cost is not None else {}
+    for name, usd in {**costs, **{f"tool_costs[{name!r}]": usd for name, usd in agent.tool_costs.items()}}.items():
+        try:
+            price = Decimal(usd)
+        except InvalidOperation:
+            yield f"`{name}` must be an amount of US dollars, got {usd!r}"
+            continue
+        if not (price.is_finite() and 0 <= price <= _DEAREST):
+            yield f"`{name}` must be from 0 to {_DEAREST:,} US dollars, got {usd!r}"
+    unknown = sorted(set(agent.tool_costs) - names) if (names := _tool_names(agent)) and agent.run is None else []
+    if unknown:
+        yield f"`tool_costs` names {unknown[0]!r}, which is none of its tools: {', '.join(sorted(names))}"
+
+
+def _tool_names(agent: Agent) -> set[str]:
+    return {str(getattr(tool, "name", None) or getattr(tool, "__name__", "")) for tool in agent.tools}
 
 
 def _bad_model(model: Any) -> str | None:

@@ -37,6 +37,7 @@ from guardgraph.state import (
     Result,
     SideAccount,
     Usage,
+    check_caps,
     with_content,
 )
 
@@ -230,7 +231,14 @@ class AttemptExecution:
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
         services.draw_on(me.account, self.sides)
-        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected)
+        budget = AttemptBudget(services, me, epoch, self.role, expected=expected, tool_prices=self.agent.tool_prices)
+        if self.agent.cost is not None:
+            refusal = budget.reserve_cost("cost", self.agent.attempt_price)
+            if refusal is not None:
+                services.ledger.close(me.account, epoch)
+                services.attempt_ended(me.account)
+                return refusal
+        self.budget = budget
         self.began = monotonic()
         self._emit_started()
         return None
@@ -253,6 +261,10 @@ class AttemptExecution:
         if self.sides:
             above = (*services.ledger.side_balances(self.sides), *above)
         expected = Amount() if self._is_open_team else self._expected
+        if self.agent.cost is not None:
+            denied = check_caps(above, Amount(usd=self.agent.attempt_price))
+            if denied is not None:
+                return denied
         is_code = self.agent.kind not in ("model", "messages")
         return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code, sides=services.sides)
 

@@ -118,6 +118,22 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         if not _is_awaited(currentframe()):
             self.budget.fail(run_id, error)
 
+    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Reserve what the call of a tool costs, or stop it."""
+        tool = _priced_tool(self.budget, serialized, kwargs)
+        if tool is not None and not _is_awaited(currentframe()):
+            _reserve(self.budget, partial(self.budget.begin_tool, run_id, tool))
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it."""
+        if self.budget.tool_prices and not _is_awaited(currentframe()):
+            self.budget.end_tool(run_id)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it: a call that has failed costs the same."""
+        if self.budget.tool_prices and not _is_awaited(currentframe()):
+            self.budget.end_tool(run_id)
+
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
         if isinstance(error, GraphDrained):
@@ -131,7 +147,7 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     """
 
     raise_error = True
-    ignore_agent = ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
+    ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
 
     def __init__(self, budget: AttemptBudget) -> None:
         self.budget = budget
@@ -140,6 +156,11 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     def ignore_llm(self) -> bool:
         """Whether this is looked up for a synchronous call: the other handler serves it."""
         return not _is_awaited(currentframe())
+
+    @property
+    def ignore_agent(self) -> bool:
+        """Whether this is looked up for a synchronous call of a tool, or no tool has a price."""
+        return not self.budget.tool_prices or not _is_awaited(currentframe())
 
     ignore_chat_model = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same property
 
@@ -157,6 +178,20 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     async def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
         await self.budget.services.off_loop(partial(self.budget.fail, run_id, error))
+
+    async def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Reserve what the call of a tool costs, or stop it."""
+        tool = _priced_tool(self.budget, serialized, kwargs)
+        if tool is not None:
+            await _areserve(self.budget, partial(self.budget.begin_tool, run_id, tool), asyncio.current_task())
+
+    async def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it."""
+        await self.budget.services.off_loop(partial(self.budget.end_tool, run_id))
+
+    async def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it: a call that has failed costs the same."""
+        await self.budget.services.off_loop(partial(self.budget.end_tool, run_id))
 
 
 HANDLERS = (AsyncBudgetCallbackHandler, BudgetCallbackHandler)
@@ -190,6 +225,12 @@ async def _areserve(
     if isinstance(answer, ReservationDenied):
         return await services.off_loop(partial(_granted, budget, answer, batch))
     return answer
+
+
+def _priced_tool(budget: AttemptBudget, serialized: Any, kwargs: Mapping[str, Any]) -> str | None:
+    """Return the name of a tool whose calls cost something."""
+    name = (serialized or {}).get("name") or kwargs.get("name")
+    return name if name in budget.tool_prices else None
 
 
 def _is_final(decision: _Decision) -> bool:
