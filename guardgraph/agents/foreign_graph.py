@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -90,10 +91,11 @@ def value_of(state: Mapping[str, Any] | None) -> Any:
 
 def answered(messages: Sequence[Any], reason: str) -> list[Any]:
     """Return messages in which every tool call has its answer, as models want them: `reason` where it was not made."""
-    known = {one.tool_call_id for one in messages if isinstance(one, ToolMessage)}
     found = list[Any]()
-    for message in messages:
+    for place, message in enumerate(messages):
         found.append(message)
+        later = takewhile(lambda one: isinstance(one, ToolMessage), messages[place + 1 :])
+        known = {one.tool_call_id for one in later}  # some providers give the same id to calls of later messages
         for call in message.tool_calls if isinstance(message, AIMessage) else ():
             if call["id"] not in known:
                 text = f"not called: {reason}"

@@ -89,30 +89,29 @@ class _Loops:
 
     def begin(self) -> AgentLoop:
         """Return a new run."""
-        loop = AgentLoop.begun(self._rules)
-        self._keep(loop)
-        return loop
+        return self._keep(AgentLoop.begun(self._rules))
 
     def of(self, state: Mapping[str, Any]) -> AgentLoop:
         """Return the run that the state belongs to, from this process or from what was stored."""
         record = state.get(_KEY)
         with self._lock:
             loop = self._known.get(record["id"]) if record else None
-            if loop is None:
-                loop = AgentLoop.begun(self._rules, record)
-                self._known[loop.id] = loop
-            return loop
+        if loop is None:
+            loop = self._keep(AgentLoop.begun(self._rules, record))
+        return loop
 
     def forget(self, loop: AgentLoop) -> None:
         """Drop a run that has ended."""
         with self._lock:
             self._known.pop(loop.id, None)
 
-    def _keep(self, loop: AgentLoop) -> None:
+    def _keep(self, loop: AgentLoop) -> AgentLoop:
+        """Return the run that this process knows by this id: of calls at the same time the first has made it."""
         with self._lock:
-            self._known[loop.id] = loop
+            known = self._known.setdefault(loop.id, loop)
             if len(self._known) > _IDLE_LOOPS:
                 self._known.popitem(last=False)
+            return known
 
 
 @contextmanager

@@ -57,8 +57,10 @@ class AllowedTools(Composable):
         if isinstance(tools, Mapping):
             agent = call.agent if call.agent in tools else agent
             tools = tools.get(agent, ())
+        else:
+            agent = call.agent or agent
         listed = ", ".join(map(repr, sorted(tools))) or "none"
-        who = repr(call.agent or agent) if call.agent or agent else "the agent"
+        who = repr(agent) if agent else "the agent"
         reason = f"{who} may not call the tool {call.name!r}; allowed: {listed}"
         return context.verdict(self, trips=call.name not in tools, reason=reason)
 

@@ -59,3 +59,9 @@ def test_every_tool_call_gets_an_answer_in_its_place() -> None:
     assert {one.tool_call_id for one in repaired if isinstance(one, ToolMessage)} == {"call_0", "call_1"}
     assert [one.text for one in repaired if getattr(one, "status", "") == "error"] == ["not called: too much"]
     assert answered(repaired, "again") == repaired
+
+
+def test_calls_of_the_same_id_are_answered_each() -> None:
+    repaired = answered([calls("a"), FOUND, calls("a")], "too much")
+
+    assert [one.type for one in repaired] == ["ai", "tool", "ai", "tool"]

@@ -145,6 +145,27 @@ def test_code_that_swallows_the_stop_gets_no_further_call(ask: Ask, swallow: typ
     assert (outcome.status, outcome.value, outcome.stopped_by) == ("degraded", "what there is", "few")
 
 
+def test_a_stop_holds_though_the_guard_would_let_the_next_call_pass(ask: Ask) -> None:
+    asked: list[str] = []
+
+    @guard(at="model")
+    def once(context: GuardContext) -> str | None:
+        asked.append(context.subject_id)
+        return "not now" if len(asked) == 1 else None
+
+    model = ScriptedModel(replies=lambda _: "said")
+
+    def stubborn(request: Request) -> str:
+        for _ in range(3):
+            with suppress(BaseException):
+                model.invoke("go on")
+        return "what there is"
+
+    outcome = ask(team(Agent("w", run=stubborn), guards=[once]), "look")
+
+    assert (model.calls, len(asked), outcome.stopped_by) == (0, 1, "once")
+
+
 def test_a_graph_with_plain_nodes_is_judged(ask: Ask) -> None:
     model = ScriptedModel(replies=lambda _: "again")
 

@@ -97,8 +97,8 @@ def test_a_loop_ends_before_the_call_that_goes_too_far(
     assert loop.counts == counts
     assert (outcome.status, outcome.stopped_by, outcome.value) == ("degraded", by, "let me see")
     assert outcome.usage.calls == counts[0]
-    asked = {call["id"] for one in output["messages"] if isinstance(one, AIMessage) for call in one.tool_calls}
-    assert asked == {one.tool_call_id for one in output["messages"] if isinstance(one, ToolMessage)}
+    asked = [call["id"] for one in output["messages"] if isinstance(one, AIMessage) for call in one.tool_calls]
+    assert asked == [one.tool_call_id for one in output["messages"] if isinstance(one, ToolMessage)]
 
 
 def test_the_schemas_are_those_of_the_graph_and_the_outcome() -> None:
