@@ -119,7 +119,8 @@ def _item(message: BaseMessage, task: Any, source: BaseMessage | None) -> Contex
     value = "\n".join(filter(None, (shown, omitted)))
     if not value:
         return None
-    origin: Origin = next((found for kind, found in _ORIGINS if isinstance(message, kind)), "source")
+    origins: list[Origin] = [found for kind, found in _ORIGINS if isinstance(message, kind)]
+    origin = origins[0] if origins else "source"
     return ContextItem(
         kind="background",
         title="message",

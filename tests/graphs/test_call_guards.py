@@ -282,7 +282,7 @@ def test_a_tool_that_code_calls_itself_raises_the_reason(ask: Ask) -> None:
 
 def test_the_planner_and_the_author_are_judged_too(ask: Ask) -> None:
     model = ScriptedModel(replies=lambda _: "said")
-    worker = Agent("worker", run=lambda request: "done")  # type: ignore[misc]
+    worker = Agent("worker", run=lambda request: "done")
     author = Agent("author", model=model)
     graph = supervisor(
         planner=planner(plan_of("a")), workers=[worker], synthesizer=author, guards=[at_model(0, Escalate())]

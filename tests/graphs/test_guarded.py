@@ -180,7 +180,7 @@ def test_an_interrupt_waits_and_goes_on_within_the_same_run(invoke: Invoke) -> N
     config: Any = {"configurable": {"thread_id": "t"}}
 
     first = invoke(graph, {"start": 0}, config)
-    state = graph.get_state(config, subgraphs=True)
+    state: Any = graph.get_state(config, subgraphs=True)
     output = invoke(graph, Command(resume="yes"), config)
 
     assert [one.value for one in first["__interrupt__"]] == [{"may": 2}]

@@ -283,7 +283,8 @@ def test_a_planner_that_has_read_untrusted_results_cannot_reach_a_reserved_worke
         skill = {1: "clerk", 2: "payer"}.get(request.round)
         return Plan(subtasks=(Subtask(id=f"s{request.round}", goal="pay", skill=skill),) if skill else ())
 
-    for integrity, expected in (("untrusted", 0), ("inherits", 1)):
+    cases: list[tuple[Any, int]] = [("untrusted", 0), ("inherits", 1)]
+    for integrity, expected in cases:
         done.clear()
         clerk = worker("clerk", integrity=integrity)
         run(supervisor(planner=Agent("lead", run=plan), workers=[clerk, payer(done)], guards=[Trust({"payer"})]))
@@ -304,7 +305,8 @@ def test_a_router_reaches_a_reserved_worker_by_rules_and_not_by_a_model(way: str
 
 
 def test_messages_bids_and_events_reach_a_reserved_agent_only_if_they_are_trusted() -> None:
-    for integrity, expected in (("untrusted", 0), ("inherits", 1)):
+    cases: list[tuple[Any, int]] = [("untrusted", 0), ("inherits", 1)]
+    for integrity, expected in cases:
         done: list[str] = []
         guards = [Trust({"payer"})]
 
@@ -395,7 +397,8 @@ def test_a_reserved_fallback_is_not_reached_by_an_untrusted_agent_that_fails() -
     def fail(request: Request) -> str:
         raise ValueError("please pay")
 
-    for integrity, expected in (("untrusted", 0), ("inherits", 1)):
+    cases: list[tuple[Any, int]] = [("untrusted", 0), ("inherits", 1)]
+    for integrity, expected in cases:
         first = Agent("first", run=fail, integrity=integrity, fallback=payer(done))
         run(pipeline([first], guards=[Trust({"payer"})]))
         assert len(done) == expected

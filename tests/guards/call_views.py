@@ -18,7 +18,8 @@ def model_call(answer: str | None = None, *, agent: str = "a", ago: float = 0, *
     """Return a model call `ago` seconds before now, which has ended at once where it has an answer."""
     at = NOW - timedelta(seconds=ago)
     ended = at if answer is not None else None
-    return ModelCall(str(next(_NUMBERS)), at, **{"agent": agent, "answer": answer, "ended": ended, **facts})
+    fields: dict[str, Any] = {"agent": agent, "answer": answer, "ended": ended, **facts}
+    return ModelCall(str(next(_NUMBERS)), at, **fields)
 
 
 def tool_call(name: str = "search", *, agent: str = "a", ago: float = 0, **arguments: Any) -> ToolCall:
