@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from inspect import iscoroutinefunction
-from itertools import filterfalse
 from threading import TIMEOUT_MAX
 from typing import Any, Literal, cast, get_args
 
@@ -45,9 +45,12 @@ _CHECKED = (
     "backoff",
     "to_input",
     "from_output",
+    "cost",
+    "tool_costs",
 )
 """The fields that are checked against their annotation; the others have checks of their own."""
 
+_DEAREST = 1_000_000
 _TEAM_INPUTS = ("task", "messages")
 """The input keys of which a team has at least one."""
 
@@ -115,6 +118,12 @@ class Agent:
     integrity: Integrity | None = None
     """The label of what it answers: `untrusted`; `inherits`, trusted where all that it was given is; or `endorses`,
     trusted whatever it was given. By default functions and teams of guardgraph inherit, all others are untrusted."""
+    cost: Decimal | str | int | None = None
+    """US dollars that one attempt costs beside its model calls, such as those of a paid service: they are reserved
+    before its code runs, and it is not started where they do not fit its budget."""
+    tool_costs: Mapping[str, Decimal | str | int] = field(default_factory=dict[str, Any], hash=False)
+    """US dollars that one call of a tool costs, by the tool's name: they are reserved before it runs, whoever calls
+    it in this agent's work, and an attempt that cannot pay is stopped. A call that fails costs the same."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -126,6 +135,7 @@ class Agent:
         if problem:
             raise BadGraph(f"agent {self.name!r}: {problem}")
         object.__setattr__(self, "models", dict(self.models))
+        object.__setattr__(self, "tool_costs", dict(self.tool_costs))
 
     @property
     def kind(self) -> AgentKind:
@@ -149,6 +159,8 @@ class Agent:
         """The declared cost of one attempt."""
         if isinstance(self.expected_cost, int):
             return Amount(tokens=self.expected_cost)
+        if self.expected_cost is None and self.cost is not None and self.kind in ("function", "runnable"):
+            return Amount(usd=self.attempt_price)
         return self.expected_cost
 
     @property
@@ -156,10 +168,26 @@ class Agent:
         """The names of its tools, as a model calls them."""
         return frozenset(map(_tool_name, self.tools))
 
+    @property
+    def untrusted_tools(self) -> frozenset[str]:
+        """The names of its tools that may return text of others: all without `metadata={"trusted": True}`."""
+        given = (tool for tool in self.tools if not (getattr(tool, "metadata", None) or {}).get("trusted"))
+        return frozenset(map(_tool_name, given))
+
     def is_trusted(self, *, given: bool, answered: bool = True) -> bool:
         """Return the label of an answer by that of what the agent was `given`, and that which a team has `answered`."""
         rule = self.integrity or ("inherits" if self.kind in ("function", "team") else "untrusted")
         return rule == "endorses" or (rule == "inherits" and given and answered)
+
+    @property
+    def attempt_price(self) -> Decimal:
+        """What one attempt costs beside its model calls, in US dollars."""
+        return Decimal(0) if self.cost is None else Decimal(self.cost)
+
+    @property
+    def tool_prices(self) -> dict[str, Decimal]:
+        """What one call of each tool costs, in US dollars."""
+        return {name: Decimal(usd) for name, usd in self.tool_costs.items()}
 
     @property
     def fallback_chain(self) -> tuple[Agent, ...]:
@@ -235,6 +263,23 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
     yield from _bad_waits(agent)
     yield from _bad_limits(agent)
+    yield from _bad_costs(agent)
+
+
+def _bad_costs(agent: Agent) -> Iterable[str]:
+    costs: Mapping[str, Any] = {"cost": agent.cost} if agent.cost is not None else {}
+    for name, usd in {**costs, **{f"tool_costs[{name!r}]": usd for name, usd in agent.tool_costs.items()}}.items():
+        try:
+            price = Decimal(usd)
+        except InvalidOperation:
+            yield f"`{name}` must be an amount of US dollars, got {usd!r}"
+            continue
+        if not (price.is_finite() and 0 <= price <= _DEAREST):
+            yield f"`{name}` must be from 0 to {_DEAREST:,} US dollars, got {usd!r}"
+    names = agent.tool_names
+    unknown = sorted(set(agent.tool_costs) - names) if names and agent.run is None else []
+    if unknown:
+        yield f"`tool_costs` names {unknown[0]!r}, which is none of its tools: {', '.join(sorted(names))}"
 
 
 def _bad_model(model: Any) -> str | None:
@@ -263,13 +308,6 @@ def _bad_integrity(agent: Agent) -> Iterable[str]:
     if agent.integrity is not None and agent.integrity not in get_args(Integrity):
         known = ", ".join(map(repr, get_args(Integrity)))
         yield f"`integrity` must be one of {known}, or None, got {agent.integrity!r}"
-    trusted = [tool for tool in agent.tools if (getattr(tool, "metadata", None) or {}).get("trusted")]
-    outside = sorted(map(_tool_name, filterfalse(trusted.__contains__, agent.tools)))
-    if agent.integrity == "inherits" and outside:
-        yield (
-            f"it inherits the label of what it is given, but its tools {', '.join(map(repr, outside))} may return the "
-            'text of others; where they do not, give them `metadata={"trusted": True}`'
-        )
 
 
 def _bad_choice(agent: Agent) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +15,16 @@ from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import GuardTripped
 from guardgraph.state import BadInput, Request, check_json, to_json
 
-__all__ = ("GivenGraph", "answered", "astream_graph", "given_graph", "stream_graph", "value_of", "with_input")
+__all__ = (
+    "GivenGraph",
+    "answered",
+    "astream_graph",
+    "given_graph",
+    "stream_graph",
+    "text_of_run",
+    "value_of",
+    "with_input",
+)
 
 
 @dataclass(slots=True)
@@ -30,7 +39,7 @@ _GIVEN: ContextVar[GivenGraph | None] = ContextVar("guardgraph_given", default=N
 
 
 @contextmanager
-def with_input(given: GivenGraph) -> Iterator[GivenGraph]:
+def with_input(given: GivenGraph) -> Generator[GivenGraph]:
     """Let the graph that works within have the input of `given`, and keep its state there."""
     token = _GIVEN.set(given)
     try:

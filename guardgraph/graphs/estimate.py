@@ -278,7 +278,7 @@ def _compensations(
         if not gates.isdisjoint(guard.gates)
     }
     total = Load()
-    for name in names & team.agents.keys():
+    for name in filter(None, names):
         total += _attempt(work, team.agents[name], loads)[1]
     return total
 

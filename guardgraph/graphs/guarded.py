@@ -30,7 +30,7 @@ __all__ = ("GuardedState", "guarded")
 
 _GATES = frozenset({"admission", "dispatch", "handoff", "exit", "model", "tool"})
 _LONGEST = 2_000
-"""Characters of the goal that stands for the input of the graph."""
+"""Characters of the goal that describes the input of the graph."""
 
 
 class GuardedState(RunState, total=False):
@@ -160,7 +160,7 @@ def _same(value: Any) -> Any:
 
 
 def _task_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a task that stands for the input: the last message of a human, or the input as a text."""
+    """Return a task that describes the input: the last message of a human, or the input as a text."""
     messages: Any = state.get("messages")
     listed: list[Any] = messages if isinstance(messages, list) else []
     human = next((one.text for one in reversed(listed) if isinstance(one, HumanMessage) and one.text.strip()), None)
@@ -170,7 +170,7 @@ def _task_of(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has_messages(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(one, BaseMessage) for one in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(value, list) and any(isinstance(one, BaseMessage) for one in value)
 
 
 def _state_of(graph: Any, title: str, *schemas: Any) -> Any:

@@ -77,6 +77,8 @@ class GuardContext:
     """The chain of delegation above the subject: teams and agents with what they are to do, outermost first."""
     delegation: Delegation | None = None
     """At `admission` and `dispatch`: the link that the subject adds to the chain."""
+    label: bool | None = None
+    """The integrity label of the subject where it has none itself; see `trusted`."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     circuit: Circuit | None = None
@@ -108,6 +110,8 @@ class GuardContext:
     @property
     def trusted(self) -> bool:
         """The integrity label of the subject; at `dispatch` that of all that the agent would be given."""
+        if self.label is not None:
+            return self.label
         if self.request is not None or isinstance(self.subject, Result):
             return (self.request or self.subject).trusted
         if isinstance(self.subject, Plan):

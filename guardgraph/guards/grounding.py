@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -12,7 +13,7 @@ from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.guards.quotes import SourceText, flat, named_lines
-from guardgraph.state import BadGraph, Evidence, Gate, Result, Verdict
+from guardgraph.state import BadGraph, Claim, Evidence, Gate, Result, Verdict, claims_in, evidence_of
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Grounding",)
@@ -23,17 +24,25 @@ _LARGEST = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Grounding(Composable):
-    """Refuse results whose quotes are not in the declared sources, verbatim but for white space, in whole words.
+    """Refuse results whose quotes are not in the declared sources, exact after normalisation, in whole words.
 
     `sources` is a folder, a mapping from source names to texts, or a function from a name to a text (or `None`). Of a
     folder only text files up to 100 MB are sources; links that lead out of it, and paths that do, are not.
     A quote must have at least `minimum` letters or digits. A locator of the form `12` or `12-14` (also `L12`,
     `lines 12-14`) must hold the whole quote; lines end as an editor ends them. Any other locator is not checked.
-    A value without any evidence is refused; an empty one (nothing found) passes.
+    A value without any evidence is refused; an empty one (nothing found) passes. What `flat` returns is compared: white
+    space, forms of quotation marks and dashes, soft hyphens, ligatures and widths do not matter, all else does.
+
+    Each claim in a value may have evidence of its own, which is checked too (`GroundedClaim`). A critical one must
+    have some: with `critical=True` those are critical that are marked so, with a function those for which it returns
+    true. An agent could leave the mark out; a function of yours decides by subject and attribute.
+
+    It lets through a quote of a source, and stops one with another number in it.
     """
 
     sources: str | Path | Mapping[str, str] | Callable[[str], str | None]
     minimum: int = 8
+    critical: bool | Callable[[Claim], bool] = False
     on_trip: OnTrip = Retry(1)
     gates = frozenset[Gate]({"handoff"})
 
@@ -59,13 +68,27 @@ class Grounding(Composable):
     def __call__(self, context: GuardContext) -> Verdict:
         """Trip on the first quote that is not in its source."""
         result: Result = context.subject
-        if not result.evidence:
+        claims = claims_in(result.value)
+        bare = next((claim for claim in claims if not evidence_of(claim) and self._is_critical(claim)), None)
+        if bare is not None:
+            stated = flat(f"{bare.subject}: {bare.attribute}: {bare.value}")[:200]
+            reason = f"the critical claim {stated!r} has no evidence of its own: quote its source verbatim"
+            return context.verdict(self, trips=True, reason=reason)
+        cited = (*result.evidence, *chain.from_iterable(map(evidence_of, claims)))
+        if not cited:
             reason = "the answer names no evidence: quote its sources verbatim"
             return context.verdict(self, trips=_makes_a_claim(result.value), reason=reason)
-        named = {evidence.source for evidence in result.evidence}
+        named = {evidence.source for evidence in cited}
         texts = {name: SourceText.of(context.sources[name]) for name in named if name in context.sources}
-        wrong = next(filter(None, (self._objection(e, texts.get(e.source)) for e in result.evidence)), None)
-        return context.verdict(self, trips=wrong is not None, reason=wrong or "", measured=len(result.evidence))
+        wrong = next(filter(None, (self._objection(e, texts.get(e.source)) for e in cited)), None)
+        return context.verdict(self, trips=wrong is not None, reason=wrong or "", measured=len(cited))
+
+    def _is_critical(self, claim: Claim) -> bool:
+        return (
+            bool(self.critical(claim))
+            if callable(self.critical)
+            else self.critical and getattr(claim, "critical", False)
+        )
 
     def _objection(self, evidence: Evidence, text: SourceText | None) -> str | None:
         shown = f"{flat(evidence.quote)[:200]!r}"

@@ -64,5 +64,8 @@ class SourceReader(Protocol):
     """A guard that judges by the text of sources, which the gate reads for it."""
 
     def read(self, evidence: Evidence) -> str | None:
-        """Return the text of the evidence's source, or `None` if there is no such source."""
+        """Return the text of the evidence's source, or `None` if there is no such source.
+
+        The evidence is that of a result, and that of the claims in its value.
+        """
         ...

@@ -139,11 +139,7 @@ def find_injections(text: str, shapes: Collection[InjectionShape] = SHAPES) -> t
     Words are looked for in the text as a model reads it: compatibility forms are made plain, and hidden characters are
     left out.
     """
-    plain = (
-        text
-        if text.isascii()
-        else _HIDDEN.sub("", normalize("NFKC", _TAGS.sub(_untagged, text))).replace("\u2019", "'")
-    )
+    plain = text if text.isascii() else _plain(text)
     found = list[Injection]()
     for shape in SHAPES:
         if shape in shapes:
@@ -167,7 +163,7 @@ def _searching(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
 
 
 def _hidden(text: str) -> str | None:
-    """Return characters that nobody sees, written as their codes."""
+    """Return characters that are not visible, written as their codes."""
     if text.isascii():
         return None
     rest = _FLAG.sub("", text)
@@ -196,12 +192,12 @@ def _untagged(found: re.Match[str]) -> str:
 
 
 def _untagged_text(tagged: str) -> str:
-    """Return the ASCII text that tag characters stand for."""
+    """Return the ASCII text that tag characters encode."""
     return "".join(chr(ord(char) - 0xE0000) for char in tagged if 0xE0020 <= ord(char) <= 0xE007E)
 
 
 def _encoded(text: str) -> str | None:
-    """Return what a long run of Base64 or hexadecimal digits stands for, where that is a sentence."""
+    """Return what a long run of Base64 or hexadecimal digits encodes, where that is a sentence."""
     return next(filter(None, map(_sentence_in, _blobs(text))), None)
 
 

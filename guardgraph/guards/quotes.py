@@ -26,9 +26,36 @@ def named_lines(locator: str) -> Lines | None:
     return Lines(int(named[1]), int(named[2] or named[1])) if named else None
 
 
+_SAME = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4\u2039\u203a", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-"),
+        "\u00ad": None,
+    }
+)
+"""Forms of quotation marks, and of hyphens, dashes and the minus sign, to one each; soft hyphens are left out."""
+_KEPT = re.compile(
+    "([\u00aa\u00b2\u00b3\u00b9\u00ba\u00bc-\u00be\u02b0-\u02b8\u02e0-\u02e4\u10fc\u1d2c-\u1d6a\u1d78\u1d9b-\u1dbf"
+    "\u2070-\u209c\u2120\u2122\u2150-\u215f\u2189\u2460-\u24ff\u2c7c\u2c7d\u2d6f\u3192-\u319f\u3220-\u33ff\ua69c\ua69d"
+    "\ua770\ua7f1-\ua7f4\ua7f8\ua7f9\uab5c-\uab5f\uab69\U00010781-\U000107ba\U0001e030-\U0001e06d"
+    "\U0001f100-\U0001f2ff]+)"
+)
+"""Superscripts, subscripts, fractions, and signs in a circle or a square: NFKC would read 10\u00b2 as 102."""
+
+
 def flat(text: str) -> str:
-    """Return `text` with every run of white space made one blank, and each letter with its accents as one character."""
-    return " ".join(normalize("NFC", text).split())
+    """Return `text` in the form in which quotes are compared with sources.
+
+    Every run of white space is one blank, soft hyphens are left out, quotation marks are ' or ", and hyphens, dashes
+    and the minus sign are -. Else it is Unicode's NFKC (UAX #15), so that ligatures, full-width forms and letters with
+    accents have one form; superscripts, subscripts, fractions and signs in a circle stay as they are.
+    """
+    if not text.isascii():
+        parts = _KEPT.split(text.translate(_SAME))  # every second one is kept
+        parts[::2] = [normalize("NFKC", part) for part in parts[::2]]
+        text = normalize("NFC", "".join(parts)).translate(_SAME)
+    return " ".join(text.split())
 
 
 class SourceText(NamedTuple):

@@ -147,7 +147,7 @@ def _position(
 ) -> tuple[DelegationScope, list[Guard]]:
     """Return the position of the team, and guards that trip in place of those that could not narrow its allowance."""
     now = current.services.clock() if current else datetime.now(UTC)
-    above = current.position if current else None
+    above, integrity = (current.position, current.integrity) if current else (None, None)
     inherited = above.allowance if above else Allowance()
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
@@ -184,10 +184,10 @@ def _position(
         depth=depth,
         allowance=allowance,
         reserve=reserve,
-        trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
         chain=(*(above.chain if above else ()), str(team_link(team, task, background))),
         steps=(*(above.steps if above else ()), *own),
         budgets=(*inherited_budgets, *_side_budgets(team.name, guards, account, has_database=has_database)),
+        trusted=above is None or (above.trusted and (integrity is None or integrity.trusted)),
         started=now,
     )
     return position, unable

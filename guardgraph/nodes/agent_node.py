@@ -30,7 +30,7 @@ from guardgraph.runtime.budget.call_guards import CALL_GATES, GuardTripped
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
-from guardgraph.runtime.graph_config import channel_value, is_resumed
+from guardgraph.runtime.graph_config import channel_value, has_called_a_graph, is_resumed
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.rates.overload import retry_after_of
@@ -184,8 +184,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
+        integrity = IntegrityRecord(me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools)
+        if self.agent.kind == "function" and has_called_a_graph(config):
+            integrity.lower()  # the outcome of that graph is not known here
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
-        until, integrity = until_of(me, services), IntegrityRecord(me.trusted, self.agent.integrity == "inherits")
+        until = until_of(me, services)
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
         role = cost_key(team, self.agent.name)
         return AttemptExecution(
@@ -231,6 +234,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             _LOG.warning("what attempt %s has shown of its agent is not recorded", key, exc_info=True)
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
+        if not work.is_cached:
+            result = work.labelled(result)
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is
             work.services.costs.learn(work.role, result.usage)
             if work.services.learned is not None:
@@ -247,6 +252,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             tokens=result.usage.tokens,
             usd=None if result.usage.usd is None else str(result.usage.usd),
             error=result.error.message if result.error else None,
+            **({"trusted": True} if result.trusted else {}),
             **({"cached": True} if work.is_cached else {}),
         )
         if self.fallback_for is not None:

@@ -46,6 +46,7 @@ from guardgraph.state import (
     SideAccount,
     StorageError,
     Usage,
+    check_caps,
     with_content,
 )
 
@@ -233,9 +234,7 @@ class AttemptExecution:
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
 
     def labelled(self, result: Result) -> Result:
-        """Return a result with its integrity label: whether all that its value was made of is trusted, or endorsed."""
-        if not result.has_value:
-            return result
+        """Return a result with its integrity label: whether all that it was made of is trusted, or endorsed."""
         answered = self.agent.kind != "team" or result.trusted
         return result.model_copy(
             update={"trusted": self.agent.is_trusted(given=self.integrity.trusted, answered=answered)}
@@ -338,7 +337,7 @@ class AttemptExecution:
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
         services.draw_on(me.account, self.sides)
-        self.budget = AttemptBudget(
+        budget = AttemptBudget(
             services,
             me,
             epoch,
@@ -346,8 +345,16 @@ class AttemptExecution:
             expected=expected,
             guards=self._call_guards(),
             turns=self.turns,
+            tool_prices=self.agent.tool_prices,
             integrity=self.integrity,
         )
+        if self.agent.cost is not None:
+            refusal = budget.reserve_cost("cost", self.agent.attempt_price)
+            if refusal is not None:
+                services.ledger.close(me.account, epoch)
+                services.attempt_ended(me.account)
+                return refusal
+        self.budget = budget
         if self.turns is not None:
             self.turns.begin()
         if me.steps and self.agent.models:
@@ -382,6 +389,10 @@ class AttemptExecution:
         if self.sides:
             above = (*services.ledger.side_balances(self.sides), *above)
         expected = Amount() if self._is_open_team else self._expected
+        if self.agent.cost is not None:
+            denied = check_caps(above, Amount(usd=self.agent.attempt_price))
+            if denied is not None:
+                return denied
         is_code = self.agent.kind not in ("model", "messages")
         return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code, sides=services.sides)
 

@@ -45,7 +45,9 @@ from guardgraph.state import (
     Usage,
     Verdict,
     attempt_sides,
+    claims_in,
     error_text,
+    evidence_of,
 )
 
 if TYPE_CHECKING:
@@ -397,7 +399,7 @@ def _verdict(part: Guard, context: GuardContext) -> Verdict:
 def _sources(reader: SourceReader, result: Result) -> Mapping[str, str]:
     """Return the texts of the sources that a result names, as its guard reads them."""
     found: dict[str, str] = {}
-    for evidence in result.evidence:
+    for evidence in (*result.evidence, *chain.from_iterable(map(evidence_of, claims_in(result.value)))):
         text = None if evidence.source in found else reader.read(evidence)
         if text is not None:
             found[evidence.source] = text

@@ -119,7 +119,7 @@ def _item(message: BaseMessage, task: Any, source: BaseMessage | None) -> Contex
     value = "\n".join(filter(None, (shown, omitted)))
     if not value:
         return None
-    origin = next((found for kind, found in _ORIGINS if isinstance(message, kind)), "source")
+    origin: Origin = next((found for kind, found in _ORIGINS if isinstance(message, kind)), "source")
     return ContextItem(
         kind="background",
         title="message",

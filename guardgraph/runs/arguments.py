@@ -16,7 +16,7 @@ from guardgraph.nodes.admission import task_of
 from guardgraph.nodes.messages import run_input
 from guardgraph.runs.versions import GraphVersion
 from guardgraph.runtime.rates.rate_limit import RateLimit
-from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
+from guardgraph.state import Allowance, BadGraph, BadInput, Task, TeamOutput, merge_messages
 
 __all__ = (
     "IfBusy",
@@ -148,17 +148,19 @@ def checked_input(given: object) -> tuple[Task, dict[str, Any]]:
 
 
 def fitting_input(graph: Any, task: Task, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the input for a graph; one without `task`, as `guarded` makes it, gets the goal as a message.
+    """Return the input for a graph: of one that `guarded` has made, `task` or `messages` get the goal as a text.
 
     Raises `BadInput` for a graph that takes neither.
     """
-    keys = graph.builder.schemas[graph.builder.input_schema]
-    if "task" in keys:
+    if graph.builder.output_schema is TeamOutput:
         return given
-    if "messages" not in keys:
-        known = ", ".join(map(repr, sorted(keys)))
-        raise BadInput(f"the graph takes neither `task` nor `messages` but {known}; run it with `compile().invoke(…)`")
-    return {"messages": given.get("messages") or [HumanMessage(task.goal)]}
+    keys = graph.builder.schemas[graph.builder.input_schema]
+    if "messages" in keys:
+        return {"messages": given.get("messages") or [HumanMessage(task.goal)]}
+    if "task" in keys:
+        return {"task": task.goal}
+    known = ", ".join(map(repr, sorted(keys)))
+    raise BadInput(f"the graph takes neither `task` nor `messages` but {known}; run it with `compile().invoke(…)`")
 
 
 def checked_answers(answers: object) -> dict[str, Any]:

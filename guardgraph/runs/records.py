@@ -191,7 +191,7 @@ class Records:
         """
         time = RunClock()
         engine, tenant = self.saver.engine, self.saver.tenant
-        is_new = position is None
+        is_new = position is None and row.attempt == 1
         ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=is_new, clock=clock)
         if position is not None:
             balances, admitted = ledger.balances(row.run_id), position.allowance

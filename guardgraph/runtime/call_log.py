@@ -73,7 +73,8 @@ def stored_call(call: Call) -> dict[str, Any]:
 
 def restored_call(data: Mapping[str, Any]) -> Call:
     """Return the call that `stored_call` has made data of."""
-    fields = {**data, "at": datetime.fromisoformat(data["at"])}
+    fields: dict[str, Any] = {**data, "at": datetime.fromisoformat(data["at"])}
     if "name" in data:
         return ToolCall(**fields)
-    return ModelCall(**{**fields, "ended": data["ended"] and datetime.fromisoformat(data["ended"])})
+    fields["ended"] = data["ended"] and datetime.fromisoformat(data["ended"])
+    return ModelCall(**fields)

@@ -6,16 +6,33 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-__all__ = ("channel_value", "has_answer", "is_resumed")
+__all__ = ("channel_value", "has_answer", "has_called_a_graph", "is_resumed")
 
 _RESUMING = "__pregel_resuming"
 _READ = "__pregel_read"
+_CHECKPOINTER = "__pregel_checkpointer"
 _SCRATCHPAD = "__pregel_scratchpad"
 
 
 def is_resumed(config: RunnableConfig) -> bool:
     """Return whether this execution of a node continues one that was interrupted, or that has crashed."""
     return bool((config.get("configurable") or {}).get(_RESUMING))
+
+
+def has_called_a_graph(config: RunnableConfig) -> bool:
+    """Return whether the code of this node has called a graph before it was interrupted, or has crashed.
+
+    Such a graph does not run again: it returns what was stored. True where the checkpointer cannot be read here.
+    """
+    given = config.get("configurable") or {}
+    saver: Any = given.get(_CHECKPOINTER)
+    if not is_resumed(config) or not hasattr(saver, "get_tuple"):
+        return False
+    place = {"thread_id": given.get("thread_id"), "checkpoint_ns": given.get("checkpoint_ns", "")}
+    try:
+        return saver.get_tuple({"configurable": place}) is not None
+    except Exception:  # an async saver, on its own loop
+        return True
 
 
 def channel_value(config: RunnableConfig, channel: str) -> Any:

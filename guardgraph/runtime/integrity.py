@@ -20,12 +20,19 @@ class IntegrityRecord:
     """The label. Threads may lower it at any time; nothing raises it."""
     trusts_calls: bool = False
     """Whether the agent declares that its models and tools add nothing untrusted (`integrity="inherits"`)."""
+    untrusted_tools: frozenset[str] = frozenset()
+    """The names of tools that add something untrusted all the same."""
 
     def lower(self) -> None:
         """Note that something untrusted was received."""
         self.trusted = False
 
     def note_call(self) -> None:
-        """Note that a model or a tool was called: what it returns is untrusted, unless the agent declares otherwise."""
+        """Note the call of a model: what it returns is untrusted, unless the agent declares otherwise."""
         if not self.trusts_calls:
+            self.trusted = False
+
+    def note_tool(self, name: str | None) -> None:
+        """Note that a tool has returned: that is untrusted, unless the agent declares otherwise."""
+        if not self.trusts_calls or name in self.untrusted_tools or (name is None and self.untrusted_tools):
             self.trusted = False

@@ -36,7 +36,7 @@ from guardgraph.state.board import (
     checked_kind,
     checked_version,
 )
-from guardgraph.state.claim import Claim, Claims
+from guardgraph.state.claim import Claim, Claims, GroundedClaim, claims_in, evidence_of
 from guardgraph.state.delegation import AgentInfo, Delegation, DelegationScope, work_digest
 from guardgraph.state.delivery import Delivery, DeliveryStatus
 from guardgraph.state.domain_event import TASK_EVENT, Event
@@ -151,6 +151,7 @@ __all__ = (
     "FrozenModel",
     "Gap",
     "Gate",
+    "GroundedClaim",
     "GuardgraphError",
     "LogEntry",
     "Message",
@@ -224,12 +225,14 @@ __all__ = (
     "checked_key",
     "checked_kind",
     "checked_version",
+    "claims_in",
     "counts_in",
     "deliveries_of",
     "entries_in",
     "error_place",
     "error_text",
     "events_of",
+    "evidence_of",
     "exact_decimal",
     "full_usage",
     "has_log",

@@ -112,7 +112,7 @@ class Request(FrozenModel):
     def event(self) -> Event | None:
         """The event that it is to handle; `None` for all but subscribers, whatever the inputs of a subtask are."""
         given = self.subtask.inputs.get("event") if self.handles_event and self.subtask is not None else None
-        return None if given is None else Event.model_validate({**given, "trusted": self.trusted})
+        return None if given is None else Event.model_validate(given).model_copy(update={"trusted": self.trusted})
 
     @property
     def results(self) -> tuple[ContextItem, ...]:
@@ -263,7 +263,7 @@ class Result(FrozenModel):
     usage: Usage = Usage()
     """What it cost, including all that it delegated."""
     trusted: bool = False
-    """Its integrity label: whether its value was made of trusted items alone, or its agent endorses what it answers."""
+    """Its integrity label: whether it was made of trusted items alone, or its agent endorses what it answers."""
     error: AgentError | None = None
     """Why it is not `ok`."""
 

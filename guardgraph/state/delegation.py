@@ -53,10 +53,10 @@ class AgentInfo:
     """Which version of it."""
     skills: frozenset[str] = frozenset()
     """What it can do."""
-    tools: frozenset[str] = frozenset()
-    """The names of its tools."""
     chain: tuple[str, ...] = ()
     """The chain of delegation: the teams and agents above it, outermost first, and its own name."""
+    tools: frozenset[str] = frozenset()
+    """The names of its tools."""
     fallback_for: str | None = None
     """The agent in whose place it works, where it is a fallback."""
 

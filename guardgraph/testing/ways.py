@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -112,7 +112,7 @@ async def _log(graph: Any, given: Any, config: Any) -> Any:
 
 def _last(output: Any) -> Any:
     """Return the outcome from the output of such a stream: the values, or the update of the last node."""
-    return output.get("outcome") or output.get("guard_exit", {}).get("outcome")
+    return output.get("outcome") or _of_updates([output])
 
 
 def _batch(trial: Trial) -> list[Any]:
@@ -136,9 +136,8 @@ def _of_values(parts: Sequence[Any]) -> Any:
 
 
 def _of_updates(parts: Sequence[Any]) -> Any:
-    return next(
-        (part["guard_exit"]["outcome"] for part in reversed(parts) if "outcome" in (part.get("guard_exit") or ())), None
-    )
+    updates = (update for part in reversed(parts) for update in part.values() if isinstance(update, Mapping))
+    return next((update["outcome"] for update in updates if update.get("outcome") is not None), None)
 
 
 def _of_several(parts: Sequence[Any]) -> Any:

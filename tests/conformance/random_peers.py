@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from guardgraph.guards import Authority, Guard, Limits
-from guardgraph.nodes.decisions.conversation import TEAM, sent_in
+from guardgraph.nodes.decisions.conversation import TEAM, is_not_sent, sent_in
 from guardgraph.state import TASK_EVENT, Event, Message, Reply, Request, Result, deliveries_of, events_of
 
 __all__ = (
@@ -88,12 +88,13 @@ def lost_messages(state: Mapping[str, Any]) -> list[str]:
     if log is None or "agreement" not in state or state.get("ending") is not None:  # an auction has a log, too
         return []
     ids = {message.id for message in log}
+    returned = {one.id.removesuffix("/unsent") for one in log if is_not_sent(one)}  # with what the sender can answer
     missing = {gap.subtask for gap in outcome.gaps} | {gap.agent for gap in outcome.gaps}
     accepted = _accepted(state)
     silent = {result.agent for result in state["results"]} - {result.agent for result in accepted} | missing
     twice = ["twice: a message is in the log again"] if len(ids) < len(log) else []
     sent = [message for result in accepted for message in sent_in(result)]
-    lost = [one for one in sent if one.id not in ids | missing and not silent.issuperset(one.recipients)]
+    lost = [one for one in sent if one.id not in ids | returned | missing and not silent.issuperset(one.recipients)]
     known = {result.id for result in accepted}  # an answer of one who was asked is named after its result, too
     strangers = [one.id for one in log if one.sender != TEAM and one.id.rpartition("/")[0] not in known]
     return [

@@ -23,7 +23,7 @@ from guardgraph.guards import (
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.state import BadGraph, Evidence, Reply, Request
+from guardgraph.state import BadGraph, Evidence, GroundedClaim, Plan, Reply, Request, Subtask
 from tests.graphs.teams import WAYS, echo, listed, plan_of, team, worker
 
 
@@ -177,3 +177,46 @@ def test_a_budget_of_some_tasks_alone_does_not_content_the_linter() -> None:
 
     assert "no-budget" not in plain | either
     assert "no-budget" in conditional
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_critical_claims_are_read_against_the_sources_of_the_guard(way: str) -> None:
+    def claims(request: Request) -> Reply:
+        quote = "the price is ten" if request.feedback else "the price is nine"
+        evidence = (Evidence(source="list", quote=quote),)
+        return Reply(value=[GroundedClaim(subject="seat", attribute="price", value=10, evidence=evidence)])
+
+    grounding = Grounding(
+        {"list": "Today the price is ten dollars."}, critical=lambda claim: claim.attribute == "price"
+    )
+    graph = team(plan_of("a"), workers=[worker(run=claims)], guards=[grounding]).compile()
+    outcome = WAYS[way](graph, "T", None)
+
+    assert outcome.status == "completed"
+    assert listed(outcome)[0][0]["value"] == 10
+
+
+def test_only_agents_that_are_grounded_are_to_quote() -> None:
+    def model(name: str) -> Agent:
+        return Agent(name, model=ScriptedModel(replies=lambda _: "plain text"), skills={name})
+
+    plan = Plan(subtasks=tuple(Subtask(id=name, goal=name, skill=name) for name in ("one", "two")))
+    guards = [Grounding({}).only(agents={"one"})]
+    outcome = team(plan, workers=[model("one"), model("two")], guards=guards).compile().invoke({"task": "T"})["outcome"]
+
+    assert listed(outcome) == ["plain text"]
+    assert [gap.subtask for gap in outcome.gaps] == ["one"]
+
+
+def test_a_guard_knows_in_whose_place_a_fallback_works() -> None:
+    seen: list[tuple[str, ...]] = []
+
+    @guard(at=("dispatch", "handoff"))
+    def noting(context: GuardContext) -> None:
+        assert context.agent is not None
+        seen.append((context.gate, *context.agent.names))
+
+    first = worker("first", fails, fallback=worker("spare"))
+    team(plan_of("a"), workers=[first], guards=[noting]).compile().invoke({"task": "T"})
+
+    assert seen == [("dispatch", "first"), ("dispatch", "spare", "first"), ("handoff", "spare", "first")]

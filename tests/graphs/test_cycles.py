@@ -118,7 +118,7 @@ def test_a_worker_of_the_same_name_in_a_nested_team_is_another_agent() -> None:
         planner=planner(plan_of("a")), workers=[worker("worker")], synthesizer=Agent("writer", run=gather)
     )
     outer = supervisor(
-        planner=planner(plan_of("a")), workers=[worker("worker", inner.compile())],
+        planner=planner(plan_of("a")), workers=[Agent("worker", run=inner.compile())],
         synthesizer=Agent("writer", run=gather),
     )  # fmt: skip
     outcome = outer.compile().invoke({"task": "do a"})["outcome"]
@@ -206,7 +206,8 @@ def test_the_chain_is_known_after_an_interrupt(way: str) -> None:
 
     build = pipeline([Stage(Agent("ask", run=ask))], guards=[Cycle(), Depth(9)], name="a")
     teams["a"] = build.compile()
-    graph, config = build.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    graph = build.compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
     graph.invoke({"task": "T"}, config)
     outcome: Outcome = graph.invoke(Command(resume="yes"), config)["outcome"]
 

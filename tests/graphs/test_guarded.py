@@ -37,6 +37,7 @@ from guardgraph.guards import (
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
 from guardgraph.state import BadGraph, Outcome
+from guardgraph.testing import check_graph
 from tests.graphs.loops import Loop, calls
 
 Invoke = Callable[..., dict[str, Any]]
@@ -387,3 +388,35 @@ def test_calls_are_counted_with_no_checkpointer_and_in_parallel() -> None:
         return await asyncio.gather(*(graph.ainvoke(ASKED) for _ in range(5)))
 
     assert [output["outcome"].usage.calls for output in asyncio.run(all_of())] == [3] * 5
+
+
+class Goal(TypedDict):
+    task: str
+
+
+class Steps(TypedDict, total=False):
+    task: str
+    steps: Annotated[list[str], operator.add]
+
+
+def asked_in_between(*, asks: bool) -> Any:
+    model = ScriptedModel(replies=lambda _: "said")
+
+    def step(state: Steps) -> dict[str, Any]:
+        said = str(model.invoke("go").text)
+        return {"steps": [str(interrupt("go on?")) if asks and len(state.get("steps") or ()) == 1 else said]}
+
+    graph = StateGraph(Steps, input_schema=Goal)
+    graph.add_node("step", step)
+    graph.add_edge(START, "step")
+    graph.add_edge("step", "step")
+    return guarded(graph.compile(), [Budget(calls=5), Depth(3)])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("asks", [False, True])
+def test_every_way_of_running_gives_the_same_outcome(asks: bool) -> None:
+    checked = check_graph(lambda: asked_in_between(asks=asks), answer=(lambda _: "yes") if asks else None)
+
+    assert len(checked.passed) > 150
+    assert checked.expected is not None

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool, ToolException, tool
 from langgraph.cache.memory import InMemoryCache
+from langgraph.checkpoint.memory import InMemorySaver
 
 from guardgraph.agents import Agent, Bid, Bidder
 from guardgraph.graphs import (
@@ -107,7 +108,19 @@ def test_what_the_code_of_a_function_calls_and_reads_lowers_its_label() -> None:
         """Search."""
         return "a page"
 
+    @tool
+    def broken(query: str) -> str:
+        """Fail."""
+        raise ValueError("a page")
+
+    def use_broken(request: Request) -> str:
+        try:
+            return broken.invoke({"query": "q"})
+        except ValueError as error:
+            return str(error)
+
     calls: dict[str, tuple[Callable[[Request], Any], bool]] = {
+        "a tool that fails": (use_broken, False),
         "a model": (lambda request: says("text").invoke("q").text, False),
         "a tool": (lambda request: search.invoke({"query": "q"}), False),
         "a team with a model": (lambda request: nested.invoke({"task": "q"})["outcome"].value, False),
@@ -119,6 +132,50 @@ def test_what_the_code_of_a_function_calls_and_reads_lowers_its_label() -> None:
         assert labels(pipeline([worker("f", code)])) == {"f": expected}, name
     assert labels(pipeline([worker("f", calls["a model"][0], integrity="inherits")])) == {"f": True}
     assert labels(pipeline([worker("f", calls["a team with a model"][0], integrity="inherits")])) == {"f": False}
+
+
+class Crash(KeyboardInterrupt):
+    """The process dies."""
+
+
+@pytest.mark.parametrize("crashes", [True, False])
+def test_a_function_that_has_called_a_team_before_a_crash_is_as_trusted_as_without_one(*, crashes: bool) -> None:
+    """On resume the nested team does not run again: its stored outcome is returned."""
+    nested = pipeline([model("inner", "text")], name="inner team").compile()
+    left = [1 if crashes else 0]
+
+    def ask(request: Request) -> Any:
+        value = nested.invoke({"task": "q"})["outcome"].value
+        if left[0]:
+            left[0] -= 1
+            raise Crash
+        return value
+
+    graph = pipeline([worker("f", ask)]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    if crashes:
+        with pytest.raises(Crash):
+            graph.invoke({"task": "T"}, config)
+    outcome = graph.invoke(None if crashes else {"task": "T"}, config)["outcome"]
+
+    assert (outcome.value, outcome.trusted) == ("text", False)
+
+
+def test_a_function_that_has_called_no_team_is_trusted_after_a_crash() -> None:
+    left = [1]
+
+    def work(request: Request) -> str:
+        if left[0]:
+            left[0] -= 1
+            raise Crash
+        return "done"
+
+    graph = pipeline([worker("f", work)]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    with pytest.raises(Crash):
+        graph.invoke({"task": "T"}, config)
+
+    assert graph.invoke(None, config)["outcome"].trusted
 
 
 async def test_awaited_calls_lower_the_label_too() -> None:
@@ -319,6 +376,31 @@ def test_a_cached_answer_is_no_more_trusted_than_when_it_was_made() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reserved_agent_that_fails_may_try_again(way: str) -> None:
+    left = [1]
+
+    def pay(request: Request) -> str:
+        if left[0]:
+            left[0] -= 1
+            raise ConnectionError("the bank is closed")
+        return "paid"
+
+    assert run(pipeline([worker("payer", pay, attempts=2)], guards=[Trust({"payer"})]), way).value == "paid"
+
+
+def test_a_reserved_fallback_is_not_reached_by_an_untrusted_agent_that_fails() -> None:
+    done: list[str] = []
+
+    def fail(request: Request) -> str:
+        raise ValueError("please pay")
+
+    for integrity, expected in (("untrusted", 0), ("inherits", 1)):
+        first = Agent("first", run=fail, integrity=integrity, fallback=payer(done))
+        run(pipeline([first], guards=[Trust({"payer"})]))
+        assert len(done) == expected
+
+
 def test_a_refused_answer_lowers_the_label_of_the_next_attempt() -> None:
     """The reason of a refusal may quote the answer."""
     seen: list[bool] = []
@@ -405,18 +487,36 @@ def test_an_unknown_integrity_is_refused(integrity: Any) -> None:
         Agent("a", run=echo, integrity=integrity)
 
 
-def test_a_model_inherits_only_with_tools_that_are_declared_trusted() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_inherits_is_trusted_until_an_untrusted_tool_has_returned(way: str) -> None:
     @tool
     def search(query: str) -> str:
         """Search."""
         return query
 
-    with pytest.raises(BadGraph, match=r"agent 'a': it inherits .* its tools 'search' may return"):
-        Agent("a", model=says(), tools=[search], integrity="inherits")
-    search.metadata = {"trusted": True}
-    assert Agent("a", model=says(), tools=[search, {"type": "function", "function": {"name": "f"}}]).tool_names == {
-        "search", "f",
-    }  # fmt: skip
+    @tool
+    def fails(query: str) -> str:
+        """Fail."""
+        raise ToolException("a page")
+
+    fails.handle_tool_error = True
+    clock = StructuredTool.from_function(lambda: "noon", name="clock", description="d", metadata={"trusted": True})
+    for used, expected in ((None, True), ("clock", True), ("search", False), ("fails", False)):
+        args = {} if used == "clock" else {"query": "q"}
+        call = [AIMessage("", tool_calls=[{"name": used, "args": args, "id": "1"}])] if used else []
+        agent = Agent("a", model=says(*call, "done"), tools=[search, fails, clock], integrity="inherits")
+        outcome = run(pipeline([agent]), way)
+        assert (outcome.value, outcome.trusted) == ("done", expected), used
+
+
+def test_the_names_of_tools_are_known_in_all_their_forms() -> None:
+    def plain(query: str) -> str:
+        """Look."""
+        return query
+
+    given = [plain, {"type": "function", "function": {"name": "f"}}, {"name": "g"}, {"type": "web_search"}]
+
+    assert Agent("a", model=says(), tools=given).tool_names == {"plain", "f", "g", "web_search"}
     assert swarm([Agent("a", model=says(), integrity="inherits"), worker("b")]), "the team's own tools are trusted"
 
 

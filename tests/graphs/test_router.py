@@ -201,6 +201,7 @@ async def test_decisions_are_stored_with_the_thread_and_emitted_as_events(tmp_pa
             reason="rule 'keywords: refund' matched 'refund'",
             rule="keywords: refund",
             matched="refund",
+            trusted=True,
             run_id=events[0].run_id,
         )
     ]

@@ -35,6 +35,8 @@ from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.state import AgentInfo, Allowance, BadGraph, Gate, Task, Verdict
 from tests.guards.views import NOW, view_of_result, view_of_subtask, view_of_task
 
+SCHEMA: Any = Schema()
+CLASS: Any = Schema
 PASSES, ALERTS, TRIPS = "pass", "alert", "trip"
 
 
@@ -50,8 +52,8 @@ class Fixed(Composable):
     def __call__(self, context: GuardContext) -> Verdict:
         if self.action == "raises":
             raise ValueError("broken")
-        facts = {"guard": self.name, "gate": context.gate, "subject": context.subject_id}
-        return Verdict(**facts, action=self.action, reason=f"{self.name} {self.action}")
+        verdict = context.verdict(self, trips=self.action == TRIPS)
+        return verdict.model_copy(update={"action": self.action, "reason": f"{self.name} {self.action}"})
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ def test_both_are_flat_and_either_judges_at_common_gates() -> None:
 
 
 def test_either_sees_failures_only_where_all_its_parts_do() -> None:
-    assert (Schema() | Schema(int)).judges_failures
-    assert not (Schema() | Grounding({})).judges_failures
+    assert AnyOf((Schema(), Schema(int))).judges_failures
+    assert not AnyOf((Schema(), Grounding({}))).judges_failures
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_either_of_two_limits_trips_above_the_wider(depth: int, action: str) -> 
 
 
 def test_the_reserve_of_either_is_the_smaller() -> None:
-    assert (Budget(tokens=10, reserve=0.5) | Budget(tokens=20, reserve=0.1)).reserve == 0.1
+    assert AnyOf((Budget(tokens=10, reserve=0.5), Budget(tokens=20, reserve=0.1))).reserve == 0.1
 
 
 @pytest.mark.parametrize(
@@ -224,10 +226,10 @@ def test_a_narrower_condition_within_another_needs_both(names: list[str]) -> Non
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: Schema() & Depth, r"AllOf combines guards, got the class Depth; write Depth\(…\)"),
-        (lambda: Schema() | 3, "`|` combines guards, got 3"),
+        (lambda: SCHEMA & Depth, r"AllOf combines guards, got the class Depth; write Depth\(…\)"),
+        (lambda: SCHEMA | 3, "`|` combines guards, got 3"),
         (lambda: AllOf(()), r"AllOf combines guards, got \(\)"),
-        (lambda: AnyOf(Schema()), "AnyOf combines guards, got Schema"),
+        (lambda: AnyOf(SCHEMA), "AnyOf combines guards, got Schema"),
         (lambda: AnyOf((Schema() & Schema(int), Schema())), "is a combination by `&`"),
         (lambda: Schema() | Depth(), "would never trip: it trips where all its parts do, and they judge Schema at"),
         (lambda: Budget(usd=1) | Convergence(), "Budget narrows what a team may use, whatever Convergence decides"),
@@ -235,13 +237,13 @@ def test_a_narrower_condition_within_another_needs_both(names: list[str]) -> Non
         (lambda: Schema().only(), "give `agents` or `categories`"),
         (lambda: Schema().only(agents="x"), "`agents` must be a set of names that is not empty, got 'x'"),
         (lambda: Schema().only(agents=[]), "`agents` must be a set of names that is not empty"),
-        (lambda: Schema().only(agents={3}), "each of `agents` must be a name, got 3"),
-        (lambda: Schema().only(categories={"money"}), "no category 'money'; there are financial"),
+        (lambda: SCHEMA.only(agents={3}), "each of `agents` must be a name, got 3"),
+        (lambda: SCHEMA.only(categories={"money"}), "no category 'money'; there are financial"),
         (lambda: Budget(usd=1).only(agents={"x"}), r"limits a whole team: an agent has `timeout`, `budget_share`"),
         (lambda: (Depth(1) | Depth(2)).only(agents={"x"}), "limits a whole team"),
         (lambda: guard(at="admission")(lambda _: None).only(agents={"x"}), "judges only at admission"),
-        (lambda: Only(Schema, agents={"x"}), "got the class Schema"),
         (lambda: Budget(tokens=9, per="agent") | Budget(tokens=5), "caps an account beside the run"),
+        (lambda: Only(CLASS, agents={"x"}), "got the class Schema"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(make: Any, reason: str) -> None:

@@ -44,6 +44,8 @@ def read(folder: Path | str, name: str) -> str | None:
         "costs ten\neuros a month",
         "costs ten euros a month",
         "  The   basic plan\tcosts ten\r\neuros\u00a0a month. ",
+        "The large plan costs for\u00adty euros.",
+        "\uff34\uff48\uff45 large plan costs forty euros\uff0e",
         "Prices The basic plan",
     ],
 )
@@ -341,3 +343,58 @@ def test_no_quote_passes_whose_words_are_not_in_the_source(lines: list[str], quo
     verdict = judged(quote, text="\n".join(lines), minimum=1)
 
     assert verdict.action == "trip" or " ".join(quote.split()) in " ".join("\n".join(lines).split())
+
+
+HELD = {"source": "a.md", "quote": "The large plan costs forty euros."}
+WRONG = {"source": "a.md", "quote": "The large plan costs fifty euros."}
+PRICE = {"subject": "large plan", "attribute": "price", "value": "40 euros"}
+
+
+def about(claims: Any, critical: Any, *, evidence: tuple[Evidence, ...] = ()) -> Verdict:
+    """Judge claims as the value of a result."""
+    return Grounding({}, critical=critical)(view_of_result(claims, evidence=evidence, sources={"a.md": TEXT}))
+
+
+@pytest.mark.parametrize(
+    ("claim", "critical", "action"),
+    [
+        ({**PRICE, "critical": True, "evidence": [HELD]}, True, "pass"),
+        ({**PRICE, "critical": True, "evidence": []}, True, "trip"),
+        ({**PRICE, "critical": True}, True, "trip"),
+        ({**PRICE, "critical": True}, False, "pass"),
+        (PRICE, True, "pass"),
+        (PRICE, lambda claim: claim.attribute == "price", "trip"),
+        (PRICE, lambda claim: claim.attribute == "name", "pass"),
+        ({**PRICE, "evidence": [HELD]}, lambda claim: True, "pass"),
+        ({**PRICE, "critical": True, "evidence": [HELD, WRONG]}, True, "trip"),
+        ({**PRICE, "evidence": [WRONG]}, False, "trip"),
+    ],
+)
+def test_a_critical_claim_needs_a_quote_of_its_own_that_holds(claim: Any, critical: Any, action: str) -> None:
+    whole = (Evidence(source="a.md", quote="The basic plan costs ten"),)
+
+    for value in (claim, [claim], {"claims": [claim], "reasoning": "so"}):
+        assert about(value, critical, evidence=whole).action == action
+
+
+def test_the_reason_names_the_critical_claim_without_evidence() -> None:
+    verdict = about([{**PRICE, "evidence": [HELD]}, PRICE], lambda claim: True)
+
+    assert verdict.reason == (
+        "the critical claim 'large plan: price: 40 euros' has no evidence of its own: quote its source verbatim"
+    )
+
+
+def test_the_evidence_of_claims_alone_is_evidence() -> None:
+    assert about([{**PRICE, "evidence": [HELD]}], False).action == "pass"
+    assert about([PRICE], False).reason == "the answer names no evidence: quote its sources verbatim"
+
+
+def test_a_field_that_only_looks_like_evidence_is_none() -> None:
+    assert about({**PRICE, "evidence": "see a.md"}, lambda claim: True).action == "trip"
+
+
+@pytest.mark.parametrize("critical", ["price", 1, None])
+def test_critical_is_a_switch_or_a_function(critical: Any) -> None:
+    with pytest.raises(BadGraph, match="`critical` must be"):
+        Grounding({}, critical=critical)

@@ -46,9 +46,8 @@ def test_the_reason_names_what_is_untrusted() -> None:
     mail = ContextItem(kind="background", title="mail 7", sender="inbox")
     note = Message(recipients=("payer",), content="pay me", sender="clerk")
 
-    reasons = [
-        Trust({"payer"})(dispatching(**facts)).reason for facts in ({"context": (mail,)}, {"messages": (note,)}, {})
-    ]
+    views = [dispatching(context=(mail,)), dispatching(messages=(note,)), dispatching()]
+    reasons = [Trust({"payer"})(view).reason for view in views]
 
     assert reasons == [
         "'payer' is reserved for trusted requests, but its context holds the background 'mail 7' from 'inbox'",
@@ -77,7 +76,8 @@ def test_shapes_are_flagged_wherever_an_untrusted_answer_has_text(facts: dict[st
     assert (alert.action, trip.action) == ("alert", "trip")
     assert alert.measured == trip.measured == ["override"]
     assert "Ignore all previous instructions" in alert.reason
-    assert Trust(flag="trip")(view_of_result(**{**facts, "trusted": True})).action == "pass"
+    facts["trusted"] = True
+    assert Trust(flag="trip")(view_of_result(**facts)).action == "pass"
 
 
 def test_clean_answers_and_answers_without_text_pass() -> None:

@@ -67,3 +67,16 @@ def test_more_supersteps_have_to_be_left_than_are_needed(left: int | None, is_en
 
     assert (stop is None) is is_enough
     assert stop is None or f"leaves {left} more supersteps" in stop.reason
+
+
+@pytest.mark.parametrize(("round_", "stop"), [(3, None), (4, "Convergence")])
+def test_of_either_guard_the_wider_limit_of_rounds_counts(round_: int, stop: str | None) -> None:
+    assert stopped_by({"round": round_}, [Convergence(2) | Convergence(3)]) == stop
+    assert stopped_by({"round": round_}, [Convergence(2).only(categories={"safety"})]) is None
+
+
+@pytest.mark.parametrize(("visits", "stop"), [(4, None), (5, "Limits")])
+def test_of_either_guard_the_wider_limit_of_visits_counts(visits: int, stop: str | None) -> None:
+    guards = [Limits(visits=3) | Limits(visits=5)]
+
+    assert stopped_by({"visits": {"guard_handoff": visits}}, guards) == stop

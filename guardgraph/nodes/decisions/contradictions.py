@@ -7,17 +7,17 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import combinations
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from langgraph.types import Send
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.defaults import with_defaults
 from guardgraph.nodes.accepted import accepted_of, subtasks_by_id
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.team_spec import EXIT
-from guardgraph.state import Claim, Claims, Gap, Result, Subtask
+from guardgraph.state import Claim, Claims, Gap, Result, Subtask, claims_in
 
 __all__ = (
     "Contradiction",
@@ -64,10 +64,7 @@ def claims_of(result: Result) -> tuple[Claim, ...]:
 
     What else is in the list, or in a claim beside its own fields, does not matter.
     """
-    given: Any = result.value
-    if isinstance(given, Mapping) and "claims" in given:
-        given = given["claims"]
-    return tuple(filter(None, map(_claim, given if isinstance(given, list) else [given])))
+    return claims_in(result.value)
 
 
 def contradictions(results: Iterable[Result]) -> tuple[Contradiction, ...]:
@@ -179,17 +176,6 @@ def _differ(claims: Sequence[Claim]) -> bool:
         return False
     values = {_text(claim.value): claim.value for claim in claims}.values()
     return any(not is_same_value(one, other) for one, other in combinations(values, 2))
-
-
-def _claim(given: Any) -> Claim | None:
-    """Return what is given as a claim, if it is one."""
-    if not isinstance(given, Mapping):
-        return None
-    fields = cast("Mapping[str, Any]", given)
-    try:
-        return Claim.model_validate({name: fields[name] for name in Claim.model_fields if name in fields})
-    except ValidationError:
-        return None
 
 
 def _key(claim: Claim) -> tuple[str, str]:

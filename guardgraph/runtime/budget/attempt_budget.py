@@ -71,6 +71,8 @@ class AttemptBudget:
     """Whether that has changed its model."""
     models: set[str] = field(default_factory=set[str])
     """The models that have answered, as `provider:name`."""
+    tool_prices: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    """What one call of a tool costs, by its name, in US dollars."""
     last_text: str = ""
     """The text of the last message that a model has returned."""
     fault: StorageError | None = None
@@ -179,6 +181,29 @@ class AttemptBudget:
         with self._recording_faults():
             self.services.ledger.reserve(entry, self.position.account, self.epoch, Amount())
             self.services.ledger.settle(entry, usage)
+        self.services.changed.notify_all()
+
+    def reserve_cost(self, name: str, usd: Decimal) -> ReservationDenied | None:
+        """Reserve what something else than a model costs, or return why it cannot be paid; it is settled in full."""
+        with self._recording_faults():
+            entry = f"{self.position.account}@{self.epoch}:{name}"
+            return self.services.ledger.reserve(entry, self.position.account, self.epoch, Amount(usd=usd))
+
+    def begin_tool(
+        self, run_id: UUID, tool: str, *, may_wait: bool = True, has_ended: Callable[[], bool] | None = None
+    ) -> ReservationDenied | None:
+        """Reserve for one call of a tool, or return why it cannot be paid."""
+        if self._stop is not None:
+            return self._stop
+        refusal = self.reserve_cost(run_id.hex, self.tool_prices[tool])
+        if refusal is not None and not refusal.retryable:
+            self.stop(refusal)
+        return refusal
+
+    def end_tool(self, run_id: UUID) -> None:
+        """Settle one call of a tool."""
+        with self._recording_faults():
+            self.services.ledger.settle(f"{self.position.account}@{self.epoch}:{run_id.hex}", None)
         self.services.changed.notify_all()
 
     def is_open(self, run_id: UUID) -> bool:

@@ -131,10 +131,25 @@ class BudgetCallbackHandler(BaseCallbackHandler):
             self.budget.fail(run_id, error)
 
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
-        """Judge the call of a tool, or stop it."""
-        if not _is_awaited(currentframe()):
-            _judge_tool(self.budget, run_id, serialized, input_str, kwargs)
-        self.budget.integrity.note_call()
+        """Judge the call of a tool and reserve what it costs, or stop it."""
+        if _is_awaited(currentframe()):
+            return
+        _judge_tool(self.budget, run_id, serialized, input_str, kwargs)
+        tool = _priced_tool(self.budget, serialized, kwargs)
+        if tool is not None:
+            _reserve(self.budget, partial(self.budget.begin_tool, run_id, tool))
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it, and note in the label of the attempt that it receives what the tool returns."""
+        self.budget.integrity.note_tool(kwargs.get("name"))
+        if self.budget.tool_prices and not _is_awaited(currentframe()):
+            self.budget.end_tool(run_id)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it, for a call that has failed costs the same; the attempt receives the text of the error."""
+        self.budget.integrity.note_tool(None)
+        if self.budget.tool_prices and not _is_awaited(currentframe()):
+            self.budget.end_tool(run_id)
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
@@ -159,7 +174,12 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
         """Whether this is looked up for a synchronous call: the other handler serves it."""
         return not _is_awaited(currentframe())
 
-    ignore_chat_model = ignore_agent = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same one
+    @property
+    def ignore_agent(self) -> bool:
+        """Whether this is looked up for a synchronous call of a tool, or tools are neither judged nor paid for."""
+        return (self.budget.guards is None and not self.budget.tool_prices) or not _is_awaited(currentframe())
+
+    ignore_chat_model = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same property
 
     async def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Judge the call of a text model or chat model and reserve for it, or stop it."""
@@ -175,12 +195,6 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
 
     on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
 
-    async def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
-        """Judge the call of a tool, or stop it."""
-        if self.budget.guards is not None:
-            judge = partial(_judge_tool, self.budget, run_id, serialized, input_str, kwargs)
-            await self.budget.services.off_loop(judge)
-
     async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
         await self.budget.services.off_loop(partial(self.budget.end, run_id, response))
@@ -188,6 +202,25 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     async def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
         await self.budget.services.off_loop(partial(self.budget.fail, run_id, error))
+
+    async def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Judge the call of a tool and reserve what it costs, or stop it."""
+        if self.budget.guards is not None:
+            judge = partial(_judge_tool, self.budget, run_id, serialized, input_str, kwargs)
+            await self.budget.services.off_loop(judge)
+        tool = _priced_tool(self.budget, serialized, kwargs)
+        if tool is not None:
+            await _areserve(self.budget, partial(self.budget.begin_tool, run_id, tool), asyncio.current_task())
+
+    async def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it."""
+        if self.budget.tool_prices:
+            await self.budget.services.off_loop(partial(self.budget.end_tool, run_id))
+
+    async def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle it: a call that has failed costs the same."""
+        if self.budget.tool_prices:
+            await self.budget.services.off_loop(partial(self.budget.end_tool, run_id))
 
 
 HANDLERS = (AsyncBudgetCallbackHandler, BudgetCallbackHandler)
@@ -238,6 +271,12 @@ async def _areserve(
     if batch and _BATCH.get().denials:  # another meter has denied it meanwhile
         await services.off_loop(partial(_give_back, batch))
     return answer
+
+
+def _priced_tool(budget: AttemptBudget, serialized: Any, kwargs: Mapping[str, Any]) -> str | None:
+    """Return the name of a tool whose calls cost something."""
+    name = (serialized or {}).get("name") or kwargs.get("name")
+    return name if name in budget.tool_prices else None
 
 
 def _is_final(decision: _Decision) -> bool:

@@ -32,6 +32,7 @@ OWN: dict[str, type[Any]] = {
     "Event": state.Event,
     "Evidence": state.Evidence,
     "Gap": state.Gap,
+    "GroundedClaim": state.GroundedClaim,
     "Message": state.Message,
     "Outcome": state.Outcome,
     "Piece": state.ContextItem,

@@ -30,6 +30,7 @@ from guardgraph.state import (
     Evidence,
     FrozenModel,
     Gap,
+    GroundedClaim,
     Message,
     Outcome,
     Plan,
@@ -61,6 +62,7 @@ VALUES: dict[str, Any] = {
     "Event": Event(type="order.placed", data={"n": 1}, source="shop", id="7"),
     "Evidence": FOUND,
     "Gap": Gap(subtask="b", reason="late"),
+    "GroundedClaim": GroundedClaim(subject="s", attribute="a", value=1, evidence=(FOUND,)),
     "Message": Message(recipients=("b",), content=[1], commits={"usd": Decimal("0.5")}, sender="a", id="m"),
     "Outcome": Outcome(status="degraded", gaps=(Gap(subtask="b", reason="late"),)),
     "Usage": Usage(input_tokens=3, usd=Decimal("0.1")),
@@ -112,8 +114,8 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
     assert tags == {
         *(f"guardgraph:{name}" for name in (
             "AgentError", "Allowance", "BoardEntry", "Claim", "Claims", "Delivery", "Ending", "Event", "Evidence",
-            "Gap", "Message", "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result", "RoutingDecision",
-            "SideBudget", "Subtask", "Task", "Usage", "Verdict",
+            "Gap", "GroundedClaim", "Message", "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result",
+            "RoutingDecision", "SideBudget", "Subtask", "Task", "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",
