@@ -29,6 +29,7 @@ from guardgraph.agents.results import InvalidAnswer, last_text, messages_output,
 from guardgraph.models.identity import origin_of
 from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
+from guardgraph.runtime.budget.downgraded import Downgraded
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import execution_context
 from guardgraph.runtime.rates.repeating import arepeated, repeated
@@ -67,10 +68,11 @@ def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
 def _downgraded(agent: Agent, name: str, config: RunnableConfig) -> str:
     """Return the name of the model to use: a cheaper one where the attempt has begun under a step of a budget."""
     current, order = execution_context(config), [*agent.models]
-    step = current.budget.downgraded if current is not None and current.budget is not None else None
+    budget = current.budget if current is not None else None
+    step: Downgraded | None = budget.downgraded if budget is not None else None
     if current is None or current.position is None or step is None or order.index(step.model) >= order.index(name):
         return name
-    current.budget.is_downgraded = True
+    budget.is_downgraded = True  # pyright: ignore[reportOptionalMemberAccess] - it has brought the step
     facts = {"model": step.model, "instead_of": name, "reason": step.reason}
     current.services.emit("model_downgraded", current.position, **facts)
     return step.model

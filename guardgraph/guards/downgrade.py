@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from guardgraph.state import BadGraph
 
@@ -29,9 +29,8 @@ def check_steps(steps: object) -> None:
     """Raise `BadGraph` for anything but a mapping of parts of a budget, above 0 and up to 1, to downgrades."""
     if not isinstance(steps, Mapping):
         raise BadGraph(f"`at` must map parts of the budget to steps, as {{0.8: Downgrade('cheap')}}, got {steps!r:.80}")
-    for part, step in cast("Mapping[object, object]", steps).items():
-        is_number = isinstance(part, int | float) and not isinstance(part, bool)
-        if not is_number or not 0 < part <= 1:
+    for part, step in cast("Mapping[Any, object]", steps).items():
+        if not isinstance(part, int | float) or isinstance(part, bool) or not 0 < part <= 1:
             raise BadGraph(f"`at` names {part!r}: a part of the budget is above 0 and at most 1")
         if not isinstance(step, Downgrade):
             raise BadGraph(f"`at[{part!r}]` must be a Downgrade, got {step!r:.80}")

@@ -30,13 +30,13 @@ class Statistic(NamedTuple):
     mean and variance (2009), equations 4, 124 and 143. Up to there these are the plain mean and variance.
     """
 
-    count: int = 0
+    known: int = 0
     mean: float = 0.0
     variance: float = 0.0
 
     def plus(self, value: float) -> Statistic:
         """Return it with one more value."""
-        count = self.count + 1
+        count = self.known + 1
         weight = 1 / min(count, LATEST)
         off = value - self.mean
         return Statistic(count, self.mean + weight * off, (1 - weight) * (self.variance + weight * off * off))
@@ -44,9 +44,9 @@ class Statistic(NamedTuple):
     @property
     def spread(self) -> float | None:
         """The standard deviation of one attempt; `None` below two."""
-        if self.count < 2:
+        if self.known < 2:
             return None
-        known = min(self.count, LATEST)
+        known = min(self.known, LATEST)
         return sqrt(self.variance * known / (known - 1))
 
 
@@ -160,7 +160,7 @@ def _learned(name: str, known: _Known) -> LearnedCost:
     return LearnedCost(
         agent,
         model,
-        tokens.count,
+        tokens.known,
         round(tokens.mean, 3),
         None if tokens.spread is None else round(tokens.spread, 3),
         None if usd is None else round(usd.mean, 9),

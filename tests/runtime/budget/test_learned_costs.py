@@ -27,7 +27,7 @@ def statistic_of(values: list[float]) -> Statistic:
 def test_up_to_the_latest_it_is_the_plain_mean_and_deviation(values: list[float]) -> None:
     found = statistic_of(values)
 
-    assert found.count == len(values)
+    assert found.known == len(values)
     assert found.mean == pytest.approx(fmean(values), rel=1e-9, abs=1e-6)
     assert found.spread == pytest.approx(stdev(values), rel=1e-6, abs=1e-2)
 
@@ -41,7 +41,7 @@ def test_after_a_change_the_mean_follows() -> None:
     found = statistic_of([100.0] * 1_000 + [900.0] * 3 * LATEST)
 
     assert 850 < found.mean < 900
-    assert found.count == 1_000 + 3 * LATEST
+    assert found.known == 1_000 + 3 * LATEST
 
 
 def usage(tokens: int, usd: str | None = "0.5", calls: int = 1) -> Usage:
