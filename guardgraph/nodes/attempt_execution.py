@@ -238,6 +238,7 @@ class AttemptExecution:
                 services.ledger.close(me.account, epoch)
                 services.attempt_ended(me.account)
                 return refusal
+            budget.settle_cost("cost")  # the attempt itself must not wait for it
         self.budget = budget
         self.began = monotonic()
         self._emit_started()
