@@ -354,6 +354,7 @@ class AttemptExecution:
                 services.ledger.close(me.account, epoch)
                 services.attempt_ended(me.account)
                 return refusal
+            budget.settle_cost("cost")  # the attempt itself must not wait for it
         self.budget = budget
         if self.turns is not None:
             self.turns.begin()

@@ -90,7 +90,7 @@ class SideAccount:
     cap: Allowance
     window: Window | None = None
     who: str = ""
-    """The agent or the subtask; empty for the task as a whole, and where `per` says it all."""
+    """The agent or the subtask; empty for the task as a whole, and where `per` names it."""
 
     @property
     def is_shared(self) -> bool:

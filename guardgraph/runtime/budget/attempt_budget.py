@@ -184,10 +184,16 @@ class AttemptBudget:
         self.services.changed.notify_all()
 
     def reserve_cost(self, name: str, usd: Decimal) -> ReservationDenied | None:
-        """Reserve what something else than a model costs, or return why it cannot be paid; it is settled in full."""
+        """Reserve what something else than a model costs, or return why it cannot be paid."""
         with self._recording_faults():
             entry = f"{self.position.account}@{self.epoch}:{name}"
             return self.services.ledger.reserve(entry, self.position.account, self.epoch, Amount(usd=usd))
+
+    def settle_cost(self, name: str) -> None:
+        """Settle in full what was reserved under `name`."""
+        with self._recording_faults():
+            self.services.ledger.settle(f"{self.position.account}@{self.epoch}:{name}", None)
+        self.services.changed.notify_all()
 
     def begin_tool(
         self, run_id: UUID, tool: str, *, may_wait: bool = True, has_ended: Callable[[], bool] | None = None
@@ -202,9 +208,7 @@ class AttemptBudget:
 
     def end_tool(self, run_id: UUID) -> None:
         """Settle one call of a tool."""
-        with self._recording_faults():
-            self.services.ledger.settle(f"{self.position.account}@{self.epoch}:{run_id.hex}", None)
-        self.services.changed.notify_all()
+        self.settle_cost(run_id.hex)
 
     def is_open(self, run_id: UUID) -> bool:
         """Whether this call has not been settled yet."""

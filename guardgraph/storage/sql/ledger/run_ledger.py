@@ -97,12 +97,12 @@ class RunLedger(MemoryLedger):
             self._accounts, self._entries, self._known = load_accounts(engine, run_id, tenant=tenant)
 
     @property
-    def blocks(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- it may change
+    def blocks(self) -> bool:
         """Whether any call may block: once there are accounts that are shared."""
         return self._draws_on_shared
 
     @property
-    def has_shared_accounts(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- it may change
+    def has_shared_accounts(self) -> bool:
         """See `Ledger.has_shared_accounts`."""
         return self._shared is not None
 
