@@ -6,7 +6,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from types import TracebackType
@@ -35,6 +35,7 @@ class Response:
     """Whether the connection is reset in the middle of the body."""
     input_tokens: int = 11
     output_tokens: int = 7
+    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 Script = Response | Callable[[dict[str, Any]], Response]
@@ -58,9 +59,10 @@ def malformed_tool_call(name: str) -> Response:
     return tool_call(name, '{"value": "unfinished')
 
 
-def too_many_requests() -> Response:
-    """Answer 429 with `Retry-After: 0`."""
-    return Response(status=429, error="rate limit reached")
+def too_many_requests(**headers: str) -> Response:
+    """Answer 429, by default with `Retry-After: 0`; `Retry_After` is `Retry-After`."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()} or {"Retry-After": "0"}
+    return Response(status=429, error="rate limit reached", headers=given)
 
 
 def server_error() -> Response:
@@ -168,8 +170,8 @@ def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(response.status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
-            if response.status == 429:
-                self.send_header("Retry-After", "0")
+            for name, value in response.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             if response.is_cut:
                 self.wfile.write(data[: len(data) // 2])

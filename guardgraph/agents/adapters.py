@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from guardgraph.agents.prompt import messages_input
 from guardgraph.agents.results import InvalidAnswer, messages_output, with_events
 from guardgraph.state import ContextItem, Outcome, Request, Task
 
-__all__ = ("AgentAdapter", "adapt", "model_calls", "runnable_calls")
+__all__ = ("AgentAdapter", "OwnCalls", "adapt", "model_calls", "runnable_calls")
 
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
@@ -25,6 +26,22 @@ class AgentAdapter(NamedTuple):
 
     call: _Call | None
     acall: _ACall | None
+
+
+class OwnCalls(ABC):
+    """Calls a graph in its own way; given as `to_input` of an agent."""
+
+    @abstractmethod
+    def call(self, run: Any, request: Request, config: RunnableConfig) -> Any:
+        """Return the answer of the graph `run`."""
+
+    @abstractmethod
+    async def acall(self, run: Any, request: Request, config: RunnableConfig) -> Any:
+        """Do the same without blocking the event loop."""
+
+    def __call__(self, request: Request) -> Any:
+        """Return the input for callers that need nothing else."""
+        return request
 
 
 def adapt(agent: Agent, *, evidence: bool) -> AgentAdapter:
@@ -39,6 +56,8 @@ def adapt(agent: Agent, *, evidence: bool) -> AgentAdapter:
             from_output = agent.from_output or _team_output
         case "messages":
             to_input, from_output = messages_input, agent.from_output or _messages_output
+        case "graph" if isinstance(agent.to_input, OwnCalls):
+            return AgentAdapter(partial(agent.to_input.call, agent.run), partial(agent.to_input.acall, agent.run))
         case "graph" | "runnable":
             to_input, from_output = agent.to_input or _unchanged, agent.from_output or _unchanged
     return AgentAdapter(*runnable_calls(agent.run, to_input, from_output))
@@ -91,6 +110,9 @@ def _is_async(run: Any) -> bool:
 
 
 def _messages_output(output: Mapping[str, Any]) -> Any:
+    outcome = output.get("outcome")
+    if isinstance(outcome, Outcome) and outcome.status != "completed":  # `GuardMiddleware` has stopped the agent
+        return outcome
     return with_events(messages_output(output), output["messages"])
 
 
@@ -102,15 +124,22 @@ def _team_input(request: Request) -> dict[str, Any]:
     context = list(request.context)
     if request.feedback is not None:
         title = "why the previous attempt was refused"
-        context.append(ContextItem(kind="background", title=title, value=request.feedback, sender="gate"))
+        context.append(
+            ContextItem(kind="background", title=title, value=request.feedback, sender="gate", origin="agent")
+        )
     context += [
         ContextItem(
-            kind="background", title=f"a message to you ({one.performative})", sender=one.sender, value=one.content
+            kind="background",
+            title=f"a message to you ({one.performative})",
+            sender=one.sender,
+            value=one.content,
+            origin="agent",
+            trusted=one.trusted,
         )
         for one in request.messages
     ]
     if request.memory is not None:
-        context.append(ContextItem(kind="background", title="what you have kept", value=request.memory, sender="team"))
+        context.append(ContextItem(kind="background", title="what you have kept", value=request.memory, origin="agent"))
     if request.subtask is None:
         return {"task": request.task, "background": context}
     task = Task(

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
+from itertools import filterfalse
 from threading import TIMEOUT_MAX
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from langchain_core import language_models
 from langchain_core.runnables import Runnable
@@ -18,10 +19,12 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import PydanticUserError, TypeAdapter
 
 from guardgraph.guards import Guard, checked_own_guards
+from guardgraph.runtime.rates.backoff import Backoff
+from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import check_fields
 
-__all__ = ("Agent", "AgentKind", "input_keys", "takes_references")
+__all__ = ("Agent", "AgentKind", "Integrity", "input_keys", "takes_references")
 
 _CHECKED = (
     "instructions",
@@ -38,6 +41,8 @@ _CHECKED = (
     "cache_ttl",
     "guards",
     "copies",
+    "rate_limit",
+    "backoff",
     "to_input",
     "from_output",
 )
@@ -47,6 +52,7 @@ _TEAM_INPUTS = ("task", "messages")
 """The input keys of which a team has at least one."""
 
 AgentKind = Literal["function", "runnable", "team", "messages", "graph", "model"]
+Integrity = Literal["untrusted", "inherits", "endorses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +104,17 @@ class Agent:
     """Guards for this agent alone, which judge after those of its team: what it is sent, and what it answers."""
     copies: int | None = None
     """How many of its attempts run at a time in its team; `None` sets no limit of its own."""
+    rate_limit: RateLimit | None = None
+    """How many model calls (of a model, or a graph with messages), or else attempts, it has per time in its team."""
+    backoff: Backoff | None = None
+    """How long it waits before an attempt that follows a failure, and before a model call that met an overload."""
     to_input: Callable[[Request], Any] | None = None
     """Makes the input of a foreign graph."""
     from_output: Callable[[Any], Any] | None = None
     """Takes the value (or a `Reply`) from the output of a foreign graph."""
+    integrity: Integrity | None = None
+    """The label of what it answers: `untrusted`; `inherits`, trusted where all that it was given is; or `endorses`,
+    trusted whatever it was given. By default functions and teams of guardgraph inherit, all others are untrusted."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -127,11 +140,26 @@ class Agent:
         return "runnable" if isinstance(self.run, Runnable) else "function"
 
     @property
+    def calls_models(self) -> bool:
+        """Whether it is known to call models: it is one, or a graph with messages."""
+        return self.kind in ("model", "messages")
+
+    @property
     def expected_amount(self) -> Amount | None:
         """The declared cost of one attempt."""
         if isinstance(self.expected_cost, int):
             return Amount(tokens=self.expected_cost)
         return self.expected_cost
+
+    @property
+    def tool_names(self) -> frozenset[str]:
+        """The names of its tools, as a model calls them."""
+        return frozenset(map(_tool_name, self.tools))
+
+    def is_trusted(self, *, given: bool, answered: bool = True) -> bool:
+        """Return the label of an answer by that of what the agent was `given`, and that which a team has `answered`."""
+        rule = self.integrity or ("inherits" if self.kind in ("function", "team") else "untrusted")
+        return rule == "endorses" or (rule == "inherits" and given and answered)
 
     @property
     def fallback_chain(self) -> tuple[Agent, ...]:
@@ -169,6 +197,13 @@ def _is(value: object, kind: str, module: str) -> bool:
     return known is not None and isinstance(value, known)
 
 
+def _tool_name(tool: Any) -> str:
+    if isinstance(tool, Mapping):
+        given = cast("Mapping[str, Any]", tool)
+        return str(given.get("name") or (given.get("function") or {}).get("name") or given.get("type"))
+    return str(getattr(tool, "name", None) or getattr(tool, "__name__", type(tool).__name__))
+
+
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
         raise BadGraph(f"an agent needs a name, got {name!r}")
@@ -191,12 +226,14 @@ def _problems(agent: Agent) -> Iterable[str | None]:
         yield f"`run` must be a function, a Runnable or a compiled graph, got {type(run).__name__}"
     if agent.tools and run is not None:
         yield "`tools` go with `model`; a function brings its own"
+    yield from _bad_integrity(agent)
     if agent.kind == "graph" and (agent.to_input is None or agent.from_output is None):
         yield "this graph has no `messages` channel: give `to_input=` and `from_output=`"
     if not isinstance(agent.cache, BaseCache | None):  # pyright: ignore[reportUnnecessaryIsInstance] - users may err
         yield f"`cache` must be a cache of LangGraph (a `BaseCache`), got {type(agent.cache).__name__}"
     if not _is_type(agent.output):
         yield f"`output` must be a type that pydantic can check, got {agent.output!r}"
+    yield from _bad_waits(agent)
     yield from _bad_limits(agent)
 
 
@@ -207,6 +244,32 @@ def _bad_model(model: Any) -> str | None:
     if isinstance(model, RunnableBindingBase):
         hint = "; give the model itself: settings go to its constructor, tools to `tools=`, retries to `attempts=`"
     return f"`model` must be a chat model or its name, got {type(model).__name__}{hint}"
+
+
+def _bad_waits(agent: Agent) -> Iterable[str]:
+    """Yield what does not fit a rate limit, and which models repeat calls by themselves, beside a backoff."""
+    if agent.rate_limit is not None and agent.rate_limit.tokens is not None and not agent.calls_models:
+        yield "`rate_limit` limits `tokens`, but only the calls of a model or of a graph with messages are counted"
+    for model in () if agent.backoff is None else (agent.model, *agent.models.values()):
+        if model is None or isinstance(model, str) or not hasattr(model, "max_retries"):
+            continue
+        kind, retries = type(model).__name__, cast("Any", model).max_retries
+        none = 1 if "Google" in kind else 0  # its client counts the first call
+        if retries is None or retries > none:
+            yield f"`backoff` repeats refused calls, and {kind} does so by itself too; make it with max_retries={none}"
+
+
+def _bad_integrity(agent: Agent) -> Iterable[str]:
+    if agent.integrity is not None and agent.integrity not in get_args(Integrity):
+        known = ", ".join(map(repr, get_args(Integrity)))
+        yield f"`integrity` must be one of {known}, or None, got {agent.integrity!r}"
+    trusted = [tool for tool in agent.tools if (getattr(tool, "metadata", None) or {}).get("trusted")]
+    outside = sorted(map(_tool_name, filterfalse(trusted.__contains__, agent.tools)))
+    if agent.integrity == "inherits" and outside:
+        yield (
+            f"it inherits the label of what it is given, but its tools {', '.join(map(repr, outside))} may return the "
+            'text of others; where they do not, give them `metadata={"trusted": True}`'
+        )
 
 
 def _bad_choice(agent: Agent) -> Iterable[str]:

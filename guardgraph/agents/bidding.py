@@ -114,16 +114,18 @@ class Bidder:
         return Agent(f"{self.name} bids", run=_answering(self.bid), timeout=self.timeout)
 
 
-def lots_item(lots: Sequence[Subtask]) -> ContextItem:
-    """Return lots as context for an agent that bids."""
+def lots_item(lots: Sequence[Subtask], *, trusted: bool = False) -> ContextItem:
+    """Return lots as context for an agent that bids; they are `trusted` where they come from a trusted plan."""
     fields = {"__all__": {"id", "goal", "skill", "inputs"}}
     value = _LOTS.dump_python(tuple(lots), mode="json", include=fields, exclude_defaults=True)
-    return ContextItem(kind="background", title=_TITLE, value=value, sender=_SENDER)
+    return ContextItem(kind="background", title=_TITLE, value=value, sender=_SENDER, origin="agent", trusted=trusted)
 
 
 def capacity_item(left: float) -> ContextItem:
     """Return the capacity that a bidder has left as context for its agent that bids."""
-    return ContextItem(kind="background", title="capacity left", value=left, sender=_SENDER)
+    return ContextItem(
+        kind="background", title="capacity left", value=left, sender=_SENDER, origin="code", trusted=True
+    )
 
 
 def announced_lots(request: Request) -> tuple[Subtask, ...]:

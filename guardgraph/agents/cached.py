@@ -51,7 +51,7 @@ def cache_key(declaration: str, request: Request) -> str:
     task = request.task.model_dump(mode="json", exclude={"id"})
     subtask = request.subtask.model_dump(mode="json", include=_SUBTASK) if request.subtask else None
     context = [item.model_dump(mode="json", include=_ITEM) for item in request.context]
-    sent = [message.model_dump(mode="json", exclude={"id", "in_reply_to"}) for message in request.messages]
+    sent = [message.model_dump(mode="json", exclude={"id", "in_reply_to", "trusted"}) for message in request.messages]
     kept = [sent, request.memory] if sent or request.memory is not None else []
     return _digest([declaration, task, subtask, context, request.round, *kept])
 
@@ -59,7 +59,7 @@ def cache_key(declaration: str, request: Request) -> str:
 def stored_form(result: Result) -> str:
     """Return the answer of a result as JSON text."""
     reply = result.model_dump(mode="json", include=set(_FIELDS))
-    return json.dumps({"format": _FORMAT, "reply": reply, "dissent": result.dissent})
+    return json.dumps({"format": _FORMAT, "reply": reply, "dissent": result.dissent, "trusted": result.trusted})
 
 
 def result_of_stored(agent: Agent, request: Request, stored: object) -> Result:
@@ -83,7 +83,8 @@ def result_of_stored(agent: Agent, request: Request, stored: object) -> Result:
     result = result_of_answer(agent, request, reply, usage=Usage(), stopped=None)
     if result.status != "ok":
         raise InvalidAnswer(result.error.message if result.error else result.status)
-    return result.model_copy(update={"dissent": dissent})
+    trusted = agent.is_trusted(given=request.trusted, answered=given.get("trusted") is True)
+    return result.model_copy(update={"dissent": dissent, "trusted": trusted})
 
 
 def _model(model: Any) -> Any:

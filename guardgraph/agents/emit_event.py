@@ -34,6 +34,7 @@ def emit_event_tool(types: Collection[str]) -> BaseTool:
     return StructuredTool.from_function(
         emit,
         name=EMIT_EVENT,
+        metadata={"trusted": True},
         description="Emit an event, so that the agents that subscribe to its type work on it.",
         args_schema=schema,
         response_format="content_and_artifact",

@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from guardgraph.agents.adapters import runnable_calls
 from guardgraph.agents.agent import Agent
+from guardgraph.agents.call_settings import output_option
 from guardgraph.agents.model_choice import chosen_model
 from guardgraph.agents.prompt import human_message, messages_input
 from guardgraph.agents.results import InvalidAnswer, last_text, messages_output, with_events
@@ -30,6 +31,7 @@ from guardgraph.models.resolve import resolve_model
 from guardgraph.runtime.budget.callback_handler import CallReservation
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import execution_context
+from guardgraph.runtime.rates.repeating import arepeated, repeated
 from guardgraph.state import Evidence, MissingExtra, Reply, Request, error_text, validation_text
 
 __all__ = ("calls_of",)
@@ -45,18 +47,33 @@ def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
     """Return how to call the agent's model, sync and async; see `model_calls`."""
     make, schema = _with_tools if agent.tools else _alone, _schema(agent, evidence=evidence)
     if agent.model is not None:
-        return make(agent, resolve_model(agent.model), schema)
-    calls = {name: make(agent, resolve_model(model), schema) for name, model in agent.models.items()}
+        return make(agent, resolve_model(agent.model, retries=agent.backoff is None), schema)
+    calls = {
+        name: make(agent, resolve_model(model, retries=agent.backoff is None), schema)
+        for name, model in agent.models.items()
+    }
 
     def call(request: Request, config: RunnableConfig) -> Any:
-        name = chosen_model(agent, request)
+        name = _downgraded(agent, chosen_model(agent, request), config)
         return calls[name][0](request, _with_choice(config, name))
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
-        name = chosen_model(agent, request)
+        name = _downgraded(agent, chosen_model(agent, request), config)
         return await calls[name][1](request, _with_choice(config, name))
 
     return call, acall
+
+
+def _downgraded(agent: Agent, name: str, config: RunnableConfig) -> str:
+    """Return the name of the model to use: a cheaper one where the attempt has begun under a step of a budget."""
+    current, order = execution_context(config), [*agent.models]
+    step = current.budget.downgraded if current is not None and current.budget is not None else None
+    if current is None or current.position is None or step is None or order.index(step.model) >= order.index(name):
+        return name
+    current.budget.is_downgraded = True
+    facts = {"model": step.model, "instead_of": name, "reason": step.reason}
+    current.services.emit("model_downgraded", current.position, **facts)
+    return step.model
 
 
 def _with_choice(config: RunnableConfig, name: str) -> RunnableConfig:
@@ -74,16 +91,24 @@ def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -
 
     def call(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
-        with _readable(*_UNREADABLE), bounds.reserve(messages, config) as bound:
-            answer = parse(runnable.invoke(messages, config, **bounds.options(bound)))
+        with _readable(*_UNREADABLE):
+            answer = parse(repeated(lambda: once(messages, config), agent.backoff, execution_context(config)))
         return _read(answer, schema)
+
+    def once(messages: list[BaseMessage], config: RunnableConfig) -> Any:
+        with bounds.reserve(messages, config) as bound:
+            return runnable.invoke(messages, config, **bounds.options(bound))
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
         with _readable(*_UNREADABLE):
-            async with bounds.reserve(messages, config) as bound:
-                answer = parse(await runnable.ainvoke(messages, config, **bounds.options(bound)))
+            made = await arepeated(lambda: aonce(messages, config), agent.backoff, execution_context(config))
+            answer = parse(made)
         return _read(answer, schema)
+
+    async def aonce(messages: list[BaseMessage], config: RunnableConfig) -> Any:
+        async with bounds.reserve(messages, config) as bound:
+            return await runnable.ainvoke(messages, config, **bounds.options(bound))
 
     return call, acall
 
@@ -102,12 +127,18 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
         """Bounds what each model call may write."""
 
         def wrap_model_call(self, request: Any, handler: Any) -> Any:
-            with bounds.reserve(_all_messages(request), None) as bound:
-                return handler(_with_settings(request, bounds.options(bound)))
+            def once() -> Any:
+                with bounds.reserve(_all_messages(request), None) as bound:
+                    return handler(_with_settings(request, bounds.options(bound)))
+
+            return repeated(once, agent.backoff, execution_context(None))
 
         async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            async with bounds.reserve(_all_messages(request), None) as bound:
-                return await handler(_with_settings(request, bounds.options(bound)))
+            async def once() -> Any:
+                async with bounds.reserve(_all_messages(request), None) as bound:
+                    return await handler(_with_settings(request, bounds.options(bound)))
+
+            return await arepeated(once, agent.backoff, execution_context(None))
 
     graph: Any = create_agent(
         model,
@@ -202,8 +233,7 @@ class _CallBounds:
     def __init__(self, agent: Agent, model: BaseChatModel, offered: Sequence[Any]) -> None:
         self._wanted, self._origin = agent.max_tokens, origin_of(model)
         self._offered = count_tokens_approximately([], tools=[convert_to_openai_tool(tool) for tool in offered])
-        name = type(model).__name__
-        self._option = "num_predict" if "Ollama" in name else "max_output_tokens" if "Google" in name else "max_tokens"
+        self._option = output_option(model)
 
     def reserve(self, messages: Sequence[Any], config: RunnableConfig | None) -> CallReservation:
         """Reserve one call with `messages` and what is offered with them; on entering it gives the bound in tokens."""

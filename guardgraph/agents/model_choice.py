@@ -7,13 +7,24 @@ from typing import Any, cast
 from guardgraph.agents.agent import Agent
 from guardgraph.state import BadInput, Request
 
-__all__ = ("by_stakes", "chosen_model")
+__all__ = ("by_stakes", "chosen_model", "model_names")
 
 
 def by_stakes(agent: Agent, request: Request) -> str:
     """Return the last of the agent's models where stakes are high or an attempt was refused, else the first."""
     names = list(agent.models)
     return names[-1] if request.task.stakes == "high" or request.feedback is not None else names[0]
+
+
+def model_names(agent: Agent) -> tuple[str | None, str | None]:
+    """Return provider and name of an agent's model, as its calls report them; `None` where it may have several."""
+    if isinstance(agent.model, str):
+        provider, _, name = agent.model.strip().partition(":")
+        return provider, name
+    if agent.model is None:
+        return None, None
+    origin = agent.model._get_ls_params()  # pyright: ignore[reportPrivateUsage] - no public method returns them
+    return origin.get("ls_provider"), origin.get("ls_model_name")
 
 
 def chosen_model(agent: Agent, request: Request) -> str:

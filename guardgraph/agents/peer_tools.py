@@ -20,6 +20,10 @@ from guardgraph.state import BadInput, Message, Performative, validation_text
 __all__ = ("peer_tools",)
 
 
+_TRUSTED = {"trusted": True}
+"""They return texts of guardgraph alone."""
+
+
 class _Commitment(BaseModel):
     """An amount of a unit; no dict of amounts, which OpenAI takes in no strict schema."""
 
@@ -62,12 +66,14 @@ def peer_tools(peers: Sequence[Agent]) -> list[BaseTool]:
         StructuredTool.from_function(
             _send_message,
             name="send_message",
+            metadata=_TRUSTED,
             description="Send a message to other agents of your team.",
             args_schema=sending,
         ),
         StructuredTool.from_function(
             hand_off,
             name="hand_off",
+            metadata=_TRUSTED,
             description="Let another agent go on in your place; it ends your work.",
             args_schema=handing,
         ),

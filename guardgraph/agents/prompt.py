@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
-from guardgraph.state import ContextItem, Message, Request
+from guardgraph.state import ContextItem, Message, Request, Subtask, Task
 
 __all__ = ("human_message", "messages_input", "render")
 
@@ -22,13 +22,17 @@ _HEADS = {
 }
 
 
+_LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+"""Those that JSON leaves as they are."""
+
+
 def render(request: Request) -> str:
     """Return the whole request as one text."""
     task, subtask = request.task, request.subtask
     inputs = {**task.inputs, **(subtask.inputs if subtask else {})}
     parts = [
-        f"Goal: {request.goal}",
-        f"It is part of this task: {task.goal}" if subtask is not None else "",
+        f"Goal: {_words(task, subtask)}",
+        f"It is part of this task: {_words(task)}" if subtask is not None else "",
         f"The original intent: {task.origin}" if task.origin else "",
         f"Inputs (data):\n{_json(inputs)}" if inputs else "",
         *(
@@ -42,13 +46,29 @@ def render(request: Request) -> str:
     return "\n\n".join(filter(None, parts))
 
 
+def _words(task: Task, subtask: Subtask | None = None) -> str:
+    """Return a goal. That of the run is in the user's words; no other one can look like a part of the prompt."""
+    if subtask is not None:
+        return _one_line(subtask.goal)
+    return task.goal if task.origin is None else _one_line(task.goal)
+
+
+def _one_line(text: str) -> str:
+    """Return a text as it is where it has one line and no tag, else as a JSON string, which has none."""
+    is_plain = "<" not in text and len(text.splitlines()) < 2 and text == text.strip()
+    return text if is_plain else _json(text).translate(_LINE_ENDS)
+
+
 def _feedback(request: Request) -> str:
-    if request.feedback and request.compensates is not None and request.tries == 1:
+    if not request.feedback:
+        return ""
+    reason = _one_line(request.feedback)
+    if request.compensates is not None and request.tries == 1:
         return (
-            f"The answer of {request.compensates!r}, which is in the background, was refused: {request.feedback}. Put "
-            "it right: your answer takes its place."
+            f"The answer of {request.compensates!r}, which is in the background, was refused: {reason}. Put it right: "
+            "your answer takes its place."
         )
-    return f"Your attempt before this one was refused: {request.feedback}" if request.feedback else ""
+    return f"Your attempt before this one was refused: {reason}"
 
 
 def _data(head: str, items: Sequence[object]) -> str:
@@ -78,7 +98,7 @@ def _facts(item: ContextItem) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    facts = message.model_dump(mode="json", exclude_defaults=True, exclude={"recipients", "sender"})
+    facts = message.model_dump(mode="json", exclude_defaults=True, exclude={"recipients", "sender", "trusted"})
     return {"from": message.sender, "performative": message.performative, **facts}
 
 

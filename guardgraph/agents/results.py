@@ -28,6 +28,7 @@ from guardgraph.state import (
     Result,
     ResultStatus,
     Usage,
+    Verdict,
     check_json,
     error_text,
     to_json,
@@ -43,6 +44,7 @@ __all__ = (
     "result_id",
     "result_of_answer",
     "result_of_handoff",
+    "stopped_error",
     "with_events",
 )
 
@@ -102,7 +104,7 @@ def result_of_answer(
     raw: object,
     *,
     usage: Usage,
-    stopped: ReservationDenied | None,
+    stopped: ReservationDenied | Verdict | None,
     outbox: Outbox = _NO_PEERS,
 ) -> Result:
     """Return the result of an attempt that returned `raw`; after a stop it is only partial.
@@ -113,9 +115,13 @@ def result_of_answer(
     """
     if isinstance(raw, Command):
         return result_of_handoff(agent, request, raw, usage=usage, outbox=outbox)
+    error, by = stopped_error(stopped) if stopped is not None else (None, None)
     if isinstance(raw, Outcome):
-        return _of_team(agent, request, raw, usage)
-    error = None if stopped is None else AgentError(kind="stopped", message=str(stopped))
+        found = _of_team(agent, request, raw, usage)
+        if not isinstance(stopped, Verdict):
+            return found
+        changes = {"status": "partial" if found.has_value else found.status, "stopped_by": by, "error": error}
+        return found.model_copy(update=changes)
     try:
         if raw is None and agent.output is None and not outbox.messages:
             raise InvalidAnswer(_NOTHING)
@@ -133,13 +139,14 @@ def result_of_answer(
         value = None if reply.value is None and messages else _fitting(agent.output, reply.value)
     except Exception as unfit:  # a validator of the user's may raise anything
         why = _NOTHING if raw is None else _why_unfit(unfit)
-        return failed_result(agent, request, error or AgentError(kind="invalid", message=why), usage=usage)
+        fields = {"stopped_by": by} if error is not None else {}
+        return failed_result(agent, request, error or AgentError(kind="invalid", message=why), usage=usage, **fields)
     return _result(
         agent,
         request,
         usage,
         status="ok" if stopped is None else "partial",
-        stopped_by=None if stopped is None else "Budget",
+        stopped_by=by,
         value=value,
         evidence=reply.evidence,
         confidence=reply.confidence,
@@ -150,6 +157,13 @@ def result_of_answer(
         events=events,
         error=error,
     )
+
+
+def stopped_error(stopped: ReservationDenied | Verdict) -> tuple[AgentError, str]:
+    """Return the error of an attempt that was stopped, and the guard that has stopped it."""
+    if isinstance(stopped, Verdict):
+        return AgentError(kind="stopped", message=stopped.reason), stopped.guard
+    return AgentError(kind="stopped", message=str(stopped)), "Budget"
 
 
 def failed_result(agent: Agent, request: Request, error: AgentError, *, usage: Usage, **fields: Any) -> Result:
@@ -224,6 +238,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
         reasoning=outcome.reasoning,
         dissent=outcome.dissent,
         gaps=gaps,
+        trusted=outcome.trusted,
         stopped_by=outcome.stopped_by,
         error=None if is_whole else AgentError(kind="team", message=f"the team ended as {outcome.status}: {why}"),
     )

@@ -110,6 +110,10 @@ def line_of(event: RunEvent, seconds: float) -> str | None:
             text = f"{agent} routes to {worker} ({data.get('rung')}): {one_line(data.get('reason', ''), _WIDTH)}"
         case "board_written":
             text = f"{agent} writes {data.get('board')}/{data.get('key')}, version {data.get('version')}"
+        case "agent_waiting":
+            text = f"{agent} waits {data.get('seconds')} s: {data.get('reason')}"
+        case "model_downgraded":
+            text = f"{agent} uses its model {data.get('model')!r}: {data.get('reason')}"
         case "run_waiting":
             text = f"waits for an answer to {', '.join(map(str, data.get('questions', ())))}"
         case _:

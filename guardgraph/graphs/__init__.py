@@ -6,6 +6,7 @@ from guardgraph.graphs.auction import auction
 from guardgraph.graphs.consensus import consensus
 from guardgraph.graphs.draw.picture import Picture, draw
 from guardgraph.graphs.estimate import Estimate, estimate
+from guardgraph.graphs.guarded import GuardedState, guarded
 from guardgraph.graphs.hierarchy import hierarchy
 from guardgraph.graphs.lint import Finding, lint
 from guardgraph.graphs.load import Assumptions, Load
@@ -37,6 +38,7 @@ __all__ = (
     "Estimate",
     "Finding",
     "GateContext",
+    "GuardedState",
     "Load",
     "Parallel",
     "Picture",
@@ -60,6 +62,7 @@ __all__ = (
     "consensus",
     "draw",
     "estimate",
+    "guarded",
     "hierarchy",
     "lint",
     "majority",

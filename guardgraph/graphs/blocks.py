@@ -115,6 +115,7 @@ def value_of(gate: GateContext, block: Block) -> Result | None:
         value={name: answer.value for name, answer in found.items()},
         evidence=tuple(dict.fromkeys(chain.from_iterable(answer.evidence for answer in found.values()))),
         confidence=min(known, default=None),
+        trusted=all(answer.trusted for answer in found.values()),
         reasoning="\n".join(f"{name}: {answer.reasoning}" for name, answer in found.items() if answer.reasoning),
     )
 

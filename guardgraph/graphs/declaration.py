@@ -12,12 +12,14 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
+from guardgraph.graphs.reserved import check_reserved
 from guardgraph.guards import Guard, applying, conditions, leaves, name_of
+from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.runtime.boards.declaration import Board
-from guardgraph.state import BadGraph, ContextItem, RunState, nearest_text
+from guardgraph.state import BadGraph, ContextItem, Result, RunState, nearest_text
 
 __all__ = (
     "Declaration",
@@ -42,6 +44,8 @@ class Member:
     can_rewrite: bool
     sends_messages: bool = False
     """Whether they send messages to each other."""
+    writes: Callable[[Result], dict[str, Any]] | None = None
+    """The update of a result; by default it is written to `channel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,12 @@ class Declaration:
         """All agents, fallbacks included."""
         return [*(agent for member in self.members for agent in member.agent.fallback_chain), *self.writers]
 
+    @property
+    def workers(self) -> frozenset[str]:
+        """The names of the agents to which work is delegated: the guards of `dispatch` judge what they are sent."""
+        working = (member.agent for member in self.members if member.channel == "results")
+        return frozenset(agent.name for head in working for agent in head.fallback_chain)
+
     def node_of(self, name: str | Agent) -> str:
         """Return the node of a gate, of an agent, or of this name."""
         if isinstance(name, Agent):
@@ -142,9 +152,20 @@ def check_team(team: Declaration) -> None:
     if unused:
         nearest = nearest_text(unused[0], known)
         raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill{nearest}")
+    _check_steps(team)
     if team.board is not None:
         team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)
+    check_reserved(team.guards, team.agents, team.workers)
+
+
+def _check_steps(team: Declaration) -> None:
+    """Raise `BadGraph` for a step of a budget to a model that no agent has; a nested team may have one that does."""
+    known = {name for agent in team.agents for name in agent.models}
+    unknown = sorted({step.model for guard in leaves(team.guards) for step in steps_of(guard).values()} - known)
+    if unknown and not any(agent.kind == "team" for agent in team.agents):
+        nearest = nearest_text(unknown[0], known)
+        raise BadGraph(f"`Budget(at=…)` names the model {unknown[0]!r}, which no agent has in `models`{nearest}")
 
 
 def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:
@@ -182,9 +203,9 @@ def _check_members(team: Declaration, gates: str) -> None:
 
 def _check_own_guards(team: Declaration) -> None:
     """Raise `BadGraph` for a guard of an agent's own that judges nowhere in the team."""
-    places: dict[str, set[str]] = {agent.name: {"exit"} for agent in team.writers}
+    places: dict[str, set[str]] = {agent.name: {"exit", "model", "tool"} for agent in team.writers}
     for member in team.members:
-        gates = {"round"} if member.channel == "plans" else {"dispatch", "handoff"}
+        gates = {"model", "tool"} | ({"round"} if member.channel == "plans" else {"dispatch", "handoff"})
         for agent in member.agent.fallback_chain:
             places[agent.name] = gates | ({"exit"} if member.can_rewrite else set())
     for agent in team.agents:

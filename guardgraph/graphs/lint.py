@@ -11,6 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.draw.direction import depths
+from guardgraph.graphs.reserved import reserved_by, reserved_in
 from guardgraph.graphs.topology import Topology, cycles, topology_of
 from guardgraph.guards import Budget, Convergence, Deadline, applying, leaves, name_of
 from guardgraph.nodes.team_spec import TeamSpec
@@ -45,6 +46,8 @@ class _Above(NamedTuple):
     budget: bool = False
     deadline: bool = False
     timeout: bool = False
+    reserved: frozenset[str] = frozenset()
+    """What their `Trust` guards reserve."""
 
 
 def lint(graph: Any) -> list[Finding]:
@@ -67,7 +70,8 @@ def _lint(graph: Any, path: str, above: _Above) -> Iterable[Finding]:
         limits = above._replace(budget=above.budget or budget, deadline=above.deadline or deadline)
     own = [*_wiring(level), *_loops(level, limits), *_sequences(level), *_wide(level), *_limits(level, limits)]
     if team is not None:
-        own += _idle_guards(team)
+        own += [*_idle_guards(team), *_reserved(level, team, above)]
+        limits = limits._replace(reserved=above.reserved | reserved_by(team.guards))
     for one in own:
         yield replace(one, nodes=tuple(path + node for node in one.nodes))
     for name, nested in level.nested.items():
@@ -223,7 +227,8 @@ def _is_offline(agent: Agent) -> bool:
 def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
     """Yield guards that no gate of the team asks."""
     sends = {"dispatch"} if team.workers else set[str]()
-    judging = {"admission", "exit", *sends, *chain.from_iterable(team.kinds.values())}
+    calls = {"model", "tool"} if team.agents else set[str]()
+    judging = {"admission", "exit", *sends, *calls, *chain.from_iterable(team.kinds.values())}
     for guard in team.guards:
         if not judging.isdisjoint(guard.gates):
             continue
@@ -234,6 +239,27 @@ def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
             yield Finding("idle-guard", "note", ("guard_admission",), what)
         else:
             yield Finding("idle-guard", "warning", ("guard_admission",), f"{what}: remove it, or change its gates")
+
+
+def _reserved(level: Topology, team: TeamSpec, above: _Above) -> Iterable[Finding]:
+    """Yield what teams above reserve and this one does not, and what `Trust` reserves that is nowhere in the tree."""
+    mine = reserved_by((*team.guards, *chain.from_iterable(agent.guards for agent in team.agents.values())))
+    for agent in team.agents.values():
+        open_ = reserved_in(agent, above.reserved - mine)
+        if open_:
+            what = f"a team above reserves {_listed(open_)}, and guards judge in their own team alone: reserve it here"
+            yield Finding("not-reserved", "warning", (agent.name,), what)
+    unknown = sorted(mine.difference(_names_in(level), above.reserved))
+    if unknown:
+        what = f"Trust reserves {_listed(unknown)}, which is no agent or tool here or below: correct the name"
+        yield Finding("unknown-reserved", "warning", ("guard_admission",), what)
+
+
+def _names_in(level: Topology) -> frozenset[str]:
+    """Return the names of all agents and of their tools, in nested graphs too."""
+    agents = [] if level.team is None else level.team.agents.values()
+    own = frozenset(chain.from_iterable((agent.name, *agent.tool_names) for agent in agents))
+    return own.union(*(_names_in(topology_of(nested)) for nested in level.nested.values()))
 
 
 def _listed(names: Iterable[str]) -> str:

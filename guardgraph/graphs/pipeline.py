@@ -130,10 +130,13 @@ def _from_block(
         is_back = sender is not None and place == number
         context = inputs_of(gate, [*blocks[:place], block, sender] if is_back and sender else blocks[:place])
         reason = feedback if is_back else None
-        sends = [(stage, gate.send(stage.agent, context=context, feedback=reason)) for stage in block.stages]
+        sends = [  # what is sent back quotes the context, whose label counts
+            (stage, gate.send(stage.agent, context=context, feedback=reason, trusted=True)) for stage in block.stages
+        ]
         allowed = gate.allowed([send for _, send in sends])
-        trip = gate.last_trip
-        if trip is not None and any(stage.critical and send not in allowed for stage, send in sends):
+        trip, sent = gate.last_trip, {send.node for send in allowed}
+        needed = [{agent.name for agent in stage.agent.fallback_chain} for stage, _ in sends if stage.critical]
+        if trip is not None and any(map(sent.isdisjoint, needed)):
             ending = gate.state.get("ending")
             return gate.end(ending or EarlyStop(status="degraded", stopped_by=trip.guard, reason=trip.reason))
         if allowed:

@@ -19,6 +19,7 @@ from guardgraph.nodes.decisions.review import can_retry, retry_targets
 from guardgraph.nodes.exit_gate import exit_gate
 from guardgraph.nodes.gate import gate_node
 from guardgraph.nodes.gate_context import Route
+from guardgraph.nodes.judging import breaker_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import Gate, Result, TeamInput, TeamOutput
 
@@ -32,7 +33,7 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
     """Return the graph of a team whose declaration was checked."""
     graph: Any = StateGraph(_with_steps(team.state), input_schema=TeamInput, output_schema=TeamOutput)
     graph.channels = {name: reduced_once(channel) for name, channel in graph.channels.items()}
-    spec, destinations = _spec(team, graph), team.nodes_of(team.destinations)
+    spec, destinations = _spec(team, graph), _with_fallbacks(team, team.nodes_of(team.destinations))
     graph.team = spec  # what `lint` and `estimate` read
     entry = team.entry if callable(team.entry) else _to_each(tuple(team.entry))
     _add_gate_node(
@@ -63,7 +64,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
             for head in (*(one.agent for one in team.members), *team.writers[:1])
             for spare in head.fallback_chain[1:]
         },
-        workers=_workers(team),
+        workers=team.workers,
         drafters=frozenset(
             agent.name for agent in (*(a for member, a in members if member.can_rewrite), *team.writers)
         ),
@@ -94,13 +95,6 @@ def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str,
     return steps
 
 
-def _workers(team: Declaration) -> frozenset[str]:
-    """Return the names of the agents to which work is delegated."""
-    return frozenset(
-        a.name for member in team.members if member.channel == "results" for a in member.agent.fallback_chain
-    )
-
-
 def _kinds(name: str, gate: GateDeclaration) -> tuple[Gate, ...]:
     return tuple(kind for kind in KINDS[name.partition("_")[0]] if kind != "round" or gate.reads_plans)
 
@@ -111,16 +105,30 @@ def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: Ga
     reviewed = {member.agent.name for member in team.members if member.gate == name}
     again = retry_targets([agent for agent in gate.agents if agent.name in reviewed], team.guards, at=kinds[0])
     sent = [agent.name for agent in gate.agents if agent.name not in reviewed]
-    destinations = (*again, *sent, *team.nodes_of(gate.destinations))
+    destinations = (*again, *_with_fallbacks(team, (*sent, *team.nodes_of(gate.destinations))))
     work = gate_node(spec, node, gate.decide, agents=gate.agents, route=gate.route, destinations={*destinations})
     _add_gate_node(team, graph, node, work, kinds, destinations)
+
+
+def _with_fallbacks(team: Declaration, names: Sequence[str]) -> tuple[str, ...]:
+    """Return nodes with the fallbacks of those agents that are not sent anything while their circuit is open."""
+    heads = {member.agent.name: member.agent for member in team.members if member.channel == "results"}
+    return tuple(
+        one
+        for name in names
+        for one in (
+            [agent.name for agent in heads[name].fallback_chain]
+            if name in heads and breaker_of((*team.guards, *heads[name].guards)) is not None
+            else [name]
+        )
+    )
 
 
 def _add_gate_node(
     team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], destinations: Sequence[str]
 ) -> None:
     """Add the node of a gate; its metadata names the guards that judge there."""
-    sends = ("dispatch",) if "dispatch" not in gates and not _workers(team).isdisjoint(destinations) else ()
+    sends = ("dispatch",) if "dispatch" not in gates and not team.workers.isdisjoint(destinations) else ()
     judging = {gate: _judging(team, gate, node, destinations) for gate in (*gates, *sends)}
     guards = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
     has_results = node != ADMISSION or callable(team.entry)  # the author writes only where there may be some
@@ -131,15 +139,22 @@ def _add_gate_node(
 
 def _add_agent_nodes(team: Declaration, graph: Any) -> None:
     names = {(member.gate, member.agent.name) for member in team.members if member.sends_messages}
-    node = partial(agent_node, concurrency=team.concurrency, skill_limits=team.skill_limits, board=team.board)
+    node = partial(
+        agent_node,
+        concurrency=team.concurrency,
+        skill_limits=team.skill_limits,
+        board=team.board,
+        guards=team.guards,
+    )
     for member in team.members:
         peers = {name for gate, name in names if gate == member.gate} if member.sends_messages else ()
-        writes, works = _writes(member.channel), member.channel == "results"
+        writes, works = member.writes or _writes(member.channel), member.channel == "results"
         for agent in member.agent.fallback_chain:
             replaced = None if agent is member.agent else member.agent.name
             judging = applying((*team.guards, *agent.guards), agents={agent.name, replaced or agent.name})
             evidence = works and any(isinstance(guard, Grounding) for guard in leaves(judging))
-            work = node(agent, fallback_for=replaced, writes=writes, evidence=evidence, peers=peers)
+            breaker = breaker_of(judging) if works else None
+            work = node(agent, fallback_for=replaced, writes=writes, evidence=evidence, peers=peers, breaker=breaker)
             graph.add_node(agent.name, work)
             graph.add_edge(agent.name, f"guard_{member.gate}")
     for agent in team.writers:
@@ -169,7 +184,7 @@ def _judging(team: Declaration, gate: Gate, node: str, destinations: Sequence[st
     own = [
         f"{_label(guard)} ({agent.name})"
         for agent in team.agents
-        if agent.name in (sent & _workers(team) if gate == "dispatch" else reviewed)
+        if agent.name in (sent & team.workers if gate == "dispatch" else reviewed)
         for guard in agent.guards
         if gate in guard.gates
     ]

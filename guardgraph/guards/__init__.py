@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from guardgraph.guards.allowed_tools import AllowedTools
 from guardgraph.guards.applying import applying, bounds_of
 from guardgraph.guards.authority import Authority
+from guardgraph.guards.breaker import Breaker
 from guardgraph.guards.budget import Budget
+from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards
+from guardgraph.guards.circuit import Circuit, CircuitState
 from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
 from guardgraph.guards.confidence import Confidence
 from guardgraph.guards.context import GuardContext, Subject, name_of
@@ -13,27 +17,39 @@ from guardgraph.guards.convergence import Convergence
 from guardgraph.guards.cycle import Cycle
 from guardgraph.guards.deadline import Deadline
 from guardgraph.guards.depth import Depth
-from guardgraph.guards.evaluate import GuardDecision, allowance_or_trip, evaluate_guards
+from guardgraph.guards.downgrade import Downgrade
+from guardgraph.guards.evaluate import GuardDecision, alert_of, allowance_or_trip, evaluate_guards
 from guardgraph.guards.function import FunctionGuard, guard
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import AllowanceLimiter, Guard, SourceReader
+from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard, SourceReader
+from guardgraph.guards.injection import SHAPES, Injection, InjectionShape, find_injections
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
+from guardgraph.guards.repetition import Repetition
 from guardgraph.guards.schema import Schema
+from guardgraph.guards.trust import Trust
+from guardgraph.guards.velocity import Velocity
 
 __all__ = (
+    "SHAPES",
+    "AccountLimiter",
     "AllOf",
     "AllowanceLimiter",
+    "AllowedTools",
     "AnyOf",
     "Authority",
+    "Breaker",
     "Budget",
+    "Circuit",
+    "CircuitState",
     "Composable",
     "Confidence",
     "Convergence",
     "Cycle",
     "Deadline",
     "Depth",
+    "Downgrade",
     "Escalate",
     "Finish",
     "FunctionGuard",
@@ -41,16 +57,24 @@ __all__ = (
     "Guard",
     "GuardContext",
     "GuardDecision",
+    "Injection",
+    "InjectionShape",
     "Limits",
     "Lines",
+    "ModelCall",
     "OnTrip",
     "Only",
     "Refuse",
+    "Repetition",
     "Retry",
     "Schema",
     "SourceReader",
     "SourceText",
     "Subject",
+    "ToolCall",
+    "Trust",
+    "Velocity",
+    "alert_of",
     "allowance_or_trip",
     "applying",
     "bounds_of",
@@ -58,6 +82,7 @@ __all__ = (
     "checked_own_guards",
     "conditions",
     "evaluate_guards",
+    "find_injections",
     "flat",
     "flattened",
     "guard",

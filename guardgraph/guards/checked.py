@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast, get_args
 
+from guardgraph.guards.budget import Budget
+from guardgraph.guards.budget_tree import check_budgets
 from guardgraph.guards.composition import AllOf, AnyOf, Only, flattened, leaves
 from guardgraph.guards.context import name_of
 from guardgraph.guards.guard import AllowanceLimiter, Guard
@@ -13,8 +15,8 @@ from guardgraph.state import BadGraph, Gate, error_text
 
 __all__ = ("checked_guards", "checked_own_guards")
 
-_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit"})
-"""The gates whose subject has an agent that can try again."""
+_RETRYABLE = frozenset[Gate]({"handoff", "round", "exit", "tool"})
+"""The gates whose subject has an agent, or a model, that can try again."""
 
 
 def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
@@ -32,7 +34,9 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
             raise BadGraph(what) from error
         if fault:
             raise BadGraph(fault)
-    return tuple(flattened(guards))
+    found = tuple(flattened(guards))
+    check_budgets([guard for guard in found if isinstance(guard, Budget)])
+    return found
 
 
 def _fault_of(given: object) -> str | None:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, cast, get_args
 
 from guardgraph.guards.context import GuardContext, name_of
-from guardgraph.guards.guard import AllowanceLimiter, Guard
+from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import OnTrip
 from guardgraph.guards.verdicts import verdict_of
 from guardgraph.state import Allowance, BadGraph, Category, Gate, Task, Verdict
@@ -311,6 +311,12 @@ def _names(field: str, given: Any) -> frozenset[str] | None:
 
 
 def _check_limiters(either: AnyOf) -> None:
+    beside = next((one for one in leaves(either.parts) if _side_budget(one)), None)
+    if beside is not None:
+        raise BadGraph(
+            f"{either.name}: {name_of(beside)} caps an account beside the run, of which the tighter cap holds; give "
+            "such budgets one by one"
+        )
     limiters = [leaf for leaf in leaves(either.parts) if isinstance(leaf, AllowanceLimiter)]
     others = [leaf for leaf in leaves(either.parts) if not isinstance(leaf, AllowanceLimiter)]
     if limiters and others:
@@ -320,6 +326,10 @@ def _check_limiters(either: AnyOf) -> None:
         )
     if limiters and _narrowed(either) == Allowance():
         raise BadGraph(f"{either.name} would limit nothing: `|` leaves the wider of each limit; use `&`")
+
+
+def _side_budget(guard: Guard) -> bool:
+    return isinstance(guard, AccountLimiter) and guard.side_budget("any") is not None
 
 
 def _narrowed(either: AnyOf) -> Allowance | None:

@@ -10,12 +10,28 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from guardgraph.guards.calls import ModelCall, ToolCall
+from guardgraph.guards.circuit import Circuit
 from guardgraph.guards.read_only import ReadOnlyMapping
-from guardgraph.state import AgentInfo, Allowance, Amount, Delegation, Gate, Plan, Result, Subtask, Task, Usage, Verdict
+from guardgraph.state import (
+    AgentInfo,
+    Allowance,
+    Amount,
+    Balance,
+    Delegation,
+    Gate,
+    Plan,
+    Request,
+    Result,
+    Subtask,
+    Task,
+    Usage,
+    Verdict,
+)
 
 __all__ = ("GuardContext", "Subject", "name_of")
 
-Subject = Task | Subtask | Result | Plan
+Subject = Task | Subtask | Result | Plan | ModelCall | ToolCall
 
 
 def name_of(guard: object) -> str:
@@ -31,7 +47,7 @@ class GuardContext:
     """The gate at which it is judged."""
     subject: Any
     """The task (`admission`), the plan (`round`), a subtask, or the whole task where that is sent (`dispatch`), a
-    result (`handoff`), the draft (`exit`)."""
+    result (`handoff`), the draft (`exit`), a `ModelCall` (`model`), a `ToolCall` (`tool`)."""
     now: datetime
     """The time, in UTC."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -49,16 +65,32 @@ class GuardContext:
     """At `dispatch`: what the subtask is expected to cost; `None` if that is unknown."""
     depth: int = 0
     """The level of the subject: the team's own at `admission`, the worker's at `dispatch`; the first team is 0."""
+    account: str = ""
+    """The account of the team in the ledger."""
+    balances: tuple[Balance, ...] = ()
+    """The balances of the accounts from which the subject would be paid: side accounts, then those of the tree."""
     path: tuple[str, ...] = ()
     """The teams above, outermost first."""
+    request: Request | None = None
+    """At `dispatch`: all that the agent would be given."""
     chain: tuple[Delegation, ...] = ()
     """The chain of delegation above the subject: teams and agents with what they are to do, outermost first."""
     delegation: Delegation | None = None
     """At `admission` and `dispatch`: the link that the subject adds to the chain."""
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
+    circuit: Circuit | None = None
+    """At `dispatch`, where a `Breaker` with a rate judges: what is known of the agent's latest attempts."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
+    calls: tuple[ModelCall | ToolCall, ...] = ()
+    """At `model` and `tool`: the last 1,000 calls of the attempt before this one, in the order in which they began.
+
+    There `allowance`, `remaining` and `spent` are those of the attempt, `agent` is the one that makes the attempt, and
+    `state` is empty: the code of an agent does not see the state of its team.
+    """
+    run_calls: tuple[ModelCall | ToolCall, ...] = ()
+    """At `model` and `tool`: the last 2,000 such calls of the run in this process, of all attempts that are judged."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.state, ReadOnlyMapping):
@@ -72,6 +104,21 @@ class GuardContext:
         if isinstance(self.subject, Plan):
             return f"round-{self.round}"
         return str(getattr(self.subject, "id", self.gate))
+
+    @property
+    def trusted(self) -> bool:
+        """The integrity label of the subject; at `dispatch` that of all that the agent would be given."""
+        if self.request is not None or isinstance(self.subject, Result):
+            return (self.request or self.subject).trusted
+        if isinstance(self.subject, Plan):
+            return all(one.id in self._trusted_subtasks for one in self.subject.subtasks)
+        if isinstance(self.subject, Subtask):
+            return self.subject.id in self._trusted_subtasks
+        return bool(getattr(self.state.get("position"), "trusted", False))
+
+    @property
+    def _trusted_subtasks(self) -> Any:
+        return self.state.get("trusted_subtasks") or ()
 
     @property
     def round(self) -> int:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from guardgraph.guards.composition import flattened
 from guardgraph.guards.context import GuardContext, name_of
 from guardgraph.guards.function import FunctionGuard
-from guardgraph.guards.guard import AllowanceLimiter, Guard
+from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
 from guardgraph.guards.verdicts import returned_by, verdict_of
 from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict
 
-__all__ = ("GuardDecision", "allowance_or_trip", "evaluate_guards")
+__all__ = ("GuardDecision", "alert_of", "allowance_or_trip", "evaluate_guards")
 
 
 class GuardDecision(NamedTuple):
@@ -63,6 +63,12 @@ def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDeci
             return decision._replace(alerts=tuple(alerts))
         alerts += decision.alerts
     return GuardDecision(None, None, tuple(alerts))
+
+
+def alert_of(guard: AccountLimiter, context: GuardContext) -> Verdict | None:
+    """Return the alert of a guard, if it has one; none where it raises, which is a trip where it judges."""
+    found = returned_by(guard, guard.alert, context, Verdict)
+    return found if isinstance(found, Verdict) and found.action == "alert" else None
 
 
 def allowance_or_trip(guard: Guard, context: GuardContext) -> Allowance | Guard:

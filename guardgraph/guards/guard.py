@@ -6,9 +6,9 @@ from typing import Protocol, runtime_checkable
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip
-from guardgraph.state import Allowance, Evidence, Gate, Verdict
+from guardgraph.state import Allowance, Evidence, Gate, SideBudget, Verdict
 
-__all__ = ("AllowanceLimiter", "Guard", "SourceReader")
+__all__ = ("AccountLimiter", "AllowanceLimiter", "Guard", "SourceReader")
 
 
 @runtime_checkable
@@ -40,6 +40,22 @@ class AllowanceLimiter(Protocol):
 
     def narrow(self, context: GuardContext, /) -> Allowance:
         """Return the allowance that the team may have at most."""
+        ...
+
+
+@runtime_checkable
+class AccountLimiter(Protocol):
+    """A guard that caps accounts beside the tree of a run, such as that of a tenant."""
+
+    def side_budget(self, account: str, /) -> SideBudget | None:
+        """Return what it caps beside the tree, where the team with this account declares it; `None` if nothing."""
+        ...
+
+    def alert(self, context: GuardContext, /) -> Verdict:
+        """Return an alert of the first of its accounts that has passed a threshold of which none was emitted.
+
+        It passes where there is none. It is called again until it does, and once more at the end of a run.
+        """
         ...
 
 

@@ -20,20 +20,20 @@ _PIP = re.compile(r"pip install [`'\"]?([\w.-]+)")
 _OFFLINE = "`offline:extractive` or `offline:replay:FILE`"
 
 
-def resolve_model(model: str | BaseChatModel) -> BaseChatModel:
+def resolve_model(model: str | BaseChatModel, *, retries: bool = True) -> BaseChatModel:
     """Return the chat model that `model` names; a chat model is returned as it is.
 
     Names are `offline:extractive`, `offline:replay:FILE`, or `provider:model` as LangChain's `init_chat_model` knows
     them (extra `agents`). No name is guessed: without a provider it raises `UnknownModel`, as for an unknown one. It
     raises `MissingExtra` where a package is not installed and `MissingKey` where the client finds no key. No call is
-    made: a wrong key or model name shows at the first one.
+    made: a wrong key or model name shows at the first one. Without `retries` the client of a name repeats no call.
     """
     if isinstance(model, BaseChatModel):
         return model
     provider, colon, name = model.strip().partition(":")
     if not colon or not provider or not name:
         raise UnknownModel(model, f"write it as `provider:model`, such as `openai:gpt-5-mini`, or take {_OFFLINE}")
-    return _offline(model, name) if provider == "offline" else _online(model, provider, name)
+    return _offline(model, name) if provider == "offline" else _online(model, provider, name, retries=retries)
 
 
 def _offline(model: str, name: str) -> BaseChatModel:
@@ -55,13 +55,16 @@ def _offline(model: str, name: str) -> BaseChatModel:
             raise UnknownModel(model, f"there is no such offline model; take {_OFFLINE}")
 
 
-def _online(model: str, provider: str, name: str) -> BaseChatModel:
+def _online(model: str, provider: str, name: str, *, retries: bool) -> BaseChatModel:
     try:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
         raise MissingExtra("langchain", extra="agents", needed_for=f"model {model!r}") from error
     try:
-        return init_chat_model(name, model_provider=provider)
+        made = init_chat_model(name, model_provider=provider)
+        if retries or not hasattr(made, "max_retries"):
+            return made
+        return init_chat_model(name, model_provider=provider, max_retries=1 if "Google" in type(made).__name__ else 0)
     except ImportError as error:
         named = _PIP.search(str(error))
         package = named.group(1) if named else f"langchain-{provider}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying
+from guardgraph.guards import AccountLimiter, Guard, GuardContext, allowance_or_trip, applying, leaves
 from guardgraph.nodes.chain import team_link
+from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
@@ -25,6 +26,7 @@ from guardgraph.state import (
     ContextItem,
     DelegationScope,
     RunState,
+    SideBudget,
     Task,
     missing_content,
     new_id,
@@ -38,7 +40,9 @@ ADMISSION = "guard_admission"
 """The node in which every run of a team begins."""
 
 _EMPTY: Mapping[str, type[Any]] = {
-    **dict.fromkeys(("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"), list),
+    **dict.fromkeys(
+        ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed", "trusted_subtasks"), list
+    ),
     **dict.fromkeys(("requests", "visits"), dict),
 }
 """The channels that grow in a run, and with what type of value they begin."""
@@ -75,10 +79,10 @@ def admission(team: TeamSpec, *, entry: Route, destinations: Collection[str]) ->
             current = execution_context(config)
             task, attachments = _apart(task_of(given.task), current.attachments if current else {})
             background = [item for item in _background(state.get("background")) if item not in given.background]
+            context = [*background, *given.background]
+            position, unable = _position(team, current, task, context)
         except BadInput as error:  # raised at the exit, once the thread does not hold the input any more
             return Command(update=_unfit(state, error), goto=EXIT)
-        context = [*background, *given.background]
-        position, unable = _position(team, current, task, context)
         # The input is for this run alone: the next one on the thread does not find it any more.
         fresh: dict[str, Any] = {
             "task": None,
@@ -148,7 +152,8 @@ def _position(
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
-    for guard in applying(team.guards, agents=(), categories=task.categories):
+    guards = applying(team.guards, agents=(), categories=task.categories)
+    for guard in guards:
         limits = allowance_or_trip(guard, context)
         if not isinstance(limits, Allowance):
             unable.append(limits)
@@ -158,17 +163,48 @@ def _position(
         if wanted and narrower.is_metered and not allowance.within(narrower):
             reserve = float(wanted)
         allowance = narrower
+    services = current.services if current else None
+    has_database = services is not None and services.ledger.has_shared_accounts
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
+    spending = f"{account}/work" if reserve else account
+    own = [(spending, float(part), step.model) for guard in leaves(guards) for part, step in steps_of(guard).items()]
+    if above is not None:
+        inherited_budgets = above.budgets
+    else:
+        capped = services.capped if services is not None else ()
+        inherited_budgets = tuple(
+            SideBudget(per=per, window=window, cap=Allowance(), account=account) for per, window in capped
+        )
     position = DelegationScope(
         run_id=run_id,
         account=account,
-        spending_account=f"{account}/work" if reserve else account,
+        spending_account=spending,
         path=above.path if above else (team.name,),
         depth=depth,
         allowance=allowance,
         reserve=reserve,
+        trusted=above is None or (above.trusted and (current.integrity is None or current.integrity.trusted)),
         chain=(*(above.chain if above else ()), str(team_link(team, task, background))),
+        steps=(*(above.steps if above else ()), *own),
+        budgets=(*inherited_budgets, *_side_budgets(team.name, guards, account, has_database=has_database)),
         started=now,
     )
     return position, unable
+
+
+def _side_budgets(team: str, guards: Iterable[Guard], account: str, *, has_database: bool) -> list[SideBudget]:
+    """Return what the guards of a team cap beside the tree of the run.
+
+    Raises `BadInput` for what is counted in a database, where there is none.
+    """
+    given = [guard.side_budget(account) for guard in guards if isinstance(guard, AccountLimiter)]
+    budgets = [budget for budget in given if budget is not None]
+    shared = next((budget for budget in budgets if budget.is_shared), None)
+    if shared is not None and not has_database:
+        field = f"window={shared.window!r}" if shared.window is not None else f"per={shared.per!r}"
+        raise BadInput(
+            f"`{field}` of a Budget of team {team!r} is counted in a database, and there is none here; run the "
+            "team with `Runner(url)`"
+        )
+    return budgets

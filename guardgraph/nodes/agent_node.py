@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -15,19 +15,25 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer
+from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, stopped_error
+from guardgraph.guards import Breaker, Guard, applying
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
 from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
+from guardgraph.nodes.turns import turns_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
+from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
+from guardgraph.runtime.budget.call_guards import CALL_GATES, GuardTripped
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
 from guardgraph.runtime.graph_config import channel_value, is_resumed
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
+from guardgraph.runtime.rates.overload import retry_after_of
 from guardgraph.runtime.services import Services
 from guardgraph.runtime.trace_run import TraceRun
 from guardgraph.state import (
@@ -36,12 +42,15 @@ from guardgraph.state import (
     DelegationScope,
     ErrorKind,
     PatternError,
+    RateLimitExceeded,
     Request,
     ReservationDenied,
     Result,
     StorageError,
     Unserializable,
     Usage,
+    Verdict,
+    attempt_sides,
     error_place,
     error_text,
     missing_content,
@@ -51,6 +60,8 @@ from guardgraph.state import (
 __all__ = ("agent_node",)
 
 _LOG = logging.getLogger(__name__)
+_FAILED = frozenset[ErrorKind]({"raised", "timeout", "invalid"})
+"""The errors that show that an agent does not work."""
 
 
 def agent_node(
@@ -64,6 +75,8 @@ def agent_node(
     concluding: bool = False,
     peers: Collection[str] = (),
     board: Board | None = None,
+    guards: Sequence[Guard] = (),
+    breaker: Breaker | None = None,
 ) -> RunnableLambda[Any, Any]:
     """Return `agent` as a node of a team.
 
@@ -71,16 +84,29 @@ def agent_node(
     writes the update that `writes` makes of its `Result`. At most `concurrency` agents of the team work at a time
     (`None` sets no limit), of those with a skill at most as many as `skill_limits` allows, and of this one at most
     its `copies`. With `evidence` a model agent answers with quotes. A `concluding` agent may spend the reserve, and
-    may work until half a second after the deadline. `fallback_for` names the agent that was asked first; `board` is
-    that of the team, and `peers` are those to which it may send messages, and hand over. Once LangGraph is to drain
+    may work until half a second after the deadline. `breaker` is the guard that judges by its failures, and
+    `fallback_for` names the agent that was asked first; `board` is
+    that of the team, and `peers` are those to which it may send messages, and hand over. Of `guards`, those of its
+    team, and of its own the ones of the gates `model` and `tool` judge its calls. Once LangGraph is to drain
     the run, an attempt that has not started raises `GraphDrained`, and runs when the thread is resumed.
     """
     skills = sorted({*agent.skills}.intersection(skill_limits or {}))
     pools = {f"skill {skill}": limit for skill in skills if (limit := (skill_limits or {})[skill])}
     if agent.copies is not None:
         pools = {f"agent {agent.name}": agent.copies, **pools}
+    judging = tuple(guard for guard in (*guards, *agent.guards) if not CALL_GATES.isdisjoint(guard.gates))
     return _AgentNode(
-        agent, fallback_for, writes, concurrency, pools, board, peers, evidence=evidence, concluding=concluding
+        agent,
+        fallback_for,
+        writes,
+        concurrency,
+        pools,
+        board,
+        peers,
+        judging,
+        breaker,
+        evidence=evidence,
+        concluding=concluding,
     )
 
 
@@ -102,6 +128,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         pools: Mapping[str, int],
         board: Board | None,
         peers: Collection[str],
+        guards: Sequence[Guard],
+        breaker: Breaker | None,
         *,
         evidence: bool,
         concluding: bool,
@@ -113,7 +141,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
         super().__init__(names, name=agent.name)
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
-        self.fallback_for, self.board, self.peers = fallback_for, board, frozenset(peers)
+        self.fallback_for, self.board, self.peers, self.guards = fallback_for, board, frozenset(peers), guards
+        self.names = {agent.name, fallback_for or agent.name}
+        self.breaker = breaker
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -122,7 +152,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Make one attempt."""
         work = self._attempt(input, config or {}, self._services(input, config))
         try:
-            return self._update(work, self._cached(work) or work.wait() or self._work(work))
+            result = self._cached(work) or work.wait() or self._work(work)
+            self._note_end(work, result)
+            return self._update(work, result)
         finally:
             work.end()
 
@@ -131,7 +163,12 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services = self._services(input, config)
         work = await services.off_loop(lambda: self._attempt(input, config or {}, services))
         try:
-            return self._update(work, await self._acached(work) or await work.await_() or await self._awork(work))
+            result = await self._acached(work) or await work.await_() or await self._awork(work)
+            if self.breaker is not None and services.circuits.values.blocks:
+                await isolation.run_shielded(lambda: self._note_end(work, result))
+            else:
+                self._note_end(work, result)
+            return self._update(work, result)
         finally:
             await work.aend()
 
@@ -148,8 +185,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
-        until = until_of(me, services)
+        until, integrity = until_of(me, services), IntegrityRecord(me.trusted, self.agent.integrity == "inherits")
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
+        role = cost_key(team, self.agent.name)
         return AttemptExecution(
             agent=self.agent,
             sent=sent,
@@ -158,19 +196,39 @@ class _AgentNode(RunnableLambda[Any, Any]):
             ),
             services=services,
             me=me,
-            role=cost_key(team, self.agent.name),
+            role=role,
+            turns=turns_of(self.agent, services, me, role, until),
             slot_token=SlotToken(slots, current.slot_token if current else None, until),
             until=until,
             config=config,
+            sides=attempt_sides(
+                team.budgets,
+                team=team.account,
+                agent=self.agent.name,
+                subtask=request.subtask.id if request.subtask else None,
+            ),
             attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
-            boards=access_of(current, self.board, services, config, me),
+            guards=applying(self.guards, agents=self.names, categories=request.task.categories),
+            above=current.budget.guards if current is not None and current.budget is not None else None,
+            boards=access_of(current, self.board, services, config, me, integrity),
+            integrity=integrity,
         )
+
+    def _note_end(self, work: AttemptExecution, result: Result) -> None:
+        """Record for the circuit of the agent whether it has failed, where a guard judges by that."""
+        ended = result.status == "ok" or (result.error is not None and result.error.kind in _FAILED)
+        if self.breaker is not None and ended and not work.is_cached:
+            key = attempt_key(work.me.run_id, self.agent.name, work.sent)
+            work.services.circuits.ended(work.role, key, self.breaker, is_ok=result.status == "ok")
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is
             work.services.costs.learn(work.role, result.usage)
+            if work.services.learned is not None:
+                models = work.budget.models if work.budget is not None else ()
+                work.services.learned.note(work.role, models, result.usage)
         work.services.emit(
             "agent_finished",
             work.me,
@@ -186,7 +244,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         )
         if self.fallback_for is not None:
             result = result.model_copy(update={"fallback_for": self.fallback_for})
-        return {**self.writes(result), "requests": {result.id: work.sent}}
+        guards = work.budget.guards if work.budget is not None else None
+        verdicts = {"verdicts": [*guards.verdicts]} if guards is not None and guards.verdicts else {}
+        return {**self.writes(result), "requests": {result.id: work.sent}, **verdicts}
 
     def _cached(self, work: AttemptExecution) -> Result | None:
         """Return the cached answer to a request, which needs neither slot nor budget."""
@@ -221,7 +281,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 error = _agents_error(work.services, raised)
                 return trace.finish(self._failed(work, error), error)
             result = trace.finish(self._answered(work, raw))
-            if not is_resumed(work.config):  # what a human has answered is no part of the key
+            if _is_kept(work):
                 self.cache.keep(work.under_rules, result)
             return result
 
@@ -237,7 +297,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 error = _agents_error(work.services, raised)
                 return trace.finish(await work.services.off_loop(lambda: self._failed(work, error)), error)
             result = trace.finish(await work.services.off_loop(lambda: self._answered(work, raw)))
-            if not is_resumed(work.config):
+            if _is_kept(work):
                 await self.cache.akeep(work.under_rules, result)
             return result
 
@@ -246,8 +306,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
         stopped = work.budget.stopped if work.budget else None
         return self._result(work, raw, usage, stopped)
 
-    def _result(self, work: AttemptExecution, raw: object, usage: Usage, stopped: ReservationDenied | None) -> Result:
-        return result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped, outbox=work.outbox)
+    def _result(
+        self, work: AttemptExecution, raw: object, usage: Usage, stopped: ReservationDenied | Verdict | None
+    ) -> Result:
+        answer = result_of_answer(self.agent, work.request, raw, usage=usage, stopped=stopped, outbox=work.outbox)
+        return work.labelled(answer)
 
     def _failed(self, work: AttemptExecution, error: BaseException) -> Result:
         """Return the result of an attempt that has raised `error`."""
@@ -258,11 +321,14 @@ class _AgentNode(RunnableLambda[Any, Any]):
         if isinstance(error, isolation.TimedOut):
             why = f"no answer after {monotonic() - work.began:.1f} s ({work.limit})"
             found = AgentError(kind=work.limit, message=why)
-        elif isinstance(error, BudgetExceeded) or stopped is not None:
-            stopped = stopped or getattr(error, "refusal", None)
-            if budget is not None and budget.last_text and self.agent.output is None and stopped is not None:
-                return self._result(work, budget.last_text, usage, stopped)
-            found = AgentError(kind="stopped", message=str(stopped))
+        elif stopped is not None or isinstance(error, BudgetExceeded | GuardTripped):
+            why = stopped or (error.verdict if isinstance(error, GuardTripped) else getattr(error, "refusal", None))
+            if budget is not None and budget.last_text and self.agent.output is None and why is not None:
+                return self._result(work, budget.last_text, usage, why)
+            found, by = stopped_error(why) if why is not None else (AgentError(kind="stopped", message=""), "Budget")
+            return failed_result(self.agent, work.request, found, usage=usage, stopped_by=by)
+        elif isinstance(error, RateLimitExceeded):
+            found = AgentError(kind="deadline", message=str(error))
         else:
             _LOG.debug("agent %s failed", self.agent.name, exc_info=error)
             kind: ErrorKind = "invalid" if isinstance(error, InvalidAnswer) else "raised"
@@ -271,8 +337,14 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 message=error_text(error, named=kind == "raised"),
                 type=type(error).__name__,
                 where=error_place(error) if kind == "raised" else "",
+                retry_after=retry_after_of(error),
             )
         return failed_result(self.agent, work.request, found, usage=usage)
+
+
+def _is_kept(work: AttemptExecution) -> bool:
+    """Whether its answer may be cached: what a human has answered, or a cheaper model, is no part of the key."""
+    return not is_resumed(work.config) and not (work.budget is not None and work.budget.is_downgraded)
 
 
 def _attachments(
@@ -295,7 +367,7 @@ def _agents_error(services: Services, raised: BaseException) -> BaseException:
     """Return the error that becomes a result; raise again what has to leave the node."""
     error = services.unstorable(raised) or raised
     if isinstance(error, GraphBubbleUp):  # an interrupt, or a run that is drained
-        becomes_result = isinstance(error, BudgetExceeded | ParentCommand)
+        becomes_result = isinstance(error, BudgetExceeded | GuardTripped | ParentCommand)
     else:  # `Unserializable`: a nested graph could not store it; the team's own state holds JSON
         leaves = isinstance(error, StorageError | KeyboardInterrupt | asyncio.CancelledError)
         becomes_result = isinstance(error, Unserializable) or not leaves
@@ -317,4 +389,6 @@ def _execution() -> str:
 
 def _composed(state: Mapping[str, Any]) -> Request:
     """Return a request made of a team's whole state, for nodes to which no gate sends."""
-    return Request(task=state["admitted"], context=context_of(state), round=state.get("round") or 1)
+    context, position = context_of(state), _as(DelegationScope, state["position"])
+    trusted = position.trusted and all(item.trusted for item in context)
+    return Request(task=state["admitted"], context=context, round=state.get("round") or 1, trusted=trusted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,15 +14,21 @@ from langgraph.runtime import get_runtime
 
 from guardgraph.agents.agent import Agent, takes_references
 from guardgraph.agents.results import failed_result
+from guardgraph.guards import Guard
+from guardgraph.nodes.downgrading import downgraded_by
+from guardgraph.nodes.scope import agent_info
 from guardgraph.runtime.boards.access import BoardAccess
 from guardgraph.runtime.boards.context import CONTEXT_KINDS, context_of_entries
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
+from guardgraph.runtime.budget.call_guards import CallGuards
 from guardgraph.runtime.budget.cost_estimates import can_start
 from guardgraph.runtime.child_config import child_config
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
+from guardgraph.runtime.rates.attempt_turns import AttemptTurns, apause, pause
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentError,
@@ -31,10 +37,12 @@ from guardgraph.state import (
     ContextItem,
     DelegationScope,
     ErrorKind,
+    RateLimitExceeded,
     Reply,
     Request,
     ReservationDenied,
     Result,
+    SideAccount,
     Usage,
     with_content,
 )
@@ -63,6 +71,8 @@ class AttemptExecution:
     """The boards of its team and of the teams above, if there are any."""
     attachments: Mapping[str, Attachment] = field(default_factory=dict[str, Attachment])
     """The content of the attachments of its task, by digest."""
+    sides: tuple[SideAccount, ...] = ()
+    """The side accounts on which it draws itself."""
     pool: SlotToken | None = None
     """Its hold on the slots of its agent and of its skills, which it keeps while a nested team works."""
     token: CancelToken = field(default_factory=CancelToken)
@@ -72,8 +82,17 @@ class AttemptExecution:
     began: float = 0
     rules: tuple[ContextItem, ...] = ()
     """The decisions and constraints that held when it has read its boards."""
+    turns: AttemptTurns | None = None
+    """Its turns under rate limits, if there are any."""
     outbox: Outbox = field(default_factory=Outbox)
     """What it may send to others, and what its tools have sent."""
+    guards: Sequence[Guard] = ()
+    """The guards that judge its calls of models and tools."""
+    above: CallGuards | None = None
+    """Those of the attempt around it."""
+    _has_pool: bool = False
+    integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
+    """Its integrity label: that of its request, lowered by what its code receives while it works."""
     is_cached: bool = False
     """Whether its answer was found in a cache: then it has no account, and holds no slot."""
 
@@ -92,9 +111,20 @@ class AttemptExecution:
     def wait(self) -> Result | None:
         """Wait for a slot, and for budget without holding one; start, or return why that is not possible."""
         refusal: ReservationDenied | None = None
-        if self.pool is not None and not self.pool.take(self._rest):
-            return self._late(None)
-        while self._rest != 0 and self.slot_token.take(self._rest) and not self.slot_token.is_orphan:
+        late = self._backing_off()
+        if late is not None:
+            return late
+        if self.sent.delay:
+            pause(self.sent.delay, self._is_over)
+        while self._rest != 0 and self._holds_pool() and self._holds_slot():
+            try:
+                seconds = self.turns.seconds_to_wait() if self.turns is not None else 0
+            except RateLimitExceeded as error:
+                return self._not_started("deadline", str(error))
+            if seconds:
+                self._leave_slots()
+                pause(seconds, self._is_over)
+                continue
             refusal = self._begin()
             if self._is_settled(refusal):
                 return self.read_boards() if refusal is None else self._skipped(refusal)
@@ -105,9 +135,20 @@ class AttemptExecution:
     async def await_(self) -> Result | None:
         """Do the same as `wait` without blocking the event loop."""
         refusal: ReservationDenied | None = None
-        if self.pool is not None and not await self.pool.atake(self._rest):
-            return self._late(None)
-        while self._rest != 0 and await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan:
+        late = self._backing_off()
+        if late is not None:
+            return late
+        if self.sent.delay:
+            await apause(self.sent.delay, self._is_over)
+        while self._rest != 0 and await self._aholds_pool() and await self._aholds_slot():
+            try:
+                seconds = await self.turns.off_loop(self.turns.seconds_to_wait) if self.turns is not None else 0
+            except RateLimitExceeded as error:
+                return self._not_started("deadline", str(error))
+            if seconds:
+                self._leave_slots()
+                await apause(seconds, self._is_over)
+                continue
             refusal = await self.services.off_loop(self._begin)
             if self._is_settled(refusal):
                 return await self.aread_boards() if refusal is None else self._skipped(refusal)
@@ -124,6 +165,8 @@ class AttemptExecution:
         """
         if self.boards.grants:
             self.rules = context_of_entries(self.boards.entries(CONTEXT_KINDS))
+            if not all(rule.trusted for rule in self.rules):
+                self.integrity.lower()
             if self.agent.kind != "team":
                 self.request = self.under_rules
 
@@ -142,7 +185,8 @@ class AttemptExecution:
     @property
     def under_rules(self) -> Request:
         """The request with the decisions and constraints that hold, also that of a team: its answer depends on them."""
-        return self.request.model_copy(update={"context": (*self.rules, *self.sent.context)})
+        context, trusted = (*self.rules, *self.sent.context), self.integrity.trusted
+        return self.request.model_copy(update={"context": context, "trusted": trusted})
 
     @property
     def given(self) -> Request:
@@ -167,6 +211,7 @@ class AttemptExecution:
             attachments=self.attachments,
             outbox=self.outbox,
             boards=self.boards,
+            integrity=self.integrity,
         )
         return child_config(self.config, current)
 
@@ -180,14 +225,25 @@ class AttemptExecution:
             raise self.budget.ending
         if self.budget is not None and isinstance(raw, Reply) and raw.spending is not None:
             self.budget.add(raw.spending)
+            self.integrity.note_call()
         self._close()
         took = int((monotonic() - self.began) * 1_000_000)
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
+
+    def labelled(self, result: Result) -> Result:
+        """Return a result with its integrity label: whether all that its value was made of is trusted, or endorsed."""
+        if not result.has_value:
+            return result
+        answered = self.agent.kind != "team" or result.trusted
+        return result.model_copy(
+            update={"trusted": self.agent.is_trusted(given=self.integrity.trusted, answered=answered)}
+        )
 
     def end(self) -> None:
         """Release the slot, whether it has started or not; wait until the code that called its team may go on."""
         try:
             self._close()
+            self._drop_turn()
         finally:
             self.services.attempt_ended(self.me.account)
             self._leave_pool()
@@ -197,6 +253,10 @@ class AttemptExecution:
         """Do the same as `end` without blocking the event loop."""
         try:
             await self.services.off_loop(self._close)
+            if self.turns is not None and self.turns.blocks:
+                await run_shielded(self._drop_turn)
+            else:
+                self._drop_turn()
         finally:
             self.services.attempt_ended(self.me.account)
             self._leave_pool()
@@ -205,6 +265,54 @@ class AttemptExecution:
     def _leave_pool(self) -> None:
         if self.pool is not None:
             self.pool.give()
+
+    def _backing_off(self) -> Result | None:
+        """Emit that it waits since the attempt before it has failed; return why not, where its time does not allow it.
+
+        It holds no slot meanwhile. An attempt that a crash has cut off waits again.
+        """
+        delay, rest = self.sent.delay, self._rest
+        if delay and rest is not None and delay >= rest:
+            why = f"it would wait {delay:.1f} s after a failure, and {rest:.1f} s are left until the deadline"
+            return self._not_started("deadline", why)
+        if delay:
+            self.services.emit("agent_waiting", self.me, reason="backoff after a failure", seconds=round(delay, 3))
+        return None
+
+    def _drop_turn(self) -> None:
+        """Take its turn back where it has not begun, or has called no model."""
+        if self.turns is not None:
+            self.turns.drop()
+
+    def _holds_pool(self) -> bool:
+        if self.pool is None or self._has_pool:
+            return True
+        self._has_pool = self.pool.take(self._rest)
+        return self._has_pool
+
+    async def _aholds_pool(self) -> bool:
+        if self.pool is None or self._has_pool:
+            return True
+        self._has_pool = await self.pool.atake(self._rest)
+        return self._has_pool
+
+    def _holds_slot(self) -> bool:
+        return self.slot_token.take(self._rest) and not self.slot_token.is_orphan
+
+    async def _aholds_slot(self) -> bool:
+        return await self.slot_token.atake(self._rest) and not self.slot_token.is_orphan
+
+    def _leave_slots(self) -> None:
+        """Release what it holds while it waits for its turn."""
+        self.slot_token.pause()
+        if self.pool is not None:
+            self.pool.pause()
+            self._has_pool = False
+
+    def _is_over(self) -> bool:
+        """Whether it waits in vain. Raises `GraphDrained` where the run is drained."""
+        _check_drained()
+        return self._rest == 0 or self.slot_token.is_orphan
 
     @property
     def _rest(self) -> float | None:
@@ -226,10 +334,34 @@ class AttemptExecution:
                 services.attempt_started(me.account, expected)
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
-        self.budget = AttemptBudget(services, me, epoch, self.role, expected=expected)
+        services.draw_on(me.account, self.sides)
+        self.budget = AttemptBudget(
+            services,
+            me,
+            epoch,
+            self.role,
+            expected=expected,
+            guards=self._call_guards(),
+            turns=self.turns,
+            integrity=self.integrity,
+        )
+        if self.turns is not None:
+            self.turns.begin()
+        if me.steps and self.agent.models:
+            self.budget.downgraded = downgraded_by(self.agent, me, services.ledger)
         self.began = monotonic()
+        self.budget.ends = None if self.time is None else self.began + self.time
         self._emit_started()
         return None
+
+    def _call_guards(self) -> CallGuards | None:
+        """Return the guards that judge its calls; `None` where neither it nor an attempt above has any."""
+        if not self.guards and self.above is None:
+            return None
+        name = self.outbox.sender
+        replaced = None if name == self.agent.name else name
+        info = agent_info(self.agent, self.me.path[:-1], fallback_for=replaced)
+        return CallGuards(self.guards, self.services, self.me, info, self.above)
 
     def _emit_started(self, **facts: bool) -> None:
         sent, me = self.request, self.me
@@ -237,18 +369,18 @@ class AttemptExecution:
 
     def _refusal(self) -> ReservationDenied | None:
         """Return why the budget does not suffice beside the running attempts."""
-        control = get_runtime().control
-        if control is not None and control.drain_requested:  # LangGraph looks at that between supersteps only
-            raise GraphDrained(control.drain_reason or "drained")
+        _check_drained()
         services, account = self.services, self.me.account
         team = account.rpartition("/")[0]
-        if not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
+        if not self.sides and not any(balance.cap.is_metered for balance in services.ledger.balances(team)):
             return None
         in_flight = services.in_flight_attempts()
         above = services.ledger.balances(team)  # read last: an attempt that ends meanwhile counts twice, not zero times
+        if self.sides:
+            above = (*services.ledger.side_balances(self.sides), *above)
         expected = Amount() if self._is_open_team else self._expected
         is_code = self.agent.kind not in ("model", "messages")
-        return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code)
+        return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code, sides=services.sides)
 
     @property
     def _expected(self) -> Amount | None:
@@ -278,3 +410,10 @@ class AttemptExecution:
         if self.budget is not None:
             self.services.ledger.close(self.me.account, self.budget.epoch)
             self.services.in_flight.remove_attempt(self.me.account)
+
+
+def _check_drained() -> None:
+    """Raise `GraphDrained` where the run is to be drained: LangGraph looks at that between supersteps only."""
+    control = get_runtime().control
+    if control is not None and control.drain_requested:
+        raise GraphDrained(control.drain_reason or "drained")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import JsonValue
@@ -25,13 +25,16 @@ def context_of(state: Mapping[str, Any], subtask: Subtask | None = None) -> tupl
     planned = subtasks_by_id(state)
     results = [result for result in accepted_of(state) if needed is None or result.subtask in needed]
     gaps = [gap for gap in open_gaps(state) if needed is None or (not gap.path and gap.subtask in needed)]
-    return (*given, *(result_item(r, _title(r, planned)) for r in results), *(_gap_item(gap, planned) for gap in gaps))
+    trusted = frozenset(state.get("trusted_subtasks") or ())
+    items = [result_item(r, _title(r, planned), in_plan=_is_trusted(r, planned, trusted)) for r in results]
+    return (*given, *items, *(_gap_item(gap, planned) for gap in gaps))
 
 
 def worker_roster(workers: Iterable[Agent]) -> tuple[ContextItem, ...]:
     """Return the workers, their skills and what an attempt of them costs where that is declared, for a planner."""
     return tuple(
-        ContextItem(kind="worker", title=worker.name, value=_offer(worker), sender="team") for worker in workers
+        ContextItem(kind="worker", title=worker.name, value=_offer(worker), sender="team", origin="code", trusted=True)
+        for worker in workers
     )
 
 
@@ -55,8 +58,16 @@ def _offer(worker: Agent) -> dict[str, JsonValue]:
     return {**skills, "expected_cost": declared} if declared else skills
 
 
-def result_item(result: Result, title: str) -> ContextItem:
-    """Return a result as context for others: with all that it rests on, and how sure its agent is."""
+def _is_trusted(result: Result, planned: Mapping[str, Subtask], trusted: Collection[str]) -> bool:
+    subtask = planned.get(result.subtask or "")
+    return subtask is None or subtask.id in trusted
+
+
+def result_item(result: Result, title: str, *, in_plan: bool = True) -> ContextItem:
+    """Return a result as context for others: with all that it rests on, and how sure its agent is.
+
+    It is trusted where its agent is, and what it was to do (`in_plan`).
+    """
     return ContextItem(
         kind="result",
         title=title,
@@ -66,6 +77,8 @@ def result_item(result: Result, title: str) -> ContextItem:
         confidence=result.confidence,
         reasoning=result.reasoning,
         subtask=result.subtask,
+        origin="agent",
+        trusted=result.trusted and in_plan,
     )
 
 
@@ -77,4 +90,6 @@ def _title(result: Result, planned: Mapping[str, Subtask]) -> str:
 def _gap_item(gap: Gap, planned: Mapping[str, Subtask]) -> ContextItem:
     subtask = None if gap.path else planned.get(gap.subtask)
     title = subtask.goal if subtask else gap.subtask
-    return ContextItem(kind="gap", title=title, sender=gap.agent or "", value=gap.reason, subtask=gap.subtask)
+    return ContextItem(
+        kind="gap", title=title, sender=gap.agent or "", value=gap.reason, subtask=gap.subtask, origin="agent"
+    )

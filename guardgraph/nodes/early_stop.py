@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from guardgraph.guards import Convergence, Guard, Limits, bounds_of
-from guardgraph.state import Allowance, EarlyStop
+from guardgraph.state import Allowance, Balance, EarlyStop, tightest_label
 
 __all__ = ("early_stop", "too_few_steps", "too_many_visits")
 
@@ -22,17 +22,18 @@ def early_stop(
     left: Allowance,
     is_late: bool,
     steps: int,
+    balances: Sequence[Balance] = (),
 ) -> EarlyStop | None:
     """Return what ends a run that would go on: time, budget, rounds, visits, or LangGraph's own limit.
 
-    `steps` is how many supersteps it needs to go on and then to conclude.
+    `steps` is how many supersteps it needs to go on and then to conclude; `balances` name the account of what is left.
     """
     if is_late:
         return _degraded("Deadline", "the time for work is over")
     for what in ("tokens", "usd", "calls"):
         amount = getattr(left, what)
         if amount is not None and amount <= 0:
-            return _degraded("Budget", f"no {what} left")
+            return _degraded("Budget", f"no {what} left{tightest_label(balances, what)}")
     rounds = min(bounds_of(guards, Convergence, lambda guard: guard.rounds), default=None)
     number = state.get("round") or 1
     if rounds is not None and number > rounds:

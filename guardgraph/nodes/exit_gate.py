@@ -14,12 +14,12 @@ from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import ReviewDecision, review, unreviewed_results
 from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
 from guardgraph.nodes.gate_context import GateContext
-from guardgraph.nodes.judging import allowed_sends
+from guardgraph.nodes.judging import allowed_sends, emit_last_alerts
 from guardgraph.nodes.messages import final_update
 from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
 from guardgraph.nodes.scope import attempts_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.runtime.execution_context import forget_run
+from guardgraph.runtime.execution_context import execution_context, forget_run
 from guardgraph.state import BadInput, EarlyStop, Gap, Result
 
 __all__ = ("exit_gate",)
@@ -45,9 +45,13 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         if again is not None:
             return gate.command([again])
         gate.write_unchecked(gaps=[*_unreviewed(gate), *_unreached(gate)])
+        emit_last_alerts(gate)
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
         gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
+        current = execution_context(config)
+        if current is not None and current.integrity is not None and not outcome.trusted:
+            current.integrity.lower()  # the code that has called this team receives its value
         if gate.position.account == gate.position.run_id:  # the outermost team: the run has ended
             forget_run(gate.position.run_id)
         gate.write_unchecked(**final_update(gate.state, outcome, gate.position))

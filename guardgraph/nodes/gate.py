@@ -92,8 +92,9 @@ def _checked(gate: GateContext, answer: object, destinations: Collection[str]) -
     targets = _distinct(gate, targets)
     sends = [target for target in targets if isinstance(target, Send)]
     _check_ids(gate, sends)
-    allowed = {id(send) for send in gate.allowed(sends)}
-    targets = [target for target in targets if not isinstance(target, Send) or id(target) in allowed]
+    allowed = {id(send): send for send in gate.allowed(sends)}
+    targets = [target for target in targets if not isinstance(target, Send) or allowed.pop(id(target), None)]
+    targets += allowed.values()  # what is sent to a fallback instead
     ending, trip = cast("EarlyStop | None", gate.state.get("ending")), gate.last_trip
     if ending is not None and ending.status == "escalated":
         return gate.command(gate.end(ending))

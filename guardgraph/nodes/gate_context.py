@@ -25,6 +25,7 @@ from guardgraph.runtime.execution_context import execution_context, execution_se
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     Allowance,
+    Amount,
     BadInput,
     Balance,
     ContextItem,
@@ -82,6 +83,12 @@ class GateContext:
         """The agents that refused results name for a handoff, and the gap that is open unless one takes over."""
         self.judged: dict[int, tuple[Send, Subtask | None]] = {}  # an id is unique as long as its object lives
         """What the guards of `dispatch` have let pass, and its subtask if that is new, by the `id` of the object."""
+        self.side_balances: dict[str, Balance] = {}
+        """The balances of side accounts of agents and tasks, as this gate has read them."""
+        self.side_costs: dict[str, Amount] = {}
+        """What this gate sends already is expected to cost in them."""
+        self.alerted: set[tuple[str, str, float]] = set()
+        """The alerts that this gate has emitted: the account, its period and the threshold."""
         self._update = StateUpdate(state, team.channels)
         self._requests: Mapping[str, Any] = state.get("requests") or {}
 
@@ -103,6 +110,11 @@ class GateContext:
         return int(self._update.state.get("round") or 1)
 
     @property
+    def visit(self) -> int:
+        """How often this gate was reached in the run, this time included."""
+        return int((self._update.state.get("visits") or {}).get(self.node, 0))
+
+    @property
     def accepted(self) -> list[Result]:
         """All accepted results of the run, in the order in which they were made."""
         return accepted_of(self._update.state)
@@ -115,12 +127,12 @@ class GateContext:
     @cached_property
     def allowance(self) -> Allowance:
         """All that the team may spend, with what was added since its admission."""
-        return allowance_of(self.position, self._balances)
+        return allowance_of(self.position, self.balances)
 
     @cached_property
     def unspent(self) -> Allowance:
         """What the agents of the team may still spend, when this gate is reached."""
-        return remaining_allowance(self._balances).narrow(
+        return remaining_allowance(self.balances).narrow(
             self.position.allowance.model_copy(update=dict.fromkeys(COUNTS))
         )
 
@@ -158,6 +170,11 @@ class GateContext:
         """
         return context_of(self._update.state, subtask)
 
+    def is_trusted(self, subtask: Subtask | None) -> bool:
+        """Return the integrity label of a subtask: that of its plan; the task as a whole is that of the team above."""
+        known = self._update.state.get("trusted_subtasks") or ()
+        return self.position.trusted and (subtask is None or subtask.id in known)
+
     def request_of(self, result: Result) -> Request | None:
         """Return the request that led to `result`; `None` where an earlier gate has reviewed it."""
         request = self._requests.get(result.id)
@@ -194,25 +211,34 @@ class GateContext:
         memory: JsonValue = None,
         attempt: int = 1,
         feedback: str | None = None,
+        trusted: bool | None = None,
     ) -> Send:
         """Return the `Send` that makes `agent` work: on the task as a whole, or on one `subtask`.
 
         `context` replaces the default context (see the method of that name). `messages` are those that are delivered
         to it, `memory` is what it has kept. `attempt` and `feedback` use up none of its own `attempts`.
+
+        `trusted` is the integrity label of all but the context and the messages, which have their own: of the subtask,
+        the memory, the feedback, and the choice of the agent. By default it is that of the plan of the subtask, and
+        false where there is memory or feedback.
         """
         for given, kind in ((agent, Agent), (subtask, Subtask | None)):
             if not isinstance(given, kind):
                 raise BadInput(f"`send` takes an `Agent`, and a `Subtask` as its part of the task; got {given!r:.80}")
         items = self.context(subtask) if context is None else context
+        given, received = (*items, *self.team.context.get(agent.name, ())), tuple(messages)
+        if trusted is None:
+            trusted = memory is None and feedback is None and self.is_trusted(subtask)
         request = Request(
             task=self.task,
             subtask=subtask,
-            context=(*items, *self.team.context.get(agent.name, ())),
-            messages=tuple(messages),
+            context=given,
+            messages=received,
             memory=memory,
             round=self.round,
             attempt=attempt,
             feedback=feedback,
+            trusted=trusted and self.position.trusted and all(map(_is_trusted, (*given, *received))),
         )
         return self.send_request(agent, request)
 
@@ -283,7 +309,15 @@ class GateContext:
         """
         needed = 2 + self.team.closing if steps is None else steps
         left = Allowance() if self.needs_no_budget else self.unspent
-        stop = early_stop(self.state, self.guards, self.node, left=left, is_late=self.is_late, steps=needed)
+        stop = early_stop(
+            self.state,
+            self.guards,
+            self.node,
+            left=left,
+            is_late=self.is_late,
+            steps=needed,
+            balances=self.balances,
+        )
         return self.pending_stop or stop
 
     def judge(
@@ -313,5 +347,11 @@ class GateContext:
         return Command(update=self._update.values, goto=goto)
 
     @cached_property
-    def _balances(self) -> tuple[Balance, ...]:
+    def balances(self) -> tuple[Balance, ...]:
+        """The balances of the accounts from which the agents of the team are paid."""
         return self.services.ledger.balances(self.position.spending_account)
+
+
+def _is_trusted(item: ContextItem | Message) -> bool:
+    """Return the label of what a node of the user's own may have written to the state as a dict."""
+    return item.trusted if isinstance(item, ContextItem | Message) else False  # pyright: ignore[reportUnnecessaryIsInstance]

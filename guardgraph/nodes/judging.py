@@ -11,24 +11,30 @@ from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import (
+    AccountLimiter,
     AnyOf,
+    Breaker,
+    Circuit,
     Depth,
     Escalate,
     Guard,
     GuardContext,
     GuardDecision,
     SourceReader,
+    alert_of,
     applying,
     evaluate_guards,
+    leaves,
     name_of,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
 from guardgraph.nodes.chain import agent_link
-from guardgraph.nodes.scope import cost_key
+from guardgraph.nodes.scope import agent_info, attempts_of, cost_key
+from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.state import (
-    AgentInfo,
     Allowance,
     Amount,
+    Balance,
     Delegation,
     Gap,
     Gate,
@@ -38,6 +44,7 @@ from guardgraph.state import (
     Subtask,
     Usage,
     Verdict,
+    attempt_sides,
     claims_in,
     error_text,
     evidence_of,
@@ -46,7 +53,7 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "judge_subject", "plan_subtasks")
+__all__ = ("allowed_sends", "breaker_of", "emit_last_alerts", "judge_subject", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -54,51 +61,73 @@ _TOO_MANY = 10**15
 
 
 def judge_subject(
-    gate: GateContext,
-    at: Gate,
-    subject: Any,
-    guards: Sequence[Guard],
-    *,
-    agent: Agent | None = None,
-    remaining: Allowance | None = None,
-    expected: Amount | None = None,
-    levels_below: int = 0,
-    delegation: Delegation | None = None,
+    gate: GateContext, at: Gate, subject: Any, guards: Sequence[Guard], *, agent: Agent | None = None, **facts: Any
 ) -> GuardDecision:
-    """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision."""
+    """Judge one subject by the guards of `at`; emit trips and alerts as events, and return the decision.
+
+    `facts` are fields of the `GuardContext` that differ from those of the gate; `sides`, the balances of the side
+    accounts of the agent and the subtask; and `levels_below`, how many levels below its team the subject is.
+    """
     names = frozenset[str]() if agent is None else gate.team.names_of(agent)
     applies = applying(guards, agents=names, categories=gate.categories)
     judging = [guard for guard in applies if at in guard.gates]
     if not judging:
         return _PASS
+    decision = _decision(judging, _context(gate, at, subject, agent=agent, **facts), gate)
+    for verdict in decision.verdicts:
+        gate.emit(verdict)
+    return decision
+
+
+def emit_last_alerts(gate: GateContext) -> None:
+    """Emit and write the alerts of what was spent since the last gate that judges by the budget."""
+    limiters = [guard for guard in gate.guards if isinstance(guard, AccountLimiter)]
+    if not limiters:
+        return
+    work = {(result.agent, result.subtask) for result in attempts_of(gate.state)} if gate.position.budgets else set()
+    sides = {one.account: one for agent, subtask in sorted(work, key=str) for one in _sides_of(gate, agent, subtask)}
+    context = _context(gate, "exit", gate.task, sides=tuple(sides.values()))
+    alerts = [verdict for guard in limiters for verdict in _alerts_once(guard, context, alert_of(guard, context), gate)]
+    for verdict in alerts:
+        gate.emit(verdict)
+    if alerts:
+        gate.write_unchecked(verdicts=alerts)
+
+
+def _context(
+    gate: GateContext,
+    at: Gate,
+    subject: Any,
+    *,
+    agent: Agent | None = None,
+    levels_below: int = 0,
+    sides: tuple[Balance, ...] = (),
+    **facts: Any,
+) -> GuardContext:
     above, own = gate.position.chain, gate.position.chain[-1:]
     if at == "admission" and own:
-        above, delegation = above[:-1], Delegation.of(own[0])
+        above, facts = above[:-1], {**facts, "delegation": Delegation.of(own[0])}
     context = GuardContext(
         gate=at,
         subject=subject,
         now=gate.now,
         state=gate.state,
         allowance=gate.allowance,
-        remaining=gate.unspent if remaining is None else remaining,
+        remaining=gate.unspent,
         spent=gate.spent,
-        expected_cost=expected,
         depth=gate.position.depth + levels_below,
+        account=gate.position.account,
+        balances=(*sides, *gate.balances),
         path=gate.position.path,
+        agent=agent and agent_info(agent, gate.position.path, fallback_for=gate.team.fallbacks.get(agent.name)),
         chain=tuple(map(Delegation.of, above)),
-        delegation=delegation,
-        agent=agent and _info(gate, agent),
     )
-    decision = _decision(judging, context)
-    for verdict in decision.verdicts:
-        gate.emit(verdict)
-    return decision
+    return replace(context, **facts) if facts else context
 
 
-def _info(gate: GateContext, agent: Agent) -> AgentInfo:
-    replaced = gate.team.fallbacks.get(agent.name)
-    path = (*gate.position.path, agent.name)
-    return AgentInfo(agent.name, agent.version, frozenset(agent.skills), path, fallback_for=replaced)
+def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
+    """Return the guard that judges by the circuit of an agent, if there is one."""
+    return next((one for one in leaves(guards) if isinstance(one, Breaker) and one.rate is not None), None)
 
 
 def allowed_sends(
@@ -146,6 +175,8 @@ def _judge_first(
         alerts += decision.alerts
         ends = decision.trip is None or isinstance(decision.on_trip, Escalate)
         other = None if ends or instead is None or decision.trip is None else instead(sends[number], decision.trip)
+        if other is None and not ends:
+            other = _to_fallback(gate, sends[number], decision)
         if other is None:
             return decision._replace(alerts=alerts)
         sends[number] = other
@@ -171,6 +202,10 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         remaining = remaining.model_copy(update={"subtasks": None})
     elif remaining.subtasks == 0:
         remaining = remaining.model_copy(update={"subtasks": _reserved_before(gate, new)})
+    subtask = request.subtask.id if request.subtask else None
+    sides = _sides_of(gate, agent.name, subtask) if gate.position.budgets else ()
+    for balance in () if gate.needs_no_budget else sides:
+        remaining = remaining.narrow(balance.cap.minus(balance.spent + gate.side_costs.get(balance.account, Amount())))
     expected = agent.expected_amount or gate.services.costs.expected(cost_key(gate.position, agent.name))
     decision = judge_subject(
         gate,
@@ -179,16 +214,47 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
         [*gate.guards_for(agent), *_inherited_depth(gate)],
         agent=agent,
         remaining=remaining,
-        expected=expected,
+        expected_cost=expected,
         levels_below=1,
+        request=request,
         delegation=agent_link(agent, request, gate.position),
+        circuit=_circuit(gate, agent, request),
+        sides=sides,
     )
     if decision.trip is None:
         gate.judged[id(send)] = (send, new)
         gate.remaining = _after(gate.remaining, expected, subtasks=int(new is not None))
+        for balance in sides:
+            gate.side_costs[balance.account] = gate.side_costs.get(balance.account, Amount()) + (expected or Amount())
     else:
         gate.last_trip = decision.trip
     return decision
+
+
+def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | None:
+    """Return the circuit of an agent that is about to be sent a request, where a guard judges by it."""
+    if breaker_of(gate.guards_for(agent)) is None:
+        return None
+    key = attempt_key(gate.position.run_id, agent.name, request)
+    return gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
+
+
+def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send | None:
+    """Return what is sent to the fallback of an agent whose circuit is not closed."""
+    agent = gate.team.agents[send.node]
+    breaker = breaker_of(gate.guards_for(agent))
+    if breaker is None or agent.fallback is None or decision.trip is None or decision.trip.guard != name_of(breaker):
+        return None
+    return gate.send_request(agent.fallback, _request(send).model_copy(update={"tries": 1, "delay": 0.0}))
+
+
+def _sides_of(gate: GateContext, agent: str, subtask: str | None) -> tuple[Balance, ...]:
+    """Return the balances of the side accounts that an attempt draws on."""
+    sides = attempt_sides(gate.position.budgets, team=gate.position.account, agent=agent, subtask=subtask)
+    unread = [side for side in sides if side.name not in gate.side_balances]
+    if unread:
+        gate.side_balances |= {one.account: one for one in gate.services.ledger.side_balances(unread)}
+    return tuple(gate.side_balances[side.name] for side in sides)
 
 
 def _inherited_depth(gate: GateContext) -> list[Guard]:
@@ -260,15 +326,42 @@ def _after(remaining: Allowance, expected: Amount | None, *, subtasks: int) -> A
     return rest if rest.subtasks is None else rest.model_copy(update={"subtasks": max(rest.subtasks - subtasks, 0)})
 
 
-def _decision(guards: Sequence[Guard], context: GuardContext) -> GuardDecision:
+def _decision(guards: Sequence[Guard], context: GuardContext, gate: GateContext) -> GuardDecision:
     """Evaluate the guards in order, each with the sources that it reads itself; the first trip ends it."""
     alerts: tuple[Verdict, ...] = ()
     for guard in guards:
         decision = _evaluate(guard, context)
+        if decision.alerts and isinstance(guard, AccountLimiter):
+            alerts += _alerts_once(guard, context, decision.alerts[0], gate)
+            decision = decision._replace(alerts=())
         alerts += decision.alerts
         if decision.trip is not None:
             return decision._replace(alerts=alerts)
     return GuardDecision(None, None, alerts)
+
+
+def _alerts_once(
+    guard: AccountLimiter, context: GuardContext, first: Verdict | None, gate: GateContext
+) -> tuple[Verdict, ...]:
+    """Return the alerts of all accounts of a guard, beginning with the `first`, of which none was emitted before."""
+    found, verdict, by = list[Verdict](), first, f"{gate.position.account} {gate.node} {gate.visit}"
+    while verdict is not None and isinstance(verdict.limit, int | float):
+        threshold = float(verdict.limit)
+        balance = next((one for one in context.balances if _is_of(one, verdict, context)), None)
+        if balance is None or balance.alerted >= threshold:
+            break
+        alert = (balance.account, balance.label, threshold)
+        if alert not in gate.alerted and gate.services.ledger.alert_once(balance, threshold, by):
+            found.append(verdict)
+        gate.alerted.add(alert)
+        balances = tuple(replace(one, alerted=threshold) if one is balance else one for one in context.balances)
+        context = replace(context, balances=balances)
+        verdict = alert_of(guard, context)
+    return tuple(found)
+
+
+def _is_of(balance: Balance, verdict: Verdict, context: GuardContext) -> bool:
+    return balance.label == verdict.account if verdict.account else balance.account == context.account
 
 
 def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:

@@ -16,6 +16,7 @@ from guardgraph.state import (
     BadInput,
     ContextItem,
     DelegationScope,
+    Origin,
     Outcome,
     Task,
     is_attachment,
@@ -29,6 +30,11 @@ _MEDIA = frozenset({"image", "audio", "video", "file", "text-plain", "non_standa
 """Content beside text; of the message that is the task, agents are given what can be attached to a task."""
 _UNNAMEABLE = re.compile(r"[\s<|\\/>]+")
 """What providers refuse in the name of a message's sender."""
+_ORIGINS: tuple[tuple[type[BaseMessage], Origin], ...] = (
+    (HumanMessage, "user"),
+    (AIMessage, "agent"),
+    (ToolMessage, "tool"),
+)
 _SENDERS = ((HumanMessage, "user"), (AIMessage, "assistant"), (ToolMessage, "tool"))
 
 
@@ -111,7 +117,17 @@ def _item(message: BaseMessage, task: Any, source: BaseMessage | None) -> Contex
     shown = "" if is_task else text
     omitted = f"(not passed on: {media})" if media and (text or not is_task) else ""
     value = "\n".join(filter(None, (shown, omitted)))
-    return ContextItem(kind="background", title="message", sender=_sender(message), value=value) if value else None
+    if not value:
+        return None
+    origin = next((found for kind, found in _ORIGINS if isinstance(message, kind)), "source")
+    return ContextItem(
+        kind="background",
+        title="message",
+        sender=_sender(message),
+        value=value,
+        origin=origin,
+        trusted=origin == "user",
+    )
 
 
 def _last_human(messages: Sequence[BaseMessage]) -> BaseMessage | None:

@@ -37,6 +37,7 @@ def collected_value(state: Mapping[str, Any], team: str) -> Result | None:
         evidence=_evidence(accepted),
         confidence=_confidence(accepted),
         round=state.get("round") or 1,
+        trusted=all(result.trusted for result in accepted),
     )
 
 
@@ -70,6 +71,7 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         stopped_by=stop.stopped_by,
         reason=stop.reason,
         dissent=tuple(one for result in (accepted if written is None else [written]) for one in result.dissent),
+        trusted=written.trusted if written is not None else bool(accepted) and all(one.trusted for one in accepted),
         usage=usage,
     )
 

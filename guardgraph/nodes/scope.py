@@ -11,9 +11,9 @@ from urllib.parse import quote
 from guardgraph.agents.agent import Agent
 from guardgraph.nodes.chain import agent_link
 from guardgraph.runtime.services import Services
-from guardgraph.state import Allowance, Balance, DelegationScope, Request, Result, remaining_allowance
+from guardgraph.state import AgentInfo, Allowance, Balance, DelegationScope, Request, Result, remaining_allowance
 
-__all__ = ("COUNTS", "allowance_of", "attempt_scope", "attempts_of", "cost_key", "until_of", "work_until")
+__all__ = ("COUNTS", "agent_info", "allowance_of", "attempt_scope", "attempts_of", "cost_key", "until_of", "work_until")
 
 COUNTS = ("tokens", "usd", "calls", "subtasks", "messages")
 """What an account counts; depth and deadline belong to a scope."""
@@ -49,6 +49,7 @@ def attempt_scope(
             "depth": team.depth + 1,
             "allowance": allowance,
             "reserve": 0,
+            "trusted": team.trusted and request.trusted,
         }
     )
 
@@ -74,6 +75,18 @@ def until_of(me: DelegationScope, services: Services) -> float | None:
     if me.allowance.deadline is None:
         return None
     return monotonic() + (me.allowance.deadline - services.clock()).total_seconds()
+
+
+def agent_info(agent: Agent, path: tuple[str, ...], *, fallback_for: str | None = None) -> AgentInfo:
+    """Return what a guard knows of an agent below the teams of `path`."""
+    return AgentInfo(
+        name=agent.name,
+        version=agent.version,
+        skills=frozenset(agent.skills),
+        tools=agent.tool_names,
+        chain=(*path, agent.name),
+        fallback_for=fallback_for,
+    )
 
 
 def attempts_of(state: Mapping[str, Any]) -> tuple[Result, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.store.base import BaseStore
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from guardgraph.nodes.admission import task_of
 from guardgraph.nodes.messages import run_input
 from guardgraph.runs.versions import GraphVersion
+from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Allowance, BadGraph, BadInput, Task, merge_messages
 
 __all__ = (
@@ -27,6 +29,8 @@ __all__ = (
     "checked_graphs",
     "checked_input",
     "checked_modes",
+    "checked_rate_limits",
+    "fitting_input",
     "require",
     "thread_of",
 )
@@ -56,6 +60,17 @@ def check_constructor(*, on_event: object, store: object) -> None:
     require(on_event is None or callable(on_event), rule, on_event)
     rule = "`store` is a LangGraph store, as InMemoryStore()"
     require(store is None or isinstance(store, BaseStore), rule, store)
+
+
+def checked_rate_limits(limits: object) -> dict[str, RateLimit]:
+    """Return rate limits by the names of providers and models. Raises `BadInput` for anything else."""
+    rule = "`rate_limits` maps providers and models to limits, as {'openai:gpt-5': RateLimit(calls=60, per=60)}"
+    found = _mapping(limits, rule)
+    for name, limit in found.items():
+        is_name = isinstance(cast("object", name), str) and all(name.split(":", 1)) and name == name.strip()
+        require(is_name, f"{rule}: a name is that of a provider, or `provider:model`", name)
+        require(isinstance(limit, RateLimit), f"{rule}: what {name!r} has is no `RateLimit`", limit)
+    return found
 
 
 def check_leases(if_busy: object, *, wait_seconds: float, lease_seconds: float) -> None:
@@ -130,6 +145,20 @@ def checked_input(given: object) -> tuple[Task, dict[str, Any]]:
     messages = merge_messages(None, fields.get("messages"))
     task = task_of(run_input({"task": fields.get("task"), "messages": messages}).task)
     return task, {"task": task, **({"messages": messages} if messages else {})}
+
+
+def fitting_input(graph: Any, task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the input for a graph; one without `task`, as `guarded` makes it, gets the goal as a message.
+
+    Raises `BadInput` for a graph that takes neither.
+    """
+    keys = graph.builder.schemas[graph.builder.input_schema]
+    if "task" in keys:
+        return given
+    if "messages" not in keys:
+        known = ", ".join(map(repr, sorted(keys)))
+        raise BadInput(f"the graph takes neither `task` nor `messages` but {known}; run it with `compile().invoke(…)`")
+    return {"messages": given.get("messages") or [HumanMessage(task.goal)]}
 
 
 def checked_answers(answers: object) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from guardgraph.runs.arguments import (
     checked_arguments,
     checked_config,
     checked_input,
+    fitting_input,
     require,
     thread_of,
 )
@@ -45,6 +46,10 @@ from guardgraph.runs.retrying import failure_of, retry_command
 from guardgraph.runs.run import Run
 from guardgraph.runs.updating import checked_values, store_update
 from guardgraph.runs.versions import GraphVersion, former_names
+from guardgraph.runtime.breakers.circuits import Circuits
+from guardgraph.runtime.budget.learned_costs import LearnedCosts, expected_costs
+from guardgraph.runtime.rates.rate_limit import RateLimit
+from guardgraph.runtime.rates.turns import Turns
 from guardgraph.runtime.services import Services
 from guardgraph.state import Allowance, BadInput, DelegationScope, RunEvent, StorageError, Task, ThreadBusy, new_id
 from guardgraph.storage.sql.published import ThreadEvents
@@ -65,6 +70,8 @@ class Attempts:
     on_event: Callable[[RunEvent], None] | None
     clock: Callable[[], datetime]
     compiled: CompiledGraphs
+    rate_limits: Mapping[str, RateLimit] = field(default_factory=dict[str, RateLimit])
+    """Those of models and providers, by name."""
     active: set[RunExecution] = field(default_factory=set[RunExecution])
     """Those that run now."""
 
@@ -93,6 +100,7 @@ class Attempts:
         known = thread_of(configured, thread_id)
         thread = known or new_id()
         name, compiled = self._compiled(graph, built_with)
+        given = fitting_input(compiled, goal, given)
         if known:
             self._prepare_thread(thread, name, compiled)
         rows, run_id, now = list[RunRow](), new_id(), self.clock()
@@ -328,13 +336,18 @@ class Attempts:
         context: Any = None,
         config: RunnableConfig | None = None,
     ) -> RunExecution:
-        ledger, time = self.records.ledger_and_clock(row, position, self.clock(), lease.fence)
+        ledger, time = self.records.ledger_and_clock(row, position, self.clock, lease.fence)
         events = self.records.event_log(row, lease.fence, is_new=row.attempt == 1)
         saver = saver_of(graph).with_fence(lease.fence).storing_along(ledger, events)
         graph.checkpointer = saver
         services = services_of(ledger, time, self.clock, self.on_event, events.add, saver.codec.dumps)
         services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
         services.effects, services.reputation = self.records.effects, self.records.reputation
+        services.turns = Turns(self.records.values, self.rate_limits)
+        services.learned = LearnedCosts(self.records.values)
+        services.costs.known = expected_costs(services.learned.listed())
+        services.circuits = Circuits(self.records.values)
+        services.capped = self.records.budgets.limited(row.thread_id) if position is None else ()
         services.published = ThreadEvents(self.records.published, row.thread_id)
         scope = position or outermost_scope(row, self.clock())
         services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)

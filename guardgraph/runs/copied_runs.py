@@ -29,7 +29,7 @@ def charge_copied_run(saver: SQLSaver, thread_id: str) -> None:
     for state in _unfinished_teams(saver.reading_plain(lambda _: None), thread_id):
         position = state.get("position")
         if isinstance(position, DelegationScope) and position.run_id == row.run_id:
-            services.ensure_open(position)
+            services.ensure_open(position.model_copy(update={"budgets": ()}))  # the run in the original was counted
             services.recall(position, attempts_of(state))
     ledger.store()
 

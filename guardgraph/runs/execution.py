@@ -100,6 +100,8 @@ class RunExecution:
         saver_of(self.graph).flush_last(self.row.thread_id)
         self.ledger.store()
         self.events.store()
+        if self.services.learned is not None:
+            self.services.learned.store()
 
     def log_end(self, last: StateSnapshot, outcome: Outcome | None, now: datetime) -> RunEvent | None:
         """Log that the run waits, or that its graph has ended without an outcome: no node has done so."""

@@ -10,7 +10,7 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from guardgraph.runs.versions import GraphVersion
-from guardgraph.state import BadGraph, BadInput, TeamOutput, UnknownGraph
+from guardgraph.state import BadGraph, BadInput, Outcome, TeamOutput, UnknownGraph
 
 __all__ = ("named_graph", "unfit_arguments")
 
@@ -62,6 +62,7 @@ def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
     if not isinstance(graph, StateGraph):
         hint = "call it, or register it under a name" if callable(graph) else "a builder must return a StateGraph"
         raise BadGraph(f"graph {name!r} is no StateGraph but of type {type(graph).__name__}; {hint}")
-    if graph.output_schema is not TeamOutput:
+    outcome = graph.schemas[graph.output_schema].get("outcome")
+    if graph.output_schema is not TeamOutput and getattr(outcome, "typ", None) is not Outcome:
         raise BadGraph(f"graph {name!r} has no outcome; make it with a pattern or with `guardgraph.graphs.Team`")
     return graph

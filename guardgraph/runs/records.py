@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -44,11 +44,13 @@ from guardgraph.storage.sql.effects import SQLEffects
 from guardgraph.storage.sql.events import EventLog, EventStore
 from guardgraph.storage.sql.leases import Fence, LeaseRow, LeaseState
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.ledger.shared_budgets import SQLBudgets
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
 from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.published import PublishedStore
 from guardgraph.storage.sql.reputation import SQLReputation
 from guardgraph.storage.sql.runs import InTransaction, RunRow, RunStore
+from guardgraph.storage.sql.values import SQLValues
 
 __all__ = ("PAUSED", "Records")
 
@@ -62,8 +64,13 @@ _UNFINISHED = ("running", "waiting", "stopped", "crashed")
 class Records:
     """The runs of a tenant in a database. Every method blocks. Objects of classes that only a graph knows are dicts."""
 
-    def __init__(self, saver: SQLSaver, lease_state: Callable[[LeaseRow | None], LeaseState]) -> None:
-        """Use the database of a saver; `lease_state` returns whether a thread is worked on."""
+    def __init__(
+        self,
+        saver: SQLSaver,
+        lease_state: Callable[[LeaseRow | None], LeaseState],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Use the database of a saver; `lease_state` returns whether a thread is worked on, `clock` the time."""
         self._lease_state = lease_state
         self.saver = saver
         self.url = saver.engine.url.render_as_string(hide_password=True)
@@ -71,6 +78,8 @@ class Records:
         self.boards = SQLBoards(saver.engine, tenant=saver.tenant, codec=saver.codec)
         self.effects = SQLEffects(saver.engine, tenant=saver.tenant)
         self.reputation = SQLReputation(saver.engine, tenant=saver.tenant)
+        self.values = SQLValues(saver.engine, tenant=saver.tenant)
+        self.budgets = SQLBudgets(saver.engine, tenant=saver.tenant, clock=clock)
         self._ledger = SQLLedger(saver.engine, tenant=saver.tenant)
         self.published = PublishedStore(saver.engine, saver.codec, tenant=saver.tenant)
         self._events = EventStore(saver.engine, saver.codec, tenant=saver.tenant)
@@ -174,7 +183,7 @@ class Records:
         self._ledger.with_fence(fence).top_up(row.run_id, add.model_copy(update={"deadline": until}))
 
     def ledger_and_clock(
-        self, row: RunRow, position: DelegationScope | None, now: datetime, fence: Fence
+        self, row: RunRow, position: DelegationScope | None, clock: Callable[[], datetime], fence: Fence
     ) -> tuple[RunLedger, RunClock]:
         """Return the ledger and the clock of an attempt that begins, which continue those of earlier ones.
 
@@ -182,11 +191,12 @@ class Records:
         """
         time = RunClock()
         engine, tenant = self.saver.engine, self.saver.tenant
-        ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=position is None)
+        is_new = position is None
+        ledger = RunLedger(engine, row.run_id, tenant=tenant, fence=fence, is_new=is_new, clock=clock)
         if position is not None:
             balances, admitted = ledger.balances(row.run_id), position.allowance
-            raised = balances[0].cap if balances else Allowance()
-            time = RunClock.of(self._paused(row, now), admitted.deadline, raised.deadline)
+            raised = balances[-1].cap if balances else Allowance()
+            time = RunClock.of(self._paused(row, clock()), admitted.deadline, raised.deadline)
             ledger.inherit(admitted, raised)
         return ledger, time
 

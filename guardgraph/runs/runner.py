@@ -6,16 +6,24 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
 
-from guardgraph.runs.arguments import IfBusy, check_constructor, check_leases, checked_graphs, checked_modes
+from guardgraph.guards import Circuit
+from guardgraph.runs.arguments import (
+    IfBusy,
+    check_constructor,
+    check_leases,
+    checked_graphs,
+    checked_modes,
+    checked_rate_limits,
+)
 from guardgraph.runs.attempts import Attempts
 from guardgraph.runs.compiled_graphs import CompiledGraphs
 from guardgraph.runs.copied_runs import charge_copied_run
@@ -29,10 +37,14 @@ from guardgraph.runs.run import Run, RunStatus, RunSummary
 from guardgraph.runs.versions import GraphVersion
 from guardgraph.runs.waiting import apatiently, patiently
 from guardgraph.runtime.boards.view import BoardView
-from guardgraph.state import Event, RunEvent, StoredEvent, Task
+from guardgraph.runtime.breakers.circuits import Circuits
+from guardgraph.runtime.budget.learned_costs import LearnedCost, LearnedCosts
+from guardgraph.runtime.rates.rate_limit import RateLimit
+from guardgraph.state import Allowance, Event, RunEvent, StoredEvent, Task
 from guardgraph.storage.reputation import Reputation
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
+from guardgraph.storage.sql.ledger.shared_budgets import AccountBudget
 from guardgraph.storage.sql.places import DEFAULT_TENANT
 from guardgraph.storage.sql.published import Publication
 from guardgraph.storage.sql.threads import Threads
@@ -67,6 +79,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         lease_seconds: float = 30.0,
         tenant: str = DEFAULT_TENANT,
         write_behind: float | None = None,
+        rate_limits: Mapping[str, RateLimit] | None = None,
         **stored: Unpack[CodecOptions],
     ) -> None:
         """Open the database; its tables are made at the first use.
@@ -77,7 +90,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         `tenant` is whose threads these are: those of others are not seen, not even where their ids are the same.
         `write_behind` holds checkpoints in memory for up to so many seconds, see `SQLSaver`: a process that dies then
         loses finished work, which is done again. A part of `stream` is still yielded when it is stored.
-        `CodecOptions` encrypt and compress.
+        `rate_limits` are those of providers (`openai`) and models (`openai:gpt-5`), for all runs of the tenant in this
+        database; give every process the same. `CodecOptions` encrypt and compress.
         """
         registered = checked_graphs(graphs)
         check_constructor(on_event=on_event, store=store)
@@ -86,9 +100,10 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
             with_folder(url), types=tuple(types), tenant=tenant, write_behind=write_behind, **stored
         )
         leases = Leases(self.saver.engine, lease_seconds, tenant=self.saver.tenant)
-        self._records = Records(self.saver, leases.state_of)
+        self._records = Records(self.saver, leases.state_of, clock)
         compiled = CompiledGraphs(self.saver, store)
         self._attempts = Attempts(self._records, leases, registered, on_event, clock, compiled)
+        self._attempts.rate_limits = checked_rate_limits(rate_limits)
         self._publishing = Publishing(self._attempts)
         self._patience = wait_seconds if if_busy == "wait" else 0.0
         self.threads = Threads(self.saver, on_copied=partial(charge_copied_run, self.saver))
@@ -294,6 +309,65 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         It begins anew, as after a change to what it does. A run that is in progress records what it settles later.
         """
         return self._records.reputation.forget(agent, dry_run=dry_run)
+
+    def costs(self, limit: int = 1_000) -> list[LearnedCost]:
+        """Return what attempts have cost in all runs, by agent and model; of more than `limit` those used last.
+
+        It is learned when a run ends, waits or is stopped; of a process that dies, the costs of its run are not.
+        """
+        return LearnedCosts(self._records.values).listed(limit)
+
+    def breakers(self, limit: int = 1_000) -> list[Circuit]:
+        """Return the circuits of agents that a `Breaker` with a rate has judged, those that have changed last first."""
+        return Circuits(self._records.values).listed(limit)
+
+    def reset_breaker(self, agent: str) -> bool:
+        """Close the circuit of an agent, named as it is listed, and return whether one was known.
+
+        What is known of its attempts is forgotten.
+        """
+        return Circuits(self._records.values).reset(agent)
+
+    def budgets(self, thread_id: str | None = None, limit: int = 100) -> list[AccountBudget]:
+        """Return at most `limit` of the accounts that runs share, in their present periods, or those of a thread.
+
+        First come those of the tenant. Each has what is spent and reserved, the cap that a team has declared last, that
+        of an operator, and when it begins anew.
+        """
+        return self._records.budgets.listed(thread_id, limit)
+
+    async def abudgets(self, thread_id: str | None = None, limit: int = 100) -> list[AccountBudget]:
+        """Do as `budgets` without blocking the event loop."""
+        return await asyncio.to_thread(self.budgets, thread_id, limit)
+
+    def set_budget(
+        self,
+        cap: Allowance | None,
+        *,
+        thread_id: str | None = None,
+        window: Literal["minute", "hour", "day", "month"] | timedelta | None = None,
+    ) -> AccountBudget | None:
+        """Set what the runs of the tenant, or of a thread, may spend in all, or in each period of `window`.
+
+        The limits that `cap` names (of `usd`, `tokens` and `calls`) replace those that teams declare, from the next
+        model call on and until `None` takes them back. They also hold for runs begun later whose teams declare none.
+        Calls that wait for what others have reserved go on once there is room. Returns the account, if there is one.
+
+        Raises:
+            BadInput: `cap` caps none of the three, or anything else; the window does not exist.
+        """
+        span = int(window.total_seconds()) if isinstance(window, timedelta) else window
+        return self._records.budgets.set(cap, thread_id, span)
+
+    async def aset_budget(
+        self,
+        cap: Allowance | None,
+        *,
+        thread_id: str | None = None,
+        window: Literal["minute", "hour", "day", "month"] | timedelta | None = None,
+    ) -> AccountBudget | None:
+        """Do as `set_budget` without blocking the event loop."""
+        return await asyncio.to_thread(partial(self.set_budget, cap, thread_id=thread_id, window=window))
 
     def publish(self, thread_id: str, event: Event | Mapping[str, Any], *, wake: bool = True) -> Publication:
         """Publish an event to a thread from any process, in a transaction of its own, and return where it is stored.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from functools import cache
 from typing import Any
@@ -10,15 +12,34 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
 
+from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.callback_handler import HANDLERS
 from guardgraph.runtime.execution_context import KEY, ExecutionContext, enter
 
-__all__ = ("child_config",)
+__all__ = ("child_config", "metered")
 
 _HANDLERS: tuple[ContextVar[BaseCallbackHandler | None], ...] = (
     ContextVar("guardgraph_async_handler", default=None),
     ContextVar("guardgraph_handler", default=None),
 )
+
+_OWN_HANDLERS: tuple[ContextVar[BaseCallbackHandler | None], ...] = (
+    ContextVar("guardgraph_own_async_handler", default=None),
+    ContextVar("guardgraph_own_handler", default=None),
+)
+"""Those of an agent that has guards of its own, beside the handlers of the attempt around it."""
+
+
+@contextmanager
+def metered(budget: AttemptBudget) -> Generator[None]:
+    """Count and judge by `budget` all calls within, beside what an attempt around them does."""
+    _register_hooks()
+    tokens = [variable.set(handler(budget)) for variable, handler in zip(_OWN_HANDLERS, HANDLERS, strict=True)]
+    try:
+        yield
+    finally:
+        for variable, token in zip(_OWN_HANDLERS, tokens, strict=True):
+            variable.reset(token)
 
 
 def child_config(config: RunnableConfig, execution: ExecutionContext) -> tuple[RunnableConfig, Context]:
@@ -43,7 +64,7 @@ def _register_hooks() -> None:
     """Have the handlers added to every call: callbacks that a user gives to a call replace those that it inherits."""
     from langchain_core.tracers.context import register_configure_hook
 
-    for variable in _HANDLERS:
+    for variable in (*_HANDLERS, *_OWN_HANDLERS):
         register_configure_hook(variable, inheritable=True)
 
 

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from langchain_core.runnables import RunnableConfig
 
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter, SlotToken
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.services import Services
 from guardgraph.state import Attachment, DelegationScope
@@ -59,6 +60,8 @@ class ExecutionContext:
     """What the agent may send to others, and has sent by its tools."""
     boards: Any = None
     """The boards that the agent sees."""
+    integrity: IntegrityRecord | None = None
+    """The integrity label of the attempt in which the code runs."""
 
 
 _CURRENT: ContextVar[ExecutionContext | None] = ContextVar("guardgraph_execution", default=None)

@@ -44,7 +44,7 @@ class Outbox:
             names = ", ".join(map(repr, known[:20])) + (", …" if len(known) > 20 else "")
             raise BadInput(f"sends a message to {odd!r}, which is none of its peers: {names}")
         recipients = tuple(sorted(others)) if EVERYONE in message.recipients else message.recipients
-        changes = {"recipients": recipients, "sender": self.sender, "id": ""}
+        changes = {"recipients": recipients, "sender": self.sender, "id": "", "trusted": False}
         found = Message.model_validate({**vars(message), **changes})  # a copy may not fit
         if not is_json(found.content):
             raise BadInput("sends what is no JSON: `content` holds NaN, an infinite number or half a character")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,21 +15,31 @@ from langgraph.config import get_stream_writer
 from langgraph.errors import GraphInterrupt
 from langgraph.types import StreamWriter
 
+from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
+from guardgraph.runtime.budget.learned_costs import LearnedCosts
 from guardgraph.runtime.budget.open_calls import InFlight
+from guardgraph.runtime.call_log import CallLog
 from guardgraph.runtime.concurrency.conditions import ChangeCondition
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter
+from guardgraph.runtime.rates.turns import Turns
 from guardgraph.state import (
+    NO_SIDES,
     Amount,
     DelegationScope,
     EventKind,
+    Per,
     Result,
     RunEvent,
+    SideAccount,
+    Sides,
     Unserializable,
     Usage,
+    Window,
     account_chain,
     exact_decimal,
+    team_sides,
 )
 from guardgraph.storage.boards import BoardStore
 from guardgraph.storage.effects import EffectStore
@@ -66,20 +76,31 @@ class Services:
     """The thread of the run, where a runner knows it."""
     reputation: ReputationStore = field(default_factory=MemoryReputation)
     """What is known of bidders from their settled awards."""
+    capped: tuple[tuple[Per, Window | None], ...] = ()
+    """What an operator has capped, and the outermost team of the run counts in, whether it declares that or not."""
     published: PublishedEvents | None = None
     """The events that were published to the thread of the run; `None` where there is no `Runner`."""
+    circuits: Circuits = field(default_factory=Circuits)
+    """What is known of the latest attempts of agents."""
+    turns: Turns = field(default_factory=Turns)
+    """The turns under rate limits."""
+    learned: LearnedCosts | None = None
+    """Where the costs of attempts are noted for later runs; `None` where there is no `Runner`."""
     costs: CostEstimator = field(default_factory=CostEstimator)
     changed: ChangeCondition = field(default_factory=ChangeCondition)
     starting: Lock = field(default_factory=Lock)
     """Held while deciding whether one more attempt can be paid for."""
     in_flight: InFlight = field(default_factory=InFlight)
     """The model calls in flight, and how far they may go beyond what is reserved for them."""
+    calls: CallLog = field(default_factory=lambda: CallLog(2_000))
+    """The recent calls of models and tools, of all attempts whose guards judge them."""
     _slots: dict[str, ConcurrencyLimiter] = field(default_factory=dict[str, ConcurrencyLimiter])
     _attempts: dict[str, Amount | None] = field(default_factory=dict[str, "Amount | None"])
     _tokens: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
     _epochs: dict[str, int] = field(default_factory=dict[str, int])
     _lock: Lock = field(default_factory=Lock)
     _recalled: set[str] = field(default_factory=set[str])
+    _sides: dict[str, frozenset[str]] = field(default_factory=dict[str, "frozenset[str]"])
 
     def slots(self, account: str, limit: int | None) -> ConcurrencyLimiter:
         """Return the slots of the team with this account, made at the first call."""
@@ -96,6 +117,7 @@ class Services:
         with self._lock:
             self._attempts.pop(account, None)
             self._tokens.pop(account, None)
+            self._sides.pop(account, None)
         self.changed.notify_all()
 
     def let_cancel(self, account: str, token: CancelToken) -> None:
@@ -118,13 +140,25 @@ class Services:
     def concurrent_count(self, account: str, mine: str) -> int:
         """Return how many attempts in flight draw on `account`, that of `mine` included."""
         with self._lock:
-            return 1 + len(concurrent_attempts(account, mine, self._attempts))
+            return 1 + len(concurrent_attempts(account, mine, self._attempts, self._sides))
 
     def in_flight_attempts(self) -> dict[str, InFlightAttempt]:
         """Return the attempts in flight, with what they have spent."""
         with self._lock:
             attempts = dict(self._attempts)
         return {name: InFlightAttempt(name, expects, self._spent(name)) for name, expects in attempts.items()}
+
+    @property
+    def sides(self) -> Sides:
+        """The names of the side accounts on which accounts draw, by the account."""
+        with self._lock:
+            return dict(self._sides) if self._sides else NO_SIDES
+
+    def draw_on(self, account: str, sides: Sequence[SideAccount]) -> None:
+        """Count what is spent in an account that was just opened, or below it, in these side accounts too."""
+        if sides:
+            self.ledger.draw_on(account, sides)
+            self._sides[account] = frozenset(side.name for side in sides)
 
     def ensure_open(self, position: DelegationScope) -> None:
         """Open the accounts of a team, if this process has not done so yet."""
@@ -134,7 +168,9 @@ class Services:
             if position.spending_account in self._epochs:
                 return
             account, work, allowance = position.account, position.spending_account, position.allowance
-            self._epochs[account] = self.ledger.reopen(account, allowance)
+            epoch = self.ledger.reopen(account, allowance)
+            self.draw_on(account, team_sides(position.budgets, account))
+            self._epochs[account] = epoch
             if work != account:
                 kept = {name: getattr(allowance, name) for name in ("subtasks", "messages")}  # concluding takes none
                 shared = allowance.share(1 - position.reserve).model_copy(update=kept)

@@ -6,6 +6,7 @@ counts against its own account and every account above it, atomically: so a para
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -13,7 +14,15 @@ from functools import lru_cache
 from guardgraph.state.allowance import COUNTS, Allowance
 from guardgraph.state.usage import Amount, Usage, exact_decimal
 
-__all__ = ("Balance", "ReservationDenied", "account_chain", "check_caps", "full_usage", "remaining_allowance")
+__all__ = (
+    "Balance",
+    "ReservationDenied",
+    "account_chain",
+    "check_caps",
+    "full_usage",
+    "remaining_allowance",
+    "tightest_label",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,20 @@ class Balance:
     cap: Allowance
     spent: Amount
     reserved: Amount
+    label: str = ""
+    """What a side account is called in a message; empty for the accounts of the tree."""
+    alerted: float = 0.0
+    """The highest threshold, as a part of its cap, of which an alert was emitted."""
+    kind: str = ""
+    """Of a side account: what it counts together and in which window, as `agent` or `tenant@day`."""
+    key: bytes = b""
+    """The key of a shared account in this period; empty for the accounts of a run."""
+
+    def denied(
+        self, what: str, wanted: int | Decimal | None, left: int | Decimal | None, *, retryable: bool = False
+    ) -> ReservationDenied:
+        """Return that it has too little."""
+        return ReservationDenied(self.account, what, wanted, left, retryable, self.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +61,8 @@ class ReservationDenied:
     left: int | Decimal | None = None
     retryable: bool = False
     """Whether it could still go through when reservations that are open now settle for less."""
+    label: str = ""
+    """What the account is called in a message, where it is a side account."""
 
     def __str__(self) -> str:
         """Describe it in one sentence."""
@@ -45,7 +70,7 @@ class ReservationDenied:
             return f"account {self.account!r} is closed"
         if self.what == "price":
             return "the price of the model is unknown, so money cannot be limited; limit tokens instead"
-        return f"{self.wanted} {self.what} wanted, {self.left} left"
+        return f"{self.wanted} {self.what} wanted, {self.left} left{self.label and f' of {self.label}'}"
 
 
 @lru_cache(maxsize=4_096)
@@ -78,6 +103,16 @@ def remaining_allowance(balances: tuple[Balance, ...]) -> Allowance:
 
 
 @exact_decimal
+def tightest_label(balances: Sequence[Balance], what: str) -> str:
+    """Return of which side account least is left, as ` of agent press`; empty where that is an account of the tree."""
+    limited = [balance for balance in balances if getattr(balance.cap, what) is not None]
+    if not limited:
+        return ""
+    least = min(limited, key=lambda balance: getattr(balance.cap.minus(balance.spent), what))
+    return least.label and f" of {least.label}"
+
+
+@exact_decimal
 def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDenied | None:
     """Return why `amount` does not fit under these balances; `None` if it fits.
 
@@ -85,11 +120,9 @@ def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDeni
     """
     for balance in balances:
         if balance.cap.usd is not None and amount.usd is None:
-            return ReservationDenied(balance.account, "price")
+            return balance.denied("price", None, None)
         if balance.cap.usd is not None and amount.usd and None in (balance.spent.usd, balance.reserved.usd):
-            return ReservationDenied(
-                balance.account, "price", amount.usd, Decimal(0), retryable=balance.spent.usd is not None
-            )
+            return balance.denied("price", amount.usd, Decimal(0), retryable=balance.spent.usd is not None)
         for what in COUNTS:
             cap = getattr(balance.cap, what)
             if cap is None:
@@ -97,7 +130,5 @@ def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDeni
             wanted, spent, held = (getattr(part, what) or 0 for part in (amount, balance.spent, balance.reserved))
             if wanted and spent + held + wanted > cap:
                 fits_later = spent + wanted <= cap
-                return ReservationDenied(
-                    balance.account, what, wanted, max(cap - spent - held, type(cap)(0)), retryable=fits_later
-                )
+                return balance.denied(what, wanted, max(cap - spent - held, type(cap)(0)), retryable=fits_later)
     return None

@@ -23,7 +23,7 @@ _ANSWERS = ("counter", "accept", "reject")
 class Message(FrozenModel):
     """A message of one agent to others: data, never an instruction.
 
-    Its team sets `sender` and `id`: an agent cannot send one in the name of another.
+    Its team sets `sender`, `id` and `trusted`: an agent cannot send one in the name of another.
     """
 
     recipients: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(min_length=1, max_length=10_000)
@@ -46,6 +46,8 @@ class Message(FrozenModel):
     """The agent that sends it."""
     id: str = Field(default="", max_length=300)
     """Unique in the run, and the same when a crashed attempt runs again."""
+    trusted: bool = False
+    """Its integrity label, that of the result it comes from; its team sets it."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -20,12 +20,14 @@ __all__ = (
     "ContextKind",
     "ErrorKind",
     "Gap",
+    "Origin",
     "Reply",
     "Request",
     "Result",
     "ResultStatus",
 )
 
+Origin = Literal["user", "code", "agent", "tool", "source"]
 ContextKind = Literal["result", "gap", "worker", "background", "constraint", "decision"]
 ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
 ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team", "handoff"]
@@ -54,6 +56,10 @@ class ContextItem(FrozenModel):
     """Why its sender answers so."""
     subtask: str | None = None
     """The subtask that it answers."""
+    origin: Origin = "source"
+    """Where it comes from: the `user`, declared `code`, an `agent`, a `tool`, or any other `source` outside."""
+    trusted: bool = False
+    """Its integrity label: whether nothing in it was written or chosen by an untrusted agent, tool or source."""
 
 
 class Request(FrozenModel):
@@ -88,6 +94,10 @@ class Request(FrozenModel):
     """
     feedback: str | None = None
     """Why the attempt before this one was refused."""
+    delay: float = Field(default=0.0, ge=0)
+    """How many seconds this attempt waits before it begins, since the one before it has failed."""
+    trusted: bool = False
+    """Its integrity label: whether all that is in it, and the choice of who gets it, is trusted. Its team sets it."""
     compensates: str | None = None
     """The agent whose answer a contract has refused, where this one is to put that right; see `Schema`."""
     handles_event: bool = False
@@ -102,7 +112,7 @@ class Request(FrozenModel):
     def event(self) -> Event | None:
         """The event that it is to handle; `None` for all but subscribers, whatever the inputs of a subtask are."""
         given = self.subtask.inputs.get("event") if self.handles_event and self.subtask is not None else None
-        return None if given is None else Event.model_validate(given)
+        return None if given is None else Event.model_validate({**given, "trusted": self.trusted})
 
     @property
     def results(self) -> tuple[ContextItem, ...]:
@@ -203,6 +213,8 @@ class AgentError(FrozenModel):
     """The class name of the exception, if there was one."""
     where: str = ""
     """The line that raised it, as in `report.py:12 in fetch`, if there was one."""
+    retry_after: float | None = Field(default=None, ge=0)
+    """For how many seconds the server that refused a call wants no other one."""
 
 
 class Result(FrozenModel):
@@ -250,6 +262,8 @@ class Result(FrozenModel):
     """The guard that stopped it or its nested team."""
     usage: Usage = Usage()
     """What it cost, including all that it delegated."""
+    trusted: bool = False
+    """Its integrity label: whether its value was made of trusted items alone, or its agent endorses what it answers."""
     error: AgentError | None = None
     """Why it is not `ok`."""
 

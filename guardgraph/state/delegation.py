@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from guardgraph.state.allowance import Allowance
 from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.side_accounts import SideBudget
 
 __all__ = ("AgentInfo", "Delegation", "DelegationScope", "work_digest")
 
@@ -52,6 +53,8 @@ class AgentInfo:
     """Which version of it."""
     skills: frozenset[str] = frozenset()
     """What it can do."""
+    tools: frozenset[str] = frozenset()
+    """The names of its tools."""
     chain: tuple[str, ...] = ()
     """The chain of delegation: the teams and agents above it, outermost first, and its own name."""
     fallback_for: str | None = None
@@ -80,7 +83,13 @@ class DelegationScope(FrozenModel):
     """What it may spend; never more than what is left to the team above it."""
     reserve: float = Field(default=0, ge=0, le=1)
     """The part of its allowance that is kept for concluding, from 0 to 1."""
+    trusted: bool = False
+    """Its integrity label: whether all that it was given is trusted. It is never higher than that of the team above."""
     chain: tuple[str, ...] = ()
     """The chain of delegation: each team and agent above it, and itself, as a text of its `Delegation`."""
+    steps: tuple[tuple[str, float, str], ...] = ()
+    """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
+    budgets: tuple[SideBudget, ...] = ()
+    """The budgets beside the tree that hold here: its own, and those of the teams above it."""
     started: AwareDatetime
     """When its run began."""

@@ -39,6 +39,9 @@ class Event(FrozenModel):
     depth: int = Field(default=0, ge=0)
     """How many events have led to it, one after the other."""
 
+    trusted: bool = False
+    """Its integrity label, that of the result it comes from; what is published from outside is not trusted."""
+
     @property
     def ref(self) -> str:
         """What names it in its thread: its source, where a slash is `%2F` and a percent sign `%25`, and its id."""

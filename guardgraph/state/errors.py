@@ -24,6 +24,7 @@ __all__ = (
     "MissingKey",
     "NotADatabase",
     "PatternError",
+    "RateLimitExceeded",
     "RunEnded",
     "RunStranded",
     "RunUnfinished",
@@ -241,6 +242,17 @@ class EffectUnknown(GuardgraphError, RuntimeError):
             f"effect {key!r} may have happened or not: begun at {since:%Y-%m-%d %H:%M:%S} UTC, its end was not "
             "recorded; look at its target, then `guardgraph effects resolve`, or pass check=; in Python: "
             "guardgraph.runs.effects.resolve(key, Done(…) or NotDone(), saver=…)"
+        )
+
+
+class RateLimitExceeded(GuardgraphError, TimeoutError):
+    """The turn of a call under a rate limit would come after its deadline; raise the limit, or give it more time."""
+
+    def __init__(self, name: str, limit: str, *, wait: float, within: float) -> None:
+        self.name, self.limit, self.wait, self.within = name, limit, wait, within
+        super().__init__(
+            f"the rate limit of {name!r} ({limit}) grants its next turn in {wait:.1f} s, "
+            f"and only {within:.1f} s are left"
         )
 
 

@@ -19,6 +19,8 @@ EventKind = Literal[
     "compensating",
     "routed",
     "board_written",
+    "agent_waiting",
+    "model_downgraded",
     "run_waiting",
     "run_finished",
 ]

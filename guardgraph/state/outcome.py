@@ -40,6 +40,8 @@ class Outcome(FrozenModel):
     """What stopped it, in one sentence; empty where nothing did."""
     dissent: tuple[JsonValue, ...] = ()
     """Answers of those who did not agree."""
+    trusted: bool = False
+    """The integrity label of the value; see `Result.trusted`."""
     usage: Usage = Usage()
     """What the run cost, over all attempts and resumes."""
 

@@ -37,5 +37,7 @@ class RoutingDecision(FrozenModel):
     """What failed on the way: a rule or a classifier that raised, an answer that could not be used."""
     gaps: tuple[Gap, ...] = ()
     """What the worker that was tried before has left missing; these are gaps of the run if this worker fails too."""
+    trusted: bool = False
+    """The integrity label of the choice: whether trusted rules, scores or answers alone have made it."""
     run_id: str = ""
     """The run in which it was decided."""

@@ -86,6 +86,8 @@ class RunState(TypedDict, total=False):
     """1 for the first plan."""
     results: Annotated[list[Result], append_by_id]
     """Every attempt of every worker or stage."""
+    trusted_subtasks: Annotated[list[str], append_unique]
+    """Ids of the subtasks that come from trusted plans; only gates write them, so no plan can name itself trusted."""
     accepted: Annotated[list[str], append_unique]
     """Ids of the results that others may see."""
     refused: Annotated[list[str], append_unique]

@@ -10,7 +10,7 @@ from guardgraph.state.frozen_model import FrozenModel
 
 __all__ = ("Action", "Gate", "Verdict")
 
-Gate = Literal["admission", "dispatch", "handoff", "round", "exit"]
+Gate = Literal["admission", "dispatch", "handoff", "round", "exit", "model", "tool"]
 Action = Literal["pass", "alert", "trip"]
 
 
@@ -31,3 +31,5 @@ class Verdict(FrozenModel):
     """What was measured."""
     limit: JsonValue = None
     """What it was measured against."""
+    account: str = ""
+    """At an alert of a side account: which one, in words."""

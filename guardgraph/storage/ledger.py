@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from guardgraph.state import Allowance, Amount, Balance, ReservationDenied, Usage
+from guardgraph.state import Allowance, Amount, Balance, ReservationDenied, SideAccount, Usage
 
 __all__ = ("Ledger",)
 
@@ -25,12 +26,24 @@ class Ledger(Protocol):
         """Whether `reserve` may block, if no other call does."""
         ...
 
+    @property
+    def has_shared_accounts(self) -> bool:
+        """Whether it can count in side accounts that are shared by runs and processes."""
+        ...
+
     def open(self, account: str, cap: Allowance) -> int:
         """Open or reopen `account` and return its epoch; what an earlier epoch left reserved is settled in full."""
         ...
 
     def reopen(self, account: str, at_least: Allowance) -> int:
         """Like `open`, but keep every limit of the account that is wider, such as one that was raised since."""
+        ...
+
+    def draw_on(self, account: str, sides: Sequence[SideAccount]) -> None:
+        """Count what is reserved from now on in `account`, or below it, in these side accounts too, and in no others.
+
+        It was just opened. Raises `BadInput` for a shared one where there is no database.
+        """
         ...
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
@@ -46,7 +59,22 @@ class Ledger(Protocol):
         ...
 
     def balances(self, account: str) -> tuple[Balance, ...]:
-        """Return the balances of the opened accounts from the outermost down to `account`."""
+        """Return the balances of the opened accounts from the outermost down to `account`.
+
+        Before them are those of the side accounts in which it counts.
+        """
+        ...
+
+    def side_balances(self, sides: Sequence[SideAccount]) -> tuple[Balance, ...]:
+        """Return the balances of side accounts, also of those on which no account draws yet."""
+        ...
+
+    def alert_once(self, balance: Balance, threshold: float, by: str) -> bool:
+        """Return whether an alert of an account at `threshold` is to be emitted; record that `by` has done so.
+
+        That is so once per threshold, account and period, and again only for the same `by`: what is done again after a
+        crash emits its alert again.
+        """
         ...
 
     def usage(self, account: str) -> Usage:

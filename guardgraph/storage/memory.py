@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from threading import RLock
@@ -9,8 +10,10 @@ from threading import RLock
 from guardgraph.state import (
     Allowance,
     Amount,
+    BadInput,
     Balance,
     ReservationDenied,
+    SideAccount,
     Usage,
     account_chain,
     check_caps,
@@ -40,12 +43,29 @@ class Account:
     """How many open reservations have an unknown price."""
     usage: Usage = _NO_USAGE
     entries: dict[str, Amount] = field(default_factory=dict[str, Amount])
+    sides: tuple[Account, ...] = ()
+    """The side accounts on which it draws itself."""
+    shared: tuple[SideAccount, ...] = ()
+    """Those of them that are counted in a database."""
+    label: str = ""
+    """What a side account is called in a message."""
+    kind: str = ""
+    """What a side account counts together."""
+    alerts: dict[float, str] = field(default_factory=dict[float, str])
+    """The thresholds of which alerts were emitted, and by what."""
     _balance: Balance | None = None
 
     @property
     def chain(self) -> tuple[Account, ...]:
         """The accounts above it, and itself."""
         return (*self.above, self)
+
+    @property
+    def counted(self) -> tuple[Account, ...]:
+        """All accounts in which its spendings count: its side accounts, each once, then its chain."""
+        chain = self.chain
+        sides = {side.name: side for one in chain for side in one.sides}
+        return (*sides.values(), *chain) if sides else chain
 
     @property
     def is_closed(self) -> bool:
@@ -57,7 +77,8 @@ class Account:
         """What is spent and reserved in it now."""
         if self._balance is None:
             reserved = replace(self.reserved, usd=None) if self.unpriced else self.reserved
-            self._balance = Balance(self.name, self.cap, self.spent, reserved)
+            alerted = max(self.alerts, default=0.0)
+            self._balance = Balance(self.name, self.cap, self.spent, reserved, self.label, alerted, self.kind)
         return self._balance
 
     def reserve(self, amount: Amount) -> None:
@@ -78,11 +99,20 @@ class Account:
         self.cap, self.closed, self.epoch, self._balance = cap, False, self.epoch + 1, None
         return self.epoch
 
+    def alert(self, threshold: float, by: str) -> bool:
+        """See `Ledger.alert_once`."""
+        if self.alerts.get(threshold) == by:
+            return True
+        if threshold <= max(self.alerts, default=0.0):
+            return False
+        self.alerts[threshold], self._balance = by, None
+        return True
+
 
 class MemoryLedger:
     """A ledger in the memory of this process; it is gone when the process ends."""
 
-    blocks = reserving_blocks = False
+    blocks = reserving_blocks = has_shared_accounts = False
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
@@ -92,18 +122,23 @@ class MemoryLedger:
     def open(self, account: str, cap: Allowance) -> int:
         """See `Ledger.open`."""
         with self._lock:
-            above: tuple[Account, ...] = ()
-            for name in account_chain(account)[:-1]:
-                above = self._accounts.setdefault(name, Account(name, above)).chain
-            opened = self._accounts.setdefault(account, Account(account, above))
-            self._settle_all(opened)
-            return opened.open(cap)
+            return self._open(account, cap)
 
     def reopen(self, account: str, at_least: Allowance) -> int:
         """See `Ledger.reopen`."""
         with self._lock:
             known = self._accounts.get(account)
-            return self.open(account, at_least.widen(known.cap) if known and known.epoch else at_least)
+            return self._open(account, at_least.widen(known.cap) if known and known.epoch else at_least)
+
+    def draw_on(self, account: str, sides: Sequence[SideAccount]) -> None:
+        """See `Ledger.draw_on`."""
+        shared = tuple(side for side in sides if side.is_shared)
+        if shared and not self.has_shared_accounts:
+            raise BadInput(f"a budget of {shared[0].label()} is counted in a database, and there is none here")
+        with self._lock:
+            drawing = self._account(account)
+            drawing.sides = tuple(self._opened_side(side) for side in sides if not side.is_shared)
+            drawing.shared = shared
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""
@@ -113,11 +148,12 @@ class MemoryLedger:
             held = self._accounts.get(account)
             if held is None or not epoch or held.epoch != epoch or any(one.is_closed for one in held.chain):
                 return ReservationDenied(account, "closed")
-            refusal = check_caps(_balances(held), amount)
+            counted = held.counted
+            refusal = check_caps(_balances(counted), amount)
             if refusal is None:
                 self._entries[entry] = held
                 held.entries[entry] = amount
-                for one in held.chain:
+                for one in counted:
                     one.reserve(amount)
             return refusal
 
@@ -140,13 +176,49 @@ class MemoryLedger:
         """See `Ledger.balances`."""
         with self._lock:
             known = [self._accounts[name] for name in account_chain(account) if name in self._accounts]
-            return _balances(known[-1]) if known else ()
+            return _balances(known[-1].counted) if known else ()
+
+    def side_balances(self, sides: Sequence[SideAccount]) -> tuple[Balance, ...]:
+        """See `Ledger.side_balances`."""
+        with self._lock:
+            known = [(side, self._accounts.get(side.name)) for side in sides if not side.is_shared]
+            return tuple(
+                Balance(side.name, side.cap, _NO_AMOUNT, _NO_AMOUNT, side.label(), 0.0, side.kind)
+                if held is None
+                else held.balance
+                for side, held in known
+            )
+
+    def alert_once(self, balance: Balance, threshold: float, by: str) -> bool:
+        """See `Ledger.alert_once`."""
+        with self._lock:
+            held = self._accounts.get(balance.account)
+            return held is not None and held.alert(threshold, by)
 
     def usage(self, account: str) -> Usage:
         """See `Ledger.usage`."""
         with self._lock:
             held = self._accounts.get(account)
             return held.usage if held and held.epoch else Usage()
+
+    def _open(self, account: str, cap: Allowance) -> int:
+        opened = self._account(account)
+        self._settle_all(opened)
+        return opened.open(cap)
+
+    def _account(self, account: str) -> Account:
+        """Return an account, which is made if it does not exist, as are those above it."""
+        above: tuple[Account, ...] = ()
+        for name in account_chain(account)[:-1]:
+            above = self._accounts.setdefault(name, Account(name, above)).chain
+        return self._accounts.setdefault(account, Account(account, above))
+
+    def _opened_side(self, side: SideAccount) -> Account:
+        """Return a side account with the cap of now."""
+        held = self._account(side.name)
+        held.label, held.kind = side.label(), side.kind
+        held.open(side.cap)
+        return held
 
     def _settle_all(self, held: Account) -> None:
         for entry in list(held.entries):
@@ -156,12 +228,19 @@ class MemoryLedger:
         amount = held.entries.pop(entry)
         used = full_usage(amount) if usage is None else usage
         spent = Amount(used.tokens, used.usd, used.calls, amount.subtasks, amount.messages)
-        for one in held.chain:
+        for one in held.counted:
             one.settle(amount, used, spent)
 
+    def _forget(self, entry: str) -> None:
+        """Release a reservation as if it was never made: its id can be used again."""
+        held = self._entries.pop(entry)
+        amount = held.entries.pop(entry)
+        for one in held.counted:
+            one.settle(amount, _NO_USAGE, _NO_AMOUNT)
 
-def _balances(held: Account) -> tuple[Balance, ...]:
-    return tuple(one.balance for one in held.chain if one.epoch)
+
+def _balances(counted: Iterable[Account]) -> tuple[Balance, ...]:
+    return tuple(one.balance for one in counted if one.epoch)
 
 
 def _priced(amount: Amount) -> Amount:

@@ -13,7 +13,7 @@ from typing import Any
 from guardgraph.state import Outcome, error_text
 from guardgraph.testing import facts_of
 
-__all__ = ("SEARCH", "both_ways", "run_watched", "searched")
+__all__ = ("SEARCH", "States", "add_state", "both_ways", "run_watched", "searched")
 
 SEARCH = int(os.environ.get("GUARDGRAPH_SEARCH", "0"))
 """How many random cases the big search runs; 0 leaves it out."""
@@ -45,14 +45,19 @@ def states_of(graph: Any, config: Any) -> States:
     """Run a graph; return the state of every team in it with which it was left, the outermost at `()`."""
     states: States = {}
     for namespace, part in graph.compile().stream({"task": "the task"}, config, stream_mode="tasks", subgraphs=True):
-        if part["name"] != "guard_exit":
-            continue
-        known = states.get(namespace, {})
-        if "input" in part:
-            states[namespace] = {**part["input"], "ends": known.get("ends", 0)}
-        elif "outcome" in part["result"]:
-            states[namespace] = {**known, "outcome": part["result"]["outcome"], "ends": known["ends"] + 1}
+        add_state(states, namespace, part)
     return states
+
+
+def add_state(states: States, namespace: tuple[str, ...], part: Any) -> None:
+    """Add what a streamed part shows of the end of a team."""
+    if part["name"] != "guard_exit":
+        return
+    known = states.get(namespace, {})
+    if "input" in part:
+        states[namespace] = {**part["input"], "ends": known.get("ends", 0)}
+    elif "outcome" in part["result"]:
+        states[namespace] = {**known, "outcome": part["result"]["outcome"], "ends": known["ends"] + 1}
 
 
 def both_ways(make: Callable[[], Any], check: Callable[[Any, States], list[str]]) -> list[str]:

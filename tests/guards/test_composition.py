@@ -243,6 +243,7 @@ def test_a_narrower_condition_within_another_needs_both(names: list[str]) -> Non
         (lambda: (Depth(1) | Depth(2)).only(agents={"x"}), "limits a whole team"),
         (lambda: guard(at="admission")(lambda _: None).only(agents={"x"}), "judges only at admission"),
         (lambda: Only(CLASS, agents={"x"}), "got the class Schema"),
+        (lambda: Budget(tokens=9, per="agent") | Budget(tokens=5), "caps an account beside the run"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(make: Any, reason: str) -> None:

@@ -94,7 +94,9 @@ def test_gates_and_what_follows_are_declared() -> None:
 
 @pytest.mark.parametrize("at", ["door", ("dispatch", "door"), (), None, 3, True, b"exit", [None], [["exit"]], {}])
 def test_a_gate_that_does_not_exist_is_refused(at: Any) -> None:
-    with pytest.raises(BadGraph, match="`at` must name gates out of admission, dispatch, exit, handoff, round; got"):
+    with pytest.raises(
+        BadGraph, match="`at` must name gates out of admission, dispatch, exit, handoff, model, round, tool; got"
+    ):
         guard(at=at)
 
 

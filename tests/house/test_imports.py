@@ -28,6 +28,7 @@ LAZY = {
     "guardgraph.agents.peer_tools": "loads LangChain's tools, needed once a peer is a model",
     "guardgraph.models.identity": "loads LangChain's chat models, needed once a model is given as an object",
     "langchain": "extra `agents`",
+    "langgraph.prebuilt": "loads LangChain's tools, needed once a guard refuses the call of one",
     "langgraph.checkpoint.sqlite": "a package of its own, which the tests install",
     "langchain_core.tracers": "loads the chat models; LangChain itself loads it once something is called",
     "langgraph.graph.message": "the words load pydantic alone; who has messages has loaded LangGraph",

@@ -29,7 +29,7 @@ from tests.nodes.gates import spec_of
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PIECE = ContextItem(kind="background", title="house rules", value="be brief")
-LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"}
+LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"} | {"trusted_subtasks"}
 
 
 def admit(
@@ -155,7 +155,13 @@ def test_the_first_team_stands_at_the_top_of_a_run_of_its_own() -> None:
     one, other = position_of(), position_of()
 
     assert one == DelegationScope(
-        run_id=one.run_id, account=one.run_id, spending_account=one.run_id, path=("team",), chain=one.chain, started=NOW
+        run_id=one.run_id,
+        account=one.run_id,
+        spending_account=one.run_id,
+        path=("team",),
+        chain=one.chain,
+        trusted=True,
+        started=NOW,
     )
     assert [Delegation.of(link).agent for link in one.chain] == ["team"]
     assert one.run_id != other.run_id

@@ -34,7 +34,7 @@ def test_a_result_is_about_the_goal_of_its_subtask(subtask: str | None, planned:
     (item,) = context_of({"results": results, "accepted": ["a"], "subtasks": planned})
 
     assert item == ContextItem(
-        kind="result", title=title, sender="analyst", value=[1], evidence=(QUOTE,), subtask=subtask
+        kind="result", title=title, sender="analyst", value=[1], evidence=(QUOTE,), subtask=subtask, origin="agent"
     )
 
 
@@ -45,7 +45,9 @@ def test_a_gap_is_about_the_goal_of_its_subtask_and_has_its_reason(
 ) -> None:
     (item,) = context_of({"gaps": [Gap(subtask="s-1", agent=agent, reason="no data")], "subtasks": planned})
 
-    assert item == ContextItem(kind="gap", title=title, sender=agent or "", value="no data", subtask="s-1")
+    assert item == ContextItem(
+        kind="gap", title=title, sender=agent or "", value="no data", subtask="s-1", origin="agent"
+    )
 
 
 def test_the_context_is_background_accepted_results_and_gaps_in_this_order() -> None:

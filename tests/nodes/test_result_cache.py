@@ -276,7 +276,7 @@ def test_what_is_stored_is_json_under_the_name_of_the_agent() -> None:
     assert (namespace, kind) == (("guardgraph", "a"), "msgpack")
     assert cache.serde.loads_typed((kind, data)) == (
         '{"format": 1, "reply": {"value": {"usd": 2}, "evidence": [], "confidence": null, "reasoning": "", '
-        '"subtasks": [], "events": []}, "dissent": []}'
+        '"subtasks": [], "events": []}, "dissent": [], "trusted": true}'
     )
     assert ask_sync(graph).value == {"usd": 2}
     cache.clear([("guardgraph", "a")])

@@ -15,6 +15,7 @@ MARKS = [
     ("alert", "50% of the budget is spent"),
     ("alert", "80% of the budget is spent"),
     ("trip", "no tokens left"),
+    ("alert", "100% of the budget is spent"),
 ]
 
 

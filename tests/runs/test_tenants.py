@@ -15,13 +15,17 @@ from sqlalchemy import Engine
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline
+from guardgraph.guards import Breaker
 from guardgraph.runs import Run, Runner, RunStatus
 from guardgraph.runs.effects import Done, aonce, once, resolve, unknown
 from guardgraph.runtime.boards.view import BoardView
-from guardgraph.state import EffectUnknown, Request, UnknownThread
+from guardgraph.runtime.breakers.circuits import Circuits
+from guardgraph.runtime.budget.learned_costs import LearnedCosts
+from guardgraph.state import EffectUnknown, Request, UnknownThread, Usage
 from guardgraph.storage import Reputation
 from guardgraph.storage.reputation import SettledAward
 from guardgraph.storage.sql.reputation import SQLReputation
+from guardgraph.storage.sql.values import SQLValues
 from tests.storage.sql.conftest import kept_url
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 
@@ -56,8 +60,13 @@ CALLS: dict[str, list[Call]] = {
     "replay": of_each_thread("shop/1"),
     "wake": [Call([])],
     "list_runs": [Call([]), *(Call([], options={"status": status}) for status in get_args(RunStatus))],
+    "budgets": [Call([]), *(Call([], (thread,)) for thread in THREADS)],
+    "set_budget": [Call(None, (None,), {"thread_id": thread}) for thread in (*THREADS, None)],
     "reputation": [Call(Reputation("worker"), ("worker",))],
     "list_reputations": [Call([])],
+    "breakers": [Call([])],
+    "costs": [Call([])],
+    "reset_breaker": [Call(False, ("theirs",))],
     "forget_reputation": [Call(0, ("worker",)), Call(0, ("worker",), {"dry_run": True})],
     "drain": [Call(False), *(Call(False, options={"thread_id": thread}) for thread in THREADS)],
     "run": [Call(Run, ("team", "mine"), {"thread_id": thread}) for thread in THREADS],
@@ -105,6 +114,10 @@ def engine(kept_url: str) -> Iterator[Engine]:
         assert runner.run("team", "theirs", thread_id="done").status == "completed"
         theirs = [SettledAward("theirs", "worker", False, 1.0, 2.0, 0.5)]
         SQLReputation(runner.saver.engine, tenant=THEIRS).record(theirs)
+        learned = LearnedCosts(SQLValues(runner.saver.engine, tenant=THEIRS))
+        learned.note("theirs", ["theirs"], Usage(calls=1))
+        learned.store()
+        Circuits(SQLValues(runner.saver.engine, tenant=THEIRS)).ended("theirs", "k", Breaker(rate=1.0), is_ok=False)
         assert runner.run("team", "asks", thread_id="asks").status == "waiting"
         working = pool.submit(runner.run, "team", "works", thread_id="works")
         assert team.entered.wait(60)

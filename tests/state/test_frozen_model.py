@@ -40,6 +40,7 @@ from guardgraph.state import (
     Request,
     Result,
     RoutingDecision,
+    SideBudget,
     Subtask,
     Task,
     Usage,
@@ -121,6 +122,13 @@ ALLOWANCES = st.builds(
     messages=LIMIT,
     depth=LIMIT,
     deadline=st.none() | MOMENT,
+)
+SIDE_BUDGETS = st.builds(
+    SideBudget,
+    per=st.sampled_from(["run", "agent", "task", "thread", "tenant"]),
+    window=st.sampled_from([None, "minute", "hour", "day", "month", 5_400]),
+    cap=ALLOWANCES,
+    account=TEXT,
 )
 USAGES = st.builds(Usage, input_tokens=COUNT, output_tokens=COUNT, usd=MONEY, calls=COUNT, microseconds=COUNT)
 GAPS = st.builds(Gap, subtask=TEXT, agent=MAYBE, reason=TEXT, guard=MAYBE, path=NAMES)
@@ -209,8 +217,10 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         depth=COUNT,
         allowance=ALLOWANCES,
         reserve=st.floats(0, 1),
+        budgets=tuples(SIDE_BUDGETS),
         started=MOMENT,
     ),
+    SideBudget: SIDE_BUDGETS,
     Reply: st.builds(
         Reply,
         value=JSON,
@@ -308,6 +318,8 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "title": "t",
         "run_id": "r",
         "account": "a",
+        "per": "agent",
+        "cap": {"tokens": 5},
         "spending_account": "w",
         "started": "2030-01-01T00:00:00Z",
         "task": {"goal": "g"},

@@ -17,7 +17,7 @@ def test_a_verdict_passes_unless_it_says_otherwise() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"gate": "door"}, "Input should be 'admission', 'dispatch', 'handoff', 'round' or 'exit'"),
+        ({"gate": "door"}, "Input should be 'admission', 'dispatch', 'handoff', 'round', 'exit', 'model' or 'tool'"),
         ({"action": "stop"}, "Input should be 'pass', 'alert' or 'trip'"),
         ({"measured": object()}, r"(?s)measured.*input was not a valid JSON value"),
         ({"guard": None}, r"guard\n  Input should be a valid string"),

@@ -20,9 +20,10 @@ from guardgraph.nodes.decisions.bids import announce, auction_of, read_bids
 from guardgraph.nodes.decisions.dispatch import wave_limit
 from guardgraph.nodes.decisions.lots import capacity_left, decide_lots, open_lots
 from guardgraph.nodes.decisions.plan import read_plan
+from guardgraph.nodes.decisions.review import agents_by_name
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import allowed_sends
-from guardgraph.state import EarlyStop, Gap, Message, Plan, Subtask, Verdict
+from guardgraph.state import EarlyStop, Gap, Message, Plan, Result, Subtask, Verdict
 
 __all__ = ("announce_lots", "award_what_is_bid", "has_open_lots")
 
@@ -84,6 +85,7 @@ def _only_lot(gate: GateContext) -> Plan | Destination:
     task = gate.task
     plan = Plan(subtasks=(Subtask(id="task", goal=task.goal, inputs=task.inputs),))
     plan = plan.with_fresh_ids(set(gate.team.agents), 2)
+    gate.write_unchecked(trusted_subtasks=[one.id for one in plan.subtasks])
     decision = gate.judge("round", plan)
     gate.write_unchecked(plan=plan, subtasks=list(plan.subtasks), verdicts=[*decision.verdicts])
     ending = decision.ending(otherwise="degraded")
@@ -105,9 +107,18 @@ def _award(gate: GateContext, rules: AuctionRules) -> Destination | None:
     next_best = NextBest(offers, won, capacity, copies)
     lots, attempts = {lot.id: lot for lot in gate.state["plan"].subtasks}, _attempts(gate)
     sent: dict[int, tuple[Send, Offer]] = {}
+    bidding = agents_by_name(rules.bidding.values())
+    answers: list[Result] = [one for one in gate.state.get("plans") or () if one.agent in bidding]
+    is_trusted = all(one.trusted for one in answers)  # bids choose who does a lot
 
     def send(offer: Offer) -> Send:
-        found = gate.send(rules.bidders[offer.bidder].worker, lots[offer.lot], attempt=1 + attempts.get(offer.lot, 0))
+        lot = lots[offer.lot]
+        found = gate.send(
+            rules.bidders[offer.bidder].worker,
+            lot,
+            attempt=1 + attempts.get(lot.id, 0),
+            trusted=is_trusted and gate.is_trusted(lot),
+        )
         sent[id(found)] = found, offer
         return found
 

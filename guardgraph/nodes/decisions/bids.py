@@ -44,7 +44,7 @@ def announce(gate: GateContext, lots: Sequence[Subtask], rules: AuctionRules) ->
         left = capacity_left(bidder, auction)
         same = tuple(lot.id for lot in some)
         if same not in items:
-            items[same] = lots_item(some)
+            items[same] = lots_item(some, trusted=all(map(gate.is_trusted, some)))
         capacity = [] if left is None else [capacity_item(float(left))]
         sends.append(gate.send(agent, context=[*(gate.state.get("context") or ()), items[same], *capacity]))
     gate.write_unchecked(log=messages)

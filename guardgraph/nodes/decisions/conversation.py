@@ -45,7 +45,7 @@ class OpenAsk(NamedTuple):
 def sent_in(result: Result) -> list[Message]:
     """Return the messages of a result, with ids that are unique in the run."""
     return [
-        message.model_copy(update={"id": message_id(result.id, number)})
+        message.model_copy(update={"id": message_id(result.id, number), "trusted": result.trusted})
         for number, message in enumerate(result.messages, 1)
     ]
 
@@ -84,6 +84,7 @@ def no_answer(ask: OpenAsk) -> Message:
         in_reply_to=message.id,
         sender=TEAM,
         id=f"{message.id}/none/{ask.recipient}",
+        trusted=True,
     )
 
 
@@ -127,6 +128,7 @@ def implied_replies(result: Result, sent: Sequence[Message], asks: Sequence[Open
             reasoning=result.reasoning,
             sender=ask.recipient,
             id=f"{result.id}/r{number}",
+            trusted=result.trusted,
         )
         for number, ask in enumerate(asks, 1)
         if (ask.message.id, ask.recipient) in unanswered

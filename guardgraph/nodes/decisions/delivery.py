@@ -44,7 +44,9 @@ def deliver(gate: GateContext, rules: SwarmRules) -> Destination | None:
     for name in turn:
         messages = [by_id[id_] for id_ in pending.get(name, ())]
         if control.tie is not None:
-            messages.append(Message(recipients=(name,), content=_ALONE, sender=TEAM, id="alone"))
+            is_declared = rules.tie_breaker is None  # else an agent has chosen the order
+            alone = Message(recipients=(name,), content=_ALONE, sender=TEAM, id="alone", trusted=is_declared)
+            messages.append(alone)
         sends.append(_send(gate, agents[name], messages, memory=memories.get(name)))
     gate.write(pending={name: ids for name, ids in pending.items() if name not in turn})
     write_control(gate, control, order=tuple(order[1:]))
@@ -56,4 +58,6 @@ def deliver(gate: GateContext, rules: SwarmRules) -> Destination | None:
 
 def _send(gate: GateContext, agent: Agent, messages: Sequence[Message], *, memory: JsonValue) -> Any:
     """Return what makes a peer work: on the task, its messages and what it has kept, and nothing of the others."""
-    return gate.send(agent, context=gate.state.get("context") or (), messages=messages, memory=memory)
+    mine = (one for one in gate.state.get("results") or () if one.role == agent.name)
+    trusted = memory is None or all(one.trusted for one in mine)  # what it has kept comes from its own answers
+    return gate.send(agent, context=gate.state.get("context") or (), messages=messages, memory=memory, trusted=trusted)

@@ -153,7 +153,7 @@ class EventWork:
         elif self._is_taken(event):
             self._refuse(event, "id", f"another event of {event.source!r} has the id {event.id!r}")
         else:
-            facts = {"caused_by": None, "depth": 0, "time": event.time or self.gate.now}
+            facts = {"caused_by": None, "depth": 0, "time": event.time or self.gate.now, "trusted": False}
             self.add(event.model_copy(update=facts))
 
     def read_published(self) -> None:
@@ -201,11 +201,12 @@ class EventWork:
         while len(again) + len(sends) < _BATCH:
             picked = self.index.next_deliveries(_BATCH - len(again) - len(sends), busy, before=self.end)
             made = [(one, self._send(one)) for one in picked]
-            passed = {id(send) for send in gate.allowed([send for _, send in made])}
+            passed = {send.arg["request"].subtask.id: send for send in gate.allowed([send for _, send in made])}
             if gate.state.get("ending") is not None or not made:
                 return [] if made else sends
-            for one, send in made:
-                if id(send) in passed:
+            for one, _ in made:
+                send = passed.get(self.subtask_id(one.position, one.subscriber))
+                if send is not None:
                     busy.add(one.queue)
                     sends.append(send)
                 else:
@@ -294,9 +295,11 @@ class EventWork:
         subtask = Subtask(
             id=self.subtask_id(one.position, one.subscriber),
             goal=f"Handle the event {event.type!r} from {event.source!r}",
-            inputs={"event": event.model_dump(mode="json", exclude_defaults=True)},
+            inputs={"event": event.model_dump(mode="json", exclude={"trusted"}, exclude_defaults=True)},
         )
-        request: Request = self.gate.send(agent, subtask, context=self.gate.state.get("context") or ()).arg["request"]
+        request: Request = self.gate.send(
+            agent, subtask, context=self.gate.state.get("context") or (), trusted=event.trusted
+        ).arg["request"]
         return self.gate.send_request(agent, request.model_copy(update={"handles_event": True}))
 
     def subtask_id(self, position: int, name: str) -> str:

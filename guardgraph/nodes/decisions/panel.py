@@ -45,7 +45,14 @@ class Candidate(NamedTuple):
     @property
     def context(self) -> ContextItem:
         """The candidate as others receive it: without a name, and without the number of its supporters."""
-        return ContextItem(kind="result", title=self.label, value=self.value, evidence=self.evidence)
+        return ContextItem(
+            kind="result",
+            title=self.label,
+            value=self.value,
+            evidence=self.evidence,
+            origin="agent",
+            trusted=bool(self.supporters) and all(one.trusted for one in self.supporters),
+        )
 
 
 @dataclass(frozen=True, slots=True)

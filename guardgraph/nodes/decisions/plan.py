@@ -44,6 +44,8 @@ def read_plan(gate: GateContext, planner: Agent, workers: Sequence[Agent] = ()) 
         again = retry_request(gate, last, agents, reason=problem, on_trip=None, gaps=gaps)
         if again is not None:
             return retry(gate, [again]) or gate.conclude()
+    if last.trusted:
+        gate.write_unchecked(trusted_subtasks=[one.id for one in plan.subtasks])
     decision = gate.judge("round", plan, agent=agents.get(last.agent))
     gate.write_unchecked(verdicts=[*decision.verdicts])
     if decision.trip is None:

@@ -73,12 +73,11 @@ def _passed_on(result: Result, sent: Sequence[Message], order: Sequence[str]) ->
     names = tuple(name for name in order if all(name not in message.recipients for message in sent))
     if result.value is None or not names:
         return []
-    return [
-        Message(
-            recipients=names, content=result.value, sender=result.role, id=f"{result.id}/order",
-            evidence=result.evidence, confidence=result.confidence, reasoning=result.reasoning,
-        )
-    ]  # fmt: skip
+    message = Message(
+        recipients=names, content=result.value, sender=result.role, id=f"{result.id}/order",
+        evidence=result.evidence, confidence=result.confidence, reasoning=result.reasoning,
+    )  # fmt: skip
+    return [message.model_copy(update={"trusted": result.trusted})]
 
 
 class _Post:

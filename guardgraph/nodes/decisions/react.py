@@ -56,7 +56,9 @@ def begin_events(gate: GateContext, *, rules: EventRules) -> Destination:
     gate.write_unchecked(published=cursor, log_closed=False)
     task = gate.task
     data: dict[str, JsonValue] = {"goal": task.goal, "inputs": dict(task.inputs)}
-    first = Event(type=TASK_EVENT, data=data, source=TASK_EVENT, id=task.id, time=gate.now)
+    first = Event(
+        type=TASK_EVENT, data=data, source=TASK_EVENT, id=task.id, time=gate.now, trusted=gate.position.trusted
+    )
     return _deliver(EventWork.of(gate, rules, task=first))
 
 
@@ -173,6 +175,7 @@ def _settle(work: EventWork, result: Result, *, is_accepted: bool) -> None:
             "source": name,
             "caused_by": cause.ref,
             "depth": cause.depth + 1,
+            "trusted": result.trusted,
         }
         work.add(event.model_copy(update={**facts, "time": event.time or work.gate.now}))
 
@@ -183,13 +186,22 @@ def _conclude(work: EventWork) -> Destination:
     if not value:
         return gate.conclude()
     types = {value} if isinstance(value, str) else {*value}
-    data = [event.data for event in work.index.events[work.index.first :] if event.type in types]
+    events = [event for event in work.index.events[work.index.first :] if event.type in types]
+    data = [event.data for event in events]
     if not data:
         reason = f"no event of the type {' or '.join(map(repr, sorted(types)))} has happened"
         gate.write_unchecked(gaps=[Gap(subtask="result", reason=reason)])
         return gate.conclude()
     found: Any = data[-1] if isinstance(value, str) else data
-    return gate.conclude(Result(id="events/value", agent=gate.team.name, value=found, subtask="result"))
+    return gate.conclude(
+        Result(
+            id="events/value",
+            agent=gate.team.name,
+            value=found,
+            subtask="result",
+            trusted=all(one.trusted for one in events),
+        )
+    )
 
 
 def _subtask(send: Send) -> str:

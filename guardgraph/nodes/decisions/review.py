@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from typing import Any, NamedTuple
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
-from guardgraph.guards import Escalate, Guard, GuardDecision, OnTrip, Refuse, Retry, leaves
+from guardgraph.guards import Escalate, Finish, Guard, GuardDecision, OnTrip, Refuse, Retry, leaves, name_of
 from guardgraph.nodes.decisions.compensation import compensating_agent, compensation_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import allowed_sends
+from guardgraph.nodes.scope import work_until
+from guardgraph.runtime.budget.call_guards import CALL_GATES
 from guardgraph.state import EarlyStop, EffectUnknown, Gap, Gate, Request, Result, Verdict
 
 __all__ = (
@@ -144,10 +147,21 @@ def retry_request(
     """
     request = gate.request_of(result)
     agent = None if request is None else _next_agent(gate, agents, result, request, on_trip)
+    delay = 0.0
+    if request is not None and agent is not None and agent.name == result.agent:
+        wait = _wait_before(gate, agent, result, request)
+        agent, delay = (agent.fallback, 0.0) if wait is None else (agent, wait)
     if request is None or agent is None:
         return None
     tries = request.tries + 1 if agent.name == result.agent else 1
-    changes = {"attempt": result.attempt + 1, "tries": tries, "feedback": reason}
+    trusted = request.trusted and result.trusted  # the reason may quote the answer
+    changes = {
+        "attempt": result.attempt + 1,
+        "tries": tries,
+        "feedback": reason,
+        "delay": delay,
+        "trusted": trusted,
+    }
     return RetryRequest(agent, request.model_copy(update=changes), gaps)
 
 
@@ -195,13 +209,19 @@ def _review_one(
     decision = gate.judge(at, result, fit, agent=agent)
     found.verdicts.extend(decision.verdicts)
     trip, on_trip = decision.trip, decision.on_trip
-    if trip is None and result.has_value:
+    stop = _reaction_to_stop(result, guards)
+    if isinstance(stop, Escalate) or (isinstance(stop, Refuse) and at == "exit"):
+        status = "escalated" if isinstance(stop, Escalate) else "refused"
+        why = result.error.message if result.error else ""
+        found.ending = EarlyStop(status=status, stopped_by=result.stopped_by, reason=why)
+    if trip is None and result.has_value and not isinstance(stop, Refuse):
         found.accepted.append(result)
         found.gaps.extend(gaps_within(result))
         return
     found.refused.append(result)
     last, why = _gap(gate, result, trip), trip.reason if trip else gap_of(result).reason
     gaps = (*result.gaps, last)
+    on_trip = on_trip if trip is not None else stop
     again = retry_request(gate, result, agents, reason=why, on_trip=on_trip, gaps=gaps)
     if again is None or again.agent.name != result.agent:  # the agent itself tries no more
         again = _compensation(gate, result, agents, decision, gaps) or again
@@ -211,8 +231,18 @@ def _review_one(
     found.gaps.extend(gaps)
     if result.handoff and result.subtask is None:  # an agent that takes over does not do a subtask
         found.handoffs.append((result.handoff, last))
-    if isinstance(on_trip, Escalate) or (isinstance(on_trip, Refuse) and at == "exit"):
+    ends = isinstance(on_trip, Escalate) or (isinstance(on_trip, Refuse) and at == "exit")
+    if trip is not None and ends:
         found.ending = decision.ending(otherwise="failed")
+
+
+def _reaction_to_stop(result: Result, guards: Sequence[Guard]) -> OnTrip | None:
+    """Return the reaction of the guard that has stopped the attempt at a call; `None` where none of these has."""
+    if result.error is None or result.error.kind != "stopped":
+        return None
+    named = (guard for guard in guards if not CALL_GATES.isdisjoint(guard.gates))
+    found = next((guard.on_trip for guard in named if name_of(guard) == result.stopped_by), None)
+    return Finish() if isinstance(found, Retry) else found  # the model has had its tries
 
 
 def _gap(gate: GateContext, result: Result, trip: Verdict | None) -> Gap:
@@ -247,6 +277,9 @@ def _next_agent(
         return None
     if agent is None or (until is not None and gate.now >= until):
         return None
+    is_call_stop = result.error is not None and result.error.kind == "stopped" and result.stopped_by != "Budget"
+    if is_call_stop and on_trip is not None:  # a guard of the gates `model` and `tool` has stopped it, not the budget
+        return agent.fallback if isinstance(on_trip, Finish) else None
     if hopeless:  # nothing is left to pay for a model, but a function may need nothing
         return next((other for other in agent.fallback_chain[1:] if other.kind == "function"), None)
     allowed = agent.attempts
@@ -255,6 +288,20 @@ def _next_agent(
     elif on_trip is not None:  # refused for good
         return None
     return agent if request.tries < allowed else agent.fallback
+
+
+def _wait_before(gate: GateContext, agent: Agent, result: Result, request: Request) -> float | None:
+    """Return how long the next attempt of an agent waits; `None` where that is too long, so that there is none.
+
+    Only a failure is followed by a wait: not an answer that a guard or a check has refused.
+    """
+    error = result.error
+    if agent.backoff is None or error is None or error.kind not in ("raised", "timeout"):
+        return 0.0
+    wait = agent.backoff.seconds(request.tries, key=result.id, retry_after=error.retry_after)
+    until = work_until(gate.position)
+    is_late = wait is not None and until is not None and gate.now + timedelta(seconds=wait) >= until
+    return None if is_late else wait
 
 
 def _exhausted(gate: GateContext, results: Sequence[Result], agents: Mapping[str, Agent]) -> EarlyStop | None:

@@ -95,11 +95,17 @@ def decide_route(
         name, text = match.rule.name, match.text
         reason = f"rule {name!r} matched" + (f" {text!r}" if text else "")
         return RoutingDecision(
-            worker=match.rule.worker, rung="rule", reason=reason, rule=name, matched=text, problems=problems
+            worker=match.rule.worker,
+            rung="rule",
+            reason=reason,
+            rule=name,
+            matched=text,
+            problems=problems,
+            trusted=True,
         )
     classifier = ladder.classifier
     if classifier is None:
-        return RoutingDecision(rung="rule", reason="no rule matched", problems=problems)
+        return RoutingDecision(rung="rule", reason="no rule matched", problems=problems, trusted=True)
 
     def classify() -> tuple[dict[str, float], dict[str, float], str | None]:
         scores = checked_scores(classifier(task.goal), ladder.workers)
@@ -112,7 +118,10 @@ def decide_route(
     except (Exception, SystemExit) as error:
         problem = str(error) if isinstance(error, BadInput) else f"the classifier raised {error_text(error)}"
         return RoutingDecision(
-            rung="classifier", reason="the classifier could not be used", problems=(*problems, problem)
+            rung="classifier",
+            reason="the classifier could not be used",
+            problems=(*problems, problem),
+            trusted=True,
         )
     if fault is not None:
         problems = (*problems, fault)
@@ -126,6 +135,7 @@ def decide_route(
         terms=terms,
         confidence=scores[found.best],
         problems=problems,
+        trusted=True,
     )
 
 

@@ -101,7 +101,7 @@ def _dispatch(gate: GateContext, decision: RoutingDecision, candidates: Sequence
     What a candidate before it leaves missing is a gap of the decision, not yet of the run.
     """
     missing, before = list(decision.gaps), list(gate.state.get("gaps") or ())
-    attempt = _judge_round(gate, decision, candidates[0]) or _try_to_send(gate, candidates[0])
+    attempt = _judge_round(gate, decision, candidates[0]) or _try_to_send(gate, candidates[0], decision)
     for agent in candidates[1:]:
         if attempt.stop is None or attempt.stop.status != "degraded":
             break
@@ -109,7 +109,7 @@ def _dispatch(gate: GateContext, decision: RoutingDecision, candidates: Sequence
         decision = _not_sent(decision, attempt.stop)
         why = {"reason": decision.problems[-1], "confidence": None}  # those of the rung were about the other worker
         decision = decision.model_copy(update={"worker": agent.name, "rung": "fallback", **why})
-        attempt = _try_to_send(gate, agent)
+        attempt = _try_to_send(gate, agent, decision)
     if attempt.stop is None:
         gate.withdraw(missing)
         _record(gate, decision.model_copy(update={"gaps": tuple(missing)}))
@@ -128,11 +128,11 @@ def _judge_round(gate: GateContext, decision: RoutingDecision, worker: Agent) ->
     return None if stop is None else _Attempt([], stop, is_judged=True)
 
 
-def _try_to_send(gate: GateContext, worker: Agent) -> _Attempt:
+def _try_to_send(gate: GateContext, worker: Agent, decision: RoutingDecision) -> _Attempt:
     stop = _stop_before(gate, worker)
     if stop is not None:
         return _Attempt([], stop)
-    sends = gate.allowed([gate.send(worker, context=_background(gate))])
+    sends = gate.allowed([gate.send(worker, context=_background(gate), trusted=decision.trusted)])
     if sends:
         return _Attempt(sends)
     ending: EarlyStop | None = gate.state.get("ending")
@@ -167,7 +167,13 @@ def _read_answer(gate: GateContext, model: Agent, workers: Sequence[str]) -> Rou
             problem = str(error)
         else:
             reason = choice.reason or (f"the model chose {choice.worker!r}" if choice.worker else "no worker fits")
-            return RoutingDecision(worker=choice.worker, rung="model", reason=reason, confidence=choice.confidence)
+            return RoutingDecision(
+                worker=choice.worker,
+                rung="model",
+                reason=reason,
+                confidence=choice.confidence,
+                trusted=last.trusted,
+            )
     failed = last.model_copy(update={"status": "failed"}) if last.has_value else last
     members = {agent.name: agent for agent in model.fallback_chain}
     again = retry_request(gate, failed, members, reason=problem, on_trip=None)
@@ -176,7 +182,7 @@ def _read_answer(gate: GateContext, model: Agent, workers: Sequence[str]) -> Rou
         if found is not None:
             return found
     problem = f"the model {last.agent!r} failed: {problem}"
-    return RoutingDecision(rung="model", reason="the model could not decide", problems=(problem,))
+    return RoutingDecision(rung="model", reason="the model could not decide", problems=(problem,), trusted=last.trusted)
 
 
 def _to_fallback(decision: RoutingDecision, fallback: Agent) -> RoutingDecision:
@@ -211,7 +217,16 @@ def _score_context(decision: RoutingDecision) -> list[ContextItem]:
     if not decision.scores:
         return []
     title = "scores of a classifier that is unsure, by worker"
-    return [ContextItem(kind="background", title=title, value=dict(decision.scores), sender="classifier")]
+    return [
+        ContextItem(
+            kind="background",
+            title=title,
+            value=dict(decision.scores),
+            sender="classifier",
+            origin="code",
+            trusted=True,
+        )
+    ]
 
 
 def _new_gaps(gate: GateContext, before: Sequence[Gap]) -> list[Gap]:

@@ -80,7 +80,7 @@ class Rubric:
     def context(self) -> ContextItem:
         """The rubric as the judge receives it. Weights are left out: the judge scores, the sum is computed of it."""
         criteria: dict[str, JsonValue] = {one.name: one.description for one in self.criteria}
-        return ContextItem(kind="background", title="rubric", value=criteria)
+        return ContextItem(kind="background", title="rubric", value=criteria, origin="code", trusted=True)
 
     def total(self, scores: Mapping[str, int]) -> float:
         """Return the weighted mean of the scores of one candidate by criterion, from 0 (all 1) to 1 (all 5)."""

@@ -72,9 +72,12 @@ def send_candidates(
     agent is a panelist who revises an answer, and receives its own one too.
     """
     names = {member.name for member in agent.fallback_chain}
-    mine = [result.value for result in vote.answers if result.agent in names] if own else []
-    notes = [ContextItem(kind="background", title="debate", value=_DEBATE)] if own else []
-    notes += [ContextItem(kind="background", title="your answer so far", value=value) for value in mine]
+    mine = [result for result in vote.answers if result.agent in names] if own else []
+    notes = [ContextItem(kind="background", title="debate", value=_DEBATE, origin="code", trusted=True)] if own else []
+    notes += [
+        ContextItem(kind="background", title="your answer so far", value=one.value, origin="agent", trusted=one.trusted)
+        for one in mine
+    ]
     given: Sequence[ContextItem] = gate.state.get("context") or ()
     background = [one.model_copy(update={"kind": "background"}) if one.kind == "result" else one for one in given]
     return gate.send(agent, context=[*background, *notes, *(one.context for one in candidates)])
@@ -97,8 +100,8 @@ def settle(
     stop: EarlyStop | None = gate.state.get("ending") or gate.stop_reason()
     for agent in deciding if stop is None else ():
         send = send_candidates(gate, agent, vote, among)
-        if gate.allowed([send]):
-            return [send]
+        if sends := gate.allowed([send]):
+            return sends
         if gate.state.get("ending") is not None:  # a guard of `dispatch` has ended the run
             return gate.end(gate.state["ending"])
     leading = vote.most_supported([one.label for one in among]) if vote.count is None else None
@@ -177,6 +180,7 @@ def _conclude(
             "confidence": confidence_of(strength, supporters, answered=len(vote.answers), panel_size=len(panel)),
             "evidence": tuple(dict.fromkeys(evidence for one in supporters for evidence in one.evidence)),
             "dissent": vote.dissent(supporters),
+            "trusted": all(one.trusted for one in (*vote.answers, *([] if result is None else [result]))),
         }
     )
     _write_decision(gate, vote, by, [one.label for one in chosen], decision)

@@ -100,14 +100,16 @@ def _draft_of(gate: GateContext, proposal: Proposal) -> Result:
     """Return the result that made a proposal, with the proposal as its value."""
     message = proposal.message
     source = next(one for one in gate.accepted if message.id.startswith(f"{one.id}/"))
-    return source.model_copy(update={"value": message.content, "evidence": message.evidence or source.evidence})
+    trusted = message.trusted and all(one.trusted for one in gate.accepted)  # the others have chosen it
+    changes = {"value": message.content, "evidence": message.evidence or source.evidence, "trusted": trusted}
+    return source.model_copy(update=changes)
 
 
 def _item(proposal: Proposal) -> ContextItem:
     message = proposal.message
     return ContextItem(
         kind="result", title=message.id, sender=message.sender, value=message.content, evidence=message.evidence,
-        confidence=message.confidence, reasoning=message.reasoning,
+        confidence=message.confidence, reasoning=message.reasoning, origin="agent", trusted=message.trusted,
     )  # fmt: skip
 
 

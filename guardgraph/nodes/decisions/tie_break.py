@@ -49,7 +49,7 @@ def break_tie(gate: GateContext, rules: SwarmRules, by: str, reason: str) -> Des
     if rules.tie_breaker is None:
         return _impose(gate, rules, rules.order)
     given: Sequence[ContextItem] = gate.state.get("context") or ()
-    why = ContextItem(kind="background", title="why you decide", value=reason, sender=TEAM)
+    why = ContextItem(kind="background", title="why you decide", value=reason, sender=TEAM, origin="code")
     send = gate.send(rules.tie_breaker, context=[*given, why, *candidates(gate, rules)])
     stop = gate.next_round()
     sends = gate.allowed([send]) if stop is None else []

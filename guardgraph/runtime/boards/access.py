@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from guardgraph.runtime.boards.declaration import Board, BoardAction
 from guardgraph.runtime.boards.user import BoardUser
 from guardgraph.runtime.boards.view import BoardView
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
 from guardgraph.state import BadInput, BoardEntry, BoardKind, DelegationScope
 from guardgraph.storage.boards import BoardPlace
@@ -37,12 +38,13 @@ class BoardAccess:
         position: DelegationScope,
         grants: tuple[BoardGrant, ...],
         above: BoardAccess | None = None,
+        integrity: IntegrityRecord | None = None,
     ) -> None:
-        """`above` is the access of the attempt that the team of this one works for."""
+        """`above` is the access of the attempt that the team of this one works for; what is read lowers `integrity`."""
         self.grants, self._above = grants, above
         self._services, self._thread_id, self._position = services, thread_id, position
         self._users: dict[BoardPlace, BoardUser] = {}
-        self._has_ended, self._lock = False, Lock()
+        self._has_ended, self._lock, self._integrity = False, Lock(), integrity
 
     @property
     def blocks(self) -> bool:
@@ -66,10 +68,12 @@ class BoardAccess:
         boards = [(self._services.boards.entries(place, kinds), self._user(place)) for place in self._places]
         return [entry for entries, user in boards for entry in entries if user.may("read", entry.key)]
 
-    def within(self, position: DelegationScope, board: Board | None) -> BoardAccess:
+    def within(
+        self, position: DelegationScope, board: Board | None, integrity: IntegrityRecord | None = None
+    ) -> BoardAccess:
         """Return the boards of an attempt in a team that works for this one."""
         own = () if board is None else (BoardGrant(board, position.path[-1]),)
-        return BoardAccess(self._services, self._thread_id, position, (*self.grants, *own), self)
+        return BoardAccess(self._services, self._thread_id, position, (*self.grants, *own), self, integrity)
 
     def end(self) -> None:
         """Let the attempt write nothing any more: what it has left running could overwrite a later one."""
@@ -94,7 +98,16 @@ class BoardAccess:
         with self._lock:
             if place not in self._users:
                 lacks, author = partial(self._without_grant, place), "/".join(me.path[1:])
-                user = BoardUser(place.name, author, me.run_id, me.account, lacks, self._emit, lambda: self.has_ended)
+                user = BoardUser(
+                    place.name,
+                    author,
+                    me.run_id,
+                    me.account,
+                    lacks,
+                    self._emit,
+                    lambda: self.has_ended,
+                    self._note_read,
+                )
                 self._users[place] = user
             return self._users[place]
 
@@ -110,6 +123,11 @@ class BoardAccess:
             return mine[-1].agent
         return next((agent for board, agent in reversed(mine) if not board.allows("read", agent, key)), None)
 
+    def _note_read(self, entries: Sequence[BoardEntry]) -> None:
+        """Note what the code of the attempt reads: only what people have written outside of runs is trusted."""
+        if self._integrity is not None and any(entry.run_id is not None for entry in entries):
+            self._integrity.lower()
+
     def _emit(self, entry: BoardEntry) -> None:
         facts = {"board": entry.board, "key": entry.key, "version": entry.version, "entry_kind": entry.kind}
         deleted = {"is_deleted": True} if entry.is_deleted else {}
@@ -122,6 +140,7 @@ def access_of(
     services: Services,
     config: Mapping[str, Any] | RunnableConfig,
     me: DelegationScope,
+    integrity: IntegrityRecord | None = None,
 ) -> BoardAccess:
     """Return the boards that an attempt sees, perhaps none.
 
@@ -130,7 +149,7 @@ def access_of(
     """
     above: BoardAccess | None = None if current is None else current.boards
     if above is not None and above.grants:
-        return above.within(me, board)
+        return above.within(me, board, integrity)
     own = () if board is None else (BoardGrant(board, me.path[-1]),)
     thread_id = services.thread_id or (config.get("configurable") or {}).get("thread_id") or me.run_id
-    return BoardAccess(services, str(thread_id), me, own, above)
+    return BoardAccess(services, str(thread_id), me, own, above, integrity)

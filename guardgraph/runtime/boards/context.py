@@ -47,7 +47,15 @@ def _rank(entry: BoardEntry) -> tuple[int, bool, datetime]:
 
 def _item(entry: BoardEntry) -> ContextItem:
     kind = "constraint" if entry.kind == "constraint" else "decision"
-    return ContextItem(kind=kind, title=entry.key, sender=f"{entry.author}, board {entry.board}", value=entry.value)
+    is_own = entry.run_id is None  # written by people, outside of runs
+    return ContextItem(
+        kind=kind,
+        title=entry.key,
+        sender=f"{entry.author}, board {entry.board}",
+        value=entry.value,
+        origin="user" if is_own else "agent",
+        trusted=is_own,
+    )
 
 
 def _named(kind: BoardKind, left_out: Sequence[BoardEntry]) -> list[ContextItem]:
@@ -56,12 +64,14 @@ def _named(kind: BoardKind, left_out: Sequence[BoardEntry]) -> list[ContextItem]
         return []
     names = [f"{entry.board}: {entry.key}" for entry in left_out[:_NAMED]]
     more = [f"and {len(left_out) - _NAMED} more"] if len(left_out) > _NAMED else []
-    is_constraint = kind == "constraint"
+    is_constraint, is_own = kind == "constraint", all(entry.run_id is None for entry in left_out)
     return [
         ContextItem(
             kind="constraint" if is_constraint else "decision",
             title=f"{len(left_out)} {kind}s are left out here; read them on the board",
             sender="team",
             value=[*names, *more],
+            origin="user" if is_own else "agent",
+            trusted=is_own,
         )
     ]

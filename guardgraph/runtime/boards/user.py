@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -23,7 +23,7 @@ def _never() -> bool:
     return False
 
 
-def _ignore(_entry: BoardEntry) -> None:
+def _ignore(_what: object) -> None:
     """Do nothing."""
 
 
@@ -43,6 +43,8 @@ class BoardUser:
     """Called with each version that it has written."""
     has_ended: Callable[[], bool] = _never
     """Returns whether its attempt is over: then it writes nothing any more."""
+    on_read: Callable[[Sequence[BoardEntry]], object] = _ignore
+    """Called with the versions that it has read."""
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     _turns: dict[str, Lock] = field(default_factory=dict[str, Lock])
     _lock: Lock = field(default_factory=Lock)

@@ -50,7 +50,7 @@ class BoardView:
     def get(self, key: str) -> BoardEntry | None:
         """Return the last version of an entry; `None` where there is none, or where it is deleted."""
         self._user.check("read", checked_key(key))
-        found = self._store.last(self._place, key)
+        found = self._last(key)
         return None if found is None or found.is_deleted else found
 
     def entries(self, prefix: str = "") -> list[BoardEntry]:
@@ -61,7 +61,7 @@ class BoardView:
     def history(self, key: str) -> list[BoardEntry]:
         """Return all versions of an entry, oldest first, those that delete it among them."""
         self._user.check("read", checked_key(key))
-        return self._store.history(self._place, key)
+        return self._read(self._store.history(self._place, key))
 
     def put(self, key: str, value: Any, *, expect: int | None = None, kind: BoardKind | None = None) -> BoardEntry:
         """Write the next version of an entry, and return it.
@@ -113,7 +113,7 @@ class BoardView:
         self._user.check("write", checked_key(key))  # before the function is given what it may not read
         name, most = _name_of(function), _checked_tries(tries)
         for left in reversed(range(most)):
-            last = self._store.last(self._place, key)
+            last = self._last(key)
             known = None if last is None else self._known_update(key, name)
             if known is not None:
                 return known
@@ -221,7 +221,16 @@ class BoardView:
         return entry
 
     def _readable(self, entries: list[BoardEntry]) -> list[BoardEntry]:
-        return [entry for entry in entries if self._user.may("read", entry.key)]
+        return self._read([entry for entry in entries if self._user.may("read", entry.key)])
+
+    def _last(self, key: str) -> BoardEntry | None:
+        found = self._store.last(self._place, key)
+        self._read([] if found is None else [found])
+        return found
+
+    def _read(self, entries: list[BoardEntry]) -> list[BoardEntry]:
+        self._user.on_read(entries)
+        return entries
 
     async def _off_loop(self, work: Callable[[], _T]) -> _T:
         return await run_shielded(work)

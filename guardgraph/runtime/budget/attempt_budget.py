@@ -15,6 +15,7 @@ from langgraph.errors import GraphBubbleUp, GraphDrained
 
 from guardgraph.models.prices import Price, price_of
 from guardgraph.runtime.budget.call_bounds import Headroom, bound_call, headrooms
+from guardgraph.runtime.budget.call_guards import CallGuards
 from guardgraph.runtime.budget.call_reservation import (
     Call,
     bound_of,
@@ -24,10 +25,13 @@ from guardgraph.runtime.budget.call_reservation import (
     risk_of,
     schema_tokens,
 )
+from guardgraph.runtime.budget.downgraded import Downgraded
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
+from guardgraph.runtime.integrity import IntegrityRecord
+from guardgraph.runtime.rates.attempt_turns import AttemptTurns
 from guardgraph.runtime.services import Services
-from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage
+from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage, Verdict
 
 __all__ = ("AttemptBudget", "BudgetExceeded")
 
@@ -53,14 +57,28 @@ class AttemptBudget:
     """The key under which its costs are learned."""
     expected: Amount | None = None
     """What the attempt is expected to cost in all; `None` if that is unknown."""
+    guards: CallGuards | None = None
+    """The guards that judge its calls of models and tools, if there are any."""
+    turns: AttemptTurns | None = None
+    """Its turns under rate limits, if there are any."""
+    ends: float | None = None
+    """When the attempt has to end, on the monotonic clock."""
     choice: str | None = None
     """The name that the agent has for the model that it has chosen; its calls are reported with it."""
+    downgraded: Downgraded | None = None
+    """The step of a budget that it has begun under."""
+    is_downgraded: bool = False
+    """Whether that has changed its model."""
+    models: set[str] = field(default_factory=set[str])
+    """The models that have answered, as `provider:name`."""
     last_text: str = ""
     """The text of the last message that a model has returned."""
     fault: StorageError | None = None
     """What the ledger raised: it ends the run, even where the agent's code swallows it."""
     drained: GraphDrained | None = None
     """What a graph inside raised when it was drained: the attempt has not ended, even if its code returns a value."""
+    integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
+    """The label of the attempt, which its calls lower."""
     _stop: ReservationDenied | None = None
     _cut: ReservationDenied | None = None
     _open: dict[UUID, Call] = field(default_factory=dict[UUID, Call])
@@ -74,9 +92,9 @@ class AttemptBudget:
         return self.fault or self.drained
 
     @property
-    def stopped(self) -> ReservationDenied | None:
+    def stopped(self) -> ReservationDenied | Verdict | None:
         """Why the attempt got less than it wanted: a call was refused for good, or the last one was cut short."""
-        return self._stop or self._cut
+        return self._stop or (self.guards and self.guards.stopped) or self._cut
 
     def reserve(
         self,
@@ -147,6 +165,8 @@ class AttemptBudget:
         """Release what is reserved for a call that was not made: `run_id`, or the next one."""
         if run_id is not None:
             call = self._open.pop(run_id, None)
+            if self.guards is not None:
+                self.guards.withdraw(run_id)
         else:
             with self._lock:
                 call, self._next = self._next, None
@@ -179,6 +199,11 @@ class AttemptBudget:
             self.last_text = message.text or self.last_text
         usage = cost_of(call, report_of(response, run_id), costs=self.services.costs)
         self._settle(call, usage)
+        if self.guards is not None:
+            self.guards.ended(run_id, tokens=usage.tokens if usage else call.read, messages=messages)
+        self.models.add(f"{call.provider or 'unknown'}:{call.model or 'unknown'}")
+        if self.turns is not None:
+            self.turns.settle(run_id, usage.tokens if usage else None)
         self._cut = call.short if any(map(was_cut, messages)) else None
         self.services.emit(
             "model_called",
@@ -268,7 +293,9 @@ class AttemptBudget:
         with in_flight.lock, self._recording_faults():
             others = in_flight.risks() if may_wait else []
             if others:
-                refusal = held_back(risk, others, self._balances(), tokens=total, usd=usd or Decimal(0))
+                money = usd or Decimal(0)
+                sides = self.services.sides
+                refusal = held_back(risk, others, self._balances(), tokens=total, usd=money, sides=sides)
                 if refusal is not None:
                     return refusal
             amount = Amount(tokens=total, usd=usd, calls=1)

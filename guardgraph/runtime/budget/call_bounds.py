@@ -27,6 +27,8 @@ class Headroom:
     """How many attempts in flight draw on it."""
     price: Price | None = None
     """What a token costs; `None` where tokens are limited."""
+    label: str = ""
+    """What it is called in a message, where it is a side account."""
 
     def tokens(self, amount: int | Decimal, read: int) -> int:
         """Return the tokens that `amount` pays for, where `read` of them are input; 0 if not even those are paid."""
@@ -35,10 +37,9 @@ class Headroom:
     def refusal(self, left: int | Decimal, *, read: int, total: int, waits: bool = False) -> ReservationDenied:
         """Return why a call of `total` tokens cannot be made of what is `left`."""
         if self.price is None:
-            return ReservationDenied(self.account, "tokens", total, max(int(left), 0), waits)
-        return ReservationDenied(
-            self.account, "usd", self.price.usd(read, total - read), max(Decimal(left), Decimal(0)), waits
-        )
+            return ReservationDenied(self.account, "tokens", total, max(int(left), 0), waits, self.label)
+        usd, rest = self.price.usd(read, total - read), max(Decimal(left), Decimal(0))
+        return ReservationDenied(self.account, "usd", usd, rest, waits, self.label)
 
 
 @exact_decimal
@@ -49,10 +50,11 @@ def headrooms(balances: Iterable[Balance], price: Price | None, *, sharers: Call
         account, cap, spent, held = balance.account, balance.cap, balance.spent, balance.reserved
         if cap.tokens is not None:
             rest = cap.tokens - spent.tokens
-            found.append(Headroom(account, rest, rest - held.tokens, sharers(account)))
+            found.append(Headroom(account, rest, rest - held.tokens, sharers(account), label=balance.label))
         if cap.usd is not None and price is not None and not price.is_free:
             money = cap.usd - (spent.usd or 0)
-            found.append(Headroom(account, money, money - (held.usd or 0), sharers(account), price))
+            free = money - (held.usd or 0)
+            found.append(Headroom(account, money, free, sharers(account), price, balance.label))
     return found
 
 

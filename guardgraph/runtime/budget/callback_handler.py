@@ -1,10 +1,11 @@
-"""Callback handlers that reserve budget before every model call of an agent, whoever makes it, and settle it after."""
+"""Callback handlers that judge every call of an agent before it happens, reserve budget for models, and settle it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from inspect import CO_COROUTINE, currentframe
@@ -18,9 +19,11 @@ from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphDrained
 
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceeded
+from guardgraph.runtime.budget.call_guards import GuardTripped, model_call, tool_call
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import ExecutionContext
-from guardgraph.state import ReservationDenied
+from guardgraph.runtime.rates.attempt_turns import apause, pause
+from guardgraph.state import RateLimitExceeded, ReservationDenied
 
 __all__ = ("HANDLERS", "AsyncBudgetCallbackHandler", "BudgetCallbackHandler", "CallReservation")
 
@@ -34,6 +37,8 @@ class _Batch(NamedTuple):
     params: Any
     """What they have in common."""
     calls: tuple[UUID, ...]
+    denials: list[UUID]
+    """Those that a meter has denied, shared by all meters: then none of them is sent."""
 
 
 class _Decision(NamedTuple):
@@ -45,7 +50,7 @@ class _Decision(NamedTuple):
 
 _CALL_STACK: ContextVar[tuple[tuple[AttemptBudget, UUID], ...]] = ContextVar("guardgraph_call_stack", default=())
 """Model calls on the current call stack; waiting on one would deadlock."""
-_BATCH: ContextVar[_Batch] = ContextVar("guardgraph_batch", default=_Batch(None, ()))  # noqa: B039 - immutable
+_BATCH: ContextVar[_Batch] = ContextVar("guardgraph_batch", default=_Batch(None, (), []))  # noqa: B039 - never changed
 _TASK: ContextVar[asyncio.Task[Any] | None] = ContextVar("guardgraph_task", default=None)
 """The task that makes the current call: no callback is called for a call that was cancelled."""
 
@@ -90,6 +95,8 @@ class CallReservation:
 class BudgetCallbackHandler(BaseCallbackHandler):
     """Reserves before each synchronous model call and settles after it; the innermost handler is the only active one.
 
+    Before that the guards of the gates `model` and `tool` judge the call, if the attempt has such guards.
+
     Where an open reservation of another call is in the way it waits, unless that would block an event loop. Awaited
     calls are left to an `AsyncBudgetCallbackHandler` beside it.
     """
@@ -101,9 +108,14 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         self.budget = budget
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Reserve for the call of a text model or chat model, or stop it."""
+        """Judge the call of a text model or chat model and reserve for it, or stop it."""
         _enter_call(self.budget, run_id, kwargs)
         if not _is_awaited(currentframe()):
+            _judge_model(self.budget, run_id, prompts, kwargs)
+            turns = self.budget.turns
+            if turns is not None:
+                with _releasing(self.budget, _BATCH.get().calls):
+                    pause(turns.take(run_id, *_size_and_facts(prompts, kwargs)))
             _reserve(self.budget, _request(self.budget, run_id, prompts, kwargs), _BATCH.get().calls)
 
     on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
@@ -118,6 +130,12 @@ class BudgetCallbackHandler(BaseCallbackHandler):
         if not _is_awaited(currentframe()):
             self.budget.fail(run_id, error)
 
+    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Judge the call of a tool, or stop it."""
+        if not _is_awaited(currentframe()):
+            _judge_tool(self.budget, run_id, serialized, input_str, kwargs)
+        self.budget.integrity.note_call()
+
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
         if isinstance(error, GraphDrained):
@@ -131,7 +149,7 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     """
 
     raise_error = True
-    ignore_agent = ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
+    ignore_chain = ignore_custom_event = ignore_retriever = ignore_retry = True  # type: ignore[assignment]
 
     def __init__(self, budget: AttemptBudget) -> None:
         self.budget = budget
@@ -141,14 +159,27 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
         """Whether this is looked up for a synchronous call: the other handler serves it."""
         return not _is_awaited(currentframe())
 
-    ignore_chat_model = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same property
+    ignore_chat_model = ignore_agent = ignore_llm  # pyright: ignore[reportIncompatibleMethodOverride] -- the same one
 
     async def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Reserve for the call of a text model or chat model, or stop it."""
+        """Judge the call of a text model or chat model and reserve for it, or stop it."""
+        if self.budget.guards is not None:
+            await self.budget.services.off_loop(partial(_judge_model, self.budget, run_id, prompts, kwargs))
         request = _request(self.budget, run_id, prompts, kwargs)
+        turns = self.budget.turns
+        if turns is not None:
+            take = partial(turns.take, run_id, *_size_and_facts(prompts, kwargs))
+            with _releasing(self.budget, _BATCH.get().calls):
+                await apause(await turns.off_loop(take))
         await _areserve(self.budget, request, _TASK.get(), _BATCH.get().calls)
 
     on_chat_model_start = on_llm_start  # pyright: ignore[reportAssignmentType] -- langchain-core passes by position
+
+    async def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
+        """Judge the call of a tool, or stop it."""
+        if self.budget.guards is not None:
+            judge = partial(_judge_tool, self.budget, run_id, serialized, input_str, kwargs)
+            await self.budget.services.off_loop(judge)
 
     async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
@@ -163,11 +194,26 @@ HANDLERS = (AsyncBudgetCallbackHandler, BudgetCallbackHandler)
 """Exactly one of these two serves a call."""
 
 
+def _judge_model(budget: AttemptBudget, run_id: UUID, prompts: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    if budget.guards is None:
+        return
+    try:
+        budget.guards.admit(model_call(budget.services, run_id, prompts, kwargs))
+    except GuardTripped:
+        _give_back(_BATCH.get().calls)
+        raise
+
+
+def _judge_tool(budget: AttemptBudget, run_id: UUID, serialized: Any, text: str, kwargs: Mapping[str, Any]) -> None:
+    if budget.guards is not None:
+        budget.guards.admit(tool_call(budget.services, run_id, serialized, text, kwargs))
+
+
 def _reserve(budget: AttemptBudget, request: Callable[..., _Answer], batch: tuple[UUID, ...] = ()) -> int | None:
     """Return what `request` grants, once no reservation of others is in the way; raise where it is denied."""
 
     def decide() -> _Decision:
-        may_wait = not (_on_a_loop() or _within_a_call())
+        may_wait = not (_on_a_loop() or _within_a_call(batch))
         return _Decision(request(may_wait=may_wait), may_wait)
 
     return _granted(budget, budget.services.changed.wait_for(decide, _is_final).answer, batch)
@@ -183,12 +229,14 @@ async def _areserve(
     services, has_ended = budget.services, task.done if task is not None else None
 
     def decide() -> _Decision:
-        may_wait = not _within_a_call()
+        may_wait = not _within_a_call(batch)
         return _Decision(request(may_wait=may_wait, has_ended=has_ended), may_wait)
 
     answer = (await services.changed.await_for(lambda: services.off_loop(decide, reserves=True), _is_final)).answer
     if isinstance(answer, ReservationDenied):
         return await services.off_loop(partial(_granted, budget, answer, batch))
+    if batch and _BATCH.get().denials:  # another meter has denied it meanwhile
+        await services.off_loop(partial(_give_back, batch))
     return answer
 
 
@@ -201,9 +249,16 @@ def _granted(budget: AttemptBudget, answer: _Answer, batch: tuple[UUID, ...]) ->
     if not isinstance(answer, ReservationDenied):
         return answer
     budget.stop(answer)
-    for run_id in batch:
-        budget.release(run_id)
+    _give_back(batch)
     raise BudgetExceeded(answer)
+
+
+def _give_back(batch: tuple[UUID, ...]) -> None:
+    """Release what any meter has reserved for the calls of a batch, of which none will be sent."""
+    _BATCH.get().denials.extend(batch)
+    for budget, run_id in _CALL_STACK.get():
+        if run_id in batch:
+            budget.release(run_id)
 
 
 def _is_awaited(frame: FrameType | None) -> bool:
@@ -212,27 +267,48 @@ def _is_awaited(frame: FrameType | None) -> bool:
     return caller is not None and bool(caller.f_code.co_flags & CO_COROUTINE)
 
 
-def _within_a_call() -> bool:
+def _within_a_call(batch: tuple[UUID, ...]) -> bool:
     """Whether an open call of this attempt, or of one above, waits for the current code: a model that calls another
-    one, the reader of a stream, or another prompt of one `generate`."""
-    return any(budget.is_open(run_id) for budget, run_id in _CALL_STACK.get())
+    one, the reader of a stream, or another prompt of one `generate`. Other meters may have opened the same call."""
+    same = batch[-1:]
+    return any(budget.is_open(run_id) for budget, run_id in _CALL_STACK.get() if run_id not in same)
 
 
 def _enter_call(budget: AttemptBudget, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
-    """Add a call that is about to begin to the call stack and to its batch."""
+    """Add a call that is about to begin to the call stack and to its batch; note it in the label of the attempt."""
+    budget.integrity.note_call()
     params, batch = kwargs.get("invocation_params"), _BATCH.get()
-    mates = batch.calls if params is not None and batch.params is params else ()
+    is_same = run_id in batch.calls or (params is not None and batch.params is params)
+    mates = batch.calls if is_same else ()
     still_open = [(other, one) for other, one in _CALL_STACK.get() if other.is_open(one) or one in mates]
     _CALL_STACK.set((*still_open, (budget, run_id)))
-    _BATCH.set(_Batch(params, (*mates, run_id)))
+    _BATCH.set(_Batch(params, (*mates, run_id), batch.denials if is_same else []))
     _TASK.set(asyncio.current_task() if _on_a_loop() else None)
 
 
 def _request(
     budget: AttemptBudget, run_id: UUID, prompts: Sequence[str | Sequence[BaseMessage]], kwargs: Mapping[str, Any]
 ) -> Callable[..., _Answer]:
+    return partial(budget.begin, run_id, *_size_and_facts(prompts, kwargs))
+
+
+def _size_and_facts(
+    prompts: Sequence[str | Sequence[BaseMessage]], kwargs: Mapping[str, Any]
+) -> tuple[int, dict[str, Any]]:
+    """Return how many tokens the prompts of a call have, and what is known of it."""
     facts = {**(kwargs.get("invocation_params") or {}), **(kwargs.get("metadata") or {})}
-    return partial(budget.begin, run_id, sum(map(_tokens, prompts)), facts)
+    return sum(map(_tokens, prompts)), facts
+
+
+@contextmanager
+def _releasing(budget: AttemptBudget, batch: tuple[UUID, ...]) -> Generator[None]:
+    """Release what is reserved for the calls of a batch where one of them has no turn: then none is sent."""
+    try:
+        yield
+    except RateLimitExceeded:
+        for run_id in batch:
+            budget.release(run_id)
+        raise
 
 
 def _tokens(prompt: str | Sequence[BaseMessage]) -> int:
@@ -247,9 +323,13 @@ def _on_a_loop() -> bool:
     return True
 
 
+_STOPS = (BudgetExceeded.__name__, GuardTripped.__name__, "ToolRefused")
+
+
 def _is_no_stop(record: logging.LogRecord) -> bool:
-    """Drop the warning that langchain-core logs for a callback that raises, where it is our own stop."""
-    return f"{BudgetExceeded.__name__}(" not in record.getMessage()
+    """Drop the warning that langchain-core logs for a callback that raises, where it is a stop of ours."""
+    message = record.getMessage()
+    return not any(f"{name}(" in message for name in _STOPS)
 
 
 logging.getLogger("langchain_core.callbacks.manager").addFilter(_is_no_stop)

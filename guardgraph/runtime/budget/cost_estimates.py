@@ -10,7 +10,17 @@ from fractions import Fraction
 from threading import Lock
 from typing import NamedTuple
 
-from guardgraph.state import Amount, Balance, ReservationDenied, Usage, account_chain, exact_decimal
+from guardgraph.state import (
+    NO_SIDES,
+    Amount,
+    Balance,
+    ReservationDenied,
+    Sides,
+    Usage,
+    account_chain,
+    counts_in,
+    exact_decimal,
+)
 
 __all__ = ("CostEstimator", "InFlightAttempt", "can_start", "concurrent_attempts")
 
@@ -54,6 +64,8 @@ class _Observed:
 class CostEstimator:
     """What attempts have cost so far in this process, by the agent's role: the mean, and the most that a call wrote."""
 
+    known: Mapping[str, Amount] = field(default_factory=dict[str, Amount])
+    """What attempts have cost in earlier runs, by role: expected until one of this process has finished."""
     _roles: defaultdict[str, _Observed] = field(default_factory=lambda: defaultdict[str, _Observed](_Observed))
     _lock: Lock = field(default_factory=Lock)
 
@@ -106,11 +118,11 @@ class CostEstimator:
         return self._roles[role].price_factor
 
     def expected(self, role: str) -> Amount | None:
-        """Return the mean cost of an attempt, rounded up; `None` before the first has finished."""
+        """Return the mean cost of an attempt, rounded up: of this process, else of earlier runs; `None` if unknown."""
         with self._lock:
             count, total = self._roles[role].attempts, self._roles[role].usage
         if not count:
-            return None
+            return self.known.get(role)
         usd = None if total.usd is None else _MEAN.divide(total.usd, Decimal(count))
         return Amount(tokens=-(-total.tokens // count), usd=usd, calls=-(-total.calls // count))
 
@@ -142,19 +154,20 @@ def can_start(
     above: Iterable[Balance],
     in_flight: Mapping[str, InFlightAttempt],
     may_be_free: bool = False,
+    sides: Sides = NO_SIDES,
 ) -> ReservationDenied | None:
     """Return why an attempt cannot be paid for beside those in flight; `None` lets it start.
 
     A `retryable` denial may no longer hold once an attempt in flight has ended. An attempt inside another one waits
     only for others inside it, or two attempts could wait for each other. An attempt of unknown cost is presumed to be
     expensive, but the only one in flight always starts: it shows what the others cost. What costs nothing always
-    starts, and so does what `may_be_free` once all is spent.
+    starts, and so does what `may_be_free` once all is spent. `sides` are the side accounts on which accounts draw.
     """
     inside = next((name for name in reversed(account_chain(account)[:-1]) if name in in_flight), None)
     for balance in above:
         if balance.cap.usd is not None and expects is not None and expects.usd is None:
-            return ReservationDenied(balance.account, "price")
-        known = concurrent_attempts(balance.account, account, in_flight)
+            return balance.denied("price", None, None)
+        known = concurrent_attempts(balance.account, account, in_flight, sides)
         rivals = [in_flight[name] for name in known if inside is None or name.startswith(f"{inside}/")]
         for what in ("tokens", "usd", "calls"):
             cap = getattr(balance.cap, what)
@@ -167,14 +180,14 @@ def can_start(
                 continue
             if free <= 0 or (wanted > free and (rivals or expects is not None)):
                 left = max(free, type(cap)(0))
-                return ReservationDenied(balance.account, what, wanted, left, retryable=bool(rivals))
+                return balance.denied(what, wanted, left, retryable=bool(rivals))
     return None
 
 
-def concurrent_attempts(account: str, mine: str, in_flight: Iterable[str]) -> list[str]:
-    """Return the outermost attempts in flight under `account`, except `mine` and those above it."""
+def concurrent_attempts(account: str, mine: str, in_flight: Iterable[str], sides: Sides = NO_SIDES) -> list[str]:
+    """Return the outermost attempts in flight that count in `account`, except `mine` and those above it."""
     above = frozenset(account_chain(mine))
-    under = {name for name in in_flight if name.startswith(f"{account}/") and name not in above}
+    under = {name for name in in_flight if name not in above and counts_in(account, name, sides)}
     return [name for name in under if not under.intersection(account_chain(name)[:-1])]
 
 

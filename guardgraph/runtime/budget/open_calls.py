@@ -14,7 +14,7 @@ from threading import RLock
 from time import monotonic
 from typing import NamedTuple
 
-from guardgraph.state import Balance, ReservationDenied, exact_decimal
+from guardgraph.state import NO_SIDES, Balance, ReservationDenied, Sides, counts_in, exact_decimal
 
 __all__ = ("InFlight", "Risk", "held_back")
 
@@ -69,15 +69,21 @@ class InFlight:
 
 @exact_decimal
 def held_back(
-    risk: Risk, others: Sequence[Risk], above: Iterable[Balance], *, tokens: int, usd: Decimal
+    risk: Risk,
+    others: Sequence[Risk],
+    above: Iterable[Balance],
+    *,
+    tokens: int,
+    usd: Decimal,
+    sides: Sides = NO_SIDES,
 ) -> ReservationDenied | None:
     """Return why a call that reserves `tokens` and `usd` has to wait for `others` in flight; `None` lets it begin.
 
     What they all may take at worst has to fit under every account `above`, except for the one of them whose risk is
-    unknown, or else that may exceed its reservation by most.
+    unknown, or else that may exceed its reservation by most. `sides` are the side accounts on which accounts draw.
     """
     for balance in above:
-        under = [other for other in others if other.account.startswith(f"{balance.account}/")]
+        under = [other for other in others if counts_in(balance.account, other.account, sides)]
         for what, wanted in (("tokens", tokens), ("usd", usd)):
             cap = getattr(balance.cap, what)
             if cap is None or not wanted or not under:
@@ -85,7 +91,7 @@ def held_back(
             free = cap - (getattr(balance.spent, what) or 0) - (getattr(balance.reserved, what) or 0)
             most = _all_but_one([getattr(one, what) for one in (risk, *under)])
             if most is None or most + wanted > free:
-                return ReservationDenied(balance.account, what, wanted, max(free, type(cap)(0)), retryable=True)
+                return balance.denied(what, wanted, max(free, type(cap)(0)), retryable=True)
     return None
 
 

@@ -16,11 +16,11 @@ _T = TypeVar("_T")
 
 
 class OneShotEvent:
-    """Something that happens once; all who wait for it, in threads or on event loops, are woken."""
+    """Something that happens once; all who wait for it, in threads or on event loops, are woken in their order."""
 
     def __init__(self) -> None:
         self._happened = False
-        self._wakes: set[Callable[[], object]] = set()
+        self._wakes: dict[Callable[[], object], None] = {}
         self._lock = Lock()
 
     def done(self) -> bool:
@@ -31,7 +31,7 @@ class OneShotEvent:
         """Wake all who wait; a second time does nothing."""
         with self._lock:
             self._happened = True
-            wakes, self._wakes = self._wakes, set()
+            wakes, self._wakes = self._wakes, {}
         for wake in wakes:
             wake()
 
@@ -60,7 +60,7 @@ class OneShotEvent:
     def _waking(self, wake: Callable[[], object]) -> Generator[None]:
         """Call `wake` once it happens, or at once if it has happened meanwhile."""
         with self._lock:
-            self._wakes.add(wake)
+            self._wakes[wake] = None
             happened = self._happened
         if happened:
             wake()
@@ -68,7 +68,7 @@ class OneShotEvent:
             yield
         finally:
             with self._lock:
-                self._wakes.discard(wake)
+                self._wakes.pop(wake, None)
 
 
 class ChangeCondition:

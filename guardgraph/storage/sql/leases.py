@@ -24,10 +24,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import Executable
 
 from guardgraph.state import StaleWriter, ThreadBusy
+from guardgraph.storage.sql.database_clock import DatabaseNow as _Now
 from guardgraph.storage.sql.places import checked_id
 from guardgraph.storage.sql.prepared import Prepared, PreparedIn, batches
 from guardgraph.storage.sql.tables import leases
@@ -64,29 +64,6 @@ _epochs_of = PreparedIn(
     )
 )
 _INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
-
-
-class _Now(ColumnElement[int]):
-    """Microseconds since 1970, by the clock of the database."""
-
-    inherit_cache = True
-    type = BigInteger()
-
-
-@compiles(_Now, "sqlite")
-def _now_in_sqlite(*_: Any, **__: Any) -> str:
-    return "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
-
-
-@compiles(_Now, "postgresql")
-def _now_in_postgresql(*_: Any, **__: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
-
-
-@compiles(_Now, "mysql")
-@compiles(_Now, "mariadb")
-def _now_in_mysql(*_: Any, **__: Any) -> str:
-    return "TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
 
 
 class Claim(NamedTuple):

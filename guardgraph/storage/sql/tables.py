@@ -229,10 +229,12 @@ accounts = Table(
     _count("reserved_calls"),
     _count("reserved_subtasks"),
     _count("reserved_messages"),
+    Column("side", packed_type()),
     Index("guardgraph_account_run", "tenant", "run_id"),
 )
 """`epoch` 0 is an account that was never opened, while one below it was. `spent_unpriced` and
-`reserved_unpriced` count the spendings whose price is unknown, so that an unknown price is never counted as zero."""
+`reserved_unpriced` count the spendings whose price is unknown, so that an unknown price is never counted as zero.
+`side` is JSON, null for most: the side accounts on which it draws, what it is called, and the alerts of it."""
 
 entries = Table(
     "guardgraph_entry",

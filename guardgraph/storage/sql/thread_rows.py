@@ -15,6 +15,7 @@ from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.leases import Claim, acquire, leases_of
 from guardgraph.storage.sql.published_table import published, published_read
+from guardgraph.storage.sql.shared_account_table import operator_caps, shared_accounts, shared_entries
 from guardgraph.storage.sql.statements import namespaces_of_thread
 from guardgraph.storage.sql.tables import accounts, entries, leases, namespaces, runs, threads
 
@@ -121,7 +122,7 @@ def delete_rows(connection: Connection, tenant: str, thread_id: str, *, with_eff
     for table in (entries, accounts, events):
         mine = (table.c.tenant == tenant, table.c.run_id.in_(run_ids_of(tenant, thread_id)))
         connection.execute(delete(table).where(*mine))
-    for table in (runs, threads, boards, published, published_read):
+    for table in (shared_entries, shared_accounts, operator_caps, runs, threads, boards, published, published_read):
         connection.execute(delete(table).where(table.c.tenant == tenant, table.c.thread_id == thread_id))
 
 

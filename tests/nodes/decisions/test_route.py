@@ -136,7 +136,7 @@ def test_scores_of_other_number_types_are_taken() -> None:
 def test_without_a_rung_that_decides_there_is_no_worker() -> None:
     decision = decide_route(Ladder(WORKERS, rules=(Rule.keywords("refund", worker="billing"),)), Task(goal="hello"))
 
-    assert decision == RoutingDecision(rung="rule", reason="no rule matched")
+    assert decision == RoutingDecision(rung="rule", reason="no rule matched", trusted=True)
 
 
 def test_users_code_is_called_by_what_is_given_for_it() -> None:

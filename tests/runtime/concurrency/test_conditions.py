@@ -129,3 +129,19 @@ async def test_looking_again_waits_for_a_change() -> None:
 
     assert await condition.await_for(look, bool)
     await changing
+
+
+async def test_those_who_wait_are_woken_in_their_order() -> None:
+    condition, woken = ChangeCondition(), list[int]()
+
+    async def wait(number: int) -> None:
+        await condition.next_change().await_(LONG)
+        woken.append(number)
+
+    waiting = [asyncio.create_task(wait(number)) for number in range(50)]
+    await asyncio.sleep(0)
+
+    condition.notify_all()
+    await asyncio.gather(*waiting)
+
+    assert woken == [*range(50)]

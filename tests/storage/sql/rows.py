@@ -14,6 +14,7 @@ from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.reputation_table import awards
+from guardgraph.storage.sql.shared_account_table import operator_caps, shared_accounts, shared_entries
 from guardgraph.storage.sql.tables import (
     accounts,
     blobs,
@@ -26,6 +27,7 @@ from guardgraph.storage.sql.tables import (
     threads,
     writes,
 )
+from guardgraph.storage.sql.value_table import shared_values
 
 __all__ = ("delete_rows_of", "rows_of_tenant")
 
@@ -52,5 +54,20 @@ def _conditions(tenant: str) -> Iterator[tuple[Table, Any]]:
     theirs = select(namespaces.c.namespace_id).where(namespaces.c.tenant == tenant)
     for table in (writes, blobs, chunks, checkpoints):
         yield table, table.c.namespace_id.in_(theirs)
-    for table in (namespaces, threads, runs, leases, accounts, entries, effects, events, boards, awards, published):
+    for table in (
+        namespaces,
+        threads,
+        runs,
+        leases,
+        accounts,
+        entries,
+        effects,
+        events,
+        boards,
+        awards,
+        published,
+        shared_values,
+    ):
+        yield table, table.c.tenant == tenant
+    for table in (shared_accounts, shared_entries, operator_caps):
         yield table, table.c.tenant == tenant

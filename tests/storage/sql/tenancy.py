@@ -32,6 +32,7 @@ from guardgraph.storage.sql.effect_table import effects
 from guardgraph.storage.sql.event_table import events
 from guardgraph.storage.sql.published_table import published, published_read
 from guardgraph.storage.sql.reputation_table import awards
+from guardgraph.storage.sql.shared_account_table import operator_caps, shared_accounts, shared_entries
 from guardgraph.storage.sql.tables import (
     accounts,
     blobs,
@@ -44,6 +45,7 @@ from guardgraph.storage.sql.tables import (
     threads,
     writes,
 )
+from guardgraph.storage.sql.value_table import shared_values
 
 __all__ = ("KEYS", "check_every_statement", "tables_of_any_tenant")
 
@@ -55,6 +57,10 @@ KEYS: dict[Table, frozenset[str]] = {
     effects: frozenset({"tenant", "effect"}),
     boards: frozenset({"tenant", "board"}),
     awards: frozenset({"tenant", "award", "agent"}),
+    shared_values: frozenset({"tenant", "value"}),
+    shared_accounts: frozenset({"tenant", "account", "owner"}),
+    shared_entries: frozenset({"tenant", "account", "entry"}),
+    operator_caps: frozenset({"tenant", "owner"}),
     published: frozenset({"tenant", "name"}),
     published_read: frozenset({"tenant"}),
     **dict.fromkeys((runs, leases, threads, events), frozenset({"tenant"})),

@@ -48,6 +48,8 @@ from guardgraph.storage.sql.published_table import published
 from guardgraph.storage.sql.reputation import SQLReputation
 from guardgraph.storage.sql.reputation_table import awards
 from guardgraph.storage.sql.tables import accounts, blobs, checkpoints, chunks, entries, runs, writes
+from guardgraph.storage.sql.value_table import shared_values
+from guardgraph.storage.sql.values import SQLValues
 from tests.storage.sql.codec.test_codec import Canary, canaries, record
 from tests.storage.sql.leased import no_lease
 from tests.storage.sql.stored import config_of, store
@@ -134,6 +136,7 @@ def fill(saver: SQLSaver) -> None:
     SQLBoards(saver.engine, tenant="", codec=saver.codec).write(BoardPlace("t", "plan"), BoardChange("k", "1", "a"))
     PublishedStore(saver.engine, saver.codec, tenant="").add("t", Event(type="item", source="shop", id="1"))
     SQLReputation(saver.engine, tenant="").record([SettledAward("r/1", "a", True, 1.0, 2.0, 0.5)])
+    SQLValues(saver.engine, tenant="").update("cost", ["a"], lambda *_: {"a": 1})
 
 
 def loaded(*loads: Callable[[], object]) -> int:
@@ -182,7 +185,7 @@ def test_no_column_of_a_run_and_what_belongs_to_it_runs_anything(tmp_path: Path,
     with Runner(url, graphs={"graph": lambda: pipeline([Agent("a", run=lambda request: request.goal)])}) as runner:
         saver, ledger = runner.saver, SQLLedger(runner.saver.engine, tenant="")
         fill(saver)
-        for table in (runs, accounts, entries, effects, events, boards, awards, published):
+        for table in (runs, accounts, entries, effects, events, boards, awards, published, shared_values):
             columns = [column for column in table.c if isinstance(column.type, LargeBinary) and not column.primary_key]
             for column in columns:
                 for data in (*raw(mark), *map(packed, raw(mark)[-2:])):
@@ -200,6 +203,7 @@ def test_no_column_of_a_run_and_what_belongs_to_it_runs_anything(tmp_path: Path,
                         lambda: runner.events("t"),
                         lambda: runner.board("plan", thread_id="t").entries(),
                         lambda: runner.list_reputations(),
+                        lambda: SQLValues(saver.engine, tenant="").read("cost"),
                         lambda: PublishedStore(saver.engine, saver.codec, tenant="").after("t", 0, 9),
                         lambda: runner.wake("t"),
                     )

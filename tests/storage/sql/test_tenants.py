@@ -22,6 +22,7 @@ from guardgraph.state import (
     Outcome,
     ReservationDenied,
     RunEvent,
+    SideAccount,
     Task,
     UnknownThread,
     Usage,
@@ -34,12 +35,16 @@ from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.effects import SQLEffects
-from guardgraph.storage.sql.engine import close_engine, engine_of
+from guardgraph.storage.sql.engine import close_engine, engine_of, write_transaction
 from guardgraph.storage.sql.events import EventLog, EventStore
+from guardgraph.storage.sql.leases import Claim, acquire
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.ledger.shared_budgets import SQLBudgets
 from guardgraph.storage.sql.ledger.sql_ledger import SQLLedger
+from guardgraph.storage.sql.migrate import migrate
 from guardgraph.storage.sql.published import PublishedStore
 from guardgraph.storage.sql.reputation import SQLReputation
+from guardgraph.storage.sql.values import SQLValues
 from tests.storage.sql.leased import claiming
 from tests.storage.sql.rows import delete_rows_of, rows_of_tenant
 from tests.storage.sql.stored import checkpoint_of, config_of, ids_in, store
@@ -118,6 +123,12 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "open": [Call(OWN, ("r", Allowance(calls=1)))],
         "reopen": [Call(OWN, ("r", Allowance(calls=1)))],
     },
+    SQLBudgets: {
+        "listed": [Call([]), Call([], ("t",))],
+        "find": [Call(None, ("t", "day")), Call(None, (None, None))],
+        "set": [Call(None, (None,)), Call(OWN, (Allowance(calls=1),))],
+        "limited": [Call((), ("t",))],
+    },
     EventLog: {
         "store": [Call(OWN)],
     },
@@ -138,6 +149,11 @@ CALLS: dict[type[Any], dict[str, list[Call]]] = {
         "listed": [Call([], (9,))],
         "forget": [Call(0, ("worker",)), Call(0, ("worker",), {"dry_run": True})],
         "record": [Call(OWN, ([SettledAward("r/1", "worker", True, 1.0, None, 0.5)],))],
+    },
+    SQLValues: {
+        "read": [Call({}, ("rate",)), Call({}, ("rate", ["k"]))],
+        "forget": [Call(False, ("rate", "k"))],
+        "update": [Call(OWN, ("rate", ["k"], lambda there, _: {"k": [*there.values()]}))],
     },
     PublishedStore: {
         "add": [Call(UnknownThread, ("t", Event(type="item", source="shop", id="1")))],
@@ -162,8 +178,9 @@ NO_READS: dict[type[Any], set[str]] = {
         "storing_along", "with_allowlist", "with_fence", "with_types",
     },
     SQLBoards: {"with_fence"},
-    SQLLedger: {"with_fence"},
+    SQLLedger: {"alert_once", "draw_on", "side_balances", "with_fence"},
     EventLog: {"add", "write_changes", "written"},
+    SQLValues: {"now"},
 }  # fmt: skip
 """The methods that touch no rows."""
 
@@ -214,11 +231,13 @@ def engine(kept_url: str) -> Iterator[Engine]:
         epoch = ledger.open(account, Allowance(calls=9))
         ledger.reserve(f"{account} entry", account, epoch, Amount(calls=1))
     ledger.reserve("entry", "r", 1, Amount(calls=2))
+    spend_shared(engine)
     event_log(engine, THEIRS, "theirs").store()
     for place in (BOARD, SHARED):
         SQLBoards(engine, tenant=THEIRS).write(place, BoardChange("k", '"theirs"', "theirs", name="w"))
     theirs = [SettledAward(key, name, False, 1.0, 2.0, 0.5) for key, name in (("r/1", "worker"), ("r/2", "theirs"))]
     SQLReputation(engine, tenant=THEIRS).record(theirs)
+    SQLValues(engine, tenant=THEIRS).update("rate", ["k"], lambda *_: {"k": "theirs"})
     PublishedStore(engine, Codec(), tenant=THEIRS).add("t", Event(type="item", source="theirs", id="1"))
     effects = SQLEffects(engine, tenant=THEIRS)
     effects.begin("open", "r")
@@ -229,6 +248,17 @@ def engine(kept_url: str) -> Iterator[Engine]:
     effects.unlock("held")
     delete_rows_of(engine, THEIRS)
     close_engine(engine)
+
+
+def spend_shared(engine: Engine) -> None:
+    """Spend under budgets of the tenant and the thread, of which an operator has capped one."""
+    with write_transaction(migrate(engine)) as connection:
+        fence = acquire(connection, Claim("t", "r", "test", 60, THEIRS))
+    run = RunLedger(engine, "r2", tenant=THEIRS, fence=fence, is_new=True)
+    epoch = run.open("r2", Allowance())
+    run.draw_on("r2", [SideAccount("=tenant", "tenant", Allowance()), SideAccount("=thread", "thread", Allowance())])
+    assert run.reserve("r2 entry", "r2", epoch, Amount(calls=1)) is None
+    SQLBudgets(engine, tenant=THEIRS).set(Allowance(calls=9), "t", "day")
 
 
 @pytest.fixture(params=OTHERS[2:4])
@@ -267,7 +297,7 @@ METHODS = [(kind, name) for kind in CALLS for name in sorted(methods_of(kind))]
 )
 def test_a_tenant_meets_nothing_of_another(engine: Engine, other: str, kind: type[Any], name: str) -> None:
     before = rows_of_tenant(engine, THEIRS)
-    assert len(before) == 15
+    assert len(before) == 19
     store = opened(kind, engine, other)
 
     for call in calls_of(kind, name):

@@ -42,6 +42,7 @@ OWN: dict[str, type[Any]] = {
     "Request": state.Request,
     "Result": state.Result,
     "RoutingDecision": state.RoutingDecision,
+    "SideBudget": state.SideBudget,
     "Subtask": state.Subtask,
     "Task": state.Task,
     "Usage": state.Usage,

@@ -66,7 +66,7 @@ def account_row(tenant: str, account: str) -> dict[str, Any]:
     """Return the row of an account that was never opened: without limits, and refusing everything."""
     run_id = checked_id("run_id", account_chain(account)[0])
     facts = {"account": key_of(tenant, account), "tenant": tenant, "run_id": run_id, "name": _packed(account)}
-    return {**facts, "epoch": 0, "closed": True, **cap_row(Allowance()), **dict.fromkeys(_NUMBERS, 0)}
+    return {**facts, "epoch": 0, "closed": True, **cap_row(Allowance()), **dict.fromkeys(_NUMBERS, 0), "side": None}
 
 
 def usage_in_nanos(usage: Usage) -> Usage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from typing import Any, Self
@@ -16,6 +16,7 @@ from guardgraph.state import (
     BadInput,
     Balance,
     ReservationDenied,
+    SideAccount,
     Usage,
     account_chain,
     check_caps,
@@ -58,6 +59,7 @@ class SQLLedger:
     """
 
     blocks = reserving_blocks = True
+    has_shared_accounts = False
 
     def __init__(self, engine: Engine, *, tenant: str) -> None:
         """Use an engine, as `engine_of` makes one, which the caller disposes of; tables are made at the first use.
@@ -86,6 +88,19 @@ class SQLLedger:
             for name, row in self._opened(connection, account):
                 cap = cap.widen(balance_of(name, row).cap) if name == account else cap
             return self._open(connection, account, cap)
+
+    def draw_on(self, account: str, sides: Sequence[SideAccount]) -> None:
+        """Raise `BadInput` for any side account: this ledger counts in the accounts of the tree alone."""
+        if sides:
+            raise BadInput(f"a budget of {sides[0].label()} is counted by a `Runner`, not by an `SQLLedger`")
+
+    def side_balances(self, sides: Sequence[SideAccount]) -> tuple[Balance, ...]:
+        """Return nothing: there are no side accounts."""
+        return ()
+
+    def alert_once(self, balance: Balance, threshold: float, by: str) -> bool:
+        """Return `True`: alerts are not recorded."""
+        return True
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,9 @@ def load_accounts(
     for name in sorted(rows, key=lambda name: len(account_chain(name))):
         above = tuple(found[one] for one in account_chain(name)[:-1])
         found[name] = _account_of(name, above, rows[name])
+    for name, account in found.items():
+        if rows[name].side is not None:
+            _read_side(account, json.loads(bytes(rows[name].side)), found)
     by_key = {key_of(tenant, name): account for name, account in found.items()}
     holders: dict[str, Account] = {}
     for row in open_rows:
@@ -68,7 +72,22 @@ def stored_account(tenant: str, account: Account) -> dict[str, Any]:
         "reserved_calls": reserved.calls,
         "reserved_subtasks": reserved.subtasks,
         "reserved_messages": reserved.messages,
+        "side": _side_of(account),
     }
+
+
+def _side_of(account: Account) -> bytes | None:
+    """Return what an account draws on, what it is called, and its alerts; `None` for most."""
+    if not (account.sides or account.label or account.alerts):
+        return None
+    draws = [side.name for side in account.sides]
+    return json.dumps({"draws": draws, "label": account.label, "kind": account.kind, "alerts": account.alerts}).encode()
+
+
+def _read_side(account: Account, side: dict[str, Any], found: dict[str, Account]) -> None:
+    account.sides = tuple(found[name] for name in side["draws"] if name in found)
+    account.label, account.kind = side["label"], side["kind"]
+    account.alerts = {float(threshold): by for threshold, by in side["alerts"].items()}
 
 
 def _account_of(name: str, above: tuple[Account, ...], row: Any) -> Account:

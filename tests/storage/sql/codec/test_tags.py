@@ -37,6 +37,7 @@ from guardgraph.state import (
     Reply,
     Request,
     Result,
+    SideBudget,
     StorageCorrupt,
     Subtask,
     Task,
@@ -69,6 +70,7 @@ VALUES: dict[str, Any] = {
     "Plan": Plan(subtasks=(Subtask(id="a", goal="g"),)),
     "Subtask": Subtask(id="a", goal="g"),
     "Position": DelegationScope(run_id="r", account="r", spending_account="r/work", started=NOW),
+    "SideBudget": SideBudget(per="agent", cap=Allowance(tokens=5), account="r"),
     "Reply": Reply(value=1, evidence=(FOUND,)),
     "Request": Request(task=Task(goal="g", id="t")),
     "Task": Task(goal="g", id="t"),
@@ -113,7 +115,7 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
         *(f"guardgraph:{name}" for name in (
             "AgentError", "Allowance", "BoardEntry", "Claim", "Claims", "Delivery", "Ending", "Event", "Evidence",
             "Gap", "GroundedClaim", "Message", "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result",
-            "RoutingDecision", "Subtask", "Task", "Usage", "Verdict",
+            "RoutingDecision", "SideBudget", "Subtask", "Task", "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",

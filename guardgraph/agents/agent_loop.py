@@ -1,0 +1,237 @@
+"""One run of an agent under guards of its own: its budget, its working time, and what it leaves in the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+from time import monotonic
+from typing import Any, NamedTuple
+
+from guardgraph.agents.results import stopped_error
+from guardgraph.guards import (
+    AllowanceLimiter,
+    Deadline,
+    Escalate,
+    Finish,
+    Guard,
+    GuardContext,
+    OnTrip,
+    Refuse,
+    name_of,
+)
+from guardgraph.runtime.budget.attempt_budget import AttemptBudget
+from guardgraph.runtime.budget.call_guards import CALL_GATES, CallGuards
+from guardgraph.runtime.call_log import restored_call, stored_call
+from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.services import Services
+from guardgraph.state import (
+    AgentInfo,
+    Allowance,
+    Amount,
+    DelegationScope,
+    Gap,
+    Outcome,
+    OutcomeStatus,
+    ReservationDenied,
+    RunEvent,
+    Task,
+    Usage,
+    Verdict,
+    new_id,
+)
+
+__all__ = ("AgentLoop", "LoopRules", "idle_guard")
+
+_STORED_CALLS = 200
+_CAPS = ("usd", "tokens", "calls")
+
+
+class LoopRules(NamedTuple):
+    """The guards of an agent's loop, and how its services are made."""
+
+    guards: tuple[Guard, ...]
+    name: str
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    on_event: Callable[[RunEvent], None] | None = None
+
+    @property
+    def judging(self) -> list[Guard]:
+        """The guards of the gates `model` and `tool`."""
+        return [guard for guard in self.guards if not CALL_GATES.isdisjoint(guard.gates)]
+
+    @property
+    def seconds(self) -> float | None:
+        """For how long the agent may work; `None` sets no limit."""
+        return min((guard.seconds for guard in self.guards if isinstance(guard, Deadline)), default=None)
+
+    def allowance(self, now: datetime) -> Allowance:
+        """Return what one run may spend."""
+        context = GuardContext(gate="admission", subject=Task(goal=self.name or "agent"), now=now)
+        found = Allowance()
+        for guard in self.guards:
+            if isinstance(guard, AllowanceLimiter) and not isinstance(guard, Deadline):
+                found = found.narrow(guard.narrow(context))
+        return found
+
+    def guard_of(self, stop: ReservationDenied | Verdict) -> tuple[str, OnTrip]:
+        """Return the name and the reaction of the guard that a stop is due to."""
+        if isinstance(stop, Verdict):
+            return stop.guard, next((g.on_trip for g in self.guards if name_of(g) == stop.guard), Finish())
+        context = GuardContext(gate="admission", subject=Task(goal="agent"), now=self.clock())
+        whole = self.allowance(context.now)
+        for guard in self.guards:
+            if isinstance(guard, AllowanceLimiter) and not isinstance(guard, Deadline):
+                what = "usd" if stop.what == "price" else stop.what
+                cap = getattr(guard.narrow(context), what, None)
+                if cap is not None and cap == getattr(whole, what, None):
+                    return name_of(guard), guard.on_trip
+        return "Budget", Finish()
+
+
+@dataclass(slots=True)
+class AgentLoop:
+    """One run of an agent, from its input to its answer, over all interrupts between."""
+
+    rules: LoopRules
+    budget: AttemptBudget
+    guards: CallGuards
+    used: float = 0
+    """Seconds in which a model or a tool has worked for it."""
+    late: Verdict | None = None
+    _active: int = 0
+    _since: float = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    @classmethod
+    def begun(cls, rules: LoopRules, record: Mapping[str, Any] | None = None) -> AgentLoop:
+        """Return a new run, or the one that has left `record` in the state."""
+        kept: Mapping[str, Any] = record or {}
+        services = Services(clock=rules.clock, on_event=rules.on_event)
+        now, id_ = rules.clock(), str(kept.get("id") or new_id())
+        position = DelegationScope(
+            run_id=id_, account=id_, spending_account=id_, path=(rules.name,) if rules.name else (),
+            allowance=rules.allowance(now), started=datetime.fromisoformat(kept["started"]) if kept else now,
+        )  # fmt: skip
+        services.ensure_open(position)
+        epoch = services.epoch_of(id_)
+        guards = CallGuards(rules.judging, services, position, AgentInfo(rules.name, chain=position.path))
+        loop = cls(rules, AttemptBudget(services, position, epoch, rules.name or "agent", guards=guards), guards)
+        if kept:
+            loop._restore(kept, f"{id_}#earlier", epoch)
+        return loop
+
+    @property
+    def id(self) -> str:
+        """The id of the run."""
+        return self.budget.position.run_id
+
+    @property
+    def execution(self) -> ExecutionContext:
+        """What a reservation for a call of its model draws on."""
+        return ExecutionContext(self.budget.services, self.budget.position, budget=self.budget)
+
+    @property
+    def stop(self) -> ReservationDenied | Verdict | None:
+        """What has stopped it, if anything has."""
+        limit = self.rules.seconds
+        if self.late is None and limit is not None and self.worked >= limit:
+            reason = f"the agent has worked for {self.worked:.1f} s, {limit:g} s are allowed"
+            facts: dict[str, Any] = {"reason": reason, "measured": self.worked, "limit": limit}
+            self.late = Verdict(guard="Deadline", gate="model", subject="run", action="trip", **facts)
+        return self.budget.stopped or self.late
+
+    @property
+    def why(self) -> str:
+        """What has stopped it, in one sentence."""
+        stop = self.stop
+        return "" if stop is None else stopped_error(stop)[0].message
+
+    @property
+    def worked(self) -> float:
+        """Seconds in which a model or a tool has worked for it, those that work now included."""
+        with self._lock:
+            return self.used + (monotonic() - self._since if self._active else 0)
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        """Count the time of a call; calls at the same time count once."""
+        with self._lock:
+            self._since = self._since if self._active else monotonic()
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._active -= 1
+                if not self._active:
+                    self.used += monotonic() - self._since
+
+    @property
+    def usage(self) -> Usage:
+        """What it has spent."""
+        spent = self.budget.services.ledger.usage(self.budget.position.account)
+        return spent.model_copy(update={"microseconds": int(self.worked * 1_000_000)})
+
+    def record(self) -> dict[str, Any]:
+        """Return all that goes into the state: JSON data from which another process goes on."""
+        stop = self.stop
+        return {
+            "id": self.id,
+            "started": self.budget.position.started.isoformat(),
+            "used": self.worked,
+            "usage": self.usage.model_dump(mode="json"),
+            "calls": [stored_call(call) for call in self.guards.log.calls[-_STORED_CALLS:]],
+            "refusals": {str(number): count for number, count in self.guards.refusals.items()},
+            "stop": None if stop is None else self._as_verdict(stop).model_dump(mode="json"),
+        }
+
+    def outcome(self, value: Any) -> Outcome:
+        """End the run: close its account, and return the outcome with its answer or with what there was."""
+        services, position = self.budget.services, self.budget.position
+        stop = self.stop
+        services.ledger.close(position.account, self.budget.epoch)
+        if stop is None:
+            return Outcome(status="completed", value=value, usage=self.usage)
+        name, on_trip = self.rules.guard_of(stop)
+        status: OutcomeStatus = "failed" if value is None else "degraded"
+        if isinstance(on_trip, Escalate | Refuse):
+            status = "escalated" if isinstance(on_trip, Escalate) else "refused"
+        gap = Gap(subtask="result", agent=self.rules.name or None, reason=self.why, guard=name)
+        kept = None if isinstance(on_trip, Refuse) else value
+        return Outcome(status=status, value=kept, gaps=(gap,), stopped_by=name, reason=self.why, usage=self.usage)
+
+    def _as_verdict(self, stop: ReservationDenied | Verdict) -> Verdict:
+        if isinstance(stop, Verdict):
+            return stop
+        name, _ = self.rules.guard_of(stop)
+        return Verdict(guard=name, gate="model", subject="run", action="trip", reason=str(stop))
+
+    def _restore(self, kept: Mapping[str, Any], entry: str, epoch: int) -> None:
+        """Go on where another process has left it: what was spent, called and refused counts."""
+        ledger = self.budget.services.ledger
+        ledger.reserve(entry, self.id, epoch, Amount())
+        ledger.settle(entry, Usage.model_validate(kept["usage"]))
+        self.used = float(kept["used"])
+        for call in map(restored_call, kept["calls"]):
+            self.guards.log.add(call)
+            self.budget.services.calls.add(call)
+        self.guards.refusals.update({int(number): int(count) for number, count in kept["refusals"].items()})
+        self.guards.tripped = None if kept["stop"] is None else Verdict.model_validate(kept["stop"])
+
+
+def _is_effective(guard: Guard, now: datetime) -> bool:
+    """Return whether a guard can stop anything inside an agent's loop."""
+    if not CALL_GATES.isdisjoint(guard.gates) or isinstance(guard, Deadline):
+        return True
+    if not isinstance(guard, AllowanceLimiter):
+        return False
+    limits = guard.narrow(GuardContext(gate="admission", subject=Task(goal="agent"), now=now))
+    return any(getattr(limits, name) is not None for name in _CAPS)
+
+
+def idle_guard(guards: Sequence[Guard], now: datetime) -> Guard | None:
+    """Return the first guard that could stop nothing inside an agent's loop, if there is one."""
+    return next((guard for guard in guards if not _is_effective(guard, now)), None)

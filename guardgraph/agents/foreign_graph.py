@@ -1,0 +1,137 @@
+"""A foreign graph that works under guards: it gets its own input, and its last state is kept where it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+
+from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
+from guardgraph.runtime.budget.call_guards import GuardTripped
+from guardgraph.state import BadInput, Request, check_json, to_json
+
+__all__ = ("GivenGraph", "answered", "astream_graph", "given_graph", "stream_graph", "value_of", "with_input")
+
+
+@dataclass(slots=True)
+class GivenGraph:
+    """The input of a foreign graph in one execution, and the state that it has reached."""
+
+    input: Mapping[str, Any]
+    state: dict[str, Any] | None = None
+
+
+_GIVEN: ContextVar[GivenGraph | None] = ContextVar("guardgraph_given", default=None)
+
+
+@contextmanager
+def with_input(given: GivenGraph) -> Iterator[GivenGraph]:
+    """Let the graph that works within have the input of `given`, and keep its state there."""
+    token = _GIVEN.set(given)
+    try:
+        yield given
+    finally:
+        _GIVEN.reset(token)
+
+
+def given_graph() -> GivenGraph:
+    """Return what the graph that works now was given."""
+    return _GIVEN.get() or GivenGraph({})
+
+
+def stream_graph(run: Any, request: Request, config: RunnableConfig) -> Any:
+    """Run the graph, keep each of its states, and return the value of the last one, also where a guard stops it."""
+    given = given_graph()
+    try:
+        for state in run.stream(_input(given, request), config, stream_mode="values"):
+            _keep(given, state)
+    except (BudgetExceeded, GuardTripped) as stop:
+        _end(given, stop)
+    return value_of(given.state)
+
+
+async def astream_graph(run: Any, request: Request, config: RunnableConfig) -> Any:
+    """Do the same without blocking the event loop."""
+    given = given_graph()
+    try:
+        async for state in run.astream(_input(given, request), config, stream_mode="values"):
+            _keep(given, state)
+    except (BudgetExceeded, GuardTripped) as stop:
+        _end(given, stop)
+    return value_of(given.state)
+
+
+def value_of(state: Mapping[str, Any] | None) -> Any:
+    """Return the value of a state as JSON data: the structured response, the last text, or the state itself."""
+    if state is None:
+        return None
+    structured = state.get("structured_response")
+    if structured is not None:
+        return _as_json(structured)
+    messages = state.get("messages")
+    if not isinstance(messages, list):
+        return {name: _as_json(value) for name, value in state.items()}
+    return text_of_run(cast("list[Any]", messages)) or None
+
+
+def answered(messages: Sequence[Any], reason: str) -> list[Any]:
+    """Return messages in which every tool call has its answer, as models want them: `reason` where it was not made."""
+    known = {one.tool_call_id for one in messages if isinstance(one, ToolMessage)}
+    found = list[Any]()
+    for message in messages:
+        found.append(message)
+        for call in message.tool_calls if isinstance(message, AIMessage) else ():
+            if call["id"] not in known:
+                text = f"not called: {reason}"
+                found.append(ToolMessage(text, name=call["name"], tool_call_id=call["id"] or "", status="error"))
+    return found
+
+
+def text_of_run(messages: Sequence[Any]) -> str:
+    """Return the last text of an agent since it was asked; where it has written none, the last answer of a tool."""
+    run = list[Any]()
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            break
+        run.append(message)
+    texts = (one.text.strip() for one in run if isinstance(one, AIMessage))
+    found = (one.text.strip() for one in run if isinstance(one, ToolMessage) and one.status != "error")
+    return next(filter(None, texts), None) or next(filter(None, found), "")
+
+
+def _input(given: GivenGraph, request: Request) -> Mapping[str, Any]:
+    """Return the input of an attempt: one after a refusal goes on from the conversation, with the reason."""
+    messages: Any = (given.state or {}).get("messages")
+    if request.feedback is None or not isinstance(messages, list):
+        return given.input
+    why = HumanMessage(f"Your answer was refused: {request.feedback}")
+    return {**given.input, "messages": [*answered(cast("list[BaseMessage]", messages), "refused"), why]}
+
+
+def _keep(given: GivenGraph, state: Any) -> None:
+    if isinstance(state, Mapping):
+        given.state = {str(name): value for name, value in cast("Mapping[Any, Any]", state).items()}
+
+
+def _end(given: GivenGraph, stop: BaseException) -> None:
+    """Leave the state as a later turn can use it; raise the stop where there is none."""
+    if given.state is None:
+        raise stop
+    messages = given.state.get("messages")
+    if isinstance(messages, list):
+        given.state["messages"] = answered(cast("list[Any]", messages), str(stop))
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as JSON data; a text of it where it has no such form."""
+    try:
+        data = to_json(value)
+        check_json(data)
+    except (BadInput, ValueError, TypeError):
+        return str(value)
+    return data

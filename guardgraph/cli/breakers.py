@@ -1,0 +1,71 @@
+"""`guardgraph breakers`: the circuits of agents, and how they are closed again."""
+
+from __future__ import annotations
+
+import click
+
+from guardgraph.cli.options import Store, database, json_option
+from guardgraph.cli.output import write_json
+from guardgraph.cli.table import print_table
+from guardgraph.runs.runner import Runner
+from guardgraph.state import BadInput, nearest_text
+
+__all__ = ("breakers_group",)
+
+
+@click.group("breakers", invoke_without_command=True, epilog="\b\nExample:\n  guardgraph breakers --json")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most this many."
+)
+@database
+@json_option
+@click.pass_context
+def breakers_group(context: click.Context, *, limit: int, store: Store, as_json: bool) -> None:
+    """List circuits of agents that fail too often, or close them.
+
+    Known are the agents of teams with a guard Breaker(rate=…). Of an open circuit,
+    `seconds` is when one attempt is let through to show whether the agent works again.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with Runner(store.url, **store.access) as runner:
+        found = runner.breakers(limit)
+    if as_json:
+        write_json([{**one._asdict(), "rate": one.rate} for one in found])
+        return
+    if not found:
+        click.echo("no circuits are known here", err=True)
+        return
+    rows = [
+        (one.agent, one.state.replace("_", " "), str(one.attempts), str(one.failures), f"{one.seconds:.0f}")
+        for one in found
+    ]
+    print_table(("agent", "state", "attempts", "failures", "seconds"), rows)
+
+
+@breakers_group.command(
+    "reset",
+    short_help="Close the circuits of agents.",
+    epilog="\b\nExample:\n  guardgraph breakers reset supervisor/researcher",
+)
+@click.argument("agents", nargs=-1, required=True, metavar="AGENT…")
+@database
+@json_option
+def _reset(agents: tuple[str, ...], *, store: Store, as_json: bool) -> None:
+    """Close the circuit of each AGENT: what is known of its attempts is forgotten.
+
+    An agent is named as it is listed: after the names of its teams. One without
+    a circuit is an error, and then nothing is changed.
+    """
+    names = tuple(dict.fromkeys(agents))
+    with Runner(store.url, **store.access) as runner:
+        known = [one.agent for one in runner.breakers()]
+        for name in names:
+            if name not in known:
+                raise BadInput(f"no circuit of {name!r} is known here{nearest_text(name, known)}")
+        for name in names:
+            runner.reset_breaker(name)
+    if as_json:
+        write_json({"reset": list(names)})
+    else:
+        click.echo(f"closed {', '.join(names)}", err=True)

@@ -1,0 +1,125 @@
+"""No endless retries: neither of one task, nor by an agent that fails all the time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from guardgraph.guards.circuit import Circuit
+from guardgraph.guards.composition import Composable
+from guardgraph.guards.context import GuardContext
+from guardgraph.guards.on_trip import Escalate, Finish, OnTrip
+from guardgraph.state import BadGraph, Gate, Result, Subtask, Verdict
+from guardgraph.state.argument_checks import check_fields
+
+__all__ = ("Breaker",)
+
+_LONGEST = 366 * 86_400.0
+_BY_LIMIT = cast("OnTrip", None)
+"""In place of a reaction: the default depends on the limit."""
+_NO_FAILURE = frozenset({"skipped", "stopped", "deadline", "handoff"})
+"""Errors that show nothing about the agent: it was not to begin, or to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker(Composable):
+    """Stop what fails again and again. It has one of two limits; a list of guards may have one of each.
+
+    `failures`: so many attempts at one task, by whatever agents, have failed or were refused. By default the run then
+    ends for a human (`Escalate`) and nothing is tried again. Subtasks with the same work are one task.
+
+    `rate`: that part (above 0, up to 1) of an agent's attempts has failed in the last `window` seconds, of at least
+    `least` attempts. Its circuit opens: it is sent nothing, and its fallback takes over where it has one. After `pause`
+    seconds one attempt is let through; the circuit closes if that succeeds, and else stays open for another `pause`.
+    What is known of an agent is shared by all runs of a `Runner`'s database, or of the process without one. This is the
+    circuit breaker of M. Nygard, Release It! (2nd edition, 2018, chapter 5).
+    """
+
+    failures: int | None = None
+    rate: float | None = None
+    window: float = 600.0
+    least: int = 5
+    pause: float = 60.0
+    on_trip: OnTrip = _BY_LIMIT
+
+    def __post_init__(self) -> None:
+        if cast("object", self.on_trip) is None:
+            object.__setattr__(self, "on_trip", Escalate() if self.rate is None else Finish())
+        check_fields(self, at_least={"failures": 1, "least": 1})
+        if (self.failures is None) == (self.rate is None):
+            raise BadGraph("a Breaker has one limit: give `failures` or `rate`; for both give two of them")
+        if self.rate is not None and not 0 < self.rate <= 1:
+            raise BadGraph(f"`rate` must be above 0 and at most 1, got {self.rate!r}")
+        for name, seconds in (("window", self.window), ("pause", self.pause)):
+            if not 0 < seconds <= _LONGEST:
+                raise BadGraph(f"`{name}` must be above 0 and at most {_LONGEST:.0f} seconds, got {seconds!r}")
+
+    @property
+    def gates(self) -> frozenset[Gate]:
+        """Where it judges: what is sent, and for `failures` also what has failed."""
+        return frozenset({"dispatch"} if self.rate is not None else {"handoff", "dispatch"})
+
+    @property
+    def judges_failures(self) -> bool:
+        """Whether it sees results without a value."""
+        return self.failures is not None
+
+    def __call__(self, context: GuardContext) -> Verdict:
+        """Trip where a task, or the agent that is to work, has failed too often."""
+        if self.failures is None:
+            return self._judge_agent(context)
+        subject = context.subject
+        if isinstance(subject, Result) and not _has_failed(subject):
+            return context.verdict(self, trips=False)
+        failed = Counter(result.agent for result in _failed_at(context))
+        count = sum(failed.values())
+        names = ", ".join(f"{agent} {times}" for agent, times in failed.items())
+        return context.verdict(
+            self,
+            trips=count >= self.failures,
+            measured=count,
+            limit=self.failures,
+            reason=f"{count} attempts at one task have failed or were refused ({names}), {self.failures} are the limit",
+        )
+
+    def _judge_agent(self, context: GuardContext) -> Verdict:
+        circuit = context.circuit
+        if circuit is None or circuit.state == "closed" or circuit.is_probe:
+            return context.verdict(self, trips=False, measured=circuit and round(circuit.rate, 4), limit=self.rate)
+        reason = _reason(circuit, self.window)
+        return context.verdict(self, trips=True, measured=round(circuit.rate, 4), limit=self.rate, reason=reason)
+
+
+def _reason(circuit: Circuit, window: float) -> str:
+    if circuit.state == "half_open":
+        return f"the circuit of {circuit.agent!r} is half open: another attempt shows whether it works again"
+    seen = f"{circuit.failures} of its last {circuit.attempts} attempts within {window:g} s have failed"
+    return f"the circuit of {circuit.agent!r} is open for {circuit.seconds:.0f} s: {seen}"
+
+
+def _has_failed(result: Result) -> bool:
+    return result.error is not None and result.error.kind not in _NO_FAILURE and not result.has_value
+
+
+def _failed_at(context: GuardContext) -> Iterable[Result]:
+    """Yield the failed and refused attempts at the task of the subject, which is one of them if it has failed."""
+    state, subject = context.state, context.subject
+    works = {one.id: one.work for one in cast("Iterable[Subtask]", state.get("subtasks") or ())}
+    wanted = _task_of(subject, works, context.agent.name if context.agent else "")
+    refused, found = set(state.get("refused") or ()), dict[str, Result]()
+    for result in (*(state.get("results") or ()), *([subject] if isinstance(subject, Result) else ())):
+        is_failure = _has_failed(result) or (result.id in refused and result.has_value)
+        if is_failure and _task_of(result, works, "") == wanted:
+            found[result.id] = result
+    return found.values()
+
+
+def _task_of(subject: Any, works: Mapping[str, Hashable], agent: str) -> Hashable:
+    """Return what identifies the task: the work of the subtask, or the agent that serves the task as a whole."""
+    if isinstance(subject, Subtask):
+        return subject.work
+    if isinstance(subject, Result):
+        return works.get(subject.subtask, subject.subtask) if subject.subtask else (subject.role,)
+    return (agent,)

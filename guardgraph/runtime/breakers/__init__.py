@@ -1,0 +1,3 @@
+"""The circuits of agents: what is known of their latest attempts."""
+
+__all__ = ()

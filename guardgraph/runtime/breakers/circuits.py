@@ -1,0 +1,67 @@
+"""The circuits of agents in a store that all processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from guardgraph.guards import Breaker, Circuit
+from guardgraph.runtime.breakers.circuit_log import CircuitLog
+from guardgraph.state import Request
+from guardgraph.storage.memory_values import PROCESS_VALUES
+from guardgraph.storage.shared_values import SharedValues
+
+__all__ = ("Circuits", "attempt_key")
+
+_KIND = "breaker"
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """Reads and changes circuits; every method blocks where the store does."""
+
+    values: SharedValues = PROCESS_VALUES
+
+    def before_sending(self, agent: str, key: str) -> Circuit:
+        """Return the circuit of an agent for an attempt that is about to be sent: it becomes the probe if one is due.
+
+        A closed circuit is only read.
+        """
+        known = CircuitLog.of(self.values.read(_KIND, [agent]).get(agent))
+        if known.opened is None:
+            return known.circuit(agent, known.ended[-1].at if known.ended else 0.0)
+        return self._changed(agent, key, lambda log, now: log.sent(key, now))
+
+    def ended(self, agent: str, key: str, rule: Breaker, *, is_ok: bool) -> Circuit:
+        """Record that an attempt has ended, once for each key, and return the circuit."""
+        return self._changed(agent, key, lambda log, now: log.plus(key, rule, now, is_ok=is_ok))
+
+    def listed(self, limit: int = 1_000) -> list[Circuit]:
+        """Return the circuits that are known, those that have changed last first."""
+        now = self.values.now()
+        known = self.values.read(_KIND, limit=limit)
+        return [CircuitLog.of(stored).circuit(agent, now) for agent, stored in known.items()]
+
+    def reset(self, agent: str) -> bool:
+        """Forget an agent's attempts, so that its circuit is closed; return whether any were known."""
+        return self.values.forget(_KIND, agent)
+
+    def _changed(self, agent: str, key: str, change: Callable[[CircuitLog, float], CircuitLog]) -> Circuit:
+        found = list[Circuit]()
+
+        def changed(there: Mapping[str, JsonValue], now: float) -> dict[str, JsonValue]:
+            before = CircuitLog.of(there.get(agent))
+            after = change(before, now)
+            found.append(after.circuit(agent, now, key))
+            return {} if after == before else {agent: after.stored()}
+
+        self.values.update(_KIND, [agent], changed)
+        return found[0]
+
+
+def attempt_key(run_id: str, agent: str, request: Request) -> str:
+    """Return what names an attempt, when it is sent and when it has ended."""
+    subtask = request.subtask.id if request.subtask is not None else ""
+    return f"{run_id}/{agent}/{subtask}/{request.round}/{request.attempt}"

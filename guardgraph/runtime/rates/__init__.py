@@ -1,0 +1,3 @@
+"""Limits per time: what waits for its turn."""
+
+__all__ = ()

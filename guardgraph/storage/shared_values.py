@@ -1,0 +1,47 @@
+"""Small values that all runs of a database share: rate limits, circuit breakers, learned costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal, Protocol, TypeAlias
+
+from pydantic import JsonValue
+
+__all__ = ("Change", "SharedValues", "ValueKind")
+
+ValueKind = Literal["rate", "breaker", "cost"]
+"""What a value belongs to; the names of one kind are apart from those of another."""
+
+Change: TypeAlias = "Callable[[Mapping[str, JsonValue], float], Mapping[str, JsonValue]]"
+"""Takes the values that are there by name, and the time in seconds since 1970; returns those to store,
+none of them `None`. It is pure."""
+
+
+class SharedValues(Protocol):
+    """Keeps JSON values by kind and name. Every method is atomic and may be called from any thread."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether its methods wait for a database; then they are called from a thread, not from an event loop."""
+        ...
+
+    def update(self, kind: ValueKind, names: Collection[str], change: Change) -> None:
+        """Change the values of some names at once: no other change of one of them comes between.
+
+        The time is that of the store, so that all processes go by one clock.
+        """
+        ...
+
+    def read(
+        self, kind: ValueKind, names: Collection[str] | None = None, *, limit: int = 1_000
+    ) -> dict[str, JsonValue]:
+        """Return the values of some names, without those that are not there; by default the `limit` changed last."""
+        ...
+
+    def forget(self, kind: ValueKind, name: str) -> bool:
+        """Delete a value, and return whether it was there."""
+        ...
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970, by the clock of the store."""
+        ...

@@ -1,0 +1,440 @@
+"""Guards inside the loop of an agent that one already has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
+from langchain.agents.structured_output import ToolStrategy
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+from pydantic import BaseModel
+
+from guardgraph.agents import Agent, GuardMiddleware
+from guardgraph.graphs import pipeline
+from guardgraph.guards import (
+    AllowedTools,
+    Budget,
+    Convergence,
+    Deadline,
+    Depth,
+    Escalate,
+    Finish,
+    GuardContext,
+    Limits,
+    Refuse,
+    Repetition,
+    Schema,
+    Velocity,
+    guard,
+)
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.state import BadGraph, Outcome, RunEvent
+from tests.graphs.loops import Loop, calls
+from tests.loopback import OpenAIServer, tool_call
+
+Invoke = Callable[..., dict[str, Any]]
+ASKED = {"messages": [HumanMessage("look")]}
+
+
+def invoked(agent: Any, given: Any = ASKED, config: Any = None) -> dict[str, Any]:
+    return agent.invoke(given, config)
+
+
+def ainvoked(agent: Any, given: Any = ASKED, config: Any = None) -> dict[str, Any]:
+    return asyncio.run(agent.ainvoke(given, config))
+
+
+def streamed(agent: Any, given: Any = ASKED, config: Any = None) -> dict[str, Any]:
+    parts = [part for mode, part in agent.stream(given, config, stream_mode=["messages", "values"]) if mode == "values"]
+    return parts[-1]
+
+
+@pytest.fixture(params=[invoked, ainvoked, streamed])
+def invoke(request: pytest.FixtureRequest) -> Invoke:
+    return request.param
+
+
+def loop_of(*guards: Any, reply: Any = None, more: Any = (), **facts: Any) -> Loop:
+    settings = {name: facts.pop(name) for name in ("on_event", "name", "max_tokens", "clock") if name in facts}
+    return Loop(reply, middleware=[GuardMiddleware([*guards], **settings), *more], **facts)
+
+
+def counted(text: str = "done", *, after: int) -> Any:
+    """Return a model that searches for something new `after` times, and then answers `text`."""
+    return lambda messages: (
+        text
+        if sum(isinstance(one, ToolMessage) for one in messages) >= after
+        else calls("search", q=f"q{sum(isinstance(one, ToolMessage) for one in messages)}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("stop", "counts", "by"),
+    [
+        (Repetition(3), (5, 3), "Repetition"),
+        (Repetition(3, on_trip=Finish()), (4, 3), "Repetition"),
+        (Budget(calls=4), (4, 4), "Budget"),
+        (Limits(calls=2), (2, 2), "Limits"),
+        (AllowedTools({"other"}), (4, 0), "AllowedTools"),
+    ],
+)
+def test_the_loop_ends_before_the_call_that_goes_too_far(
+    invoke: Invoke, stop: Any, counts: tuple[int, int], by: str
+) -> None:
+    loop = loop_of(stop)
+
+    output = invoke(loop.agent)
+
+    outcome: Outcome = output["outcome"]
+    assert loop.counts == counts
+    assert (outcome.status, outcome.value, outcome.stopped_by) == ("degraded", "let me see", by)
+    assert outcome.usage.calls == counts[0]
+    assert output["messages"][-1].text == f"let me see\n\n[stopped by {by}: {outcome.reason}]"
+
+
+def test_an_agent_that_ends_by_itself_has_an_outcome_too(invoke: Invoke) -> None:
+    loop = loop_of(Budget(calls=9), Repetition(), reply=counted("the answer", after=2))
+
+    output = invoke(loop.agent)
+
+    outcome: Outcome = output["outcome"]
+    assert (outcome.status, outcome.value, outcome.stopped_by, outcome.gaps) == ("completed", "the answer", None, ())
+    assert (outcome.usage.calls, outcome.usage.tokens) == (3, 300)
+    assert output["messages"][-1].text == "the answer"
+    assert set(output) - {"guard_run"} == {"messages", "outcome"}  # a stream of values has private keys too
+
+
+@pytest.mark.parametrize("limit", [250, 1_000])
+def test_a_limit_of_tokens_bounds_what_a_call_may_write(invoke: Invoke, limit: int) -> None:
+    loop = loop_of(Budget(tokens=limit), reply=counted(after=99))
+
+    outcome = invoke(loop.agent)["outcome"]
+
+    assert outcome.usage.tokens <= limit
+    assert outcome.stopped_by == "Budget"
+
+
+def test_a_limit_of_money_needs_a_known_price(invoke: Invoke) -> None:
+    class Unknown(ScriptedModel):
+        def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+            return {"ls_provider": "nowhere", "ls_model_name": "unheard-of"}
+
+    model = Unknown(replies=lambda _: "said")
+    agent = create_agent(model, [], middleware=[GuardMiddleware([Budget(usd="0.50")])])
+
+    output = invoke(agent)
+
+    assert model.calls == 0
+    assert (output["outcome"].status, output["outcome"].value) == ("failed", None)
+    assert output["outcome"].reason == (
+        "the price of the model is unknown, so money cannot be limited; limit tokens instead"
+    )
+
+
+def test_money_is_limited_before_the_call_of_a_real_client() -> None:
+    from langchain_openai import ChatOpenAI
+
+    numbers = iter(range(10_000))
+    with OpenAIServer(lambda body: tool_call("search", {"q": f"q{next(numbers)}"})) as server:
+        model = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key="none", max_retries=0)  # type: ignore[arg-type]
+
+        @tool
+        def search(q: str) -> str:
+            """Search."""
+            return "nothing"
+
+        output = create_agent(model, [search], middleware=[GuardMiddleware([Budget(usd="0.00005")])]).invoke(ASKED)
+        asked = [one.body for one in server.requests]
+
+    outcome: Outcome = output["outcome"]
+    assert outcome.stopped_by == "Budget"
+    assert outcome.usage.usd is not None
+    assert 0 < outcome.usage.usd < 0.0001
+    assert 1 <= len(asked) < 30
+    assert all(0 < (one.get("max_tokens") or one.get("max_completion_tokens")) <= 4096 for one in asked)
+
+
+@pytest.mark.parametrize(
+    ("on_trip", "status", "value"),
+    [(Finish(), "degraded", "let me see"), (Escalate(), "escalated", "let me see"), (Refuse(), "refused", None)],
+)
+def test_the_status_is_what_the_guard_declares(invoke: Invoke, on_trip: Any, status: str, value: Any) -> None:
+    outcome = invoke(loop_of(Budget(calls=2, on_trip=on_trip)).agent)["outcome"]
+
+    assert (outcome.status, outcome.value) == (status, value)
+
+
+def test_what_the_last_tool_has_found_is_there_where_the_agent_has_written_nothing(invoke: Invoke) -> None:
+    loop = loop_of(Budget(calls=2), reply=lambda _: calls("search", q="x", text=""))
+
+    assert invoke(loop.agent)["outcome"].value == "found nothing on x"
+
+
+def test_every_tool_call_has_its_answer(invoke: Invoke) -> None:
+    loop = loop_of(Repetition(2, on_trip=Finish()), reply=lambda _: calls(*["search"] * 5, q="x"))
+
+    messages = invoke(loop.agent)["messages"]
+
+    answers = [one for one in messages if isinstance(one, ToolMessage)]
+    assert len(loop.searched) == 2
+    assert {one.tool_call_id for one in answers} == {f"call_{n}" for n in range(5)}
+    assert sum("not called" in one.text for one in answers) == 3
+    assert isinstance(messages[-1], AIMessage)
+
+
+def test_a_guard_of_ones_own_judges_and_one_that_raises_trips(invoke: Invoke) -> None:
+    @guard(at="tool")
+    def broken(context: GuardContext) -> str | None:
+        raise LookupError("no rule")
+
+    loop = loop_of(broken)
+    outcome = invoke(loop.agent)["outcome"]
+
+    assert loop.counts == (1, 0)
+    assert outcome.reason.startswith("guard 'broken' raised LookupError: no rule")
+
+
+def test_middleware_that_retries_repeats_no_stop(invoke: Invoke) -> None:
+    loop = loop_of(
+        Repetition(1, on_trip=Finish()), Budget(calls=9), more=[ModelRetryMiddleware(), ToolRetryMiddleware()]
+    )
+
+    assert invoke(loop.agent)["outcome"].stopped_by == "Repetition"
+    assert loop.counts == (2, 1)
+
+
+class Report(BaseModel):
+    title: str
+
+
+def test_a_structured_answer_is_the_value_and_stays_what_it_is(invoke: Invoke) -> None:
+    model = ScriptedModel(replies=[calls("Report", title="done")])
+    agent = create_agent(
+        model, [], response_format=ToolStrategy(Report), middleware=[GuardMiddleware([Budget(calls=3)])]
+    )
+
+    output = invoke(agent)
+
+    assert output["structured_response"] == Report(title="done")
+    assert (output["outcome"].status, output["outcome"].value) == ("completed", {"title": "done"})
+
+
+def test_a_stopped_agent_has_no_structured_answer(invoke: Invoke) -> None:
+    loop = loop_of(Budget(calls=2), response_format=ToolStrategy(Report))
+
+    output = invoke(loop.agent)
+
+    assert output.get("structured_response") is None
+    assert output["outcome"].status == "degraded"
+
+
+def test_each_input_of_a_thread_counts_anew(invoke: Invoke) -> None:
+    loop = loop_of(Budget(calls=3), checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+
+    outcomes = [invoke(loop.agent, ASKED, config)["outcome"] for _ in range(3)]
+
+    assert [outcome.usage.calls for outcome in outcomes] == [3, 3, 3]
+    assert loop.model.calls == 9
+
+
+def test_what_a_human_answers_does_not_begin_the_count_anew() -> None:
+    loop = loop_of(
+        Budget(calls=3),
+        reply=counted(after=99),
+        more=[HumanInTheLoopMiddleware({"search": True})],
+        checkpointer=InMemorySaver(),
+    )
+    config = {"configurable": {"thread_id": "t"}}
+    output = loop.agent.invoke(ASKED, config)
+    for _ in range(9):
+        if "__interrupt__" not in output:
+            break
+        output = loop.agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
+
+    assert loop.model.calls == 3
+    assert output["outcome"].usage.calls == 3
+
+
+def test_another_process_goes_on_from_the_state() -> None:
+    saver, config = InMemorySaver(), {"configurable": {"thread_id": "t"}}
+
+    def loop() -> Loop:
+        return loop_of(
+            Budget(calls=4), Repetition(2), more=[HumanInTheLoopMiddleware({"search": True})], checkpointer=saver
+        )
+
+    made = [loop() for _ in range(6)]
+    output = made[0].agent.invoke(ASKED, config)
+    for one in made[1:]:
+        output = one.agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
+        if "__interrupt__" not in output:
+            break
+
+    assert sum(one.model.calls for one in made) == 4
+    assert sum(len(one.searched) for one in made) == 2  # the third one is a repetition
+    assert output["outcome"].usage.calls == 4
+    assert output["outcome"].usage.tokens == 400
+
+
+def test_a_tool_that_asks_a_human_goes_on_after_the_answer(invoke: Invoke) -> None:
+    @tool
+    def confirm(what: str) -> str:
+        """Ask a human."""
+        return str(interrupt(what))
+
+    model = ScriptedModel(replies=[calls("confirm", what="it"), "confirmed"])
+    agent = create_agent(model, [confirm], middleware=[GuardMiddleware([Repetition(1)])], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+
+    first = invoke(agent, ASKED, config)
+    output = invoke(agent, Command(resume="yes"), config)
+
+    assert "outcome" not in first or first["outcome"] is None
+    assert (output["outcome"].status, output["outcome"].value) == ("completed", "confirmed")
+
+
+def test_what_a_tool_calls_counts_too(invoke: Invoke) -> None:
+    inner = ScriptedModel(replies=lambda _: "inner", input_tokens=1, output_tokens=1)
+
+    @tool
+    def think(n: int) -> str:
+        """Think."""
+        return str(inner.invoke("think").text)
+
+    numbers = iter(range(99))
+    outer = ScriptedModel(replies=lambda _: calls("think", n=next(numbers)), input_tokens=1, output_tokens=1)
+    agent = create_agent(outer, [think], middleware=[GuardMiddleware([Budget(calls=5)])])
+
+    outcome = invoke(agent)["outcome"]
+
+    assert (outer.calls, inner.calls, outcome.usage.calls) == (3, 2, 5)
+
+
+def test_a_nested_agent_counts_for_itself_and_for_the_outer_one(invoke: Invoke) -> None:
+    inner = loop_of(Budget(calls=3), reply=counted(after=99))
+
+    @tool
+    def delegate(n: int) -> str:
+        """Delegate."""
+        return str(inner.agent.invoke(ASKED)["outcome"].usage.calls)
+
+    numbers = iter(range(99))
+    outer = ScriptedModel(replies=lambda _: calls("delegate", n=next(numbers)))
+    agent = create_agent(outer, [delegate], middleware=[GuardMiddleware([Budget(calls=6)])])
+
+    outcome = invoke(agent)["outcome"]
+
+    assert outcome.usage.calls == 6 == outer.calls + inner.model.calls
+    assert outcome.stopped_by == "Budget"
+
+
+def test_a_deadline_counts_the_time_of_work(invoke: Invoke) -> None:
+    slow = ScriptedModel(replies=lambda _: calls("search", q="x"), delay=0.05)
+    loop = Loop()
+    agent = create_agent(slow, [loop.tool], middleware=[GuardMiddleware([Deadline(0.12)])])
+
+    outcome = invoke(agent)["outcome"]
+
+    assert (outcome.status, outcome.stopped_by) == ("degraded", "Deadline")
+    assert 2 <= slow.calls <= 3
+    assert outcome.reason.endswith("0.12 s are allowed")
+
+
+@pytest.mark.parametrize("way", [lambda g: g.invoke({"task": "x"}), lambda g: asyncio.run(g.ainvoke({"task": "x"}))])
+def test_inside_a_team_both_count(way: Any) -> None:
+    loop = loop_of(Budget(calls=3), reply=counted(after=99))
+    graph = pipeline([Agent("w", run=loop.agent)], guards=[Budget(calls=50)]).compile()
+
+    outcome: Outcome = way(graph)["outcome"]
+
+    assert loop.model.calls == 3
+    assert (outcome.status, outcome.stopped_by, outcome.value) == ("degraded", "Budget", "let me see")
+    assert outcome.usage.calls == 3
+
+
+@pytest.mark.parametrize("way", [lambda g: g.invoke({"task": "x"}), lambda g: asyncio.run(g.ainvoke({"task": "x"}))])
+def test_inside_a_team_the_limit_of_the_team_holds(way: Any) -> None:
+    loop = loop_of(Budget(calls=50), Repetition(), reply=counted(after=99))
+    graph = pipeline([Agent("w", run=loop.agent)], guards=[Budget(calls=4, reserve=0)]).compile()
+
+    outcome: Outcome = way(graph)["outcome"]
+
+    assert loop.model.calls == 4
+    assert (outcome.stopped_by, outcome.usage.calls) == ("Budget", 4)
+
+
+def test_runs_at_the_same_time_count_apart() -> None:
+    loop = loop_of(Budget(calls=3), reply=counted(after=99))
+
+    async def all_of() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(loop.agent.ainvoke(ASKED) for _ in range(8)))
+
+    assert [output["outcome"].usage.calls for output in asyncio.run(all_of())] == [3] * 8
+
+
+def test_events_reach_the_caller() -> None:
+    events: list[RunEvent] = []
+    loop = loop_of(Repetition(1), on_event=events.append, name="scout")
+
+    loop.agent.invoke(ASKED)
+
+    assert {event.kind for event in events} == {"model_called", "verdict"}
+    assert {event.path for event in events} == {("scout",)}
+
+
+def test_a_given_clock_dates_the_calls() -> None:
+    seen: list[GuardContext] = []
+
+    @guard(at="model")
+    def watch(context: GuardContext) -> None:
+        seen.append(context)
+
+    loop = loop_of(watch, reply=["done"], clock=lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    loop.agent.invoke(ASKED)
+
+    assert [context.now.year for context in seen] == [2030]
+
+
+@pytest.mark.parametrize("wanted", [10, 30])
+def test_a_call_writes_at_most_max_tokens(wanted: int) -> None:
+    model = ScriptedModel(replies=["word " * 200], output_tokens=200)
+    agent = create_agent(model, [], middleware=[GuardMiddleware([Budget(tokens=10_000)], max_tokens=wanted)])
+
+    assert agent.invoke(ASKED)["outcome"].usage.output_tokens == wanted
+
+
+@pytest.mark.parametrize(
+    ("guards", "message"),
+    [
+        ([], "`guards` is empty"),
+        ([Schema()], "guard 'Schema' stops nothing inside one agent's loop"),
+        ([Budget(calls=1), Convergence()], "guard 'Convergence' stops nothing"),
+        ([Depth(2)], "guard 'Depth' stops nothing"),
+        ([Limits()], "guard 'Limits' stops nothing"),
+        ([Budget], "`guards` holds the class Budget"),
+        (Budget(calls=1), "`guards` must be"),
+        ([3], "`guards` holds 3, which is no guard"),
+    ],
+)
+def test_refuses_guards_that_could_stop_nothing(guards: Any, message: str) -> None:
+    with pytest.raises(BadGraph, match=message):
+        GuardMiddleware(guards)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "3"])
+def test_refuses_a_bound_that_is_none(value: Any) -> None:
+    with pytest.raises(BadGraph, match="`max_tokens` must be"):
+        GuardMiddleware([Budget(calls=1)], max_tokens=value)
+
+
+def test_velocity_is_a_guard_of_the_loop(invoke: Invoke) -> None:
+    assert invoke(loop_of(Velocity(), reply=counted(after=3)).agent)["outcome"].status == "completed"

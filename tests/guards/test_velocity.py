@@ -1,0 +1,81 @@
+"""Faster than the run's own median."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardgraph.guards import ModelCall, ToolCall, Velocity
+from guardgraph.state import BadGraph
+from tests.guards.call_views import model_call, tool_call, view_of_call
+
+GUARD = Velocity(factor=3, per=60, least=2)
+
+
+def steady(*counts: int, tokens: int = 0) -> list[ModelCall | ToolCall]:
+    """Return so many calls in each minute before the last one, the latest minute first."""
+    return [
+        model_call("said", ago=60 * minute + 30 + n / 100, tokens=tokens)
+        for minute, count in enumerate(counts, 1)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("now", "action"), [(5, "pass"), (6, "pass"), (7, "trip")])
+def test_trips_above_factor_times_the_median_of_calls(now: int, action: str) -> None:
+    history = [*steady(2, 1, 9), *(tool_call(ago=1) for _ in range(now - 1))]
+
+    verdict = GUARD(view_of_call(tool_call(), run_calls=tuple(history)))
+
+    assert verdict.action == action
+    assert verdict.measured == now
+    if action == "trip":
+        assert (verdict.limit, verdict.reason) == (6, "7 calls in 60 s; the median of the run is 2")
+
+
+@pytest.mark.parametrize(("tokens", "action"), [(299, "pass"), (300, "pass"), (301, "trip")])
+def test_trips_above_factor_times_the_median_of_tokens(tokens: int, action: str) -> None:
+    history = [*steady(1, 1, 1, tokens=100), model_call("long", ago=5, tokens=tokens)]
+
+    assert GUARD(view_of_call(model_call(), run_calls=tuple(history))).action == action
+
+
+@pytest.mark.parametrize(("minutes", "action"), [(2, "pass"), (3, "trip")])
+def test_judges_nothing_before_three_windows_are_known(minutes: int, action: str) -> None:
+    history = [*steady(*[1] * minutes), *(tool_call(ago=1) for _ in range(9))]
+
+    assert GUARD(view_of_call(tool_call(), run_calls=tuple(history))).action == action
+
+
+@pytest.mark.parametrize(("least", "action"), [(10, "trip"), (11, "pass")])
+def test_judges_nothing_with_fewer_calls_than_least(least: int, action: str) -> None:
+    history = [*steady(1, 1, 1), *(tool_call(ago=1) for _ in range(9))]
+
+    assert Velocity(factor=3, least=least)(view_of_call(tool_call(), run_calls=tuple(history))).action == action
+
+
+def test_a_pause_does_not_lower_the_median() -> None:
+    history = [*steady(0, 0, 0, 4, 0, 4, 4), *(tool_call(ago=1) for _ in range(10))]
+
+    assert GUARD(view_of_call(tool_call(), run_calls=tuple(history))).action == "pass"
+
+
+def test_takes_the_calls_of_the_attempt_where_no_others_are_known() -> None:
+    history = [*steady(1, 1, 1), *(tool_call(ago=1) for _ in range(9))]
+
+    assert GUARD(view_of_call(tool_call(), history)).action == "trip"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("factor", 1), ("factor", float("nan")), ("factor", float("inf")), ("per", 0), ("per", -1), ("per", float("nan"))],
+)
+def test_refuses_limits_without_sense(field: str, value: Any) -> None:
+    with pytest.raises(BadGraph, match=f"`{field}` must be more than"):
+        Velocity(**{field: value})
+
+
+def test_refuses_to_judge_no_calls() -> None:
+    with pytest.raises(BadGraph, match="`least` must be at least 1"):
+        Velocity(least=0)
