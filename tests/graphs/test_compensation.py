@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from guardgraph.agents import Agent
 from guardgraph.agents.prompt import render
 from guardgraph.graphs import Stage, pipeline, supervisor
-from guardgraph.guards import Budget, Escalate, Finish, GuardContext, Limits, Retry, Schema, guard
+from guardgraph.guards import Budget, Escalate, Finish, GuardContext, Limits, Retry, Schema, Trust, guard
 from guardgraph.runs import Runner
 from guardgraph.state import BadGraph, Request, RunEvent
 from tests.graphs.teams import WAYS, gather, listed, plan_of, planner, speaker, worker
@@ -218,3 +218,14 @@ def test_an_event_tells_of_it() -> None:
 def test_an_agent_that_cannot_compensate_is_refused_when_the_team_is_built(make: Any, reason: str) -> None:
     with pytest.raises(BadGraph, match=reason):
         make()
+
+
+@pytest.mark.parametrize("integrity", ["untrusted", "endorses"])
+def test_a_reserved_agent_is_not_given_what_an_untrusted_one_has_answered(integrity: Any) -> None:
+    clerk = Agent("clerk", run=offer(300), skills={"offer"}, integrity=integrity)
+    outcome = market(offer(5), first=clerk, guards=[Trust(reserved={"fixer"})]).invoke({"task": "T"})["outcome"]
+
+    if integrity == "endorses":
+        assert listed(outcome) == [{"vendor": "A", "price": 5}]
+    else:
+        assert [(gap.subtask, gap.reason) for gap in outcome.gaps] == [("a", "too dear")]

@@ -44,6 +44,8 @@ def compensation_request(gate: GateContext, result: Result, request: Request, ag
         evidence=result.evidence,
         confidence=result.confidence,
         reasoning=result.reasoning,
+        origin="agent",
+        trusted=result.trusted,
     )
     return request.model_copy(
         update={
@@ -52,5 +54,7 @@ def compensation_request(gate: GateContext, result: Result, request: Request, ag
             "feedback": trip.reason,
             "compensates": result.agent,
             "context": (*request.context, refused),
+            "delay": 0.0,
+            "trusted": request.trusted and result.trusted,
         }
     )
