@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from threading import Event, Thread
 from typing import Any
 
@@ -40,8 +41,8 @@ def test_budgets_show_what_is_declared_set_spent_and_when_it_begins_anew(databas
     day, thread = found
     assert raised == day
     assert (day.spent, day.reserved) == (Amount(100, MODEL_COST, 1), Amount())
-    assert (day.declared, day.operator) == (Allowance(usd=9, tokens=500), Allowance(tokens=800))
-    assert day.cap == Allowance(usd=9, tokens=800), "what the operator has not set stays as it is declared"
+    assert (day.declared, day.operator) == (Allowance(usd=Decimal(9), tokens=500), Allowance(tokens=800))
+    assert day.cap == Allowance(usd=Decimal(9), tokens=800), "what the operator has not set stays as it is declared"
     assert day.resets == datetime(2026, 11, 24, tzinfo=UTC)
     assert (thread.spent.calls, thread.resets, thread.thread_id) == (1, None, "two")
 

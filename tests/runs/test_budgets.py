@@ -99,6 +99,7 @@ def test_it_holds_in_teams_below_and_in_teams_that_code_calls(database_url: str)
         run = runner.run(graph, "t")
 
     assert run.usage.calls == 3, "of `worker`, wherever it works; of `nested` it would be 4"
+    assert run.outcome is not None
     assert any("of agent worker" in gap.reason for gap in run.outcome.gaps)
 
 
@@ -208,6 +209,7 @@ def test_an_agents_budget_is_counted_over_resumes(database_url: str) -> None:
         run = runner.resume(waiting.thread_id, answers={waiting.waiting[0].id: "yes"})
 
     assert run.usage.calls == 2
+    assert run.outcome is not None
     assert [gap.subtask for gap in run.outcome.gaps] == ["c"]
     assert alerts(run) == ["50% of the budget of agent worker is spent", "100% of the budget of agent worker is spent"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from statistics import fmean, stdev
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,10 +96,10 @@ def test_what_cannot_be_stored_is_noted_still() -> None:
     class Broken(MemoryValues):
         is_broken = True
 
-        def update(self, *args: object) -> None:
+        def update(self, *args: Any, **options: Any) -> Any:
             if self.is_broken:
                 raise OSError("full")
-            super().update(*args)  # type: ignore[arg-type]
+            return super().update(*args, **options)
 
     values = Broken()
     learned = LearnedCosts(values)

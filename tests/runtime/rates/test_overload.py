@@ -14,7 +14,7 @@ import pytest
 from guardgraph.runtime.rates.overload import is_overload, retry_after_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-REQUEST = httpx.Request("POST", "http://127.0.0.1/")
+REQUEST: Any = httpx.Request("POST", "http://127.0.0.1/")
 
 
 class Refused(Exception):
@@ -85,7 +85,7 @@ def test_what_the_server_asks_for_is_read(error: Exception, seconds: float | Non
 
 
 def test_headers_of_a_real_response_are_read_whatever_their_case() -> None:
-    response = httpx.Response(429, headers={"RETRY-AFTER": "3"}, request=REQUEST)
+    response: Any = httpx.Response(429, headers={"RETRY-AFTER": "3"}, request=REQUEST)
 
     assert retry_after_of(openai.RateLimitError("x", response=response, body=None)) == 3
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -298,7 +299,7 @@ def test_what_happens_while_the_shared_accounts_reserve_is_settled_there(
     assert shared is not None
     reserve: Callable[..., object] = shared.reserve
 
-    def slow(*given: object) -> object:
+    def slow(*given: Any) -> object:
         ledger.close(account, epoch)
         return reserve(*given)
 
