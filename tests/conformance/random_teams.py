@@ -31,17 +31,25 @@ from guardgraph.graphs import (
     swarm,
 )
 from guardgraph.guards import (
+    AllOf,
+    AnyOf,
+    Breaker,
     Budget,
+    Confidence,
     Convergence,
+    Cycle,
     Deadline,
     Depth,
     Escalate,
     Finish,
     Guard,
     Limits,
+    Only,
     Refuse,
+    Repetition,
     Retry,
     Schema,
+    Trust,
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
@@ -397,9 +405,36 @@ class _Maker:
             lambda: Schema(check=self.refusing(), on_trip=self.trip(may_retry=True)),
             self.own_guard,
             self.own_guard,
+            lambda: Cycle(on_trip=self.trip()),
+            lambda: Confidence(0.7, missing=self.random.choice(["pass", "trip"]), on_trip=self.trip(may_retry=True)),
+            lambda: Repetition(self.random.randint(1, 3), on_trip=self.trip(may_retry=True)),
+            lambda: Trust({"missing"}, flag="trip", on_trip=self.trip(may_retry=True)),
+            self.breaker,
+            self.side_budget,
+            self.combined,
             *more,
         ]
         return [make() for make in self.random.sample(makers, self.random.randint(1, 4))]
+
+    def breaker(self) -> Guard:
+        self.is_steady = False  # which attempts have failed before depends on what is at work at a time
+        if self.random.random() < 0.5:
+            return Breaker(failures=self.random.randint(1, 3), on_trip=self.trip())
+        return Breaker(rate=0.5, least=self.random.randint(1, 2), pause=0.1, on_trip=self.trip())
+
+    def side_budget(self) -> Guard:
+        self.is_steady = False
+        per: Any = self.random.choice(["agent", "task"])
+        return Budget(calls=self.random.choice([0, 1, 4]), per=per, on_trip=self.trip())
+
+    def combined(self) -> Guard:
+        first, second = self.own_guard(("handoff",)), self.own_guard(("handoff",))
+        made: list[Callable[[], Guard]] = [
+            lambda: AllOf((first, second)),
+            lambda: Only(first, categories={"financial"}),  # which the task has not
+            lambda: AnyOf((Schema(check=self.refusing(), on_trip=self.trip(may_retry=True)), second)),
+        ]
+        return self.random.choice(made)()
 
     def trip(self, *, may_retry: bool = False) -> Any:
         kinds: list[Any] = [Finish(), Escalate(), Refuse(), Finish()]

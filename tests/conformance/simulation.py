@@ -22,10 +22,13 @@ from sys import modules
 from typing import Any, ClassVar
 from unittest.mock import patch
 
+from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.execution_context import KEY, ExecutionContext
+from guardgraph.runtime.rates.turns import Turns
 from guardgraph.runtime.services import Services
 from guardgraph.state import Outcome, RunEvent, error_text
+from guardgraph.storage.memory_values import MemoryValues
 from tests.conformance.search import States, add_state
 
 __all__ = ("Simulated", "simulate")
@@ -57,7 +60,13 @@ class Simulated:
 def simulate(graph: Any, config: dict[str, Any], random: Random) -> Simulated:
     """Run a compiled graph in virtual time; latencies are drawn from `random`."""
     loop, events, problems = _SimulatedLoop(), list[RunEvent](), list[str]()
-    services = Services(clock=lambda: _EPOCH + timedelta(seconds=loop.time()), on_event=events.append)
+    values = MemoryValues(lambda: _EPOCH.timestamp() + loop.time())
+    services = Services(
+        clock=lambda: _EPOCH + timedelta(seconds=loop.time()),
+        on_event=events.append,
+        circuits=Circuits(values),
+        turns=Turns(values),
+    )
     config = {**config, "configurable": {KEY: ExecutionContext(services)}}
     states: States = {}
 
