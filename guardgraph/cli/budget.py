@@ -56,7 +56,7 @@ def _show(*, thread_id: str | None, limit: int, store: Store, as_json: bool) -> 
 @budget_group.command(
     "set",
     short_help="Set or raise a cap, or take it back.",
-    epilog="\b\nExamples:\n  guardgraph budget set --usd 50 --window day --tenant acme\n"
+    epilog="\b\nExample:\n  guardgraph budget set --usd 50 --window day --tenant acme\n"
     "  guardgraph budget set --tokens 200000 --thread support-17\n"
     "  guardgraph budget set --clear --window day --tenant acme",
 )
