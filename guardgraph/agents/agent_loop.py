@@ -26,6 +26,7 @@ from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.call_guards import CALL_GATES, CallGuards
 from guardgraph.runtime.call_log import restored_call, stored_call
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentInfo,
@@ -106,8 +107,10 @@ class AgentLoop:
     _lock: Lock = field(default_factory=Lock)
 
     @classmethod
-    def begun(cls, rules: LoopRules, record: Mapping[str, Any] | None = None) -> AgentLoop:
-        """Return a new run, or the one that has left `record` in the state."""
+    def begun(
+        cls, rules: LoopRules, record: Mapping[str, Any] | None = None, messages: Sequence[Any] = ()
+    ) -> AgentLoop:
+        """Return a new run with the messages that it begins with, or the one that has left `record` in the state."""
         kept: Mapping[str, Any] = record or {}
         services = Services(clock=rules.clock, on_event=rules.on_event)
         now, id_ = rules.clock(), str(kept.get("id") or new_id())
@@ -117,8 +120,12 @@ class AgentLoop:
         )  # fmt: skip
         services.ensure_open(position)
         epoch = services.epoch_of(id_)
-        guards = CallGuards(rules.judging, services, position, AgentInfo(rules.name, chain=position.path))
-        loop = cls(rules, AttemptBudget(services, position, epoch, rules.name or "agent", guards=guards), guards)
+        integrity = IntegrityRecord(trusted=kept.get("may_act", not kept))
+        integrity.recall(messages)
+        info = AgentInfo(rules.name, chain=position.path)
+        guards = CallGuards(rules.judging, services, position, info, integrity=integrity)
+        role = rules.name or "agent"
+        loop = cls(rules, AttemptBudget(services, position, epoch, role, guards=guards, integrity=integrity), guards)
         if kept:
             loop._restore(kept, f"{id_}#earlier", epoch)
         return loop
@@ -185,6 +192,7 @@ class AgentLoop:
             "usage": self.usage.model_dump(mode="json"),
             "calls": [stored_call(call) for call in self.guards.log.calls[-_STORED_CALLS:]],
             "refusals": {str(number): count for number, count in self.guards.refusals.items()},
+            "may_act": self.guards.integrity.may_act,
             "stop": None if stop is None else self._as_verdict(stop).model_dump(mode="json"),
         }
 

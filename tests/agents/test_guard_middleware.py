@@ -31,7 +31,9 @@ from guardgraph.guards import (
     Limits,
     Refuse,
     Repetition,
+    Retry,
     Schema,
+    Trust,
     Velocity,
     guard,
 )
@@ -439,3 +441,37 @@ def test_refuses_a_bound_that_is_none(value: Any) -> None:
 
 def test_velocity_is_a_guard_of_the_loop(invoke: Invoke) -> None:
     assert invoke(loop_of(Velocity(), reply=counted(after=3)).agent)["outcome"].status == "completed"
+
+
+@tool
+def pay(to: str) -> str:
+    """Pay someone."""
+    return f"paid {to}"
+
+
+def test_a_reserved_tool_is_refused_once_a_tool_has_returned(invoke: Invoke) -> None:
+    replies = iter([calls("pay", to="me"), calls("search", q="x"), calls("pay", to="me"), "done"])
+    agent = create_agent(
+        ScriptedModel(replies=lambda _: next(replies)),
+        [Loop().tool, pay],
+        middleware=[GuardMiddleware([Trust({"pay"}, on_trip=Retry(2))])],
+    )
+
+    found = [one.text for one in invoke(agent)["messages"] if isinstance(one, ToolMessage)]
+
+    assert (found[0], found[1][:13]) == ("paid me", "found nothing")
+    assert found[2].startswith("refused: the tool 'pay' is reserved for trusted requests")
+
+
+def test_what_a_tool_has_returned_in_an_earlier_turn_counts_for_what_is_reserved(invoke: Invoke) -> None:
+    replies = iter([calls("pay", to="me"), "done", calls("pay", to="you"), "done"])
+    agent = create_agent(
+        ScriptedModel(replies=lambda _: next(replies)),
+        [pay],
+        middleware=[GuardMiddleware([Trust({"pay"})])],
+        checkpointer=InMemorySaver(),
+    )
+    config: Any = {"configurable": {"thread_id": "1"}}
+
+    assert invoke(agent, ASKED, config)["outcome"].status == "completed"
+    assert invoke(agent, ASKED, config)["outcome"].stopped_by == "Trust"

@@ -32,6 +32,7 @@ from guardgraph.guards import (
     Refuse,
     Repetition,
     Schema,
+    Trust,
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
@@ -420,3 +421,14 @@ def test_every_way_of_running_gives_the_same_outcome(asks: bool) -> None:
 
     assert len(checked.passed) > 150
     assert checked.expected is not None
+
+
+def test_what_a_tool_has_returned_in_an_earlier_turn_keeps_a_reserved_tool_shut(invoke: Invoke) -> None:
+    replies = iter([calls("search", q="x"), "done", calls("search", q="y"), "done"])
+    loop = Loop(lambda _: next(replies))
+    graph = guarded(loop.agent, [Trust({"search"})]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+
+    assert invoke(graph, ASKED, config)["outcome"].status == "completed"
+    assert invoke(graph, ASKED, config)["outcome"].stopped_by == "Trust"
+    assert loop.searched == ["x"]
