@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from guardgraph.agents.results import stopped_error
 from guardgraph.guards import (
     AllowanceLimiter,
+    Budget,
     Deadline,
     Escalate,
     Finish,
@@ -20,6 +21,8 @@ from guardgraph.guards import (
     GuardContext,
     OnTrip,
     Refuse,
+    conditions,
+    leaves,
     name_of,
 )
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
@@ -44,7 +47,7 @@ from guardgraph.state import (
     new_id,
 )
 
-__all__ = ("AgentLoop", "LoopRules", "idle_guard")
+__all__ = ("AgentLoop", "LoopRules", "idle_guard", "unmet_promise")
 
 _STORED_CALLS = 200
 _CAPS = ("usd", "tokens", "calls")
@@ -193,6 +196,7 @@ class AgentLoop:
             "calls": [stored_call(call) for call in self.guards.log.calls[-_STORED_CALLS:]],
             "refusals": {str(number): count for number, count in self.guards.refusals.items()},
             "may_act": self.guards.integrity.may_act,
+            "stopped_by": self.guards.tripped_by,
             "stop": None if stop is None else self._as_verdict(stop).model_dump(mode="json"),
         }
 
@@ -204,6 +208,9 @@ class AgentLoop:
         if stop is None:
             return Outcome(status="completed", value=value, usage=self.usage)
         name, on_trip = self.rules.guard_of(stop)
+        number = self.guards.tripped_by
+        if stop == self.guards.tripped and number is not None:  # others may have the same name
+            on_trip = self.rules.judging[number].on_trip
         status: OutcomeStatus = "failed" if value is None else "degraded"
         if isinstance(on_trip, Escalate | Refuse):
             status = "escalated" if isinstance(on_trip, Escalate) else "refused"
@@ -227,6 +234,7 @@ class AgentLoop:
             self.guards.log.add(call)
             self.budget.services.calls.add(call)
         self.guards.refusals.update({int(number): int(count) for number, count in kept["refusals"].items()})
+        self.guards.tripped_by = kept.get("stopped_by")
         self.guards.tripped = None if kept["stop"] is None else Verdict.model_validate(kept["stop"])
 
 
@@ -243,3 +251,22 @@ def _is_effective(guard: Guard, now: datetime) -> bool:
 def idle_guard(guards: Sequence[Guard], now: datetime) -> Guard | None:
     """Return the first guard that could stop nothing inside an agent's loop, if there is one."""
     return next((guard for guard in guards if not _is_effective(guard, now)), None)
+
+
+def unmet_promise(guards: Sequence[Guard], name: str) -> str | None:
+    """Return what a guard declares that never applies inside the loop of the agent `name`, if one does."""
+    for guard in conditions(guards):
+        if guard.categories is not None:
+            return f"`only(categories=…)` of guard {name_of(guard)!r}: the input of an agent has no categories"
+        if name not in (guard.agents or ()):
+            named = ", ".join(map(repr, sorted(guard.agents or ())))
+            return f"`only(agents=…)` of guard {name_of(guard)!r} names {named}, and the `name` given here is {name!r}"
+    for guard in leaves(guards):
+        if isinstance(guard, Budget) and guard.at:
+            return "`Budget(at=…)` changes the model of agents of a team; leave `at` out, or put the agent into a team"
+        if isinstance(guard, Budget) and (guard.per, guard.window) != ("run", None):
+            return (
+                "`per` and `window` of a `Budget` are counted in a team; leave them out, or put the agent into a team "
+                "or into `guarded`"
+            )
+    return None

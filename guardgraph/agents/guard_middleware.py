@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
-from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard
+from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard, unmet_promise
 from guardgraph.agents.call_settings import output_limit, output_option
 from guardgraph.agents.foreign_graph import text_of_run
 from guardgraph.guards import Guard, checked_guards, name_of
@@ -72,6 +72,9 @@ def GuardMiddleware(
     if max_tokens is not None and max_tokens < 1:
         raise BadGraph(f"GuardMiddleware: `max_tokens` must be at least 1, got {max_tokens!r}")
     found = checked_guards(guards)
+    unmet = unmet_promise(found, name)
+    if unmet is not None:
+        raise BadGraph(f"GuardMiddleware: {unmet}")
     idle = idle_guard(found, clock())
     if idle is not None:
         raise BadGraph(

@@ -27,6 +27,7 @@ from guardgraph.guards import (
     Deadline,
     Depth,
     Escalate,
+    Finish,
     GuardContext,
     Limits,
     Refuse,
@@ -373,6 +374,8 @@ def taken() -> Any:
         (lambda: Loop(middleware=[GuardMiddleware([Limits(calls=1)])]).agent, [Budget(calls=1)], "a channel `outcome`"),
         (counting, [], "`guards` is empty"),
         (counting, [Convergence()], "guard 'Convergence' judges at round"),
+        (counting, [Convergence() | Convergence(3)], "judges at round"),
+        (counting, [Budget(calls=1).only(categories={"financial"})], "the input of a graph has no categories"),
         (counting, Budget(calls=1), "`guards` must be"),
     ],
 )
@@ -432,3 +435,18 @@ def test_what_a_tool_has_returned_in_an_earlier_turn_keeps_a_reserved_tool_shut(
     assert invoke(graph, ASKED, config)["outcome"].status == "completed"
     assert invoke(graph, ASKED, config)["outcome"].stopped_by == "Trust"
     assert loop.searched == ["x"]
+
+
+def test_the_wider_of_two_budgets_is_spent_to_its_end(invoke: Invoke) -> None:
+    loop = Loop(lambda messages: calls("search", q=str(len(messages))))
+
+    outcome = invoke(guarded(loop.agent, [Budget(calls=10) | Budget(calls=5)]).compile())["outcome"]
+
+    assert (outcome.stopped_by, loop.counts) == ("Budget", (10, 10))
+
+
+def test_the_run_ends_by_the_hardest_reaction_of_guards_with_one_name(invoke: Invoke) -> None:
+    loop = Loop()
+    given = [Repetition(9, on_trip=Finish()), Repetition(2, on_trip=Escalate())]
+
+    assert invoke(guarded(loop.agent, given).compile())["outcome"].status == "escalated"

@@ -56,6 +56,8 @@ class CallGuards:
     log: CallLog = field(default_factory=lambda: CallLog(_MOST_CALLS))
     tripped: Verdict | None = None
     """What has stopped this attempt."""
+    tripped_by: int | None = None
+    """The number of the guard that has stopped it."""
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
     """Alerts and trips of its own guards, the first 100."""
     refusals: dict[int, int] = field(default_factory=dict[int, int])
@@ -163,7 +165,7 @@ class CallGuards:
         if isinstance(call, ToolCall) and isinstance(on_trip, Retry) and done < on_trip.times:
             self.refusals[number] = done + 1
             raise _tool_refused()(call.name, trip.reason)
-        self.tripped = trip
+        self.tripped, self.tripped_by = trip, number
         raise GuardTripped(trip)
 
 
