@@ -50,8 +50,8 @@ def GuardMiddleware(
 
     `guards` are `Budget`, `Deadline`, `Limits(calls=…)`, `Repetition`, `Velocity`, `AllowedTools`, `Trust(reserved=…)`,
     and any of yours at the gates `model` and `tool`. What `Trust` reserves is refused once any tool has returned, in
-    this run or earlier in its thread. Guards count one run of the agent: from its input to its answer, over interrupts and
-    resumes; the next input of a thread begins anew. What a tool calls counts too, other agents and teams included.
+    this run or earlier in its thread. Guards count one run of the agent: from its input to its answer, over interrupts
+    and resumes; the next input of a thread begins anew. What a tool calls counts too, other agents and teams included.
 
     A stop raises nothing: the loop ends with an `AIMessage` that has the text that was there, and the state has
     `outcome`, an `Outcome` with status, value, `stopped_by`, reason and usage. Every tool call has its answer, so the
