@@ -41,7 +41,8 @@ class Trust(Composable):
     @property
     def gates(self) -> frozenset[Gate]:
         """Where it judges: what is sent and what is answered, and with `reserved` also calls of tools."""
-        return frozenset({"dispatch", "handoff", "exit"} | ({"tool"} if self.reserved else set[Gate]()))
+        always = frozenset[Gate]({"dispatch", "handoff", "exit"})
+        return always | frozenset[Gate]({"tool"}) if self.reserved else always
 
     def __post_init__(self) -> None:
         check_fields(self, "on_trip")

@@ -184,7 +184,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
-        integrity = IntegrityRecord(me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools)
+        integrity = IntegrityRecord(
+            me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools, self.agent.kind == "model"
+        )
         if self.agent.kind != "team" and has_called_a_graph(config):
             integrity.recall(messages_before(config) if self.agent.kind == "model" else None)
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))

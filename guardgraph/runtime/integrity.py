@@ -24,6 +24,8 @@ class IntegrityRecord:
     """Whether the agent declares that its models and tools add nothing untrusted (`integrity="inherits"`)."""
     untrusted_tools: frozenset[str] = frozenset()
     """The names of tools that add something untrusted all the same."""
+    knows_tools: bool = False
+    """Whether all its tools are known, so that those that are not among these are trusted."""
     may_act: bool = field(init=False, default=False)
     """Whether all that it was given, and what its tools have returned since, is trusted: then it may call reserved
     tools. What its own models answer does not count: it was sent its work with these tools."""
@@ -53,8 +55,7 @@ class IntegrityRecord:
 
     def note_tool(self, name: str | None) -> None:
         """Note that a tool has returned: that is untrusted, unless the agent declares otherwise."""
-        is_known = self.trusts_calls or bool(self.untrusted_tools)  # which of its tools are trusted
-        if not is_known or name in self.untrusted_tools or (name is None and self.untrusted_tools):
+        if not (self.trusts_calls or self.knows_tools) or name in self.untrusted_tools or (name is None and self.untrusted_tools):
             self.lower()
         elif not self.trusts_calls:
             self.trusted = False

@@ -565,7 +565,8 @@ def to_call(*names: str) -> list[AIMessage]:
 def test_a_reserved_tool_is_called_until_its_agent_has_read_something_untrusted(way: str, integrity: Any) -> None:
     paid: list[str] = []
     for used in (("pay", "pay"), ("mail", "pay")):
-        agent = model("clerk", *to_call(*used), "done", tools=[mail, paying(paid)], integrity=integrity)
+        tools = [paying(paid), *([mail] if "mail" in used else [])]
+        agent = model("clerk", *to_call(*used), "done", tools=tools, integrity=integrity)
         outcome = run(pipeline([agent], guards=[Trust({"pay"})]), way)
 
         if used[0] == "pay":
