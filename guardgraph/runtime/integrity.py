@@ -55,7 +55,11 @@ class IntegrityRecord:
 
     def note_tool(self, name: str | None) -> None:
         """Note that a tool has returned: that is untrusted, unless the agent declares otherwise."""
-        if not (self.trusts_calls or self.knows_tools) or name in self.untrusted_tools or (name is None and self.untrusted_tools):
+        if (
+            not (self.trusts_calls or self.knows_tools)
+            or name in self.untrusted_tools
+            or (name is None and self.untrusted_tools)
+        ):
             self.lower()
         elif not self.trusts_calls:
             self.trusted = False

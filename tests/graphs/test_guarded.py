@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -38,7 +40,7 @@ from guardgraph.guards import (
 )
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import BadGraph, Outcome
+from guardgraph.state import Allowance, BadGraph, Outcome
 from guardgraph.testing import check_graph
 from tests.graphs.loops import Loop, calls
 
@@ -450,3 +452,24 @@ def test_the_run_ends_by_the_hardest_reaction_of_guards_with_one_name(invoke: In
     given = [Repetition(9, on_trip=Finish()), Repetition(2, on_trip=Escalate())]
 
     assert invoke(guarded(loop.agent, given).compile())["outcome"].status == "escalated"
+
+
+def test_in_a_runner_more_budget_is_added_and_the_time_of_a_human_does_not_count(tmp_path: Any) -> None:
+    @tool
+    def ask(q: str) -> str:
+        """Ask a human."""
+        return str(interrupt(q))
+
+    later = [timedelta(0)]
+    model = ScriptedModel(replies=lambda messages: calls("ask", q=str(len(messages))) if len(messages) < 6 else "done")
+    graph = guarded(create_agent(model, [ask]), [Budget(calls=3), Deadline(60)])
+    clock: Any = lambda: datetime.now(UTC) + later[0]  # noqa: E731
+    with Runner(f"sqlite:///{tmp_path}/runs.db", graphs={"g": lambda: graph}, clock=clock) as runner:
+        run = runner.run("g", ASKED)
+        run = runner.resume(run.thread_id, add=Allowance(calls=1))
+        while run.waiting:
+            later[0] += timedelta(hours=1)
+            run = runner.resume(run.thread_id, answers={one.id: "yes" for one in run.waiting})
+
+    assert run.outcome is not None
+    assert (run.outcome.status, run.outcome.value, model.calls) == ("completed", "done", 4)
