@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from guardgraph.agents.results import stopped_error
 from guardgraph.guards import (
     AllowanceLimiter,
+    Budget,
     Deadline,
     Escalate,
     Finish,
@@ -20,12 +21,15 @@ from guardgraph.guards import (
     GuardContext,
     OnTrip,
     Refuse,
+    conditions,
+    leaves,
     name_of,
 )
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.call_guards import CALL_GATES, CallGuards
 from guardgraph.runtime.call_log import restored_call, stored_call
 from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
     AgentInfo,
@@ -43,7 +47,7 @@ from guardgraph.state import (
     new_id,
 )
 
-__all__ = ("AgentLoop", "LoopRules", "idle_guard")
+__all__ = ("AgentLoop", "LoopRules", "idle_guard", "unmet_promise")
 
 _STORED_CALLS = 200
 _CAPS = ("usd", "tokens", "calls")
@@ -106,8 +110,10 @@ class AgentLoop:
     _lock: Lock = field(default_factory=Lock)
 
     @classmethod
-    def begun(cls, rules: LoopRules, record: Mapping[str, Any] | None = None) -> AgentLoop:
-        """Return a new run, or the one that has left `record` in the state."""
+    def begun(
+        cls, rules: LoopRules, record: Mapping[str, Any] | None = None, messages: Sequence[Any] = ()
+    ) -> AgentLoop:
+        """Return a new run with the messages that it begins with, or the one that has left `record` in the state."""
         kept: Mapping[str, Any] = record or {}
         services = Services(clock=rules.clock, on_event=rules.on_event)
         now, id_ = rules.clock(), str(kept.get("id") or new_id())
@@ -117,8 +123,12 @@ class AgentLoop:
         )  # fmt: skip
         services.ensure_open(position)
         epoch = services.epoch_of(id_)
-        guards = CallGuards(rules.judging, services, position, AgentInfo(rules.name, chain=position.path))
-        loop = cls(rules, AttemptBudget(services, position, epoch, rules.name or "agent", guards=guards), guards)
+        integrity = IntegrityRecord(trusted=kept.get("may_act", not kept))
+        integrity.recall(messages)
+        info = AgentInfo(rules.name, chain=position.path)
+        guards = CallGuards(rules.judging, services, position, info, integrity=integrity)
+        role = rules.name or "agent"
+        loop = cls(rules, AttemptBudget(services, position, epoch, role, guards=guards, integrity=integrity), guards)
         if kept:
             loop._restore(kept, f"{id_}#earlier", epoch)
         return loop
@@ -185,6 +195,8 @@ class AgentLoop:
             "usage": self.usage.model_dump(mode="json"),
             "calls": [stored_call(call) for call in self.guards.log.calls[-_STORED_CALLS:]],
             "refusals": {str(number): count for number, count in self.guards.refusals.items()},
+            "may_act": self.guards.integrity.may_act,
+            "stopped_by": self.guards.tripped_by,
             "stop": None if stop is None else self._as_verdict(stop).model_dump(mode="json"),
         }
 
@@ -196,6 +208,9 @@ class AgentLoop:
         if stop is None:
             return Outcome(status="completed", value=value, usage=self.usage)
         name, on_trip = self.rules.guard_of(stop)
+        number = self.guards.tripped_by
+        if stop == self.guards.tripped and number is not None:  # others may have the same name
+            on_trip = self.rules.judging[number].on_trip
         status: OutcomeStatus = "failed" if value is None else "degraded"
         if isinstance(on_trip, Escalate | Refuse):
             status = "escalated" if isinstance(on_trip, Escalate) else "refused"
@@ -219,6 +234,7 @@ class AgentLoop:
             self.guards.log.add(call)
             self.budget.services.calls.add(call)
         self.guards.refusals.update({int(number): int(count) for number, count in kept["refusals"].items()})
+        self.guards.tripped_by = kept.get("stopped_by")
         self.guards.tripped = None if kept["stop"] is None else Verdict.model_validate(kept["stop"])
 
 
@@ -235,3 +251,22 @@ def _is_effective(guard: Guard, now: datetime) -> bool:
 def idle_guard(guards: Sequence[Guard], now: datetime) -> Guard | None:
     """Return the first guard that could stop nothing inside an agent's loop, if there is one."""
     return next((guard for guard in guards if not _is_effective(guard, now)), None)
+
+
+def unmet_promise(guards: Sequence[Guard], name: str) -> str | None:
+    """Return what a guard declares that never applies inside the loop of the agent `name`, if one does."""
+    for guard in conditions(guards):
+        if guard.categories is not None:
+            return f"`only(categories=…)` of guard {name_of(guard)!r}: the input of an agent has no categories"
+        if name not in (guard.agents or ()):
+            named = ", ".join(map(repr, sorted(guard.agents or ())))
+            return f"`only(agents=…)` of guard {name_of(guard)!r} names {named}, and the `name` given here is {name!r}"
+    for guard in leaves(guards):
+        if isinstance(guard, Budget) and guard.at:
+            return "`Budget(at=…)` changes the model of agents of a team; leave `at` out, or put the agent into a team"
+        if isinstance(guard, Budget) and (guard.per, guard.window) != ("run", None):
+            return (
+                "`per` and `window` of a `Budget` are counted in a team; leave them out, or put the agent into a team "
+                "or into `guarded`"
+            )
+    return None

@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import GuardTripped
+from guardgraph.runtime.execution_context import execution_context
 from guardgraph.state import BadInput, Request, check_json, to_json
 
 __all__ = (
@@ -118,10 +119,18 @@ def text_of_run(messages: Sequence[Any]) -> str:
 def _input(given: GivenGraph, request: Request) -> Mapping[str, Any]:
     """Return the input of an attempt: one after a refusal goes on from the conversation, with the reason."""
     messages: Any = (given.state or {}).get("messages")
+    _note_history(given.input)
     if request.feedback is None or not isinstance(messages, list):
         return given.input
     why = HumanMessage(f"Your answer was refused: {request.feedback}")
     return {**given.input, "messages": [*answered(cast("list[BaseMessage]", messages), "refused"), why]}
+
+
+def _note_history(given: Mapping[str, Any]) -> None:
+    """Note in the label of the attempt what tools have returned in earlier turns of a conversation."""
+    current, messages = execution_context(None), given.get("messages")
+    if current is not None and current.integrity is not None and isinstance(messages, list):
+        current.integrity.recall(cast("list[Any]", messages))
 
 
 def _keep(given: GivenGraph, state: Any) -> None:

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
-from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard
+from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard, unmet_promise
 from guardgraph.agents.call_settings import output_limit, output_option
 from guardgraph.agents.foreign_graph import text_of_run
 from guardgraph.guards import Guard, checked_guards, name_of
@@ -48,9 +48,10 @@ def GuardMiddleware(
 ) -> AgentMiddleware[Any, Any, Any]:
     """Return middleware for `create_agent(middleware=[…])` that stops the agent before a call that goes too far.
 
-    `guards` are `Budget`, `Deadline`, `Limits(calls=…)`, `Repetition`, `Velocity`, `AllowedTools`, and any of yours at
-    the gates `model` and `tool`. They count one run of the agent: from its input to its answer, over interrupts and
-    resumes; the next input of a thread begins anew. What a tool calls counts too, other agents and teams included.
+    `guards` are `Budget`, `Deadline`, `Limits(calls=…)`, `Repetition`, `Velocity`, `AllowedTools`, `Trust(reserved=…)`,
+    and any of yours at the gates `model` and `tool`. What `Trust` reserves is refused once any tool has returned, in
+    this run or earlier in its thread. Guards count one run of the agent: from its input to its answer, over interrupts
+    and resumes; the next input of a thread begins anew. What a tool calls counts too, other agents and teams included.
 
     A stop raises nothing: the loop ends with an `AIMessage` that has the text that was there, and the state has
     `outcome`, an `Outcome` with status, value, `stopped_by`, reason and usage. Every tool call has its answer, so the
@@ -71,6 +72,9 @@ def GuardMiddleware(
     if max_tokens is not None and max_tokens < 1:
         raise BadGraph(f"GuardMiddleware: `max_tokens` must be at least 1, got {max_tokens!r}")
     found = checked_guards(guards)
+    unmet = unmet_promise(found, name)
+    if unmet is not None:
+        raise BadGraph(f"GuardMiddleware: {unmet}")
     idle = idle_guard(found, clock())
     if idle is not None:
         raise BadGraph(
@@ -87,9 +91,9 @@ class _Loops:
         self._rules, self._lock = rules, Lock()
         self._known: OrderedDict[str, AgentLoop] = OrderedDict()
 
-    def begin(self) -> AgentLoop:
-        """Return a new run."""
-        return self._keep(AgentLoop.begun(self._rules))
+    def begin(self, messages: Sequence[Any]) -> AgentLoop:
+        """Return a new run of an agent that begins with these messages."""
+        return self._keep(AgentLoop.begun(self._rules, messages=messages))
 
     def of(self, state: Mapping[str, Any]) -> AgentLoop:
         """Return the run that the state belongs to, from this process or from what was stored."""
@@ -183,7 +187,7 @@ class _Hooks:
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Begin a run."""
-        return {_KEY: self._loops.begin().record(), "outcome": None}
+        return {_KEY: self._loops.begin(state.get("messages") or ()).record(), "outcome": None}
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """End the run with its outcome."""

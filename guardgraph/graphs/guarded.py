@@ -20,7 +20,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.agents.foreign_graph import GivenGraph, astream_graph, given_graph, stream_graph, with_input
 from guardgraph.graphs.declaration import Declaration, GateDeclaration, Member, check_team
 from guardgraph.graphs.wiring import wire
-from guardgraph.guards import AllowanceLimiter, Budget, Guard, checked_guards, name_of
+from guardgraph.guards import AllowanceLimiter, AnyOf, Budget, Guard, checked_guards, conditions, leaves, name_of
 from guardgraph.nodes.decisions.review import review_results
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import BadGraph, Outcome, Result, RunState, Task
@@ -57,7 +57,7 @@ def guarded(
     key of its input begins anew with every input of a thread.
 
     Raises `BadGraph` for what is no compiled `StateGraph`, for a team of guardgraph, which takes `guards=` itself, and
-    for a guard that judges nowhere here.
+    for a guard that judges nowhere here, such as one for tasks of some categories: an input has none.
     """
     builder = _checked_graph(graph)
     found = _checked(guards)
@@ -206,8 +206,25 @@ def _checked(guards: Any) -> tuple[Guard, ...]:
     found = checked_guards(guards)
     if not found:
         raise BadGraph("guarded: `guards` is empty, so nothing would be stopped; give at least one guard")
-    idle = next((one for one in found if _GATES.isdisjoint(one.gates) and not isinstance(one, AllowanceLimiter)), None)
+    idle = next((one for one in found if _GATES.isdisjoint(one.gates) and not _limits(one)), None)
     if idle is not None:
         gates = " and ".join(sorted(idle.gates))
         raise BadGraph(f"guarded: guard {name_of(idle)!r} judges at {gates}, which a graph in `guarded` does not have")
-    return tuple(replace(one, reserve=0.0) if isinstance(one, Budget) else one for one in found)  # nothing concludes
+    conditional = next((one for one in conditions(found) if one.categories is not None), None)
+    if conditional is not None:
+        raise BadGraph(
+            f"guarded: `only(categories=…)` of guard {name_of(conditional)!r}: the input of a graph has no categories"
+        )
+    return tuple(map(_without_reserve, found))
+
+
+def _limits(guard: Guard) -> bool:
+    """Return whether a guard, or the parts that it is made of, narrow the allowance."""
+    return any(isinstance(leaf, AllowanceLimiter) for leaf in leaves([guard]))
+
+
+def _without_reserve(guard: Guard) -> Guard:
+    """Return a guard whose budgets keep nothing: nothing concludes."""
+    if isinstance(guard, AnyOf):
+        return AnyOf(tuple(map(_without_reserve, guard.parts)))
+    return replace(guard, reserve=0.0) if isinstance(guard, Budget) else guard

@@ -109,7 +109,8 @@ class GuardContext:
 
     @property
     def trusted(self) -> bool:
-        """The integrity label of the subject; at `dispatch` that of all that the agent would be given."""
+        """The integrity label of the subject; at `dispatch` that of all that the agent would be given; at `model` and
+        `tool` that of all that the attempt was given and has received, but for what its own models answer."""
         if self.label is not None:
             return self.label
         if self.request is not None or isinstance(self.subject, Result):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from guardgraph.guards.calls import ToolCall
 from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.injection import SHAPES, InjectionShape, find_injections
@@ -25,6 +26,7 @@ class Trust(Composable):
 
     `reserved` names agents, or tools that agents have: such an agent is sent work only where all that it would be given
     and the choice of it are trusted, by their integrity labels (see `Result.trusted`). This holds by construction.
+    A reserved tool is called only as long as its agent has received nothing untrusted since, such as from another tool.
 
     In untrusted answers and drafts, and in untrusted background and subtasks, the `shapes` of injected instructions are
     looked for; each that is found is an alert, or with `flag="trip"` a trip. This is a heuristic: instructions in plain
@@ -35,7 +37,12 @@ class Trust(Composable):
     shapes: Collection[InjectionShape] = SHAPES
     flag: Literal["alert", "trip"] = "alert"
     on_trip: OnTrip = Finish()
-    gates = frozenset[Gate]({"dispatch", "handoff", "exit"})
+
+    @property
+    def gates(self) -> frozenset[Gate]:
+        """Where it judges: what is sent and what is answered, and with `reserved` also calls of tools."""
+        always = frozenset[Gate]({"dispatch", "handoff", "exit"})
+        return always | frozenset[Gate]({"tool"}) if self.reserved else always
 
     def __post_init__(self) -> None:
         check_fields(self, "on_trip")
@@ -53,7 +60,11 @@ class Trust(Composable):
             raise BadGraph(f"Trust: `flag` must be 'alert' or 'trip', got {self.flag!r:.80}")
 
     def __call__(self, context: GuardContext) -> Verdict:
-        """Trip for a reserved agent that would be given what is untrusted; flag shapes of injected instructions."""
+        """Trip for a reserved agent or tool that would be given what is untrusted; flag injected instructions."""
+        if isinstance(context.subject, ToolCall):
+            name = context.subject.name
+            reason = f"the tool {name!r} is reserved for trusted requests, but its agent has received untrusted text"
+            return context.verdict(self, trips=name in self.reserved and not context.trusted, reason=reason)
         wanted = self._reserved_in(context)
         if wanted and not context.trusted:
             names, why = ", ".join(map(repr, wanted)), _untrusted_in(context.request)

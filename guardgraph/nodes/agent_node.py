@@ -30,7 +30,7 @@ from guardgraph.runtime.budget.call_guards import CALL_GATES, GuardTripped
 from guardgraph.runtime.concurrency import isolation
 from guardgraph.runtime.concurrency.limiter import SlotToken
 from guardgraph.runtime.execution_context import execution_context, execution_services
-from guardgraph.runtime.graph_config import channel_value, has_called_a_graph, is_resumed
+from guardgraph.runtime.graph_config import channel_value, has_called_a_graph, is_resumed, messages_before
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.outbox import Outbox
 from guardgraph.runtime.rates.overload import retry_after_of
@@ -184,9 +184,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
         me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
-        integrity = IntegrityRecord(me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools)
-        if self.agent.kind == "function" and has_called_a_graph(config):
-            integrity.lower()  # the outcome of that graph is not known here
+        integrity = IntegrityRecord(
+            me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools, self.agent.kind == "model"
+        )
+        if self.agent.kind != "team" and has_called_a_graph(config):
+            integrity.recall(messages_before(config) if self.agent.kind == "model" else None)
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
         until = until_of(me, services)
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())

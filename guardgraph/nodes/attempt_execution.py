@@ -372,7 +372,7 @@ class AttemptExecution:
         name = self.outbox.sender
         replaced = None if name == self.agent.name else name
         info = agent_info(self.agent, self.me.path[:-1], fallback_for=replaced)
-        return CallGuards(self.guards, self.services, self.me, info, self.above)
+        return CallGuards(self.guards, self.services, self.me, info, self.above, self.integrity)
 
     def _emit_started(self, **facts: bool) -> None:
         sent, me = self.request, self.me

@@ -40,6 +40,7 @@ from guardgraph.runs.resumption import (
     next_input,
     packed_answers,
     packed_input,
+    position_of,
     unapplied_answers,
 )
 from guardgraph.runs.retrying import failure_of, retry_command
@@ -129,14 +130,15 @@ class Attempts:
         row = self.records.last(thread_id)
         if row.status is not None:
             run = self.records.stored(row, self.records.head(row))
-            check_resumption(run, given, added)
+            check_resumption(run, run.state.get("position"), given, added)
             return run
 
         def prepare(row: RunRow, lease: Lease) -> RunExecution | Run:
             head = self.records.head(row)
             stored = self.records.stored(row, head)
             check_not_stranded(row, head)
-            check_resumption(stored, given, added)
+            position = position_of(self.records.saver, row, stored.state)
+            check_resumption(stored, position, given, added)
             if row.status is not None:
                 return stored
             compiled = self._fitting(row, head, lease)
@@ -149,7 +151,7 @@ class Attempts:
             command = packed_answers(compiled, answered) if given else None
             row = self._begun(row, lease, command)
             input = next_input(compiled, row, head, answered)
-            return self._attempt(row, lease, compiled, input, stored.state.get("position"), context, configured)
+            return self._attempt(row, lease, compiled, input, position, context, configured)
 
         return self._leased(thread_id, prepare)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from guardgraph.runs.head import Head, outermost
 from guardgraph.runs.run import Run
-from guardgraph.state import Allowance, BadInput, Outcome, RunEnded, RunStranded
+from guardgraph.state import Allowance, BadInput, DelegationScope, Outcome, RunEnded, RunStranded
+from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.runs import RunRow
 
 __all__ = (
@@ -20,6 +22,7 @@ __all__ = (
     "next_input",
     "packed_answers",
     "packed_input",
+    "position_of",
     "unapplied_answers",
 )
 
@@ -68,10 +71,13 @@ def check_not_stranded(row: RunRow, head: Head | None) -> None:
         raise RunStranded(row.run_id, thread_id=row.thread_id)
 
 
-def check_resumption(run: Run, answers: Mapping[str, Any], add: Allowance | None) -> None:
+def check_resumption(
+    run: Run, position: DelegationScope | None, answers: Mapping[str, Any], add: Allowance | None
+) -> None:
     """Raise where a stored run cannot take these `answers`, or what is to be added to its allowance.
 
-    A run has ended as soon as its outcome is in its state, also where its process died before storing that.
+    `position` is that of its outermost team. A run has ended as soon as its outcome is in its state, also where its
+    process died before storing that.
 
     Raises:
         RunEnded: it has ended; it takes neither.
@@ -88,8 +94,21 @@ def check_resumption(run: Run, answers: Mapping[str, Any], add: Allowance | None
         return
     if add.depth is not None:
         raise BadInput("`add` holds a depth; how deep a run may delegate is a limit of its graph: raise it there")
-    if run.state.get("position") is None:
+    if position is None:
         raise BadInput(f"run {run.run_id!r} never reached its first node: there is nothing to add to; resume it")
+
+
+def position_of(saver: SQLSaver, row: RunRow, state: Mapping[str, Any]) -> DelegationScope | None:
+    """Return the position of a run's outermost team: that in its `state`, or that of the team in a `guarded` graph.
+
+    `None` before its first node.
+    """
+    if state.get("position") is not None:
+        return state["position"]
+    reader, everywhere = saver.reading_plain(lambda _: None), RunnableConfig(configurable={"thread_id": row.thread_id})
+    within = (one.checkpoint["channel_values"] for one in reader.list(everywhere, filter={"run_id": row.run_id}))
+    found = (values.get("position") for values in within)
+    return next((one for one in found if isinstance(one, DelegationScope) and one.account == row.run_id), None)
 
 
 def _codec(graph: _Graph) -> Any:

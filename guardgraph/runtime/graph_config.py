@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-__all__ = ("channel_value", "has_answer", "has_called_a_graph", "is_resumed")
+__all__ = ("channel_value", "has_answer", "has_called_a_graph", "is_resumed", "messages_before")
 
 _RESUMING = "__pregel_resuming"
 _READ = "__pregel_read"
@@ -33,6 +33,23 @@ def has_called_a_graph(config: RunnableConfig) -> bool:
         return saver.get_tuple({"configurable": place}) is not None
     except Exception:  # an async saver, on its own loop
         return True
+
+
+def messages_before(config: RunnableConfig) -> list[Any] | None:
+    """Return the messages of the graph that this node has called before it was interrupted, or has crashed.
+
+    Those of tools that have ended in its last step are among them. `None` where they cannot be read here.
+    """
+    given = config.get("configurable") or {}
+    saver: Any = given.get(_CHECKPOINTER)
+    place = {"thread_id": given.get("thread_id"), "checkpoint_ns": given.get("checkpoint_ns", "")}
+    try:
+        found = saver.get_tuple({"configurable": place})
+    except Exception:  # an async saver, on its own loop
+        return None
+    written = [value for _, channel, value in found.pending_writes or () if channel == "messages"]
+    stored = (found.checkpoint.get("channel_values") or {}).get("messages") or []
+    return [*stored, *(one for value in written for one in (value if isinstance(value, list) else [value]))]
 
 
 def channel_value(config: RunnableConfig, channel: str) -> Any:

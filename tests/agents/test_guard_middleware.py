@@ -25,13 +25,16 @@ from guardgraph.guards import (
     Convergence,
     Deadline,
     Depth,
+    Downgrade,
     Escalate,
     Finish,
     GuardContext,
     Limits,
     Refuse,
     Repetition,
+    Retry,
     Schema,
+    Trust,
     Velocity,
     guard,
 )
@@ -421,6 +424,12 @@ def test_a_call_writes_at_most_max_tokens(wanted: int) -> None:
         ([Budget(calls=1), Convergence()], "guard 'Convergence' stops nothing"),
         ([Depth(2)], "guard 'Depth' stops nothing"),
         ([Limits()], "guard 'Limits' stops nothing"),
+        ([Trust()], "guard 'Trust' stops nothing"),
+        ([Repetition().only(agents={"writer"})], r"`only\(agents=…\)` of guard 'Repetition' names 'writer'"),
+        ([Repetition().only(categories={"financial"})], "the input of an agent has no categories"),
+        ([Repetition() | AllowedTools({"a"}).only(agents={"b"})], "guard 'AllowedTools' names 'b'"),
+        ([Budget(calls=9, at={0.5: Downgrade("cheap")})], r"`Budget\(at=…\)` changes the model of agents of a team"),
+        ([Budget(calls=9, per="tenant", window="day")], "`per` and `window` of a `Budget` are counted in a team"),
         ([Budget], "`guards` holds the class Budget"),
         (Budget(calls=1), "`guards` must be"),
         ([3], "`guards` holds 3, which is no guard"),
@@ -439,3 +448,49 @@ def test_refuses_a_bound_that_is_none(value: Any) -> None:
 
 def test_velocity_is_a_guard_of_the_loop(invoke: Invoke) -> None:
     assert invoke(loop_of(Velocity(), reply=counted(after=3)).agent)["outcome"].status == "completed"
+
+
+@tool
+def pay(to: str) -> str:
+    """Pay someone."""
+    return f"paid {to}"
+
+
+def test_a_reserved_tool_is_refused_once_a_tool_has_returned(invoke: Invoke) -> None:
+    replies = iter([calls("pay", to="me"), calls("search", q="x"), calls("pay", to="me"), "done"])
+    agent = create_agent(
+        ScriptedModel(replies=lambda _: next(replies)),
+        [Loop().tool, pay],
+        middleware=[GuardMiddleware([Trust({"pay"}, on_trip=Retry(2))])],
+    )
+
+    found = [one.text for one in invoke(agent)["messages"] if isinstance(one, ToolMessage)]
+
+    assert (found[0], found[1][:13]) == ("paid me", "found nothing")
+    assert found[2].startswith("refused: the tool 'pay' is reserved for trusted requests")
+
+
+def test_what_a_tool_has_returned_in_an_earlier_turn_counts_for_what_is_reserved(invoke: Invoke) -> None:
+    replies = iter([calls("pay", to="me"), "done", calls("pay", to="you"), "done"])
+    agent = create_agent(
+        ScriptedModel(replies=lambda _: next(replies)),
+        [pay],
+        middleware=[GuardMiddleware([Trust({"pay"})])],
+        checkpointer=InMemorySaver(),
+    )
+    config: Any = {"configurable": {"thread_id": "1"}}
+
+    assert invoke(agent, ASKED, config)["outcome"].status == "completed"
+    assert invoke(agent, ASKED, config)["outcome"].stopped_by == "Trust"
+
+
+def test_a_condition_on_the_agent_holds_for_its_name(invoke: Invoke) -> None:
+    loop = Loop(middleware=[GuardMiddleware([Repetition(2).only(agents={"loop", "other"})], name="loop")])
+
+    assert invoke(loop.agent)["outcome"].stopped_by == "Repetition"
+
+
+def test_of_two_guards_with_one_name_the_reaction_of_the_one_that_trips_counts(invoke: Invoke) -> None:
+    loop = loop_of(Repetition(3, on_trip=Finish()), Repetition(2, on_trip=Escalate()))
+
+    assert invoke(loop.agent)["outcome"].status == "escalated"

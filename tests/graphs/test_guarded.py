@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -27,16 +29,18 @@ from guardgraph.guards import (
     Deadline,
     Depth,
     Escalate,
+    Finish,
     GuardContext,
     Limits,
     Refuse,
     Repetition,
     Schema,
+    Trust,
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import BadGraph, Outcome
+from guardgraph.state import Allowance, BadGraph, Outcome
 from guardgraph.testing import check_graph
 from tests.graphs.loops import Loop, calls
 
@@ -372,6 +376,8 @@ def taken() -> Any:
         (lambda: Loop(middleware=[GuardMiddleware([Limits(calls=1)])]).agent, [Budget(calls=1)], "a channel `outcome`"),
         (counting, [], "`guards` is empty"),
         (counting, [Convergence()], "guard 'Convergence' judges at round"),
+        (counting, [Convergence() | Convergence(3)], "judges at round"),
+        (counting, [Budget(calls=1).only(categories={"financial"})], "the input of a graph has no categories"),
         (counting, Budget(calls=1), "`guards` must be"),
     ],
 )
@@ -420,3 +426,50 @@ def test_every_way_of_running_gives_the_same_outcome(asks: bool) -> None:
 
     assert len(checked.passed) > 150
     assert checked.expected is not None
+
+
+def test_what_a_tool_has_returned_in_an_earlier_turn_keeps_a_reserved_tool_shut(invoke: Invoke) -> None:
+    replies = iter([calls("search", q="x"), "done", calls("search", q="y"), "done"])
+    loop = Loop(lambda _: next(replies))
+    graph = guarded(loop.agent, [Trust({"search"})]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+
+    assert invoke(graph, ASKED, config)["outcome"].status == "completed"
+    assert invoke(graph, ASKED, config)["outcome"].stopped_by == "Trust"
+    assert loop.searched == ["x"]
+
+
+def test_the_wider_of_two_budgets_is_spent_to_its_end(invoke: Invoke) -> None:
+    loop = Loop(lambda messages: calls("search", q=str(len(messages))))
+
+    outcome = invoke(guarded(loop.agent, [Budget(calls=10) | Budget(calls=5)]).compile())["outcome"]
+
+    assert (outcome.stopped_by, loop.counts) == ("Budget", (10, 10))
+
+
+def test_the_run_ends_by_the_hardest_reaction_of_guards_with_one_name(invoke: Invoke) -> None:
+    loop = Loop()
+    given = [Repetition(9, on_trip=Finish()), Repetition(2, on_trip=Escalate())]
+
+    assert invoke(guarded(loop.agent, given).compile())["outcome"].status == "escalated"
+
+
+def test_in_a_runner_more_budget_is_added_and_the_time_of_a_human_does_not_count(tmp_path: Any) -> None:
+    @tool
+    def ask(q: str) -> str:
+        """Ask a human."""
+        return str(interrupt(q))
+
+    later = [timedelta(0)]
+    model = ScriptedModel(replies=lambda messages: calls("ask", q=str(len(messages))) if len(messages) < 6 else "done")
+    graph = guarded(create_agent(model, [ask]), [Budget(calls=3), Deadline(60)])
+    clock: Any = lambda: datetime.now(UTC) + later[0]  # noqa: E731
+    with Runner(f"sqlite:///{tmp_path}/runs.db", graphs={"g": lambda: graph}, clock=clock) as runner:
+        run = runner.run("g", ASKED)
+        run = runner.resume(run.thread_id, add=Allowance(calls=1))
+        while run.waiting:
+            later[0] += timedelta(hours=1)
+            run = runner.resume(run.thread_id, answers={one.id: "yes" for one in run.waiting})
+
+    assert run.outcome is not None
+    assert (run.outcome.status, run.outcome.value, model.calls) == ("completed", "done", 4)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool, ToolException, tool
 from langgraph.cache.memory import InMemoryCache
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
 
 from guardgraph.agents import Agent, Bid, Bidder
 from guardgraph.graphs import (
@@ -530,3 +532,104 @@ def test_an_optional_stage_with_a_reserved_name_is_a_gap() -> None:
     outcome = run(graph)
 
     assert (done, outcome.value, outcome.gaps[0].guard) == ([], "text", "Trust")
+
+
+def paying(paid: list[str], *, wait: bool = False) -> Any:
+    """Return a tool that is reserved; with `wait` a human approves each call."""
+
+    @tool
+    def pay(to: str) -> str:
+        """Pay someone."""
+        if wait:
+            interrupt("pay?")
+        paid.append(to)
+        return "paid"
+
+    pay.metadata = {"trusted": True}
+    return pay
+
+
+@tool
+def mail(box: str) -> str:
+    """Read a mail."""
+    return ATTACK
+
+
+def to_call(*names: str) -> list[AIMessage]:
+    args = {"pay": {"to": "me"}, "mail": {"box": "in"}}
+    return [AIMessage("", tool_calls=[{"name": one, "args": args[one], "id": f"{n}"}]) for n, one in enumerate(names)]
+
+
+@pytest.mark.parametrize("integrity", [None, "inherits"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reserved_tool_is_called_until_its_agent_has_read_something_untrusted(way: str, integrity: Any) -> None:
+    paid: list[str] = []
+    for used in (("pay", "pay"), ("mail", "pay")):
+        tools = [paying(paid), *([mail] if "mail" in used else [])]
+        agent = model("clerk", *to_call(*used), "done", tools=tools, integrity=integrity)
+        outcome = run(pipeline([agent], guards=[Trust({"pay"})]), way)
+
+        if used[0] == "pay":
+            assert (outcome.status, outcome.value, paid) == ("completed", "done", ["me", "me"])
+        else:
+            assert (outcome.status, outcome.stopped_by, paid) == ("failed", "Trust", ["me", "me"])
+            assert outcome.gaps[0].reason == (
+                "the tool 'pay' is reserved for trusted requests, but its agent has received untrusted text"
+            )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_model_may_do_without_a_reserved_tool(way: str) -> None:
+    paid: list[str] = []
+    clerk = model("clerk", *to_call("mail", "pay"), "it waits for you", tools=[mail, paying(paid)])
+
+    outcome = run(pipeline([clerk], guards=[Trust({"pay"}, shapes=(), on_trip=Retry(1))]), way)
+
+    assert (outcome.status, outcome.value, paid) == ("completed", "it waits for you", [])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reserved_tool_of_a_graph_whose_tools_are_not_known_is_guarded_too(way: str) -> None:
+    paid: list[str] = []
+    for used in (("pay",), ("mail", "pay")):
+        graph = create_agent(says(*to_call(*used), "done"), [mail, paying(paid)])
+        outcome = run(pipeline([Agent("clerk", run=graph)], guards=[Trust({"pay"})]), way)
+        assert outcome.stopped_by == (None if used == ("pay",) else "Trust")
+    assert paid == ["me"]
+
+
+def test_what_a_nested_team_has_read_keeps_it_from_a_tool_that_is_reserved_above() -> None:
+    paid: list[str] = []
+    for used in (("pay",), ("mail", "pay")):
+        inner = pipeline([model("clerk", *to_call(*used), "done", tools=[mail, paying(paid)])], name="inner")
+        outcome = run(pipeline([Agent("inner", run=inner.compile())], guards=[Trust({"pay"})], name="outer"))
+        assert outcome.stopped_by == (None if used == ("pay",) else "Trust")
+    assert paid == ["me"]
+
+
+@pytest.mark.parametrize(("used", "expected"), [(("pay",), True), (("mail", "pay"), False)])
+def test_an_answer_of_a_human_does_not_make_trusted_what_was_read_before(
+    used: tuple[str, ...], *, expected: bool
+) -> None:
+    paid: list[str] = []
+    clerk = model("clerk", *to_call(*used), "done", tools=[mail, paying(paid, wait=True)], integrity="inherits")
+    graph, config = pipeline([clerk]).compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
+
+    waiting = graph.invoke({"task": "pay"}, config)
+    outcome = graph.invoke(Command(resume="yes"), config)["outcome"]
+
+    assert (waiting["__interrupt__"][0].value, paid, outcome.trusted) == ("pay?", ["me"], expected)
+
+
+@pytest.mark.parametrize(("used", "count"), [(("pay",), 1), (("mail", "pay"), 0)])
+def test_a_reserved_tool_may_wait_for_a_human(used: tuple[str, ...], count: int) -> None:
+    paid: list[str] = []
+    clerk = model("clerk", *to_call(*used), "done", tools=[mail, paying(paid, wait=True)])
+    graph = pipeline([clerk], guards=[Trust({"pay"}, shapes=())]).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+
+    graph.invoke({"task": "pay"}, config)
+    outcome = graph.invoke(Command(resume="yes"), config).get("outcome") if count else None
+
+    assert len(paid) == count
+    assert outcome is None or outcome.value == "done"

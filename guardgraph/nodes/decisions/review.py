@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
-from guardgraph.guards import Escalate, Finish, Guard, GuardDecision, OnTrip, Refuse, Retry, leaves, name_of
+from guardgraph.guards import (
+    Escalate,
+    Finish,
+    Guard,
+    GuardDecision,
+    OnTrip,
+    Refuse,
+    Retry,
+    applying,
+    leaves,
+    name_of,
+)
 from guardgraph.nodes.decisions.compensation import compensating_agent, compensation_request
 from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.nodes.judging import allowed_sends
@@ -209,7 +220,8 @@ def _review_one(
     decision = gate.judge(at, result, fit, agent=agent)
     found.verdicts.extend(decision.verdicts)
     trip, on_trip = decision.trip, decision.on_trip
-    stop = _reaction_to_stop(result, guards)
+    applies = applying(guards, agents=gate.team.names_of(agent) if agent else (), categories=gate.categories)
+    stop = _reaction_to_stop(result, applies)
     if isinstance(stop, Escalate) or (isinstance(stop, Refuse) and at == "exit"):
         status = "escalated" if isinstance(stop, Escalate) else "refused"
         why = result.error.message if result.error else ""
@@ -241,8 +253,9 @@ def _reaction_to_stop(result: Result, guards: Sequence[Guard]) -> OnTrip | None:
     if result.error is None or result.error.kind != "stopped":
         return None
     named = (guard for guard in guards if not CALL_GATES.isdisjoint(guard.gates))
-    found = next((guard.on_trip for guard in named if name_of(guard) == result.stopped_by), None)
-    return Finish() if isinstance(found, Retry) else found  # the model has had its tries
+    found = [guard.on_trip for guard in named if name_of(guard) == result.stopped_by]
+    hardest = next((one for kind in (Escalate, Refuse) for one in found if isinstance(one, kind)), None)
+    return hardest or (Finish() if found else None)  # after `Retry` the model has had its tries
 
 
 def _gap(gate: GateContext, result: Result, trip: Verdict | None) -> Gap:

@@ -17,6 +17,7 @@ from guardgraph.guards import Guard, GuardContext, GuardDecision, Retry, evaluat
 from guardgraph.guards.calls import ModelCall, ToolCall, normalized
 from guardgraph.runtime.budget.call_reservation import names_of
 from guardgraph.runtime.call_log import Call, CallLog
+from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
 from guardgraph.state import AgentInfo, Allowance, DelegationScope, Gate, Verdict, remaining_allowance
 
@@ -50,9 +51,13 @@ class CallGuards:
     agent: AgentInfo
     above: CallGuards | None = None
     """Those of the attempt around this one."""
+    integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
+    """The integrity label of this attempt."""
     log: CallLog = field(default_factory=lambda: CallLog(_MOST_CALLS))
     tripped: Verdict | None = None
     """What has stopped this attempt."""
+    tripped_by: int | None = None
+    """The number of the guard that has stopped it."""
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
     """Alerts and trips of its own guards, the first 100."""
     refusals: dict[int, int] = field(default_factory=dict[int, int])
@@ -71,9 +76,10 @@ class CallGuards:
         into the answer of the tool.
         """
         judged: list[CallGuards] = []
+        trusted = all(level.integrity.may_act for level in self._levels())
         try:
             for level in [*self._levels()][::-1]:
-                level._judge(call)
+                level._judge(call, trusted=trusted)
                 judged.append(level)
         except BaseException:
             for level in judged:
@@ -107,14 +113,14 @@ class CallGuards:
             yield level
             level = level.above
 
-    def _judge(self, call: Call) -> None:
+    def _judge(self, call: Call, *, trusted: bool) -> None:
         with self._lock:  # of calls at the same time each sees the others
             if self.tripped is not None:
                 raise GuardTripped(self.tripped)
             gate: Gate = "model" if isinstance(call, ModelCall) else "tool"
             if not any(gate in guard.gates for guard in self.guards):
                 return self.log.add(_without_prompt(call))
-            context = self._context(gate, call)
+            context = self._context(gate, call, trusted=trusted)
             for number, guard in enumerate(self.guards):
                 decision = evaluate_guards([guard], context)
                 self._note(decision)
@@ -122,7 +128,7 @@ class CallGuards:
                     self._refuse(number, guard, call, decision.trip)
             self.log.add(_without_prompt(call))
 
-    def _context(self, gate: Gate, call: Call) -> GuardContext:
+    def _context(self, gate: Gate, call: Call, *, trusted: bool) -> GuardContext:
         ledger, position = self.services.ledger, self.position
         balances = ledger.balances(position.account)
         rest = position.allowance.model_copy(
@@ -138,6 +144,7 @@ class CallGuards:
             depth=position.depth,
             path=position.path,
             agent=self.agent,
+            label=trusted,
             calls=self.log.calls,
             run_calls=self.services.calls.calls,
         )
@@ -158,7 +165,7 @@ class CallGuards:
         if isinstance(call, ToolCall) and isinstance(on_trip, Retry) and done < on_trip.times:
             self.refusals[number] = done + 1
             raise _tool_refused()(call.name, trip.reason)
-        self.tripped = trip
+        self.tripped, self.tripped_by = trip, number
         raise GuardTripped(trip)
 
 
