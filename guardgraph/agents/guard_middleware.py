@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard
 from guardgraph.agents.call_settings import output_limit, output_option
 from guardgraph.agents.foreign_graph import text_of_run
-from guardgraph.guards import Guard, checked_guards, name_of
+from guardgraph.guards import Budget, Guard, checked_guards, name_of
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import GuardTripped
 from guardgraph.runtime.budget.callback_handler import CallReservation
@@ -73,11 +73,21 @@ def GuardMiddleware(
     found = checked_guards(guards)
     idle = idle_guard(found, clock())
     if idle is not None:
-        raise BadGraph(
-            f"GuardMiddleware: guard {name_of(idle)!r} stops nothing inside one agent's loop; give `Budget`, "
-            "`Deadline`, `Limits(calls=…)` or guards of the gates `model` and `tool`; others go into a team"
-        )
+        raise BadGraph(f"GuardMiddleware: {_why_idle(idle)}")
     return _middleware_class()(LoopRules(found, name, clock, on_event), max_tokens)
+
+
+def _why_idle(guard: Guard) -> str:
+    """Return why a guard stops nothing in an agent's loop, and what to do."""
+    if isinstance(guard, Budget):
+        return (
+            f"a Budget with per={guard.per!r} and window={guard.window!r} is not counted inside one agent's loop, which "
+            "knows its own run alone; write `guarded(agent, [Budget(…)])`, and run that with `Runner(url, tenant=…)`"
+        )
+    return (
+        f"guard {name_of(guard)!r} stops nothing inside one agent's loop; give `Budget`, `Deadline`, "
+        "`Limits(calls=…)` or guards of the gates `model` and `tool`; others go into a team"
+    )
 
 
 class _Loops:

@@ -421,6 +421,8 @@ def test_a_call_writes_at_most_max_tokens(wanted: int) -> None:
         ([Budget(calls=1), Convergence()], "guard 'Convergence' stops nothing"),
         ([Depth(2)], "guard 'Depth' stops nothing"),
         ([Limits()], "guard 'Limits' stops nothing"),
+        ([Budget(calls=1, per="tenant", window="day")], r"per='tenant' and window='day' is not .*`guarded\(agent, "),
+        ([Budget(calls=1, window="day")], "per='run' and window='day' is not counted inside one agent's loop"),
         ([Budget], "`guards` holds the class Budget"),
         (Budget(calls=1), "`guards` must be"),
         ([3], "`guards` holds 3, which is no guard"),
