@@ -81,8 +81,8 @@ def _why_idle(guard: Guard) -> str:
     """Return why a guard stops nothing in an agent's loop, and what to do."""
     if isinstance(guard, Budget):
         return (
-            f"a Budget with per={guard.per!r} and window={guard.window!r} is not counted inside one agent's loop, which "
-            "knows its own run alone; write `guarded(agent, [Budget(…)])`, and run that with `Runner(url, tenant=…)`"
+            f"a Budget with per={guard.per!r} and window={guard.window!r} is not counted inside one agent's loop, "
+            "which knows its own run alone; write `guarded(agent, […])`, and run it with `Runner(url, tenant=…)`"
         )
     return (
         f"guard {name_of(guard)!r} stops nothing inside one agent's loop; give `Budget`, `Deadline`, "
