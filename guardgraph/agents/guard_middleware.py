@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard
 from guardgraph.agents.call_settings import output_limit, output_option
 from guardgraph.agents.foreign_graph import text_of_run
-from guardgraph.guards import Budget, Guard, checked_guards, name_of
+from guardgraph.guards import Budget, Guard, checked_guards, leaves, name_of
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import GuardTripped
 from guardgraph.runtime.budget.callback_handler import CallReservation
@@ -74,6 +74,8 @@ def GuardMiddleware(
     idle = idle_guard(found, clock())
     if idle is not None:
         raise BadGraph(f"GuardMiddleware: {_why_idle(idle)}")
+    if any(isinstance(guard, Budget) and guard.at for guard in leaves(found)):
+        raise BadGraph("GuardMiddleware: `Budget(at=…)` chooses among the models of an `Agent`; leave `at` out here")
     return _middleware_class()(LoopRules(found, name, clock, on_event), max_tokens)
 
 
