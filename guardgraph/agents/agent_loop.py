@@ -266,7 +266,7 @@ def unmet_promise(guards: Sequence[Guard], name: str) -> str | None:
             return "`Budget(at=…)` changes the model of agents of a team; leave `at` out, or put the agent into a team"
         if isinstance(guard, Budget) and (guard.per, guard.window) != ("run", None):
             return (
-                "`per` and `window` of a `Budget` are counted in a team; leave them out, or put the agent into a team "
-                "or into `guarded`"
+                f"a Budget with per={guard.per!r} and window={guard.window!r} is not counted inside one agent's loop, "
+                "which knows its own run alone; write `guarded(agent, […])`, and run it with `Runner(url, tenant=…)`"
             )
     return None

@@ -77,11 +77,16 @@ def GuardMiddleware(
         raise BadGraph(f"GuardMiddleware: {unmet}")
     idle = idle_guard(found, clock())
     if idle is not None:
-        raise BadGraph(
-            f"GuardMiddleware: guard {name_of(idle)!r} stops nothing inside one agent's loop; give `Budget`, "
-            "`Deadline`, `Limits(calls=…)` or guards of the gates `model` and `tool`; others go into a team"
-        )
+        raise BadGraph(f"GuardMiddleware: {_why_idle(idle)}")
     return _middleware_class()(LoopRules(found, name, clock, on_event), max_tokens)
+
+
+def _why_idle(guard: Guard) -> str:
+    """Return why a guard stops nothing in an agent's loop, and what to do."""
+    return (
+        f"guard {name_of(guard)!r} stops nothing inside one agent's loop; give `Budget`, `Deadline`, "
+        "`Limits(calls=…)` or guards of the gates `model` and `tool`; others go into a team"
+    )
 
 
 class _Loops:

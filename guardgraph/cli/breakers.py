@@ -34,7 +34,7 @@ def breakers_group(context: click.Context, *, limit: int, store: Store, as_json:
         write_json([{**one._asdict(), "rate": one.rate} for one in found])
         return
     if not found:
-        click.echo("no circuits are known here", err=True)
+        click.echo(f"no circuits are known here {store.whose}", err=True)
         return
     rows = [
         (one.agent, one.state.replace("_", " "), str(one.attempts), str(one.failures), f"{one.seconds:.0f}")

@@ -48,7 +48,7 @@ def _show(*, thread_id: str | None, limit: int, store: Store, as_json: bool) -> 
     if as_json:
         write_json([_as_json(one) for one in found])
     elif not found:
-        click.echo("no budgets of a tenant, a thread or a window are used here", err=True)
+        click.echo(f"no budgets of a tenant, a thread or a window are used here {store.whose}", err=True)
     else:
         _print(found)
 

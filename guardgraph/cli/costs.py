@@ -33,7 +33,7 @@ def costs_command(*, limit: int, store: Store, as_json: bool) -> int:
         write_json([one._asdict() for one in found])
         return ExitCode.OK
     if not found:
-        click.echo("no costs are known here", err=True)
+        click.echo(f"no costs are known here {store.whose}", err=True)
         return ExitCode.OK
     rows = [
         (

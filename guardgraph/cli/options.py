@@ -94,6 +94,13 @@ class Store:
         """The other arguments of a `Runner`."""
         return {"tenant": self.tenant, "key": self.key}
 
+    @property
+    def whose(self) -> str:
+        """Whose data a command has looked at, at the end of a message that there is none."""
+        return (
+            f"of tenant {self.tenant!r}" if self.tenant else "of runs without a tenant; `--tenant ID` shows another's"
+        )
+
 
 def database(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take `--db URL`, `--tenant ID` and `--key-file FILE`, together as `store`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.graphs.draw.direction import depths
 from guardgraph.graphs.reserved import reserved_by, reserved_in
 from guardgraph.graphs.topology import Topology, cycles, topology_of
-from guardgraph.guards import Budget, Convergence, Deadline, applying, leaves, name_of
+from guardgraph.guards import AllowedTools, Budget, Convergence, Deadline, applying, leaves, name_of
 from guardgraph.nodes.team_spec import TeamSpec
 
 __all__ = ("WIDEST", "Finding", "Severity", "lint")
@@ -70,7 +70,7 @@ def _lint(graph: Any, path: str, above: _Above) -> Iterable[Finding]:
         limits = above._replace(budget=above.budget or budget, deadline=above.deadline or deadline)
     own = [*_wiring(level), *_loops(level, limits), *_sequences(level), *_wide(level), *_limits(level, limits)]
     if team is not None:
-        own += [*_idle_guards(team), *_reserved(level, team, above)]
+        own += [*_idle_guards(team), *_allowed(level, team), *_reserved(level, team, above)]
         limits = limits._replace(reserved=above.reserved | reserved_by(team.guards))
     for one in own:
         yield replace(one, nodes=tuple(path + node for node in one.nodes))
@@ -241,6 +241,16 @@ def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
             yield Finding("idle-guard", "warning", ("guard_admission",), f"{what}: remove it, or change its gates")
 
 
+def _allowed(level: Topology, team: TeamSpec) -> Iterable[Finding]:
+    """Yield names in `AllowedTools` of agents that are nowhere in the tree."""
+    tables = [guard.allowed for guard in leaves(team.guards) if isinstance(guard, AllowedTools)]
+    named = {name for table in tables if isinstance(table, Mapping) for name in table}
+    unknown = sorted(named - _names_in(level) - _nodes_in(level))
+    if unknown:
+        what = f"AllowedTools names {_listed(unknown)}, which is no agent or node here or below: correct the name"
+        yield Finding("unknown-agent", "warning", ("guard_admission",), what)
+
+
 def _reserved(level: Topology, team: TeamSpec, above: _Above) -> Iterable[Finding]:
     """Yield what teams above reserve and this one does not, and what `Trust` reserves that is nowhere in the tree."""
     mine = reserved_by((*team.guards, *chain.from_iterable(agent.guards for agent in team.agents.values())))
@@ -260,6 +270,12 @@ def _names_in(level: Topology) -> frozenset[str]:
     agents = [] if level.team is None else level.team.agents.values()
     own = frozenset(chain.from_iterable((agent.name, *agent.tool_names) for agent in agents))
     return own.union(*(_names_in(topology_of(nested)) for nested in level.nested.values()))
+
+
+def _nodes_in(level: Topology) -> frozenset[str]:
+    """Return the names of all nodes and of nested graphs: a call of a tool is that of the innermost."""
+    graphs = [str(getattr(nested, "name", "")) for nested in level.nested.values()]
+    return frozenset((*level.nodes, *graphs)).union(*(_nodes_in(topology_of(one)) for one in level.nested.values()))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from langgraph.managed import RemainingSteps
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.channels import reduced_once
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
-from guardgraph.guards import AnyOf, Grounding, Guard, Only, applying, leaves, name_of
+from guardgraph.guards import AnyOf, Budget, Grounding, Guard, Only, applying, leaves, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
 from guardgraph.nodes.agent_node import agent_node
 from guardgraph.nodes.decisions.review import can_retry, retry_targets
@@ -192,9 +192,11 @@ def _judging(team: Declaration, gate: Gate, node: str, destinations: Sequence[st
 
 
 def _label(guard: Guard) -> str:
-    """Return how a drawing names a guard: with the condition under which it judges."""
+    """Return how a drawing names a guard: with the condition under which it judges, and a budget with its account."""
     if isinstance(guard, AnyOf):
         return " | ".join(map(_label, guard.parts))
+    if isinstance(guard, Budget) and (guard.per, guard.window) != ("run", None):
+        return f"Budget [{guard.per}]" if guard.window is None else f"Budget [{guard.per}'s {guard.window}]"
     return f"{_label(guard.guard)} [{guard.condition}]" if isinstance(guard, Only) else name_of(guard)
 
 

@@ -58,7 +58,7 @@ class AllowedTools(Composable):
             agent = call.agent if call.agent in tools else agent
             tools = tools.get(agent, ())
         else:
-            agent = call.agent or agent
+            agent = call.agent if agent and call.agent else agent  # of a loop without a name it is that of a node
         listed = ", ".join(map(repr, sorted(tools))) or "none"
         who = repr(agent) if agent else "the agent"
         reason = f"{who} may not call the tool {call.name!r}; allowed: {listed}"
@@ -70,6 +70,12 @@ def _names(tools: object, what: str) -> frozenset[str]:
     named = (
         [*cast("Collection[object]", tools)] if isinstance(tools, Collection) and not isinstance(tools, str) else [0]
     )
-    if not all(isinstance(name, str) and name for name in named):
-        raise BadGraph(f"AllowedTools: {what} must be a set of names of tools, got {tools!r}")
+    for name in named:
+        own: object = getattr(name, "name", None)  # of a tool that is given in place of its name
+        if isinstance(own, str):
+            raise BadGraph(
+                f"AllowedTools: {what} must be a set of names of tools, such as {own!r}; got a {type(name).__name__}"
+            )
+        if not isinstance(name, str) or not name:
+            raise BadGraph(f"AllowedTools: {what} must be a set of names of tools, got {tools!r}")
     return frozenset(cast("list[str]", named))

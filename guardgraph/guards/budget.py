@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
@@ -65,6 +65,11 @@ class Budget(Composable):
     alert_thresholds: ClassVar[tuple[float, ...]] = (1.0, 0.8, 0.5)
 
     def __post_init__(self) -> None:
+        if isinstance(cast("object", self.usd), float):
+            text = f"{Decimal(repr(self.usd)):f}"
+            raise BadGraph(
+                f"Budget: `usd` must not be a float, got {self.usd!r}, which is not exact: write usd={text!r}"
+            )
         check_fields(self, "usd", "tokens", "calls", "reserve", "on_trip")
         check_steps(self.at)
         _check_account(self.per, self.window)

@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
 from pydantic import ValidationError
 
+from guardgraph.models.prices import price_of
 from guardgraph.nodes.admission import task_of
 from guardgraph.nodes.messages import run_input
 from guardgraph.runs.versions import GraphVersion
@@ -69,6 +70,8 @@ def checked_rate_limits(limits: object) -> dict[str, RateLimit]:
     for name, limit in found.items():
         is_name = isinstance(cast("object", name), str) and all(name.split(":", 1)) and name == name.strip()
         require(is_name, f"{rule}: a name is that of a provider, or `provider:model`", name)
+        is_model = ":" not in name and price_of(None, name) is not None
+        require(not is_model, f"{rule}: a model is named with its provider, as 'openai:{name}'", name)
         require(isinstance(limit, RateLimit), f"{rule}: what {name!r} has is no `RateLimit`", limit)
     return found
 

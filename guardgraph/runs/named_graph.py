@@ -58,7 +58,10 @@ def unfit_arguments(build: Callable[..., Any], arguments: Mapping[str, Any]) -> 
 
 def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
     if isinstance(graph, CompiledStateGraph):
-        raise BadGraph(f"graph {name!r} is compiled; give the runner the graph itself, it brings its own checkpointer")
+        raise BadGraph(
+            f"graph {name!r} is compiled; give the runner the graph itself, it brings its own checkpointer; what there "
+            "is only compiled, such as an agent of `create_agent`, goes into `guarded(graph, guards)`"
+        )
     if not isinstance(graph, StateGraph):
         hint = "call it, or register it under a name" if callable(graph) else "a builder must return a StateGraph"
         raise BadGraph(f"graph {name!r} is no StateGraph but of type {type(graph).__name__}; {hint}")

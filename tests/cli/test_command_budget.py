@@ -86,7 +86,7 @@ def test_other_tenants_see_none(capsys: pytest.CaptureFixture[str]) -> None:
     rows, note = shown(capsys, "show", "--tenant", "zeta")
 
     assert rows == []
-    assert note == "no budgets of a tenant, a thread or a window are used here\n"
+    assert note == "no budgets of a tenant, a thread or a window are used here of tenant 'zeta'\n"
 
 
 @pytest.mark.parametrize(

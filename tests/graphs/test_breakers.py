@@ -280,7 +280,10 @@ def test_processes_share_a_circuit_and_only_one_probes(
 
 def test_the_command_lists_and_resets(sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["breakers", "--db", sqlite_url]) == 0
-    assert capsys.readouterr().err == "no circuits are known here\n"
+    assert (
+        capsys.readouterr().err
+        == "no circuits are known here of runs without a tenant; `--tenant ID` shows another's\n"
+    )
     with Runner(sqlite_url) as runner:
         for _ in range(2):
             runner.run(pipeline([Agent("a", run=Flaky())], guards=[QUICK], name="shop"), "work")

@@ -9,7 +9,7 @@ from langgraph.graph import END, START
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import Finding, GateContext, Rule, Stage, Team, lint, pipeline, router, supervisor
-from guardgraph.guards import Budget, Convergence, Deadline, Depth, GuardContext, Schema, guard
+from guardgraph.guards import AllowedTools, Budget, Convergence, Deadline, Depth, GuardContext, Schema, guard
 from guardgraph.models.resolve import resolve_model
 from guardgraph.research.graph import team_of
 from guardgraph.research.library import Library
@@ -176,6 +176,18 @@ def test_a_guard_that_no_gate_asks_is_named() -> None:
     ]  # fmt: skip
     assert "the guard is_short judges at round, and no gate of this team does" in found[0].message
     assert lint(supervisor(planner=agent("p"), workers=[agent("w")], guards=[is_short, is_long])) == []
+
+
+def test_an_agent_that_is_nowhere_is_named_in_a_table_of_tools() -> None:
+    inner = pipeline([agent("deep")], name="inside").compile()
+    staff = [agent("a"), Agent("chat", run=chat_agent()), Agent("inner", run=inner)]
+    known = AllowedTools({name: {"x"} for name in ("a", "chat", "inner", "deep", "model", "tools")})
+
+    found = lint(pipeline(staff, guards=[known & AllowedTools({"aa": {"x"}}), AllowedTools({"x"}), Budget(tokens=9)]))
+
+    assert codes(found)[0] == ("unknown-agent", "warning", ("guard_admission",))
+    assert [one.code for one in found].count("unknown-agent") == 1
+    assert "AllowedTools names 'aa', which is no agent or node here or below" in found[0].message
 
 
 def test_no_guard_of_plans_judges_where_a_node_sends_to_an_agent() -> None:

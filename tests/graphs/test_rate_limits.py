@@ -240,6 +240,7 @@ def test_processes_share_a_limit_through_their_database(shared_url: str, tmp_pat
         ({"openai:": RateLimit(calls=1)}, "a name is that of a provider"),
         ({7: RateLimit(calls=1)}, "a name is that of a provider"),
         ({"openai": 60}, "what 'openai' has is no `RateLimit`"),
+        ({"gpt-4o-mini": RateLimit(calls=1)}, "a model is named with its provider, as 'openai:gpt-4o-mini'"),
     ],
 )
 def test_limits_that_are_none_are_refused(limits: Any, reason: str, tmp_path: Path) -> None:

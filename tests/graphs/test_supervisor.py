@@ -308,6 +308,14 @@ def test_the_drawing_shows_the_gates_and_nothing_floats() -> None:
         ),
         ([], ["none"] * 3),
         ([Budget(tokens=9)], ["admission: Budget", "round: Budget; dispatch: Budget", "none"]),
+        (
+            [Budget(tokens=9, per="tenant", window="day")],
+            [
+                "admission: Budget [tenant's day]",
+                "round: Budget [tenant's day]; dispatch: Budget [tenant's day]",
+                "none",
+            ],
+        ),
     ],
 )
 def test_gates_stand_with_and_without_guards_and_say_which_judge(guards: Any, judging: list[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from langchain_core.tools import tool
 
 from guardgraph.guards import AllowedTools
-from guardgraph.state import BadGraph
+from guardgraph.state import AgentInfo, BadGraph
 from tests.guards.call_views import model_call, tool_call, view_of_call
 
 
@@ -20,6 +22,12 @@ def test_names_what_is_allowed() -> None:
     verdict = AllowedTools({"worker": ["search", "read"]})(view_of_call(tool_call("delete")))
 
     assert verdict.reason == "'worker' may not call the tool 'delete'; allowed: 'read', 'search'"
+
+
+def test_a_node_is_not_named_where_the_agent_has_no_name() -> None:
+    call = replace(view_of_call(tool_call("delete", agent="tools")), agent=AgentInfo(""))
+
+    assert AllowedTools({"search"})(call).reason == "the agent may not call the tool 'delete'; allowed: 'search'"
 
 
 @pytest.mark.parametrize(
@@ -54,3 +62,15 @@ def test_does_not_change_with_what_it_was_given() -> None:
 
     assert guard(view_of_call(tool_call("delete"))).action == "trip"
     assert hash(guard) == hash(AllowedTools({"worker": {"search"}}))
+
+
+def test_refuses_a_tool_in_place_of_its_name() -> None:
+    @tool
+    def search(query: str) -> str:
+        """Search."""
+        return query
+
+    with pytest.raises(
+        BadGraph, match=r"`allowed` must be a set of names of tools, such as 'search'; got a Str.*Tool$"
+    ):
+        AllowedTools([search])  # type: ignore[list-item]

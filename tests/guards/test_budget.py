@@ -147,7 +147,7 @@ def test_narrows_the_allowance_to_its_caps() -> None:
     ("caps", "message"),
     [
         ({}, "a Budget caps something: give `usd`, `tokens` or `calls`"),
-        ({"usd": 0.1}, r"`usd` must be Decimal \| str \| int \| None, got 0.1"),
+        ({"usd": [1]}, r"`usd` must be Decimal \| str \| int \| None, got list"),
         ({"tokens": "400k"}, r"`tokens` must be int \| None, got '400k'"),
         ({"usd": "two"}, "`usd` must be a number, got 'two'"),
         ({"usd": ""}, "`usd` must be a number, got ''"),
@@ -166,6 +166,12 @@ def test_narrows_the_allowance_to_its_caps() -> None:
 def test_what_is_no_budget_is_refused(caps: dict[str, Any], message: str) -> None:
     with pytest.raises(BadGraph, match=message):
         Budget(**caps)
+
+
+@pytest.mark.parametrize(("wrong", "text"), [(0.5, "0.5"), (2.0, "2.0"), (1e-7, "0.0000001")])
+def test_a_float_is_answered_with_the_text_to_write(wrong: Any, text: str) -> None:
+    with pytest.raises(BadGraph, match=rf"`usd` must not be a float, .*: write usd='{text}'$"):
+        Budget(usd=wrong)
 
 
 @pytest.mark.parametrize("reserve", [0, 0.2, 0.999])

@@ -111,4 +111,6 @@ def test_processes_learn_together(
 
 def test_the_command_has_nothing_to_show_at_first(sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["costs", "--db", sqlite_url]) == 0
-    assert capsys.readouterr().err == "no costs are known here\n"
+    assert (
+        capsys.readouterr().err == "no costs are known here of runs without a tenant; `--tenant ID` shows another's\n"
+    )

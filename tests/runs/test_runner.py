@@ -266,7 +266,9 @@ def test_bad_input_stores_nothing(runner: Runner) -> None:
         runner.run("flat", {"gaol": "t"})
     with pytest.raises(BadInput, match="graph 'flat' cannot be built with"):
         runner.run("flat", "t", arguments={"nothing": 1})
-    with pytest.raises(BadGraph, match="is compiled"):
+    with pytest.raises(
+        BadGraph, match=r"is compiled; .* an agent of `create_agent`, goes into `guarded\(graph, guards\)`"
+    ):
         runner.run(team.flat().compile(), "t")  # pyright: ignore[reportArgumentType] - that is the mistake
     assert runner.list_runs() == []
 

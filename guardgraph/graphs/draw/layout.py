@@ -133,12 +133,25 @@ def layout(graph: GraphDescription, direction: Direction | None = None) -> Layou
     )
 
 
+def _wrapped(names: str) -> list[str]:
+    """Return names that commas separate in lines that are not too long; only a name that is longer will be cut."""
+    lines = [""]
+    for name in names.split(", "):
+        longer = f"{lines[-1]}, {name}" if lines[-1] else name
+        if len(longer) < _LONGEST or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines[-1] += ","
+            lines.append(name)
+    return lines
+
+
 def lines_of(node: NodeDescription) -> tuple[str, ...]:
     """Return what is written in the box of a node."""
     if node.kind in ("start", "end"):
         return (node.label.strip("_"),)
     if node.kind == "gate":
-        details = [f"{gate}: {names}" for gate, names in node.guards]
+        details = [line for gate, names in node.guards for line in _wrapped(f"{gate}: {names}")]
     elif node.agent is not None:
         details = [name] if (name := model_name(node.agent)) else []
     else:

@@ -12,6 +12,7 @@ from langgraph.graph import START
 from guardgraph.graphs import draw
 from guardgraph.graphs.draw import describe
 from guardgraph.graphs.draw.layout import PlacedCluster, PlacedNode, layout
+from guardgraph.guards import Breaker, Budget, Deadline, Depth
 from tests.graphs.draw.drawn_graphs import GRAPHS, a_supervisor, nodes_of
 
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x>', "a&b;--> end", "]]>", "line\nbreak\x00\x1b[31m", "名前" * 30]
@@ -127,3 +128,11 @@ def touches(box: PlacedNode, point: Iterable[float]) -> bool:
 def contains(cluster: PlacedCluster, node: PlacedNode) -> bool:
     across = cluster.x <= node.x and node.x + node.width <= cluster.x + cluster.width
     return across and cluster.y <= node.y and node.y + node.height <= cluster.y + cluster.height
+
+
+def test_the_guards_of_a_gate_are_written_out_over_several_lines() -> None:
+    guards = [Depth(2), Budget(tokens=9), Budget(tokens=9, per="tenant", window="day"), Deadline(9), Breaker(rate=0.5)]
+    placed = layout(describe(a_supervisor(2, guards=guards)), "down")
+    gate = next(one for one in placed.nodes if one.node.id == "guard_admission")
+
+    assert gate.lines[1:] == ("admission: Depth, Budget,", "Budget [tenant's day], Deadline")
