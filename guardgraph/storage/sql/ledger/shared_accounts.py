@@ -22,6 +22,8 @@ from guardgraph.storage.sql.ledger.rows import key_of
 from guardgraph.storage.sql.ledger.shared_rows import (
     SharedPlace,
     account_row,
+    alerts_of,
+    cap_of,
     entry_row,
     held_by,
     reserved_in,
@@ -108,12 +110,12 @@ class SharedAccounts:
         def alert() -> bool:
             with self._writing() as connection:
                 row = next(iter(_locked(connection, [key]).values()), None)
-                alerts: dict[str, str] = {} if row is None else json.loads(bytes(row.alerts))
-                if alerts.get(str(threshold)) == by:
+                alerts = {} if row is None else alerts_of(row)
+                if alerts.get(threshold) == by:
                     return True
-                if row is None or threshold <= max(map(float, alerts), default=0.0):
+                if row is None or threshold <= max(alerts, default=0.0):
                     return False
-                stored = json.dumps({**alerts, str(threshold): by}).encode()
+                stored = json.dumps({**alerts, threshold: by}).encode()
                 mine = shared_accounts.c.account == key
                 connection.execute(update(shared_accounts).where(mine).values(alerts=stored))
                 return True
@@ -243,7 +245,7 @@ def _operator_caps(connection: Connection, places: Iterable[SharedPlace]) -> dic
     """Return the caps that operators have set, by what is counted together."""
     owners = [place.owner for place in places]
     found = select(operator_caps.c.owner, operator_caps.c.cap).where(operator_caps.c.owner.in_(owners))
-    return {bytes(row.owner): Allowance.model_validate_json(bytes(row.cap)) for row in connection.execute(found)}
+    return {bytes(row.owner): cap_of(bytes(row.cap)) for row in connection.execute(found)}
 
 
 def _changed(keys: Iterable[bytes], changes: dict[str, int]) -> Update:
