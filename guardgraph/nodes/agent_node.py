@@ -223,7 +223,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Record for the circuit of the agent whether it has failed, where a guard judges by that."""
         if self.breaker is None:
             return
-        key, circuits = attempt_key(work.me.run_id, self.agent.name, work.sent), work.services.circuits
+        drawn, circuits = work.me.account.rpartition("/")[0], work.services.circuits
+        key = attempt_key(drawn, self.agent.name, work.sent)
         has_failed = result.error is not None and result.error.kind in _FAILED
         try:
             if work.is_cached or not (result.status == "ok" or has_failed):

@@ -230,7 +230,7 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
     else:
         gate.last_trip = decision.trip
         if circuit is not None and circuit.is_probe:
-            gate.services.circuits.released(circuit.agent, attempt_key(gate.position.run_id, agent.name, request))
+            gate.services.circuits.released(circuit.agent, attempt_key(gate.position.spending_account, agent.name, request))
     return decision
 
 
@@ -241,7 +241,7 @@ def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | Non
     known = gate.closed_circuits.get(agent.name)
     if known is not None:
         return known
-    key = attempt_key(gate.position.run_id, agent.name, request)
+    key = attempt_key(gate.position.spending_account, agent.name, request)
     found = gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
     if found.state == "closed":
         gate.closed_circuits[agent.name] = found

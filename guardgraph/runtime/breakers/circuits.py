@@ -65,7 +65,10 @@ class Circuits:
         return found[0]
 
 
-def attempt_key(run_id: str, agent: str, request: Request) -> str:
-    """Return what names an attempt, when it is sent and when it has ended."""
+def attempt_key(account: str, agent: str, request: Request) -> str:
+    """Return what names an attempt, when it is sent and when it has ended.
+
+    `account` is that from which the agents of its team draw: another one each time that the team is called in a run.
+    """
     subtask = request.subtask.id if request.subtask is not None else ""
-    return f"{run_id}/{agent}/{subtask}/{request.round}/{request.attempt}"
+    return f"{account}/{agent}/{subtask}/{request.round}/{request.attempt}"
