@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from guardgraph.agents.agent_loop import AgentLoop, LoopRules, idle_guard
 from guardgraph.agents.call_settings import output_limit, output_option
 from guardgraph.agents.foreign_graph import text_of_run
-from guardgraph.guards import Guard, checked_guards, name_of
+from guardgraph.guards import Budget, Guard, checked_guards, leaves, name_of
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import GuardTripped
 from guardgraph.runtime.budget.callback_handler import CallReservation
@@ -71,6 +71,7 @@ def GuardMiddleware(
     if max_tokens is not None and max_tokens < 1:
         raise BadGraph(f"GuardMiddleware: `max_tokens` must be at least 1, got {max_tokens!r}")
     found = checked_guards(guards)
+    _check_budgets(found)
     idle = idle_guard(found, clock())
     if idle is not None:
         raise BadGraph(
@@ -78,6 +79,18 @@ def GuardMiddleware(
             "`Deadline`, `Limits(calls=…)` or guards of the gates `model` and `tool`; others go into a team"
         )
     return _middleware_class()(LoopRules(found, name, clock, on_event), max_tokens)
+
+
+def _check_budgets(guards: Sequence[Guard]) -> None:
+    """Raise `BadGraph` for what a budget declares that has no effect in one agent's loop."""
+    for budget in (one for one in leaves(guards) if isinstance(one, Budget)):
+        if budget.at:
+            raise BadGraph("GuardMiddleware: `at` of a Budget changes the model of a team's agents, and none here")
+        if budget.side_budget("") is not None:
+            raise BadGraph(
+                f"GuardMiddleware: a Budget with `per={budget.per!r}`, `window={budget.window!r}` is counted by teams: "
+                "here one counts a run of the agent; give the other to a team around it, or to `guarded(…)`"
+            )
 
 
 class _Loops:

@@ -230,7 +230,9 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
     else:
         gate.last_trip = decision.trip
         if circuit is not None and circuit.is_probe:
-            gate.services.circuits.released(circuit.agent, attempt_key(gate.position.spending_account, agent.name, request))
+            gate.services.circuits.released(
+                circuit.agent, attempt_key(gate.position.spending_account, agent.name, request)
+            )
     return decision
 
 

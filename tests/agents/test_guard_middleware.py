@@ -25,6 +25,7 @@ from guardgraph.guards import (
     Convergence,
     Deadline,
     Depth,
+    Downgrade,
     Escalate,
     Finish,
     GuardContext,
@@ -424,6 +425,12 @@ def test_a_call_writes_at_most_max_tokens(wanted: int) -> None:
         ([Budget], "`guards` holds the class Budget"),
         (Budget(calls=1), "`guards` must be"),
         ([3], "`guards` holds 3, which is no guard"),
+        ([Budget(calls=1, at={0.5: Downgrade("cheap")})], "`at` of a Budget changes the model of a team's agents"),
+        (
+            [Budget(calls=1) & Budget(calls=1, per="tenant")],
+            "a Budget with `per='tenant'`, `window=None` is counted by",
+        ),
+        ([Budget(calls=1, window="day")], "a Budget with `per='run'`, `window='day'` is counted by teams"),
     ],
 )
 def test_refuses_guards_that_could_stop_nothing(guards: Any, message: str) -> None:

@@ -97,7 +97,10 @@ class Turns:
 
         def change(there: Mapping[str, JsonValue], now: float) -> dict[str, JsonValue]:
             return {
-                name: decoded(Window.of, name, there.get(name)).since(limit.per, now).minus(limit, turn.tokens, turn.granted).stored()
+                name: decoded(Window.of, name, there.get(name))
+                .since(limit.per, now)
+                .minus(limit, turn.tokens, turn.granted)
+                .stored()
                 for name, limit in turn.limits.items()
                 if name in there
             }
