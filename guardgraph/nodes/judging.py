@@ -81,7 +81,8 @@ def judge_subject(
 
 def emit_last_alerts(gate: GateContext) -> None:
     """Emit and write the alerts of what was spent since the last gate that judges by the budget."""
-    limiters = [guard for guard in gate.guards if isinstance(guard, AccountLimiter)]
+    own = ([one for one in leaves([guard]) if isinstance(one, AccountLimiter)] for guard in gate.guards)
+    limiters = [parts[0] for parts in own if parts]  # those of an `AnyOf` count in the same account
     if not limiters:
         return
     work = {(result.agent, result.subtask) for result in attempts_of(gate.state)} if gate.position.budgets else set()
