@@ -38,6 +38,8 @@ __all__ = ("SharedAccounts",)
 
 _T = TypeVar("_T")
 _TRIES = 5
+_LOOK_EVERY = 1.0
+"""After how many seconds, at the earliest, it is looked again for what dead processes have left open."""
 _KEPT = 400
 """How many periods of an account are kept."""
 
@@ -63,12 +65,21 @@ class SharedAccounts:
         self._made: set[bytes] = set()
         self._open: dict[str, _Open] = {}
         self._is_clean = False
+        self._look_again = 0.0
 
     def balances(self, sides: Sequence[SideAccount]) -> tuple[Balance, ...]:
         """Return the balances of these accounts at this moment."""
         self._settle_left()
         places = self._places(sides)
         self._try_again(lambda: self._make(places))
+        found = self._read(places)
+        if any(one.reserved != Amount() for one in found) and time.monotonic() >= self._look_again:
+            self._look_again = time.monotonic() + _LOOK_EVERY  # who waits for room only reads the balances
+            if self._try_again(lambda: self._settle_dead(places)):
+                found = self._read(places)
+        return found
+
+    def _read(self, places: Sequence[SharedPlace]) -> tuple[Balance, ...]:
         with read_transaction(migrate(self._engine)) as connection:
             rows = {bytes(row.account): row for row in connection.execute(_found(place.key for place in places))}
             caps = _operator_caps(connection, places)

@@ -223,6 +223,24 @@ def test_what_a_dead_process_has_left_keeps_nobody_waiting_once_its_lease_is_gon
     assert side_of(alive, account).spent == CALL
 
 
+def test_who_waits_for_room_by_its_balances_sees_that_a_dead_process_holds_none(database: Database) -> None:
+    side = tenant(Allowance(tokens=15))
+    dead, alive = database.run("t1", side), database.run("t2", side)
+    left, epoch = begin(dead)
+    dead.reserve("e1", left, epoch, CALL)
+    account, _ = begin(alive)
+    before = side_of(alive, account)
+    expire_leases(database.engine)
+    database.fence("t2")
+    alive = database.run("t2", side, is_new=False)
+    account, _ = begin(alive)
+
+    after = side_of(alive, account)
+
+    assert (before.spent, before.reserved) == (Amount(), CALL)
+    assert (after.spent, after.reserved) == (CALL, Amount())
+
+
 def test_many_threads_at_once_never_exceed_the_cap(database: Database) -> None:
     sides = (tenant(Allowance(calls=20), "day"), tenant(Allowance(calls=50)))
     ledgers = [database.run(f"t{number}", *sides) for number in range(4)]
