@@ -116,7 +116,7 @@ def _number() -> TypeEngine[int]:
 
 def float_type() -> TypeEngine[Any]:
     """Return the type of a number of double precision; MariaDB and MySQL call it by its own name."""
-    return Float(53).with_variant(Double(53), "mysql", "mariadb")
+    return Float(53).with_variant(Double(), "mysql", "mariadb")
 
 
 def packed_type() -> TypeEngine[bytes]:
