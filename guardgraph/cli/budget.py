@@ -160,4 +160,4 @@ def _as_json(one: AccountBudget) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, int) else str(value)
+    return value if value is None or isinstance(value, int) else f"{value:f}"

@@ -13,7 +13,7 @@ from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.reserved import check_reserved
-from guardgraph.guards import Guard, applying, conditions, leaves, name_of
+from guardgraph.guards import Breaker, Guard, applying, conditions, leaves, name_of
 from guardgraph.nodes.downgrading import steps_of
 from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
@@ -153,6 +153,7 @@ def check_team(team: Declaration) -> None:
         nearest = nearest_text(unused[0], known)
         raise BadGraph(f"`skill_limits` names {_listed(unused)}, which no agent has as a skill{nearest}")
     _check_steps(team)
+    _check_rates(team)
     if team.board is not None:
         team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)
@@ -166,6 +167,19 @@ def _check_steps(team: Declaration) -> None:
     if unknown and not any(agent.kind == "team" for agent in team.agents):
         nearest = nearest_text(unknown[0], known)
         raise BadGraph(f"`Budget(at=…)` names the model {unknown[0]!r}, which no agent has in `models`{nearest}")
+
+
+def _check_rates(team: Declaration) -> None:
+    """Raise `BadGraph` for two guards with a rate that judge one agent: it has one circuit, with one rule."""
+    for member in team.members:
+        for agent in member.agent.fallback_chain:
+            judging = applying((*team.guards, *agent.guards), agents={agent.name, member.agent.name})
+            rates = [one.rate for one in leaves(judging) if isinstance(one, Breaker) and one.rate is not None]
+            if len(rates) > 1:
+                raise BadGraph(
+                    f"agent {agent.name!r} has {len(rates)} Breakers with a `rate` ({', '.join(map(str, rates))}), and "
+                    "one circuit: leave one of them, or give them to different agents (`only(agents=…)`)"
+                )
 
 
 def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:

@@ -26,7 +26,7 @@ from guardgraph.nodes.gate_context import Destination, GateContext
 from guardgraph.state import BadGraph, Outcome, Result, RunState, Task
 from guardgraph.state.argument_checks import must_be
 
-__all__ = ("GuardedState", "guarded")
+__all__ = ("GuardedState", "guarded", "is_guarded")
 
 _GATES = frozenset({"admission", "dispatch", "handoff", "exit", "model", "tool"})
 _LONGEST = 2_000
@@ -73,6 +73,11 @@ def guarded(
     outer.add_edge(START, name)
     outer.add_edge(name, END)
     return outer
+
+
+def is_guarded(graph: StateGraph[Any, Any, Any, Any]) -> bool:
+    """Return whether a graph is one that `guarded` has made."""
+    return any(isinstance(node.runnable, _GuardedNode) for node in graph.nodes.values())
 
 
 class _GuardedNode(RunnableLambda[Any, Any]):

@@ -11,9 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import AccountLimiter, Guard, GuardContext, allowance_or_trip, applying, leaves
+from guardgraph.guards import AccountLimiter, Guard, GuardContext, allowance_or_trip, applying
 from guardgraph.nodes.chain import team_link
-from guardgraph.nodes.downgrading import steps_of
+from guardgraph.nodes.downgrading import account_steps
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
@@ -168,7 +168,7 @@ def _position(
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
     spending = f"{account}/work" if reserve else account
-    own = [(spending, float(part), step.model) for guard in leaves(guards) for part, step in steps_of(guard).items()]
+    own = account_steps(guards, account=account, spending=spending)
     if above is not None:
         inherited_budgets = above.budgets
     else:

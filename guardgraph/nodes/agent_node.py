@@ -193,6 +193,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         until = until_of(me, services)
         pools = tuple(services.slots(f"{team.account} {pool}", limit) for pool, limit in self.pools.items())
         role = cost_key(team, self.agent.name)
+        around = current.budget if current is not None else None
         return AttemptExecution(
             agent=self.agent,
             sent=sent,
@@ -216,7 +217,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             pool=SlotToken(pools) if pools else None,
             outbox=Outbox(self.fallback_for or self.agent.name, self.peers),
             guards=applying(self.guards, agents=self.names, categories=request.task.categories),
-            above=current.budget.guards if current is not None and current.budget is not None else None,
+            above=None if around is None else around.guards,
+            tool_prices={**({} if around is None else around.tool_prices), **self.agent.tool_prices},
             boards=access_of(current, self.board, services, config, me, integrity),
             integrity=integrity,
         )
@@ -225,7 +227,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         """Record for the circuit of the agent whether it has failed, where a guard judges by that."""
         if self.breaker is None:
             return
-        key, circuits = attempt_key(work.me.run_id, self.agent.name, work.sent), work.services.circuits
+        drawn, circuits = work.me.account.rpartition("/")[0], work.services.circuits
+        key = attempt_key(drawn, self.agent.name, work.sent)
         has_failed = result.error is not None and result.error.kind in _FAILED
         try:
             if work.is_cached or not (result.status == "ok" or has_failed):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
+from decimal import Decimal
 from time import monotonic
 from typing import Literal
 
@@ -93,6 +94,8 @@ class AttemptExecution:
     """The guards that judge its calls of models and tools."""
     above: CallGuards | None = None
     """Those of the attempt around it."""
+    tool_prices: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    """What one call of a tool costs, as its agent declares it, or an agent around it."""
     _has_pool: bool = False
     integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
     """Its integrity label: that of its request, lowered by what its code receives while it works."""
@@ -345,7 +348,7 @@ class AttemptExecution:
             expected=expected,
             guards=self._call_guards(),
             turns=self.turns,
-            tool_prices=self.agent.tool_prices,
+            tool_prices=self.tool_prices,
             integrity=self.integrity,
         )
         if self.agent.cost is not None:

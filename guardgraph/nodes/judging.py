@@ -81,7 +81,8 @@ def judge_subject(
 
 def emit_last_alerts(gate: GateContext) -> None:
     """Emit and write the alerts of what was spent since the last gate that judges by the budget."""
-    limiters = [guard for guard in gate.guards if isinstance(guard, AccountLimiter)]
+    own = ([one for one in leaves([guard]) if isinstance(one, AccountLimiter)] for guard in gate.guards)
+    limiters = [parts[0] for parts in own if parts]  # those of an `AnyOf` count in the same account
     if not limiters:
         return
     work = {(result.agent, result.subtask) for result in attempts_of(gate.state)} if gate.position.budgets else set()
@@ -230,7 +231,9 @@ def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
     else:
         gate.last_trip = decision.trip
         if circuit is not None and circuit.is_probe:
-            gate.services.circuits.released(circuit.agent, attempt_key(gate.position.run_id, agent.name, request))
+            gate.services.circuits.released(
+                circuit.agent, attempt_key(gate.position.spending_account, agent.name, request)
+            )
     return decision
 
 
@@ -241,7 +244,7 @@ def _circuit(gate: GateContext, agent: Agent, request: Request) -> Circuit | Non
     known = gate.closed_circuits.get(agent.name)
     if known is not None:
         return known
-    key = attempt_key(gate.position.run_id, agent.name, request)
+    key = attempt_key(gate.position.spending_account, agent.name, request)
     found = gate.services.circuits.before_sending(cost_key(gate.position, agent.name), key)
     if found.state == "closed":
         gate.closed_circuits[agent.name] = found

@@ -9,8 +9,9 @@ from typing import Any
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from guardgraph.graphs.guarded import is_guarded
 from guardgraph.runs.versions import GraphVersion
-from guardgraph.state import BadGraph, BadInput, Outcome, TeamOutput, UnknownGraph
+from guardgraph.state import BadGraph, BadInput, TeamOutput, UnknownGraph
 
 __all__ = ("named_graph", "unfit_arguments")
 
@@ -65,7 +66,8 @@ def _checked(graph: Any, name: str) -> StateGraph[Any, Any, Any, Any]:
     if not isinstance(graph, StateGraph):
         hint = "call it, or register it under a name" if callable(graph) else "a builder must return a StateGraph"
         raise BadGraph(f"graph {name!r} is no StateGraph but of type {type(graph).__name__}; {hint}")
-    outcome = graph.schemas[graph.output_schema].get("outcome")
-    if graph.output_schema is not TeamOutput and getattr(outcome, "typ", None) is not Outcome:
-        raise BadGraph(f"graph {name!r} has no outcome; make it with a pattern or with `guardgraph.graphs.Team`")
+    if graph.output_schema is not TeamOutput and not is_guarded(graph):
+        raise BadGraph(
+            f"graph {name!r} has no outcome; make it with a pattern, with `guardgraph.graphs.Team` or with `guarded`"
+        )
     return graph

@@ -88,7 +88,10 @@ class DelegationScope(FrozenModel):
     chain: tuple[str, ...] = ()
     """The chain of delegation: each team and agent above it, and itself, as a text of its `Delegation`."""
     steps: tuple[tuple[str, float, str], ...] = ()
-    """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model."""
+    """Steps of budgets, its own and those above: an account, from which part of it on, and the name of a model.
+
+    One beside the tree is named by the account of its team and its kind, as `run/=tenant@day`.
+    """
     budgets: tuple[SideBudget, ...] = ()
     """The budgets beside the tree that hold here: its own, and those of the teams above it."""
     started: AwareDatetime

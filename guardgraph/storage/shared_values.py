@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import JsonValue
 
-__all__ = ("Change", "SharedValues", "ValueKind")
+from guardgraph.state import StorageCorrupt
+
+__all__ = ("Change", "SharedValues", "ValueKind", "decoded")
+
+_T = TypeVar("_T")
 
 ValueKind = Literal["rate", "breaker", "cost"]
 """What a value belongs to; the names of one kind are apart from those of another."""
@@ -45,3 +49,11 @@ class SharedValues(Protocol):
     def now(self) -> float:
         """Return the time in seconds since 1970, by the clock of the store."""
         ...
+
+
+def decoded(decode: Callable[[JsonValue], _T], name: str, stored: JsonValue) -> _T:
+    """Return what `decode` makes of the value of a name. Raises `StorageCorrupt` where that is something else."""
+    try:
+        return decode(stored)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise StorageCorrupt(f"the shared value {name!r} is damaged: {type(error).__name__}: {error}") from error

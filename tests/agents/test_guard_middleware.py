@@ -434,6 +434,7 @@ def test_a_call_writes_at_most_max_tokens(wanted: int) -> None:
         ([Budget], "`guards` holds the class Budget"),
         (Budget(calls=1), "`guards` must be"),
         ([3], "`guards` holds 3, which is no guard"),
+        ([Budget(calls=1) & Budget(calls=1, per="tenant")], "per='tenant' and window=None is not counted inside"),
     ],
 )
 def test_refuses_guards_that_could_stop_nothing(guards: Any, message: str) -> None:

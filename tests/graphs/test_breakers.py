@@ -18,7 +18,7 @@ from guardgraph.cli.entry import main
 from guardgraph.graphs import Rule, Subscription, pipeline, reactive, router, supervisor
 from guardgraph.guards import Breaker, Escalate, GuardContext, Retry, guard
 from guardgraph.runs import Runner
-from guardgraph.state import Outcome, Request
+from guardgraph.state import BadGraph, Outcome, Request
 from tests.graphs.teams import plan_of, planner
 from tests.storage.sql.conftest import mariadb_url, postgres_url, sqlite_url
 
@@ -309,3 +309,36 @@ def test_a_subscriber_whose_circuit_is_open_is_replaced_by_its_fallback(name: st
     for _ in range(4):
         assert outcome_of(team).status == "completed"
     assert (ill.calls, spare.calls) == (2, 4)
+
+
+def test_attempts_of_a_team_that_is_called_many_times_count_each(name: str, sqlite_url: str) -> None:
+    ill = Flaky()
+    inner = pipeline([Agent("w", run=ill)], guards=[Breaker(rate=0.5, least=6)], name="inner")
+    team = supervisor(
+        planner=planner(plan_of(*"abcdef")),
+        workers=[Agent("inner", run=inner.compile())],
+        synthesizer=Agent("writer", run=lambda request: "x"),
+        guards=[],
+        name=name,
+    )
+
+    with Runner(sqlite_url) as runner:
+        runner.run(team, "work")
+        [circuit] = runner.breakers()
+        assert (circuit.state, circuit.attempts, ill.calls) == ("open", 6, 6)
+        runner.run(team, "work")
+
+    assert ill.calls == 6
+
+
+@pytest.mark.parametrize("guards", [(0.9, 0.5), (0.5, 0.5)])
+def test_an_agent_has_one_circuit_and_so_one_rate(guards: tuple[float, float]) -> None:
+    first, second = (Breaker(rate=rate) for rate in guards)
+
+    for given in ([first, second], [first & second], [first.only(categories=["financial"]), second]):
+        with pytest.raises(BadGraph, match="agent 'a' has 2 Breakers with a `rate`"):
+            pipeline([Agent("a", run=str)], guards=given)
+    with pytest.raises(BadGraph, match="agent 'a' has 2 Breakers with a `rate`"):
+        pipeline([Agent("a", run=str, guards=[first])], guards=[second])
+    pipeline([Agent("a", run=str), Agent("b", run=str)], guards=[first.only(agents=["a"]), second.only(agents=["b"])])
+    pipeline([Agent("a", run=str)], guards=[first, Breaker(failures=2)])

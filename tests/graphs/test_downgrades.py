@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from langgraph.cache.memory import InMemoryCache
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import pipeline
-from guardgraph.guards import Budget, Downgrade
+from guardgraph.graphs import pipeline, supervisor
+from guardgraph.guards import Budget, Downgrade, Retry, Schema
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import BadGraph, RunEvent
+from guardgraph.state import Allowance, BadGraph, Plan, Request, RunEvent, Subtask, Task
 from tests.storage.sql.conftest import sqlite_url
 
 __all__ = ("sqlite_url",)
@@ -84,6 +85,72 @@ def test_a_nested_team_is_under_the_steps_of_the_teams_above() -> None:
     found = values_of(agent("a"), agent("b"), Agent("inner", run=inner), guards=[budget])
 
     assert found == ["dear", "dear", "cheap"]
+
+
+def pairs_of(runner: Runner, budget: Budget) -> str:
+    """Return which models the two agents of a run have used."""
+    run = runner.run(pipeline([agent("a"), agent("b")], guards=[budget]), "x", thread_id="t")
+    return " ".join(str(result.value) for result in run.results)
+
+
+@pytest.mark.parametrize(
+    ("per", "window"), [("thread", None), ("tenant", None), ("tenant", "day"), ("thread", timedelta(days=300))]
+)
+def test_a_step_of_a_budget_that_runs_share_counts_what_earlier_runs_have_spent(
+    sqlite_url: str, per: Any, window: Any
+) -> None:
+    budget = Budget(tokens=1_000, per=per, window=window, at={0.3: Downgrade("cheap")})
+
+    with Runner(sqlite_url) as runner:
+        assert [pairs_of(runner, budget) for _ in range(3)] == ["dear dear", "dear cheap", "cheap cheap"]
+    with Runner(sqlite_url, tenant="other") as runner:
+        assert pairs_of(runner, budget) == "dear dear"
+
+
+def test_a_step_follows_the_cap_that_an_operator_has_set(sqlite_url: str) -> None:
+    budget = Budget(tokens=1_000, per="tenant", at={0.3: Downgrade("cheap")})
+
+    with Runner(sqlite_url) as runner:
+        assert [pairs_of(runner, budget) for _ in range(2)] == ["dear dear", "dear cheap"]
+        runner.set_budget(Allowance(tokens=10_000))
+        assert pairs_of(runner, budget) == "dear dear"
+
+
+@pytest.mark.parametrize(("per", "expected"), [("agent", "dear dear cheap dear"), ("task", "dear dear dear dear")])
+def test_a_step_of_a_budget_per_agent_or_task_counts_that_alone(per: Any, expected: str) -> None:
+    def plan(request: Request) -> Plan:
+        names = [] if request.results or request.gaps else ["a", "a", "a", "b"]
+        found = [Subtask(id=f"s{n}", goal=f"{n}", skill=name, priority=-n) for n, name in enumerate(names)]
+        return Plan(subtasks=found)
+
+    team = supervisor(
+        planner=Agent("planner", run=plan),
+        workers=[agent("a", skills={"a"}), agent("b", skills={"b"})],
+        synthesizer=Agent("writer", run=lambda request: " ".join(str(one.value) for one in request.results)),
+        guards=[Budget(tokens=500, per=per, at={0.35: Downgrade("cheap")})],
+        concurrency=1,
+    )
+
+    assert team.compile().invoke({"task": "x"})["outcome"].value == expected
+
+
+def test_a_retry_of_a_task_is_under_the_step_of_its_budget() -> None:
+    budget = Budget(tokens=500, per="task", at={0.2: Downgrade("cheap")})
+    refused = Schema(str, check=lambda value: "too dear" if value == "dear" else None, on_trip=Retry(1))
+
+    assert values_of(agent("a", attempts=2), guards=[budget, refused]) == ["dear", "cheap"]
+
+
+def test_a_step_for_some_categories_applies_to_their_tasks_alone() -> None:
+    budget = Budget(tokens=300, reserve=0, at={0.3: Downgrade("cheap")}).only(categories=["financial"])
+    graph = pipeline([agent("a"), agent("b")], guards=[budget]).compile()
+
+    found = [
+        graph.invoke({"task": Task(goal="x", categories=frozenset(names))})["outcome"].value
+        for names in (["financial"], ["safety"])
+    ]
+
+    assert found == ["cheap", "dear"]
 
 
 def test_it_is_an_event_and_holds_after_a_resume(sqlite_url: str) -> None:

@@ -149,3 +149,17 @@ def test_a_cost_that_is_none_is_refused(usd: Any) -> None:
 def test_the_cost_of_a_tool_that_it_does_not_have_is_refused() -> None:
     with pytest.raises(BadGraph, match="`tool_costs` names 'serch', which is none of its tools: search"):
         Agent("worker", model="offline:extractive", tools=[search], tool_costs={"serch": 1})
+
+
+@pytest.mark.parametrize(("inner", "calls"), [({}, 3), ({"search": "0.02"}, 1), ({"other": "1"}, 3)])
+def test_the_tools_of_a_nested_team_cost_what_the_agent_around_it_declares(inner: Any, calls: int) -> None:
+    def work(request: Request) -> str:
+        return " ".join(search.invoke({"query": name}) for name in "abcde")
+
+    nested = pipeline([Agent("worker", run=work, tool_costs=inner)], name="nested").compile()
+    team = [Agent("nested", run=nested, tool_costs={"search": "0.01"})]
+
+    outcome = outcome_of(pipeline(team, guards=[Budget(usd="0.03", reserve=0)]))
+
+    assert len(ran) == calls
+    assert outcome.usage.usd == Decimal("0.03" if calls == 3 else "0.02")

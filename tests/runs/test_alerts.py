@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
@@ -42,3 +42,15 @@ def test_each_mark_of_the_budget_is_one_alert(database_url: str) -> None:
     assert (run.status, run.usage.tokens) == ("degraded", 1000)
     assert [(one.action, one.reason) for one in run.state["verdicts"]] == MARKS
     assert [(one.data["action"], one.data["reason"]) for one in events if one.kind == "verdict"] == MARKS
+
+
+def test_what_was_spent_last_is_an_alert_of_alternatives_too(sqlite_url: str) -> None:
+    model = ScriptedModel(replies=lambda messages: "said", input_tokens=90, output_tokens=10)
+    either = Budget(tokens=300, reserve=0) | Budget(tokens=200, reserve=0)
+    graph = pipeline([Agent(name, model=model, max_tokens=10) for name in "abc"], guards=[either])
+
+    with Runner(sqlite_url) as runner:
+        run = runner.run(graph, "t")
+
+    assert run.usage.tokens == 300
+    assert [one.limit for one in run.state["verdicts"]] == [0.5, 1.0]

@@ -11,7 +11,7 @@ from guardgraph.guards import Breaker, Circuit
 from guardgraph.runtime.breakers.circuit_log import CircuitLog
 from guardgraph.state import Request
 from guardgraph.storage.memory_values import PROCESS_VALUES
-from guardgraph.storage.shared_values import SharedValues
+from guardgraph.storage.shared_values import SharedValues, decoded
 
 __all__ = ("Circuits", "attempt_key")
 
@@ -29,7 +29,7 @@ class Circuits:
 
         A closed circuit is only read.
         """
-        known = CircuitLog.of(self.values.read(_KIND, [agent]).get(agent))
+        known = decoded(CircuitLog.of, agent, self.values.read(_KIND, [agent]).get(agent))
         if known.opened is None:
             return known.circuit(agent, known.ended[-1].at if known.ended else 0.0)
         return self._changed(agent, key, lambda log, now: log.sent(key, now))
@@ -46,7 +46,7 @@ class Circuits:
         """Return the circuits that are known, those that have changed last first."""
         now = self.values.now()
         known = self.values.read(_KIND, limit=limit)
-        return [CircuitLog.of(stored).circuit(agent, now) for agent, stored in known.items()]
+        return [decoded(CircuitLog.of, agent, stored).circuit(agent, now) for agent, stored in known.items()]
 
     def reset(self, agent: str) -> bool:
         """Forget an agent's attempts, so that its circuit is closed; return whether any were known."""
@@ -56,7 +56,7 @@ class Circuits:
         found = list[Circuit]()
 
         def changed(there: Mapping[str, JsonValue], now: float) -> dict[str, JsonValue]:
-            before = CircuitLog.of(there.get(agent))
+            before = decoded(CircuitLog.of, agent, there.get(agent))
             after = change(before, now)
             found.append(after.circuit(agent, now, key))
             return {} if after == before else {agent: after.stored()}
@@ -65,7 +65,10 @@ class Circuits:
         return found[0]
 
 
-def attempt_key(run_id: str, agent: str, request: Request) -> str:
-    """Return what names an attempt, when it is sent and when it has ended."""
+def attempt_key(account: str, agent: str, request: Request) -> str:
+    """Return what names an attempt, when it is sent and when it has ended.
+
+    `account` is that from which the agents of its team draw: another one each time that the team is called in a run.
+    """
     subtask = request.subtask.id if request.subtask is not None else ""
-    return f"{run_id}/{agent}/{subtask}/{request.round}/{request.attempt}"
+    return f"{account}/{agent}/{subtask}/{request.round}/{request.attempt}"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from pydantic import JsonValue
 
 from guardgraph.state import Amount, Usage
-from guardgraph.storage.shared_values import SharedValues
+from guardgraph.storage.shared_values import SharedValues, decoded
 
 __all__ = ("LATEST", "LearnedCost", "LearnedCosts", "Statistic", "expected_costs")
 
@@ -114,7 +114,7 @@ class LearnedCosts:
         def change(there: Mapping[str, JsonValue], now: float) -> dict[str, JsonValue]:
             found = dict[str, JsonValue]()
             for name, usages in noted.items():
-                known = _Known.of(there.get(name))
+                known = decoded(_Known.of, name, there.get(name))
                 for usage in usages:
                     known = known.plus(usage)
                 found[name] = known.stored()
@@ -131,7 +131,7 @@ class LearnedCosts:
     def listed(self, limit: int = 1_000) -> list[LearnedCost]:
         """Return what is known, by agent and model; of more than `limit` of them those that were used last."""
         stored = self.values.read(_KIND, limit=limit)
-        return sorted(_learned(name, _Known.of(value)) for name, value in stored.items())
+        return sorted(_learned(name, decoded(_Known.of, name, value)) for name, value in stored.items())
 
 
 def expected_costs(known: Iterable[LearnedCost]) -> dict[str, Amount]:

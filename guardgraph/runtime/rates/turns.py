@@ -14,7 +14,7 @@ from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.runtime.rates.window import Window
 from guardgraph.state import RateLimitExceeded
 from guardgraph.storage.memory_values import PROCESS_VALUES
-from guardgraph.storage.shared_values import SharedValues
+from guardgraph.storage.shared_values import SharedValues, decoded
 
 __all__ = ("Turn", "Turns")
 
@@ -73,7 +73,7 @@ class Turns:
 
         def change(there: Mapping[str, JsonValue], now: float) -> dict[str, JsonValue]:
             windows = {
-                name: Window.of(there.get(name)).corrected(corrections[name]).since(limit.per, now)
+                name: decoded(Window.of, name, there.get(name)).corrected(corrections[name]).since(limit.per, now)
                 for name, limit in limits.items()
             }
             turns = {name: windows[name].grant(limit, tokens, now) for name, limit in limits.items()}
@@ -97,7 +97,10 @@ class Turns:
 
         def change(there: Mapping[str, JsonValue], now: float) -> dict[str, JsonValue]:
             return {
-                name: Window.of(there.get(name)).since(limit.per, now).minus(limit, turn.tokens, turn.granted).stored()
+                name: decoded(Window.of, name, there.get(name))
+                .since(limit.per, now)
+                .minus(limit, turn.tokens, turn.granted)
+                .stored()
                 for name, limit in turn.limits.items()
                 if name in there
             }

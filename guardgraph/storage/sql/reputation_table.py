@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, Table
 
-from guardgraph.storage.sql.tables import id_type, key_type, metadata, packed_type
+from guardgraph.storage.sql.tables import float_type, id_type, key_type, metadata, packed_type
 
 __all__ = ("awards",)
 
@@ -17,10 +17,10 @@ awards = Table(
     Column("name", packed_type(), nullable=False),
     Column("settled", BigInteger, nullable=False),
     Column("is_done", Boolean, nullable=False),
-    Column("bid", Float(53), nullable=False),
-    Column("actual", Float(53)),
-    Column("overrun", Float(53)),
-    Column("seconds", Float(53), nullable=False),
+    Column("bid", float_type(), nullable=False),
+    Column("actual", float_type()),
+    Column("overrun", float_type()),
+    Column("seconds", float_type(), nullable=False),
     Index("guardgraph_award_agent", "agent", "settled"),
     Index("guardgraph_award_tenant", "tenant"),
 )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Float,
     Index,
     Integer,
@@ -42,6 +43,7 @@ __all__ = (
     "eval_rows",
     "eval_runs",
     "eval_scores",
+    "float_type",
     "id_type",
     "key_type",
     "leases",
@@ -110,6 +112,11 @@ def key_type() -> TypeEngine[bytes]:
 def _number() -> TypeEngine[int]:
     """Return the type of a number that the database counts up."""
     return BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER is counted up there
+
+
+def float_type() -> TypeEngine[Any]:
+    """Return the type of a number of double precision; MariaDB and MySQL call it by its own name."""
+    return Float(53).with_variant(Double(), "mysql", "mariadb")
 
 
 def packed_type() -> TypeEngine[bytes]:
@@ -324,7 +331,7 @@ eval_rows = Table(
     Column("run_name", id_type(NAME_LENGTH), primary_key=True),
     Column("case_id", id_type(NAME_LENGTH), primary_key=True),
     Column("finished_at", String(32), nullable=False),
-    Column("seconds", Float(53), nullable=False),
+    Column("seconds", float_type(), nullable=False),
     Column("body", packed_type(), nullable=False),
 )
 
@@ -334,7 +341,7 @@ eval_scores = Table(
     Column("run_name", id_type(NAME_LENGTH), primary_key=True),
     Column("case_id", id_type(NAME_LENGTH), primary_key=True),
     Column("metric", id_type(NAME_LENGTH), primary_key=True),
-    Column("value", Float(53), nullable=False),
+    Column("value", float_type(), nullable=False),
     Column("passed", Boolean, nullable=False),
     Column("reason", packed_type(), nullable=False),
 )

@@ -22,6 +22,8 @@ from guardgraph.storage.sql.ledger.rows import key_of
 from guardgraph.storage.sql.ledger.shared_rows import (
     SharedPlace,
     account_row,
+    alerts_of,
+    cap_of,
     entry_row,
     held_by,
     reserved_in,
@@ -36,6 +38,8 @@ __all__ = ("SharedAccounts",)
 
 _T = TypeVar("_T")
 _TRIES = 5
+_LOOK_EVERY = 1.0
+"""After how many seconds, at the earliest, it is looked again for what dead processes have left open."""
 _KEPT = 400
 """How many periods of an account are kept."""
 
@@ -61,12 +65,21 @@ class SharedAccounts:
         self._made: set[bytes] = set()
         self._open: dict[str, _Open] = {}
         self._is_clean = False
+        self._look_again = 0.0
 
     def balances(self, sides: Sequence[SideAccount]) -> tuple[Balance, ...]:
         """Return the balances of these accounts at this moment."""
         self._settle_left()
         places = self._places(sides)
         self._try_again(lambda: self._make(places))
+        found = self._read(places)
+        if any(one.reserved != Amount() for one in found) and time.monotonic() >= self._look_again:
+            self._look_again = time.monotonic() + _LOOK_EVERY  # who waits for room only reads the balances
+            if self._try_again(lambda: self._settle_dead(places)):
+                found = self._read(places)
+        return found
+
+    def _read(self, places: Sequence[SharedPlace]) -> tuple[Balance, ...]:
         with read_transaction(migrate(self._engine)) as connection:
             rows = {bytes(row.account): row for row in connection.execute(_found(place.key for place in places))}
             caps = _operator_caps(connection, places)
@@ -108,12 +121,12 @@ class SharedAccounts:
         def alert() -> bool:
             with self._writing() as connection:
                 row = next(iter(_locked(connection, [key]).values()), None)
-                alerts: dict[str, str] = {} if row is None else json.loads(bytes(row.alerts))
-                if alerts.get(str(threshold)) == by:
+                alerts = {} if row is None else alerts_of(row)
+                if alerts.get(threshold) == by:
                     return True
-                if row is None or threshold <= max(map(float, alerts), default=0.0):
+                if row is None or threshold <= max(alerts, default=0.0):
                     return False
-                stored = json.dumps({**alerts, str(threshold): by}).encode()
+                stored = json.dumps({**alerts, threshold: by}).encode()
                 mine = shared_accounts.c.account == key
                 connection.execute(update(shared_accounts).where(mine).values(alerts=stored))
                 return True
@@ -243,7 +256,7 @@ def _operator_caps(connection: Connection, places: Iterable[SharedPlace]) -> dic
     """Return the caps that operators have set, by what is counted together."""
     owners = [place.owner for place in places]
     found = select(operator_caps.c.owner, operator_caps.c.cap).where(operator_caps.c.owner.in_(owners))
-    return {bytes(row.owner): Allowance.model_validate_json(bytes(row.cap)) for row in connection.execute(found)}
+    return {bytes(row.owner): cap_of(bytes(row.cap)) for row in connection.execute(found)}
 
 
 def _changed(keys: Iterable[bytes], changes: dict[str, int]) -> Update:

@@ -13,6 +13,7 @@ from guardgraph.state import Allowance, Amount, BadInput, Per, SideAccount, Wind
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.ledger.shared_rows import (
     SharedPlace,
+    cap_of,
     effective_cap,
     in_microseconds,
     moment_of,
@@ -145,8 +146,8 @@ class SQLBudgets:
             per=row.per,
             thread_id=row.thread_id,
             window=window_of(row.span),
-            declared=Allowance.model_validate_json(bytes(row.declared)),
-            operator=None if set_cap is None else Allowance.model_validate_json(bytes(set_cap.cap)),
+            declared=cap_of(bytes(row.declared)),
+            operator=None if set_cap is None else cap_of(bytes(set_cap.cap)),
             spent=sums_of(row, "spent"),
             reserved=sums_of(row, "reserved"),
             resets=moment_of(row.ends) if row.ends else None,
@@ -161,7 +162,7 @@ class SQLBudgets:
             thread_id=row.thread_id,
             window=window,
             declared=None,
-            operator=Allowance.model_validate_json(bytes(row.cap)),
+            operator=cap_of(bytes(row.cap)),
             spent=Amount(),
             reserved=Amount(),
             resets=None if window is None else period_at(window, self._clock()).end,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.state import (
     COUNTS,
@@ -14,10 +15,12 @@ from guardgraph.state import (
     Per,
     Period,
     SideAccount,
+    StorageCorrupt,
     Usage,
     Window,
     full_usage,
     period_at,
+    validation_text,
 )
 from guardgraph.storage.sql.ledger.rows import nanos_of, usd_of
 from guardgraph.storage.sql.places import digest_of
@@ -25,6 +28,8 @@ from guardgraph.storage.sql.places import digest_of
 __all__ = (
     "SharedPlace",
     "account_row",
+    "alerts_of",
+    "cap_of",
     "effective_cap",
     "entry_row",
     "held_by",
@@ -40,6 +45,7 @@ __all__ = (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALERTS = TypeAdapter(dict[float, str])
 _SUMS = [f"{kind}_{what}" for kind in ("spent", "reserved") for what in ("tokens", "usd", "unpriced", "calls")]
 
 
@@ -125,9 +131,27 @@ def shared_balance(place: SharedPlace, row: Any, operator_cap: Allowance | None)
     side, cap = place.side, effective_cap(place.side.cap, operator_cap)
     if row is None:
         return Balance(side.name, cap, Amount(), Amount(), place.label, 0.0, side.kind, place.key)
-    alerted = max(map(float, json.loads(bytes(row.alerts))), default=0.0)
+    alerted = max(alerts_of(row), default=0.0)
     spent, reserved = sums_of(row, "spent"), sums_of(row, "reserved")
     return Balance(side.name, cap, spent, reserved, place.label, alerted, side.kind, place.key)
+
+
+def alerts_of(row: Any) -> dict[float, str]:
+    """Return who has emitted the alert of each threshold. Raises `StorageCorrupt` where that cannot be read."""
+    try:
+        return _ALERTS.validate_json(bytes(row.alerts))
+    except ValidationError as error:
+        label = bytes(row.label).decode("utf-8", "replace")
+        raise StorageCorrupt(f"the alerts of the budget of {label} are damaged: {validation_text(error)}") from error
+
+
+def cap_of(stored: bytes) -> Allowance:
+    """Return a cap as it is stored. Raises `StorageCorrupt` where it is none."""
+    try:
+        return Allowance.model_validate_json(stored)
+    except ValidationError as error:
+        text = validation_text(error)
+        raise StorageCorrupt(f"a cap of a budget is damaged: {text}; set it anew", column="cap") from error
 
 
 def entry_row(place: SharedPlace, entry: bytes, amount: Amount, facts: dict[str, Any]) -> dict[str, Any]:

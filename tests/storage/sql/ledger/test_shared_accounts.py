@@ -12,11 +12,24 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from guardgraph.state import Allowance, Amount, BadInput, Balance, Per, SideAccount, StaleWriter, Usage, Window
+from guardgraph.state import (
+    Allowance,
+    Amount,
+    BadInput,
+    Balance,
+    Per,
+    SideAccount,
+    StaleWriter,
+    StorageCorrupt,
+    Usage,
+    Window,
+)
 from guardgraph.storage.sql.engine import engine_of, write_transaction
 from guardgraph.storage.sql.leases import Claim, Fence, acquire
 from guardgraph.storage.sql.ledger.run_ledger import RunLedger
+from guardgraph.storage.sql.ledger.shared_budgets import SQLBudgets
 from guardgraph.storage.sql.migrate import migrate
+from guardgraph.storage.sql.shared_account_table import operator_caps, shared_accounts
 from tests.storage.sql.leased import expire_leases
 
 CALL = Amount(tokens=10, usd=Decimal("0.1"), calls=1)
@@ -210,6 +223,24 @@ def test_what_a_dead_process_has_left_keeps_nobody_waiting_once_its_lease_is_gon
     assert side_of(alive, account).spent == CALL
 
 
+def test_who_waits_for_room_by_its_balances_sees_that_a_dead_process_holds_none(database: Database) -> None:
+    side = tenant(Allowance(tokens=15))
+    dead, alive = database.run("t1", side), database.run("t2", side)
+    left, epoch = begin(dead)
+    dead.reserve("e1", left, epoch, CALL)
+    account, _ = begin(alive)
+    before = side_of(alive, account)
+    expire_leases(database.engine)
+    database.fence("t2")
+    alive = database.run("t2", side, is_new=False)
+    account, _ = begin(alive)
+
+    after = side_of(alive, account)
+
+    assert (before.spent, before.reserved) == (Amount(), CALL)
+    assert (after.spent, after.reserved) == (CALL, Amount())
+
+
 def test_many_threads_at_once_never_exceed_the_cap(database: Database) -> None:
     sides = (tenant(Allowance(calls=20), "day"), tenant(Allowance(calls=50)))
     ledgers = [database.run(f"t{number}", *sides) for number in range(4)]
@@ -308,3 +339,29 @@ def test_what_happens_while_the_shared_accounts_reserve_is_settled_there(
 
     assert side_of(ledger, account).reserved == Amount()
     assert side_of(ledger, account).spent == CALL
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b"null", b'{"x": "a"}', b"\xff"])
+def test_damaged_alerts_and_caps_are_named(damaged: bytes, database: Database) -> None:
+    side = tenant(Allowance(tokens=100))
+    ledger = database.run("t", side)
+    account, epoch = begin(ledger)
+    budgets = SQLBudgets(database.engine, tenant="acme", clock=lambda: database.now)
+    budgets.set(Allowance(tokens=50))
+    balance = side_of(ledger, account)
+
+    with write_transaction(database.engine) as connection:
+        connection.execute(shared_accounts.update().values(alerts=damaged))
+    with pytest.raises(StorageCorrupt, match="the alerts of the budget of tenant acme are damaged"):
+        ledger.balances(account)
+    with pytest.raises(StorageCorrupt, match="the alerts of the budget of tenant acme are damaged"):
+        ledger.alert_once(balance, 0.5, "me")
+    with write_transaction(database.engine) as connection:
+        connection.execute(shared_accounts.update().values(alerts=b"{}"))
+        connection.execute(operator_caps.update().values(cap=damaged))
+    with pytest.raises(StorageCorrupt, match=r"a cap of a budget is damaged: .*; set it anew"):
+        ledger.reserve("e", account, epoch, CALL)
+    with pytest.raises(StorageCorrupt, match="a cap of a budget is damaged"):
+        budgets.listed()
+    budgets.set(Allowance(tokens=50))
+    assert ledger.reserve("f", account, epoch, CALL) is None
