@@ -14,7 +14,7 @@ from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Budget, Downgrade, Retry, Schema
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import Allowance, BadGraph, Plan, Request, RunEvent, Subtask, Task
+from guardgraph.state import Allowance, BadGraph, Plan, Request, RunEvent, Subtask
 from tests.storage.sql.conftest import sqlite_url
 
 __all__ = ("sqlite_url",)
@@ -121,7 +121,7 @@ def test_a_step_of_a_budget_per_agent_or_task_counts_that_alone(per: Any, expect
     def plan(request: Request) -> Plan:
         names = [] if request.results or request.gaps else ["a", "a", "a", "b"]
         found = [Subtask(id=f"s{n}", goal=f"{n}", skill=name, priority=-n) for n, name in enumerate(names)]
-        return Plan(subtasks=found)
+        return Plan(subtasks=tuple(found))
 
     team = supervisor(
         planner=Agent("planner", run=plan),
@@ -146,7 +146,7 @@ def test_a_step_for_some_categories_applies_to_their_tasks_alone() -> None:
     graph = pipeline([agent("a"), agent("b")], guards=[budget]).compile()
 
     found = [
-        graph.invoke({"task": Task(goal="x", categories=frozenset(names))})["outcome"].value
+        graph.invoke({"task": {"goal": "x", "categories": names}})["outcome"].value
         for names in (["financial"], ["safety"])
     ]
 

@@ -613,7 +613,8 @@ def test_an_answer_of_a_human_does_not_make_trusted_what_was_read_before(
 ) -> None:
     paid: list[str] = []
     clerk = model("clerk", *to_call(*used), "done", tools=[mail, paying(paid, wait=True)], integrity="inherits")
-    graph, config = pipeline([clerk]).compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    graph: Any = pipeline([clerk]).compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
 
     waiting = graph.invoke({"task": "pay"}, config)
     outcome = graph.invoke(Command(resume="yes"), config)["outcome"]
