@@ -379,7 +379,7 @@ def test_a_function_that_calls_a_team_level_after_level_is_stopped_by_depth(way:
 
     def deeper(request: Request) -> Any:
         levels.append(len(request.path))
-        graph = team(plan_of("down"), workers=[worker("digger", deeper)], name="nested").compile()
+        graph = team(plan_of("down"), workers=[worker("digger", deeper)], guards=[], name="nested").compile()
         outcome = graph.invoke({"task": "deeper"}, {"configurable": {"thread_id": f"own-{len(levels)}"}})["outcome"]
         return outcome.model_dump(mode="json")
 
