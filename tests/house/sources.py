@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import tomllib
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,12 @@ def module_of(path: Path) -> str:
     """Return the dotted name under which `path`, a file of the project, is imported."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def faults_in(paths: Iterable[Path], find: Callable[[Path], Iterable[object]]) -> dict[str, list[object]]:
+    """Return what `find` finds in each of `paths` where it finds anything, by the name of the file."""
+    found = {str(path.relative_to(ROOT)): [*find(path)] for path in paths}
+    return {name: faults for name, faults in found.items() if faults}
 
 
 def is_migration(path: Path) -> bool:

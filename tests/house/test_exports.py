@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.sources import is_migration, module_of, package_files, tree_of
+from tests.house.sources import faults_in, is_migration, module_of, package_files, tree_of
 
 MODULES = [path for path in package_files() if path.name != "__init__.py" and not is_migration(path)]
 PACKAGES = [path for path in package_files() if path.name == "__init__.py"]
@@ -81,12 +81,17 @@ def foreign_statements(tree: ast.Module) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_of)
-def test_a_module_exports_exactly_what_it_defines(path: Path) -> None:
+def wrongly_exported(path: Path) -> list[str]:
+    """Return the names that a module exports and does not define, or the other way round; without `__all__`, that."""
     names = exported(tree_of(path))
+    if names is None:
+        return ["`__all__` must be a tuple of texts"]
+    given, expected = Counter(names), Counter(defined(tree_of(path)))
+    return sorted(((given - expected) + (expected - given)).elements())
 
-    assert names is not None, "`__all__` must be a tuple of texts"
-    assert Counter(names) == Counter(defined(tree_of(path)))
+
+def test_every_module_exports_exactly_what_it_defines() -> None:
+    assert faults_in(MODULES, wrongly_exported) == {}
 
 
 @pytest.mark.parametrize("path", PACKAGES, ids=module_of)

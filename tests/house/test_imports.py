@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.imports import Import, imports_of
-from tests.house.sources import FOLDERS, PACKAGE, module_of, package_files, settings, tree_of
+from tests.house.sources import FOLDERS, PACKAGE, faults_in, module_of, package_files, settings, tree_of
 
 PRIVATE = re.compile(r"langgraph(\.\w+)*\.(_\w+|pregel\.[a-z_]\w*)|langchain_core(\.\w+)*\._\w+")
 """LangGraph's private modules and names; `langgraph.pregel` is public, the modules below it are not."""
@@ -119,14 +119,15 @@ def test_the_package_has_its_folders_and_nothing_else() -> None:
     assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-@pytest.mark.parametrize("path", package_files(), ids=module_of)
-def test_a_module_imports_one_way_nothing_private_and_nothing_undeclared(path: Path) -> None:
+def forbidden_in(path: Path) -> list[str]:
+    """Return what a module imports the wrong way, what of it is private or hidden, and what is undeclared."""
     module, found = module_of(path), of(path)
+    ways = chain(wrong_way(module, found), private(module, found), hidden(module, found))
+    return [*ways, *undeclared(module, found, core_distributions())]
 
-    assert not wrong_way(module, found)
-    assert not private(module, found)
-    assert not hidden(module, found)
-    assert not undeclared(module, found, core_distributions())
+
+def test_modules_import_one_way_nothing_private_and_nothing_undeclared() -> None:
+    assert faults_in(package_files(), forbidden_in) == {}
 
 
 def test_importing_the_package_loads_none_of_its_folders() -> None:
