@@ -58,8 +58,11 @@ def guarded(
     It has the input, output and context schemas of `graph`, and an `outcome` besides. Every call of a model or a tool
     inside is counted and judged before it happens, whoever makes it. Where a guard stops it, the last state of `graph`
     is its output, in which every tool call has an answer, and `outcome` has the status, what has stopped it, and as its
-    value the structured response, the last text, or the output as JSON data. What `graph` raises becomes an outcome with
-    the status `failed`. Interrupts, resume, streaming and checkpointers work as they do for a subgraph.
+    value the structured response, the last text, or else the output as JSON data. What `graph` raises becomes an
+    outcome with the status `failed`. Interrupts, resume, streaming and checkpointers work as they do for a subgraph.
+
+    `graph` may be guarded itself, or hold agents with a `GuardMiddleware`: the guards within judge first, what is spent
+    counts for all, and the tighter limit holds. Its outcome is taken over: a status that is not `completed` comes up.
 
     `guards` are `Budget`, `Deadline`, `Depth`, `Limits`, `Repetition`, `Velocity`, `AllowedTools`, `Schema`, and any of
     yours but those of `round`. Nothing concludes, so a `Budget` keeps no reserve. A guard of `handoff` with `Retry`

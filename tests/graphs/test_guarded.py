@@ -516,7 +516,7 @@ class Said(TypedDict):
 
 
 def asked_for() -> Any:
-    graph = StateGraph(Steps, input_schema=Goal, output_schema=Said)
+    graph: Any = StateGraph(Steps, input_schema=Goal, output_schema=Said)
     graph.add_node("step", lambda state: {"steps": [state["task"]]})
     graph.add_edge(START, "step")
     return graph.compile()

@@ -17,7 +17,10 @@ from tests.guards.views import view_of_subtask, view_of_task
 
 BUDGET = Budget(tokens=10**9)
 """One that judges; its own cap is narrowed into the allowance by others."""
-ALERT: dict[str, Any] = {"guard": "Budget", "gate": "dispatch", "subject": "s-1", "action": "alert"}
+
+
+def alert(limit: float, account: str = "") -> Verdict:
+    return Verdict(guard="Budget", gate="dispatch", subject="s-1", action="alert", limit=limit, account=account)
 
 
 def spending(used: int, *, of: int = 100, known: tuple[Verdict, ...] = ()) -> GuardContext:
@@ -143,11 +146,9 @@ def account(name: str, used: int, **facts: Any) -> Balance:
     return Balance(name, Allowance(tokens=100), Amount(tokens=used), Amount(tokens=0), **facts)
 
 
-@pytest.mark.parametrize(
-    ("known", "action"), [(Verdict(**ALERT, limit=0.5), "alert"), (Verdict(**ALERT, limit=0.8), "pass")]
-)
+@pytest.mark.parametrize(("known", "action"), [(alert(0.5), "alert"), (alert(0.8), "pass")])
 def test_a_threshold_that_the_state_knows_is_not_emitted_again(known: Verdict, action: str) -> None:
-    beside = Verdict(**{**ALERT, "account": "agent 'b'"}, limit=1.0)
+    beside = alert(1.0, "agent 'b'")
 
     assert BUDGET(spending(85, known=(known, beside))).action == action
 
@@ -170,9 +171,9 @@ def test_accounts_beside_the_run_are_those_of_its_own_kind() -> None:
     )
     assert Budget(tokens=100, per="agent").alert(context).measured == 0.4
     assert Budget(tokens=100, per="task").alert(context).measured == 0
-    alert = Budget(tokens=100, per="tenant", window="day").alert(context)
-    assert (alert.action, alert.limit, alert.account) == ("alert", 0.8, "today")
-    assert alert.reason == "99% of the budget of today is spent"
+    found = Budget(tokens=100, per="tenant", window="day").alert(context)
+    assert (found.action, found.limit, found.account) == ("alert", 0.8, "today")
+    assert found.reason == "99% of the budget of today is spent"
 
 
 def test_what_is_spent_is_measured_to_four_digits() -> None:

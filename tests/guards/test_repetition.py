@@ -20,6 +20,8 @@ def test_trips_on_one_tool_call_too_many_with_the_same_arguments(before: int, ac
 
     assert verdict.action == action
     assert (verdict.measured, verdict.limit) == (before + 1, 3)
+    if action == "trip":
+        assert verdict.reason == "the tool 'search' was called 3 times with the same arguments; do something else"
 
 
 def test_other_arguments_and_other_tools_are_not_the_same() -> None:
