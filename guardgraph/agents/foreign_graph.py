@@ -15,13 +15,14 @@ from langchain_core.runnables import RunnableConfig
 from guardgraph.runtime.budget.attempt_budget import BudgetExceeded
 from guardgraph.runtime.budget.call_guards import GuardTripped
 from guardgraph.runtime.execution_context import execution_context
-from guardgraph.state import BadInput, Request, check_json, to_json
+from guardgraph.state import BadInput, Outcome, Request, check_json, to_json
 
 __all__ = (
     "GivenGraph",
     "answered",
     "astream_graph",
     "given_graph",
+    "has_outcome",
     "stream_graph",
     "text_of_run",
     "value_of",
@@ -56,14 +57,17 @@ def given_graph() -> GivenGraph:
 
 
 def stream_graph(run: Any, request: Request, config: RunnableConfig) -> Any:
-    """Run the graph, keep each of its states, and return the value of the last one, also where a guard stops it."""
+    """Run the graph, keep each of its states, and return the value of the last one, also where a guard stops it.
+
+    Of a graph with an outcome it is the outcome.
+    """
     given = given_graph()
     try:
         for state in run.stream(_input(given, request), config, stream_mode="values"):
             _keep(given, state)
     except (BudgetExceeded, GuardTripped) as stop:
         _end(given, stop)
-    return value_of(given.state)
+    return _answer(run, given.state)
 
 
 async def astream_graph(run: Any, request: Request, config: RunnableConfig) -> Any:
@@ -74,7 +78,13 @@ async def astream_graph(run: Any, request: Request, config: RunnableConfig) -> A
             _keep(given, state)
     except (BudgetExceeded, GuardTripped) as stop:
         _end(given, stop)
-    return value_of(given.state)
+    return _answer(run, given.state)
+
+
+def has_outcome(graph: Any) -> bool:
+    """Return whether a compiled graph has an `Outcome` in its output: it is guarded, or has a `GuardMiddleware`."""
+    kind = getattr(graph.channels.get("outcome"), "ValueType", None)
+    return getattr(kind, "__origin__", kind) is Outcome and "outcome" in graph.output_channels
 
 
 def value_of(state: Mapping[str, Any] | None) -> Any:
@@ -131,6 +141,13 @@ def _note_history(given: Mapping[str, Any]) -> None:
     current, messages = execution_context(None), given.get("messages")
     if current is not None and current.integrity is not None and isinstance(messages, list):
         current.integrity.recall(cast("list[Any]", messages))
+
+
+def _answer(run: Any, state: Mapping[str, Any] | None) -> Any:
+    """Return the outcome or the value of a state, of which only the output counts: what is within is the graph's."""
+    output = {name: value for name, value in (state or {}).items() if name in run.output_channels}
+    outcome = output.get("outcome") if has_outcome(run) else None
+    return outcome if isinstance(outcome, Outcome) else value_of(output or None)
 
 
 def _keep(given: GivenGraph, state: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_type_hints
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -17,7 +18,14 @@ from typing_extensions import TypedDict
 
 from guardgraph.agents.adapters import OwnCalls
 from guardgraph.agents.agent import Agent
-from guardgraph.agents.foreign_graph import GivenGraph, astream_graph, given_graph, stream_graph, with_input
+from guardgraph.agents.foreign_graph import (
+    GivenGraph,
+    astream_graph,
+    given_graph,
+    has_outcome,
+    stream_graph,
+    with_input,
+)
 from guardgraph.graphs.declaration import Declaration, GateDeclaration, Member, check_team
 from guardgraph.graphs.wiring import wire
 from guardgraph.guards import AllowanceLimiter, AnyOf, Budget, Guard, checked_guards, conditions, leaves, name_of
@@ -29,6 +37,8 @@ from guardgraph.state.argument_checks import must_be
 __all__ = ("GuardedState", "guarded", "is_guarded")
 
 _GATES = frozenset({"admission", "dispatch", "handoff", "exit", "model", "tool"})
+_ENDS = frozenset({"escalated", "refused", "cancelled"})
+"""How a guarded graph within has ended where the one around it ends so too."""
 _LONGEST = 2_000
 """Characters of the goal that describes the input of the graph."""
 
@@ -48,8 +58,11 @@ def guarded(
     It has the input, output and context schemas of `graph`, and an `outcome` besides. Every call of a model or a tool
     inside is counted and judged before it happens, whoever makes it. Where a guard stops it, the last state of `graph`
     is its output, in which every tool call has an answer, and `outcome` has the status, what has stopped it, and as its
-    value the structured response, the last text, or the state as JSON data. What `graph` raises becomes an outcome with
-    the status `failed`. Interrupts, resume, streaming and checkpointers work as they do for a subgraph.
+    value the structured response, the last text, or else the output as JSON data. What `graph` raises becomes an
+    outcome with the status `failed`. Interrupts, resume, streaming and checkpointers work as they do for a subgraph.
+
+    `graph` may be guarded itself, or hold agents with a `GuardMiddleware`: the guards within judge first, what is spent
+    counts for all, and the tighter limit holds. Its outcome is taken over: a status that is not `completed` comes up.
 
     `guards` are `Budget`, `Deadline`, `Depth`, `Limits`, `Repetition`, `Velocity`, `AllowedTools`, `Schema`, and any of
     yours but those of `round`. Nothing concludes, so a `Budget` keeps no reserve. A guard of `handoff` with `Retry`
@@ -95,14 +108,16 @@ class _GuardedNode(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run it once."""
-        with with_input(GivenGraph(self._given(input))):
-            output = self.team.invoke(_task_of(input), config, output_keys=["outcome", "kept"])
+        given = self._given(input)
+        with with_input(GivenGraph(given)):
+            output = self.team.invoke(_task_of(given), config, output_keys=["outcome", "kept"])
         return self._update(output)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run it once without blocking the event loop."""
-        with with_input(GivenGraph(self._given(input))):
-            output = await self.team.ainvoke(_task_of(input), config, output_keys=["outcome", "kept"])
+        given = self._given(input)
+        with with_input(GivenGraph(given)):
+            output = await self.team.ainvoke(_task_of(given), config, output_keys=["outcome", "kept"])
         return self._update(output)
 
     def _given(self, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,12 +127,12 @@ class _GuardedNode(RunnableLambda[Any, Any]):
         """Return the last state of the graph as it is, whatever the reducers of its channels do."""
         kept: Mapping[str, Any] = output.get("kept") or {}
         return {
-            "outcome": output["outcome"],
             **{
                 name: value if isinstance(self.channels[name], LastValue) else Overwrite(value)
                 for name, value in kept.items()
                 if name in self.channels
             },
+            "outcome": output["outcome"],  # in place of one of the graph's own, which it has taken over
         }
 
 
@@ -125,10 +140,16 @@ class _Calls(OwnCalls):
     """How the graph is called: with the input that it was given, and such that its states are kept."""
 
     def call(self, run: Any, request: Any, config: RunnableConfig) -> Any:
-        return stream_graph(run, request, config)
+        return _usable(stream_graph(run, request, config))
 
     async def acall(self, run: Any, request: Any, config: RunnableConfig) -> Any:
-        return await astream_graph(run, request, config)
+        return _usable(await astream_graph(run, request, config))
+
+
+def _usable(value: Any) -> Any:
+    """Return the outcome of a guarded graph that was escalated as one with a value; `_conclude` ends the run as it."""
+    is_escalated = isinstance(value, Outcome) and value.status == "escalated" and value.value is not None
+    return value.model_copy(update={"status": "degraded"}) if is_escalated else value
 
 
 def _team_around(graph: Any, guards: Sequence[Guard], name: str) -> StateGraph[Any, Any, Any, Any]:
@@ -139,7 +160,8 @@ def _team_around(graph: Any, guards: Sequence[Guard], name: str) -> StateGraph[A
         concurrency=None, skill_limits={}, state=GuardedState,
     )  # fmt: skip
     declared.members.append(Member(agent, "handoff", "results", (), can_rewrite=True, writes=_writes))
-    declared.gates["handoff"] = GateDeclaration(review_results, (agent,), _conclude, ())
+    route = partial(_conclude, has_outcome=has_outcome(graph))
+    declared.gates["handoff"] = GateDeclaration(review_results, (agent,), route, ())
     declared.before_exit = _take_value
     check_team(declared)
     return wire(declared)
@@ -150,7 +172,10 @@ def _writes(result: Result) -> dict[str, Any]:
     return {"results": [result], **({} if state is None else {"kept": state})}
 
 
-def _conclude(gate: GateContext) -> Destination:
+def _conclude(gate: GateContext, *, has_outcome: bool) -> Destination:
+    own = (gate.state.get("kept") or {}).get("outcome") if has_outcome else None
+    if isinstance(own, Outcome) and own.status in _ENDS:
+        return gate.stop(own.status, by=own.stopped_by, reason=own.reason)
     return gate.conclude(gate.accepted[-1]) if gate.accepted else gate.conclude()
 
 
@@ -198,7 +223,7 @@ def _checked_graph(graph: Any) -> Any:
     if hasattr(builder, "team"):
         raise BadGraph("guarded: `graph` is a team of guardgraph; give it `guards=` itself")
     channels = {*builder.schemas[builder.input_schema], *builder.schemas[builder.output_schema]}
-    if "outcome" in channels:
+    if "outcome" in channels and not has_outcome(graph):
         raise BadGraph("guarded: `graph` has a channel `outcome` of its own; rename it, or guard it where it is made")
     if "__root__" in channels:
         raise BadGraph("guarded: the state of `graph` is one value without keys; give it a `TypedDict` or a model")

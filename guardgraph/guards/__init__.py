@@ -10,7 +10,7 @@ from guardgraph.guards.budget import Budget
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards
 from guardgraph.guards.circuit import Circuit, CircuitState
-from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, flattened, leaves
+from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, leaves
 from guardgraph.guards.confidence import Confidence
 from guardgraph.guards.context import GuardContext, Subject, name_of
 from guardgraph.guards.convergence import Convergence
@@ -84,7 +84,6 @@ __all__ = (
     "evaluate_guards",
     "find_injections",
     "flat",
-    "flattened",
     "guard",
     "leaves",
     "name_of",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from operator import is_
 from typing import TypeVar
 
-from guardgraph.guards.composition import AllOf, AnyOf, Only, flattened
+from guardgraph.guards.composition import AnyOf, Only, conjuncts
 from guardgraph.guards.guard import Guard
 
 __all__ = ("applying", "bound_of", "bounds_of")
@@ -18,25 +19,30 @@ def applying(
 ) -> tuple[Guard, ...]:
     """Return the guards that apply to an agent with one of these names, in a task of these categories.
 
-    `None` is not known: conditions on it stay. A guard whose condition holds is in the place of its `Only`; one whose
-    condition does not hold passes everything, and so does an `AnyOf` with it.
+    The parts of an `AllOf` are in its place. `None` is not known: conditions on it stay. A guard whose condition holds
+    is in the place of its `Only`; one whose condition does not hold passes everything, and so does an `AnyOf` with it.
     """
-    found = list[Guard]()
-    for guard in guards:
-        if isinstance(guard, AllOf):
-            found += applying(guard.parts, agents=agents, categories=categories)
-        elif isinstance(guard, AnyOf):
-            parts = [applying([part], agents=agents, categories=categories) for part in guard.parts]
-            if all(parts):
-                found.append(AnyOf(tuple(one for part in parts for one in part)))
-        elif isinstance(guard, Only):
-            if not guard.excludes(agents=agents, categories=categories):
-                left = (guard.agents if agents is None else None, guard.categories if categories is None else None)
-                inner = applying([guard.guard], agents=agents, categories=categories)
-                found += inner if left == (None, None) else [Only(one, *left) for one in inner]
-        else:
-            found.append(guard)
-    return tuple(found)
+    each = (_applying(part, agents, categories) for guard in guards for part in conjuncts(guard))
+    return tuple(guard for guard in each if guard is not None)
+
+
+def _applying(guard: Guard, agents: Collection[str] | None, categories: Collection[str] | None) -> Guard | None:
+    """Return what is left of a guard, itself where nothing changes; `None` where it passes everything."""
+    if isinstance(guard, AnyOf):
+        parts = [_applying(part, agents, categories) for part in guard.parts]
+        left = tuple(part for part in parts if part is not None)
+        if len(left) < len(parts):
+            return None
+        return guard if all(map(is_, left, guard.parts)) else AnyOf(left)
+    if not isinstance(guard, Only):
+        return guard
+    inner = _applying(guard.guard, agents, categories)
+    if inner is None or guard.excludes(agents=agents, categories=categories):
+        return None
+    left = (guard.agents if agents is None else None, guard.categories if categories is None else None)
+    if left == (None, None):
+        return inner
+    return guard if inner is guard.guard and left == (guard.agents, guard.categories) else Only(inner, *left)
 
 
 def bound_of(guard: Guard, kind: type[_Kind], limit: Callable[[_Kind], int]) -> int | None:
@@ -50,4 +56,4 @@ def bound_of(guard: Guard, kind: type[_Kind], limit: Callable[[_Kind], int]) -> 
 
 def bounds_of(guards: Iterable[Guard], kind: type[_Kind], limit: Callable[[_Kind], int]) -> list[int]:
     """Return the limits that guards of `kind` set; those under a condition that is not resolved set none."""
-    return [found for guard in flattened(guards) if (found := bound_of(guard, kind, limit)) is not None]
+    return [found for guard in applying(guards) if (found := bound_of(guard, kind, limit)) is not None]

@@ -106,7 +106,7 @@ class Budget(Composable):
 
     def alert(self, context: GuardContext) -> Verdict:
         """Return an alert of the first of its accounts that has passed a threshold of which none was emitted."""
-        parts = [(_used(b.cap, b.spent), b) for b in context.balances if b.kind and b.kind == self._kind]
+        parts = [(_used(b.cap, b.spent), b) for b in context.balances if b.kind == self._kind]
         if self._kind == "run":
             own = next((b for b in context.balances if b.account == context.account), None)
             parts = [(_used(context.allowance, context.spent), own)]
@@ -150,8 +150,6 @@ def _check(name: str, limit: Decimal | str | int) -> None:
         raise BadGraph(f"`{name}` must be at most {_LARGEST:e}, got {limit!r}; `None` sets no cap")
     if number < 0:
         raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
-    if name != "usd" and number % 1:
-        raise BadGraph(f"`{name}` must be a whole number, got {limit!r}")
 
 
 def _lacking(left: Allowance, wanted: Amount) -> tuple[str, int | Decimal, int | Decimal] | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast, get_args
 
+from guardgraph.guards.applying import applying
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.budget_tree import check_budgets
-from guardgraph.guards.composition import AllOf, AnyOf, Only, flattened, leaves
+from guardgraph.guards.composition import AllOf, AnyOf, Only, leaves
 from guardgraph.guards.context import name_of
 from guardgraph.guards.guard import AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import OnTrip, Retry
@@ -34,7 +35,7 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
             raise BadGraph(what) from error
         if fault:
             raise BadGraph(fault)
-    found = tuple(flattened(guards))
+    found = applying(guards)
     check_budgets([guard for guard in found if isinstance(guard, Budget)])
     return found
 
@@ -42,8 +43,7 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
 def _fault_of(given: object) -> str | None:
     """Return what is wrong with a guard. All its attributes are read here, where an error is clear."""
     if isinstance(given, AllOf | AnyOf | Only):
-        parts = (given.guard,) if isinstance(given, Only) else given.parts
-        fault = next(filter(None, map(_fault_of, parts)), None)
+        fault = next(filter(None, map(_fault_of, given.parts)), None)
         if fault or isinstance(given, AllOf):
             return fault
     if not isinstance(given, Guard) or not isinstance(cast("object", given.on_trip), OnTrip):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -15,7 +15,7 @@ from guardgraph.guards.on_trip import OnTrip
 from guardgraph.guards.verdicts import verdict_of
 from guardgraph.state import Allowance, BadGraph, Category, Gate, Task, Verdict
 
-__all__ = ("AllOf", "AnyOf", "Composable", "Only", "conditions", "flattened", "leaves")
+__all__ = ("AllOf", "AnyOf", "Composable", "Only", "conditions", "conjuncts", "leaves", "within")
 
 _CATEGORIES: frozenset[str] = frozenset(get_args(Category))
 
@@ -49,8 +49,9 @@ class Composable:
         self, *, agents: Collection[str] | None = None, categories: Collection[Category] | None = None
     ) -> AllOf | Only:
         """Return a guard that judges only the work of `agents`, only in tasks of one of `categories`; see `Only`."""
-        found = tuple(Only(guard, agents, categories) for guard in _parts_of(cast("Guard", self)))
-        return found[0] if len(found) == 1 else AllOf(found)
+        whole = Only(cast("Guard", self), agents, categories)
+        parts = conjuncts(whole)
+        return AllOf(parts) if len(parts) > 1 else whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class AllOf(Composable):
     parts: tuple[Guard, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(chain.from_iterable(map(_parts_of, _checked("AllOf", self.parts)))))
+        object.__setattr__(self, "parts", tuple(chain.from_iterable(map(conjuncts, _checked("AllOf", self.parts)))))
 
     @property
     def gates(self) -> frozenset[Gate]:
@@ -110,7 +111,7 @@ class AnyOf(Composable):
     def __post_init__(self) -> None:
         parts = tuple(chain.from_iterable(map(_alternatives_of, _checked("AnyOf", self.parts))))
         object.__setattr__(self, "parts", parts)
-        both = next((name_of(part) for part in parts if isinstance(part, AllOf)), None)
+        both = next((name_of(part) for part in parts if len(conjuncts(part)) > 1), None)
         if both is not None:
             raise BadGraph(f"AnyOf: {both} is a combination by `&`; write `|`, which distributes over it")
         if not self.gates:
@@ -223,6 +224,11 @@ class Only(Composable):
         return bool(getattr(self.guard, "judges_failures", False))
 
     @property
+    def parts(self) -> tuple[Guard, ...]:
+        """`guard` alone."""
+        return (self.guard,)
+
+    @property
     def condition(self) -> str:
         """The condition, as drawings show it."""
         return " in ".join("/".join(sorted(names)) for names in (self.agents, self.categories) if names)
@@ -245,40 +251,38 @@ class Only(Composable):
         return verdict_of(self.guard, context)
 
 
-def flattened(guards: Iterable[Guard]) -> list[Guard]:
-    """Return the guards with the parts of each `AllOf` in its place."""
-    return [*chain.from_iterable(map(_parts_of, guards))]
+def within(guards: Iterable[Guard]) -> Iterator[Guard]:
+    """Yield each guard, and behind it those of which it is made, in order."""
+    for guard in guards:
+        yield guard
+        if isinstance(guard, AllOf | AnyOf | Only):
+            yield from within(guard.parts)
 
 
 def leaves(guards: Iterable[Guard]) -> list[Guard]:
     """Return the guards of which others are made, in order."""
-    found = list[Guard]()
-    for guard in guards:
-        inner = (guard.guard,) if isinstance(guard, Only) else getattr(guard, "parts", ())
-        found += leaves(inner) if isinstance(guard, AllOf | AnyOf | Only) else [guard]
-    return found
+    return [one for one in within(guards) if not isinstance(one, AllOf | AnyOf | Only)]
 
 
 def conditions(guards: Iterable[Guard]) -> list[Only]:
     """Return each condition under which one of the guards judges, also within others."""
-    found = list[Only]()
-    for guard in guards:
-        if isinstance(guard, Only):
-            found += [guard, *conditions([guard.guard])]
-        elif isinstance(guard, AllOf | AnyOf):
-            found += conditions(guard.parts)
-    return found
+    return [one for one in within(guards) if isinstance(one, Only)]
 
 
 def _either(first: Guard, second: Guard) -> AllOf | AnyOf:
     """Return what passes what either passes: `|` distributes over `&`, so that each `AnyOf` has plain parts."""
     first, second = _checked("`|`", (first, second))
-    found = [AnyOf((one, other)) for one in _parts_of(first) for other in _parts_of(second)]
+    found = [AnyOf((one, other)) for one in conjuncts(first) for other in conjuncts(second)]
     return found[0] if len(found) == 1 else AllOf(tuple(found))
 
 
-def _parts_of(guard: Guard) -> tuple[Guard, ...]:
-    return guard.parts if isinstance(guard, AllOf) else (guard,)
+def conjuncts(guard: Guard) -> tuple[Guard, ...]:
+    """Return the guards that have to pass one by one: the parts of an `AllOf`, also of one under a condition."""
+    if isinstance(guard, AllOf):
+        return guard.parts
+    if isinstance(guard, Only) and len(parts := conjuncts(guard.guard)) > 1:
+        return tuple(Only(part, guard.agents, guard.categories) for part in parts)
+    return (guard,)
 
 
 def _alternatives_of(guard: Guard) -> tuple[Guard, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from guardgraph.guards.composition import flattened
+from guardgraph.guards.applying import applying
 from guardgraph.guards.context import GuardContext, name_of
 from guardgraph.guards.function import FunctionGuard
 from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard
@@ -55,7 +55,7 @@ def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDeci
     A guard that raises trips, also with a `SystemExit`, and so does one that returns anything but a `Verdict`.
     """
     alerts: list[Verdict] = []
-    for guard in flattened(guards):
+    for guard in applying(guards):
         if context.gate not in guard.gates:
             continue
         decision = GuardDecision.of(guard, verdict_of(guard, context))

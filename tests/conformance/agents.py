@@ -13,11 +13,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import guarded, supervisor
+from guardgraph.guards import Budget, Deadline, Depth
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import Plan, Request, Subtask
 
@@ -173,6 +175,19 @@ def nested_team(behaviour: Behaviour) -> Agent:
     return Agent(NAME, run=team.compile())
 
 
+def guarded_graph(behaviour: Behaviour) -> Agent:
+    """Return a graph that knows nothing of guards, with guards around guards around it."""
+
+    def work(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(str(act(behaviour) or ""))]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("work", work)
+    graph.add_edge(START, "work")
+    within = guarded(graph.compile(), [Budget(calls=9), Deadline(60)])
+    return Agent(NAME, run=guarded(within.compile(), [Budget(calls=5), Depth(9)]).compile(), **declared(behaviour))
+
+
 AGENTS: Mapping[str, Callable[[Behaviour], Agent]] = {
     "function": function,
     "async function": async_function,
@@ -181,5 +196,6 @@ AGENTS: Mapping[str, Callable[[Behaviour], Agent]] = {
     "create_agent with tools": agent_with_tools,
     "create_agent with response_format": agent_with_response_format,
     "nested team": nested_team,
+    "guarded graph": guarded_graph,
 }
 """Every kind of agent. A new one is one more line."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from langgraph.graph import StateGraph
+from langgraph.graph import START, StateGraph
+from typing_extensions import TypedDict
 
 from guardgraph.agents import Agent, Bid, Bidder
 from guardgraph.graphs import (
@@ -18,6 +20,7 @@ from guardgraph.graphs import (
     Tier,
     auction,
     consensus,
+    guarded,
     hierarchy,
     pipeline,
     reactive,
@@ -25,9 +28,9 @@ from guardgraph.graphs import (
     supervisor,
     swarm,
 )
-from guardgraph.guards import Depth, Schema
+from guardgraph.guards import Budget, Deadline, Depth, Schema
 from guardgraph.runs import boards
-from guardgraph.state import Message, Plan, Reply, Request, Subtask
+from guardgraph.state import Message, Outcome, Plan, Reply, Request, Subtask
 from tests.graphs.panels import scored
 
 __all__ = ("PATTERNS",)
@@ -149,6 +152,31 @@ def a_team_with_a_board(agent: Agent) -> _Graph:
     return pipeline(stages, board=board, name="with_board")
 
 
+class Asked(TypedDict):
+    task: str
+
+
+class Answered(TypedDict):
+    answers: Annotated[list[Any], operator.add]
+
+
+class Work(Asked, Answered):
+    outcome: Outcome
+
+
+def a_guarded_graph(agent: Agent) -> _Graph:
+    """Return guards around guards around a graph of which one node is a team: what that leaves out is the graph's."""
+    graph: Any = StateGraph(Work, input_schema=Asked, output_schema=Answered)
+    graph.add_node("helper", lambda state: {"answers": ["helped"]})
+    graph.add_node("team", pipeline([Stage(agent, critical=False)], name="team").compile())
+    graph.add_node("closing", lambda state: {"answers": [state["outcome"].value]})
+    graph.add_edge(START, "helper")
+    graph.add_edge("helper", "team")
+    graph.add_edge("team", "closing")
+    within = guarded(graph.compile(), [Budget(calls=20), Deadline(60)])
+    return guarded(within.compile(), [Budget(calls=10), Depth(9)], name="above")
+
+
 PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "supervisor": a_supervisor,
     "pipeline": a_pipeline,
@@ -162,5 +190,6 @@ PATTERNS: Mapping[str, Callable[[Agent], _Graph]] = {
     "auction": an_auction,
     "reactive": a_reactive_team,
     "board": a_team_with_a_board,
+    "guarded graph": a_guarded_graph,
 }
 """Every pattern, given the agent that is tested. A new one is one more line."""

@@ -33,6 +33,10 @@ def test_a_plain_invoke_keeps_the_promises(pattern: str, agent: str, behaviour: 
         answer = "said" if behaviour in ("answers", "asks") else "helped"
         assert (ran.facts.status, answer in json.dumps(ran.facts.value)) == ("completed", True)
         return
+    if pattern == "guarded graph":  # what a team in one of its nodes leaves out is its own
+        says = behaviour in ("answers", "asks")
+        assert (ran.facts.status, "said" in json.dumps(ran.facts.value)) == ("completed", says)
+        return
     assert "helped" in json.dumps(ran.facts.value)
     if behaviour in ("answers", "asks"):
         assert (ran.facts.status, ran.facts.gaps) == ("completed", ())

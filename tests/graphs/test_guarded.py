@@ -373,7 +373,6 @@ def taken() -> Any:
         (lambda: len, [Budget(calls=1)], "must be a compiled `StateGraph`, got builtin_function_or_method"),
         (lambda: pipeline([Agent("a", run=len)]).compile(), [Budget(calls=1)], "is a team of guardgraph"),
         (taken, [Budget(calls=1)], "has a channel `outcome` of its own"),
-        (lambda: Loop(middleware=[GuardMiddleware([Limits(calls=1)])]).agent, [Budget(calls=1)], "a channel `outcome`"),
         (counting, [], "`guards` is empty"),
         (counting, [Convergence()], "guard 'Convergence' judges at round"),
         (counting, [Convergence() | Convergence(3)], "judges at round"),
@@ -384,6 +383,113 @@ def taken() -> Any:
 def test_refuses_what_it_cannot_guard(graph: Any, guards: Any, message: str) -> None:
     with pytest.raises(BadGraph, match=message):
         guarded(graph(), guards)
+
+
+WITHIN_AND_AROUND = [
+    ([Repetition(2)], [Budget(calls=50)], "Repetition", (4, 2)),
+    ([Budget(calls=50)], [Repetition(2)], "Repetition", (4, 2)),
+    ([Budget(calls=3, reserve=0)], [Budget(calls=50)], "Budget", (3, 3)),
+    ([Budget(calls=50)], [Budget(calls=3, reserve=0)], "Budget", (3, 3)),
+    ([Limits(calls=4)], [Deadline(60), AllowedTools({"other"})], "AllowedTools", (4, 0)),
+]
+
+
+@pytest.mark.parametrize(("within", "around", "by", "counts"), WITHIN_AND_AROUND)
+def test_guards_around_a_guarded_graph_and_its_own_both_hold(
+    invoke: Invoke, within: Any, around: Any, by: str, counts: tuple[int, int]
+) -> None:
+    loop = Loop()
+    graph = guarded(guarded(loop.agent, within).compile(), around, name="around").compile()
+
+    output = invoke(graph)
+
+    outcome: Outcome = output["outcome"]
+    assert (outcome.status, outcome.stopped_by, outcome.value) == ("degraded", by, "let me see")
+    assert (loop.counts, outcome.usage.calls) == (counts, counts[0])
+    assert [one.type for one in output["messages"][:2]] == ["human", "ai"]
+
+
+@pytest.mark.parametrize(
+    ("within", "around"), [([Repetition(2)], [Budget(calls=50)]), ([Budget(calls=50)], [Repetition(2)])]
+)
+def test_guards_around_an_agent_with_a_middleware_both_hold(invoke: Invoke, within: Any, around: Any) -> None:
+    loop = Loop(middleware=[GuardMiddleware(within)])
+
+    outcome = invoke(guarded(loop.agent, around).compile())["outcome"]
+
+    assert (outcome.status, outcome.stopped_by, loop.counts[1]) == ("degraded", "Repetition", 2)
+
+
+def test_a_guarded_graph_that_ends_by_itself_is_completed_around_too(invoke: Invoke) -> None:
+    graph = guarded(guarded(counting(), [Budget(calls=1)]).compile(), [Depth(3)]).compile()
+
+    output = invoke(graph, {"start": 10})
+
+    outcome = output.pop("outcome")
+    assert output == {"start": 10, "steps": [1, 2, 3, 4, 5], "total": 15}
+    assert (outcome.status, outcome.gaps, outcome.value) == ("completed", (), output)
+
+
+@pytest.mark.parametrize(
+    ("on_trip", "status", "value"), [(Escalate(), "escalated", "let me see"), (Refuse(), "failed", None)]
+)
+def test_the_run_ends_as_a_guard_within_declares(invoke: Invoke, on_trip: Any, status: str, value: Any) -> None:
+    within = guarded(Loop().agent, [Repetition(2, on_trip=on_trip)]).compile()
+
+    outcome = invoke(guarded(within, [Budget(calls=50)]).compile())["outcome"]
+
+    assert (outcome.status, outcome.stopped_by, outcome.value) == (status, "Repetition", value)
+
+
+def test_what_is_refused_at_the_admission_within_is_refused(invoke: Invoke) -> None:
+    @guard(at="admission", on_trip=Refuse())
+    def closed(context: GuardContext) -> str:
+        return "closed on Sundays"
+
+    outcome = invoke(guarded(guarded(Loop().agent, [closed]).compile(), [Budget(calls=5)]).compile())["outcome"]
+
+    assert (outcome.status, outcome.stopped_by, outcome.reason) == ("refused", "closed", "closed on Sundays")
+
+
+def test_levels_within_are_counted_from_the_guards_around(invoke: Invoke) -> None:
+    graph = guarded(guarded(counting(), [Depth(5)]).compile(), [Depth(1)]).compile()
+
+    outcome = invoke(graph, {"start": 0})["outcome"]
+
+    assert (outcome.status, outcome.stopped_by) == ("failed", "Depth")
+
+
+@pytest.mark.parametrize("way", ["node", "function"])
+def test_a_guarded_graph_inside_a_node_is_stopped_by_guards_around_too(invoke: Invoke, way: str) -> None:
+    loop = Loop()
+    within: Any = guarded(loop.agent, [Budget(calls=50)]).compile()
+    graph = StateGraph(MessagesState)
+    graph.add_node("within", within if way == "node" else lambda state: {"messages": within.invoke(state)["messages"]})
+    graph.add_edge(START, "within")
+
+    outcome = invoke(guarded(graph.compile(), [Repetition(2)]).compile())["outcome"]
+
+    assert (outcome.status, outcome.stopped_by, loop.counts) == ("degraded", "Repetition", (4, 2))
+
+
+def test_the_value_is_the_output_of_the_graph_and_not_what_is_within(invoke: Invoke) -> None:
+    outcome = invoke(guarded(asked_for(), [Budget(calls=1)]).compile(), {"task": "one"})["outcome"]
+
+    assert outcome.value == {"steps": ["one"]}
+
+
+def test_the_task_of_a_later_input_is_that_input_alone(invoke: Invoke) -> None:
+    goals: list[str] = []
+
+    @guard(at="admission")
+    def watch(context: GuardContext) -> None:
+        goals.append(context.subject.goal)
+
+    graph = guarded(asked_for(), [watch]).compile(checkpointer=InMemorySaver())
+    for text in ("one", "two"):
+        invoke(graph, {"task": text}, {"configurable": {"thread_id": "t"}})
+
+    assert goals == ['{"task": "one"}', '{"task": "two"}']
 
 
 def test_calls_are_counted_with_no_checkpointer_and_in_parallel() -> None:
@@ -403,6 +509,17 @@ class Goal(TypedDict):
 class Steps(TypedDict, total=False):
     task: str
     steps: Annotated[list[str], operator.add]
+
+
+class Said(TypedDict):
+    steps: Annotated[list[str], operator.add]
+
+
+def asked_for() -> Any:
+    graph: Any = StateGraph(Steps, input_schema=Goal, output_schema=Said)
+    graph.add_node("step", lambda state: {"steps": [state["task"]]})
+    graph.add_edge(START, "step")
+    return graph.compile()
 
 
 def asked_in_between(*, asks: bool) -> Any:

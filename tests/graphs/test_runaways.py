@@ -10,7 +10,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
-from bench.measuring.peers import Missing
+from bench.measuring.peers import Missing, peer
 from bench.teams.runaways import RUNAWAYS, Runaway, run
 from guardgraph.graphs import guarded
 from guardgraph.guards import Budget, Repetition
@@ -60,8 +60,21 @@ def test_a_budget_alone_ends_it_with_every_tool_call_answered(runaway: Runaway, 
     assert asked <= {one.tool_call_id for one in output["messages"] if isinstance(one, ToolMessage)}
 
 
+def looping(model: Any, tools: list[Any]) -> Any:
+    return create_agent(model, tools)
+
+
+def deep(model: Any, tools: list[Any]) -> Any:
+    try:
+        return peer("deepagents", distribution="deepagents").create_deep_agent(model, tools=tools)
+    except Missing as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize("way", ["sync", "async"])
-def test_a_real_client_is_stopped_before_it_costs_too_much(way: str) -> None:
+@pytest.mark.parametrize("make", [looping, deep])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_real_client_is_stopped_before_it_costs_too_much(make: Any, levels: int, way: str) -> None:
     from langchain_openai import ChatOpenAI
 
     @tool
@@ -71,11 +84,15 @@ def test_a_real_client_is_stopped_before_it_costs_too_much(way: str) -> None:
 
     with OpenAIServer(lambda body: tool_call("search", {"q": "x"})) as server:
         model = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key="none", max_retries=0)  # type: ignore[arg-type]
-        graph = guarded(create_agent(model, [search]), [Budget(usd="0.01"), Repetition(2)]).compile()
+        graph = guarded(make(model, [search]), [Budget(usd="0.05"), Repetition(2)]).compile()
+        for _ in range(levels - 1):
+            graph = guarded(graph, [Budget(calls=20)]).compile()
         given: Any = {"messages": [HumanMessage("go")]}
         output = graph.invoke(given) if way == "sync" else asyncio.run(graph.ainvoke(given))
         sent = len(server.requests)
 
     assert sent == 4
     assert output["outcome"].stopped_by == "Repetition"
-    assert 0 < output["outcome"].usage.usd < 0.01
+    assert 0 < output["outcome"].usage.usd < 0.05
+    asked = [call["id"] for one in output["messages"] if isinstance(one, AIMessage) for call in one.tool_calls]
+    assert asked == [one.tool_call_id for one in output["messages"] if isinstance(one, ToolMessage)]

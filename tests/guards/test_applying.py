@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardgraph.guards import AnyOf, Convergence, Depth, Grounding, Guard, Limits, Schema, applying, bounds_of
+from guardgraph.guards import (
+    AnyOf,
+    Convergence,
+    Depth,
+    FunctionGuard,
+    Grounding,
+    Guard,
+    Limits,
+    Schema,
+    applying,
+    bounds_of,
+    evaluate_guards,
+)
 from guardgraph.guards.composition import AllOf, Only
+from guardgraph.state import Task
+from tests.guards.views import view_of_result
 
 SCHEMA, GROUNDING = Schema(), Grounding({})
 FOR_X = SCHEMA.only(agents={"x"})
@@ -53,6 +68,37 @@ def test_the_order_in_which_things_become_known_does_not_matter(
     assert applying(applying(guards, agents=agents), categories=categories) == at_once
     assert applying(applying(guards, categories=categories), agents=agents) == at_once
     assert not any(isinstance(guard, Only | AllOf) for guard in at_once)
+
+
+@pytest.mark.parametrize(
+    "guard", [SCHEMA, FOR_X, FOR_MONEY | GROUNDING, FOR_X.only(categories={"safety"}), Depth(1) | Depth(2)]
+)
+def test_a_guard_of_which_all_is_left_is_itself(guard: Guard) -> None:
+    assert applying([guard])[0] is guard
+
+
+def refusing(name: str) -> Guard:
+    return FunctionGuard(name, lambda context: name, frozenset({"handoff"}))
+
+
+PASSING = FunctionGuard("passing", lambda context: None, frozenset({"handoff"}))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda both: Only(both, categories={"safety"}), lambda both: both.only(categories={"safety"})]
+)
+@pytest.mark.parametrize("parts", [(refusing("a"), PASSING), (PASSING, refusing("a"))])
+def test_either_of_two_under_a_condition_and_a_third_trips_where_one_of_the_two_and_the_third_do(
+    make: Any, parts: tuple[Guard, Guard]
+) -> None:
+    guard = make(AllOf(parts)) | refusing("b")
+    context = replace(view_of_result("x"), state={"admitted": Task(goal="g", categories=frozenset({"safety"}))})
+
+    trip = evaluate_guards(applying([guard], categories={"safety"}), context).trip
+
+    assert trip is not None
+    assert (guard(context).reason, trip.reason) == ("a; b", "a; b")
+    assert evaluate_guards(applying([guard], categories=()), context).trip is None
 
 
 def test_the_bound_of_either_is_the_widest() -> None:

@@ -58,3 +58,15 @@ def test_the_reason_has_amount_and_limit() -> None:
 def test_a_limit_below_zero_is_refused(most: float) -> None:
     with pytest.raises(BadGraph, match="must be at least 0"):
         Authority({"a": {"usd": most}})
+
+
+def test_a_limit_of_nothing_is_a_limit() -> None:
+    verdict = judged({"usd": 1}, limits={"analyst": {"usd": 0}})
+
+    assert (verdict.action, verdict.limit) == ("trip", "0")
+
+
+def test_the_authority_in_a_unit_that_is_not_named_is_nothing() -> None:
+    verdict = judged({"staff": 1})
+
+    assert (verdict.reason, verdict.limit) == ("'analyst' commits to 1 staff; its authority is 0", "0")

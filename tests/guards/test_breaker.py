@@ -116,6 +116,7 @@ def test_what_it_does_depends_on_its_limit() -> None:
         ({"rate": float("nan")}, "`rate` must be above 0"),
         ({"rate": 0.5, "window": 0}, "`window` must be above 0"),
         ({"rate": 0.5, "window": float("inf")}, "`window` must be above 0 and at most"),
+        ({"rate": 0.5, "window": 366 * 86_400 + 1}, "`window` must be above 0 and at most 31622400 seconds"),
         ({"rate": 0.5, "pause": -1}, "`pause` must be above 0"),
         ({"rate": 0.5, "least": 0}, "`least` must be at least 1"),
         ({"failures": 3, "on_trip": "stop"}, "`on_trip` must be"),
@@ -124,3 +125,15 @@ def test_what_it_does_depends_on_its_limit() -> None:
 def test_what_is_no_limit_is_refused(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadGraph, match=reason):
         Breaker(**given)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 366 * 86_400])
+def test_times_are_from_above_nothing_to_a_year(seconds: float) -> None:
+    breaker = Breaker(rate=1, window=seconds, pause=seconds)
+
+    assert (breaker.window, breaker.pause) == (seconds, seconds)
+
+
+@pytest.mark.parametrize("state", ["closed", "open"])
+def test_the_rate_is_measured_to_four_digits(state: Any) -> None:
+    assert Breaker(rate=0.5)(view_of_subtask(circuit=Circuit("t/a", state, 3, 2))).measured == 0.6667

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardgraph.guards import Budget, GuardContext, evaluate_guards
-from guardgraph.state import Allowance, Amount, BadGraph, Usage, Verdict
+from guardgraph.state import Allowance, Amount, BadGraph, Balance, Usage, Verdict
 from tests.guards.views import view_of_subtask, view_of_task
 
 BUDGET = Budget(tokens=10**9)
 """One that judges; its own cap is narrowed into the allowance by others."""
+
+
+def alert(limit: float, account: str = "") -> Verdict:
+    return Verdict(guard="Budget", gate="dispatch", subject="s-1", action="alert", limit=limit, account=account)
 
 
 def spending(used: int, *, of: int = 100, known: tuple[Verdict, ...] = ()) -> GuardContext:
@@ -134,6 +140,64 @@ def test_alerts_of_other_guards_do_not_silence_it() -> None:
     trip = Verdict(guard="Budget", gate="dispatch", subject="s-1", action="trip", limit="100")
 
     assert BUDGET(spending(60, known=(other, trip))).action == "alert"
+
+
+def account(name: str, used: int, **facts: Any) -> Balance:
+    return Balance(name, Allowance(tokens=100), Amount(tokens=used), Amount(tokens=0), **facts)
+
+
+@pytest.mark.parametrize(("known", "action"), [(alert(0.5), "alert"), (alert(0.8), "pass")])
+def test_a_threshold_that_the_state_knows_is_not_emitted_again(known: Verdict, action: str) -> None:
+    beside = alert(1.0, "agent 'b'")
+
+    assert BUDGET(spending(85, known=(known, beside))).action == action
+
+
+@pytest.mark.parametrize(("alerted", "action"), [(0.5, "alert"), (0.8, "pass")])
+def test_a_threshold_that_the_ledger_knows_of_the_account_is_not_emitted_again(alerted: float, action: str) -> None:
+    balances = (account("run/other", 0, alerted=1.0), account("run", 85, alerted=alerted))
+    context = replace(spending(85), account="run", balances=balances)
+
+    assert BUDGET(context).action == action
+
+
+def test_accounts_beside_the_run_are_those_of_its_own_kind() -> None:
+    accounts = (account("a", 40, kind="agent", label="agent 'a'"), account("b", 99, kind="tenant@day", label="today"))
+    context = view_of_subtask(balances=accounts)
+
+    assert (Budget(tokens=100, per="agent").alert(context).action, Budget(tokens=100).alert(context).action) == (
+        "pass",
+        "pass",
+    )
+    assert Budget(tokens=100, per="agent").alert(context).measured == 0.4
+    assert Budget(tokens=100, per="task").alert(context).measured == 0
+    found = Budget(tokens=100, per="tenant", window="day").alert(context)
+    assert (found.action, found.limit, found.account) == ("alert", 0.8, "today")
+    assert found.reason == "99% of the budget of today is spent"
+
+
+def test_what_is_spent_is_measured_to_four_digits() -> None:
+    assert BUDGET(spending(1, of=3)).measured == 0.3333
+    assert BUDGET(spending(2, of=3)).measured == 0.6667
+
+
+@pytest.mark.parametrize("window", [timedelta(seconds=1), timedelta(days=366), "minute", "hour", "day", "month"])
+def test_windows_are_whole_seconds_up_to_a_year_or_those_of_a_calendar(window: Any) -> None:
+    assert Budget(calls=1, window=window).window == window
+
+
+@pytest.mark.parametrize(
+    "window", [timedelta(0), timedelta(seconds=1.5), timedelta(days=366, seconds=1), timedelta(seconds=-5), "week", 60]
+)
+def test_other_windows_are_refused(window: Any) -> None:
+    with pytest.raises(BadGraph, match="`window` must be"):
+        Budget(calls=1, window=window)
+
+
+def test_the_largest_cap() -> None:
+    assert Budget(tokens=10**18).tokens == 10**18
+    with pytest.raises(BadGraph, match="at most"):
+        Budget(tokens=10**18 + 1)
 
 
 def test_narrows_the_allowance_to_its_caps() -> None:

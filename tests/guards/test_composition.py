@@ -231,6 +231,7 @@ def test_a_narrower_condition_within_another_needs_both(names: list[str]) -> Non
         (lambda: AllOf(()), r"AllOf combines guards, got \(\)"),
         (lambda: AnyOf(SCHEMA), "AnyOf combines guards, got Schema"),
         (lambda: AnyOf((Schema() & Schema(int), Schema())), "is a combination by `&`"),
+        (lambda: AnyOf((Only(Schema() & Schema(int), {"x"}), Schema())), "is a combination by `&`"),
         (lambda: Schema() | Depth(), "would never trip: it trips where all its parts do, and they judge Schema at"),
         (lambda: Budget(usd=1) | Convergence(), "Budget narrows what a team may use, whatever Convergence decides"),
         (lambda: Budget(usd=1) | Budget(tokens=9), "would limit nothing"),
@@ -267,3 +268,26 @@ def test_the_guards_within_are_checked_where_they_are_given() -> None:
     for limiter in (Depth(1) | Depth(2), Depth(1).only(categories={"safety"}), Schema() & Depth()):
         with pytest.raises(BadGraph, match="limits a team"):
             checked_own_guards([limiter])
+
+
+def test_the_first_of_either_names_who_compensates_and_how_it_reacts() -> None:
+    either = Schema(compensate="clerk", on_trip=Refuse()) | Schema(int, compensate="other")
+
+    assert isinstance(either, AnyOf)
+    assert (either.compensate, either.on_trip) == ("clerk", Refuse())
+    assert AnyOf((Schema(int), Schema(compensate="clerk"))).compensate is None
+
+
+def test_both_react_as_the_first_and_return_the_first_alert() -> None:
+    both = Fixed(PASSES, on_trip=Escalate()) & Fixed(ALERTS, "a", on_trip=Refuse()) & Fixed(ALERTS, "b")
+
+    assert both.on_trip == Escalate()
+    assert both(view()).reason == "a alert"
+
+
+def test_limits_that_cannot_be_known_before_a_run_may_be_combined() -> None:
+    class Odd(Depth):
+        def narrow(self, context: GuardContext) -> Allowance:
+            raise ValueError("only in a run")
+
+    assert isinstance(Odd(1) | Depth(2), AnyOf)

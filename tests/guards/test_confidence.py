@@ -54,3 +54,8 @@ def test_a_threshold_of_zero_demands_that_something_is_stated() -> None:
 
     assert guard(view_of_result("so", confidence=0)).action == "pass"
     assert guard(view_of_result("so")).action == "trip"
+
+
+@pytest.mark.parametrize(("least", "stated", "action"), [(1, 0.99, "trip"), (1, 1.0, "pass"), (0, 0.0, "pass")])
+def test_thresholds_from_nothing_to_certainty(least: float, stated: float, action: str) -> None:
+    assert Confidence(least, missing="trip")(view_of_result("so", confidence=stated)).action == action

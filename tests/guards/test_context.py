@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from guardgraph.guards import Depth, GuardContext, guard
-from guardgraph.state import Plan, Verdict
+from guardgraph.state import Plan, Request, Subtask, Task, Verdict
 from tests.guards.views import NOW, view_of_plan, view_of_result, view_of_subtask, view_of_task
 
 
@@ -83,3 +84,34 @@ def test_a_pass_gives_no_reason() -> None:
 )
 def test_a_trip_always_says_something(measured: int | None, reason: str) -> None:
     assert view_of_subtask().verdict(Depth(1), trips=True, measured=measured, limit=2).reason == reason
+
+
+SENT = Request(task=Task(goal="compare"), trusted=True)
+PLAN = Plan(subtasks=(Subtask(id="s-1", goal="a"), Subtask(id="s-2", goal="b")))
+
+
+@pytest.mark.parametrize(
+    ("context", "trusted"),
+    [
+        (view_of_task(), False),
+        (view_of_task(state={"position": SimpleNamespace(trusted=True)}), True),
+        (view_of_task(state={"position": SimpleNamespace(trusted=False)}), False),
+        (view_of_subtask(), False),
+        (view_of_subtask(state={"position": SimpleNamespace(trusted=True)}), False),
+        (view_of_subtask(state={"trusted_subtasks": ["s-1"]}), True),
+        (view_of_subtask(state={"trusted_subtasks": ["s-2"]}), False),
+        (view_of_subtask(request=SENT), True),
+        (
+            view_of_subtask(request=SENT.model_copy(update={"trusted": False}), state={"trusted_subtasks": ["s-1"]}),
+            False,
+        ),
+        (view_of_subtask(request=SENT, label=False), False),
+        (view_of_result(trusted=True), True),
+        (view_of_result(trusted=False), False),
+        (replace(view_of_result(trusted=False), label=True), True),
+        (replace(view_of_plan(PLAN), state={"trusted_subtasks": ["s-1", "s-2"]}), True),
+        (replace(view_of_plan(PLAN), state={"trusted_subtasks": ["s-1"]}), False),
+    ],
+)
+def test_the_label_of_a_subject_is_the_nearest_that_is_known(context: GuardContext, trusted: bool) -> None:
+    assert context.trusted is trusted

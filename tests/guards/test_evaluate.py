@@ -19,11 +19,14 @@ from guardgraph.guards import (
     OnTrip,
     Refuse,
     Retry,
+    alert_of,
+    allowance_or_trip,
     evaluate_guards,
     guard,
+    name_of,
 )
-from guardgraph.state import Gate, Verdict
-from tests.guards.views import view_of_subtask
+from guardgraph.state import Allowance, Gate, Verdict
+from tests.guards.views import view_of_subtask, view_of_task
 
 
 @dataclass(frozen=True)
@@ -163,3 +166,57 @@ def test_it_stops_if_and_only_if_one_trips_and_keeps_every_alert_before_it(actio
     assert (told.on_trip is not None) == (told.trip is not None)
     assert [alert.guard for alert in told.alerts] == [str(n) for n, action in enumerate(before) if action == "alert"]
     assert told.trip is None or told.trip.guard == str(len(before))
+
+
+@pytest.mark.parametrize(
+    ("on_trip", "status"), [(Escalate(), "escalated"), (Refuse(), "refused"), (Finish(), "failed")]
+)
+def test_a_trip_ends_a_run_as_its_guard_declares(on_trip: OnTrip, status: str) -> None:
+    ending = evaluate_guards([Says("trip", "one", on_trip)], view_of_subtask()).ending(otherwise="failed")
+
+    assert ending is not None
+    assert (ending.status, ending.stopped_by, ending.reason) == (status, "one", "no reason given")
+
+
+def test_without_a_trip_nothing_ends() -> None:
+    assert evaluate_guards([Says("alert")], view_of_subtask()).ending(otherwise="failed") is None
+
+
+@dataclass(frozen=True)
+class Alerting(Says):
+    """Caps an account, of which it alerts as it is told."""
+
+    def side_budget(self, account: str) -> None:
+        return None
+
+    def alert(self, context: GuardContext) -> Verdict:
+        if self.action == "raises":
+            raise ValueError("broken")
+        return self(context)
+
+
+@pytest.mark.parametrize(("action", "found"), [("alert", True), ("pass", False), ("trip", False), ("raises", False)])
+def test_the_alert_of_a_guard_is_an_alert_or_none(action: str, found: bool) -> None:
+    alert = alert_of(Alerting(action), view_of_subtask())
+
+    assert (alert is not None) is found
+    assert alert is None or alert.action == "alert"
+
+
+def test_a_guard_that_cannot_narrow_trips_in_its_place() -> None:
+    context = view_of_task()
+
+    assert allowance_or_trip(Depth(2), context) == Allowance(depth=2)
+    assert allowance_or_trip(Says("trip"), context) == Allowance()
+    instead: Any = allowance_or_trip(Broken("pass", on_trip=Refuse()), context)
+    assert (instead.gates, instead.on_trip, name_of(instead)) == ({"admission"}, Refuse(), "says")
+    assert evaluate_guards([instead], context).trip == instead(context)
+    assert instead(context).reason == "guard 'says' raised ValueError: broken"
+
+
+@dataclass(frozen=True)
+class Broken(Says):
+    """Cannot narrow."""
+
+    def narrow(self, context: GuardContext) -> Allowance:
+        raise ValueError("broken")

@@ -9,7 +9,7 @@ import pytest
 from guardgraph.guards import Finish, GuardContext, Repetition, Retry
 from guardgraph.state import BadGraph, Message, Result
 from tests.guards.call_views import model_call, tool_call, view_of_call
-from tests.guards.views import NOW
+from tests.guards.views import NOW, view_of_task
 
 
 @pytest.mark.parametrize(("before", "action"), [(1, "pass"), (2, "pass"), (3, "trip")])
@@ -20,6 +20,8 @@ def test_trips_on_one_tool_call_too_many_with_the_same_arguments(before: int, ac
 
     assert verdict.action == action
     assert (verdict.measured, verdict.limit) == (before + 1, 3)
+    if action == "trip":
+        assert verdict.reason == "the tool 'search' was called 3 times with the same arguments; do something else"
 
 
 def test_other_arguments_and_other_tools_are_not_the_same() -> None:
@@ -80,6 +82,25 @@ def test_calls_at_the_same_time_are_no_handovers() -> None:
     history = [model_call(None, agent="ab"[n % 2], ago=60 - n) for n in range(9)]
 
     assert Repetition(handovers=1)(view_of_call(model_call(agent="b"), history)).action == "pass"
+
+
+def test_a_call_of_a_third_agent_beside_two_is_not_their_handover() -> None:
+    history = [model_call(str(n), agent="ab"[n % 2], ago=60 - n) for n in range(4)]
+    running = model_call(None, agent="b", ago=5)
+
+    assert Repetition(handovers=1)(view_of_call(model_call(agent="c"), [*history, running])).action == "pass"
+
+
+def test_the_two_that_hand_over_now_are_counted_and_named() -> None:
+    history = [model_call(str(n), agent=name, ago=60 - n) for n, name in enumerate("abdcdc")]
+
+    verdict = Repetition(handovers=3)(view_of_call(model_call(agent="d"), history))
+
+    assert verdict.reason == "'c' and 'd' have handed over to each other 4 times"
+
+
+def test_what_is_neither_a_call_nor_an_answer_passes() -> None:
+    assert Repetition(1)(view_of_task()).action == "pass"
 
 
 @pytest.mark.parametrize(("before", "action"), [(1, "pass"), (2, "trip")])

@@ -119,3 +119,9 @@ def test_it_asks_to_see_failures_too() -> None:
 def test_a_model_that_is_no_type_is_refused_when_it_is_declared(model: Any) -> None:
     with pytest.raises(BadGraph, match="`model` must be a type that pydantic can check, got"):
         Schema(model)
+
+
+def test_an_agent_that_compensates_has_a_name() -> None:
+    assert Schema(compensate="clerk").compensate == "clerk"
+    with pytest.raises(BadGraph, match="`compensate` is empty"):
+        Schema(compensate=" ")
