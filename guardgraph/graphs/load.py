@@ -10,9 +10,11 @@ from typing import Any
 from guardgraph.agents.agent import Agent
 from guardgraph.models.prices import price_of
 from guardgraph.state import BadGraph
-from guardgraph.state.argument_checks import check_fields
+from guardgraph.state.argument_checks import check_fields, shown
 
 __all__ = ("Assumptions", "Load", "load_of_calls", "worst_of")
+
+_LONGEST = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class Assumptions:
         whole = dict.fromkeys(("calls_per_node", "calls_per_function", "input_tokens", "output_tokens"), 0)
         check_fields(self, at_least={"rounds": 1, "subtasks": 1, "passes": 1, **whole})
         for name in ("seconds", "slowest_seconds"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise BadGraph(f"`{name}` must be from 0 and finite, got {getattr(self, name)!r}")
+            if not 0 <= getattr(self, name) <= _LONGEST:
+                raise BadGraph(f"`{name}` must be from 0 to {_LONGEST:_}, got {shown(getattr(self, name))}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,11 @@ from guardgraph.state import (
     Window,
     tightest_label,
 )
-from guardgraph.state.argument_checks import check_fields
+from guardgraph.state.argument_checks import LARGEST, check_fields, shown
 
 __all__ = ("Budget",)
 
 _UNKNOWN = "the price of what it needs is unknown, so money cannot be limited; limit tokens instead"
-_LARGEST = Decimal("1e18")
 _WINDOWS = ("minute", "hour", "day", "month")
 _LONGEST = timedelta(days=366)
 
@@ -146,8 +145,8 @@ def _check(name: str, limit: Decimal | str | int) -> None:
         raise BadGraph(f"`{name}` must be a number, got {limit!r}") from None
     if not number.is_finite():
         raise BadGraph(f"`{name}` must be finite, got {limit!r}; `None` sets no cap")
-    if number > _LARGEST:
-        raise BadGraph(f"`{name}` must be at most {_LARGEST:e}, got {limit!r}; `None` sets no cap")
+    if number > LARGEST:
+        raise BadGraph(f"`{name}` must be at most {LARGEST:.0e}, got {shown(limit)}; `None` sets no cap")
     if number < 0:
         raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
     if name != "usd" and number % 1:
