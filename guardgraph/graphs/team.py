@@ -10,6 +10,7 @@ from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.declaration import (
+    KINDS,
     Declaration,
     GateDeclaration,
     Member,
@@ -18,7 +19,7 @@ from guardgraph.graphs.declaration import (
     check_team,
     check_unique,
 )
-from guardgraph.graphs.wiring import KINDS, wire
+from guardgraph.graphs.wiring import wire
 from guardgraph.guards import Guard, checked_guards
 from guardgraph.nodes.decisions.review import review_results
 from guardgraph.nodes.gate import Decide
