@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from guardgraph.agents.agent import Agent
-from guardgraph.models.prices import price_of
-from guardgraph.state import BadGraph
+from guardgraph.models.prices import NO_PRICES, price_of
+from guardgraph.state import BadGraph, Price
 from guardgraph.state.argument_checks import check_fields, shown
 
 __all__ = ("Assumptions", "Load", "load_of_calls", "worst_of")
@@ -100,15 +100,23 @@ class Load:
         )
 
 
-def load_of_calls(calls: int, agent: Agent | None, given: Assumptions, *, seconds: float) -> Load:
+def load_of_calls(
+    calls: int,
+    agent: Agent | None,
+    given: Assumptions,
+    *,
+    seconds: float,
+    prices: Mapping[str, Price] = NO_PRICES,
+) -> Load:
     """Return what model calls take, each of so many seconds; `agent` makes them, `None` is a foreign node.
 
-    Of several models of an agent the most expensive one counts.
+    Of several models of an agent the most expensive one counts. `prices` are those that its teams declare.
     """
     written = agent.max_tokens if agent is not None and agent.max_tokens else given.output_tokens
-    prices = [price_of(provider or None, name or None) for provider, name in _models(agent, given)] if calls else []
-    known = [price.usd(given.input_tokens, written) * calls for price in prices if price is not None]
-    usd = None if len(known) < len(prices) else max(known, default=Decimal(0))
+    models = _models(agent, given) if calls else []
+    found = [price_of(provider or None, name or None, prices) for provider, name in models]
+    known = [price.usd(given.input_tokens, written) * calls for price in found if price is not None]
+    usd = None if len(known) < len(found) else max(known, default=Decimal(0))
     return Load(calls=calls, tokens=calls * (given.input_tokens + written), usd=usd, seconds=calls * seconds)
 
 

@@ -19,6 +19,7 @@ from guardgraph.graphs.declaration import (
     check_team,
     check_unique,
 )
+from guardgraph.graphs.unpriced import check_unpriced
 from guardgraph.graphs.wiring import wire
 from guardgraph.guards import Guard, checked_guards
 from guardgraph.nodes.decisions.review import review_results
@@ -205,7 +206,9 @@ class Team:
     def build(self) -> StateGraph[Any, Any, Any, Any]:
         """Return the team as an uncompiled graph. Raises `BadGraph`, which names what does not fit together."""
         check_team(self._team)
-        return wire(self._team)
+        graph = wire(self._team)
+        check_unpriced(graph)
+        return graph
 
 
 def _check_limits(concurrency: int | None, skill_limits: Mapping[str, int]) -> None:
