@@ -34,8 +34,8 @@ def model(**fields: Any) -> Named:
     return Named(replies=lambda _: "said", input_tokens=1_000, output_tokens=100, **fields)
 
 
-def money(usd: str = "1", **prices: Price) -> Budget:
-    return Budget(usd=usd, reserve=0, prices={name.replace("__", ":"): price for name, price in prices.items()})
+def money() -> Budget:
+    return Budget(usd="1", reserve=0)
 
 
 def outcome_of(graph: Any) -> Outcome:

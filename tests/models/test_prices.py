@@ -125,7 +125,8 @@ OWN = {"large": Price(1, 1), "inhouse:large": Price(2, 2), "inhouse:*": Price(3,
     ("provider", "models", "found"),
     [
         ("inhouse", ("large",), 2), ("other", ("large",), 1), (None, ("large",), 1), ("inhouse", ("small",), 3),
-        ("inhouse", ("large-2026", "large"), 2), ("inhouse", (None,), 3), ("other", ("small",), None), (None, (None,), None),
+        ("inhouse", ("large-2026", "large"), 2), ("inhouse", (None,), 3), ("other", ("small",), None),
+        (None, (None,), None),
     ],
 )  # fmt: skip
 def test_declared_prices_are_found_by_name(
