@@ -15,7 +15,7 @@ from guardgraph.agents.prompt import messages_input
 from guardgraph.agents.results import InvalidAnswer, messages_output, with_events
 from guardgraph.state import ContextItem, Outcome, Request, Task
 
-__all__ = ("AgentAdapter", "OwnCalls", "adapt", "model_calls", "runnable_calls")
+__all__ = ("AgentAdapter", "ModelCalls", "OwnCalls", "adapt", "model_calls", "runnable_calls")
 
 _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
@@ -26,6 +26,17 @@ class AgentAdapter(NamedTuple):
 
     call: _Call | None
     acall: _ACall | None
+    origins: tuple[tuple[str | None, str | None], ...] = ()
+    """Provider and name of each model of a model agent, as its calls report them."""
+
+
+class ModelCalls(NamedTuple):
+    """How a model agent is called, sync and async."""
+
+    call: _Call
+    acall: _ACall
+    origins: tuple[tuple[str | None, str | None], ...]
+    """Provider and name of each of its models, as its calls report them."""
 
 
 class OwnCalls(ABC):
@@ -63,8 +74,8 @@ def adapt(agent: Agent, *, evidence: bool) -> AgentAdapter:
     return AgentAdapter(*runnable_calls(agent.run, to_input, from_output))
 
 
-def model_calls(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
-    """Return how to call the agent's model, sync and async. The model is made once, when the graph is built."""
+def model_calls(agent: Agent, *, evidence: bool) -> ModelCalls:
+    """Return how to call the agent's model. The model is made once, when the graph is built."""
     from guardgraph.agents.model_agent import calls_of
 
     return calls_of(agent, evidence=evidence)

@@ -22,7 +22,7 @@ from guardgraph.guards import Guard, checked_own_guards
 from guardgraph.runtime.rates.backoff import Backoff
 from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Amount, BadGraph, Outcome, Request
-from guardgraph.state.argument_checks import check_fields
+from guardgraph.state.argument_checks import LARGEST, check_fields, shown
 
 __all__ = ("Agent", "AgentKind", "Integrity", "input_keys", "takes_references")
 
@@ -326,26 +326,37 @@ def _bad_choice(agent: Agent) -> Iterable[str]:
 
 
 def _is_type(output: Any) -> bool:
+    if isinstance(output, str | Mapping):
+        return False
     try:
         TypeAdapter(output)
     except PydanticUserError:
         return False
-    return not isinstance(output, str)
+    return True
 
 
 def _bad_limits(agent: Agent) -> Iterable[str]:
-    cost, seconds, tokens, share = agent.expected_cost, agent.timeout, agent.max_tokens, agent.budget_share
+    cost, seconds, share = agent.expected_cost, agent.timeout, agent.budget_share
+    counts = {name: getattr(agent, name) for name in ("attempts", "copies", "max_tokens")}
     limits = (
-        ("attempts", agent.attempts >= 1, "be at least 1"),
-        ("copies", agent.copies is None or agent.copies >= 1, "be at least 1"),
+        *((name, one is None or 1 <= one <= LARGEST, f"be from 1 to {LARGEST:.0e}") for name, one in counts.items()),
         ("timeout", seconds is None or 0 < seconds <= TIMEOUT_MAX, "be more than 0 seconds and finite"),
-        ("expected_cost", not isinstance(cost, int) or cost >= 0, "not be negative"),
+        ("expected_cost", _is_cost(cost), f"have whole numbers, and US dollars as a Decimal, from 0 to {LARGEST:.0e}"),
         (
             "cache_ttl",
             agent.cache_ttl is None or (agent.cache_ttl >= 1 and agent.cache is not None),
             "be at least 1 and beside a `cache`",
         ),
-        ("max_tokens", tokens is None or tokens >= 1, "be at least 1"),
         ("budget_share", share is None or 0 < share <= 1, "be above 0 and at most 1"),
     )
-    return (f"`{name}` must {rule}, got {getattr(agent, name)!r}" for name, fits, rule in limits if not fits)
+    return (f"`{name}` must {rule}, got {shown(getattr(agent, name))}" for name, fits, rule in limits if not fits)
+
+
+def _is_cost(cost: Amount | int | None) -> bool:
+    """Return whether an expected cost can be compared with what is left: `Amount` itself checks nothing."""
+    if cost is None or isinstance(cost, int):
+        return cost is None or 0 <= cost <= LARGEST
+    usd: Any = cost.usd
+    counts: list[Any] = [cost.tokens, cost.calls, cost.subtasks, cost.messages]
+    is_money = usd is None or (isinstance(usd, Decimal) and usd.is_finite() and 0 <= usd <= LARGEST)
+    return is_money and all(type(one) is int and 0 <= one <= LARGEST for one in counts)

@@ -24,11 +24,12 @@ from guardgraph.guards import (
     conditions,
     leaves,
     name_of,
+    prices_of,
 )
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.call_guards import CALL_GATES, CallGuards
 from guardgraph.runtime.call_log import restored_call, stored_call
-from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.execution_context import ExecutionContext, execution_context
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
@@ -128,7 +129,11 @@ class AgentLoop:
         info = AgentInfo(rules.name, chain=position.path)
         guards = CallGuards(rules.judging, services, position, info, integrity=integrity)
         role = rules.name or "agent"
-        loop = cls(rules, AttemptBudget(services, position, epoch, role, guards=guards, integrity=integrity), guards)
+        around = execution_context(None)
+        outer = {} if around is None or around.budget is None else around.budget.prices
+        prices = {**prices_of(rules.guards), **outer}
+        budget = AttemptBudget(services, position, epoch, role, guards=guards, prices=prices, integrity=integrity)
+        loop = cls(rules, budget, guards)
         if kept:
             loop._restore(kept, f"{id_}#earlier", epoch)
         return loop

@@ -84,8 +84,9 @@ def GuardMiddleware(
 def _why_idle(guard: Guard) -> str:
     """Return why a guard stops nothing in an agent's loop, and what to do."""
     return (
-        f"guard {name_of(guard)!r} stops nothing inside one agent's loop; give `Budget`, `Deadline`, "
-        "`Limits(calls=…)` or guards of the gates `model` and `tool`; others go into a team"
+        f"guard {name_of(guard)!r} stops nothing inside one agent's loop: it judges at "
+        f"{', '.join(sorted(guard.gates))}, and there are the gates `model` and `tool`; give guards of these, "
+        "`Budget`, `Deadline` or `Limits(calls=…)`; others go into a team"
     )
 
 

@@ -20,7 +20,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from guardgraph.agents.adapters import runnable_calls
+from guardgraph.agents.adapters import ModelCalls, runnable_calls
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.call_settings import output_option
 from guardgraph.agents.model_choice import chosen_model
@@ -44,15 +44,15 @@ _Call = Callable[[Request, RunnableConfig], Any]
 _ACall = Callable[[Request, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
-def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
-    """Return how to call the agent's model, sync and async; see `model_calls`."""
+def calls_of(agent: Agent, *, evidence: bool) -> ModelCalls:
+    """Return how to call the agent's model; see `model_calls`."""
     make, schema = _with_tools if agent.tools else _alone, _schema(agent, evidence=evidence)
+    given = agent.models if agent.model is None else {"": agent.model}
+    models = {name: resolve_model(model, retries=agent.backoff is None) for name, model in given.items()}
+    origins = tuple((one.get("ls_provider"), one.get("ls_model_name")) for one in map(origin_of, models.values()))
+    calls = {name: make(agent, model, schema) for name, model in models.items()}
     if agent.model is not None:
-        return make(agent, resolve_model(agent.model, retries=agent.backoff is None), schema)
-    calls = {
-        name: make(agent, resolve_model(model, retries=agent.backoff is None), schema)
-        for name, model in agent.models.items()
-    }
+        return ModelCalls(*calls[""], origins)
 
     def call(request: Request, config: RunnableConfig) -> Any:
         name = _downgraded(agent, chosen_model(agent, request), config)
@@ -62,7 +62,7 @@ def calls_of(agent: Agent, *, evidence: bool) -> tuple[_Call, _ACall]:
         name = _downgraded(agent, chosen_model(agent, request), config)
         return await calls[name][1](request, _with_choice(config, name))
 
-    return call, acall
+    return ModelCalls(call, acall, origins)
 
 
 def _downgraded(agent: Agent, name: str, config: RunnableConfig) -> str:

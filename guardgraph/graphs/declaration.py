@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 from langgraph.graph import END, START
 
 from guardgraph.agents.agent import Agent
+from guardgraph.graphs.idle_guards import check_idle_guards, check_own_guards
 from guardgraph.graphs.reserved import check_reserved
 from guardgraph.guards import Breaker, Guard, applying, conditions, leaves, name_of
 from guardgraph.nodes.downgrading import steps_of
@@ -19,9 +20,10 @@ from guardgraph.nodes.gate import Decide
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.team_spec import EXIT
 from guardgraph.runtime.boards.declaration import Board
-from guardgraph.state import BadGraph, ContextItem, Result, RunState, nearest_text
+from guardgraph.state import BadGraph, ContextItem, Gate, Result, RunState, nearest_text
 
 __all__ = (
+    "KINDS",
     "Declaration",
     "GateDeclaration",
     "Member",
@@ -30,6 +32,9 @@ __all__ = (
     "check_team",
     "check_unique",
 )
+
+KINDS: dict[str, tuple[Gate, ...]] = {"dispatch": ("round", "dispatch"), "handoff": ("handoff",)}
+"""The guards that judge in a gate, by the beginning of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,27 @@ class Declaration:
         """Return the nodes of all that is named, each once."""
         return tuple(dict.fromkeys(map(self.node_of, destinations)))
 
+    def kinds_of(self, gate: str) -> tuple[Gate, ...]:
+        """Return the guards that judge in the gate of this name."""
+        reads_plans = self.gates[gate].reads_plans
+        return tuple(kind for kind in KINDS[gate.partition("_")[0]] if kind != "round" or reads_plans)
+
+    @property
+    def judging(self) -> set[Gate]:
+        """The gates at which anything is judged."""
+        found: set[Gate] = {"admission", "exit", *(("dispatch",) if self.workers else ())}
+        calls: tuple[Gate, ...] = ("model", "tool") if self.agents else ()
+        return found.union(calls, *map(self.kinds_of, self.gates))
+
+    def places(self) -> dict[str, set[Gate]]:
+        """Return the gates at which the work of each agent is judged."""
+        found: dict[str, set[Gate]] = {agent.name: {"exit", "model", "tool"} for agent in self.writers}
+        for member in self.members:
+            judged: set[Gate] = {"round"} if member.channel == "plans" else {"dispatch", "handoff"}
+            more: set[Gate] = {"exit"} if member.can_rewrite else set()
+            found |= {agent.name: {"model", "tool", *judged, *more} for agent in member.agent.fallback_chain}
+        return found
+
     def leads(self) -> dict[str, tuple[str, int]]:
         """Return the gate to which each node leads, and after how many supersteps."""
         leads = {f"guard_{name}": (f"guard_{name}", 0) for name in self.gates} | {EXIT: (EXIT, 0)}
@@ -144,8 +170,10 @@ def check_team(team: Declaration) -> None:
     gates = f"the gates are {_listed(sorted(team.gates)) or 'none yet (`add_gate`)'}"
     _check_members(team, gates)
     _check_targets(team, names, gates)
-    _check_own_guards(team)
     _check_conditions(team)
+    places = team.places()
+    check_own_guards(team.agents, places)
+    check_idle_guards(team.name, team.guards, gates=team.judging, places=places, rounds=team.rounds)
     _check_compensation(team)
     known = {skill for agent in team.agents for skill in agent.skills}
     unused = sorted(set(team.skill_limits) - known)
@@ -213,22 +241,6 @@ def _check_members(team: Declaration, gates: str) -> None:
             raise BadGraph(f"agent {name!r} plans, and leads to gate {to!r}: only a `dispatch` gate reads plans")
         if name not in {agent.name for agent in team.gates[to].agents}:
             raise BadGraph(f"agent {name!r} leads to gate {to!r}, whose `agents` do not name it")
-
-
-def _check_own_guards(team: Declaration) -> None:
-    """Raise `BadGraph` for a guard of an agent's own that judges nowhere in the team."""
-    places: dict[str, set[str]] = {agent.name: {"exit", "model", "tool"} for agent in team.writers}
-    for member in team.members:
-        gates = {"model", "tool"} | ({"round"} if member.channel == "plans" else {"dispatch", "handoff"})
-        for agent in member.agent.fallback_chain:
-            places[agent.name] = gates | ({"exit"} if member.can_rewrite else set())
-    for agent in team.agents:
-        for guard in agent.guards:
-            if places[agent.name].isdisjoint(guard.gates):
-                raise BadGraph(
-                    f"guard {name_of(guard)!r} of agent {agent.name!r} judges at {_listed(sorted(guard.gates))}; here "
-                    f"this agent is judged at {_listed(sorted(places[agent.name]))}"
-                )
 
 
 def _check_conditions(team: Declaration) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from math import ceil
@@ -14,11 +14,11 @@ from guardgraph.graphs.draw.description import EdgeDescription, NodeDescription
 from guardgraph.graphs.draw.direction import layers
 from guardgraph.graphs.load import Assumptions, Load, load_of_calls, worst_of
 from guardgraph.graphs.topology import Topology, cycles, topology_of
-from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry, applying, bounds_of, leaves
+from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry, applying, bounds_of, leaves, prices_of
 from guardgraph.nodes.admission import ADMISSION
 from guardgraph.nodes.decisions.review import can_retry
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.state import Gate
+from guardgraph.state import Gate, Price
 
 __all__ = ("Estimate", "estimate")
 
@@ -41,6 +41,8 @@ class Estimate:
 class _Estimating:
     given: Assumptions
     notes: dict[str, None] = field(default_factory=dict[str, None])
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    """Those that the teams down to here declare; of two for one model that of the outer team holds."""
 
     def note(self, text: str, path: str = "") -> None:
         self.notes[f"{path} {text}".lstrip()] = None
@@ -66,6 +68,8 @@ def estimate(graph: Any, assumptions: Assumptions | None = None) -> Estimate:
 def _graph(work: _Estimating, graph: Any, path: str) -> tuple[int, Load, Load]:
     """Return depth, what is expected and the worst case of one graph with all that is nested in it."""
     level = topology_of(graph)
+    if level.team is not None:
+        work = replace(work, prices={**prices_of(level.team.guards), **work.prices})
     inside = {name: _graph(work, nested, f"{path}{name}:") for name, nested in level.nested.items()}
     depth = 1 + max((found[0] for found in inside.values()), default=0)
     loads = {name: (expected, worst) for name, (_, expected, worst) in inside.items()}
@@ -105,8 +109,8 @@ def _node(work: _Estimating, node: NodeDescription, loads: dict[str, tuple[Load,
         return _attempt(work, node.agent, loads)
     given = work.given
     calls = 0 if any(fact.startswith("tools: ") for fact in node.facts) else given.calls_per_node
-    usual = load_of_calls(calls, None, given, seconds=given.seconds)
-    return usual, load_of_calls(calls, None, given, seconds=given.slowest_seconds)
+    usual = load_of_calls(calls, None, given, seconds=given.seconds, prices=work.prices)
+    return usual, load_of_calls(calls, None, given, seconds=given.slowest_seconds, prices=work.prices)
 
 
 def _looping(edges: Iterable[EdgeDescription]) -> frozenset[str]:
@@ -240,8 +244,8 @@ def _attempt(work: _Estimating, agent: Agent, loads: dict[str, tuple[Load, Load]
         calls = given.calls_per_function if agent.kind != "model" else given.passes if agent.tools else 1
         if agent.tools:
             work.note(f"an agent with tools calls its model {given.passes} times in an attempt")
-        usual = load_of_calls(calls, agent, given, seconds=given.seconds)
-        slow = load_of_calls(calls, agent, given, seconds=given.slowest_seconds)
+        usual = load_of_calls(calls, agent, given, seconds=given.seconds, prices=work.prices)
+        slow = load_of_calls(calls, agent, given, seconds=given.slowest_seconds, prices=work.prices)
         if agent.kind != "model":
             work.note(f"model calls of an agent that is a function or a Runnable: {given.calls_per_function}")
     limit = float("inf") if agent.timeout is None else agent.timeout

@@ -239,7 +239,10 @@ def _checked(guards: Any) -> tuple[Guard, ...]:
     idle = next((one for one in found if _GATES.isdisjoint(one.gates) and not _limits(one)), None)
     if idle is not None:
         gates = " and ".join(sorted(idle.gates))
-        raise BadGraph(f"guarded: guard {name_of(idle)!r} judges at {gates}, which a graph in `guarded` does not have")
+        raise BadGraph(
+            f"guarded: guard {name_of(idle)!r} judges at {gates}, which a graph in `guarded` does not have; its gates "
+            f"are {', '.join(sorted(_GATES))}"
+        )
     conditional = next((one for one in conditions(found) if one.categories is not None), None)
     if conditional is not None:
         raise BadGraph(

@@ -11,9 +11,10 @@ from langgraph.graph.state import CompiledStateGraph
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.draw.direction import depths
+from guardgraph.graphs.idle_guards import counts_rounds
 from guardgraph.graphs.reserved import reserved_by, reserved_in
 from guardgraph.graphs.topology import Topology, cycles, topology_of
-from guardgraph.guards import AllowedTools, Budget, Convergence, Deadline, applying, leaves, name_of
+from guardgraph.guards import AllowedTools, Budget, Deadline, applying, leaves, name_of
 from guardgraph.nodes.team_spec import TeamSpec
 
 __all__ = ("WIDEST", "Finding", "Severity", "lint")
@@ -225,20 +226,16 @@ def _is_offline(agent: Agent) -> bool:
 
 
 def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
-    """Yield guards that no gate of the team asks."""
-    sends = {"dispatch"} if team.workers else set[str]()
-    calls = {"model", "tool"} if team.agents else set[str]()
-    judging = {"admission", "exit", *sends, *calls, *chain.from_iterable(team.kinds.values())}
+    """Yield guards of rounds that no gate asks; others that no gate asks are refused when a team is built."""
+    if "round" in chain.from_iterable(team.kinds.values()):
+        return
     for guard in team.guards:
-        if not judging.isdisjoint(guard.gates):
-            continue
-        gates = " and ".join(sorted(guard.gates))
-        what = f"the guard {name_of(guard)} judges at {gates}, and no gate of this team does"
-        if isinstance(guard, Convergence):  # a route that begins rounds by itself is limited by it
-            what = f"{what}: unless a route calls `next_round`, it limits nothing, and can be removed"
+        if set(guard.gates) == {"round"} and counts_rounds(guard, team.rounds):
+            what = (
+                f"the guard {name_of(guard)} judges at round, and no gate of this team does: unless a route calls "
+                "`next_round`, it limits nothing, and can be removed"
+            )
             yield Finding("idle-guard", "note", ("guard_admission",), what)
-        else:
-            yield Finding("idle-guard", "warning", ("guard_admission",), f"{what}: remove it, or change its gates")
 
 
 def _allowed(level: Topology, team: TeamSpec) -> Iterable[Finding]:

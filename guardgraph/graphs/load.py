@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from guardgraph.agents.agent import Agent
-from guardgraph.models.prices import price_of
-from guardgraph.state import BadGraph
-from guardgraph.state.argument_checks import check_fields
+from guardgraph.models.prices import NO_PRICES, price_of
+from guardgraph.state import BadGraph, Price
+from guardgraph.state.argument_checks import check_fields, shown
 
 __all__ = ("Assumptions", "Load", "load_of_calls", "worst_of")
+
+_LONGEST = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class Assumptions:
         whole = dict.fromkeys(("calls_per_node", "calls_per_function", "input_tokens", "output_tokens"), 0)
         check_fields(self, at_least={"rounds": 1, "subtasks": 1, "passes": 1, **whole})
         for name in ("seconds", "slowest_seconds"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise BadGraph(f"`{name}` must be from 0 and finite, got {getattr(self, name)!r}")
+            if not 0 <= getattr(self, name) <= _LONGEST:
+                raise BadGraph(f"`{name}` must be from 0 to {_LONGEST:_}, got {shown(getattr(self, name))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +100,23 @@ class Load:
         )
 
 
-def load_of_calls(calls: int, agent: Agent | None, given: Assumptions, *, seconds: float) -> Load:
+def load_of_calls(
+    calls: int,
+    agent: Agent | None,
+    given: Assumptions,
+    *,
+    seconds: float,
+    prices: Mapping[str, Price] = NO_PRICES,
+) -> Load:
     """Return what model calls take, each of so many seconds; `agent` makes them, `None` is a foreign node.
 
-    Of several models of an agent the most expensive one counts.
+    Of several models of an agent the most expensive one counts. `prices` are those that its teams declare.
     """
     written = agent.max_tokens if agent is not None and agent.max_tokens else given.output_tokens
-    prices = [price_of(provider or None, name or None) for provider, name in _models(agent, given)] if calls else []
-    known = [price.usd(given.input_tokens, written) * calls for price in prices if price is not None]
-    usd = None if len(known) < len(prices) else max(known, default=Decimal(0))
+    models = _models(agent, given) if calls else []
+    found = [price_of(provider or None, name or None, prices) for provider, name in models]
+    known = [price.usd(given.input_tokens, written) * calls for price in found if price is not None]
+    usd = None if len(known) < len(found) else max(known, default=Decimal(0))
     return Load(calls=calls, tokens=calls * (given.input_tokens + written), usd=usd, seconds=calls * seconds)
 
 

@@ -10,6 +10,7 @@ from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.declaration import (
+    KINDS,
     Declaration,
     GateDeclaration,
     Member,
@@ -18,7 +19,8 @@ from guardgraph.graphs.declaration import (
     check_team,
     check_unique,
 )
-from guardgraph.graphs.wiring import KINDS, wire
+from guardgraph.graphs.unpriced import check_unpriced
+from guardgraph.graphs.wiring import wire
 from guardgraph.guards import Guard, checked_guards
 from guardgraph.nodes.decisions.review import review_results
 from guardgraph.nodes.gate import Decide
@@ -204,7 +206,9 @@ class Team:
     def build(self) -> StateGraph[Any, Any, Any, Any]:
         """Return the team as an uncompiled graph. Raises `BadGraph`, which names what does not fit together."""
         check_team(self._team)
-        return wire(self._team)
+        graph = wire(self._team)
+        check_unpriced(graph)
+        return graph
 
 
 def _check_limits(concurrency: int | None, skill_limits: Mapping[str, int]) -> None:

@@ -23,10 +23,7 @@ from guardgraph.nodes.judging import breaker_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import Gate, Result, TeamInput, TeamOutput
 
-__all__ = ("KINDS", "wire")
-
-KINDS: dict[str, tuple[Gate, ...]] = {"dispatch": ("round", "dispatch"), "handoff": ("handoff",)}
-"""The guards that judge in a gate, by the beginning of its name."""
+__all__ = ("wire",)
 
 
 def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
@@ -78,7 +75,7 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         repeats=team.repeats,
         accepts=team.accepts,
         before_exit=team.before_exit,
-        kinds={f"guard_{name}": _kinds(name, gate) for name, gate in team.gates.items()},
+        kinds={f"guard_{name}": team.kinds_of(name) for name in team.gates},
         routes={f"guard_{name}": team.nodes_of(gate.destinations) for name, gate in team.gates.items()},
         nodes={name: f"guard_{name}" for name in team.gates},
         leads=leads,
@@ -93,10 +90,6 @@ def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str,
         for name, own in team.own.items():
             steps[name] = max(steps.get(name, 2), 1 + max(steps.get(team.node_of(to), 2) for to in own.destinations))
     return steps
-
-
-def _kinds(name: str, gate: GateDeclaration) -> tuple[Gate, ...]:
-    return tuple(kind for kind in KINDS[name.partition("_")[0]] if kind != "round" or gate.reads_plans)
 
 
 def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: GateDeclaration) -> None:

@@ -8,7 +8,7 @@ from guardgraph.guards.authority import Authority
 from guardgraph.guards.breaker import Breaker
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.calls import ModelCall, ToolCall
-from guardgraph.guards.checked import checked_guards, checked_own_guards
+from guardgraph.guards.checked import checked_guards, checked_own_guards, prices_of
 from guardgraph.guards.circuit import Circuit, CircuitState
 from guardgraph.guards.composition import AllOf, AnyOf, Composable, Only, conditions, leaves
 from guardgraph.guards.confidence import Confidence
@@ -88,4 +88,5 @@ __all__ = (
     "leaves",
     "name_of",
     "named_lines",
+    "prices_of",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,7 @@ from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Verdict
+from guardgraph.state.argument_checks import check_fields, shown
 
 __all__ = ("Authority",)
 
@@ -21,20 +22,19 @@ class Authority(Composable):
     """Refuse an answer whose messages commit its agent to more than it may.
 
     `limits` has the most that each agent may commit itself to in one answer, by unit: `{"sales": {"usd": 500}}`; an
-    agent or a unit that it does not name may commit to nothing. What is refused is not sent.
+    agent or a unit that it does not name may commit to nothing; infinity sets no limit. What is refused is not sent.
     """
 
-    limits: Mapping[str, Mapping[str, Decimal | float]] = field(default_factory=dict[str, Any], hash=False)
+    limits: Mapping[str, Mapping[str, Decimal | float | str]] = field(default_factory=dict[str, Any], hash=False)
     on_trip: OnTrip = Retry(1)
     gates = frozenset[Gate]({"handoff"})
 
     def __post_init__(self) -> None:
-        exact: dict[str, Mapping[str, Decimal]] = {}
-        for agent, units in self.limits.items():
-            exact[agent] = MappingProxyType({unit: Decimal(str(most)) for unit, most in units.items()})
-            low = next((unit for unit, most in exact[agent].items() if most.is_nan() or most < 0), None)
-            if low is not None:
-                raise BadGraph(f"Authority: a limit must be at least 0, got {units[low]!r} for {agent!r}, {low!r}")
+        check_fields(self)
+        exact = {
+            agent: MappingProxyType({unit: _checked(agent, unit, most) for unit, most in units.items()})
+            for agent, units in self.limits.items()
+        }
         object.__setattr__(self, "limits", MappingProxyType(exact))
 
     def __call__(self, context: GuardContext) -> Verdict:
@@ -53,3 +53,14 @@ class Authority(Composable):
         most = Decimal(allowed.get(unit, 0))
         reason = f"{agent!r} commits to {amount} {unit}; its authority is {most}"
         return context.verdict(self, trips=True, measured=str(amount), limit=str(most), reason=reason)
+
+
+def _checked(agent: str, unit: str, most: Decimal | float | str) -> Decimal:
+    """Return a limit as it is compared. Raises `BadGraph` for what is no number of at least 0."""
+    try:
+        exact = Decimal(str(most))
+    except InvalidOperation:
+        exact = Decimal("NaN")
+    if exact.is_nan() or exact < 0:
+        raise BadGraph(f"Authority: `limits[{agent!r}][{unit!r}]` must be at least 0, got {shown(most)}")
+    return exact

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, cast, get_args
 
 from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
+from guardgraph.guards.declared_prices import check_prices
 from guardgraph.guards.downgrade import Downgrade, check_steps
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import (
@@ -19,18 +20,18 @@ from guardgraph.state import (
     Balance,
     Gate,
     Per,
+    Price,
     SideBudget,
     Usage,
     Verdict,
     Window,
     tightest_label,
 )
-from guardgraph.state.argument_checks import check_fields
+from guardgraph.state.argument_checks import LARGEST, check_fields, shown
 
 __all__ = ("Budget",)
 
 _UNKNOWN = "the price of what it needs is unknown, so money cannot be limited; limit tokens instead"
-_LARGEST = Decimal("1e18")
 _WINDOWS = ("minute", "hour", "day", "month")
 _LONGEST = timedelta(days=366)
 
@@ -48,9 +49,14 @@ class Budget(Composable):
     `reserve` (0 to 1) of a budget per run without a window is kept for concluding; others have none. Alerts come at
     50, 80 and 100 percent, once per threshold, account and period. Model calls are stopped *before* they would exceed
     the budget: one call may overshoot by the error of its input count, and by an output that could not be bounded.
-    Money can be limited only for models whose price is known: where `usd` is set, what has an unknown price is not
-    sent. Once a part of what the agents may spend (all but the reserve) is spent, a step of `at` applies to the
-    attempts that begin afterwards, at every level: `{0.8: Downgrade("cheap")}`.
+    Money can be limited only for models whose price is known: from the table of the installed package, or from
+    `prices`, which come first: `{"my-model": Price(input="0.25", output="2")}`. A name is that of a model, of
+    `provider:model`, or `provider:*` for all others of a provider, as LangChain names them. They hold in this team and
+    in all below it, and before those that teams below declare. Where `usd` is set, a team with a model agent without a
+    price is a `BadGraph`, and at run time a call without one is not made.
+
+    Once a part of what the agents may spend (all but the reserve) is spent, a step of `at` applies to the attempts that
+    begin afterwards, at every level: `{0.8: Downgrade("cheap")}`.
     """
 
     usd: Decimal | str | int | None = None
@@ -61,6 +67,7 @@ class Budget(Composable):
     on_trip: OnTrip = Finish()
     per: Per = "run"
     window: Literal["minute", "hour", "day", "month"] | timedelta | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price], hash=False)
     gates = frozenset[Gate]({"admission", "dispatch", "round"})
     alert_thresholds: ClassVar[tuple[float, ...]] = (1.0, 0.8, 0.5)
 
@@ -72,6 +79,7 @@ class Budget(Composable):
             )
         check_fields(self, "usd", "tokens", "calls", "reserve", "on_trip")
         check_steps(self.at)
+        check_prices(self.prices)
         _check_account(self.per, self.window)
         if self.usd is None and self.tokens is None and self.calls is None:
             raise BadGraph("a Budget caps something: give `usd`, `tokens` or `calls`")
@@ -146,8 +154,8 @@ def _check(name: str, limit: Decimal | str | int) -> None:
         raise BadGraph(f"`{name}` must be a number, got {limit!r}") from None
     if not number.is_finite():
         raise BadGraph(f"`{name}` must be finite, got {limit!r}; `None` sets no cap")
-    if number > _LARGEST:
-        raise BadGraph(f"`{name}` must be at most {_LARGEST:e}, got {limit!r}; `None` sets no cap")
+    if number > LARGEST:
+        raise BadGraph(f"`{name}` must be at most {LARGEST:.0e}, got {shown(limit)}; `None` sets no cap")
     if number < 0:
         raise BadGraph(f"`{name}` must not be negative, got {limit!r}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast, get_args
 
 from guardgraph.guards.applying import applying
@@ -10,11 +10,12 @@ from guardgraph.guards.budget import Budget
 from guardgraph.guards.budget_tree import check_budgets
 from guardgraph.guards.composition import AllOf, AnyOf, Only, leaves
 from guardgraph.guards.context import name_of
+from guardgraph.guards.declared_prices import merged_prices
 from guardgraph.guards.guard import AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import OnTrip, Retry
-from guardgraph.state import BadGraph, Gate, error_text
+from guardgraph.state import BadGraph, Gate, Price, error_text
 
-__all__ = ("checked_guards", "checked_own_guards")
+__all__ = ("checked_guards", "checked_own_guards", "prices_of")
 
 _RETRYABLE = frozenset[Gate]({"handoff", "round", "exit", "tool"})
 """The gates whose subject has an agent, or a model, that can try again."""
@@ -37,7 +38,13 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
             raise BadGraph(fault)
     found = applying(guards)
     check_budgets([guard for guard in found if isinstance(guard, Budget)])
+    prices_of(found)
     return found
+
+
+def prices_of(guards: Iterable[Guard]) -> dict[str, Price]:
+    """Return the prices that budgets declare, also within other guards. Raises `BadGraph` where one model has two."""
+    return merged_prices(guard.prices for guard in leaves(guards) if isinstance(guard, Budget))
 
 
 def _fault_of(given: object) -> str | None:

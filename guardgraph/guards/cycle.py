@@ -8,6 +8,7 @@ from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import Finish, OnTrip
 from guardgraph.state import Gate, Verdict
+from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Cycle",)
 
@@ -26,6 +27,9 @@ class Cycle(Composable):
 
     on_trip: OnTrip = Finish()
     gates = frozenset[Gate]({"admission", "dispatch"})
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, context: GuardContext) -> Verdict:
         """Trip where the link that the subject adds is in the chain above it."""

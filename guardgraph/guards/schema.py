@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
-from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
@@ -51,8 +51,8 @@ class Schema(Composable):
             raise BadGraph("`compensate` is empty; name an agent of the team")
         try:
             TypeAdapter[Any](self.model)
-        except PydanticSchemaGenerationError as error:
-            raise BadGraph(f"`model` must be a type that pydantic can check, got {self.model!r}") from error
+        except Exception as error:  # pydantic raises whatever it meets in what is no type
+            raise BadGraph(f"`model` must be a type that pydantic can check, got {self.model!r:.80}") from error
 
     def __call__(self, context: GuardContext) -> Verdict:
         """Trip where the value does not fit."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from math import isfinite
 from statistics import median
 from typing import Literal
 
@@ -18,6 +17,7 @@ from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Velocity",)
 
+_MOST = 1_000_000_000
 _KNOWN = 3
 """How many earlier windows a median needs."""
 
@@ -42,8 +42,8 @@ class Velocity(Composable):
     def __post_init__(self) -> None:
         check_fields(self, at_least={"least": 1})
         for name, value, least in (("factor", self.factor, 1), ("per", self.per, 0)):
-            if not isfinite(value) or value <= least:
-                raise BadGraph(f"`{name}` must be more than {least} and finite, got {value!r}")
+            if not least < value <= _MOST:
+                raise BadGraph(f"`{name}` must be more than {least} and at most {_MOST:_}, got {value!r:.80}")
 
     def __call__(self, context: GuardContext) -> Verdict:
         """Trip where the last window is far over the median."""

@@ -8,13 +8,17 @@ from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 
-__all__ = ("Price", "price_of")
+from guardgraph.state import NO_PARTS, ModelPrice, Price
 
-_NOTHING: Mapping[str, int] = MappingProxyType({})
+__all__ = ("NO_PRICES", "ListedPrice", "own_price", "price_key", "price_of")
+
+NO_PRICES: Mapping[str, Price] = MappingProxyType({})
+_FREE = ":free"
+"""How the names of models end that providers give away."""
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class ListedPrice:
     """The price of one model, from a table that is part of an installed package: never a look-up over the network."""
 
     provider: str
@@ -24,7 +28,7 @@ class Price:
     is_free: bool = False
     """Whether every call costs nothing, as with the offline models."""
 
-    def usd(self, input_tokens: int, output_tokens: int, parts: Mapping[str, int] = _NOTHING) -> Decimal:
+    def usd(self, input_tokens: int, output_tokens: int, parts: Mapping[str, int] = NO_PARTS) -> Decimal:
         """Return US dollars for one call of that many tokens (tiers count; discounts do not).
 
         `parts` are those among them that may have prices of their own, by the names of the table: `cache_read_tokens`,
@@ -38,24 +42,48 @@ class Price:
         try:
             return _calculate(self.provider, self.model, input_tokens, output_tokens, parts)
         except ValueError:
-            return _calculate(self.provider, self.model, input_tokens, output_tokens, _NOTHING)
+            return _calculate(self.provider, self.model, input_tokens, output_tokens, NO_PARTS)
+
+
+def price_of(provider: str | None, model: str | None, own: Mapping[str, Price] = NO_PRICES) -> ModelPrice | None:
+    """Return the price of `model` at `provider`, or `None` where it is unknown: an unknown price is never zero.
+
+    That in `own` comes first, by the names that `price_key` and `own_price` have; else the table decides. Without a
+    provider the model's own maker is assumed. The provider `offline` is free, and so is a model of the table whose name
+    ends in `:free`; any other for which the table has no price of a token is unknown. Answers are remembered.
+    """
+    return own_price(own, provider, model) or _listed(provider, model)
+
+
+def own_price(own: Mapping[str, Price], provider: str | None, *models: str | None) -> Price | None:
+    """Return the declared price of the first of `models` that has one.
+
+    It is declared for `provider:model`, for a `model` of any provider, or, after those, for all others of a provider,
+    as `ollama:*`.
+    """
+    if not own:
+        return None
+    exact = (key for model in models if model for key in (f"{provider}:{model}", model))
+    return next((own[key] for key in (*exact, f"{provider}:*") if key in own), None)
+
+
+def price_key(provider: str | None, model: str | None) -> str:
+    """Return under which name the price of a model is declared: `provider:model`; `provider:*` where it has no name."""
+    return f"{provider}:{model or '*'}" if provider else model or ""
 
 
 @lru_cache(maxsize=1_024)
-def price_of(provider: str | None, model: str | None) -> Price | None:
-    """Return the price of `model` at `provider`, or `None` where it is unknown: an unknown price is never zero.
-
-    Without a provider the model's own maker is assumed. The provider `offline` is free. Answers are remembered.
-    """
+def _listed(provider: str | None, model: str | None) -> ListedPrice | None:
     if provider == "offline":
-        return Price(provider, model or "", is_free=True)
+        return ListedPrice(provider, model or "", is_free=True)
     if not model:
         return None
     try:
-        _calculate(provider or "", model, 1, 1, _NOTHING)
+        costs_something = _calculate(provider or "", model, 1_000, 1_000, NO_PARTS) > 0
     except LookupError:
         return None
-    return Price(provider or "", model)
+    is_free = not costs_something and model.endswith(_FREE)
+    return ListedPrice(provider or "", model, is_free=is_free) if costs_something or is_free else None
 
 
 def _calculate(provider: str, model: str, input_tokens: int, output_tokens: int, parts: Mapping[str, int]) -> Decimal:

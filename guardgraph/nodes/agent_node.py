@@ -16,7 +16,7 @@ from langgraph.runtime import get_runtime
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import InvalidAnswer, failed_result, result_id, result_of_answer, stopped_error
-from guardgraph.guards import Breaker, Guard, applying
+from guardgraph.guards import Breaker, Guard, applying, prices_of
 from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
@@ -42,6 +42,7 @@ from guardgraph.state import (
     DelegationScope,
     ErrorKind,
     PatternError,
+    Price,
     RateLimitExceeded,
     Request,
     ReservationDenied,
@@ -57,7 +58,7 @@ from guardgraph.state import (
     new_id,
 )
 
-__all__ = ("agent_node",)
+__all__ = ("agent_node", "model_origins")
 
 _LOG = logging.getLogger(__name__)
 _FAILED = frozenset[ErrorKind]({"raised", "timeout", "invalid"})
@@ -105,9 +106,15 @@ def agent_node(
         peers,
         judging,
         breaker,
+        prices_of(guards),
         evidence=evidence,
         concluding=concluding,
     )
+
+
+def model_origins(node: object) -> tuple[tuple[str | None, str | None], ...]:
+    """Return provider and name of each model of the agent of a node, as its calls report them; none for other nodes."""
+    return node.body.origins if isinstance(node, _AgentNode) else ()
 
 
 class _AgentNode(RunnableLambda[Any, Any]):
@@ -130,6 +137,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         peers: Collection[str],
         guards: Sequence[Guard],
         breaker: Breaker | None,
+        prices: Mapping[str, Price],
         *,
         evidence: bool,
         concluding: bool,
@@ -143,7 +151,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         self.agent, self.writes, self.concurrency, self.concluding = agent, writes, concurrency, concluding
         self.fallback_for, self.board, self.peers, self.guards = fallback_for, board, frozenset(peers), guards
         self.names = {agent.name, fallback_for or agent.name}
-        self.breaker = breaker
+        self.breaker, self.prices = breaker, prices
         self.pools = pools  # taken in this order, so that attempts cannot wait for each other in a circle
         self.body = adapt(agent, evidence=evidence)
         self.cache = ResultCache(agent, evidence=evidence)
@@ -219,6 +227,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             guards=applying(self.guards, agents=self.names, categories=request.task.categories),
             above=None if around is None else around.guards,
             tool_prices={**({} if around is None else around.tool_prices), **self.agent.tool_prices},
+            prices=self.prices if around is None else {**self.prices, **around.prices},
             boards=access_of(current, self.board, services, config, me, integrity),
             integrity=integrity,
         )

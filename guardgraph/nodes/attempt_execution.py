@@ -39,6 +39,7 @@ from guardgraph.state import (
     ContextItem,
     DelegationScope,
     ErrorKind,
+    Price,
     RateLimitExceeded,
     Reply,
     Request,
@@ -95,6 +96,7 @@ class AttemptExecution:
     above: CallGuards | None = None
     """Those of the attempt around it."""
     tool_prices: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
     """What one call of a tool costs, as its agent declares it, or an agent around it."""
     _has_pool: bool = False
     integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
@@ -349,6 +351,7 @@ class AttemptExecution:
             guards=self._call_guards(),
             turns=self.turns,
             tool_prices=self.tool_prices,
+            prices=self.prices,
             integrity=self.integrity,
         )
         if self.agent.cost is not None:

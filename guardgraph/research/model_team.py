@@ -60,7 +60,7 @@ def make_model_worker(
     its document is kept without a line, for `Grounding` to refuse. One call writes at most `max_tokens`.
     """
     reader = Agent("reader", model=model, instructions=_READ, output=_Claims, max_tokens=max_tokens)
-    call_model, _ = model_calls(reader, evidence=False)
+    call_model = model_calls(reader, evidence=False).call
 
     def work(request: Request) -> Reply:
         """Search the library and let the model extract claims."""
@@ -86,7 +86,7 @@ def make_model_writer(
     with the reason. Where nothing was found the model is not called. One call writes at most `max_tokens`.
     """
     author = Agent("author", model=model, instructions=_WRITE, max_tokens=max_tokens)
-    call_model, _ = model_calls(author, evidence=False)
+    call_model = model_calls(author, evidence=False).call
     name = model if isinstance(model, str) else type(model).__name__
 
     def write_with_model(request: Request) -> Reply | Outcome:

@@ -23,6 +23,7 @@ __all__ = (
     "IfBusy",
     "check_constructor",
     "check_leases",
+    "check_seconds",
     "checked_allowance",
     "checked_answers",
     "checked_arguments",
@@ -39,6 +40,7 @@ __all__ = (
 IfBusy = Literal["refuse", "wait"]
 """What a runner does where another one works on the thread."""
 
+_LONGEST = 366 * 86_400
 _CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
 _POSITION_KEYS = frozenset({"checkpoint_id", "checkpoint_ns", "checkpoint_map"})
 
@@ -80,8 +82,16 @@ def check_leases(if_busy: object, *, wait_seconds: float, lease_seconds: float) 
     """Raise `BadInput` for an unknown way to meet a busy thread, or for times that are not positive."""
     rule = f"`if_busy` is one of {', '.join(map(repr, get_args(IfBusy)))}"
     require(if_busy in get_args(IfBusy), rule, if_busy)
-    require(wait_seconds > 0, "`wait_seconds` must be above 0", wait_seconds)
-    require(lease_seconds > 0, "`lease_seconds` must be above 0", lease_seconds)
+    check_seconds("wait_seconds", wait_seconds)
+    check_seconds("lease_seconds", lease_seconds)
+
+
+def check_seconds(name: str, seconds: object, *, may_be_zero: bool = False) -> None:
+    """Raise `BadInput` for what is no number of seconds above 0 (or from 0 on), up to 366 days."""
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    fits = is_number and (0 < seconds <= _LONGEST or (may_be_zero and seconds == 0))
+    rule = f"`{name}` must be a number of seconds {'from' if may_be_zero else 'above'} 0, at most {_LONGEST}"
+    require(fits, rule, seconds)
 
 
 def checked_graphs(graphs: object) -> dict[str, GraphVersion]:

@@ -36,6 +36,7 @@ from guardgraph.state import (
     checked_author,
     checked_board,
 )
+from guardgraph.state.argument_checks import check_count
 from guardgraph.storage.boards import BoardPlace
 from guardgraph.storage.sql.boards import SQLBoards
 from guardgraph.storage.sql.checkpoints.loading import namespaces_of
@@ -117,6 +118,7 @@ class Records:
         """Return up to `limit` runs, newest first: all, or those with a `status`."""
         if status not in (None, *get_args(RunStatus)):
             raise BadInput(f"`status` is one of {', '.join(get_args(RunStatus))}; got {status!r}")
+        check_count("limit", limit)
         rows = self.rows.unfinished() if status in _UNFINISHED else self.rows.list(limit, status)
         found = (RunSummary(row, self._status(row)) for row in rows)
         return [*islice((one for one in found if status is None or one.status == status), limit)]
@@ -207,6 +209,9 @@ class Records:
 
     def events(self, thread_id: str, run_id: str | None, after: int, limit: int | None) -> list[StoredEvent]:
         """See `Runner.events`."""
+        check_count("after", after)
+        if limit is not None:
+            check_count("limit", limit)
         row = self.last(thread_id) if run_id is None else self.rows.get(run_id)
         if row is None or row.thread_id != thread_id:
             raise BadInput(f"thread {thread_id!r} has no run {run_id!r}; `guardgraph threads list` names the last ones")
@@ -262,6 +267,7 @@ class Records:
 
     def history(self, thread_id: str, limit: int) -> list[dict[str, Any]]:
         """See `Runner.history`."""
+        check_count("limit", limit)
         self.last(thread_id)
         return [
             {

@@ -20,6 +20,7 @@ from guardgraph.runs.arguments import (
     IfBusy,
     check_constructor,
     check_leases,
+    check_seconds,
     checked_graphs,
     checked_modes,
     checked_rate_limits,
@@ -458,11 +459,14 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
             UnknownThread: no run was ever started on the thread.
             RunEnded: the run has ended.
             ThreadBusy: after `timeout` seconds its agents are still at work; it stops once they are done.
+            BadInput: `timeout` is no number of seconds from 0 to 366 days.
         """
+        check_seconds("timeout", timeout, may_be_zero=True)
         return self._finish(lambda: self._attempts.cancel(thread_id, reason), timeout)
 
     async def acancel(self, thread_id: str, *, reason: str = "cancelled by the caller", timeout: float = 60.0) -> Run:
         """Do as `cancel` without blocking the event loop."""
+        check_seconds("timeout", timeout, may_be_zero=True)
         return await self._afinish(lambda: self._attempts.cancel(thread_id, reason), timeout)
 
     def _wake(self, thread_id: str, *, begins: bool) -> Run | None:

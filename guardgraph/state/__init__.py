@@ -88,6 +88,7 @@ from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel, check_json, new_id, to_json
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
+from guardgraph.state.price import NO_PARTS, ModelPrice, Price
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
 from guardgraph.state.routing import RoutingDecision, RoutingRung
 from guardgraph.state.run_state import AgentInput, EarlyStop, RunState, TeamInput, TeamOutput
@@ -115,6 +116,7 @@ __all__ = (
     "COUNTS",
     "EVERYONE",
     "MESSAGE_LIST",
+    "NO_PARTS",
     "NO_SIDES",
     "TASK_EVENT",
     "Action",
@@ -160,6 +162,7 @@ __all__ = (
     "MigrationNeeded",
     "MissingExtra",
     "MissingKey",
+    "ModelPrice",
     "NotADatabase",
     "OptionalInput",
     "Origin",
@@ -170,6 +173,7 @@ __all__ = (
     "Performative",
     "Period",
     "Plan",
+    "Price",
     "RateLimitExceeded",
     "Reply",
     "Request",

@@ -63,13 +63,20 @@ class ReservationDenied:
     """Whether it could still go through when reservations that are open now settle for less."""
     label: str = ""
     """What the account is called in a message, where it is a side account."""
+    model: str = ""
+    """The model whose price is unknown, as `Budget(prices=…)` names it."""
 
     def __str__(self) -> str:
         """Describe it in one sentence."""
         if self.what == "closed":
             return f"account {self.account!r} is closed"
         if self.what == "price":
-            return "the price of the model is unknown, so money cannot be limited; limit tokens instead"
+            named = f" {self.model!r}" if self.model else ""
+            what = f"Budget(prices={{{self.model or 'name'!r}: Price(…)}})"
+            return (
+                f"the price of the model{named} is unknown, so money cannot be limited; give it by `{what}`, or limit "
+                "tokens instead"
+            )
         return f"{self.wanted} {self.what} wanted, {self.left} left{self.label and f' of {self.label}'}"
 
 

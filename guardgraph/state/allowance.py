@@ -6,7 +6,7 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, ValidationInfo, field_validator
 
 from guardgraph.state.frozen_model import FrozenModel
 from guardgraph.state.usage import Amount, Usage
@@ -37,6 +37,15 @@ class Allowance(FrozenModel):
     """The deepest level that may work; the first team is level 0, its workers level 1."""
     deadline: AwareDatetime | None = None
     """When work stops (UTC)."""
+
+    @field_validator("tokens", "calls", "subtasks", "messages", "depth", "deadline", mode="before")
+    @classmethod
+    def _is_no_mistake(cls, given: Any, field: ValidationInfo) -> Any:
+        """Refuse what pydantic would read as another thing: `True` as 1, and a number as a moment in 1970."""
+        if isinstance(given, bool) or (field.field_name == "deadline" and isinstance(given, int | float)):
+            wanted = "a datetime with a time zone" if field.field_name == "deadline" else "a whole number"
+            raise ValueError(f"it must be {wanted}, got {given!r}")
+        return given
 
     def narrow(self, other: Allowance) -> Allowance:
         """Return the tighter of both, field by field."""

@@ -11,9 +11,12 @@ from inspect import formatannotation, get_annotations
 from types import NoneType, SimpleNamespace
 from typing import Any, get_args, get_origin, get_type_hints
 
-from guardgraph.state.errors import BadGraph
+from guardgraph.state.errors import BadGraph, BadInput
 
-__all__ = ("check_fields", "must_be")
+__all__ = ("LARGEST", "check_count", "check_fields", "must_be", "shown")
+
+LARGEST = 10**18
+"""The largest limit that is counted; a database holds no number above 9.2e18."""
 
 _SEQUENCES = (Sequence, Collection)
 
@@ -21,7 +24,7 @@ _SEQUENCES = (Sequence, Collection)
 def check_fields(instance: Any, *names: str, owner: str = "", at_least: Mapping[str, int] | None = None) -> None:
     """Raise `BadGraph` for the first field (of `names`, or of all) of a dataclass that is not as it is annotated.
 
-    So it does for a field that is less than `at_least` allows.
+    So it does for a field that is less than `at_least` allows, or more than 1e18.
     """
     kind = type(instance)
     for name in names or [field.name for field in fields(instance)]:
@@ -31,6 +34,15 @@ def check_fields(instance: Any, *names: str, owner: str = "", at_least: Mapping[
         if value is not None and value < least:
             bound = f"be at least {least}" if least else "not be negative"
             raise BadGraph(f"`{name}` must {bound}, got {value!r}")
+        if value is not None and value > LARGEST:
+            raise BadGraph(f"`{name}` must be at most {LARGEST:.0e}, got {shown(value)}")
+
+
+def check_count(name: str, value: object, *, least: int = 0) -> None:
+    """Raise `BadInput` where an argument is no whole number from `least` to 1e18."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
+        bound = f"of at least {least}" if least else "that is not negative"
+        raise BadInput(f"`{name}` must be a whole number {bound}, got {shown(value)}")
 
 
 def must_be(owner: str, name: str, value: object, kind: Any) -> None:
@@ -46,7 +58,7 @@ def must_be(owner: str, name: str, value: object, kind: Any) -> None:
     subject = f"`{name}`"
     if item is not None and isinstance(value, list | tuple):
         subject, kind, value = f"each of `{name}`", item, next(one for one in value if not _is_valid(one, item))
-    got = repr(value)[:80] if isinstance(value, str | int | float | None) else _type_name(value)
+    got = shown(value) if isinstance(value, str | int | float | None) else _type_name(value)
     wanted = re.sub(r"\b\w+\.", "", formatannotation(kind))  # without the names of modules
     raise BadGraph(f"{owner}: {subject} must be {wanted}, got {got}")
 
@@ -83,6 +95,11 @@ def _item_type(kind: Any) -> Any:
     if get_origin(kind) in _SEQUENCES:
         return get_args(kind)[0]
     return next(filter(None, map(_item_type, () if get_origin(kind) in (Callable, Mapping) else get_args(kind))), None)
+
+
+def shown(value: object) -> str:
+    """Return the beginning of a value, for a message."""
+    return f"{value!r:.80}"
 
 
 def _type_name(value: object) -> str:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Set
 from graphlib import CycleError, TopologicalSorter
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue, field_serializer, field_validator, model_validator
 
@@ -89,6 +89,13 @@ class Subtask(FrozenModel):
     def work(self) -> tuple[str, str, str]:
         """What identifies the work, whatever its id: goal (without white space and case), skill and inputs."""
         return (" ".join(self.goal.casefold().split()), self.skill or "", json.dumps(self.inputs, sort_keys=True))
+
+    @field_validator("share", mode="before")
+    @classmethod
+    def _is_a_part(cls, share: Any) -> Any:
+        if isinstance(share, bool):
+            raise ValueError(f"it must be a part from 0 to 1, got {share!r}")
+        return share
 
     @field_validator("goal")
     @classmethod

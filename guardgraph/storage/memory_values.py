@@ -9,6 +9,7 @@ from time import time
 
 from pydantic import JsonValue
 
+from guardgraph.state.argument_checks import check_count
 from guardgraph.storage.shared_values import Change, ValueKind
 
 __all__ = ("PROCESS_VALUES", "MemoryValues")
@@ -38,6 +39,7 @@ class MemoryValues:
         self, kind: ValueKind, names: Collection[str] | None = None, *, limit: int = 1_000
     ) -> dict[str, JsonValue]:
         """See `SharedValues.read`."""
+        check_count("limit", limit)
         with self._guard:
             if names is not None:
                 return {name: self._values[kind, name] for name in names if (kind, name) in self._values}

@@ -138,7 +138,8 @@ def test_a_limit_of_money_needs_a_known_price(invoke: Invoke) -> None:
     assert model.calls == 0
     assert (output["outcome"].status, output["outcome"].value) == ("failed", None)
     assert output["outcome"].reason == (
-        "the price of the model is unknown, so money cannot be limited; limit tokens instead"
+        "the price of the model 'nowhere:unheard-of' is unknown, so money cannot be limited; give it by "
+        "`Budget(prices={'nowhere:unheard-of': Price(…)})`, or limit tokens instead"
     )
 
 

@@ -185,9 +185,3 @@ def test_no_course_of_plans_goes_on_for_long(course: list[str], rounds: int) -> 
     assert passed <= rounds
     assert len(set(course[:passed])) == passed
     assert passed in (rounds, len(plans)) or course[passed] in course[:passed]
-
-
-@pytest.mark.parametrize("rounds", [0, -1])
-def test_less_than_one_round_is_refused(rounds: int) -> None:
-    with pytest.raises(ValueError, match=f"`rounds` must be at least 1, got {rounds}"):
-        Convergence(rounds)

@@ -31,8 +31,3 @@ def test_level_zero_lets_the_team_in_but_no_worker_out() -> None:
 
 def test_narrows_the_allowance_to_its_limit() -> None:
     assert Depth(3).narrow(view_of_task()) == Allowance(depth=3)
-
-
-def test_a_negative_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match="`limit` must not be negative, got -1"):
-        Depth(-1)

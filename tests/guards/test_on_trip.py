@@ -16,10 +16,5 @@ def test_a_retry_is_allowed_once_by_default() -> None:
     assert Retry() == Retry(1)
 
 
-def test_a_negative_number_of_retries_is_refused() -> None:
-    with pytest.raises(ValueError, match="`times` must not be negative, got -1"):
-        Retry(-1)
-
-
 def test_different_ends_are_different() -> None:
     assert len({Finish(), Escalate(), Refuse(), Retry(1), Retry(2), Finish()}) == 5

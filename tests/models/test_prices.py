@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from guardgraph.models.prices import Price, price_of
+from guardgraph.models.prices import own_price, price_key, price_of
+from guardgraph.state import ModelPrice, Price
 
 
-def known(provider: str | None, model: str | None) -> Price:
+def known(provider: str | None, model: str | None) -> ModelPrice:
     price = price_of(provider, model)
     assert price is not None
     return price
@@ -105,3 +106,37 @@ def test_the_table_is_read_at_the_first_price_and_not_before() -> None:
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )
+
+
+@pytest.mark.parametrize(("provider", "model"), [("cerebras", "qwen-3-coder-480b"), ("openai", "whisper-1")])
+def test_an_entry_of_the_table_without_a_price_of_tokens_is_unknown(provider: str, model: str) -> None:
+    assert price_of(provider, model) is None
+
+
+def test_what_a_provider_gives_away_is_free() -> None:
+    assert known("openrouter", "deepseek/deepseek-r1:free").is_free
+    assert known("openrouter", "deepseek/deepseek-r1:free").usd(1_000, 1_000) == 0
+
+
+OWN = {"large": Price(1, 1), "inhouse:large": Price(2, 2), "inhouse:*": Price(3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("provider", "models", "found"),
+    [
+        ("inhouse", ("large",), 2), ("other", ("large",), 1), (None, ("large",), 1), ("inhouse", ("small",), 3),
+        ("inhouse", ("large-2026", "large"), 2), ("inhouse", (None,), 3), ("other", ("small",), None),
+        (None, (None,), None),
+    ],
+)  # fmt: skip
+def test_declared_prices_are_found_by_name(
+    provider: str | None, models: tuple[str | None, ...], found: int | None
+) -> None:
+    price = own_price(OWN, provider, *models)
+
+    assert (None if price is None else price.input) == found
+    assert own_price({}, provider, *models) is None
+
+
+def test_the_name_of_a_declared_price_is_that_under_which_it_is_found() -> None:
+    assert [price_key("a", "b"), price_key("a", None), price_key(None, "b")] == ["a:b", "a:*", "b"]

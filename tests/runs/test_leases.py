@@ -280,5 +280,5 @@ def test_a_run_whose_process_was_killed_goes_on_once_its_lease_has_run_out(
 def test_options_that_do_not_fit_are_refused(sqlite_url: str) -> None:
     with pytest.raises(BadInput, match="`if_busy` is one of 'refuse', 'wait'; got 'queue'"):
         Runner(sqlite_url, if_busy="queue")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(BadInput, match="`lease_seconds` must be above 0; got 0"):
+    with pytest.raises(BadInput, match="`lease_seconds` must be a number of seconds above 0"):
         Runner(sqlite_url, lease_seconds=0)

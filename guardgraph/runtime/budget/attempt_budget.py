@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphBubbleUp, GraphDrained
 
-from guardgraph.models.prices import Price, price_of
+from guardgraph.models.prices import price_key, price_of
 from guardgraph.runtime.budget.call_bounds import Headroom, bound_call, headrooms
 from guardgraph.runtime.budget.call_guards import CallGuards
 from guardgraph.runtime.budget.call_reservation import (
@@ -31,7 +31,17 @@ from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.rates.attempt_turns import AttemptTurns
 from guardgraph.runtime.services import Services
-from guardgraph.state import Amount, Balance, DelegationScope, ReservationDenied, StorageError, Usage, Verdict
+from guardgraph.state import (
+    Amount,
+    Balance,
+    DelegationScope,
+    ModelPrice,
+    Price,
+    ReservationDenied,
+    StorageError,
+    Usage,
+    Verdict,
+)
 
 __all__ = ("AttemptBudget", "BudgetExceeded")
 
@@ -73,6 +83,8 @@ class AttemptBudget:
     """The models that have answered, as `provider:name`."""
     tool_prices: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     """What one call of a tool costs, by its name, in US dollars."""
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    """The prices of models that its teams declare."""
     last_text: str = ""
     """The text of the last message that a model has returned."""
     fault: StorageError | None = None
@@ -226,7 +238,7 @@ class AttemptBudget:
         messages = messages_of(response)
         for message in messages:
             self.last_text = message.text or self.last_text
-        usage = cost_of(call, report_of(response, run_id), costs=self.services.costs)
+        usage = cost_of(call, report_of(response, run_id), costs=self.services.costs, prices=self.prices)
         self._settle(call, usage)
         if self.guards is not None:
             self.guards.ended(run_id, tokens=usage.tokens if usage else call.read, messages=messages)
@@ -269,7 +281,7 @@ class AttemptBudget:
             read=read,
             provider=provider,
             model=model,
-            price=price_of(provider, model),
+            price=price_of(provider, model, self.prices),
             is_bounded=is_bounded,
         )
 
@@ -293,7 +305,7 @@ class AttemptBudget:
         with self._recording_faults():
             return self.services.ledger.balances(self.position.account)
 
-    def _headrooms(self, balances: Sequence[Balance], price: Price | None) -> list[Headroom]:
+    def _headrooms(self, balances: Sequence[Balance], price: ModelPrice | None) -> list[Headroom]:
         return headrooms(
             balances, price, sharers=lambda name: self.services.concurrent_count(name, self.position.account)
         )
@@ -331,6 +343,8 @@ class AttemptBudget:
             refusal = self.services.ledger.reserve(call.entry, self.position.account, self.epoch, amount)
             if refusal is None:
                 in_flight.add(call.entry, risk, has_ended)
+            elif refusal.what == "price" and call.price is None:
+                return replace(refusal, model=price_key(call.provider, call.model))
             elif refusal.what in ("tokens", "usd"):  # another call was faster: compute again how much is left now
                 return replace(refusal, retryable=True)
             return refusal

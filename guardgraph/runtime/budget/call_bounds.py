@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from guardgraph.models.prices import Price
-from guardgraph.state import Balance, ReservationDenied, exact_decimal
+from guardgraph.state import Balance, ModelPrice, ReservationDenied, exact_decimal
 
 __all__ = ("Headroom", "bound_call", "headrooms")
 
@@ -25,7 +24,7 @@ class Headroom:
     """What is neither spent nor reserved."""
     sharers: int
     """How many attempts in flight draw on it."""
-    price: Price | None = None
+    price: ModelPrice | None = None
     """What a token costs; `None` where tokens are limited."""
     label: str = ""
     """What it is called in a message, where it is a side account."""
@@ -43,7 +42,9 @@ class Headroom:
 
 
 @exact_decimal
-def headrooms(balances: Iterable[Balance], price: Price | None, *, sharers: Callable[[str], int]) -> list[Headroom]:
+def headrooms(
+    balances: Iterable[Balance], price: ModelPrice | None, *, sharers: Callable[[str], int]
+) -> list[Headroom]:
     """Return the headroom of each account that limits tokens, or money where the price is known."""
     found: list[Headroom] = []
     for balance in balances:
@@ -81,7 +82,7 @@ def bound_call(
     return total
 
 
-def _bought(price: Price, read: int, usd: Decimal) -> int:
+def _bought(price: ModelPrice, read: int, usd: Decimal) -> int:
     """Return the tokens, `read` ones included, that `usd` pays for."""
     reading = price.usd(read, 0)
     each = (price.usd(read, _THOUSAND) - reading) / _THOUSAND

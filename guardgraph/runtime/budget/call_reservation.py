@@ -8,11 +8,11 @@ from decimal import Decimal
 from math import ceil
 from typing import Any
 
-from guardgraph.models.prices import Price, price_of
+from guardgraph.models.prices import NO_PRICES, own_price, price_of
 from guardgraph.runtime.budget.cost_estimates import CostEstimator
 from guardgraph.runtime.budget.open_calls import Risk
 from guardgraph.runtime.budget.reported_usage import CACHED, UsageReport
-from guardgraph.state import Amount, ReservationDenied, Usage
+from guardgraph.state import Amount, ModelPrice, Price, ReservationDenied, Usage
 
 __all__ = ("Call", "bound_of", "cost_of", "generations_of", "names_of", "risk_of", "schema_tokens")
 
@@ -38,7 +38,7 @@ class Call:
     """The provider of the model."""
     model: str | None
     """The name of the model."""
-    price: Price | None
+    price: ModelPrice | None
     """Its price, where that is known."""
     is_bounded: bool
     """Whether it is known how much it may write."""
@@ -64,15 +64,21 @@ def risk_of(call: Call, total: int, *, costs: CostEstimator, declared: Amount | 
     return Risk(call.account, tokens, max(usd, expected.usd or Decimal(0)) - call.price.usd(call.read, written))
 
 
-def cost_of(call: Call, report: UsageReport | None, *, costs: CostEstimator) -> Usage | None:
-    """Return what a call has cost, and let `costs` learn from it; `None` if it does not report that."""
+def cost_of(
+    call: Call, report: UsageReport | None, *, costs: CostEstimator, prices: Mapping[str, Price] = NO_PRICES
+) -> Usage | None:
+    """Return what a call has cost, and let `costs` learn from it; `None` if it does not report that.
+
+    `prices` are those that its teams declare, for the model that has answered or the one that was called.
+    """
     if report is None:
         costs.learn_silent_call(call.role, call.counted)
         return None
     if report is CACHED:
         return Usage(calls=1)
     read, written = report.read, report.written
-    price = price_of(call.provider, report.model or call.model) or price_of(call.provider, call.model)
+    declared = own_price(prices, call.provider, report.model, call.model)
+    price = declared or price_of(call.provider, report.model or call.model) or price_of(call.provider, call.model)
     usd = price.usd(read, written, report.parts) if price else None
     plain = price.usd(read, written) if price else None
     factor = usd / plain if usd and plain else Decimal(1)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, select, update
 
+from guardgraph.state.argument_checks import check_count
 from guardgraph.storage.effects import EffectRecord
 from guardgraph.storage.sql.effect_locks import KeyLocks
 from guardgraph.storage.sql.effect_table import effects
@@ -88,6 +89,7 @@ class SQLEffects:
         thread_id: str | None = None,
     ) -> list[EffectRecord]:
         """Return effects, oldest first: all, or those that fit all that is given."""
+        check_count("limit", limit)
         found = select(effects).where(effects.c.tenant == self._tenant)
         if only_unknown:
             found = found.where(effects.c.ended.is_(None))

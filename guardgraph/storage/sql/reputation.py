@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, case, delete, func, select, union_all
 
+from guardgraph.state.argument_checks import check_count
 from guardgraph.storage.reputation import LATEST, Reputation, SettledAward
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.migrate import migrate
@@ -53,6 +54,7 @@ class SQLReputation:
 
     def listed(self, limit: int) -> list[Reputation]:
         """Return the reputations of at most `limit` agents, those first that were awarded something last."""
+        check_count("limit", limit)
         newest = func.max(_table.c.settled)
         chosen = (
             select(_table.c.agent, newest.label("newest"))

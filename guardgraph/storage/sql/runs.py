@@ -35,6 +35,7 @@ from guardgraph.state import (
     Unserializable,
     to_json,
 )
+from guardgraph.state.argument_checks import check_count
 from guardgraph.storage.sql.codec.codec import Codec
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.group_commit import group_commit_of
@@ -228,8 +229,7 @@ class RunStore:
 
         A run whose row is damaged is left out, and an error is logged.
         """
-        if limit < 0:
-            raise BadInput(f"`limit` must not be negative, got {limit!r}")
+        check_count("limit", limit)
         which = () if status is None else (runs.c.status == status,)
         return self._readable(self._newest(*which).limit(limit))
 

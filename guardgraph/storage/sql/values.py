@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from guardgraph.state import StorageCorrupt
+from guardgraph.state.argument_checks import check_count
 from guardgraph.storage.shared_values import Change, ValueKind
 from guardgraph.storage.sql.database_clock import DatabaseNow
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
@@ -53,6 +54,7 @@ class SQLValues:
         self, kind: ValueKind, names: Collection[str] | None = None, *, limit: int = 1_000
     ) -> dict[str, JsonValue]:
         """See `SharedValues.read`."""
+        check_count("limit", limit)
         mine = (_table.c.tenant == self._tenant, _table.c.kind == kind, _table.c.data != _EMPTY)
         found = select(_table).where(*mine).order_by(_table.c.changed.desc(), _table.c.value)
         if names is not None:

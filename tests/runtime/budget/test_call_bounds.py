@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guardgraph.models.prices import Price, price_of
+from guardgraph.models.prices import ListedPrice, price_of
 from guardgraph.runtime.budget.call_bounds import Headroom, bound_call, headrooms
 from guardgraph.state import Allowance, Amount, Balance, ReservationDenied
 
@@ -68,7 +68,7 @@ def test_what_is_asked_for_in_full_is_cut_only_where_not_so_much_is_left(
 
 @example(MINI, 1_000, MINI.usd(1_000, 0))
 @given(st.sampled_from(PRICES), tokens, money)
-def test_money_buys_as_many_tokens_as_it_pays_for_and_not_one_more(price: Price, read: int, usd: Decimal) -> None:
+def test_money_buys_as_many_tokens_as_it_pays_for_and_not_one_more(price: ListedPrice, read: int, usd: Decimal) -> None:
     bought = Headroom("r", usd, usd, 1, price).tokens(usd, read)
 
     if bought < read:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, bindparam, delete, or_, select
 
 from guardgraph.state import Allowance, Amount, BadInput, Per, SideAccount, Window, period_at
+from guardgraph.state.argument_checks import check_count, shown
 from guardgraph.storage.sql.engine import engine_of, read_transaction, write_transaction
 from guardgraph.storage.sql.ledger.shared_rows import (
     SharedPlace,
@@ -82,6 +83,7 @@ class SQLBudgets:
 
         Accounts that only an operator has capped are among them.
         """
+        check_count("limit", limit)
         now = in_microseconds(self._clock())
         of = shared_accounts.c
         mine = [of.tenant == self._tenant, or_(of.ends == 0, of.ends > now)]
@@ -178,6 +180,8 @@ def checked_window(window: object) -> Window | None:
 
 
 def _checked(cap: Allowance) -> Allowance:
+    if not isinstance(cast("object", cap), Allowance):
+        raise BadInput(f"`cap` must be an Allowance, as Allowance(usd='50'), got {shown(cap)}")
     given: Sequence[str] = [name for name, limit in cap if limit is not None]
     other = [name for name in given if name not in ("tokens", "usd", "calls")]
     if other:
