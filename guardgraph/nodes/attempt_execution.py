@@ -48,6 +48,7 @@ from guardgraph.state import (
     StorageError,
     Usage,
     check_caps,
+    unshared_copy,
     with_content,
 )
 
@@ -204,7 +205,7 @@ class AttemptExecution:
         if task.attachments and not takes_references(self.agent):
             task = task.model_copy(update={"attachments": with_content(task.attachments, self.attachments)})
             request = request.model_copy(update={"task": task})
-        return request.model_copy(deep=True)
+        return unshared_copy(request)
 
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
