@@ -22,6 +22,7 @@ _HEADS = {
 }
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 """Those that JSON leaves as they are."""
 
@@ -104,4 +105,4 @@ def _message(message: Message) -> dict[str, Any]:
 
 def _json(value: object) -> str:
     # "<" is escaped, so that no text of others can close the <data> element around it.
-    return json.dumps(value, ensure_ascii=False, default=str).replace("<", "\\u003c")
+    return _ENCODER.encode(value).replace("<", "\\u003c")

@@ -22,18 +22,20 @@ _CONCLUDING = 0.5
 
 
 def attempt_scope(
-    agent: Agent, request: Request, team: DelegationScope, services: Services, *, concluding: bool
+    agent: Agent, request: Request, team: DelegationScope, services: Services, *, attempt: str, concluding: bool
 ) -> DelegationScope:
     """Return the position of one attempt of `agent` in `team`; its allowance is at most its share.
 
-    `request.id` names the attempt, and so its account.
+    `attempt` is the id of its result, which names its account.
     """
     drawn = team.account if concluding else team.spending_account
-    _, _, attempt = request.id.partition("/")
-    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(attempt, safe='#')}"
+    _, _, name = attempt.partition("/")
+    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(name, safe='#')}"
     deadline = team.allowance.deadline
     until = deadline + timedelta(seconds=_CONCLUDING) if concluding and deadline is not None else work_until(team)
-    allowance = team.allowance.model_copy(update={"deadline": until})
+    allowance = team.allowance
+    if until != allowance.deadline:
+        allowance = allowance.model_copy(update={"deadline": until})
     share = min(
         [part for part in (agent.budget_share, request.subtask.share if request.subtask else None) if part] or [1]
     )

@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 __all__ = ("FrozenModel", "check_json", "new_id", "to_json", "unshared_copy")
 
 _T = TypeVar("_T")
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _UNCHANGEABLE = frozenset[type]({str, int, float, bool, type(None), Decimal, datetime, bytes, frozenset})
 
 
@@ -36,7 +37,7 @@ def new_id() -> str:
 
 def check_json(data: object) -> None:
     """Raise `ValueError` for dicts, lists, texts and numbers that are no JSON: NaN, infinity, half a surrogate pair."""
-    json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
+    _ENCODER.encode(data).encode()
 
 
 def to_json(value: object) -> Any:
