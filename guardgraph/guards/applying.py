@@ -10,6 +10,7 @@ from guardgraph.guards.guard import Guard
 
 __all__ = ("applying", "bound_of", "bounds_of")
 
+_COMBINED = (AllOf, AnyOf, Only)
 _Kind = TypeVar("_Kind", bound=Guard)
 
 
@@ -23,19 +24,19 @@ def applying(
     """
     found = list[Guard]()
     for guard in guards:
-        if isinstance(guard, AllOf):
+        if not isinstance(guard, _COMBINED):
+            found.append(guard)
+        elif isinstance(guard, AllOf):
             found += applying(guard.parts, agents=agents, categories=categories)
         elif isinstance(guard, AnyOf):
             parts = [applying([part], agents=agents, categories=categories) for part in guard.parts]
             if all(parts):
                 found.append(AnyOf(tuple(one for part in parts for one in part)))
-        elif isinstance(guard, Only):
+        else:
             if not guard.excludes(agents=agents, categories=categories):
                 left = (guard.agents if agents is None else None, guard.categories if categories is None else None)
                 inner = applying([guard.guard], agents=agents, categories=categories)
                 found += inner if left == (None, None) else [Only(one, *left) for one in inner]
-        else:
-            found.append(guard)
     return tuple(found)
 
 

@@ -247,7 +247,10 @@ class Only(Composable):
 
 def flattened(guards: Iterable[Guard]) -> list[Guard]:
     """Return the guards with the parts of each `AllOf` in its place."""
-    return [*chain.from_iterable(map(_parts_of, guards))]
+    found = list[Guard]()
+    for guard in guards:
+        found += guard.parts if isinstance(guard, AllOf) else (guard,)
+    return found
 
 
 def leaves(guards: Iterable[Guard]) -> list[Guard]:

@@ -102,4 +102,6 @@ def allowance_of(position: DelegationScope, balances: tuple[Balance, ...]) -> Al
     mine = next((balance.cap for balance in balances if balance.account == position.account), None)
     if mine is None:
         return position.allowance
-    return position.allowance.model_copy(update={name: getattr(mine, name) for name in COUNTS})
+    known = position.allowance
+    raised = {name: cap for name in COUNTS if (cap := getattr(mine, name)) != getattr(known, name)}
+    return known.model_copy(update=raised) if raised else known

@@ -119,6 +119,8 @@ def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDeni
     Where money is limited, an unknown price fits nowhere, and nothing that costs fits beside one.
     """
     for balance in balances:
+        if balance.cap.is_unlimited:
+            continue
         if balance.cap.usd is not None and amount.usd is None:
             return balance.denied("price", None, None)
         if balance.cap.usd is not None and amount.usd and None in (balance.spent.usd, balance.reserved.usd):
