@@ -51,4 +51,5 @@ def bound_of(guard: Guard, kind: type[_Kind], limit: Callable[[_Kind], int]) -> 
 
 def bounds_of(guards: Iterable[Guard], kind: type[_Kind], limit: Callable[[_Kind], int]) -> list[int]:
     """Return the limits that guards of `kind` set; those under a condition that is not resolved set none."""
-    return [found for guard in flattened(guards) if (found := bound_of(guard, kind, limit)) is not None]
+    either = [one for one in flattened(guards) if isinstance(one, (kind, AnyOf))]
+    return [found for guard in either if (found := bound_of(guard, kind, limit)) is not None]

@@ -104,7 +104,10 @@ class Services:
     def slots(self, account: str, limit: int | None) -> ConcurrencyLimiter:
         """Return the slots of the team with this account, made at the first call."""
         with self._lock:
-            return self._slots.setdefault(account, ConcurrencyLimiter(limit))
+            known = self._slots.get(account)
+            if known is None:
+                known = self._slots[account] = ConcurrencyLimiter(limit)
+            return known
 
     def attempt_started(self, account: str, expects: Amount | None) -> None:
         """Record that an attempt has started; `expects` is `None` where its cost is unknown."""

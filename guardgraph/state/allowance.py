@@ -42,6 +42,8 @@ class Allowance(FrozenModel):
         """Return the tighter of both, field by field."""
         if other.is_unlimited:
             return self
+        if self.is_unlimited:
+            return other
         return Allowance.model_construct(
             **{name: _least(getattr(self, name), getattr(other, name)) for name in _LIMITS}
         )
@@ -75,6 +77,11 @@ class Allowance(FrozenModel):
     def is_unlimited(self) -> bool:
         """Whether it limits nothing."""
         return {*vars(self).values()} == {None}
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether anything that is used up by spending is limited."""
+        return self.is_metered or self.subtasks is not None or self.messages is not None
 
     @property
     def is_metered(self) -> bool:

@@ -176,8 +176,11 @@ class MemoryLedger:
     def balances(self, account: str) -> tuple[Balance, ...]:
         """See `Ledger.balances`."""
         with self._lock:
-            known = [self._accounts[name] for name in account_chain(account) if name in self._accounts]
-            return _balances(known[-1].counted) if known else ()
+            held = self._accounts.get(account)
+            if held is None:  # those above it count all the same
+                known = [self._accounts[name] for name in account_chain(account) if name in self._accounts]
+                held = known[-1] if known else None
+            return () if held is None else _balances(held.counted)
 
     def side_balances(self, sides: Sequence[SideAccount]) -> tuple[Balance, ...]:
         """See `Ledger.side_balances`."""
@@ -242,7 +245,7 @@ class MemoryLedger:
 
 
 def _balances(counted: Iterable[Account]) -> tuple[Balance, ...]:
-    return tuple(one.balance for one in counted if one.epoch)
+    return tuple([one.balance for one in counted if one.epoch])
 
 
 def _priced(amount: Amount) -> Amount:
