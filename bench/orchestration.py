@@ -17,7 +17,7 @@ from bench.measuring.contest import Comparison, Contestant, compete
 from bench.measuring.options import common_options
 from bench.measuring.peers import Missing
 from bench.measuring.report import Report, show
-from bench.teams.guarded import guarded
+from bench.teams.guarded import guarded, guarded_by_all
 from bench.teams.peer_supervisor import peer_supervisor
 from bench.teams.peer_swarm import peer_swarm, peer_swarm_chain
 from bench.teams.plain import plain
@@ -26,6 +26,7 @@ from bench.teams.team import Team
 _CPU = "CPU ms a job"
 _TEAMS: Mapping[str, Callable[[str], Team]] = {
     "guardgraph": guarded,
+    "guardgraph, all guards": guarded_by_all,
     "plain LangGraph": plain,
     "langgraph-supervisor": peer_supervisor,
     "langgraph-swarm": peer_swarm,
@@ -36,6 +37,7 @@ _COMPARISONS = (
     Comparison("guardgraph", "langgraph-swarm", _CPU, at_most=0.4),
     Comparison("guardgraph", "langgraph-swarm, a chain", _CPU),
     Comparison("guardgraph", "plain LangGraph", _CPU, at_most=2.0),
+    Comparison("guardgraph, all guards", "guardgraph", _CPU),
 )
 _VERSIONS = ("guardgraph", "langgraph", "langchain-core", "langchain", "langgraph-supervisor", "langgraph-swarm")
 

@@ -5,8 +5,7 @@ LangChain's chat models are loaded here, so only `model_calls` imports this modu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -93,7 +92,7 @@ def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -
 
     def call(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
-        with _readable(*_UNREADABLE):
+        with _Readable(*_UNREADABLE):
             answer = parse(repeated(lambda: once(messages, config), agent.backoff, execution_context(config)))
         return _read(answer, schema)
 
@@ -103,7 +102,7 @@ def _alone(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | None) -
 
     async def acall(request: Request, config: RunnableConfig) -> Any:
         messages = _messages(agent, request, described)
-        with _readable(*_UNREADABLE):
+        with _Readable(*_UNREADABLE):
             made = await arepeated(lambda: aonce(messages, config), agent.backoff, execution_context(config))
             answer = parse(made)
         return _read(answer, schema)
@@ -152,17 +151,17 @@ def _with_tools(agent: Agent, model: BaseChatModel, schema: type[BaseModel] | No
     )
 
     def answer(output: Mapping[str, Any]) -> Any:
-        with _readable(*_UNREADABLE):
+        with _Readable(*_UNREADABLE):
             return with_events(_reply(_final(output)), output["messages"])
 
     call, acall = runnable_calls(graph, messages_input, answer)
 
     def read(request: Request, config: RunnableConfig) -> Any:
-        with _readable(StructuredOutputError):
+        with _Readable(StructuredOutputError):
             return call(request, config)
 
     async def aread(request: Request, config: RunnableConfig) -> Any:
-        with _readable(StructuredOutputError):
+        with _Readable(StructuredOutputError):
             return await acall(request, config)
 
     return read, aread
@@ -255,13 +254,18 @@ def _with_settings(request: Any, settings: dict[str, int]) -> Any:
     return request.override(model_settings={**request.model_settings, **settings}) if settings else request
 
 
-@contextmanager
-def _readable(*errors: type[Exception]) -> Generator[None]:
+class _Readable:
     """Raise `InvalidAnswer` for an answer that cannot be read, which is what `errors` mean."""
-    try:
-        yield
-    except errors as error:
-        raise InvalidAnswer(f"the model's answer cannot be read: {_why_unreadable(error)}") from error
+
+    def __init__(self, *errors: type[Exception]) -> None:
+        self._errors = errors
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, self._errors):
+            raise InvalidAnswer(f"the model's answer cannot be read: {_why_unreadable(error)}") from error
 
 
 def _why_unreadable(error: Exception) -> str:
@@ -274,7 +278,7 @@ def _why_unreadable(error: Exception) -> str:
 def _read(answer: Any, schema: type[BaseModel] | None) -> Any:
     if schema is None:
         return last_text([answer]) if isinstance(answer, AIMessage) else answer
-    with _readable(*_UNREADABLE):
+    with _Readable(*_UNREADABLE):
         return _reply(answer if isinstance(answer, schema) else schema.model_validate(answer))
 
 

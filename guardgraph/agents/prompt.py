@@ -22,6 +22,7 @@ _HEADS = {
 }
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 """Those that JSON leaves as they are."""
 
@@ -30,15 +31,17 @@ def render(request: Request) -> str:
     """Return the whole request as one text."""
     task, subtask = request.task, request.subtask
     inputs = {**task.inputs, **(subtask.inputs if subtask else {})}
+    kinds = {item.kind for item in request.context}
     parts = [
         f"Goal: {_words(task, subtask)}",
         f"It is part of this task: {_words(task)}" if subtask is not None else "",
         f"The original intent: {task.origin}" if task.origin else "",
         f"Inputs (data):\n{_json(inputs)}" if inputs else "",
-        *(
+        *[
             _data(head, [_facts(item) for item in request.context if item.kind == kind])
             for kind, head in _HEADS.items()
-        ),
+            if kind in kinds
+        ],
         _data("What you have kept from your earlier work", [] if request.memory is None else [request.memory]),
         _data("Messages to you", [_message(message) for message in request.messages]),
         _feedback(request),
@@ -104,4 +107,4 @@ def _message(message: Message) -> dict[str, Any]:
 
 def _json(value: object) -> str:
     # "<" is escaped, so that no text of others can close the <data> element around it.
-    return json.dumps(value, ensure_ascii=False, default=str).replace("<", "\\u003c")
+    return _ENCODER.encode(value).replace("<", "\\u003c")

@@ -8,15 +8,13 @@ from typing import Any
 
 from langgraph.channels import BinaryOperatorAggregate
 
-from guardgraph.nodes.state_update import Channel
+from guardgraph.nodes.state_update import Channel, may_overwrite
 from guardgraph.state import append_by_id, append_unique, merge_open
 
 __all__ = ("ReducedOnce", "reduced_once")
 
 _REDUCERS = (append_by_id, append_unique, merge_open)
 """Those that give the same for one joined write as for one write after the other."""
-_OVERWRITE = frozenset({"__overwrite__", "type"})
-"""The keys by which LangGraph recognises an `Overwrite` that was stored as JSON."""
 
 
 class ReducedOnce(BinaryOperatorAggregate[Any]):
@@ -27,10 +25,12 @@ class ReducedOnce(BinaryOperatorAggregate[Any]):
 
     def update(self, values: Sequence[Any]) -> bool:
         """Reduce all writes of a superstep; where one is an `Overwrite`, or no plain list or dict, one by one."""
+        if not values:  # LangGraph asks every channel in every superstep
+            return False
         if len(values) > 1:
             if all(type(value) is list for value in values):
                 values = [list(chain.from_iterable(values))]
-            elif all(type(value) is dict and not value.keys() & _OVERWRITE for value in values):
+            elif all(type(value) is dict and not may_overwrite(value) for value in values):
                 values = [dict(chain.from_iterable(value.items() for value in values))]
         return super().update(values)
 

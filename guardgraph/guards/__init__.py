@@ -21,7 +21,15 @@ from guardgraph.guards.downgrade import Downgrade
 from guardgraph.guards.evaluate import GuardDecision, alert_of, allowance_or_trip, evaluate_guards
 from guardgraph.guards.function import FunctionGuard, guard
 from guardgraph.guards.grounding import Grounding
-from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard, SourceReader
+from guardgraph.guards.guard import (
+    AccountLimiter,
+    AllowanceLimiter,
+    Guard,
+    SourceReader,
+    caps_accounts,
+    narrows_allowance,
+    reads_sources,
+)
 from guardgraph.guards.injection import SHAPES, Injection, InjectionShape, find_injections
 from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
@@ -78,6 +86,7 @@ __all__ = (
     "allowance_or_trip",
     "applying",
     "bounds_of",
+    "caps_accounts",
     "checked_guards",
     "checked_own_guards",
     "conditions",
@@ -88,5 +97,7 @@ __all__ = (
     "leaves",
     "name_of",
     "named_lines",
+    "narrows_allowance",
     "prices_of",
+    "reads_sources",
 )

@@ -46,7 +46,7 @@ class Authority(Composable):
             for unit, amount in message.commits.items():
                 total[unit] = total.get(unit, Decimal(0)) + amount
         allowed = self.limits.get(agent, {})
-        over = next(((unit, amount) for unit, amount in total.items() if amount > allowed.get(unit, 0)), None)
+        over = next(((unit, amount) for unit, amount in total.items() if amount > Decimal(allowed.get(unit, 0))), None)
         if over is None:
             return context.verdict(self, trips=False)
         unit, amount = over

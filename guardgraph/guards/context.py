@@ -95,9 +95,9 @@ class GuardContext:
     """At `model` and `tool`: the last 2,000 such calls of the run in this process, of all attempts that are judged."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.state, ReadOnlyMapping):
+        if type(self.state) is not ReadOnlyMapping:
             object.__setattr__(self, "state", ReadOnlyMapping(self.state))
-        if not isinstance(self.sources, MappingProxyType):
+        if type(self.sources) is not MappingProxyType:
             object.__setattr__(self, "sources", MappingProxyType(self.sources))
 
     @property

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from guardgraph.guards.applying import applying
 from guardgraph.guards.context import GuardContext, name_of
 from guardgraph.guards.function import FunctionGuard
-from guardgraph.guards.guard import AccountLimiter, AllowanceLimiter, Guard
+from guardgraph.guards.guard import AccountLimiter, Guard, narrows_allowance
 from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
 from guardgraph.guards.verdicts import returned_by, verdict_of
 from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict
@@ -73,7 +73,7 @@ def alert_of(guard: AccountLimiter, context: GuardContext) -> Verdict | None:
 
 def allowance_or_trip(guard: Guard, context: GuardContext) -> Allowance | Guard:
     """Return the allowance that `guard` leaves; where it raises, a guard in its place that trips at the gate."""
-    if not isinstance(guard, AllowanceLimiter):
+    if not narrows_allowance(guard):
         return Allowance()
     found = returned_by(guard, guard.narrow, context, Allowance)
     if isinstance(found, Allowance):

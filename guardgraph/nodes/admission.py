@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import AccountLimiter, Guard, GuardContext, allowance_or_trip, applying
+from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying, caps_accounts
 from guardgraph.nodes.chain import team_link
 from guardgraph.nodes.downgrading import account_steps
 from guardgraph.nodes.gate import run_route
@@ -198,7 +198,7 @@ def _side_budgets(team: str, guards: Iterable[Guard], account: str, *, has_datab
 
     Raises `BadInput` for what is counted in a database, where there is none.
     """
-    given = [guard.side_budget(account) for guard in guards if isinstance(guard, AccountLimiter)]
+    given = [guard.side_budget(account) for guard in guards if caps_accounts(guard)]
     budgets = [budget for budget in given if budget is not None]
     shared = next((budget for budget in budgets if budget.is_shared), None)
     if shared is not None and not has_database:

@@ -190,8 +190,11 @@ class _AgentNode(RunnableLambda[Any, Any]):
         team, current = _as(DelegationScope, given["position"]), execution_context(config)
         services.ensure_open(team)
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
-        request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
-        me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
+        id_ = result_id(self.agent.name, sent, _execution())
+        me = attempt_scope(self.agent, sent, team, services, attempt=id_, concluding=self.concluding)
+        request = sent.model_copy(
+            update={"id": id_, "allowance": me.allowance, "path": me.path, "idempotency_key": me.account}
+        )
         integrity = IntegrityRecord(
             me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools, self.agent.kind == "model"
         )
@@ -205,9 +208,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return AttemptExecution(
             agent=self.agent,
             sent=sent,
-            request=request.model_copy(
-                update={"allowance": me.allowance, "path": me.path, "idempotency_key": me.account}
-            ),
+            request=request,
             services=services,
             me=me,
             role=role,
@@ -277,8 +278,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
     def _cached(self, work: AttemptExecution) -> Result | None:
         """Return the cached answer to a request, which needs neither slot nor budget."""
-        if self.agent.cache is not None:
-            work.read_boards()
+        if self.agent.cache is None:
+            return None
+        work.read_boards()
         found = self.cache.find(work.under_rules)
         if found is not None:
             work.begin_cached()
@@ -287,8 +289,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return found
 
     async def _acached(self, work: AttemptExecution) -> Result | None:
-        if self.agent.cache is not None:
-            await work.aread_boards()
+        if self.agent.cache is None:
+            return None
+        await work.aread_boards()
         found = await self.cache.afind(work.under_rules)
         if found is not None:
             work.begin_cached()
@@ -371,7 +374,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
 
 def _is_kept(work: AttemptExecution) -> bool:
     """Whether its answer may be cached: what a human has answered, or a cheaper model, is no part of the key."""
-    return not is_resumed(work.config) and not (work.budget is not None and work.budget.is_downgraded)
+    is_cheaper = work.budget is not None and work.budget.is_downgraded
+    return work.agent.cache is not None and not is_resumed(work.config) and not is_cheaper
 
 
 def _attachments(

@@ -49,6 +49,7 @@ from guardgraph.state import (
     StorageError,
     Usage,
     check_caps,
+    unshared_copy,
     with_content,
 )
 
@@ -200,13 +201,15 @@ class AttemptExecution:
     def given(self) -> Request:
         """The request as the agent's code gets it: with the attachments, unless it is a team, which finds them.
 
-        It is a copy: what the code changes in it reaches neither the state nor another agent.
+        It is a copy: what the code changes in it reaches neither the state nor another agent. The request of a model is
+        only written into its prompt.
         """
         request, task = self.request, self.request.task
         if task.attachments and not takes_references(self.agent):
             task = task.model_copy(update={"attachments": with_content(task.attachments, self.attachments)})
             request = request.model_copy(update={"task": task})
-        return request.model_copy(deep=True)
+        is_seen = self.agent.kind != "model" or self.agent.choose is not None or bool(task.attachments)
+        return unshared_copy(request) if is_seen else request
 
     def inherited(self) -> tuple[RunnableConfig, Context]:
         """Return the config and the context that the agent's own code inherits."""
@@ -241,9 +244,8 @@ class AttemptExecution:
     def labelled(self, result: Result) -> Result:
         """Return a result with its integrity label: whether all that it was made of is trusted, or endorsed."""
         answered = self.agent.kind != "team" or result.trusted
-        return result.model_copy(
-            update={"trusted": self.agent.is_trusted(given=self.integrity.trusted, answered=answered)}
-        )
+        trusted = self.agent.is_trusted(given=self.integrity.trusted, answered=answered)
+        return result if result.trusted == trusted else result.model_copy(update={"trusted": trusted})
 
     def end(self) -> None:
         """Release the slot, whether it has started or not; wait until the code that called its team may go on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from guardgraph.agents.agent import Agent
@@ -41,5 +41,10 @@ def _identity(agent: Agent) -> str:
     while isinstance(code, partial):
         code = code.func
     named = code if hasattr(code, "__qualname__") else type(code)
-    names = [str(getattr(named, "__module__", "")), named.__qualname__, str(getattr(code, "name", ""))]
-    return work_digest(agent.kind, agent.version, names, size=4)
+    names = str(getattr(named, "__module__", "")), named.__qualname__, str(getattr(code, "name", ""))
+    return _digest(agent.kind, agent.version, names)
+
+
+@lru_cache(maxsize=1_024)
+def _digest(kind: str, version: str, names: tuple[str, ...]) -> str:
+    return work_digest(kind, version, names, size=4)

@@ -117,17 +117,17 @@ def _targets(
     goto: Any = answer if command is None else command.goto
     given: list[Any] = [*goto] if isinstance(goto, list | tuple) else [goto]
     update: Any = {} if command is None or command.update is None else command.update
-    known = ", ".join(map(repr, sorted({*destinations, *team.ends})))
     agent = next((one for one in given if isinstance(one, Agent)), None)
     if agent is not None:
         raise BadInput(f"answered the agent {agent.name!r} itself; answer `gate.send(…)` of it, or its name")
     is_outside = command is not None and command.graph is not None
     if is_outside or not given or not all(isinstance(one, str | Send) for one in given):
-        raise BadInput(f"answered {short_repr(answer)}, which leads nowhere; it may go to {known}")
+        raise BadInput(f"answered {short_repr(answer)}, which leads nowhere; it may go to {_known(team, destinations)}")
     targets = [one if isinstance(one, Send) else team.nodes.get(one, one) for one in given]
     nodes = tuple(map(_node, targets))
     unknown = [node for node in nodes if node not in destinations and node not in team.ends]
     if unknown:
+        known = _known(team, destinations)
         raise BadInput(f"went to {unknown[0]!r}, which is none of its destinations: {known}; name it in `destinations`")
     listed = ", ".join(map(repr, nodes))
     if len(nodes) > 1 and not team.ends.isdisjoint(nodes):
@@ -145,6 +145,10 @@ def _targets(
     return targets, update
 
 
+def _known(team: TeamSpec, destinations: Collection[str]) -> str:
+    return ", ".join(map(repr, sorted({*destinations, *team.ends})))
+
+
 def _node(target: str | Send) -> str:
     return target.node if isinstance(target, Send) else target
 
@@ -156,8 +160,9 @@ def _is_request(send: Send, team: TeamSpec) -> bool:
     if send.node not in team.agents:
         return True
     try:
-        DelegationScope.model_validate(send.arg["position"])
-        Request.model_validate(send.arg["request"])
+        for name, model in (("position", DelegationScope), ("request", Request)):
+            if not isinstance(send.arg[name], model):
+                model.model_validate(send.arg[name])
     except (TypeError, KeyError, ValidationError):
         return False
     return True

@@ -29,6 +29,7 @@ from guardgraph.state import (
     BadInput,
     Balance,
     ContextItem,
+    Delegation,
     DelegationScope,
     EarlyStop,
     Gap,
@@ -157,7 +158,14 @@ class GateContext:
     def categories(self) -> frozenset[str]:
         """The categories of the task."""
         task = self._update.state.get("admitted")
-        return frozenset() if task is None else frozenset(Task.model_validate(task).categories)
+        if isinstance(task, Task):
+            return task.categories
+        return frozenset() if task is None else Task.model_validate(task).categories
+
+    @cached_property
+    def links(self) -> tuple[Delegation, ...]:
+        """The chain of delegation down to the team, outermost first."""
+        return tuple(map(Delegation.of, self.position.chain))
 
     @property
     def is_late(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,11 @@ from guardgraph.guards import (
     SourceReader,
     alert_of,
     applying,
+    caps_accounts,
     evaluate_guards,
     leaves,
     name_of,
+    reads_sources,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
 from guardgraph.nodes.chain import agent_link
@@ -35,7 +38,6 @@ from guardgraph.state import (
     Allowance,
     Amount,
     Balance,
-    Delegation,
     Gap,
     Gate,
     Request,
@@ -81,7 +83,7 @@ def judge_subject(
 
 def emit_last_alerts(gate: GateContext) -> None:
     """Emit and write the alerts of what was spent since the last gate that judges by the budget."""
-    own = ([one for one in leaves([guard]) if isinstance(one, AccountLimiter)] for guard in gate.guards)
+    own = ([one for one in leaves([guard]) if caps_accounts(one)] for guard in gate.guards)
     limiters = [parts[0] for parts in own if parts]  # those of an `AnyOf` count in the same account
     if not limiters:
         return
@@ -106,10 +108,10 @@ def _context(
     sides: tuple[Balance, ...] = (),
     **facts: Any,
 ) -> GuardContext:
-    above, own = gate.position.chain, gate.position.chain[-1:]
-    if at == "admission" and own:
-        above, facts = above[:-1], {**facts, "delegation": Delegation.of(own[0])}
-    context = GuardContext(
+    above = gate.links
+    if at == "admission" and above:
+        above, facts = above[:-1], {**facts, "delegation": above[-1]}
+    return GuardContext(
         gate=at,
         subject=subject,
         now=gate.now,
@@ -122,9 +124,9 @@ def _context(
         balances=(*sides, *gate.balances),
         path=gate.position.path,
         agent=agent and agent_info(agent, gate.position.path, fallback_for=gate.team.fallbacks.get(agent.name)),
-        chain=tuple(map(Delegation.of, above)),
+        chain=above,
+        **facts,
     )
-    return replace(context, **facts) if facts else context
 
 
 def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
@@ -180,7 +182,7 @@ def _judge_first(
         if other is None and not ends:
             other = _to_fallback(gate, sends[number], decision)
         if other is None:
-            return decision._replace(alerts=alerts)
+            return decision if alerts == decision.alerts else decision._replace(alerts=alerts)
         sends[number] = other
 
 
@@ -339,9 +341,8 @@ def _reserve(gate: GateContext, subtask: Subtask, count: int) -> ReservationDeni
 def _after(remaining: Allowance, expected: Amount | None, *, subtasks: int) -> Allowance:
     """Return what remains once one more send has passed."""
     cost = expected or Amount()
-    usage = Usage(input_tokens=cost.tokens, usd=cost.usd if cost.usd is not None else 0, calls=cost.calls)  # type: ignore[arg-type]
-    rest = remaining.minus(usage)
-    return rest if rest.subtasks is None else rest.model_copy(update={"subtasks": max(rest.subtasks - subtasks, 0)})
+    usd = Decimal(0) if cost.usd is None else cost.usd
+    return remaining.minus(Amount(tokens=cost.tokens, usd=usd, calls=cost.calls, subtasks=subtasks))
 
 
 def _decision(guards: Sequence[Guard], context: GuardContext, gate: GateContext) -> GuardDecision:
@@ -349,7 +350,7 @@ def _decision(guards: Sequence[Guard], context: GuardContext, gate: GateContext)
     alerts: tuple[Verdict, ...] = ()
     for guard in guards:
         decision = _evaluate(guard, context)
-        if decision.alerts and isinstance(guard, AccountLimiter):
+        if decision.alerts and caps_accounts(guard):
             alerts += _alerts_once(guard, context, decision.alerts[0], gate)
             decision = decision._replace(alerts=())
         alerts += decision.alerts
@@ -385,7 +386,7 @@ def _is_of(balance: Balance, verdict: Verdict, context: GuardContext) -> bool:
 def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:
     if isinstance(guard, AnyOf):
         return GuardDecision.of(guard, guard.decide(context, lambda part: _verdict(part, context)))
-    if not isinstance(context.subject, Result) or not isinstance(guard, SourceReader):
+    if not isinstance(context.subject, Result) or not reads_sources(guard):
         return evaluate_guards([guard], context)
     try:
         sources = _sources(guard, context.subject)

@@ -22,18 +22,20 @@ _CONCLUDING = 0.5
 
 
 def attempt_scope(
-    agent: Agent, request: Request, team: DelegationScope, services: Services, *, concluding: bool
+    agent: Agent, request: Request, team: DelegationScope, services: Services, *, attempt: str, concluding: bool
 ) -> DelegationScope:
     """Return the position of one attempt of `agent` in `team`; its allowance is at most its share.
 
-    `request.id` names the attempt, and so its account.
+    `attempt` is the id of its result, which names its account.
     """
     drawn = team.account if concluding else team.spending_account
-    _, _, attempt = request.id.partition("/")
-    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(attempt, safe='#')}"
+    _, _, name = attempt.partition("/")
+    account = f"{drawn}/{quote(agent.name, safe='')}:{quote(name, safe='#')}"
     deadline = team.allowance.deadline
     until = deadline + timedelta(seconds=_CONCLUDING) if concluding and deadline is not None else work_until(team)
-    allowance = team.allowance.model_copy(update={"deadline": until})
+    allowance = team.allowance
+    if until != allowance.deadline:
+        allowance = allowance.model_copy(update={"deadline": until})
     share = min(
         [part for part in (agent.budget_share, request.subtask.share if request.subtask else None) if part] or [1]
     )
@@ -100,4 +102,6 @@ def allowance_of(position: DelegationScope, balances: tuple[Balance, ...]) -> Al
     mine = next((balance.cap for balance in balances if balance.account == position.account), None)
     if mine is None:
         return position.allowance
-    return position.allowance.model_copy(update={name: getattr(mine, name) for name in COUNTS})
+    known = position.allowance
+    raised = {name: cap for name in COUNTS if (cap := getattr(mine, name)) != getattr(known, name)}
+    return known.model_copy(update=raised) if raised else known

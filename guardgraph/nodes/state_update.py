@@ -13,13 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.state import BadInput, RunState, error_text, merge_messages
 
-__all__ = ("Channel", "StateUpdate", "short_repr")
+__all__ = ("Channel", "StateUpdate", "may_overwrite", "short_repr")
 
 Channel = BaseChannel[Any, Any, Any]
 
 _WRITABLE = frozenset({"context", "gaps", "messages", "subtasks", "verdicts"})
 _OWN = frozenset({*RunState.__annotations__, "remaining_steps"}) - _WRITABLE
 """Channels that only gates and agent nodes write."""
+_OVERWRITE = ("__overwrite__", "type")
+"""The keys by which LangGraph recognises an `Overwrite` that was stored as JSON."""
 _HINTS = {
     "draft": "; `GateContext.conclude` takes a draft",
     "ending": "; `GateContext.stop` ends a run",
@@ -45,7 +47,10 @@ class StateUpdate:
     def write(self, name: str, value: Any) -> None:
         """Write to a channel. Raises `KeyError` where there is none, and whatever its reducer raises."""
         channel, before = self.channels[name], self.state.get(name)
-        self.state[name] = value if isinstance(channel, LastValue) else _reduced(channel, before, value)
+        is_joined = isinstance(channel, BinaryOperatorAggregate)
+        if is_joined and type(value) is type(before) and not value and name in RunState.__annotations__:
+            return  # nothing is added
+        self.state[name] = value if type(channel) is LastValue else _reduced(channel, before, value)
         self.values[name] = self._joined(channel, name, value) if name in self.values else value
 
     def write_checked(self, name: str, value: Any) -> None:
@@ -88,9 +93,16 @@ class StateUpdate:
 
 def _reduced(channel: Channel, before: Any, value: Any) -> Any:
     """Return the value of a channel that holds `before` after `value` was written, as LangGraph computes it."""
+    if isinstance(channel, BinaryOperatorAggregate) and before is not None and not may_overwrite(value):
+        return channel.operator(before, value)
     now = channel.copy() if before is None else channel.from_checkpoint(before)
     now.update([value])
     return now.get()
+
+
+def may_overwrite(value: Any) -> bool:
+    """Return whether LangGraph may take a value for an `Overwrite`, of which a dict is a stored form."""
+    return type(value) is not list and not (type(value) is dict and value.keys().isdisjoint(_OVERWRITE))
 
 
 def _as_list(value: Any) -> list[Any]:

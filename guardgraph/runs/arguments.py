@@ -88,8 +88,8 @@ def check_leases(if_busy: object, *, wait_seconds: float, lease_seconds: float) 
 
 def check_seconds(name: str, seconds: object, *, may_be_zero: bool = False) -> None:
     """Raise `BadInput` for what is no number of seconds above 0 (or from 0 on), up to 366 days."""
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    fits = is_number and (0 < seconds <= _LONGEST or (may_be_zero and seconds == 0))
+    number = seconds if isinstance(seconds, int | float) and not isinstance(seconds, bool) else -1
+    fits = 0 < number <= _LONGEST or (may_be_zero and number == 0)
     rule = f"`{name}` must be a number of seconds {'from' if may_be_zero else 'above'} 0, at most {_LONGEST}"
     require(fits, rule, seconds)
 

@@ -11,9 +11,7 @@ from decimal import Decimal
 from threading import Lock
 from typing import Any, TypeVar
 
-from langgraph.config import get_stream_writer
 from langgraph.errors import GraphInterrupt
-from langgraph.types import StreamWriter
 
 from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.cost_estimates import CostEstimator, InFlightAttempt, concurrent_attempts
@@ -24,6 +22,7 @@ from guardgraph.runtime.concurrency.conditions import ChangeCondition
 from guardgraph.runtime.concurrency.isolation import CancelToken, run_shielded
 from guardgraph.runtime.concurrency.limiter import ConcurrencyLimiter
 from guardgraph.runtime.rates.turns import Turns
+from guardgraph.runtime.stream_writer import stream_writer
 from guardgraph.state import (
     NO_SIDES,
     Amount,
@@ -105,7 +104,10 @@ class Services:
     def slots(self, account: str, limit: int | None) -> ConcurrencyLimiter:
         """Return the slots of the team with this account, made at the first call."""
         with self._lock:
-            return self._slots.setdefault(account, ConcurrencyLimiter(limit))
+            known = self._slots.get(account)
+            if known is None:
+                known = self._slots[account] = ConcurrencyLimiter(limit)
+            return known
 
     def attempt_started(self, account: str, expects: Amount | None) -> None:
         """Record that an attempt has started; `expects` is `None` where its cost is unknown."""
@@ -211,8 +213,8 @@ class Services:
         return await run_shielded(work) if ledger.blocks or (reserves and ledger.reserving_blocks) else work()
 
     def emit(self, kind: EventKind, position: DelegationScope, **data: Any) -> None:
-        """Log an event, and `publish` it."""
-        if self.on_event is not None or self.log_event is not None or _stream_writer() is not None:
+        """Log an event, and `publish` it; without a log, a callback and a reader there is none."""
+        if self.on_event is not None or self.log_event is not None or stream_writer() is not None:
             self.publish(self.log(kind, position, **data))
 
     def log(self, kind: EventKind, position: DelegationScope, **data: Any) -> RunEvent:
@@ -227,7 +229,7 @@ class Services:
 
         If `on_event` raises, the run continues and it is not called again.
         """
-        write = _stream_writer()
+        write = stream_writer()
         if write is not None:
             with suppress(RuntimeError):  # the reader of the stream has left, and its event loop is closed
                 write(event.model_dump(mode="json"))
@@ -251,14 +253,6 @@ class Services:
     def _spent(self, account: str) -> Amount:
         balances = self.ledger.balances(account)
         return balances[-1].spent if balances and balances[-1].account == account else Amount()
-
-
-def _stream_writer() -> StreamWriter | None:
-    """Return what writes to LangGraph's stream of the mode `custom`; `None` outside of a graph."""
-    try:
-        return get_stream_writer()
-    except (RuntimeError, KeyError):
-        return None
 
 
 @exact_decimal

@@ -85,7 +85,7 @@ from guardgraph.state.event_log import (
     parked_in,
 )
 from guardgraph.state.evidence import Evidence
-from guardgraph.state.frozen_model import FrozenModel, check_json, new_id, to_json
+from guardgraph.state.frozen_model import FrozenModel, check_json, new_id, to_json, unshared_copy
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.price import NO_PARTS, ModelPrice, Price
@@ -258,6 +258,7 @@ __all__ = (
     "team_sides",
     "tightest_label",
     "to_json",
+    "unshared_copy",
     "validation_text",
     "with_content",
     "without_content",

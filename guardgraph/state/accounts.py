@@ -119,12 +119,17 @@ def tightest_label(balances: Sequence[Balance], what: str) -> str:
     return least.label and f" of {least.label}"
 
 
-@exact_decimal
-def check_caps(balances: tuple[Balance, ...], amount: Amount) -> ReservationDenied | None:
+def check_caps(balances: Sequence[Balance], amount: Amount) -> ReservationDenied | None:
     """Return why `amount` does not fit under these balances; `None` if it fits.
 
     Where money is limited, an unknown price fits nowhere, and nothing that costs fits beside one.
     """
+    capped = [balance for balance in balances if balance.cap.is_counted]
+    return _check_capped(capped, amount) if capped else None
+
+
+@exact_decimal
+def _check_capped(balances: Sequence[Balance], amount: Amount) -> ReservationDenied | None:
     for balance in balances:
         if balance.cap.usd is not None and amount.usd is None:
             return balance.denied("price", None, None)

@@ -49,8 +49,10 @@ class Allowance(FrozenModel):
 
     def narrow(self, other: Allowance) -> Allowance:
         """Return the tighter of both, field by field."""
-        if {*other.__dict__.values()} == {None}:  # it limits nothing
+        if other.is_unlimited:
             return self
+        if self.is_unlimited:
+            return other
         return Allowance.model_construct(
             **{name: _least(getattr(self, name), getattr(other, name)) for name in _LIMITS}
         )
@@ -72,12 +74,23 @@ class Allowance(FrozenModel):
 
     def minus(self, spent: Usage | Amount) -> Allowance:
         """Return what is left after `spent`, never below zero; an unknown price leaves no money."""
-        left = {name: _less(getattr(self, name), getattr(spent, name, 0)) for name in COUNTS}
-        return self.model_copy(update=left)
+        capped = ((name, cap) for name in COUNTS if (cap := getattr(self, name)) is not None)
+        left = {name: _less(cap, getattr(spent, name, 0)) for name, cap in capped}
+        return self.model_copy(update=left) if left else self
 
     def within(self, parent: Allowance) -> bool:
         """Return whether no field is wider than `parent`'s."""
         return all(_fits(getattr(self, name), getattr(parent, name)) for name in _LIMITS)
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether it limits nothing."""
+        return {*vars(self).values()} == {None}
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether anything that is used up by spending is limited."""
+        return self.is_metered or self.subtasks is not None or self.messages is not None
 
     @property
     def is_metered(self) -> bool:
@@ -86,7 +99,9 @@ class Allowance(FrozenModel):
 
 
 def _least(first: Any, second: Any) -> Any:
-    return min((value for value in (first, second) if value is not None), default=None)
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second)
 
 
 def _most(first: Any, second: Any) -> Any:
@@ -101,8 +116,6 @@ def _part(value: Any, part: Decimal) -> Any:
 
 
 def _less(value: Any, spent: Any) -> Any:
-    if value is None:
-        return None
     zero = type(value)(0)
     if spent is None:
         return zero

@@ -15,6 +15,8 @@ from guardgraph.state.side_accounts import SideBudget
 
 __all__ = ("AgentInfo", "Delegation", "DelegationScope", "work_digest")
 
+_ENCODER = json.JSONEncoder(sort_keys=True, default=repr, ensure_ascii=True)
+
 
 class Delegation(NamedTuple):
     """A link of the chain of delegation: who works, and on what."""
@@ -39,8 +41,7 @@ class Delegation(NamedTuple):
 def work_digest(*facts: object, size: int = 16) -> str:
     """Return a digest of `size` bytes: the same for equal data, and for texts that differ in case and white space."""
     flat = [" ".join(fact.casefold().split()) if isinstance(fact, str) else fact for fact in facts]
-    text = json.dumps(flat, sort_keys=True, default=repr, ensure_ascii=True)
-    return blake2b(text.encode(), digest_size=size).hexdigest()
+    return blake2b(_ENCODER.encode(flat).encode(), digest_size=size).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

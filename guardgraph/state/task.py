@@ -163,6 +163,8 @@ class Plan(FrozenModel):
         twice = sorted(id_ for id_, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"subtask ids must be unique, these are used twice: {', '.join(map(repr, twice))}")
+        if not any(subtask.depends_on for subtask in self.subtasks):
+            return self
         try:
             TopologicalSorter({subtask.id: subtask.depends_on for subtask in self.subtasks}).prepare()
         except CycleError as error:

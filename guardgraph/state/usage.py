@@ -94,6 +94,8 @@ class Usage(FrozenModel):
 
     def __add__(self, other: Usage) -> Usage:
         """Return the sum; unknown money stays unknown."""
+        if not (self.model_fields_set and other.model_fields_set):  # one of them is `Usage()`
+            return self if self.model_fields_set else other
         return Usage.model_construct(
             self.model_fields_set | other.model_fields_set,  # a price that neither names stays unnamed
             input_tokens=self.input_tokens + other.input_tokens,

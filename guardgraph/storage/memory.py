@@ -81,16 +81,16 @@ class Account:
             self._balance = Balance(self.name, self.cap, self.spent, reserved, self.label, alerted, self.kind)
         return self._balance
 
-    def reserve(self, amount: Amount) -> None:
-        """Reserve an amount that fits."""
-        self.unpriced += amount.usd is None
-        self.reserved = self.reserved + _priced(amount)
+    def reserve(self, amount: Amount, *, unpriced: bool) -> None:
+        """Reserve an amount that fits, or the priced part of one that is `unpriced`."""
+        self.unpriced += unpriced
+        self.reserved = self.reserved + amount
         self._balance = None
 
-    def settle(self, amount: Amount, used: Usage, spent: Amount) -> None:
-        """Replace the reservation of `amount` by what was `spent`."""
-        self.unpriced -= amount.usd is None
-        self.reserved = self.reserved + -_priced(amount)
+    def settle(self, released: Amount, used: Usage, spent: Amount, *, unpriced: bool) -> None:
+        """Replace a reservation by what was `spent`; `released` is what takes it off."""
+        self.unpriced -= unpriced
+        self.reserved = self.reserved + released
         self.spent, self.usage = self.spent + spent, self.usage + used
         self._balance = None
 
@@ -153,8 +153,9 @@ class MemoryLedger:
             if refusal is None:
                 self._entries[entry] = held
                 held.entries[entry] = amount
+                priced, unpriced = _priced(amount), amount.usd is None
                 for one in counted:
-                    one.reserve(amount)
+                    one.reserve(priced, unpriced=unpriced)
             return refusal
 
     def settle(self, entry: str, usage: Usage | None) -> None:
@@ -175,8 +176,11 @@ class MemoryLedger:
     def balances(self, account: str) -> tuple[Balance, ...]:
         """See `Ledger.balances`."""
         with self._lock:
-            known = [self._accounts[name] for name in account_chain(account) if name in self._accounts]
-            return _balances(known[-1].counted) if known else ()
+            held = self._accounts.get(account)
+            if held is None:  # those above it count all the same
+                known = [self._accounts[name] for name in account_chain(account) if name in self._accounts]
+                held = known[-1] if known else None
+            return () if held is None else _balances(held.counted)
 
     def side_balances(self, sides: Sequence[SideAccount]) -> tuple[Balance, ...]:
         """See `Ledger.side_balances`."""
@@ -228,19 +232,20 @@ class MemoryLedger:
         amount = held.entries.pop(entry)
         used = full_usage(amount) if usage is None else usage
         spent = Amount(used.tokens, used.usd, used.calls, amount.subtasks, amount.messages)
+        released, unpriced = -_priced(amount), amount.usd is None
         for one in held.counted:
-            one.settle(amount, used, spent)
+            one.settle(released, used, spent, unpriced=unpriced)
 
     def _forget(self, entry: str) -> None:
         """Release a reservation as if it was never made: its id can be used again."""
         held = self._entries.pop(entry)
         amount = held.entries.pop(entry)
         for one in held.counted:
-            one.settle(amount, _NO_USAGE, _NO_AMOUNT)
+            one.settle(-_priced(amount), _NO_USAGE, _NO_AMOUNT, unpriced=amount.usd is None)
 
 
 def _balances(counted: Iterable[Account]) -> tuple[Balance, ...]:
-    return tuple(one.balance for one in counted if one.epoch)
+    return tuple([one.balance for one in counted if one.epoch])
 
 
 def _priced(amount: Amount) -> Amount:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 
-from guardgraph.state import BoardConflict, BoardEntry, BoardKind
+from guardgraph.state import BoardConflict, BoardEntry, BoardKind, unshared_copy
 from guardgraph.storage.boards import BoardChange, BoardPlace, next_version
 
 __all__ = ("KEPT_THREADS", "PROCESS_BOARDS", "MemoryBoards")
@@ -107,7 +107,7 @@ class MemoryBoards:
 
 def _copy(entry: BoardEntry) -> BoardEntry:
     """Return an entry whose value the caller may change."""
-    return entry.model_copy(deep=True)
+    return unshared_copy(entry)
 
 
 PROCESS_BOARDS = MemoryBoards()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardgraph.guards import (
+    AccountLimiter,
     AllowanceLimiter,
     Budget,
     Convergence,
@@ -22,14 +23,26 @@ from guardgraph.guards import (
     Retry,
     Schema,
     SourceReader,
+    caps_accounts,
     guard,
     name_of,
+    narrows_allowance,
+    reads_sources,
 )
 from guardgraph.state import BadGraph
 from tests.guards.views import view_of_result, view_of_subtask
 
 OWN = guard(at="exit")(lambda context: None)
 ALL: list[Guard] = [Budget(tokens=10**9), Convergence(), Deadline(1), Depth(), Grounding({}), Limits(), Schema(), OWN]
+
+
+@pytest.mark.parametrize(
+    "one", [*ALL, Depth() & Deadline(1), Deadline(1) | Deadline(2), Depth().only(categories=["safety"])]
+)
+def test_what_a_guard_can_do_is_what_its_protocols_say(one: Guard) -> None:
+    assert narrows_allowance(one) is isinstance(one, AllowanceLimiter)
+    assert caps_accounts(one) is isinstance(one, AccountLimiter)
+    assert reads_sources(one) is isinstance(one, SourceReader)
 
 
 def objects(context: GuardContext) -> str | None:

@@ -47,6 +47,7 @@ from guardgraph.state import (
     Verdict,
     new_id,
     to_json,
+    unshared_copy,
 )
 from guardgraph.storage.sql.codec.codec import Codec
 
@@ -495,3 +496,50 @@ def test_what_has_no_json_form_is_refused(value: object) -> None:
     with pytest.raises(PydanticSerializationError, match="Unable to serialize unknown type"):
         to_json(value)
     assert issubclass(PydanticSerializationError, ValueError)
+
+
+def _changeable(value: object) -> dict[int, object]:
+    """Return what lies in a value and can be changed, by its identity."""
+    parts: list[Any] = [value]
+    if isinstance(value, BaseModel):
+        parts = [*vars(value).values()]
+    elif isinstance(value, dict):
+        parts = [*value.values()]
+    elif isinstance(value, list | tuple | set):
+        parts = [*value]
+    else:
+        return {}
+    found = {id(value): value} if isinstance(value, dict | list | set) else {}
+    return found | {key: one for part in parts for key, one in _changeable(part).items()}
+
+
+@every_word
+@settings(max_examples=20)
+@given(data=st.data())
+def test_an_unshared_copy_is_equal_and_shares_nothing_that_can_be_changed(
+    kind: type[FrozenModel], data: st.DataObject
+) -> None:
+    word = data.draw(WORDS[kind])
+
+    copied = unshared_copy(word)
+
+    assert copied == word
+    assert type(copied) is kind
+    assert _changeable(copied).keys().isdisjoint(_changeable(word))
+    assert _changeable(word) or copied is word
+
+
+@every_word
+def test_an_unshared_copy_has_no_other_fields_set(kind: type[FrozenModel]) -> None:
+    word = one_of(kind)
+
+    assert unshared_copy(word).model_fields_set == word.model_fields_set
+
+
+def test_an_unshared_copy_shares_no_object_of_an_unknown_kind() -> None:
+    given = {"names": {"a"}, "pairs": ([1], "b")}
+
+    copied = unshared_copy(given)
+
+    assert copied == given
+    assert _changeable(copied).keys().isdisjoint(_changeable(given))

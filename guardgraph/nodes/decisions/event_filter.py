@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guardgraph.runtime.concurrency import isolation
-from guardgraph.state import Event, error_text
+from guardgraph.state import Event, error_text, unshared_copy
 
 __all__ = ("decision_of",)
 
@@ -15,7 +15,7 @@ _PATIENCE = 5.0
 
 def decision_of(matches: Callable[[Event], bool], event: Event) -> tuple[bool, str]:
     """Return what a predicate decides of an event, and what is wrong with it."""
-    given = event.model_copy(deep=True)  # what it changes reaches no agent
+    given = unshared_copy(event)  # what it changes reaches no agent
     try:
         found: object = isolation.run_in_thread(lambda: matches(given), timeout=_PATIENCE)
     except isolation.TimedOut:

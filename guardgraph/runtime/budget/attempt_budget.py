@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from threading import Lock, Thread
@@ -357,10 +356,19 @@ class AttemptBudget:
             self.services.in_flight.remove(call.entry)
             self.services.changed.notify_all()
 
-    @contextmanager
-    def _recording_faults(self) -> Generator[None]:
-        try:
-            yield
-        except StorageError as error:
-            self.fault = error
-            raise
+    def _recording_faults(self) -> _FaultRecorder:
+        return _FaultRecorder(self)
+
+
+class _FaultRecorder:
+    """Notes in a budget what the ledger raises within."""
+
+    def __init__(self, budget: AttemptBudget) -> None:
+        self._budget = budget
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, raised: BaseException | None, traceback: object) -> None:
+        if isinstance(raised, StorageError):
+            self._budget.fault = raised

@@ -41,11 +41,16 @@ class Headroom:
         return ReservationDenied(self.account, "usd", usd, rest, waits, self.label)
 
 
-@exact_decimal
 def headrooms(
     balances: Iterable[Balance], price: ModelPrice | None, *, sharers: Callable[[str], int]
 ) -> list[Headroom]:
     """Return the headroom of each account that limits tokens, or money where the price is known."""
+    capped = [balance for balance in balances if balance.cap.is_metered]
+    return _headrooms(capped, price, sharers) if capped else []
+
+
+@exact_decimal
+def _headrooms(balances: Iterable[Balance], price: ModelPrice | None, sharers: Callable[[str], int]) -> list[Headroom]:
     found: list[Headroom] = []
     for balance in balances:
         account, cap, spent, held = balance.account, balance.cap, balance.spent, balance.reserved
@@ -59,7 +64,6 @@ def headrooms(
     return found
 
 
-@exact_decimal
 def bound_call(
     limits: Sequence[Headroom], *, read: int, wanted: int, least: int, must: int = 1
 ) -> int | ReservationDenied:
@@ -69,6 +73,11 @@ def bound_call(
     all that is left; it needs at least the output that it `must` have. A `retryable` denial may no longer hold once
     the reservations of others are settled.
     """
+    return _bounded(limits, read, wanted, least, must) if limits else read + wanted
+
+
+@exact_decimal
+def _bounded(limits: Sequence[Headroom], read: int, wanted: int, least: int, must: int) -> int | ReservationDenied:
     total, floor = read + wanted, read + max(least, must)
     for limit in limits:
         rest = limit.tokens(limit.rest, read)

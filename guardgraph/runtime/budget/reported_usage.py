@@ -53,6 +53,8 @@ def messages_of(response: LLMResult) -> list[BaseMessage]:
 def was_cut(message: BaseMessage) -> bool:
     """Return whether a provider reports that it ended an answer at the bound."""
     metadata: dict[str, Any] = message.response_metadata
+    if not metadata:
+        return False
     reasons = [metadata.get(name) for name in _REASONS] + [(metadata.get("incomplete_details") or {}).get("reason")]
     return any(str(reason).lower() in _CUT for reason in reasons)
 
@@ -91,6 +93,8 @@ def _distinct(messages: Sequence[BaseMessage]) -> list[Mapping[str, Any]]:
 def _parts(reports: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for usage in reports:
+        if not (usage.get("input_token_details") or usage.get("output_token_details")):
+            continue
         for (group, name), key in _PARTS.items():
             count = _count(usage.get(group) or {}, name)
             if count:

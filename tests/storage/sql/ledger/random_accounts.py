@@ -222,7 +222,7 @@ class Run:
             id=f"{agent.name}/{subtask}#{len(team.attempts)}",
         )
         concluding = self.world.chance(0.15)
-        scope = attempt_scope(agent, request, team.scope, self.services, concluding=concluding)
+        scope = attempt_scope(agent, request, team.scope, self.services, attempt=request.id, concluding=concluding)
         attempt = Attempt(scope, agent.name, subtask, team)
         team.attempts.append(attempt)
         self._open_attempt(attempt)
