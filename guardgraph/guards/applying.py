@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from guardgraph.guards.composition import AllOf, AnyOf, Only, flattened
-from guardgraph.guards.guard import Guard
+from guardgraph.guards.guard import AccountLimiter, Guard
+from guardgraph.state import SideBudget
 
-__all__ = ("applying", "bound_of", "bounds_of")
+__all__ = ("applying", "bound_of", "bounds_of", "side_budgets")
 
 _Kind = TypeVar("_Kind", bound=Guard)
 
@@ -37,6 +38,22 @@ def applying(
         else:
             found.append(guard)
     return tuple(found)
+
+
+def side_budgets(guards: Iterable[Guard], account: str) -> list[SideBudget]:
+    """Return what guards cap beside the tree of a run, where the team with this account declares them.
+
+    Conditions on agents are those of the budgets; those on categories are resolved.
+    """
+    found = list[SideBudget]()
+    for guard in flattened(guards):
+        if isinstance(guard, Only):
+            for one in side_budgets([guard.guard], account):
+                agents = [name for name in guard.agents or () if one.agents is None or name in one.agents]
+                found.append(one.model_copy(update={"agents": tuple(sorted(agents))}))
+        elif isinstance(guard, AccountLimiter) and (budget := guard.side_budget(account)) is not None:
+            found.append(budget)
+    return found
 
 
 def bound_of(guard: Guard, kind: type[_Kind], limit: Callable[[_Kind], int]) -> int | None:

@@ -35,8 +35,13 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
         if fault:
             raise BadGraph(fault)
     found = tuple(flattened(guards))
-    check_budgets([guard for guard in found if isinstance(guard, Budget)])
+    check_budgets([guard for guard in found if isinstance(guard, Budget)], for_some=_for_some(found))
     return found
+
+
+def _for_some(guards: Sequence[Guard]) -> list[Budget]:
+    """Return the budgets that count some agents alone."""
+    return [one.guard for one in guards if isinstance(one, Only) and one.agents and isinstance(one.guard, Budget)]
 
 
 def _fault_of(given: object) -> str | None:
