@@ -28,7 +28,6 @@ from guardgraph.guards import (
 )
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.call_guards import CALL_GATES, CallGuards
-from guardgraph.runtime.call_log import restored_call, stored_call
 from guardgraph.runtime.execution_context import ExecutionContext, execution_context
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
@@ -50,7 +49,6 @@ from guardgraph.state import (
 
 __all__ = ("AgentLoop", "LoopRules", "idle_guard", "unmet_promise")
 
-_STORED_CALLS = 200
 _CAPS = ("usd", "tokens", "calls")
 
 
@@ -198,10 +196,8 @@ class AgentLoop:
             "started": self.budget.position.started.isoformat(),
             "used": self.worked,
             "usage": self.usage.model_dump(mode="json"),
-            "calls": [stored_call(call) for call in self.guards.log.calls[-_STORED_CALLS:]],
-            "refusals": {str(number): count for number, count in self.guards.refusals.items()},
             "may_act": self.guards.integrity.may_act,
-            "stopped_by": self.guards.tripped_by,
+            **self.guards.notes(),
             "stop": None if stop is None else self._as_verdict(stop).model_dump(mode="json"),
         }
 
@@ -235,12 +231,7 @@ class AgentLoop:
         ledger.reserve(entry, self.id, epoch, Amount())
         ledger.settle(entry, Usage.model_validate(kept["usage"]))
         self.used = float(kept["used"])
-        for call in map(restored_call, kept["calls"]):
-            self.guards.log.add(call)
-            self.budget.services.calls.add(call)
-        self.guards.refusals.update({int(number): int(count) for number, count in kept["refusals"].items()})
-        self.guards.tripped_by = kept.get("stopped_by")
-        self.guards.tripped = None if kept["stop"] is None else Verdict.model_validate(kept["stop"])
+        self.guards.go_on(kept)
 
 
 def _is_effective(guard: Guard, now: datetime) -> bool:

@@ -65,7 +65,7 @@ def _lint(graph: Any, path: str, above: _Above) -> Iterable[Finding]:
     team = level.team
     limits = above
     if team is not None:
-        always = leaves(applying(team.guards, categories=()))
+        always = leaves(applying(team.guards, agents=(), categories=()))
         budget = any(isinstance(guard, Budget) for guard in always)
         deadline = any(isinstance(guard, Deadline) for guard in always)
         limits = above._replace(budget=above.budget or budget, deadline=above.deadline or deadline)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardgraph.guards.allowed_tools import AllowedTools
-from guardgraph.guards.applying import applying, bounds_of
+from guardgraph.guards.applying import applying, bounds_of, side_budgets
 from guardgraph.guards.authority import Authority
 from guardgraph.guards.breaker import Breaker
 from guardgraph.guards.budget import Budget
@@ -100,4 +100,5 @@ __all__ = (
     "narrows_allowance",
     "prices_of",
     "reads_sources",
+    "side_budgets",
 )

@@ -7,9 +7,10 @@ from operator import is_
 from typing import TypeVar
 
 from guardgraph.guards.composition import AnyOf, Only, conjuncts
-from guardgraph.guards.guard import Guard
+from guardgraph.guards.guard import Guard, caps_accounts
+from guardgraph.state import SideBudget
 
-__all__ = ("applying", "bound_of", "bounds_of")
+__all__ = ("applying", "bound_of", "bounds_of", "side_budgets")
 
 _Kind = TypeVar("_Kind", bound=Guard)
 
@@ -43,6 +44,22 @@ def _applying(guard: Guard, agents: Collection[str] | None, categories: Collecti
     if left == (None, None):
         return inner
     return guard if inner is guard.guard and left == (guard.agents, guard.categories) else Only(inner, *left)
+
+
+def side_budgets(guards: Iterable[Guard], account: str) -> list[SideBudget]:
+    """Return what guards cap beside the tree of a run, where the team with this account declares them.
+
+    Conditions on agents are those of the budgets; those on categories are resolved.
+    """
+    found = list[SideBudget]()
+    for guard in applying(guards):
+        if isinstance(guard, Only):
+            for one in side_budgets([guard.guard], account):
+                agents = [name for name in guard.agents or () if one.agents is None or name in one.agents]
+                found.append(one.model_copy(update={"agents": tuple(sorted(agents))}))
+        elif caps_accounts(guard) and (budget := guard.side_budget(account)) is not None:
+            found.append(budget)
+    return found
 
 
 def bound_of(guard: Guard, kind: type[_Kind], limit: Callable[[_Kind], int]) -> int | None:

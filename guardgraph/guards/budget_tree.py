@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from itertools import permutations
+from itertools import permutations, product
 
 from guardgraph.guards.budget import Budget
 from guardgraph.state import BadGraph
@@ -20,11 +20,13 @@ _LENGTHS = {
 }
 
 
-def check_budgets(budgets: Sequence[Budget]) -> None:
-    """Raise `BadGraph` for a budget that is part of another one and larger than it: it would never hold."""
-    for part, whole in permutations(budgets, 2):
-        if not _is_part(part, whole):
-            continue
+def check_budgets(budgets: Sequence[Budget], *, for_some: Sequence[Budget] = ()) -> None:
+    """Raise `BadGraph` for a budget that is part of another one and larger than it: it would never hold.
+
+    Those of `for_some` count some agents alone, and are part of what counts all.
+    """
+    pairs = [pair for pair in permutations(budgets, 2) if _is_part(*pair)]
+    for part, whole in (*pairs, *(pair for pair in product(for_some, budgets) if _is_part_of_some(*pair))):
         for what, own, above in zip(("usd", "tokens", "calls"), _limits(part), _limits(whole), strict=True):
             if own is not None and above is not None and own > above:
                 raise BadGraph(
@@ -38,6 +40,10 @@ def _is_part(part: Budget, whole: Budget) -> bool:
         return True
     shorter, longer = _length(part), _length(whole)
     return part.per == whole.per and shorter is not None and (longer is None or shorter < longer)
+
+
+def _is_part_of_some(part: Budget, whole: Budget) -> bool:
+    return _is_part(part, whole) or (part.per, part.window) == (whole.per, whole.window)
 
 
 def _length(budget: Budget) -> timedelta | None:

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
 
 from guardgraph.guards.quotes import flat
 
-__all__ = ("ModelCall", "ToolCall", "normalized")
+__all__ = ("LONGEST_ARGUMENTS", "ModelCall", "ToolCall", "normalized")
+
+LONGEST_ARGUMENTS = 2_000
+"""Characters of the arguments of a tool that are kept with a call that is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class ToolCall:
     name: str
     """The name of the tool."""
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the model has given to it, without what LangGraph injects; `input` where that is a text."""
+    """What the model has given to it, without what LangGraph injects; `input` where that is a text. Of a call from
+    before an interrupt or a crash they are left out above 2,000 characters."""
     agent: str = ""
     """The agent in the graph that makes it, as that of a `ModelCall`."""
 
@@ -59,8 +64,11 @@ class ToolCall:
 
     @cached_property
     def signature(self) -> str:
-        """The name and the normalised arguments: equal for calls that do the same."""
-        return f"{self.name}({normalized(dict(self.arguments))})"
+        """The name and the normalised arguments, or a digest of long ones: equal for calls that do the same."""
+        arguments = normalized(dict(self.arguments))
+        if len(arguments) > LONGEST_ARGUMENTS:
+            arguments = blake2b(arguments.encode(), digest_size=16).hexdigest()
+        return f"{self.name}({arguments})"
 
 
 def normalized(value: Any) -> str:

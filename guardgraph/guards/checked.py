@@ -37,7 +37,7 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
         if fault:
             raise BadGraph(fault)
     found = applying(guards)
-    check_budgets([guard for guard in found if isinstance(guard, Budget)])
+    check_budgets([guard for guard in found if isinstance(guard, Budget)], for_some=_for_some(found))
     prices_of(found)
     return found
 
@@ -45,6 +45,11 @@ def checked_guards(guards: Sequence[Guard]) -> tuple[Guard, ...]:
 def prices_of(guards: Iterable[Guard]) -> dict[str, Price]:
     """Return the prices that budgets declare, also within other guards. Raises `BadGraph` where one model has two."""
     return merged_prices(guard.prices for guard in leaves(guards) if isinstance(guard, Budget))
+
+
+def _for_some(guards: Sequence[Guard]) -> list[Budget]:
+    """Return the budgets that count some agents alone."""
+    return [one.guard for one in guards if isinstance(one, Only) and one.agents and isinstance(one.guard, Budget)]
 
 
 def _fault_of(given: object) -> str | None:

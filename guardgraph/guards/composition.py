@@ -176,6 +176,9 @@ class Only(Composable):
     The work of an agent is what it is sent, and what it or a fallback of it answers; where no single agent has
     worked, as at `admission`, no agent's does. `None` sets no such condition. Verdicts have the name of `guard`.
 
+    Of a `Budget` per agent or per task only the attempts of `agents` count, and are capped; a fallback is an agent of
+    its own there.
+
     Raises `BadGraph` without any condition, for an empty one, for a category that does not exist, for `agents` of a
     guard that narrows the allowance of a whole team or judges only at `admission`; a team raises it for agents that it
     does not have.
@@ -195,11 +198,9 @@ class Only(Composable):
         unknown = sorted(frozenset[str](self.categories or ()) - _CATEGORIES)
         if unknown:
             raise BadGraph(f"`only` of {name}: no category {unknown[0]!r}; there are {', '.join(sorted(_CATEGORIES))}")
-        if self.agents is not None and any(isinstance(leaf, AllowanceLimiter) for leaf in leaves([self.guard])):
-            raise BadGraph(
-                f"`only(agents=…)` of {name}, which limits a whole team: an agent has `timeout`, `budget_share` and "
-                "`max_tokens`, or is a team of its own with such a guard"
-            )
+        if self.agents is not None:
+            for leaf in leaves([self.guard]):
+                _check_counts_agents(leaf)
         if not self.gates:
             raise BadGraph(f"`only(agents=…)` of {name}, which judges only at admission, where no agent has worked")
 
@@ -334,6 +335,26 @@ def _check_limiters(either: AnyOf) -> None:
 
 def _side_budget(guard: Guard) -> bool:
     return isinstance(guard, AccountLimiter) and guard.side_budget("any") is not None
+
+
+def _check_counts_agents(guard: Guard) -> None:
+    """Raise `BadGraph` for a guard that cannot count some agents alone."""
+    beside = guard.side_budget("any") if isinstance(guard, AccountLimiter) else None
+    name = name_of(guard)
+    if beside is not None and beside.per in ("agent", "task"):
+        if getattr(guard, "at", None):
+            raise BadGraph(f"`only(agents=…)` of {name} with `at`: its steps are for all agents; leave `at` out")
+    elif beside is not None:
+        raise BadGraph(
+            f"`only(agents=…)` of {name} with per={beside.per!r}: it counts all agents together; a Budget with "
+            "per='agent' or per='task' counts some"
+        )
+    elif isinstance(guard, AllowanceLimiter):
+        budget = "" if not isinstance(guard, AccountLimiter) else "; a Budget with per='agent' caps each of some agents"
+        raise BadGraph(
+            f"`only(agents=…)` of {name}, which limits a whole team: an agent has `timeout`, `budget_share` and "
+            f"`max_tokens`, or is a team of its own with such a guard{budget}"
+        )
 
 
 def _narrowed(either: AnyOf) -> Allowance | None:

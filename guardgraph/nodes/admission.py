@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 from pydantic import TypeAdapter, ValidationError
 
-from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying, caps_accounts
+from guardgraph.guards import Guard, GuardContext, allowance_or_trip, applying, side_budgets
 from guardgraph.nodes.chain import team_link
 from guardgraph.nodes.downgrading import account_steps
 from guardgraph.nodes.gate import run_route
@@ -152,7 +152,8 @@ def _position(
     depth = above.depth if above else 0
     context = GuardContext(gate="admission", subject=task, now=now, allowance=inherited, depth=depth)
     allowance, reserve, unable = inherited, 0.0, list[Guard]()
-    guards = applying(team.guards, agents=(), categories=task.categories)
+    counting = applying(team.guards, categories=task.categories)
+    guards = applying(counting, agents=())
     for guard in guards:
         limits = allowance_or_trip(guard, context)
         if not isinstance(limits, Allowance):
@@ -186,7 +187,7 @@ def _position(
         reserve=reserve,
         chain=(*(above.chain if above else ()), str(team_link(team, task, background))),
         steps=(*(above.steps if above else ()), *own),
-        budgets=(*inherited_budgets, *_side_budgets(team.name, guards, account, has_database=has_database)),
+        budgets=(*inherited_budgets, *_side_budgets(team.name, counting, account, has_database=has_database)),
         trusted=above is None or (above.trusted and (integrity is None or integrity.trusted)),
         started=now,
     )
@@ -198,8 +199,7 @@ def _side_budgets(team: str, guards: Iterable[Guard], account: str, *, has_datab
 
     Raises `BadInput` for what is counted in a database, where there is none.
     """
-    given = [guard.side_budget(account) for guard in guards if caps_accounts(guard)]
-    budgets = [budget for budget in given if budget is not None]
+    budgets = side_budgets(guards, account)
     shared = next((budget for budget in budgets if budget.is_shared), None)
     if shared is not None and not has_database:
         field = f"window={shared.window!r}" if shared.window is not None else f"per={shared.per!r}"

@@ -198,7 +198,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         integrity = IntegrityRecord(
             me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools, self.agent.kind == "model"
         )
-        if self.agent.kind != "team" and has_called_a_graph(config):
+        goes_on = has_called_a_graph(config)
+        if self.agent.kind != "team" and goes_on:
             integrity.recall(messages_before(config) if self.agent.kind == "model" else None)
         slots = (services.slots(team.account, self.concurrency), *(current.slots if current else ()))
         until = until_of(me, services)
@@ -231,6 +232,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             prices=self.prices if around is None else {**self.prices, **around.prices},
             boards=access_of(current, self.board, services, config, me, integrity),
             integrity=integrity,
+            goes_on=goes_on,
         )
 
     def _note_end(self, work: AttemptExecution, result: Result) -> None:
@@ -249,6 +251,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             _LOG.warning("what attempt %s has shown of its agent is not recorded", key, exc_info=True)
 
     def _update(self, work: AttemptExecution, result: Result) -> dict[str, Any]:
+        work.forget_calls()
         if not work.is_cached:
             result = work.labelled(result)
         if result.status == "ok" and work.agent.kind != "team" and not work.is_cached:  # a team uses what there is

@@ -8,7 +8,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from decimal import Decimal
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
@@ -99,6 +99,8 @@ class AttemptExecution:
     tool_prices: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
     """What one call of a tool costs, as its agent declares it, or an agent around it."""
+    goes_on: bool = False
+    """Whether the graph that it has called goes on from where it was interrupted, or cut off by a crash."""
     _has_pool: bool = False
     integrity: IntegrityRecord = field(default_factory=IntegrityRecord)
     """Its integrity label: that of its request, lowered by what its code receives while it works."""
@@ -241,6 +243,11 @@ class AttemptExecution:
         took = int((monotonic() - self.began) * 1_000_000)
         return self.services.ledger.usage(self.me.account).model_copy(update={"microseconds": took})
 
+    def forget_calls(self) -> None:
+        """Drop what the guards of its calls would go on from: it has a result."""
+        if self.budget is not None and self.guards:
+            self.services.ledger.keep_notes(self.me.account, None)
+
     def labelled(self, result: Result) -> Result:
         """Return a result with its integrity label: whether all that it was made of is trusted, or endorsed."""
         answered = self.agent.kind != "team" or result.trusted
@@ -341,6 +348,7 @@ class AttemptExecution:
                 return refusal
             if not self._is_open_team:
                 services.attempt_started(me.account, expected)
+            owes = self.agent.cost is not None and not self._has_begun
         services.let_cancel(me.account, self.token)
         epoch = services.ledger.open(me.account, me.allowance)
         services.draw_on(me.account, self.sides)
@@ -356,7 +364,7 @@ class AttemptExecution:
             prices=self.prices,
             integrity=self.integrity,
         )
-        if self.agent.cost is not None:
+        if owes:
             refusal = budget.reserve_cost("cost", self.agent.attempt_price)
             if refusal is not None:
                 services.ledger.close(me.account, epoch)
@@ -380,7 +388,12 @@ class AttemptExecution:
         name = self.outbox.sender
         replaced = None if name == self.agent.name else name
         info = agent_info(self.agent, self.me.path[:-1], fallback_for=replaced)
-        return CallGuards(self.guards, self.services, self.me, info, self.above, self.integrity)
+        guards = CallGuards(self.guards, self.services, self.me, info, self.above, self.integrity)
+        if not self.goes_on:
+            guards.begin_anew(str((self.config.get("configurable") or {}).get("checkpoint_ns") or ""))
+        elif notes := cast("Mapping[str, Any]", self.services.ledger.notes(self.me.account)):
+            guards.go_on(notes)
+        return guards
 
     def _emit_started(self, **facts: bool) -> None:
         sent, me = self.request, self.me
@@ -398,12 +411,24 @@ class AttemptExecution:
         if self.sides:
             above = (*services.ledger.side_balances(self.sides), *above)
         expected = Amount() if self._is_open_team else self._expected
-        if self.agent.cost is not None:
+        has_begun = (self.agent.cost is not None or self.goes_on) and self._has_begun
+        if has_begun and (self.goes_on or self.agent.expected_cost is None):
+            return None  # its cost is charged, and each of its calls is reserved
+        if self.agent.cost is not None and not has_begun:
             denied = check_caps(above, Amount(usd=self.agent.attempt_price))
             if denied is not None:
                 return denied
         is_code = self.agent.kind not in ("model", "messages")
         return can_start(account, expected, above=above, in_flight=in_flight, may_be_free=is_code, sides=services.sides)
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether it has spent something before an interrupt or a crash."""
+        account = self.me.account
+        return any(
+            one.account == account and (one.spent, one.reserved) != (Amount(), Amount())
+            for one in self.services.ledger.balances(account)
+        )
 
     @property
     def _expected(self) -> Amount | None:

@@ -1,19 +1,30 @@
-"""The recent calls of models and tools, of one attempt or of one run in this process."""
+"""The recent calls of models and tools, of one attempt or of one run."""
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import islice
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from guardgraph.guards.calls import ModelCall, ToolCall, normalized
+from guardgraph.guards.calls import LONGEST_ARGUMENTS, ModelCall, ToolCall, normalized
 
 __all__ = ("Call", "CallLog", "restored_call", "stored_call")
 
 Call: TypeAlias = ModelCall | ToolCall
+
+
+class _Known(NamedTuple):
+    """A call that is known."""
+
+    call: Call
+    task: str
+    """The task of LangGraph that has made it: the path of nodes and their ids; empty where there is none."""
+    is_earlier: bool = False
+    """Whether it was made before the attempt was interrupted, or cut off by a crash."""
 
 
 class CallLog:
@@ -21,43 +32,84 @@ class CallLog:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._lock = limit, Lock()
-        self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._calls: OrderedDict[str, _Known] = OrderedDict()
+        self._has_earlier = False
 
-    def add(self, call: Call) -> None:
-        """Add a call that begins."""
+    def add(self, call: Call, task: str = "") -> None:
+        """Add a call that begins. What its task has called before an interrupt or a crash is made again: drop that."""
         with self._lock:
-            self._calls[call.id] = call
-            if len(self._calls) > self._limit:
-                self._calls.popitem(last=False)
+            if self._has_earlier:
+                self._drop(lambda one: one.is_earlier and one.task == task)
+            self._keep(_Known(call, task))
 
     def change(self, id: str, change: Callable[[Call], Call]) -> None:
         """Change a call that is still known, as when it has ended."""
         with self._lock:
             if id in self._calls:
-                self._calls[id] = change(self._calls[id])
+                known = self._calls[id]
+                self._calls[id] = known._replace(call=change(known.call))
 
     def remove(self, id: str) -> None:
         """Remove a call that was not made."""
         with self._lock:
             self._calls.pop(id, None)
 
+    def remove_task_of(self, id: str) -> None:
+        """Remove a call that was interrupted, and the others of its task: they are made again."""
+        with self._lock:
+            known = self._calls.pop(id, None)
+            if known is not None and known.task:
+                self._drop(lambda one: one.task == known.task)
+
+    def remove_earlier(self, task: str) -> None:
+        """Remove what a task, and those within, have called before an interrupt or a crash: it begins anew."""
+        with self._lock:
+            if self._has_earlier:
+                self._drop(lambda one: one.is_earlier and (one.task == task or one.task.startswith(f"{task}|")))
+
+    def add_earlier(self, stored: Iterable[Mapping[str, Any]]) -> None:
+        """Add calls that were made before the attempt was interrupted, or cut off by a crash, as `stored` has them."""
+        with self._lock:
+            for data in stored:
+                fields = dict(data)
+                task = fields.pop("task", "")
+                self._keep(_Known(restored_call(fields), task, is_earlier=True))
+                self._has_earlier = True
+
+    def stored(self, limit: int) -> list[dict[str, Any]]:
+        """Return the last `limit` calls as JSON data."""
+        with self._lock:
+            last = [*islice(reversed(self._calls.values()), limit)][::-1]
+        return [{**stored_call(one.call), **({"task": one.task} if one.task else {})} for one in last]
+
     @property
     def calls(self) -> tuple[Call, ...]:
         """The calls at this moment."""
         with self._lock:
-            return tuple(self._calls.values())
+            return tuple(one.call for one in self._calls.values())
+
+    def _keep(self, known: _Known) -> None:
+        self._calls[known.call.id] = known
+        if len(self._calls) > self._limit:
+            self._calls.popitem(last=False)
+
+    def _drop(self, is_dropped: Callable[[_Known], bool]) -> None:
+        for id in [id for id, one in self._calls.items() if is_dropped(one)]:
+            del self._calls[id]
 
 
 def stored_call(call: Call) -> dict[str, Any]:
-    """Return a call as JSON data; the arguments of a tool are normalised."""
+    """Return a call as JSON data; the arguments of a tool are normalised, and left out where they are long."""
     if isinstance(call, ToolCall):
-        arguments = json.loads(normalized(dict(call.arguments)))
+        text = normalized(dict(call.arguments))
+        is_long = len(text) > LONGEST_ARGUMENTS
         return {
             "id": call.id,
             "at": call.at.isoformat(),
             "name": call.name,
-            "arguments": arguments,
+            "arguments": {} if is_long else json.loads(text),
             "agent": call.agent,
+            **({"signature": call.signature} if is_long else {}),
         }
     return {
         "id": call.id,
@@ -75,6 +127,10 @@ def restored_call(data: Mapping[str, Any]) -> Call:
     """Return the call that `stored_call` has made data of."""
     fields: dict[str, Any] = {**data, "at": datetime.fromisoformat(data["at"])}
     if "name" in data:
-        return ToolCall(**fields)
+        signature = fields.pop("signature", None)
+        call = ToolCall(**fields)
+        if signature is not None:
+            call.__dict__["signature"] = signature  # of the arguments that are left out
+        return call
     fields["ended"] = data["ended"] and datetime.fromisoformat(data["ended"])
     return ModelCall(**fields)

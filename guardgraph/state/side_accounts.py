@@ -68,6 +68,8 @@ class SideBudget(FrozenModel):
     """How much of tokens, US dollars and calls."""
     account: str
     """The account of the team that declares it."""
+    agents: tuple[str, ...] | None = None
+    """The agents whose attempts count, in alphabetical order; `None` is all."""
 
     @property
     def kind(self) -> str:
@@ -166,11 +168,15 @@ def attempt_sides(
     """
     found = list[SideAccount]()
     for one in budgets:
+        if one.agents is not None and agent not in one.agents:
+            continue
         if one.per == "agent" or (one.per == "task" and one.account == team):
             who = agent if one.per == "agent" else subtask or ""
-            found.append(
-                SideAccount(_named(one, f"={one.per}:{quote(who, safe='')}"), one.per, one.cap, one.window, who)
-            )
+            name = f"={one.per}:{quote(who, safe='')}"
+            if one.per == "task" and one.agents is not None:  # it is not the account of all who work on it
+                name += f"&{','.join(quote(each, safe='') for each in one.agents)}"
+                who += f" of {', '.join(one.agents)}"
+            found.append(SideAccount(_named(one, name), one.per, one.cap, one.window, who))
     return merged_sides(found)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from pydantic import JsonValue
 
 from guardgraph.state import Allowance, Amount, Balance, ReservationDenied, SideAccount, Usage
 
@@ -75,6 +77,17 @@ class Ledger(Protocol):
         That is so once per threshold, account and period, and again only for the same `by`: what is done again after a
         crash emits its alert again.
         """
+        ...
+
+    def keep_notes(self, account: str, notes: Callable[[], JsonValue] | None) -> None:
+        """Keep with an account what `notes` returns each time that it is stored; `None` drops what is kept.
+
+        It is stored with the next reservation or checkpoint. `notes` is called under the lock of the ledger.
+        """
+        ...
+
+    def notes(self, account: str) -> JsonValue:
+        """Return what is kept with an account; `None` if that is nothing."""
         ...
 
     def usage(self, account: str) -> Usage:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from threading import RLock
+
+from pydantic import JsonValue
 
 from guardgraph.state import (
     Allowance,
@@ -53,6 +55,8 @@ class Account:
     """What a side account counts together."""
     alerts: dict[float, str] = field(default_factory=dict[float, str])
     """The thresholds of which alerts were emitted, and by what."""
+    notes: Callable[[], JsonValue] | None = None
+    """Returns what is kept with it."""
     _balance: Balance | None = None
 
     @property
@@ -198,6 +202,17 @@ class MemoryLedger:
         with self._lock:
             held = self._accounts.get(balance.account)
             return held is not None and held.alert(threshold, by)
+
+    def keep_notes(self, account: str, notes: Callable[[], JsonValue] | None) -> None:
+        """See `Ledger.keep_notes`."""
+        with self._lock:
+            self._account(account).notes = notes
+
+    def notes(self, account: str) -> JsonValue:
+        """See `Ledger.notes`."""
+        with self._lock:
+            held = self._accounts.get(account)
+            return held.notes() if held and held.notes else None
 
     def usage(self, account: str) -> Usage:
         """See `Ledger.usage`."""

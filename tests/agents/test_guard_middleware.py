@@ -293,17 +293,19 @@ def test_another_process_goes_on_from_the_state() -> None:
 def test_a_tool_that_asks_a_human_goes_on_after_the_answer(invoke: Invoke) -> None:
     @tool
     def confirm(what: str) -> str:
-        """Ask a human."""
-        return str(interrupt(what))
+        """Ask a human twice."""
+        return f"{interrupt(what)}, {interrupt(what)}"  # it runs three times, and is called once
 
     model = ScriptedModel(replies=[calls("confirm", what="it"), "confirmed"])
     agent = create_agent(model, [confirm], middleware=[GuardMiddleware([Repetition(1)])], checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
 
     first = invoke(agent, ASKED, config)
-    output = invoke(agent, Command(resume="yes"), config)
+    invoke(agent, Command(resume="yes"), config)
+    output = invoke(agent, Command(resume="sure"), config)
 
     assert "outcome" not in first or first["outcome"] is None
+    assert output["messages"][-2].text == "yes, sure"
     assert (output["outcome"].status, output["outcome"].value) == ("completed", "confirmed")
 
 

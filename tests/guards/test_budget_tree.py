@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from guardgraph.guards import Budget, Downgrade, checked_guards
+from guardgraph.guards import Budget, Downgrade, Guard, checked_guards
 from guardgraph.state import BadGraph
 
 WEEK = timedelta(days=7)
+AGENTS = {"a"}
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,33 @@ def test_other_steps_are_refused(at: Any, message: str) -> None:
 def test_a_downgrade_names_a_model(model: Any) -> None:
     with pytest.raises(BadGraph, match="`model` must be a name"):
         Downgrade(model)
+
+
+@pytest.mark.parametrize(
+    "guards",
+    [
+        [Budget(calls=5), Budget(calls=5, per="agent").only(agents=AGENTS)],
+        [Budget(calls=5, per="agent"), Budget(calls=5, per="agent").only(agents=AGENTS)],
+        [Budget(calls=5, per="agent"), Budget(calls=6, per="task").only(agents=AGENTS)],
+        [Budget(calls=9, per="agent").only(agents=AGENTS), Budget(calls=5, per="agent").only(agents={"b"})],
+    ],
+)
+def test_budgets_that_can_hold_are_taken(guards: list[Guard]) -> None:
+    assert [*checked_guards(guards)] == guards
+
+
+@pytest.mark.parametrize(
+    "guards",
+    [
+        [Budget(calls=5), Budget(calls=6, per="agent")],
+        [Budget(calls=5), Budget(calls=6, per="agent").only(agents=AGENTS)],
+        [Budget(calls=5, per="agent"), Budget(calls=6, per="agent").only(agents=AGENTS)],
+        [Budget(calls=5, per="task", window="day"), Budget(calls=6, per="task", window="hour").only(agents=AGENTS)],
+    ],
+)
+def test_a_budget_that_would_never_hold_is_refused(guards: list[Guard]) -> None:
+    for given in (guards, guards[::-1]):
+        with pytest.raises(
+            BadGraph, match=r"`calls` of Budget.* is 6, more than the 5 of Budget.*, of which it is a part"
+        ):
+            checked_guards(given)

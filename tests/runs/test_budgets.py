@@ -73,6 +73,60 @@ def test_all_attempts_of_one_agent_count_together_and_others_do_not(database_url
     assert alerts(run) == ["100% of the budget of agent one is spent", "50% of the budget of agent two is spent"]
 
 
+def of_skills(skills: str, *guards: Guard, calls: int = 1) -> Any:
+    """Return a team of the workers `one` and `two`, with a subtask for each letter: the first of the name of one."""
+    names = {"1": "one", "2": "two"}
+    tasks = tuple(Subtask(id=f"s{n}", goal="g", skill=names[skill]) for n, skill in enumerate(skills))
+    return supervisor(
+        planner=Agent("planner", run=lambda request: Plan(subtasks=tasks) if request.round == 1 else Plan()),
+        workers=[Agent(name, run=worker(calls=calls).run, skills={name}) for name in names.values()],
+        guards=[*guards],
+        synthesizer=None,
+    )
+
+
+ONE = {"one"}
+
+
+@pytest.mark.parametrize(
+    ("guards", "skills", "stopped"),
+    [
+        ([Budget(calls=1, per="agent").only(agents=ONE)], "11222", ["one"]),
+        ([Budget(calls=1, per="agent").only(agents=ONE), Budget(calls=2, per="agent")], "11222", ["one", "two"]),
+        ([Budget(calls=1, per="agent").only(agents={"one", "two"})], "1122", ["one", "two"]),
+        ([Budget(calls=1, per="agent").only(agents=ONE).only(agents={"one", "two"})], "1122", ["one"]),
+        ([Budget(calls=1, per="agent").only(agents=ONE, categories={"financial"})], "11", []),
+        ([Budget(calls=0, per="task").only(agents=ONE)], "12", ["one"]),
+        ([Budget(calls=0, per="task").only(agents=ONE), Budget(calls=1, per="task")], "12", ["one"]),
+        ([Budget(calls=1, per="agent", window="day").only(agents=ONE)], "1122", ["one"]),
+        ([Budget(calls=0, per="task", window="day").only(agents=ONE)], "12", ["one"]),
+    ],
+)
+def test_a_budget_for_some_agents_leaves_the_others_alone(
+    database_url: str, guards: list[Guard], skills: str, stopped: list[str]
+) -> None:
+    with Runner(database_url) as runner:
+        run = runner.run(of_skills(skills, *guards), "t")
+
+    assert run.outcome is not None
+    assert sorted(str(gap.agent) for gap in run.outcome.gaps) == stopped
+    assert run.usage.calls == len(skills) - len(stopped)
+
+
+def test_what_a_task_takes_of_some_agents_is_an_account_of_its_own(database_url: str) -> None:
+    graph = of_skills("12", Budget(calls=1, per="task").only(agents=ONE), Budget(calls=2, per="task"), calls=2)
+    with Runner(database_url) as runner:
+        run = runner.run(graph, "t")
+
+    assert run.usage.calls == 1 + 2
+    assert "of subtask s0 of one" in " ".join(reasons(run))
+    assert alerts(run) == [
+        "100% of the budget of subtask s0 of one is spent",
+        "50% of the budget of subtask s0 is spent",
+        "100% of the budget of subtask s1 is spent",
+    ]
+
+
 def test_it_holds_without_a_database_too() -> None:
     outcome = team(Budget(calls=2, per="agent")).compile().invoke({"task": "t"})["outcome"]
 

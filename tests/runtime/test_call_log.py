@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -61,3 +62,64 @@ def test_arguments_that_are_no_json_are_stored_by_their_form() -> None:
 
     assert isinstance(restored, ToolCall)
     assert restored.signature == call.signature
+
+
+def test_long_arguments_are_left_out_and_the_calls_are_still_the_same() -> None:
+    call, other = tool_call(q="x" * 3_000), tool_call(q="x" * 3_001)
+
+    restored = restored_call(json.loads(json.dumps(stored_call(call))))
+
+    assert isinstance(restored, ToolCall)
+    assert (restored.arguments, restored.signature == call.signature) == ({}, True)
+    assert call.signature != other.signature
+    assert stored_call(restored) == stored_call(call)
+
+
+def earlier(*tasks: str) -> tuple[CallLog, list[Any]]:
+    """Return a log that goes on from one call of each task, and these calls."""
+    before, calls = CallLog(9), [tool_call(q=task) for task in tasks]
+    for call, task in zip(calls, tasks, strict=True):
+        before.add(call, task)
+    log = CallLog(9)
+    log.add_earlier(json.loads(json.dumps(before.stored(9))))
+    return log, calls
+
+
+def test_a_task_that_runs_again_replaces_what_it_has_called_before() -> None:
+    log, (first, _, other) = earlier("w:1|m:1", "w:1|t:2", "w:1|t:20")
+    again, next_one = tool_call(q="again"), tool_call(q="next")
+
+    log.add(again, "w:1|t:2")
+    log.add(next_one, "w:1|t:2")
+
+    assert log.calls == (first, other, again, next_one)
+
+
+def test_an_attempt_that_begins_anew_forgets_what_was_called_within() -> None:
+    log, (_, _, other) = earlier("w:1", "w:1|m:2", "w:10|m:2")
+    now = tool_call(q="now")
+    log.add(now, "w:1|t:1")
+
+    log.remove_earlier("w:1")
+
+    assert log.calls == (other, now)
+
+
+def test_an_interrupted_call_is_forgotten_with_the_others_of_its_task() -> None:
+    log, calls = CallLog(9), [tool_call(q=str(n)) for n in range(4)]
+    for call, task in zip(calls, ("a", "a", "b", ""), strict=True):
+        log.add(call, task)
+
+    for call in (calls[0], calls[3]):
+        log.remove_task_of(call.id)
+    log.remove_task_of("unknown")
+
+    assert log.calls == (calls[2],)
+
+
+def test_the_last_ones_are_stored() -> None:
+    log, calls = CallLog(9), [tool_call(q=str(n)) for n in range(5)]
+    for call in calls:
+        log.add(call, "task")
+
+    assert log.stored(2) == [{**stored_call(call), "task": "task"} for call in calls[3:]]

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from guardgraph.state import (
     Allowance,
@@ -441,3 +442,17 @@ def exceeded(balance: Balance) -> list[str]:
         for what in ("tokens", "usd", "calls", "subtasks", "messages")
         if (cap := getattr(balance.cap, what)) is not None and (used := getattr(total, what)) is not None and used > cap
     ]
+
+
+def test_the_notes_of_an_account_are_those_of_now_until_they_are_dropped(ledger: Ledger) -> None:
+    known: list[JsonValue] = []
+    epoch = ledger.open("r", Allowance())
+    ledger.keep_notes("r", lambda: [*known])
+    known.append("x")
+    before = ledger.notes("r")
+    ledger.close("r", epoch)
+    closed = ledger.notes("r")
+    ledger.keep_notes("r", None)
+
+    kept = None if isinstance(ledger, SQLLedger) else ["x"]  # which is for reading: a run has a `RunLedger`
+    assert (before, closed, ledger.notes("r"), ledger.notes("other")) == (kept, kept, None, None)

@@ -21,12 +21,14 @@ from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
 from guardgraph.state import AgentInfo, Allowance, DelegationScope, Gate, Verdict, remaining_allowance
 
-__all__ = ("CALL_GATES", "CallGuards", "GuardTripped", "model_call", "tool_call")
+__all__ = ("CALL_GATES", "CallGuards", "GuardTripped", "model_call", "task_of", "tool_call")
 
 CALL_GATES = frozenset[Gate]({"model", "tool"})
 """The gates inside an attempt."""
 _MOST_CALLS = 1_000
 _MOST_VERDICTS = 100
+_STORED_CALLS = 200
+"""How many calls an attempt goes on from after an interrupt or a crash."""
 
 
 class GuardTripped(GraphBubbleUp):
@@ -69,8 +71,8 @@ class CallGuards:
         """What has stopped this attempt, or one above."""
         return next((level.tripped for level in self._levels() if level.tripped is not None), None)
 
-    def admit(self, call: Call) -> None:
-        """Judge a call that is about to begin, and add it to what is known.
+    def admit(self, call: Call, task: str = "") -> None:
+        """Judge a call that is about to begin in a task of LangGraph, and add it to what is known.
 
         Raises `GuardTripped`; for a tool that the model may call otherwise, an error that LangGraph's `ToolNode` turns
         into the answer of the tool.
@@ -79,18 +81,53 @@ class CallGuards:
         trusted = all(level.integrity.may_act for level in self._levels())
         try:
             for level in [*self._levels()][::-1]:
-                level._judge(call, trusted=trusted)
+                level._judge(call, task, trusted=trusted)
                 judged.append(level)
         except BaseException:
             for level in judged:
                 level.log.remove(call.id)
             raise
-        self.services.calls.add(_without_prompt(call))
+        else:
+            self.services.calls.add(_without_prompt(call), task)
+        finally:
+            self._keep_notes()
 
     def withdraw(self, run_id: UUID) -> None:
         """Forget a call that was not made in the end."""
-        for log in (*(level.log for level in self._levels()), self.services.calls):
+        for log in self._logs():
             log.remove(_key(run_id))
+
+    def interrupted(self, run_id: UUID) -> None:
+        """Forget a call that waits for a human, and the others of its task: they are made again with the answer."""
+        for log in self._logs():
+            log.remove_task_of(_key(run_id))
+
+    def begin_anew(self, task: str) -> None:
+        """Forget what this attempt, in a task of LangGraph, has called before: all of it is done again."""
+        for log in self._logs():
+            log.remove_earlier(task)
+
+    def go_on(self, notes: Mapping[str, Any]) -> None:
+        """Go on from what `notes` has returned, before an interrupt or a crash.
+
+        What a task of LangGraph has called whose end is not stored counts once: that runs again.
+        """
+        for log in (self.log, self.services.calls):
+            log.add_earlier(notes["calls"])
+        self.refusals.update({int(number): int(count) for number, count in notes["refusals"].items()})
+        self.verdicts.extend(map(Verdict.model_validate, notes.get("verdicts") or ()))
+        self.tripped_by = notes.get("stopped_by")
+        self.tripped = None if notes["stop"] is None else Verdict.model_validate(notes["stop"])
+
+    def notes(self) -> dict[str, Any]:
+        """Return all that this attempt goes on from after an interrupt or a crash, as JSON data."""
+        return {
+            "calls": self.log.stored(_STORED_CALLS),
+            "refusals": {str(number): count for number, count in {**self.refusals}.items()},
+            "verdicts": [one.model_dump(mode="json", exclude_defaults=True) for one in [*self.verdicts]],
+            "stopped_by": self.tripped_by,
+            "stop": None if self.tripped is None else self.tripped.model_dump(mode="json"),
+        }
 
     def ended(self, run_id: UUID, *, tokens: int, messages: Sequence[BaseMessage]) -> None:
         """Record that the call of a model has ended."""
@@ -104,8 +141,9 @@ class CallGuards:
                 else call
             )
 
-        for log in (*(level.log for level in self._levels()), self.services.calls):
+        for log in self._logs():
             log.change(_key(run_id), end)
+        self._keep_notes()
 
     def _levels(self) -> Iterator[CallGuards]:
         level: CallGuards | None = self
@@ -113,20 +151,31 @@ class CallGuards:
             yield level
             level = level.above
 
-    def _judge(self, call: Call, *, trusted: bool) -> None:
+    def _logs(self) -> Iterator[CallLog]:
+        """Yield all that know the calls of this attempt."""
+        yield from (level.log for level in self._levels())
+        yield self.services.calls
+
+    def _keep_notes(self) -> None:
+        """Have the ledger store what is known now."""
+        for level in self._levels():
+            if level.guards:
+                level.services.ledger.keep_notes(level.position.account, level.notes)
+
+    def _judge(self, call: Call, task: str, *, trusted: bool) -> None:
         with self._lock:  # of calls at the same time each sees the others
             if self.tripped is not None:
                 raise GuardTripped(self.tripped)
             gate: Gate = "model" if isinstance(call, ModelCall) else "tool"
             if not any(gate in guard.gates for guard in self.guards):
-                return self.log.add(_without_prompt(call))
+                return self.log.add(_without_prompt(call), task)
             context = self._context(gate, call, trusted=trusted)
             for number, guard in enumerate(self.guards):
                 decision = evaluate_guards([guard], context)
                 self._note(decision)
                 if decision.trip is not None:
                     self._refuse(number, guard, call, decision.trip)
-            self.log.add(_without_prompt(call))
+            self.log.add(_without_prompt(call), task)
 
     def _context(self, gate: Gate, call: Call, *, trusted: bool) -> GuardContext:
         ledger, position = self.services.ledger, self.position
@@ -185,6 +234,12 @@ def tool_call(
     given: Any = kwargs.get("inputs")
     arguments: Mapping[str, Any] = given if isinstance(given, Mapping) else {"input": text}
     return ToolCall(_key(run_id), services.clock(), name, arguments, agent=_maker(kwargs.get("metadata") or {}))
+
+
+def task_of(kwargs: Mapping[str, Any]) -> str:
+    """Return the task of LangGraph that makes a call: the path of nodes, with the ids of their tasks."""
+    metadata: Mapping[str, Any] = kwargs.get("metadata") or {}
+    return str(metadata.get("langgraph_checkpoint_ns") or "")
 
 
 def _key(run_id: UUID) -> str:

@@ -16,10 +16,10 @@ from uuid import UUID
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
-from langgraph.errors import GraphDrained
+from langgraph.errors import GraphDrained, GraphInterrupt
 
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceeded
-from guardgraph.runtime.budget.call_guards import GuardTripped, model_call, tool_call
+from guardgraph.runtime.budget.call_guards import GuardTripped, model_call, task_of, tool_call
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import ExecutionContext
 from guardgraph.runtime.rates.attempt_turns import apause, pause
@@ -148,6 +148,8 @@ class BudgetCallbackHandler(BaseCallbackHandler):
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle it, for a call that has failed costs the same; the attempt receives the text of the error."""
         self.budget.integrity.note_tool(None)
+        if isinstance(error, GraphInterrupt) and self.budget.guards is not None:
+            self.budget.guards.interrupted(run_id)
         if self.budget.tool_prices and not _is_awaited(currentframe()):
             self.budget.end_tool(run_id)
 
@@ -231,7 +233,7 @@ def _judge_model(budget: AttemptBudget, run_id: UUID, prompts: Sequence[Any], kw
     if budget.guards is None:
         return
     try:
-        budget.guards.admit(model_call(budget.services, run_id, prompts, kwargs))
+        budget.guards.admit(model_call(budget.services, run_id, prompts, kwargs), task_of(kwargs))
     except GuardTripped:
         _give_back(_BATCH.get().calls)
         raise
@@ -239,7 +241,7 @@ def _judge_model(budget: AttemptBudget, run_id: UUID, prompts: Sequence[Any], kw
 
 def _judge_tool(budget: AttemptBudget, run_id: UUID, serialized: Any, text: str, kwargs: Mapping[str, Any]) -> None:
     if budget.guards is not None:
-        budget.guards.admit(tool_call(budget.services, run_id, serialized, text, kwargs))
+        budget.guards.admit(tool_call(budget.services, run_id, serialized, text, kwargs), task_of(kwargs))
 
 
 def _reserve(budget: AttemptBudget, request: Callable[..., _Answer], batch: tuple[UUID, ...] = ()) -> int | None:

@@ -241,7 +241,8 @@ accounts = Table(
 )
 """`epoch` 0 is an account that was never opened, while one below it was. `spent_unpriced` and
 `reserved_unpriced` count the spendings whose price is unknown, so that an unknown price is never counted as zero.
-`side` is JSON, null for most: the side accounts on which it draws, what it is called, and the alerts of it."""
+`side` is JSON, null for most: the side accounts on which it draws, what it is called, the alerts of it, and notes: what
+the guards of an attempt know of its calls, until that has ended."""
 
 entries = Table(
     "guardgraph_entry",

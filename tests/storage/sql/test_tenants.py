@@ -178,7 +178,7 @@ NO_READS: dict[type[Any], set[str]] = {
         "storing_along", "with_allowlist", "with_fence", "with_types",
     },
     SQLBoards: {"with_fence"},
-    SQLLedger: {"alert_once", "draw_on", "side_balances", "with_fence"},
+    SQLLedger: {"alert_once", "draw_on", "keep_notes", "notes", "side_balances", "with_fence"},
     EventLog: {"add", "write_changes", "written"},
     SQLValues: {"now"},
 }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import Connection, Engine
 
 from guardgraph.state import (
@@ -189,6 +190,12 @@ class RunLedger(MemoryLedger):
         with self._lock:
             self._changed(balance.account)
             return super().alert_once(balance, threshold, by)
+
+    def keep_notes(self, account: str, notes: Callable[[], JsonValue] | None) -> None:
+        """See `Ledger.keep_notes`."""
+        with self._lock:
+            super().keep_notes(account, notes)
+            self._unstored.accounts[account] = self._accounts[account]
 
     def store(self) -> None:
         """Store all that has changed, and wait for what another thread is storing: that may not be committed yet."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from typing import Any, Self
 
+from pydantic import JsonValue
 from sqlalchemy import Connection, Engine, and_, select, update
 
 from guardgraph.state import (
@@ -101,6 +102,13 @@ class SQLLedger:
     def alert_once(self, balance: Balance, threshold: float, by: str) -> bool:
         """Return `True`: alerts are not recorded."""
         return True
+
+    def keep_notes(self, account: str, notes: Callable[[], JsonValue] | None) -> None:
+        """Do nothing: notes are not kept."""
+
+    def notes(self, account: str) -> JsonValue:
+        """Return `None`: notes are not kept."""
+        return None
 
     def reserve(self, entry: str, account: str, epoch: int, amount: Amount) -> ReservationDenied | None:
         """See `Ledger.reserve`."""

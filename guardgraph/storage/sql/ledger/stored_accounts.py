@@ -77,17 +77,21 @@ def stored_account(tenant: str, account: Account) -> dict[str, Any]:
 
 
 def _side_of(account: Account) -> bytes | None:
-    """Return what an account draws on, what it is called, and its alerts; `None` for most."""
-    if not (account.sides or account.label or account.alerts):
+    """Return what an account draws on, what it is called, its alerts and notes; `None` for most."""
+    notes = account.notes() if account.notes else None
+    if not (account.sides or account.label or account.alerts or notes):
         return None
     draws = [side.name for side in account.sides]
-    return json.dumps({"draws": draws, "label": account.label, "kind": account.kind, "alerts": account.alerts}).encode()
+    facts = {"draws": draws, "label": account.label, "kind": account.kind, "alerts": account.alerts}
+    return json.dumps({**facts, **({"notes": notes} if notes else {})}).encode()
 
 
 def _read_side(account: Account, side: dict[str, Any], found: dict[str, Account]) -> None:
     account.sides = tuple(found[name] for name in side["draws"] if name in found)
     account.label, account.kind = side["label"], side["kind"]
     account.alerts = {float(threshold): by for threshold, by in side["alerts"].items()}
+    notes = side.get("notes")
+    account.notes = None if notes is None else lambda: notes
 
 
 def _account_of(name: str, above: tuple[Account, ...], row: Any) -> Account:

@@ -61,6 +61,21 @@ def test_the_runs_own_accounts_keep_what_was_added(ledger: Ledger) -> None:
     assert [balance.cap.tokens for balance in ledger.balances("r/work")] == [150, 130]
 
 
+def test_notes_are_stored_with_the_next_reservation(ledger: RunLedger, books: SQLLedger) -> None:
+    notes = ["first"]
+    epoch = ledger.open("r/work/a", ADMITTED)
+    ledger.keep_notes("r/work/a", lambda: [*notes])
+    ledger.reserve("e1", "r/work/a", epoch, Amount(tokens=1))
+    notes.append("later")
+
+    stored = RunLedger(books.engine, "r", tenant="")
+    ledger.keep_notes("r/work/a", None)
+    ledger.store()
+
+    assert stored.notes("r/work/a") == ["first"]
+    assert RunLedger(books.engine, "r", tenant="").notes("r/work/a") is None
+
+
 def test_it_is_the_same_book(ledger: RunLedger, books: SQLLedger) -> None:
     epoch = ledger.open("r/work/a", ADMITTED)
     assert ledger.reserve("e1", "r/work/a", epoch, Amount(tokens=60, calls=1)) is None
