@@ -40,6 +40,7 @@ def auction(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "auction",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a contract net as an uncompiled graph: announce lots, bid, award, work, settle.
@@ -60,7 +61,7 @@ def auction(
     team = Team(
         name, guards=guards, default_guards=(Depth(), Limits(), Schema()), entry=partial(_begin, rules=rules),
         destinations=planners or ["dispatch"], author=synthesizer, concurrency=concurrency, state=AuctionState,
-        board=board,
+        board=board, reviewers=reviewers,
     )  # fmt: skip
     team.add_agents(planners, gate="dispatch", channel="plans", context=worker_roster(workers))
     conclude = partial(_conclude, rules=rules)

@@ -47,6 +47,7 @@ def consensus(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "consensus",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: a panel answers, each agent without the others, then one answer wins.
@@ -67,9 +68,9 @@ def consensus(
     )  # fmt: skip
     check_rounds(rounds, guards or ())
     team = Team(
-        name, guards=guards, default_guards=(Depth(), Schema()), entry=partial(_begin, rules=rules),
+        name, guards=guards, default_guards=(Depth(), Schema()), entry=partial(_begin, rules=rules), board=board,
         destinations=[*rules.alone, *rules.panel], required=() if rules.alone else rules.panel, concurrency=concurrency,
-        state=ConsensusState, board=board,
+        state=ConsensusState, reviewers=reviewers,
     )  # fmt: skip
     team.add_agents(rules.panel, gate="handoff")
     route, after = partial(_after_panel, rules=rules), [*(rules.panel if rounds > 1 else ()), *rules.deciding]

@@ -28,6 +28,7 @@ def pipeline(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "pipeline",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return stages that follow each other as an uncompiled graph; the value is the answer of the last one.
@@ -54,6 +55,7 @@ def pipeline(
         required=[agent for block in blocks for agent in block.agents],
         concurrency=concurrency,
         board=board,
+        reviewers=reviewers,
     )
     for number, block in enumerate(blocks):
         gate, following = f"handoff_{block.name}", blocks[number + 1 :]

@@ -39,6 +39,7 @@ def reactive(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "reactive",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: agents subscribe to types of events, and emit events by their answers.
@@ -84,7 +85,7 @@ def reactive(
     team = Team(
         name, guards=[*((Depth(), Schema()) if guards is None else guards), declared],
         entry=partial(begin_events, rules=rules), destinations=[*agents, *([WAIT] if until else [])],
-        author=synthesizer, concurrency=concurrency, state=ReactiveState, board=board,
+        author=synthesizer, concurrency=concurrency, state=ReactiveState, board=board, reviewers=reviewers,
     )  # fmt: skip
     requests = len(agents), len(agents) * events
     team.expect(rounds=1, requests=requests, accepts=types.accepts, before_exit=partial(close_log_at_exit, rules=rules))

@@ -49,6 +49,7 @@ def router(
     timeout: float | None = 5.0,
     guards: Sequence[Guard] | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "router",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a router as an uncompiled graph: each request goes to exactly one of `workers`; its answer is the value.
@@ -70,7 +71,7 @@ def router(
     ladder = Ladder(tuple(by_name), tuple(rules), classifier, threshold, margin, timeout)
     team = Team(
         name, guards=guards, default_guards=(Depth(), Schema()), entry=_to_dispatch, destinations=["dispatch"],
-        state=RouterState, board=board,
+        state=RouterState, board=board, reviewers=reviewers,
     )  # fmt: skip
     team.add_agents(agents, gate="handoff", can_rewrite=True)
     output = _choice_of(tuple(by_name))

@@ -53,6 +53,7 @@ def supervisor(
     skills: Skills | None = None,
     resolver: Agent | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "supervisor",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
@@ -82,6 +83,7 @@ def supervisor(
         concurrency=concurrency,
         skill_limits=skill_limits,
         board=board,
+        reviewers=reviewers,
     )
     team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
     resolvers = [] if resolver is None else [resolver_with_defaults(resolver)]

@@ -38,6 +38,7 @@ def swarm(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "swarm",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: peers work on messages to them until none is left.
@@ -69,7 +70,7 @@ def swarm(
     team = Team(
         name, guards=guards, default_guards=(Depth(), Cycle(), Limits(messages=200), Schema()),
         entry=partial(begin, rules=rules), destinations=rules.start, author=synthesizer, concurrency=concurrency,
-        state=SwarmState, board=board,
+        state=SwarmState, board=board, reviewers=reviewers,
     )  # fmt: skip
     breaking = [] if rules.tie_breaker is None else [rules.tie_breaker]
     team.add_agents(rules.peers, gate="handoff", sends_messages=True)

@@ -18,6 +18,7 @@ from guardgraph.graphs.declaration import (
     check_team,
     check_unique,
 )
+from guardgraph.graphs.review_checks import as_reviewer, check_reviewers
 from guardgraph.graphs.wiring import KINDS, wire
 from guardgraph.guards import Guard, checked_guards
 from guardgraph.nodes.decisions.review import review_results
@@ -47,7 +48,8 @@ class Team:
     gap. At most `concurrency` agents work at a time (`None` sets no limit), and of those with a skill that
     `skill_limits` names at most so many. `state` is a `TypedDict` that extends
     `RunState` by channels of your own. `board` is what its agents share besides: every request to them holds its
-    decisions and constraints.
+    decisions and constraints. `reviewers` are agents that give an `Opinion` of a result, or of the draft, where a
+    guard names one (`review=`); what they answer is no result of the team.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Team:
         skill_limits: Mapping[str, int] | None = None,
         state: type[Any] = RunState,
         board: Board | None = None,
+        reviewers: Sequence[Agent] = (),
     ) -> None:
         must_be("a team", "name", name, str)
         arguments: dict[str, tuple[object, Any]] = {
@@ -74,6 +77,7 @@ class Team:
             "skill_limits": (skill_limits, Mapping[str, int] | None),
             "destinations": (destinations, Sequence[str | Agent]),
             "board": (board, Board | None),
+            "reviewers": (reviewers, Sequence[Agent]),
         }
         for argument, (value, kind) in arguments.items():
             must_be(name, argument, value, kind)
@@ -97,6 +101,7 @@ class Team:
             skill_limits=dict(skill_limits or {}),
             state=state,
             board=board,
+            reviewers=tuple(map(as_reviewer, reviewers)),
         )
 
     def add_agents(
@@ -204,6 +209,7 @@ class Team:
     def build(self) -> StateGraph[Any, Any, Any, Any]:
         """Return the team as an uncompiled graph. Raises `BadGraph`, which names what does not fit together."""
         check_team(self._team)
+        check_reviewers(self._team)
         return wire(self._team)
 
 

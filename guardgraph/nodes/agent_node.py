@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.runtime import get_runtime
+from langgraph.types import Command
 
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
@@ -21,6 +22,7 @@ from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
 from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
+from guardgraph.nodes.team_spec import EXIT
 from guardgraph.nodes.turns import turns_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
@@ -154,7 +156,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         try:
             result = self._cached(work) or work.wait() or self._work(work)
             self._note_end(work, result)
-            return self._update(work, result)
+            return _back(input, self._update(work, result))
         finally:
             work.end()
 
@@ -168,7 +170,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 await isolation.run_shielded(lambda: self._note_end(work, result))
             else:
                 self._note_end(work, result)
-            return self._update(work, result)
+            return _back(input, self._update(work, result))
         finally:
             await work.aend()
 
@@ -183,7 +185,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services.ensure_open(team)
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
-        me = attempt_scope(self.agent, request, team, services, concluding=self.concluding)
+        concluding = self.concluding or given.get("gate") == EXIT  # a reviewer of the value
+        me = attempt_scope(self.agent, request, team, services, concluding=concluding)
         integrity = IntegrityRecord(
             me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools, self.agent.kind == "model"
         )
@@ -257,6 +260,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             tokens=result.usage.tokens,
             usd=None if result.usage.usd is None else str(result.usage.usd),
             error=result.error.message if result.error else None,
+            **({} if work.request.review is None else {"reviews": work.request.review.result}),
             **({"trusted": True} if result.trusted else {}),
             **({"cached": True} if work.is_cached else {}),
         )
@@ -358,6 +362,12 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 retry_after=retry_after_of(error),
             )
         return failed_result(self.agent, work.request, found, usage=usage)
+
+
+def _back(given: Any, update: dict[str, Any]) -> Any:
+    """Return an update; that of a reviewer with the gate that has sent to it, to which it comes back."""
+    gate: str | None = given.get("gate")
+    return update if gate is None else Command(update=update, goto=gate)
 
 
 def _is_kept(work: AttemptExecution) -> bool:

@@ -96,6 +96,8 @@ class RunState(TypedDict, total=False):
     """The requests of answers that were not reviewed yet, by the id of the result; a retry repeats the request."""
     plans: Annotated[list[Result], append_by_id]
     """Every attempt of the planner."""
+    reviews: Annotated[list[Result], append_by_id]
+    """Every attempt of every reviewer."""
     gaps: Annotated[list[Gap], append_unique]
     """What is missing."""
     verdicts: Annotated[list[Verdict], append_unique]

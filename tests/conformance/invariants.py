@@ -31,10 +31,20 @@ def broken_promises(team: RandomTeam, states: Iterable[_State]) -> list[str]:
         found.extend(f"lost: {name}: {what}" for what in _lost(state, mine))
         if outcome.status == "completed" and outcome.gaps:
             found.append(f"untrue: {name} is completed with gaps {outcome.gaps!r:.300}")
+        found.extend(_unapproved(team, name, position, state))
         found.extend(_overspent(team, name, position, outcome))
         found.extend(f"{what} ({name})" for what in lost_messages(state))
         found.extend(f"{what} ({name})" for what in lost_events(state, team.subscribers.get(position.path[-1], {})))
     return found
+
+
+def _unapproved(team: RandomTeam, name: str, position: Any, state: _State) -> list[str]:
+    """Nothing is accepted that a reviewer has not approved, where a guard of the team asks for it."""
+    if position.path[-1] not in team.reviewed:
+        return []
+    accepted = set(state.get("accepted") or ())
+    results: list[Result] = [one for one in state.get("results") or () if one.id in accepted]
+    return [f"untrue: {name}: {one.id} is accepted without approval" for one in results if one.id not in team.approved]
 
 
 def _overspent(team: RandomTeam, name: str, position: Any, outcome: Outcome) -> list[str]:
