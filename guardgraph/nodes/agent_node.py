@@ -156,7 +156,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         try:
             result = self._cached(work) or work.wait() or self._work(work)
             self._note_end(work, result)
-            return _back(input, self._update(work, result))
+            return _back(_gate_of(input, work.sent), self._update(work, result))
         finally:
             work.end()
 
@@ -170,7 +170,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 await isolation.run_shielded(lambda: self._note_end(work, result))
             else:
                 self._note_end(work, result)
-            return _back(input, self._update(work, result))
+            return _back(_gate_of(input, work.sent), self._update(work, result))
         finally:
             await work.aend()
 
@@ -185,7 +185,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services.ensure_open(team)
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         request = sent.model_copy(update={"id": result_id(self.agent.name, sent, _execution())})
-        concluding = self.concluding or given.get("gate") == EXIT  # a reviewer of the value
+        concluding = self.concluding or _gate_of(given, sent) == EXIT  # a reviewer of the value
         me = attempt_scope(self.agent, request, team, services, concluding=concluding)
         integrity = IntegrityRecord(
             me.trusted, self.agent.integrity == "inherits", self.agent.untrusted_tools, self.agent.kind == "model"
@@ -364,9 +364,13 @@ class _AgentNode(RunnableLambda[Any, Any]):
         return failed_result(self.agent, work.request, found, usage=usage)
 
 
-def _back(given: Any, update: dict[str, Any]) -> Any:
-    """Return an update; that of a reviewer with the gate that has sent to it, to which it comes back."""
-    gate: str | None = given.get("gate")
+def _gate_of(given: Any, request: Request) -> str | None:
+    """Return the gate that waits for the opinion of a reviewer; `None` for any other agent."""
+    return None if request.review is None else given["gate"]
+
+
+def _back(gate: str | None, update: dict[str, Any]) -> Any:
+    """Return an update, with the gate to which the agent comes back if it is a reviewer."""
     return update if gate is None else Command(update=update, goto=gate)
 
 

@@ -84,7 +84,13 @@ def _judged(gate: GateContext) -> list[Send]:
 
 
 def _asked(gate: GateContext, value: Result) -> list[Send]:
-    """Return what makes reviewers judge what becomes the value; the visit of the gate is not counted then."""
+    """Return what makes reviewers judge what becomes the value; the visit of the gate is not counted then.
+
+    A run that is cancelled does nothing any more: nothing is approved in it.
+    """
+    ending: EarlyStop | None = gate.state.get("ending")
+    if ending is not None and ending.status == "cancelled":
+        return []
     sent = ask_reviewers(gate, [value], at="exit")
     if sent:
         gate.write_unchecked(visits={EXIT: -1})

@@ -61,6 +61,8 @@ class AgentInput(TypedDict, total=False):
 
     request: Request
     position: DelegationScope
+    gate: str
+    """The gate that waits for the opinion, where the agent is a reviewer."""
 
 
 class RunState(TypedDict, total=False):

@@ -421,7 +421,8 @@ class _Maker:
 
     def review(self) -> Guard:
         """Return a guard that names a reviewer of its own."""
-        name, unreviewed = self.name("reviewer"), self.random.choice(["trip", "trip", "pass"])
+        name = self.name("reviewer")
+        unreviewed: Any = self.random.choice(["trip", "trip", "pass"])
         at: Any = self.random.choice(["handoff", "handoff", "exit", ("handoff", "exit")])
         one = Reviewed(name, "Is it good?", on_trip=self.trip(may_retry=True), at=at, unreviewed=unreviewed)
         made: list[Callable[[], Guard]] = [

@@ -34,11 +34,13 @@ from guardgraph.state import (
     Gap,
     GroundedClaim,
     Message,
+    Opinion,
     Outcome,
     Plan,
     Reply,
     Request,
     Result,
+    ReviewRequest,
     RoutingDecision,
     SideBudget,
     Subtask,
@@ -82,6 +84,7 @@ TASKS = st.builds(
     categories=st.frozensets(st.sampled_from(["financial", "safety", "personal", "irreversible"])),
     origin=MAYBE,
 )
+REVIEWS = st.builds(ReviewRequest, id=NAME, result=TEXT, agent=TEXT, question=NAME)
 SUBTASKS = st.builds(
     Subtask,
     id=NAME,
@@ -178,6 +181,8 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     EarlyStop: st.builds(EarlyStop, status=STATUSES, stopped_by=MAYBE, reason=TEXT),
     Evidence: EVIDENCE,
     Gap: GAPS,
+    Opinion: st.builds(Opinion, approved=st.booleans(), reason=TEXT, confidence=PART),
+    ReviewRequest: REVIEWS,
     Outcome: st.builds(
         Outcome,
         status=STATUSES,
@@ -244,6 +249,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         idempotency_key=TEXT,
         feedback=MAYBE,
         compensates=MAYBE,
+        review=st.none() | REVIEWS,
     ),
     Result: st.builds(
         Result,
@@ -254,6 +260,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         round=WHOLE,
         attempt=WHOLE,
         status=st.sampled_from(["ok", "partial", "failed", "timeout", "skipped", "provisional"]),
+        review=MAYBE,
         value=JSON,
         evidence=tuples(EVIDENCE),
         confidence=PART,
