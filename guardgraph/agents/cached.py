@@ -54,8 +54,8 @@ def cache_key(declaration: str, request: Request) -> str:
     context = [item.model_dump(mode="json", include=_ITEM) for item in request.context]
     sent = [message.model_dump(mode="json", exclude={"id", "in_reply_to", "trusted"}) for message in request.messages]
     kept = [sent, request.memory] if sent or request.memory is not None else []
-    asked = [] if request.review is None else [request.review.agent, request.review.question]
-    return _digest([declaration, task, subtask, context, request.round, *kept, *asked])
+    question = [] if request.review is None else [request.review.agent, request.review.question]
+    return _digest([declaration, task, subtask, context, request.round, *kept, *question])
 
 
 def stored_form(result: Result) -> str:

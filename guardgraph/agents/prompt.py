@@ -32,7 +32,7 @@ def render(request: Request) -> str:
     task, subtask = request.task, request.subtask
     inputs = {**task.inputs, **(subtask.inputs if subtask else {})}
     parts = [
-        *_asked(request),
+        *_question(request),
         "" if request.review is not None else f"Goal: {_words(task, subtask)}",
         f"It is part of this task: {_words(task)}" if subtask is not None else "",
         f"The original intent: {task.origin}" if task.origin else "",
@@ -48,7 +48,7 @@ def render(request: Request) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _asked(request: Request) -> tuple[str, ...]:
+def _question(request: Request) -> tuple[str, ...]:
     """Return what a reviewer is asked, and to what the answer is one."""
     if request.review is None:
         return ()

@@ -16,7 +16,7 @@ __all__ = ("Estimating", "load_of_attempt", "load_of_reviews")
 
 @dataclass(slots=True)
 class Estimating:
-    """An estimate on its way: what is given, and what was assumed besides."""
+    """What an estimate is given, and what it assumes besides."""
 
     given: Assumptions
     notes: dict[str, None] = field(default_factory=dict[str, None])

@@ -54,8 +54,9 @@ def reactive(
     gap, and what is left open is delivered by the next run on the thread. The value is the latest data of the type
     `value`, the data of all events of several types, or what the `synthesizer` writes, which is given the last 100 to
     200 results (a gap names how many there were); else all accepted results. `guards=None` means `Depth()` and
-    `Schema()`. The state has the channel `event_log` (see `events_of`). Raises `BadGraph` for what does not fit
-    together, as a type that no agent emits and that is not accepted.
+    `Schema()`. `reviewers` give opinions where guards name them. The state has the channel `event_log` (see
+    `events_of`). Raises `BadGraph` for what does not fit together, as a type that no agent emits and that is not
+    accepted.
     """
     _check(subscriptions, emits, depth, events, value, synthesizer)
     agents, subscribers = subscribers_of(subscriptions)

@@ -72,13 +72,13 @@ def check_reviewers(team: Declaration) -> None:
             known = f"there are: {', '.join(map(repr, sorted(names)))}" if names else "no `reviewers` are given"
             what = f"guard {name_of(guard)!r}{owner} names the reviewer {guard.review!r}; {known}"
             raise BadGraph(what + nearest_text(str(guard.review), sorted(names)))
-    asked = {agent.name for gate in ("exit", *team.gates) for agent in reviewers_at(team, gate)}
+    reached = {agent.name for gate in ("exit", *team.gates) for agent in reviewers_at(team, gate)}
     for guard, owner in _reviewing_guards(team):
-        if guard.review not in asked:
+        if guard.review not in reached:
             at = " and ".join(sorted(REVIEWED_AT.intersection(guard.gates)))
             what = f"guard {name_of(guard)!r}{owner} names the reviewer {guard.review!r}"
             raise BadGraph(f"{what} for what it judges at {at}; no agent is judged there by it in {team.name!r}")
-    idle = next((agent.name for agent in team.reviewers if agent.name not in asked), None)
+    idle = next((agent.name for agent in team.reviewers if agent.name not in reached), None)
     if idle is not None:
         raise BadGraph(
             f"{team.name}: no guard names the reviewer {idle!r}: give one `review={idle!r}`, or leave the reviewer out"

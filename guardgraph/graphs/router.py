@@ -62,8 +62,8 @@ def router(
     and its background alone.
 
     The state has a channel `routing`, the decisions with their features. `guards=None` means `Depth()` and `Schema()`;
-    `[]` means none. Raises `BadGraph` for no workers, no rung, names that are not unique, a rule for an unknown worker,
-    and numbers outside their range.
+    `[]` means none. `reviewers` give opinions where guards name them. Raises `BadGraph` for no workers, no rung, names
+    that are not unique, a rule for an unknown worker, and numbers outside their range.
     """
     _check(workers, fallback, rules, classifier, model)
     agents = [*workers] if any(worker is fallback for worker in workers) else [*workers, fallback]

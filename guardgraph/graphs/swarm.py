@@ -60,7 +60,8 @@ def swarm(
 
     A peer that has failed is routed around, and a gap. Messages above `per_pair`, `per_peer` (sent by it) or
     `Limits(messages=…)`, each counted once for every recipient, are not sent, and are gaps. `guards=None` means
-    `Depth()`, `Cycle()`, `Limits(messages=200)` and `Schema()`. Raises `BadGraph` for what does not fit together.
+    `Depth()`, `Cycle()`, `Limits(messages=200)` and `Schema()`. `reviewers` give opinions where guards name them.
+    Raises `BadGraph` for what does not fit together.
     """
     rules = checked_swarm(
         peers=peers, start=start, acceptance=acceptance, tie_breaker=tie_breaker, proposals=proposals,

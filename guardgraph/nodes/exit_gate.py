@@ -71,19 +71,19 @@ def _judged(gate: GateContext) -> list[Send]:
         draft = None  # a failed attempt, which cannot be repeated without its request
     if draft is not None and draft.id in (gate.state.get("passed") or ()):
         return []
-    sent = [] if draft is None else _asked(gate, draft) or _judged_draft(gate, draft)
+    sent = [] if draft is None else _opinions_on(gate, draft) or _judged_draft(gate, draft)
     if sent or written_value(gate.state) is not None:
         return sent
     team = gate.position.path[-1] if gate.position.path else "team"
     collected = collected_value(gate.state, team)
     if collected is not None and any("exit" in guard.gates for guard in gate.guards):
-        sent = _asked(gate, collected)
+        sent = _opinions_on(gate, collected)
         if not sent:
             _note(gate, review(gate, [collected], at="exit", agents={}))
     return sent
 
 
-def _asked(gate: GateContext, value: Result) -> list[Send]:
+def _opinions_on(gate: GateContext, value: Result) -> list[Send]:
     """Return what makes reviewers judge what becomes the value; the visit of the gate is not counted then.
 
     A run that is cancelled does nothing any more: nothing is approved in it.

@@ -52,9 +52,9 @@ def gate_node(
 
     def gate_of_team(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
         gate = GateContext(team, node, state, config)
-        asked = ask_reviewers_of_new_results(gate, agents) if "handoff" in team.kinds.get(node, ()) else []
-        if asked:  # it decides about all results at once, when it is reached with the opinions: that is one visit
-            return gate.command(asked)
+        sends = ask_reviewers_of_new_results(gate, agents) if "handoff" in team.kinds.get(node, ()) else []
+        if sends:  # it decides about all results at once, when it is reached with the opinions: that is one visit
+            return gate.command(sends)
         ending: EarlyStop | None = gate.state.get("ending")
         if ending is not None and ending != state.get("ending"):  # by a guard that has judged what a reviewer is sent
             return gate.command(gate.end(ending))

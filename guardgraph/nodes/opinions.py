@@ -57,10 +57,10 @@ def review_of(
         return own, ()
     verdict = next(iter(own.verdicts), context.verdict(guard, trips=False))
     try:
-        asked = guard.asks(context, verdict)
-        if asked is None:
+        found = guard.asks(context, verdict)
+        if found is None:
             return own, ()
-        question, item = Question(*asked), answer_item(context.subject)
+        question, item = Question(*found), answer_item(context.subject)
         request = _request(guard.review, question, context.subject, item)
     except (Exception, SystemExit) as error:  # what cannot be asked must not let the subject pass
         reason = f"guard {name_of(guard)!r} could not ask its reviewer: {error_text(error)}"

@@ -27,6 +27,7 @@ from guardgraph.state import BadGraph, Evidence, Gate, Verdict
 from tests.guards.views import view_of_result, view_of_subtask
 
 QUOTE = Evidence(source="a.md", quote="the plant did not close")
+NO_MORE = Finish()
 SOURCES = {"a.md": "In 2024 the plant did not close."}
 
 
@@ -98,7 +99,7 @@ class Halfway:
     """A guard of a user's own that names a reviewer and asks nothing."""
 
     review: str = "auditor"
-    on_trip: OnTrip = Finish()
+    on_trip: OnTrip = NO_MORE
     gates = frozenset[Gate]({"handoff"})
 
     def __call__(self, context: GuardContext) -> Verdict:

@@ -347,6 +347,9 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "type": "order.placed",
         "event": "shop/7",
         "subscriber": "b",
+        "approved": True,
+        "result": "r",
+        "question": "q",
     }
     return kind.model_validate({name: needed[name] for name, field in kind.model_fields.items() if field.is_required()})
 
