@@ -46,14 +46,16 @@ def cache_key(declaration: str, request: Request) -> str:
     """Return the key of the answer to a request by an agent with this `declaration_digest`.
 
     It covers all of the task but its id, with a digest of each attachment; goal, inputs and skill of the subtask, the
-    context, the messages and what the agent has kept, and the number of the round. Never an id or a time.
+    context, the messages and what the agent has kept, the number of the round, and what a reviewer is asked. Never an
+    id or a time.
     """
     task = request.task.model_dump(mode="json", exclude={"id"})
     subtask = request.subtask.model_dump(mode="json", include=_SUBTASK) if request.subtask else None
     context = [item.model_dump(mode="json", include=_ITEM) for item in request.context]
     sent = [message.model_dump(mode="json", exclude={"id", "in_reply_to", "trusted"}) for message in request.messages]
     kept = [sent, request.memory] if sent or request.memory is not None else []
-    return _digest([declaration, task, subtask, context, request.round, *kept])
+    question = [] if request.review is None else [request.review.agent, request.review.question]
+    return _digest([declaration, task, subtask, context, request.round, *kept, *question])
 
 
 def stored_form(result: Result) -> str:

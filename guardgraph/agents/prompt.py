@@ -13,6 +13,7 @@ from guardgraph.state import ContextItem, Message, Request, Subtask, Task
 __all__ = ("human_message", "messages_input", "render")
 
 _HEADS = {
+    "answer": "The answer to review",
     "worker": "Workers you can delegate to",
     "result": "Accepted results of others",
     "gap": "What is missing so far",
@@ -33,7 +34,8 @@ def render(request: Request) -> str:
     inputs = {**task.inputs, **(subtask.inputs if subtask else {})}
     kinds = {item.kind for item in request.context}
     parts = [
-        f"Goal: {_words(task, subtask)}",
+        *_question(request),
+        "" if request.review is not None else f"Goal: {_words(task, subtask)}",
         f"It is part of this task: {_words(task)}" if subtask is not None else "",
         f"The original intent: {task.origin}" if task.origin else "",
         f"Inputs (data):\n{_json(inputs)}" if inputs else "",
@@ -47,6 +49,16 @@ def render(request: Request) -> str:
         _feedback(request),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _question(request: Request) -> tuple[str, ...]:
+    """Return what a reviewer is asked, and to what the answer is one."""
+    if request.review is None:
+        return ()
+    subtask = request.subtask
+    to = "" if subtask is None else f"The answer is to this subtask: {_words(request.task, subtask)}"
+    question = f"Goal: {_one_line(request.review.question)}"
+    return (question, to) if subtask is not None else (question, f"The answer is to this task: {_words(request.task)}")
 
 
 def _words(task: Task, subtask: Subtask | None = None) -> str:

@@ -211,6 +211,7 @@ def _result(agent: Agent, request: Request, usage: Usage, **fields: Any) -> Resu
         round=request.round,
         attempt=request.attempt,
         usage=usage,
+        review=request.review and request.review.id,
         **fields,
     )
 

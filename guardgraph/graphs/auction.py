@@ -40,6 +40,7 @@ def auction(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = 4,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "auction",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a contract net as an uncompiled graph: announce lots, bid, award, work, settle.
@@ -48,11 +49,11 @@ def auction(
     once in an announcement, for all lots that it can do by its skills, and bids for those that it wants. The bid with
     the highest `score` wins, `greedy` or by `regret`, and no bidder is awarded more load than its capacity. A lot at
     which its winner has failed is announced again to the others, `rounds` times in all; one without a bid is a gap.
-    `score` is called with a bid and the reputation of its bidder; by default it is minus the expected cost per
-    success. `unit` is that of all costs: the actual cost then counts in the reputation. The value is the answer of the
-    winner, that of the synthesizer, or the list of accepted results. The channel `log` has all messages.
-    `guards=None` means `Depth()`, `Limits()` and `Schema()`; `[]` means none. Raises `BadGraph` for what does not fit
-    together.
+    `score` is called with a bid and the reputation of its bidder; by default it is minus the expected cost per success.
+    `unit` is that of all costs: the actual cost then counts in the reputation. The value is the answer of the winner,
+    that of the synthesizer, or the list of accepted results. The channel `log` has all messages. `guards=None` means
+    `Depth()`, `Limits()` and `Schema()`; `[]` means none. `reviewers` give opinions where guards name them. Raises
+    `BadGraph` for what does not fit together.
     """
     rules = checked_auction(bidders, planner=planner, score=score, award=award, rounds=rounds, unit=unit, skills=skills)
     workers, bidding = [one.worker for one in rules.bidders.values()], [*rules.bidding.values()]
@@ -60,7 +61,7 @@ def auction(
     team = Team(
         name, guards=guards, default_guards=(Depth(), Limits(), Schema()), entry=partial(_begin, rules=rules),
         destinations=planners or ["dispatch"], author=synthesizer, concurrency=concurrency, state=AuctionState,
-        board=board,
+        board=board, reviewers=reviewers,
     )  # fmt: skip
     team.add_agents(planners, gate="dispatch", channel="plans", context=worker_roster(workers))
     conclude = partial(_conclude, rules=rules)

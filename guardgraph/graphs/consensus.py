@@ -47,6 +47,7 @@ def consensus(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "consensus",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: a panel answers, each agent without the others, then one answer wins.
@@ -59,7 +60,7 @@ def consensus(
     it. Where `stakes` are low, `single` answers alone; if it fails, the panel is asked. `key` makes answers the same
     choice whose keys are equal. `Outcome.confidence` is that of `confidence_of`; `Outcome.dissent` has the answers of
     those who disagree. The channel `decision` records candidates, support and scores. `guards=None` means `Depth()`
-    and `Schema()`. Raises `BadGraph` for what does not fit together.
+    and `Schema()`. `reviewers` give opinions where guards name them. Raises `BadGraph` for what does not fit together.
     """
     rules = checked_rules(
         panel=panel, answer=answer, vote=vote, judge=judge, rubric=rubric, synthesize=synthesize, quorum=quorum,
@@ -67,9 +68,9 @@ def consensus(
     )  # fmt: skip
     check_rounds(rounds, guards or ())
     team = Team(
-        name, guards=guards, default_guards=(Depth(), Schema()), entry=partial(_begin, rules=rules),
-        destinations=[*rules.alone, *rules.panel], required=() if rules.alone else rules.panel, concurrency=concurrency,
-        state=ConsensusState, board=board,
+        name, guards=guards, default_guards=(Depth(), Schema()), entry=partial(_begin, rules=rules), board=board,
+        destinations=[*rules.alone, *rules.panel], required=() if rules.alone else rules.panel, reviewers=reviewers,
+        concurrency=concurrency, state=ConsensusState,
     )  # fmt: skip
     team.add_agents(rules.panel, gate="handoff")
     route, after = partial(_after_panel, rules=rules), [*(rules.panel if rounds > 1 else ()), *rules.deciding]
@@ -137,9 +138,7 @@ def _after_panel(gate: GateContext, *, rules: PanelRules) -> Destination:
         stop = gate.state.get("ending") or gate.next_round()
         if stop is not None:
             gate.stop_for(stop)
-        elif sends := gate.allowed(
-            [send_candidates(gate, agent, vote, vote.candidates, own=True) for agent in rules.panel]
-        ):
+        elif sends := gate.allowed(send_candidates(gate, one, vote, vote.candidates, own=True) for one in rules.panel):
             return sends
     return settle(gate, rules.panel, vote, vote.contested, rules.deciding)
 

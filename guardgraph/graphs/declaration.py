@@ -92,6 +92,8 @@ class Declaration:
     state: type[Any]
     board: Board | None = None
     """What its agents share."""
+    reviewers: tuple[Agent, ...] = ()
+    """The agents that give opinions where guards name them."""
     rounds: int | None = None
     requests: tuple[int, int] | None = None
     repeats: int | None = None
@@ -109,7 +111,13 @@ class Declaration:
     @property
     def agents(self) -> list[Agent]:
         """All agents, fallbacks included."""
-        return [*(agent for member in self.members for agent in member.agent.fallback_chain), *self.writers]
+        heads = (*(member.agent for member in self.members), *(self.author,) * bool(self.author), *self.reviewers)
+        return [agent for head in heads if head is not None for agent in head.fallback_chain]
+
+    @property
+    def reviewer_names(self) -> frozenset[str]:
+        """The names of the reviewers and of their fallbacks."""
+        return frozenset(agent.name for head in self.reviewers for agent in head.fallback_chain)
 
     @property
     def workers(self) -> frozenset[str]:
@@ -142,6 +150,7 @@ class Declaration:
     def places(self) -> dict[str, set[Gate]]:
         """Return the gates at which the work of each agent is judged."""
         found: dict[str, set[Gate]] = {agent.name: {"exit", "model", "tool"} for agent in self.writers}
+        found |= {name: {"dispatch", "model", "tool"} for name in self.reviewer_names}
         for member in self.members:
             judged: set[Gate] = {"round"} if member.channel == "plans" else {"dispatch", "handoff"}
             more: set[Gate] = {"exit"} if member.can_rewrite else set()
@@ -185,7 +194,7 @@ def check_team(team: Declaration) -> None:
     if team.board is not None:
         team.board.check_agents([agent.name for agent in team.agents])
     _check_entry(team)
-    check_reserved(team.guards, team.agents, team.workers)
+    check_reserved(team.guards, team.agents, team.workers | team.reviewer_names)
 
 
 def _check_steps(team: Declaration) -> None:
@@ -215,6 +224,12 @@ def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[st
     names = Counter([*(agent.name for head in more for agent in head.fallback_chain), *team.own])
     names.update(agent.name for agent in team.agents)
     twice = sorted(name for name, count in names.items() if count > 1)
+    both = next((name for name in twice if name in team.reviewer_names), None)
+    if both is not None:
+        raise BadGraph(
+            f"the reviewer {both!r} is another agent of the team too, and no agent reviews its own answers: give the "
+            "reviewer another agent, or another name if it is one"
+        )
     if twice:
         raise BadGraph(f"agent names must be unique in a team, these are used twice: {_listed(twice)}")
     return names

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import ceil
 from typing import Any
 
 from guardgraph.agents.agent import Agent
+from guardgraph.graphs.attempt_load import Estimating, load_of_attempt, load_of_reviews
 from guardgraph.graphs.draw.description import EdgeDescription, NodeDescription
 from guardgraph.graphs.draw.direction import layers
 from guardgraph.graphs.load import Assumptions, Load, load_of_calls, worst_of
@@ -18,7 +19,7 @@ from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry, appl
 from guardgraph.nodes.admission import ADMISSION
 from guardgraph.nodes.decisions.review import can_retry
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
-from guardgraph.state import Gate, Price
+from guardgraph.state import Gate
 
 __all__ = ("Estimate", "estimate")
 
@@ -37,17 +38,6 @@ class Estimate:
     """What was assumed, a sentence each."""
 
 
-@dataclass(slots=True)
-class _Estimating:
-    given: Assumptions
-    notes: dict[str, None] = field(default_factory=dict[str, None])
-    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
-    """Those that the teams down to here declare; of two for one model that of the outer team holds."""
-
-    def note(self, text: str, path: str = "") -> None:
-        self.notes[f"{path} {text}".lstrip()] = None
-
-
 def estimate(graph: Any, assumptions: Assumptions | None = None) -> Estimate:
     """Return what a run of any LangGraph graph takes; nothing is run.
 
@@ -55,7 +45,7 @@ def estimate(graph: Any, assumptions: Assumptions | None = None) -> Estimate:
     runs and whether a node calls a model is assumed. Routes are taken to lead only where the graph declares it. Raises
     `BadInput` for what is no graph.
     """
-    work = _Estimating(assumptions or Assumptions())
+    work = Estimating(assumptions or Assumptions())
     depth, expected, worst = _graph(work, graph, "")
     given = work.given
     work.note(f"a model call reads {given.input_tokens} tokens and writes {given.output_tokens} (or `max_tokens`)")
@@ -65,7 +55,7 @@ def estimate(graph: Any, assumptions: Assumptions | None = None) -> Estimate:
     return Estimate(depth, expected, worst, tuple(work.notes))
 
 
-def _graph(work: _Estimating, graph: Any, path: str) -> tuple[int, Load, Load]:
+def _graph(work: Estimating, graph: Any, path: str) -> tuple[int, Load, Load]:
     """Return depth, what is expected and the worst case of one graph with all that is nested in it."""
     level = topology_of(graph)
     if level.team is not None:
@@ -78,7 +68,7 @@ def _graph(work: _Estimating, graph: Any, path: str) -> tuple[int, Load, Load]:
     return depth, *_team(work, level, level.team, loads, path)
 
 
-def _foreign(work: _Estimating, level: Topology, loads: dict[str, tuple[Load, Load]], path: str) -> tuple[Load, Load]:
+def _foreign(work: Estimating, level: Topology, loads: dict[str, tuple[Load, Load]], path: str) -> tuple[Load, Load]:
     given, again = work.given, _looping(level.graph.edges)
     passes = given.rounds or given.passes
     layer = layers(level.graph)
@@ -103,10 +93,10 @@ def _foreign(work: _Estimating, level: Topology, loads: dict[str, tuple[Load, Lo
     return replace(expected, supersteps=sum(steps.values()), seconds=sum(longest.values())), worst
 
 
-def _node(work: _Estimating, node: NodeDescription, loads: dict[str, tuple[Load, Load]]) -> tuple[Load, Load]:
+def _node(work: Estimating, node: NodeDescription, loads: dict[str, tuple[Load, Load]]) -> tuple[Load, Load]:
     """Return what one execution of a node of a foreign graph takes."""
     if node.agent is not None:
-        return _attempt(work, node.agent, loads)
+        return load_of_attempt(work, node.agent, loads)
     given = work.given
     calls = 0 if any(fact.startswith("tools: ") for fact in node.facts) else given.calls_per_node
     usual = load_of_calls(calls, None, given, seconds=given.seconds, prices=work.prices)
@@ -118,7 +108,7 @@ def _looping(edges: Iterable[EdgeDescription]) -> frozenset[str]:
 
 
 def _team(
-    work: _Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], path: str
+    work: Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], path: str
 ) -> tuple[Load, Load]:
     (rounds, at_worst), pool, again = _rounds(work, team, path), _pool(team), _looping_nodes(level, team)
     subtasks, most = team.requests or (work.given.subtasks or len(pool),) * 2
@@ -139,7 +129,7 @@ def _team(
 
 
 def _expected(
-    work: _Estimating,
+    work: Estimating,
     level: Topology,
     team: TeamSpec,
     loads: dict[str, tuple[Load, Load]],
@@ -152,7 +142,8 @@ def _expected(
     total = Load()
     at_once: dict[Any, tuple[float, int, int]] = {}  # by layer and gate: seconds of the slowest, how many, how often
     for agent in _heads(team):
-        usual, times = _attempt(work, agent, loads)[0], requests.get(agent.name, 1)
+        reviews = load_of_reviews(work, team, agent, {"handoff"}, loads)[0]
+        usual, times = load_of_attempt(work, agent, loads)[0] + reviews, requests.get(agent.name, 1)
         place = layer.get(agent.name, 0), team.leads.get(agent.name)
         seconds, count, most = at_once.get(place, (0.0, 0, 0))
         if agent in pool:
@@ -163,21 +154,31 @@ def _expected(
             total += usual.times(times)
             count, most = count + 1, max(most, times)
         at_once[place] = (max(seconds, usual.seconds), count, most)
-    steps = sum(2 * times for _, _, times in at_once.values()) + _own_steps(level, requests)
+    steps = sum(_steps(team, lead) * times for (_, lead), (_, _, times) in at_once.items()) + _own_steps(
+        level, requests
+    )
     steps += not {*team.nodes.values()}.isdisjoint(level.targets[ADMISSION])  # a gate before any agent
+    value = load_of_reviews(work, team, None, {"exit"}, loads)[0]
+    waves = sum(seconds * ceil(count / together) * times for seconds, count, times in at_once.values())
     return replace(
-        total,
-        supersteps=1 + steps + (team.author is None),
-        seconds=sum(seconds * ceil(count / together) * times for seconds, count, times in at_once.values()),
+        total + value,
+        supersteps=1 + steps + (team.author is None) + team.review_steps.get(EXIT, 0),
+        seconds=waves + value.seconds,
     )
 
 
+def _steps(team: TeamSpec, lead: tuple[str, int] | None) -> int:
+    """Return the supersteps of an agent and its gate, with those of a review there."""
+    return 2 + (0 if lead is None else team.review_steps.get(lead[0], 0) * (lead[0] != EXIT))
+
+
 def _worst(
-    work: _Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], requests: dict[str, int]
+    work: Estimating, level: Topology, team: TeamSpec, loads: dict[str, tuple[Load, Load]], requests: dict[str, int]
 ) -> Load:
     """Return what a team takes where all attempts are used, one after the other."""
     pool = _pool(team)
     total = Load(supersteps=2 + 2 * _own_steps(level, requests))
+    total += load_of_reviews(work, team, None, {"exit"}, loads)[1]
     for agent in _heads(team):
         if agent not in pool:
             total += _all_attempts(work, team, agent, loads).times(requests.get(agent.name, 1))
@@ -193,8 +194,8 @@ def _own_steps(level: Topology, requests: dict[str, int]) -> int:
 
 
 def _heads(team: TeamSpec) -> list[Agent]:
-    """Return the agents that are not the fallback of another."""
-    spare = {other.name for agent in team.agents.values() for other in agent.fallback_chain[1:]}
+    """Return the agents that are neither the fallback of another nor reviewers."""
+    spare = {other.name for agent in team.agents.values() for other in agent.fallback_chain[1:]} | team.reviewers
     return [agent for name, agent in team.agents.items() if name not in spare]
 
 
@@ -206,7 +207,7 @@ def _pool(team: TeamSpec) -> list[Agent]:
     return [agent for agent in _heads(team) if agent.name in team.workers]
 
 
-def _rounds(work: _Estimating, team: TeamSpec, path: str) -> tuple[int, int]:
+def _rounds(work: Estimating, team: TeamSpec, path: str) -> tuple[int, int]:
     """Return how many rounds are expected, and how many there are at worst."""
     if work.given.rounds is not None:
         return work.given.rounds, work.given.rounds
@@ -235,26 +236,7 @@ def _looping_nodes(level: Topology, team: TeamSpec) -> frozenset[str]:
     return _looping(edge for edge in level.graph.edges if edge.ends not in retries and edge.source != EXIT)
 
 
-def _attempt(work: _Estimating, agent: Agent, loads: dict[str, tuple[Load, Load]]) -> tuple[Load, Load]:
-    """Return what one attempt takes, as expected and at worst; its timeout bounds it."""
-    given = work.given
-    if agent.name in loads:
-        usual, slow = loads[agent.name]
-    else:
-        calls = given.calls_per_function if agent.kind != "model" else given.passes if agent.tools else 1
-        if agent.tools:
-            work.note(f"an agent with tools calls its model {given.passes} times in an attempt")
-        usual = load_of_calls(calls, agent, given, seconds=given.seconds, prices=work.prices)
-        slow = load_of_calls(calls, agent, given, seconds=given.slowest_seconds, prices=work.prices)
-        if agent.kind != "model":
-            work.note(f"model calls of an agent that is a function or a Runnable: {given.calls_per_function}")
-    limit = float("inf") if agent.timeout is None else agent.timeout
-    return tuple(  # type: ignore[return-value] - two of two
-        replace(one, supersteps=2, attempts=one.attempts + 1, seconds=min(one.seconds, limit)) for one in (usual, slow)
-    )
-
-
-def _all_attempts(work: _Estimating, team: TeamSpec, agent: Agent, loads: dict[str, tuple[Load, Load]]) -> Load:
+def _all_attempts(work: Estimating, team: TeamSpec, agent: Agent, loads: dict[str, tuple[Load, Load]]) -> Load:
     """Return what all attempts at one request take at worst, those of fallbacks and of rewriting included."""
     gates = _gates_of(team, agent)
     total = Load()
@@ -265,7 +247,8 @@ def _all_attempts(work: _Estimating, team: TeamSpec, agent: Agent, loads: dict[s
             if isinstance(guard.on_trip, Retry) and not gates.isdisjoint(guard.gates)
         ]
         once = max(member.attempts, 1 + max(retries, default=0))
-        total += _attempt(work, member, loads)[1].times(once)
+        reviews = load_of_reviews(work, team, member, gates, loads)[1]
+        total += (load_of_attempt(work, member, loads)[1] + reviews).times(once)
         total += _compensations(work, team, member, gates, loads)
         if "exit" in gates and agent.name not in team.ends and can_retry((*team.guards, *member.guards), at="exit"):
             total += Load(supersteps=once)  # a draft that is given back comes to the exit again
@@ -273,7 +256,7 @@ def _all_attempts(work: _Estimating, team: TeamSpec, agent: Agent, loads: dict[s
 
 
 def _compensations(
-    work: _Estimating, team: TeamSpec, agent: Agent, gates: set[Gate], loads: dict[str, tuple[Load, Load]]
+    work: Estimating, team: TeamSpec, agent: Agent, gates: set[Gate], loads: dict[str, tuple[Load, Load]]
 ) -> Load:
     """Return what an agent takes at worst that puts a refused answer right."""
     names = {
@@ -283,7 +266,8 @@ def _compensations(
     }
     total = Load()
     for name in filter(None, names):
-        total += _attempt(work, team.agents[name], loads)[1]
+        reviews = load_of_reviews(work, team, team.agents[name], gates, loads)[1]
+        total += load_of_attempt(work, team.agents[name], loads)[1] + reviews
     return total
 
 
@@ -295,7 +279,7 @@ def _gates_of(team: TeamSpec, agent: Agent) -> set[Gate]:
     return own | ({"exit"} if agent.name in team.drafters else set())
 
 
-def _capped(work: _Estimating, team: TeamSpec, load: Load, path: str) -> Load:
+def _capped(work: Estimating, team: TeamSpec, load: Load, path: str) -> Load:
     """Return a load within the caps of a team's guards."""
     caps: dict[str, Any] = {"calls": None, "tokens": None, "usd": None, "seconds": None}
     for guard in team.guards:

@@ -27,6 +27,7 @@ from guardgraph.agents.foreign_graph import (
     with_input,
 )
 from guardgraph.graphs.declaration import Declaration, GateDeclaration, Member, check_team
+from guardgraph.graphs.review_checks import as_reviewer, check_reviewers
 from guardgraph.graphs.wiring import wire
 from guardgraph.guards import AllowanceLimiter, AnyOf, Budget, Guard, checked_guards, conditions, leaves, name_of
 from guardgraph.nodes.decisions.review import review_results
@@ -51,7 +52,11 @@ class GuardedState(RunState, total=False):
 
 
 def guarded(
-    graph: CompiledStateGraph[Any, Any, Any, Any], guards: Sequence[Guard], *, name: str = "guarded"
+    graph: CompiledStateGraph[Any, Any, Any, Any],
+    guards: Sequence[Guard],
+    *,
+    reviewers: Sequence[Agent] = (),
+    name: str = "guarded",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a graph around a compiled one, with admission, meter and exit: uncompiled, for `compile` or a `Runner`.
 
@@ -67,7 +72,8 @@ def guarded(
     `guards` are `Budget`, `Deadline`, `Depth`, `Limits`, `Repetition`, `Velocity`, `AllowedTools`, `Schema`, and any of
     yours but those of `round`. Nothing concludes, so a `Budget` keeps no reserve. A guard of `handoff` with `Retry`
     runs `graph` again: one with `messages` goes on from its conversation with the reason, others begin anew. What is no
-    key of its input begins anew with every input of a thread.
+    key of its input begins anew with every input of a thread. `reviewers` are agents that give opinions of its answer
+    where guards name them (`review=`).
 
     Raises `BadGraph` for what is no compiled `StateGraph`, for a team of guardgraph, which takes `guards=` itself, and
     for a guard that judges nowhere here, such as one for tasks of some categories: an input has none.
@@ -75,7 +81,8 @@ def guarded(
     builder = _checked_graph(graph)
     found = _checked(guards)
     must_be("guarded", "name", name, str)
-    team: Any = _team_around(graph, found, name).compile()
+    must_be("guarded", "reviewers", reviewers, Sequence[Agent])
+    team: Any = _team_around(graph, found, reviewers, name).compile()
     outer: Any = StateGraph(
         _state_of(graph, "State", builder.input_schema, builder.output_schema),
         context_schema=builder.context_schema,
@@ -152,18 +159,21 @@ def _usable(value: Any) -> Any:
     return value.model_copy(update={"status": "degraded"}) if is_escalated else value
 
 
-def _team_around(graph: Any, guards: Sequence[Guard], name: str) -> StateGraph[Any, Any, Any, Any]:
-    """Return the team whose only agent is the graph."""
+def _team_around(
+    graph: Any, guards: Sequence[Guard], reviewers: Sequence[Agent], name: str
+) -> StateGraph[Any, Any, Any, Any]:
+    """Return the team whose only agent is the graph, apart from reviewers."""
     agent = Agent("graph", run=graph, to_input=_Calls(), from_output=_same)
     declared = Declaration(
         name=name, guards=tuple(guards), entry=[agent], destinations=(agent,), author=None, required=(agent,),
-        concurrency=None, skill_limits={}, state=GuardedState,
+        concurrency=None, skill_limits={}, state=GuardedState, reviewers=tuple(map(as_reviewer, reviewers)),
     )  # fmt: skip
     declared.members.append(Member(agent, "handoff", "results", (), can_rewrite=True, writes=_writes))
     route = partial(_conclude, has_outcome=has_outcome(graph))
     declared.gates["handoff"] = GateDeclaration(review_results, (agent,), route, ())
     declared.before_exit = _take_value
     check_team(declared)
+    check_reviewers(declared)
     return wire(declared)
 
 

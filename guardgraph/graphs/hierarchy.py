@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.skills import Skills
+from guardgraph.graphs.review_checks import named_reviewers
 from guardgraph.graphs.supervisor import supervisor
 from guardgraph.graphs.tier import Tier
 from guardgraph.guards import Guard
@@ -20,6 +21,16 @@ from guardgraph.state.argument_checks import must_be
 __all__ = ("hierarchy",)
 
 
+class _Shared(NamedTuple):
+    """What all tiers are given."""
+
+    guards: Sequence[Guard] | None
+    concurrency: int | None
+    board: Board | None
+    skills: Skills | None
+    reviewers: Sequence[Agent]
+
+
 def hierarchy(
     top: Tier,
     *,
@@ -28,6 +39,7 @@ def hierarchy(
     tiers: int = 3,
     board: Board | None = None,
     skills: Skills | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "hierarchy",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return tiers of supervisors as an uncompiled graph; the value is the answer of the top one.
@@ -36,8 +48,9 @@ def hierarchy(
     sees its value and its gaps alone. All spend from one allowance; a tier may have a share of it (`budget_share`), and
     each ends a tenth (at most 10 s) before the deadline of the one above, which has to write. `concurrency` caps how
     many agents of each tier work at a time. `board` is shared by the agents of all tiers, and grants what each may
-    write by its name. `skills` and `guards=None` mean what they do in `supervisor`, in each tier. Raises `BadGraph` for
-    more than `tiers` tiers, and for all that `supervisor` refuses.
+    write by its name. `skills` and `guards=None` mean what they do in `supervisor`, in each tier; `reviewers` give
+    opinions in each tier whose guards name them (`review=`). Raises `BadGraph` for more than `tiers` tiers, and for all
+    that `supervisor` refuses.
     """
     must_be("hierarchy", "top", top, Tier)
     must_be("hierarchy", "tiers", tiers, int)
@@ -50,43 +63,48 @@ def hierarchy(
     must_be("hierarchy", "board", board, Board | None)
     if board is not None:
         board.check_agents([*top.names()])
-    return _team(top, guards, concurrency, board, skills, name)
+    must_be("hierarchy", "reviewers", reviewers, Sequence[Agent])
+    named = frozenset[str]().union(*(_reviewers_of(tier, guards) for tier in top.tiers()))
+    idle = next((agent.name for agent in reviewers if agent.name not in named), None)
+    if idle is not None:
+        raise BadGraph(f"{name}: no guard of a tier names the reviewer {idle!r}: give one `review={idle!r}`")
+    return _team(top, _Shared(guards, concurrency, board, skills, reviewers), name)
 
 
-def _team(
-    tier: Tier,
-    guards: Sequence[Guard] | None,
-    concurrency: int | None,
-    board: Board | None,
-    skills: Skills | None,
-    name: str,
-) -> StateGraph[Any, Any, Any, Any]:
+def _team(tier: Tier, shared: _Shared, name: str) -> StateGraph[Any, Any, Any, Any]:
+    named = _reviewers_of(tier, shared.guards)
     return supervisor(
         planner=tier.lead,
-        workers=[
-            member if isinstance(member, Agent) else _worker(member, guards, concurrency, board, skills)
-            for member in tier.members
-        ],
+        workers=[member if isinstance(member, Agent) else _worker(member, shared) for member in tier.members],
         synthesizer=tier.synthesizer,
-        guards=guards if tier.guards is None else tier.guards,
-        concurrency=concurrency,
-        board=None if board is None else _board_of(board, tier),
-        skills=skills,
+        guards=_guards_of(tier, shared.guards),
+        concurrency=shared.concurrency,
+        board=None if shared.board is None else _board_of(shared.board, tier),
+        skills=shared.skills,
+        reviewers=[agent for agent in shared.reviewers if agent.name in named],
         name=name,
     )
 
 
-def _worker(
-    tier: Tier, guards: Sequence[Guard] | None, concurrency: int | None, board: Board | None, skills: Skills | None
-) -> Agent:
+def _worker(tier: Tier, shared: _Shared) -> Agent:
     """Return a tier as a worker of the tier above."""
     return Agent(
         tier.name,
-        run=_team(tier, guards, concurrency, board, skills, tier.name).compile(),
+        run=_team(tier, shared, tier.name).compile(),
         skills=tier.skills,
         budget_share=tier.budget_share,
         attempts=tier.attempts,
     )
+
+
+def _guards_of(tier: Tier, guards: Sequence[Guard] | None) -> Sequence[Guard] | None:
+    return guards if tier.guards is None else tier.guards
+
+
+def _reviewers_of(tier: Tier, guards: Sequence[Guard] | None) -> frozenset[str]:
+    """Return the names of the reviewers that guards of a tier name, and those of its agents."""
+    agents = [one for one in (tier.lead, *tier.members, tier.synthesizer) if isinstance(one, Agent)]
+    return named_reviewers(_guards_of(tier, guards) or (), agents)
 
 
 def _board_of(board: Board, tier: Tier) -> Board:

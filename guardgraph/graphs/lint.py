@@ -200,7 +200,8 @@ def _wide(level: Topology) -> Iterable[Finding]:
         led = [name for name in level.targets[node.id] if kinds[name].kind in ("agent", "node")]
         if level.team is not None:
             spare = {other.name for agent in level.team.agents.values() for other in agent.fallback_chain[1:]}
-            if level.team.agents.keys() <= level.team.workers | level.team.ends or level.team.repeats is not None:
+            team = level.team
+            if team.agents.keys() <= team.workers | team.ends | team.reviewers or team.repeats is not None:
                 continue  # no agent leads: rules, bids or code of the team choose who works
             led = [name for name in led if name in level.team.workers and name not in spare]
         if len(led) > WIDEST:

@@ -28,6 +28,7 @@ def pipeline(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "pipeline",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return stages that follow each other as an uncompiled graph; the value is the answer of the last one.
@@ -37,8 +38,8 @@ def pipeline(
     `Agent` is critical). A stage with `SendBack` may send the work back to an earlier one, which is then also given its
     own answer and that of the sender, and the reason: that begins a round. After a crash the run resumes at the
     unfinished stage; `Runner.retry` repeats one that has failed. `guards=None` means `Depth()` and `Schema()`; `[]`
-    means none. Raises `BadGraph` for no stages, for names that are not unique or are reserved, and for a `SendBack` to
-    anything but an earlier stage.
+    means none. `reviewers` give opinions where guards name them. Raises `BadGraph` for no stages, for names that are
+    not unique or are reserved, and for a `SendBack` to anything but an earlier stage.
     """
     must_be("pipeline", "stages", stages, Sequence[Stage | Agent | Parallel])
     if not stages:
@@ -54,6 +55,7 @@ def pipeline(
         required=[agent for block in blocks for agent in block.agents],
         concurrency=concurrency,
         board=board,
+        reviewers=reviewers,
     )
     for number, block in enumerate(blocks):
         gate, following = f"handoff_{block.name}", blocks[number + 1 :]

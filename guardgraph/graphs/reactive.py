@@ -39,6 +39,7 @@ def reactive(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "reactive",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: agents subscribe to types of events, and emit events by their answers.
@@ -53,8 +54,9 @@ def reactive(
     gap, and what is left open is delivered by the next run on the thread. The value is the latest data of the type
     `value`, the data of all events of several types, or what the `synthesizer` writes, which is given the last 100 to
     200 results (a gap names how many there were); else all accepted results. `guards=None` means `Depth()` and
-    `Schema()`. The state has the channel `event_log` (see `events_of`). Raises `BadGraph` for what does not fit
-    together, as a type that no agent emits and that is not accepted.
+    `Schema()`. `reviewers` give opinions where guards name them. The state has the channel `event_log` (see
+    `events_of`). Raises `BadGraph` for what does not fit together, as a type that no agent emits and that is not
+    accepted.
     """
     _check(subscriptions, emits, depth, events, value, synthesizer)
     agents, subscribers = subscribers_of(subscriptions)
@@ -84,7 +86,7 @@ def reactive(
     team = Team(
         name, guards=[*((Depth(), Schema()) if guards is None else guards), declared],
         entry=partial(begin_events, rules=rules), destinations=[*agents, *([WAIT] if until else [])],
-        author=synthesizer, concurrency=concurrency, state=ReactiveState, board=board,
+        author=synthesizer, concurrency=concurrency, state=ReactiveState, board=board, reviewers=reviewers,
     )  # fmt: skip
     requests = len(agents), len(agents) * events
     team.expect(rounds=1, requests=requests, accepts=types.accepts, before_exit=partial(close_log_at_exit, rules=rules))

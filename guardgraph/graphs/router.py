@@ -49,6 +49,7 @@ def router(
     timeout: float | None = 5.0,
     guards: Sequence[Guard] | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "router",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a router as an uncompiled graph: each request goes to exactly one of `workers`; its answer is the value.
@@ -61,8 +62,8 @@ def router(
     and its background alone.
 
     The state has a channel `routing`, the decisions with their features. `guards=None` means `Depth()` and `Schema()`;
-    `[]` means none. Raises `BadGraph` for no workers, no rung, names that are not unique, a rule for an unknown worker,
-    and numbers outside their range.
+    `[]` means none. `reviewers` give opinions where guards name them. Raises `BadGraph` for no workers, no rung, names
+    that are not unique, a rule for an unknown worker, and numbers outside their range.
     """
     _check(workers, fallback, rules, classifier, model)
     agents = [*workers] if any(worker is fallback for worker in workers) else [*workers, fallback]
@@ -70,7 +71,7 @@ def router(
     ladder = Ladder(tuple(by_name), tuple(rules), classifier, threshold, margin, timeout)
     team = Team(
         name, guards=guards, default_guards=(Depth(), Schema()), entry=_to_dispatch, destinations=["dispatch"],
-        state=RouterState, board=board,
+        state=RouterState, board=board, reviewers=reviewers,
     )  # fmt: skip
     team.add_agents(agents, gate="handoff", can_rewrite=True)
     output = _choice_of(tuple(by_name))

@@ -53,18 +53,19 @@ def supervisor(
     skills: Skills | None = None,
     resolver: Agent | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "supervisor",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: plan, work in parallel, review, plan again, write.
 
     The planner answers a `Plan` and plans again with accepted results and gaps; an empty plan ends the rounds. All
-    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time, and `skill_limits`
-    how many of those with a skill. A planner that is a model needs nothing else: it answers a `Plan`, has
-    instructions, and at least two attempts. `guards=None` means `Depth()`, `Cycle()`, `Convergence()`, `Limits()` and
-    `Schema()`; `[]` means none. Without a synthesizer the value is the list of accepted results. With `skills` a worker
-    that can do the special can do the general. Where claims in accepted results contradict each other, the `resolver`
-    decides first; what it does not decide is a gap. Raises `BadGraph` for names that are empty, reserved or not unique,
-    and for agents and guards of another type.
+    subtasks that can start are sent at once; `concurrency` caps how many agents work at a time, and `skill_limits` how
+    many of those with a skill. A planner that is a model needs nothing else: it answers a `Plan`, has instructions, and
+    at least two attempts. `guards=None` means `Depth()`, `Cycle()`, `Convergence()`, `Limits()` and `Schema()`; `[]`
+    means none. Without a synthesizer the value is the list of accepted results. With `skills` a worker that can do the
+    special can do the general. Where claims in accepted results contradict each other, the `resolver` decides first;
+    what it does not decide is a gap. `reviewers` give opinions where guards name them. Raises `BadGraph` for names that
+    are empty, reserved or not unique, and for agents and guards of another type.
     """
     for argument, value in {"planner": planner, "synthesizer": synthesizer, "resolver": resolver}.items():
         must_be("supervisor", argument, value, Agent if argument == "planner" else Agent | None)
@@ -82,6 +83,7 @@ def supervisor(
         concurrency=concurrency,
         skill_limits=skill_limits,
         board=board,
+        reviewers=reviewers,
     )
     team.add_agents([planner], gate="dispatch", channel="plans", context=worker_roster(workers))
     resolvers = [] if resolver is None else [resolver_with_defaults(resolver)]

@@ -38,6 +38,7 @@ def swarm(
     guards: Sequence[Guard] | None = None,
     concurrency: int | None = None,
     board: Board | None = None,
+    reviewers: Sequence[Agent] = (),
     name: str = "swarm",
 ) -> StateGraph[Any, Any, Any, Any]:
     """Return a team as an uncompiled graph: peers work on messages to them until none is left.
@@ -59,7 +60,8 @@ def swarm(
 
     A peer that has failed is routed around, and a gap. Messages above `per_pair`, `per_peer` (sent by it) or
     `Limits(messages=…)`, each counted once for every recipient, are not sent, and are gaps. `guards=None` means
-    `Depth()`, `Cycle()`, `Limits(messages=200)` and `Schema()`. Raises `BadGraph` for what does not fit together.
+    `Depth()`, `Cycle()`, `Limits(messages=200)` and `Schema()`. `reviewers` give opinions where guards name them.
+    Raises `BadGraph` for what does not fit together.
     """
     rules = checked_swarm(
         peers=peers, start=start, acceptance=acceptance, tie_breaker=tie_breaker, proposals=proposals,
@@ -69,7 +71,7 @@ def swarm(
     team = Team(
         name, guards=guards, default_guards=(Depth(), Cycle(), Limits(messages=200), Schema()),
         entry=partial(begin, rules=rules), destinations=rules.start, author=synthesizer, concurrency=concurrency,
-        state=SwarmState, board=board,
+        state=SwarmState, board=board, reviewers=reviewers,
     )  # fmt: skip
     breaking = [] if rules.tie_breaker is None else [rules.tie_breaker]
     team.add_agents(rules.peers, gate="handoff", sends_messages=True)

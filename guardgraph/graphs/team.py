@@ -19,6 +19,7 @@ from guardgraph.graphs.declaration import (
     check_team,
     check_unique,
 )
+from guardgraph.graphs.review_checks import as_reviewer, check_reviewers
 from guardgraph.graphs.unpriced import check_unpriced
 from guardgraph.graphs.wiring import wire
 from guardgraph.guards import Guard, checked_guards
@@ -49,7 +50,8 @@ class Team:
     gap. At most `concurrency` agents work at a time (`None` sets no limit), and of those with a skill that
     `skill_limits` names at most so many. `state` is a `TypedDict` that extends
     `RunState` by channels of your own. `board` is what its agents share besides: every request to them holds its
-    decisions and constraints.
+    decisions and constraints. `reviewers` are agents that give an `Opinion` of a result, or of the draft, where a
+    guard names one (`review=`); what they answer is no result of the team.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Team:
         skill_limits: Mapping[str, int] | None = None,
         state: type[Any] = RunState,
         board: Board | None = None,
+        reviewers: Sequence[Agent] = (),
     ) -> None:
         must_be("a team", "name", name, str)
         arguments: dict[str, tuple[object, Any]] = {
@@ -76,6 +79,7 @@ class Team:
             "skill_limits": (skill_limits, Mapping[str, int] | None),
             "destinations": (destinations, Sequence[str | Agent]),
             "board": (board, Board | None),
+            "reviewers": (reviewers, Sequence[Agent]),
         }
         for argument, (value, kind) in arguments.items():
             must_be(name, argument, value, kind)
@@ -99,6 +103,7 @@ class Team:
             skill_limits=dict(skill_limits or {}),
             state=state,
             board=board,
+            reviewers=tuple(map(as_reviewer, reviewers)),
         )
 
     def add_agents(
@@ -206,6 +211,7 @@ class Team:
     def build(self) -> StateGraph[Any, Any, Any, Any]:
         """Return the team as an uncompiled graph. Raises `BadGraph`, which names what does not fit together."""
         check_team(self._team)
+        check_reviewers(self._team)
         graph = wire(self._team)
         check_unpriced(graph)
         return graph

@@ -50,6 +50,13 @@ class Tier:
         """The number of tiers from this one down to the lowest, both included."""
         return 1 + max((member.levels for member in self.members if isinstance(member, Tier)), default=0)
 
+    def tiers(self) -> Iterator[Tier]:
+        """Yield this tier and all below it."""
+        yield self
+        for member in self.members:
+            if isinstance(member, Tier):
+                yield from member.tiers()
+
     def names(self, *, below: bool = True) -> Iterator[str]:
         """Yield the names of the agents of this tier, those of the tiers in it, and with `below` all below."""
         for member in (self.lead, *self.members, *([self.synthesizer] if self.synthesizer else [])):

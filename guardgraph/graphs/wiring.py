@@ -12,6 +12,7 @@ from langgraph.managed import RemainingSteps
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.channels import reduced_once
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
+from guardgraph.graphs.review_checks import reviewers_at
 from guardgraph.guards import AnyOf, Budget, Grounding, Guard, Only, applying, leaves, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
 from guardgraph.nodes.agent_node import agent_node
@@ -39,7 +40,7 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
     graph.add_edge(START, ADMISSION)
     for name, gate in team.gates.items():
         _add_gate(team, graph, spec, name, gate)
-    _add_gate_node(team, graph, EXIT, exit_gate(spec), ("exit",), _rewriting(team))
+    _add_gate_node(team, graph, EXIT, exit_gate(spec), ("exit",), (*_rewriting(team), *_reviewing(team, "exit")))
     _add_agent_nodes(team, graph)
     for name, own in team.own.items():
         graph.add_node(name, own.node, destinations=team.nodes_of(own.destinations) if own.is_routing else None)
@@ -51,6 +52,7 @@ def wire(team: Declaration) -> StateGraph[Any, Any, Any, Any]:
 def _spec(team: Declaration, graph: Any) -> TeamSpec:
     members = [(member, agent) for member in team.members for agent in member.agent.fallback_chain]
     leads = team.leads()
+    review_steps = {f"guard_{name}": 2 for name in (*team.gates, "exit") if reviewers_at(team, name)}
     return TeamSpec(
         name=team.name,
         guards=team.guards,
@@ -58,10 +60,12 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         agents={agent.name: agent for agent in team.agents},
         fallbacks={
             spare.name: head.name
-            for head in (*(one.agent for one in team.members), *team.writers[:1])
+            for head in (*(one.agent for one in team.members), *team.writers[:1], *team.reviewers)
             for spare in head.fallback_chain[1:]
         },
         workers=team.workers,
+        reviewers=team.reviewer_names,
+        review_steps=review_steps,
         drafters=frozenset(
             agent.name for agent in (*(a for member, a in members if member.can_rewrite), *team.writers)
         ),
@@ -79,13 +83,16 @@ def _spec(team: Declaration, graph: Any) -> TeamSpec:
         routes={f"guard_{name}": team.nodes_of(gate.destinations) for name, gate in team.gates.items()},
         nodes={name: f"guard_{name}" for name in team.gates},
         leads=leads,
-        steps=_steps(team, leads),
+        steps=_steps(team, leads, review_steps),
     )
 
 
-def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]]) -> dict[str, int]:
-    """Return the supersteps from each node to the next gate that can stop the run, both included."""
-    steps = {node: count + (3 if node.startswith("guard_") else 1) for node, (_, count) in leads.items()}
+def _steps(team: Declaration, leads: Mapping[str, tuple[str, int]], review_steps: Mapping[str, int]) -> dict[str, int]:
+    """Return the supersteps from each node to the next gate that can stop the run, both included, with a review."""
+    steps = {
+        node: count + (3 if node.startswith("guard_") else 1) + review_steps.get(gate, 0)
+        for node, (gate, count) in leads.items()
+    }
     for _ in team.own:  # each pass follows the nodes one step further
         for name, own in team.own.items():
             steps[name] = max(steps.get(name, 2), 1 + max(steps.get(team.node_of(to), 2) for to in own.destinations))
@@ -100,7 +107,12 @@ def _add_gate(team: Declaration, graph: Any, spec: TeamSpec, name: str, gate: Ga
     sent = [agent.name for agent in gate.agents if agent.name not in reviewed]
     destinations = (*again, *_with_fallbacks(team, (*sent, *team.nodes_of(gate.destinations))))
     work = gate_node(spec, node, gate.decide, agents=gate.agents, route=gate.route, destinations={*destinations})
-    _add_gate_node(team, graph, node, work, kinds, destinations)
+    _add_gate_node(team, graph, node, work, kinds, (*destinations, *_reviewing(team, name)))
+
+
+def _reviewing(team: Declaration, gate: str) -> list[str]:
+    """Return the names of the agents of which a gate may ask for an opinion."""
+    return [agent.name for head in reviewers_at(team, gate) for agent in head.fallback_chain]
 
 
 def _with_fallbacks(team: Declaration, names: Sequence[str]) -> tuple[str, ...]:
@@ -121,7 +133,8 @@ def _add_gate_node(
     team: Declaration, graph: Any, node: str, work: Any, gates: Sequence[Gate], destinations: Sequence[str]
 ) -> None:
     """Add the node of a gate; its metadata names the guards that judge there."""
-    sends = ("dispatch",) if "dispatch" not in gates and not team.workers.isdisjoint(destinations) else ()
+    judged = team.workers | team.reviewer_names
+    sends = ("dispatch",) if "dispatch" not in gates and not judged.isdisjoint(destinations) else ()
     judging = {gate: _judging(team, gate, node, destinations) for gate in (*gates, *sends)}
     guards = "; ".join(f"{gate}: {', '.join(names)}" for gate, names in judging.items() if names)
     has_results = node != ADMISSION or callable(team.entry)  # the author writes only where there may be some
@@ -155,6 +168,13 @@ def _add_agent_nodes(team: Declaration, graph: Any) -> None:
         writing = node(agent, fallback_for=replaced, writes=lambda result: {"draft": result}, concluding=True)
         graph.add_node(agent.name, writing)
         graph.add_edge(agent.name, EXIT)
+    for head in team.reviewers:
+        for agent in head.fallback_chain:
+            replaced = None if agent is head else head.name
+            breaker = breaker_of(applying((*team.guards, *agent.guards), agents={agent.name, head.name}))
+            work = node(agent, fallback_for=replaced, writes=_writes("reviews"), breaker=breaker)
+            back = tuple(f"guard_{gate}" for gate in (*team.gates, "exit") if head in reviewers_at(team, gate))
+            graph.add_node(agent.name, work, destinations=back)
 
 
 def _rewriting(team: Declaration) -> tuple[str, ...]:
@@ -177,7 +197,7 @@ def _judging(team: Declaration, gate: Gate, node: str, destinations: Sequence[st
     own = [
         f"{_label(guard)} ({agent.name})"
         for agent in team.agents
-        if agent.name in (sent & team.workers if gate == "dispatch" else reviewed)
+        if agent.name in (sent & (team.workers | team.reviewer_names) if gate == "dispatch" else reviewed)
         for guard in agent.guards
         if gate in guard.gates
     ]
@@ -190,7 +210,10 @@ def _label(guard: Guard) -> str:
         return " | ".join(map(_label, guard.parts))
     if isinstance(guard, Budget) and (guard.per, guard.window) != ("run", None):
         return f"Budget [{guard.per}]" if guard.window is None else f"Budget [{guard.per}'s {guard.window}]"
-    return f"{_label(guard.guard)} [{guard.condition}]" if isinstance(guard, Only) else name_of(guard)
+    if isinstance(guard, Only):
+        return f"{_label(guard.guard)} [{guard.condition}]"
+    review = getattr(guard, "review", None)
+    return name_of(guard) if review is None else f"{name_of(guard)} by {review}"
 
 
 def _with_steps(state: type[Any]) -> type[Any]:

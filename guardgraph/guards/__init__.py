@@ -35,11 +35,14 @@ from guardgraph.guards.limits import Limits
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.quotes import Lines, SourceText, flat, named_lines
 from guardgraph.guards.repetition import Repetition
+from guardgraph.guards.reviewable import REVIEWED_AT, Question, Reviewable, Unreviewed, check_review, reviewing
+from guardgraph.guards.reviewed import Reviewed
 from guardgraph.guards.schema import Schema
 from guardgraph.guards.trust import Trust
 from guardgraph.guards.velocity import Velocity
 
 __all__ = (
+    "REVIEWED_AT",
     "SHAPES",
     "AccountLimiter",
     "AllOf",
@@ -72,21 +75,26 @@ __all__ = (
     "ModelCall",
     "OnTrip",
     "Only",
+    "Question",
     "Refuse",
     "Repetition",
     "Retry",
+    "Reviewable",
+    "Reviewed",
     "Schema",
     "SourceReader",
     "SourceText",
     "Subject",
     "ToolCall",
     "Trust",
+    "Unreviewed",
     "Velocity",
     "alert_of",
     "allowance_or_trip",
     "applying",
     "bounds_of",
     "caps_accounts",
+    "check_review",
     "checked_guards",
     "checked_own_guards",
     "conditions",
@@ -100,5 +108,6 @@ __all__ = (
     "narrows_allowance",
     "prices_of",
     "reads_sources",
+    "reviewing",
     "side_budgets",
 )

@@ -13,6 +13,7 @@ from guardgraph.guards.context import name_of
 from guardgraph.guards.declared_prices import merged_prices
 from guardgraph.guards.guard import AllowanceLimiter, Guard
 from guardgraph.guards.on_trip import OnTrip, Retry
+from guardgraph.guards.reviewable import REVIEWED_AT, Reviewable, check_review
 from guardgraph.state import BadGraph, Gate, Price, error_text
 
 __all__ = ("checked_guards", "checked_own_guards", "prices_of")
@@ -63,6 +64,9 @@ def _fault_of(given: object) -> str | None:
             f"`guards` holds {given!r}, which is no guard: a guard is a callable with `gates` and `on_trip`; "
             "`@guard(at=…)` makes one of a function"
         )
+    fault = _fault_of_review(given)
+    if fault:
+        return fault
     name, _ = name_of(given), bool(getattr(given, "judges_failures", False))
     unknown = sorted(set(given.gates).difference(get_args(Gate)))
     if unknown:
@@ -72,6 +76,22 @@ def _fault_of(given: object) -> str | None:
             f"guard {name!r} has `on_trip=Retry(…)`, but judges only at {', '.join(sorted(given.gates))}, "
             "where there is no answer yet; use `Finish()`, `Escalate()` or `Refuse()`"
         )
+    return None
+
+
+def _fault_of_review(given: Guard) -> str | None:
+    """Return what is wrong with how a guard names a reviewer."""
+    review = getattr(given, "review", None)
+    if review is None or isinstance(given, AllOf | AnyOf | Only):
+        return None
+    if not isinstance(given, Reviewable):
+        return (
+            f"guard {name_of(given)!r} names the reviewer {review!r:.80}, and has not what `Reviewable` asks for: the "
+            "attribute `unreviewed`, and the method `asks`"
+        )
+    check_review(name_of(given), review, given.unreviewed)
+    if REVIEWED_AT.isdisjoint(given.gates):
+        return f"guard {name_of(given)!r} names the reviewer {review!r}, but judges at neither `handoff` nor `exit`"
     return None
 
 

@@ -27,6 +27,10 @@ class GuardDecision(NamedTuple):
     """Verdicts that let it pass with a warning."""
     compensate: str | None = None
     """The agent that is to put right what the guard that tripped has refused, where that names one."""
+    passes: tuple[Verdict, ...] = ()
+    """What reviewers have approved: verdicts for the log of events alone."""
+    trusted: bool = True
+    """Whether the reason of the trip is text of the declaration, or of a trusted reviewer."""
 
     @classmethod
     def of(cls, guard: Guard, verdict: Verdict) -> GuardDecision:

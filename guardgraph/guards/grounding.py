@@ -13,11 +13,17 @@ from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.guards.quotes import SourceText, flat, named_lines
-from guardgraph.state import BadGraph, Claim, Evidence, Gate, Result, Verdict, claims_in, evidence_of
+from guardgraph.guards.reviewable import Question, Unreviewed, check_review
+from guardgraph.state import BadGraph, Claim, ContextItem, Evidence, Gate, Result, Verdict, claims_in, evidence_of
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Grounding",)
 
+_QUESTION = (
+    "Does the evidence support the answer? Each statement of the answer must follow from the quotes and what is around "
+    "them in their sources, without other knowledge; a quote about something else, or one that says less, does not "
+    "support it."
+)
 _LARGEST = 100_000_000
 """Bytes; a larger file is no source."""
 
@@ -37,6 +43,10 @@ class Grounding(Composable):
     have some: with `critical=True` those are critical that are marked so, with a function those for which it returns
     true. An agent could leave the mark out; a function of yours decides by subject and attribute.
 
+    That a quote exists does not mean that it supports the claim: `review` names one of the team's `reviewers`, an agent
+    that judges whether the evidence entails the answer, once the quotes are found. It is given what is around each
+    quote in its source. Without its opinion the result is refused, or passes with an alert with `unreviewed="pass"`.
+
     It lets through a quote of a source, and stops one with another number in it.
     """
 
@@ -44,10 +54,13 @@ class Grounding(Composable):
     minimum: int = 8
     critical: bool | Callable[[Claim], bool] = False
     on_trip: OnTrip = Retry(1)
+    review: str | None = None
+    unreviewed: Unreviewed = "trip"
     gates = frozenset[Gate]({"handoff"})
 
     def __post_init__(self) -> None:
-        check_fields(self, at_least={"minimum": 1})
+        check_review("Grounding", self.review, self.unreviewed)
+        check_fields(self, "sources", "minimum", "critical", "on_trip", at_least={"minimum": 1})
         if self.sources == "":
             raise BadGraph("`sources` is an empty path; name a folder")
 
@@ -74,7 +87,7 @@ class Grounding(Composable):
             stated = flat(f"{bare.subject}: {bare.attribute}: {bare.value}")[:200]
             reason = f"the critical claim {stated!r} has no evidence of its own: quote its source verbatim"
             return context.verdict(self, trips=True, reason=reason)
-        cited = (*result.evidence, *chain.from_iterable(map(evidence_of, claims)))
+        cited = _cited(result)
         if not cited:
             reason = "the answer names no evidence: quote its sources verbatim"
             return context.verdict(self, trips=_makes_a_claim(result.value), reason=reason)
@@ -82,6 +95,21 @@ class Grounding(Composable):
         texts = {name: SourceText.of(context.sources[name]) for name in named if name in context.sources}
         wrong = next(filter(None, (self._objection(e, texts.get(e.source)) for e in cited)), None)
         return context.verdict(self, trips=wrong is not None, reason=wrong or "", measured=len(cited))
+
+    def asks(self, context: GuardContext, verdict: Verdict) -> Question | None:
+        """Return whether the evidence entails the answer, with what is around each quote; `None` without evidence."""
+        cited = [] if verdict.action == "trip" else list(dict.fromkeys(_cited(context.subject)))
+        items = tuple(
+            ContextItem(
+                kind="background",
+                title=f"excerpt of {evidence.source!r} around a quote",
+                sender=evidence.source,
+                value=SourceText.of(context.sources[evidence.source]).around(evidence.quote),
+            )
+            for evidence in cited
+            if evidence.source in context.sources
+        )
+        return Question(_QUESTION, items) if cited else None
 
     def _is_critical(self, claim: Claim) -> bool:
         return (
@@ -102,6 +130,11 @@ class Grounding(Composable):
         if lines is not None and not text.holds(evidence.quote, lines):
             return f"the quote {shown} is not in lines {evidence.locator} of {evidence.source!r}"
         return None
+
+
+def _cited(result: Result) -> tuple[Evidence, ...]:
+    """Return the evidence of a result, and that of the claims in its value."""
+    return (*result.evidence, *chain.from_iterable(map(evidence_of, claims_in(result.value))))
 
 
 def _makes_a_claim(value: JsonValue) -> bool:

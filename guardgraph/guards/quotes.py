@@ -82,6 +82,12 @@ class SourceText(NamedTuple):
             return _find(self.text, flat(quote)) >= 0
         return self.has(lines) and _find(_join(self.lines[lines.first - 1 : lines.last]), flat(quote)) >= 0
 
+    def around(self, quote: str, width: int = 300) -> str:
+        """Return the flat text around the first place of a quote, `width` characters on each side; empty for none."""
+        wanted = flat(quote)
+        at = _find(self.text, wanted)
+        return "" if at < 0 else self.text[max(at - width, 0) : at + len(wanted) + width]
+
     def opens(self, quote: str, lines: Lines) -> bool:
         """Return whether `quote` begins within `lines`, in whole words and numbers; it may go on beyond them."""
         if not self.has(lines):

@@ -41,7 +41,19 @@ ADMISSION = "guard_admission"
 
 _EMPTY: Mapping[str, type[Any]] = {
     **dict.fromkeys(
-        ("results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed", "trusted_subtasks"), list
+        (
+            "results",
+            "accepted",
+            "refused",
+            "gaps",
+            "verdicts",
+            "plans",
+            "reviews",
+            "subtasks",
+            "passed",
+            "trusted_subtasks",
+        ),
+        list,
     ),
     **dict.fromkeys(("requests", "visits"), dict),
 }

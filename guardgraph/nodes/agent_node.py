@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.runtime import get_runtime
+from langgraph.types import Command
 
 from guardgraph.agents.adapters import adapt
 from guardgraph.agents.agent import Agent
@@ -21,6 +22,7 @@ from guardgraph.nodes.attempt_execution import AttemptExecution
 from guardgraph.nodes.context import context_of
 from guardgraph.nodes.result_cache import ResultCache
 from guardgraph.nodes.scope import attempt_scope, cost_key, until_of
+from guardgraph.nodes.team_spec import EXIT
 from guardgraph.nodes.turns import turns_of
 from guardgraph.runtime.boards.access import access_of
 from guardgraph.runtime.boards.declaration import Board
@@ -162,7 +164,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
         try:
             result = self._cached(work) or work.wait() or self._work(work)
             self._note_end(work, result)
-            return self._update(work, result)
+            return _back(_gate_of(input, work.sent), self._update(work, result))
         finally:
             work.end()
 
@@ -176,7 +178,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 await isolation.run_shielded(lambda: self._note_end(work, result))
             else:
                 self._note_end(work, result)
-            return self._update(work, result)
+            return _back(_gate_of(input, work.sent), self._update(work, result))
         finally:
             await work.aend()
 
@@ -191,7 +193,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
         services.ensure_open(team)
         sent = _as(Request, given["request"]) if "request" in given else _composed(given)
         id_ = result_id(self.agent.name, sent, _execution())
-        me = attempt_scope(self.agent, sent, team, services, attempt=id_, concluding=self.concluding)
+        concluding = self.concluding or _gate_of(given, sent) == EXIT  # a reviewer of the value
+        me = attempt_scope(self.agent, sent, team, services, attempt=id_, concluding=concluding)
         request = sent.model_copy(
             update={"id": id_, "allowance": me.allowance, "path": me.path, "idempotency_key": me.account}
         )
@@ -270,6 +273,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
             tokens=result.usage.tokens,
             usd=None if result.usage.usd is None else str(result.usage.usd),
             error=result.error.message if result.error else None,
+            **({} if work.request.review is None else {"reviews": work.request.review.result}),
             **({"trusted": True} if result.trusted else {}),
             **({"cached": True} if work.is_cached else {}),
         )
@@ -373,6 +377,16 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 retry_after=retry_after_of(error),
             )
         return failed_result(self.agent, work.request, found, usage=usage)
+
+
+def _gate_of(given: Any, request: Request) -> str | None:
+    """Return the gate that waits for the opinion of a reviewer; `None` for any other agent."""
+    return None if request.review is None else given["gate"]
+
+
+def _back(gate: str | None, update: dict[str, Any]) -> Any:
+    """Return an update, with the gate to which the agent comes back if it is a reviewer."""
+    return update if gate is None else Command(update=update, goto=gate)
 
 
 def _is_kept(work: AttemptExecution) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from guardgraph.guards import Convergence, Guard, Limits, bounds_of
 from guardgraph.state import Allowance, Balance, EarlyStop, tightest_label
 
-__all__ = ("early_stop", "too_few_steps", "too_many_visits")
+__all__ = ("early_stop", "no_means", "too_few_steps", "too_many_visits")
 
 _VISITS = Limits().visits
 """How often a gate may be reached where no guard limits it."""
@@ -28,17 +28,25 @@ def early_stop(
 
     `steps` is how many supersteps it needs to go on and then to conclude; `balances` name the account of what is left.
     """
+    stop = no_means(left, is_late=is_late, balances=balances)
+    if stop is not None:
+        return stop
+    rounds = min(bounds_of(guards, Convergence, lambda guard: guard.rounds), default=None)
+    number = state.get("round") or 1
+    if rounds is not None and number > rounds:
+        return _degraded("Convergence", f"round {number} would be one too many: {rounds} allowed")
+    return too_many_visits(state, guards, gate) or too_few_steps(state, steps)
+
+
+def no_means(left: Allowance, *, is_late: bool, balances: Sequence[Balance] = ()) -> EarlyStop | None:
+    """Return what keeps any agent from working: time or budget."""
     if is_late:
         return _degraded("Deadline", "the time for work is over")
     for what in ("tokens", "usd", "calls"):
         amount = getattr(left, what)
         if amount is not None and amount <= 0:
             return _degraded("Budget", f"no {what} left{tightest_label(balances, what)}")
-    rounds = min(bounds_of(guards, Convergence, lambda guard: guard.rounds), default=None)
-    number = state.get("round") or 1
-    if rounds is not None and number > rounds:
-        return _degraded("Convergence", f"round {number} would be one too many: {rounds} allowed")
-    return too_many_visits(state, guards, gate) or too_few_steps(state, steps)
+    return None
 
 
 def too_many_visits(state: Mapping[str, Any], guards: Iterable[Guard], gate: str) -> EarlyStop | None:

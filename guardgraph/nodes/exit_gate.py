@@ -12,6 +12,7 @@ from langgraph.types import Command, Send
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.results import gap_of
 from guardgraph.nodes.decisions.review import ReviewDecision, review, unreviewed_results
+from guardgraph.nodes.decisions.reviewers import ask_reviewers
 from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
 from guardgraph.nodes.gate_context import GateContext
 from guardgraph.nodes.judging import allowed_sends, emit_last_alerts
@@ -28,10 +29,10 @@ __all__ = ("exit_gate",)
 def exit_gate(team: TeamSpec) -> Callable[..., Any]:
     """Return the node `guard_exit` of a team, in which every run ends.
 
-    The guards of `exit` judge the draft: it is the value, is written again with the reason, or is dropped. Where there
-    is none, they judge the accepted results, which are the value then. Where the run was stopped, each of the agents
-    that the team expects and that has not worked is a gap. Raises `BadInput` for an input that was not admitted, since
-    it does not fit.
+    The guards of `exit` judge the draft, by the opinions of reviewers where they need some: it is the value, is written
+    again with the reason, or is dropped. Where there is none, they judge the accepted results, which are the value
+    then. Where the run was stopped, each of the agents that the team expects and that has not worked is a gap. Raises
+    `BadInput` for an input that was not admitted, since it does not fit.
     """
 
     def guard_exit(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
@@ -42,8 +43,8 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         if team.before_exit is not None:
             team.before_exit(gate)
         again = _judged(gate)
-        if again is not None:
-            return gate.command([again])
+        if again:
+            return gate.command(again)
         gate.write_unchecked(gaps=[*_unreviewed(gate), *_unreached(gate)])
         emit_last_alerts(gate)
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
@@ -60,23 +61,43 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
     return guard_exit
 
 
-def _judged(gate: GateContext) -> Send | None:
-    """Judge what becomes the value, unless that was done before; return what makes an agent write the draft again."""
+def _judged(gate: GateContext) -> list[Send]:
+    """Judge what becomes the value, unless that was done before.
+
+    Return what makes reviewers give the opinions that are needed for it, or an agent write the draft again.
+    """
     draft: Result | None = gate.state.get("draft")
     if written_value(gate.state) is None and draft is not None and gate.request_of(draft) is None:
         draft = None  # a failed attempt, which cannot be repeated without its request
     if draft is not None and draft.id in (gate.state.get("passed") or ()):
-        return None
-    again = None if draft is None else _judged_draft(gate, draft)
-    if again is None and written_value(gate.state) is None:
-        team = gate.position.path[-1] if gate.position.path else "team"
-        collected = collected_value(gate.state, team)
-        if collected is not None and any("exit" in guard.gates for guard in gate.guards):
+        return []
+    sent = [] if draft is None else _opinions_on(gate, draft) or _judged_draft(gate, draft)
+    if sent or written_value(gate.state) is not None:
+        return sent
+    team = gate.position.path[-1] if gate.position.path else "team"
+    collected = collected_value(gate.state, team)
+    if collected is not None and any("exit" in guard.gates for guard in gate.guards):
+        sent = _opinions_on(gate, collected)
+        if not sent:
             _note(gate, review(gate, [collected], at="exit", agents={}))
-    return again
+    return sent
 
 
-def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
+def _opinions_on(gate: GateContext, value: Result) -> list[Send]:
+    """Return what makes reviewers judge what becomes the value; the visit of the gate is not counted then.
+
+    A run that is cancelled does nothing any more: nothing is approved in it.
+    """
+    ending: EarlyStop | None = gate.state.get("ending")
+    if ending is not None and ending.status == "cancelled":
+        return []
+    sent = ask_reviewers(gate, [value], at="exit")
+    if sent:
+        gate.write_unchecked(visits={EXIT: -1})
+    return sent
+
+
+def _judged_draft(gate: GateContext, draft: Result) -> list[Send]:
     ended: EarlyStop | None = gate.state.get("ending")
     may_rewrite = ended is None or ended.status == "degraded"
     agents = {name: gate.team.agents[name] for name in gate.team.drafters} if may_rewrite else {}
@@ -93,8 +114,8 @@ def _judged_draft(gate: GateContext, draft: Result) -> Send | None:
         sends = allowed_sends(gate, [gate.send_request(again.agent, again.request)], gaps=[again.gaps])
         if sends:
             gate.write_unchecked(draft=None)
-            return sends[0]
-    return None
+            return sends[:1]
+    return []
 
 
 def _note(gate: GateContext, decision: ReviewDecision) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from guardgraph.agents.agent import Agent
 from guardgraph.nodes.accepted import subtasks_by_id
+from guardgraph.nodes.decisions.reviewers import ask_reviewers_of_new_results
 from guardgraph.nodes.early_stop import too_few_steps
 from guardgraph.nodes.gate_context import Destination, GateContext, Route
 from guardgraph.nodes.judging import plan_subtasks
@@ -39,10 +40,10 @@ def gate_node(
 ) -> Callable[..., Any]:
     """Return a gate of `team`: its destination is what `decide` returns for `agents`, or else what `route` returns.
 
-    It may go to `destinations`, to the author of the team and to its exit; anything else ends the run as failed.
-    Before the run goes on, all that ends one is checked: deadline, budget, rounds, visits of this gate (`Limits`), and
-    LangGraph's `recursion_limit`. What is sent to workers is judged by the guards of `dispatch`. Raises `PatternError`
-    where `route` raises.
+    Before it decides about results, reviewers give the opinions that its guards need. It may go to `destinations`, to
+    the author of the team and to its exit; anything else ends the run as failed. Before the run goes on, all that ends
+    one is checked: deadline, budget, rounds, visits of this gate (`Limits`), and LangGraph's `recursion_limit`. What is
+    sent to workers is judged by the guards of `dispatch`. Raises `PatternError` where `route` raises.
     """
 
     def decide_or_route(gate: GateContext) -> Destination:
@@ -51,6 +52,12 @@ def gate_node(
 
     def gate_of_team(state: Mapping[str, Any], config: RunnableConfig) -> Command[Any]:
         gate = GateContext(team, node, state, config)
+        sends = ask_reviewers_of_new_results(gate, agents) if "handoff" in team.kinds.get(node, ()) else []
+        if sends:  # it decides about all results at once, when it is reached with the opinions: that is one visit
+            return gate.command(sends)
+        ending: EarlyStop | None = gate.state.get("ending")
+        if ending is not None and ending != state.get("ending"):  # by a guard that has judged what a reviewer is sent
+            return gate.command(gate.end(ending))
         gate.write_unchecked(visits={node: 1})
         return run_route(gate, decide_or_route, destinations=destinations)
 

@@ -92,6 +92,8 @@ class GateContext:
         """What this gate sends already is expected to cost in them."""
         self.alerted: set[tuple[str, str, float]] = set()
         """The alerts that this gate has emitted: the account, its period and the threshold."""
+        self.unreviewed: dict[str, str] = {}
+        """Why there is no opinion, by the id of its `ReviewRequest`."""
         self._update = StateUpdate(state, team.channels)
         self._requests: Mapping[str, Any] = state.get("requests") or {}
 
@@ -255,6 +257,10 @@ class GateContext:
     def send_request(self, agent: Agent, request: Request) -> Send:
         """Return the `Send` that makes `agent` work on a `request` as it is."""
         return Send(agent.name, {"request": request, "position": self.position})
+
+    def send_to_reviewer(self, agent: Agent, request: Request) -> Send:
+        """Return the `Send` that makes a reviewer work, and come back to this gate."""
+        return Send(agent.name, {"request": request, "position": self.position, "gate": self.node})
 
     def next_round(self) -> EarlyStop | None:
         """Begin the next round. Return what prevents it, if anything does: then the round stays as it is."""

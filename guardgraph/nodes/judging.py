@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,6 @@ from langgraph.types import Send
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import (
-    AccountLimiter,
-    AnyOf,
     Breaker,
     Circuit,
     Depth,
@@ -21,17 +18,17 @@ from guardgraph.guards import (
     Guard,
     GuardContext,
     GuardDecision,
-    SourceReader,
     alert_of,
     applying,
     caps_accounts,
-    evaluate_guards,
     leaves,
     name_of,
-    reads_sources,
+    reviewing,
 )
 from guardgraph.nodes.accepted import subtasks_by_id
 from guardgraph.nodes.chain import agent_link
+from guardgraph.nodes.evaluating import alerts_once, decision_of, open_reviews
+from guardgraph.nodes.opinions import OpenReview
 from guardgraph.nodes.scope import agent_info, attempts_of, cost_key
 from guardgraph.runtime.breakers.circuits import attempt_key
 from guardgraph.state import (
@@ -47,15 +44,12 @@ from guardgraph.state import (
     Usage,
     Verdict,
     attempt_sides,
-    claims_in,
-    error_text,
-    evidence_of,
 )
 
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "breaker_of", "emit_last_alerts", "judge_subject", "plan_subtasks")
+__all__ = ("allowed_sends", "breaker_of", "emit_last_alerts", "judge_subject", "needed_reviews", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -75,10 +69,20 @@ def judge_subject(
     judging = [guard for guard in applies if at in guard.gates]
     if not judging:
         return _PASS
-    decision = _decision(judging, _context(gate, at, subject, agent=agent, **facts), gate)
-    for verdict in decision.verdicts:
+    decision = decision_of(judging, _context(gate, at, subject, agent=agent, **facts), gate)
+    for verdict in (*decision.passes, *decision.verdicts):
         gate.emit(verdict)
     return decision
+
+
+def needed_reviews(gate: GateContext, at: Gate, result: Result, *, agent: Agent | None) -> list[OpenReview]:
+    """Return the opinions that the guards of `at` need of a result, and that are not there."""
+    names = frozenset[str]() if agent is None else gate.team.names_of(agent)
+    applies = applying(gate.guards_for(agent), agents=names, categories=gate.categories)
+    judging = [guard for guard in applies if at in guard.gates]
+    if not reviewing(judging):
+        return []
+    return open_reviews(judging, _context(gate, at, result, agent=agent), gate)
 
 
 def emit_last_alerts(gate: GateContext) -> None:
@@ -90,7 +94,7 @@ def emit_last_alerts(gate: GateContext) -> None:
     work = {(result.agent, result.subtask) for result in attempts_of(gate.state)} if gate.position.budgets else set()
     sides = {one.account: one for agent, subtask in sorted(work, key=str) for one in _sides_of(gate, agent, subtask)}
     context = _context(gate, "exit", gate.task, sides=tuple(sides.values()))
-    alerts = [verdict for guard in limiters for verdict in _alerts_once(guard, context, alert_of(guard, context), gate)]
+    alerts = [verdict for guard in limiters for verdict in alerts_once(guard, context, alert_of(guard, context), gate)]
     for verdict in alerts:
         gate.emit(verdict)
     if alerts:
@@ -196,8 +200,8 @@ def plan_subtasks(gate: GateContext, sends: Iterable[Send]) -> None:
 
 
 def _judge_send(gate: GateContext, send: Send) -> GuardDecision:
-    """Judge by the guards of `dispatch` what a worker would be sent, and deduct what passes from what remains."""
-    if send.node not in gate.team.workers or id(send) in gate.judged:
+    """Judge by the guards of `dispatch` what a worker or a reviewer would be sent, and deduct what then remains."""
+    if send.node not in gate.team.workers | gate.team.reviewers or id(send) in gate.judged:
         return _PASS
     agent, request = gate.team.agents[send.node], _request(send)
     new = _new_subtask(gate, request)
@@ -291,8 +295,9 @@ def _request(send: Send) -> Request:
 def _new_subtask(gate: GateContext, request: Request) -> Subtask | None:
     """Return the subtask of a request if it is sent for the first time."""
     subtask = request.subtask
-    is_new = subtask is not None and (request.attempt == 1 or subtask.id not in subtasks_by_id(gate.state))
-    return subtask if is_new else None
+    if subtask is None or request.review is not None:  # the subtask of an answer that is reviewed is not new
+        return None
+    return subtask if request.attempt == 1 or subtask.id not in subtasks_by_id(gate.state) else None
 
 
 def _gap(gate: GateContext, send: Send, trip: Verdict, reason: str | None = None) -> Gap:
@@ -343,69 +348,3 @@ def _after(remaining: Allowance, expected: Amount | None, *, subtasks: int) -> A
     cost = expected or Amount()
     usd = Decimal(0) if cost.usd is None else cost.usd
     return remaining.minus(Amount(tokens=cost.tokens, usd=usd, calls=cost.calls, subtasks=subtasks))
-
-
-def _decision(guards: Sequence[Guard], context: GuardContext, gate: GateContext) -> GuardDecision:
-    """Evaluate the guards in order, each with the sources that it reads itself; the first trip ends it."""
-    alerts: tuple[Verdict, ...] = ()
-    for guard in guards:
-        decision = _evaluate(guard, context)
-        if decision.alerts and caps_accounts(guard):
-            alerts += _alerts_once(guard, context, decision.alerts[0], gate)
-            decision = decision._replace(alerts=())
-        alerts += decision.alerts
-        if decision.trip is not None:
-            return decision._replace(alerts=alerts)
-    return GuardDecision(None, None, alerts)
-
-
-def _alerts_once(
-    guard: AccountLimiter, context: GuardContext, first: Verdict | None, gate: GateContext
-) -> tuple[Verdict, ...]:
-    """Return the alerts of all accounts of a guard, beginning with the `first`, of which none was emitted before."""
-    found, verdict, by = list[Verdict](), first, f"{gate.position.account} {gate.node} {gate.visit}"
-    while verdict is not None and isinstance(verdict.limit, int | float):
-        threshold = float(verdict.limit)
-        balance = next((one for one in context.balances if _is_of(one, verdict, context)), None)
-        if balance is None or balance.alerted >= threshold:
-            break
-        alert = (balance.account, balance.label, threshold)
-        if alert not in gate.alerted and gate.services.ledger.alert_once(balance, threshold, by):
-            found.append(verdict)
-        gate.alerted.add(alert)
-        balances = tuple(replace(one, alerted=threshold) if one is balance else one for one in context.balances)
-        context = replace(context, balances=balances)
-        verdict = alert_of(guard, context)
-    return tuple(found)
-
-
-def _is_of(balance: Balance, verdict: Verdict, context: GuardContext) -> bool:
-    return balance.label == verdict.account if verdict.account else balance.account == context.account
-
-
-def _evaluate(guard: Guard, context: GuardContext) -> GuardDecision:
-    if isinstance(guard, AnyOf):
-        return GuardDecision.of(guard, guard.decide(context, lambda part: _verdict(part, context)))
-    if not isinstance(context.subject, Result) or not reads_sources(guard):
-        return evaluate_guards([guard], context)
-    try:
-        sources = _sources(guard, context.subject)
-    except (Exception, SystemExit) as error:  # a source that cannot be read must not let the subject pass
-        reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
-        return GuardDecision(context.verdict(guard, trips=True, reason=reason), guard.on_trip)
-    return evaluate_guards([guard], replace(context, sources=sources))
-
-
-def _verdict(part: Guard, context: GuardContext) -> Verdict:
-    """Return the verdict of one part of a guard, with the sources that it reads itself."""
-    return next(iter(_evaluate(part, context).verdicts), context.verdict(part, trips=False))
-
-
-def _sources(reader: SourceReader, result: Result) -> Mapping[str, str]:
-    """Return the texts of the sources that a result names, as its guard reads them."""
-    found: dict[str, str] = {}
-    for evidence in (*result.evidence, *chain.from_iterable(map(evidence_of, claims_in(result.value)))):
-        text = None if evidence.source in found else reader.read(evidence)
-        if text is not None:
-            found[evidence.source] = text
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from time import monotonic
 from typing import Any
 from urllib.parse import quote
@@ -92,9 +93,10 @@ def agent_info(agent: Agent, path: tuple[str, ...], *, fallback_for: str | None 
 
 
 def attempts_of(state: Mapping[str, Any]) -> tuple[Result, ...]:
-    """Return all attempts of a run."""
+    """Return all attempts of a run, those of reviewers included."""
     draft: Result | None = state.get("draft")
-    return (*(state.get("results") or ()), *(state.get("plans") or ()), *(() if draft is None else (draft,)))
+    lists = (state.get(name) or () for name in ("results", "plans", "reviews"))
+    return (*chain.from_iterable(lists), *(() if draft is None else (draft,)))
 
 
 def allowance_of(position: DelegationScope, balances: tuple[Balance, ...]) -> Allowance:

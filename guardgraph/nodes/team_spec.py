@@ -34,6 +34,10 @@ class TeamSpec:
     """The agent that is asked first, by the name of its fallback."""
     workers: frozenset[str] = frozenset()
     """The names of the agents to which work is delegated: the guards of `dispatch` judge what is sent to them."""
+    reviewers: frozenset[str] = frozenset()
+    """The names of the agents that give opinions, fallbacks included: the guards of `dispatch` judge what they get."""
+    review_steps: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The supersteps that a review adds, by the nodes of the gates at which there may be one."""
     drafters: frozenset[str] = frozenset()
     """The names of the agents that write a draft again which a guard of `exit` gives back."""
     context: Mapping[str, tuple[ContextItem, ...]] = field(default_factory=dict[str, tuple[ContextItem, ...]])
@@ -74,8 +78,8 @@ class TeamSpec:
 
     @property
     def closing(self) -> int:
-        """Supersteps from a gate to the end: the author, if there is one, and `guard_exit`."""
-        return 1 if self.author is None else 2
+        """Supersteps from a gate to the end: the author, if there is one, and `guard_exit`, with a review there."""
+        return (1 if self.author is None else 2) + self.review_steps.get(EXIT, 0)
 
     def names_of(self, agent: Agent) -> frozenset[str]:
         """Return the name of an agent, and that of the one in whose place it works."""
@@ -84,5 +88,5 @@ class TeamSpec:
     def steps_to_end(self, node: str) -> int:
         """Return the supersteps of a run that goes on in `node` and then ends."""
         if node in self.ends:
-            return 1 if node == EXIT else self.closing
+            return 1 + self.review_steps.get(EXIT, 0) if node == EXIT else self.closing
         return self.steps.get(node, 2) + self.closing

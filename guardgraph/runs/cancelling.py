@@ -64,7 +64,7 @@ def _unanswered(state: Mapping[str, Any], head: Head, reason: str) -> list[Gap]:
         request = send.arg.get("request") if isinstance(send.arg, Mapping) else None
         if (send.node, request) in answered:
             answered.remove((send.node, request))
-        elif isinstance(request, Request) and request.subtask is None:
+        elif isinstance(request, Request) and request.subtask is None and request.review is None:
             names.append(send.node)
     return [Gap(subtask=name, agent=name, reason=f"not done, since the run was stopped: {reason}") for name in names]
 

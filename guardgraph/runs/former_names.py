@@ -15,7 +15,7 @@ __all__ = ("NAMED", "renamed", "with_former_names")
 
 _Graph = StateGraph[Any, Any, Any, Any]
 
-NAMED = ("results", "plans", "draft", "gaps")
+NAMED = ("results", "plans", "reviews", "draft", "gaps")
 """The channels of guardgraph's own whose values name agents."""
 
 

@@ -87,6 +87,7 @@ from guardgraph.state.event_log import (
 from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel, check_json, new_id, to_json, unshared_copy
 from guardgraph.state.messages import MESSAGE_LIST, Documented, Messages, OptionalInput, TaskInput, merge_messages
+from guardgraph.state.opinion import Opinion, ReviewRequest
 from guardgraph.state.outcome import Outcome, OutcomeStatus
 from guardgraph.state.price import NO_PARTS, ModelPrice, Price
 from guardgraph.state.reducers import add_counts, append_by_id, append_unique, merge_open
@@ -164,6 +165,7 @@ __all__ = (
     "MissingKey",
     "ModelPrice",
     "NotADatabase",
+    "Opinion",
     "OptionalInput",
     "Origin",
     "Outcome",
@@ -180,6 +182,7 @@ __all__ = (
     "ReservationDenied",
     "Result",
     "ResultStatus",
+    "ReviewRequest",
     "RoutingDecision",
     "RoutingRung",
     "RunEnded",

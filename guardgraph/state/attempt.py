@@ -11,6 +11,7 @@ from guardgraph.state.allowance import Allowance
 from guardgraph.state.domain_event import Event
 from guardgraph.state.evidence import Evidence
 from guardgraph.state.frozen_model import FrozenModel
+from guardgraph.state.opinion import ReviewRequest
 from guardgraph.state.task import Subtask, Task
 from guardgraph.state.usage import Usage
 
@@ -28,7 +29,7 @@ __all__ = (
 )
 
 Origin = Literal["user", "code", "agent", "tool", "source"]
-ContextKind = Literal["result", "gap", "worker", "background", "constraint", "decision"]
+ContextKind = Literal["result", "gap", "worker", "background", "constraint", "decision", "answer"]
 ResultStatus = Literal["ok", "partial", "failed", "timeout", "skipped", "provisional"]
 ErrorKind = Literal["raised", "timeout", "deadline", "invalid", "stopped", "skipped", "team", "handoff"]
 
@@ -41,7 +42,7 @@ class ContextItem(FrozenModel):
 
     kind: ContextKind
     """An accepted `result`, a `gap`, a `worker` that can be delegated to, or `background` from outside; a
-    `constraint` or a `decision` that is on a board of the team."""
+    `constraint` or a `decision` that is on a board of the team; an `answer` that is to be reviewed."""
     title: str
     """What it is about: the goal of a subtask, the name of a worker."""
     sender: str = ""
@@ -102,10 +103,14 @@ class Request(FrozenModel):
     """The agent whose answer a contract has refused, where this one is to put that right; see `Schema`."""
     handles_event: bool = False
     """Whether it delivers the event in the inputs of its subtask. Only a reactive team sets this, never a planner."""
+    review: ReviewRequest | None = None
+    """What a reviewer is asked about the `answer` in its context; the subtask is the one that was answered."""
 
     @property
     def goal(self) -> str:
-        """What this agent is to do: the subtask's goal, else the task's."""
+        """What this agent is to do: what it is asked about an answer, else the subtask's goal, else the task's."""
+        if self.review is not None:
+            return self.review.question
         return self.subtask.goal if self.subtask else self.task.goal
 
     @property
@@ -118,6 +123,11 @@ class Request(FrozenModel):
     def results(self) -> tuple[ContextItem, ...]:
         """The accepted results among the context."""
         return tuple(item for item in self.context if item.kind == "result")
+
+    @property
+    def answer(self) -> ContextItem | None:
+        """The answer that is to be reviewed, with its evidence; `None` for all but reviewers."""
+        return next((item for item in self.context if item.kind == "answer"), None)
 
     @property
     def gaps(self) -> tuple[ContextItem, ...]:
@@ -264,6 +274,8 @@ class Result(FrozenModel):
     """What it cost, including all that it delegated."""
     trusted: bool = False
     """Its integrity label: whether it was made of trusted items alone, or its agent endorses what it answers."""
+    review: str | None = None
+    """The id of the `ReviewRequest` that it answers, where its agent is a reviewer."""
     error: AgentError | None = None
     """Why it is not `ok`."""
 

@@ -61,6 +61,8 @@ class AgentInput(TypedDict, total=False):
 
     request: Request
     position: DelegationScope
+    gate: str
+    """The gate that waits for the opinion, where the agent is a reviewer."""
 
 
 class RunState(TypedDict, total=False):
@@ -96,6 +98,8 @@ class RunState(TypedDict, total=False):
     """The requests of answers that were not reviewed yet, by the id of the result; a retry repeats the request."""
     plans: Annotated[list[Result], append_by_id]
     """Every attempt of the planner."""
+    reviews: Annotated[list[Result], append_by_id]
+    """Every attempt of every reviewer."""
     gaps: Annotated[list[Gap], append_unique]
     """What is missing."""
     verdicts: Annotated[list[Verdict], append_unique]

@@ -27,14 +27,30 @@ def broken_promises(team: RandomTeam, states: Iterable[_State]) -> list[str]:
             found.append(f"lost: the team {position.path if position else '?'} has no outcome")
             continue
         name = "/".join(position.path)
-        mine = [one for one in team.planned if one.account == position.account]
+        mine = [one for one in team.planned if one.account == position.account and not _was_late(state, one)]
         found.extend(f"lost: {name}: {what}" for what in _lost(state, mine))
         if outcome.status == "completed" and outcome.gaps:
             found.append(f"untrue: {name} is completed with gaps {outcome.gaps!r:.300}")
+        found.extend(_unapproved(team, name, position, state))
         found.extend(_overspent(team, name, position, outcome))
         found.extend(f"{what} ({name})" for what in lost_messages(state))
         found.extend(f"{what} ({name})" for what in lost_events(state, team.subscribers.get(position.path[-1], {})))
     return found
+
+
+def _was_late(state: _State, planned: Planned) -> bool:
+    """Return whether a plan came after its planner was given up: the plan is a gap then."""
+    attempts: list[Result] = [one for one in state.get("plans") or () if one.round == planned.round]
+    return any(one.attempt == planned.attempt and one.status == "timeout" for one in attempts)
+
+
+def _unapproved(team: RandomTeam, name: str, position: Any, state: _State) -> list[str]:
+    """Nothing is accepted that a reviewer has not approved, where a guard of the team asks for it."""
+    if position.path[-1] not in team.reviewed:
+        return []
+    accepted = set(state.get("accepted") or ())
+    results: list[Result] = [one for one in state.get("results") or () if one.id in accepted]
+    return [f"untrue: {name}: {one.id} is accepted without approval" for one in results if one.id not in team.approved]
 
 
 def _overspent(team: RandomTeam, name: str, position: Any, outcome: Outcome) -> list[str]:

@@ -48,12 +48,14 @@ from guardgraph.guards import (
     Refuse,
     Repetition,
     Retry,
+    Reviewed,
     Schema,
     Trust,
     guard,
+    reviewing,
 )
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.state import TASK_EVENT, Gate, Plan, Request, Subtask
+from guardgraph.state import TASK_EVENT, Gate, Opinion, Plan, Request, Subtask
 from tests.conformance.random_peers import Work, emitting, random_limits, random_types, talking
 
 __all__ = ("CALL", "Planned", "RandomTeam", "random_team")
@@ -88,6 +90,10 @@ class RandomTeam:
     """Tokens that each team may spend, by its name."""
     subscribers: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict[str, dict[str, frozenset[str]]])
     """The types of events that agents subscribe to, by the name of their team."""
+    reviewed: set[str] = field(default_factory=set[str])
+    """The names of the teams that accept no result without a reviewer's approval."""
+    approved: set[str] = field(default_factory=set[str])
+    """The ids of the results that a reviewer has approved."""
     is_steady: bool = True
     """Whether two runs have to give the same outcome: no race for a budget, no time limit."""
     is_given_up: bool = False
@@ -100,7 +106,16 @@ def random_team(random: Random) -> RandomTeam:
     graph = maker.team("top", levels=random.randint(1, 3))
     limit = random.choice([None, None, None, None, 30, 20, 14])
     config = {} if limit is None else {"recursion_limit": limit}
-    return RandomTeam(graph, config, maker.planned, maker.budgets, maker.subscribers, maker.is_steady)
+    return RandomTeam(
+        graph,
+        config,
+        maker.planned,
+        maker.budgets,
+        maker.subscribers,
+        maker.reviewed,
+        maker.approved,
+        maker.is_steady,
+    )
 
 
 class _Maker:
@@ -109,6 +124,8 @@ class _Maker:
         self.planned: list[Planned] = []
         self.budgets: dict[str, int] = {}
         self.subscribers: dict[str, dict[str, frozenset[str]]] = {}
+        self.reviewed: set[str] = set()
+        self.approved: set[str] = set()
         self.is_steady = True
         self._number = 0
         self._lock = Lock()
@@ -134,7 +151,7 @@ class _Maker:
             panel,
             vote=self.random.choice([plurality, majority]),
             quorum=self.random.randint(1, len(panel)),
-            guards=self.guards(name),
+            **self.guarded(name),
             name=name,
         )
 
@@ -147,7 +164,7 @@ class _Maker:
             award=self.random.choice(["greedy", "regret"]),
             rounds=self.random.randint(1, 3),
             synthesizer=self.synthesizer(),
-            guards=self.guards(name),
+            **self.guarded(name),
             concurrency=self.random.choice([None, 1, 2, 4]),
             name=name,
         )
@@ -174,14 +191,14 @@ class _Maker:
             planner=self.planner(skills),
             workers=workers,
             synthesizer=self.synthesizer(),
-            guards=self.guards(name),
+            **self.guarded(name),
             concurrency=self.random.choice([None, 1, 2, 4]),
             name=name,
         )
 
     def hierarchy(self, name: str, *, levels: int) -> _Graph:
         top = self.tier(levels, self.random.randint(1, 3))
-        return hierarchy(top, guards=self.guards(name), concurrency=self.random.choice([None, 1, 4]), name=name)
+        return hierarchy(top, **self.guarded(name), concurrency=self.random.choice([None, 1, 4]), name=name)
 
     def tier(self, levels: int, below: int) -> Tier:
         members: list[Agent | Tier] = [self.worker(levels=levels) for _ in range(self.random.randint(1, 2))]
@@ -205,7 +222,7 @@ class _Maker:
             per_pair=self.random.choice([None, 4]),
             per_peer=self.random.choice([None, 9]),
             synthesizer=self.synthesizer(),
-            guards=self.guards(name, random_limits(self.random)),
+            **self.guarded(name, random_limits(self.random)),
             concurrency=self.random.choice([None, 1, 2]),
             name=name,
         )
@@ -227,7 +244,7 @@ class _Maker:
             depth=self.random.choice([1, 3, 16]),
             events=self.random.choice([1, 4, 200]),
             value=self.random.choice([(), (), sorted({one for some in emits.values() for one in some})]),
-            guards=self.guards(name),
+            **self.guarded(name),
             concurrency=self.random.choice([None, 1, 2]),
             name=name,
         )
@@ -243,7 +260,7 @@ class _Maker:
             rules=self.random.choice([rules, []]),
             classifier=self.classifier([*names, *self.random.choice([[], [], ["nobody"]])]),
             model=self.chooser(choices) if self.random.random() < 0.5 else None,
-            guards=self.guards(name),
+            **self.guarded(name),
             name=name,
         )
 
@@ -276,7 +293,7 @@ class _Maker:
                 stages.append(Parallel(*members, name=self.name("block")))
             else:
                 stages.append(self.stage(levels, stages))
-        return pipeline(stages, guards=self.guards(name), concurrency=self.random.choice([None, 1, 2]), name=name)
+        return pipeline(stages, **self.guarded(name), concurrency=self.random.choice([None, 1, 2]), name=name)
 
     def stage(self, levels: int, earlier: list[Stage | Parallel]) -> Stage:
         names = [one.name if isinstance(one, Parallel) else one.agent.name for one in earlier]
@@ -389,6 +406,60 @@ class _Maker:
             return None if kind == "nothing" else sorted(str(piece.value) for piece in request.results)
 
         return Agent(self.name("writer"), run=write, attempts=self.random.randint(1, 2))
+
+    def guarded(self, name: str, more: Sequence[Callable[[], Guard]] = ()) -> dict[str, Any]:
+        """Return the guards of a team, and the reviewers that they name."""
+        guards = self.guards(name, more)
+        if guards and self.random.random() < 0.3:
+            guards.append(self.review())
+        reviewers = [self.reviewer(str(one.review)) for one in reviewing(guards or ())]
+        plain = [one for one in guards or () if isinstance(one, Reviewed) and "handoff" in one.gates]
+        is_known = all(agent.kind == "function" for head in reviewers for agent in head.fallback_chain)
+        if is_known and any(one.unreviewed == "trip" for one in plain):
+            self.reviewed.add(name)
+        return {"guards": guards, "reviewers": reviewers}
+
+    def review(self) -> Guard:
+        """Return a guard that names a reviewer of its own."""
+        name = self.name("reviewer")
+        unreviewed: Any = self.random.choice(["trip", "trip", "pass"])
+        at: Any = self.random.choice(["handoff", "handoff", "exit", ("handoff", "exit")])
+        one = Reviewed(name, "Is it good?", on_trip=self.trip(may_retry=True), at=at, unreviewed=unreviewed)
+        made: list[Callable[[], Guard]] = [
+            lambda: one,
+            lambda: one,
+            lambda: Confidence(0.7, missing="trip", on_trip=self.trip(may_retry=True), review=name),
+            lambda: Trust(flag="trip", on_trip=self.trip(may_retry=True), review=name, unreviewed=unreviewed),
+            lambda: AnyOf((one, Schema(check=self.refusing()))),
+            lambda: AllOf((self.own_guard(("handoff",)), one)),
+        ]
+        return self.random.choice(made)()
+
+    def reviewer(self, name: str) -> Agent:
+        """Return an agent that approves, refuses, fails, or answers what is no opinion."""
+        salt, refuses = self.random.random(), self.random.choice([0, 3, 6])
+        more: dict[str, Any] = {"attempts": self.random.randint(1, 2)}
+        if self.random.random() < 0.2:
+            more["fallback"] = self.reviewer(self.name("reviewer"))
+        if self.random.random() < 0.2:
+            reply = '{"approved": true}' if self.random.random() < 0.7 else "no opinion"
+            model = ScriptedModel(replies=lambda _: reply, input_tokens=CALL - 20, output_tokens=20, max_tokens=20)
+            return Agent(name, model=model, expected_cost=CALL, integrity="inherits", **more)
+
+        def judge(request: Request) -> Any:
+            assert request.review is not None
+            assert request.answer is not None
+            text = f"{salt}{request.answer.value}{request.review.agent}{request.round}{request.tries}"
+            digest = crc32(text.encode()) % 10
+            if digest == 9:
+                raise RuntimeError("no idea")
+            if digest == 8:
+                return "it is good"
+            with self._lock:
+                self.approved.update([request.review.result] if digest >= refuses else [])
+            return Opinion(approved=digest >= refuses, reason="not good enough")
+
+        return Agent(name, run=judge, **more)
 
     def guards(self, name: str, more: Sequence[Callable[[], Guard]] = ()) -> list[Guard] | None:
         kind = self.random.random()

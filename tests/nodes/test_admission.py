@@ -29,7 +29,18 @@ from tests.nodes.gates import spec_of
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PIECE = ContextItem(kind="background", title="house rules", value="be brief")
-LISTS = {"results", "accepted", "refused", "gaps", "verdicts", "plans", "subtasks", "passed"} | {"trusted_subtasks"}
+LISTS = {
+    "results",
+    "accepted",
+    "refused",
+    "gaps",
+    "verdicts",
+    "plans",
+    "reviews",
+    "subtasks",
+    "passed",
+    "trusted_subtasks",
+}
 
 
 def admit(

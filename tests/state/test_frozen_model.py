@@ -34,11 +34,13 @@ from guardgraph.state import (
     Gap,
     GroundedClaim,
     Message,
+    Opinion,
     Outcome,
     Plan,
     Reply,
     Request,
     Result,
+    ReviewRequest,
     RoutingDecision,
     SideBudget,
     Subtask,
@@ -83,6 +85,7 @@ TASKS = st.builds(
     categories=st.frozensets(st.sampled_from(["financial", "safety", "personal", "irreversible"])),
     origin=MAYBE,
 )
+REVIEWS = st.builds(ReviewRequest, id=NAME, result=TEXT, agent=TEXT, question=NAME)
 SUBTASKS = st.builds(
     Subtask,
     id=NAME,
@@ -179,6 +182,8 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
     EarlyStop: st.builds(EarlyStop, status=STATUSES, stopped_by=MAYBE, reason=TEXT),
     Evidence: EVIDENCE,
     Gap: GAPS,
+    Opinion: st.builds(Opinion, approved=st.booleans(), reason=TEXT, confidence=PART),
+    ReviewRequest: REVIEWS,
     Outcome: st.builds(
         Outcome,
         status=STATUSES,
@@ -245,6 +250,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         idempotency_key=TEXT,
         feedback=MAYBE,
         compensates=MAYBE,
+        review=st.none() | REVIEWS,
     ),
     Result: st.builds(
         Result,
@@ -255,6 +261,7 @@ WORDS: dict[type[FrozenModel], st.SearchStrategy[Any]] = {
         round=WHOLE,
         attempt=WHOLE,
         status=st.sampled_from(["ok", "partial", "failed", "timeout", "skipped", "provisional"]),
+        review=MAYBE,
         value=JSON,
         evidence=tuples(EVIDENCE),
         confidence=PART,
@@ -341,6 +348,9 @@ def one_of(kind: type[FrozenModel]) -> FrozenModel:
         "type": "order.placed",
         "event": "shop/7",
         "subscriber": "b",
+        "approved": True,
+        "result": "r",
+        "question": "q",
     }
     return kind.model_validate({name: needed[name] for name, field in kind.model_fields.items() if field.is_required()})
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from guardgraph.agents.agent import Agent
+from guardgraph.guards import GuardDecision
 from guardgraph.nodes.gate_context import GateContext
-from guardgraph.state import ContextItem, Request, Result, Verdict
+from guardgraph.state import ContextItem, Request, Result
 
 __all__ = ("compensating_agent", "compensation_request")
 
@@ -25,15 +26,18 @@ def compensating_agent(
     return agents.get(name)
 
 
-def compensation_request(gate: GateContext, result: Result, request: Request, agent: Agent, trip: Verdict) -> Request:
+def compensation_request(
+    gate: GateContext, result: Result, request: Request, agent: Agent, decision: GuardDecision
+) -> Request:
     """Return what makes `agent` put a refused result right, and emit an event of it."""
+    guard, reason = (decision.trip.guard, decision.trip.reason) if decision.trip is not None else ("", "")
     gate.services.emit(
         "compensating",
         gate.position,
         agent=agent.name,
         instead_of=result.agent,
-        guard=trip.guard,
-        reason=trip.reason,
+        guard=guard,
+        reason=reason,
         subtask=result.subtask,
     )
     refused = ContextItem(
@@ -51,10 +55,10 @@ def compensation_request(gate: GateContext, result: Result, request: Request, ag
         update={
             "attempt": result.attempt + 1,
             "tries": 1,
-            "feedback": trip.reason,
+            "feedback": reason,
             "compensates": result.agent,
             "context": (*request.context, refused),
             "delay": 0.0,
-            "trusted": request.trusted and result.trusted,
+            "trusted": request.trusted and result.trusted and decision.trusted,
         }
     )

@@ -71,6 +71,7 @@ def drop_settled_results(gate: GateContext, open_subtasks: set[str]) -> None:
     first = _summary(gate, [result for result in settled if result.id not in ids])
     known = {result.id for result in kept}
     named = open_subtasks | {str(result.subtask) for result in kept}
+    reviews: list[Result] = gate.state.get("reviews") or []
     verdicts = gate.state.get("verdicts") or []
     trips = [one for one in verdicts if one.action == "trip"][:-_VERDICTS]
     gate.write_unchecked(
@@ -79,6 +80,9 @@ def drop_settled_results(gate: GateContext, open_subtasks: set[str]) -> None:
         refused=Overwrite([first.id, *(id_ for id_ in gate.state.get("refused") or () if id_ in known)]),
         subtasks=Overwrite([one for one in gate.state.get("subtasks") or () if one.id in named]),
     )
+    if reviews:  # the gate has decided by all of them
+        spent = _summary(gate, reviews).model_copy(update={"id": f"{_EARLIER}/reviews"})
+        gate.write_unchecked(reviews=Overwrite([spent]))
     if trips:  # the events of the run have them all
         old = {*map(id, trips)}
         gate.write_unchecked(verdicts=Overwrite([one for one in verdicts if id(one) not in old]))

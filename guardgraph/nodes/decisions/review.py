@@ -150,11 +150,12 @@ def retry_request(
     reason: str,
     on_trip: OnTrip | None,
     gaps: tuple[Gap, ...] = (),
+    trusted: bool = True,
 ) -> RetryRequest | None:
     """Return the attempt that follows a refused `result`, if its agent, its fallback and the time allow one.
 
     `on_trip` is that of the guard that refused it; `None` where no guard did. A result that no `agent_node` has written
-    is not tried again: its request is unknown.
+    is not tried again: its request is unknown. `trusted` is the label of the reason.
     """
     request = gate.request_of(result)
     agent = None if request is None else _next_agent(gate, agents, result, request, on_trip)
@@ -165,7 +166,7 @@ def retry_request(
     if request is None or agent is None:
         return None
     tries = request.tries + 1 if agent.name == result.agent else 1
-    trusted = request.trusted and result.trusted  # the reason may quote the answer
+    trusted = trusted and request.trusted and result.trusted  # the reason may quote the answer
     changes = {
         "attempt": result.attempt + 1,
         "tries": tries,
@@ -234,7 +235,7 @@ def _review_one(
     last, why = _gap(gate, result, trip), trip.reason if trip else gap_of(result).reason
     gaps = (*result.gaps, last)
     on_trip = on_trip if trip is not None else stop
-    again = retry_request(gate, result, agents, reason=why, on_trip=on_trip, gaps=gaps)
+    again = retry_request(gate, result, agents, reason=why, on_trip=on_trip, gaps=gaps, trusted=decision.trusted)
     if again is None or again.agent.name != result.agent:  # the agent itself tries no more
         again = _compensation(gate, result, agents, decision, gaps) or again
     if again is not None:
@@ -276,7 +277,8 @@ def _compensation(
     agent = compensating_agent(gate, agents, result, request, decision.compensate)
     if agent is None:
         return None
-    return RetryRequest(agent, compensation_request(gate, result, request, agent, decision.trip), gaps)
+    sent = compensation_request(gate, result, request, agent, decision)
+    return RetryRequest(agent, sent, gaps)
 
 
 def _next_agent(

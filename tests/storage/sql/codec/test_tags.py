@@ -32,11 +32,13 @@ from guardgraph.state import (
     Gap,
     GroundedClaim,
     Message,
+    Opinion,
     Outcome,
     Plan,
     Reply,
     Request,
     Result,
+    ReviewRequest,
     SideBudget,
     StorageCorrupt,
     Subtask,
@@ -64,6 +66,8 @@ VALUES: dict[str, Any] = {
     "Gap": Gap(subtask="b", reason="late"),
     "GroundedClaim": GroundedClaim(subject="s", attribute="a", value=1, evidence=(FOUND,)),
     "Message": Message(recipients=("b",), content=[1], commits={"usd": Decimal("0.5")}, sender="a", id="m"),
+    "Opinion": Opinion(approved=False, reason="rude"),
+    "ReviewRequest": ReviewRequest(id="i", result="r1", agent="w", question="q"),
     "Outcome": Outcome(status="degraded", gaps=(Gap(subtask="b", reason="late"),)),
     "Usage": Usage(input_tokens=3, usd=Decimal("0.1")),
     "Piece": ContextItem(kind="background", title="t"),
@@ -114,8 +118,8 @@ def test_the_names_of_what_is_stored_stay_as_they_are() -> None:
     assert tags == {
         *(f"guardgraph:{name}" for name in (
             "AgentError", "Allowance", "BoardEntry", "Claim", "Claims", "Delivery", "Ending", "Event", "Evidence",
-            "Gap", "GroundedClaim", "Message", "Outcome", "Piece", "Plan", "Position", "Reply", "Request", "Result",
-            "RoutingDecision", "SideBudget", "Subtask", "Task", "Usage", "Verdict",
+            "Gap", "GroundedClaim", "Message", "Opinion", "Outcome", "Piece", "Plan", "Position", "Reply", "Request",
+            "Result", "ReviewRequest", "RoutingDecision", "SideBudget", "Subtask", "Task", "Usage", "Verdict",
         )),
         *(f"langgraph:{name}" for name in (
             "Command", "DeltaSnapshot", "Interrupt", "Item", "Overwrite", "Send", "TimeoutPolicy",
