@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -122,3 +124,11 @@ def test_counts_handovers_by_messages(before: int, action: str) -> None:
 def test_refuses_limits_that_are_none(field: str, value: Any) -> None:
     with pytest.raises(BadGraph, match=f"`{field}` must be"):
         Repetition(**{field: value})
+
+
+@pytest.mark.parametrize(("apart", "action"), [(0, "trip"), (1, "trip"), (-1, "pass")])
+def test_a_handover_begins_when_the_other_has_ended(apart: float, action: str) -> None:
+    names = [model_call(str(n), agent="ab"[n % 2], ago=60 - 10 * n) for n in range(3)]
+    history = [replace(one, ended=one.at + timedelta(seconds=10 - apart)) for one in names]
+
+    assert Repetition(handovers=2)(view_of_call(model_call(agent="b", ago=30), history)).action == action

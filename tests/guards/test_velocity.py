@@ -9,6 +9,7 @@ import pytest
 from guardgraph.guards import ModelCall, ToolCall, Velocity
 from guardgraph.state import BadGraph
 from tests.guards.call_views import model_call, tool_call, view_of_call
+from tests.guards.views import view_of_task
 
 GUARD = Velocity(factor=3, per=60, least=2)
 
@@ -79,3 +80,11 @@ def test_refuses_limits_without_sense(field: str, value: Any) -> None:
 def test_refuses_to_judge_no_calls() -> None:
     with pytest.raises(BadGraph, match="`least` must be at least 1"):
         Velocity(least=0)
+
+
+def test_limits_just_above_none() -> None:
+    assert (Velocity(factor=1.5, per=0.5).factor, Velocity(per=0.5).per) == (1.5, 0.5)
+
+
+def test_what_is_no_call_passes() -> None:
+    assert Velocity(least=1)(view_of_task()).action == "pass"
