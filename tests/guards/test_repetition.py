@@ -65,7 +65,9 @@ def test_a_model_that_calls_tools_may_read_the_reason_first(on_trip: Any, most: 
     guard = Repetition(3, on_trip=on_trip)
 
     def judged(count: int) -> str:
-        return guard(view_of_call(model_call(), [model_call("same", calls_tools=True) for _ in range(count)])).action
+        verdict = guard(view_of_call(model_call(), [model_call("same", calls_tools=True) for _ in range(count)]))
+        assert verdict.action == "pass" or (verdict.measured, verdict.limit) == (count, most)
+        return verdict.action
 
     assert (judged(most), judged(most + 1)) == ("pass", "trip")
 
