@@ -478,26 +478,6 @@ def test_the_value_is_the_output_of_the_graph_and_not_what_is_within(invoke: Inv
     assert outcome.value == {"steps": ["one"]}
 
 
-class Within(Goal, Said):
-    outcome: Outcome
-
-
-def test_what_becomes_of_a_refusal_within_a_node_is_up_to_the_graph(invoke: Invoke) -> None:
-    @guard(at="admission", on_trip=Refuse())
-    def closed(context: GuardContext) -> str:
-        return "closed on Sundays"
-
-    graph: Any = StateGraph(Within, input_schema=Goal, output_schema=Said)
-    graph.add_node("team", pipeline([Agent("a", run=str)], guards=[closed]).compile())
-    graph.add_node("closing", lambda state: {"steps": [state["outcome"].status]})
-    graph.add_edge(START, "team")
-    graph.add_edge("team", "closing")
-
-    outcome = invoke(guarded(graph.compile(), [Budget(calls=1)]).compile(), {"task": "open"})["outcome"]
-
-    assert (outcome.status, outcome.value) == ("completed", {"steps": ["refused"]})
-
-
 def test_the_task_of_a_later_input_is_that_input_alone(invoke: Invoke) -> None:
     goals: list[str] = []
 
@@ -540,6 +520,26 @@ def asked_for() -> Any:
     graph.add_node("step", lambda state: {"steps": [state["task"]]})
     graph.add_edge(START, "step")
     return graph.compile()
+
+
+class Within(Goal, Said):
+    outcome: Outcome
+
+
+def test_what_becomes_of_a_refusal_within_a_node_is_up_to_the_graph(invoke: Invoke) -> None:
+    @guard(at="admission", on_trip=Refuse())
+    def closed(context: GuardContext) -> str:
+        return "closed on Sundays"
+
+    graph: Any = StateGraph(Within, input_schema=Goal, output_schema=Said)
+    graph.add_node("team", pipeline([Agent("a", run=str)], guards=[closed]).compile())
+    graph.add_node("closing", lambda state: {"steps": [state["outcome"].status]})
+    graph.add_edge(START, "team")
+    graph.add_edge("team", "closing")
+
+    outcome = invoke(guarded(graph.compile(), [Budget(calls=1)]).compile(), {"task": "open"})["outcome"]
+
+    assert (outcome.status, outcome.value) == ("completed", {"steps": ["refused"]})
 
 
 def asked_in_between(*, asks: bool) -> Any:
