@@ -122,6 +122,10 @@ def test_each_part_of_either_reads_its_own_sources(way: str) -> None:
         evidence = Evidence(source=str(request.subtask and request.subtask.id), quote="the price is ten")
         return Reply(value="ten", evidence=(evidence,))
 
+    @guard(at="handoff")
+    def never(context: GuardContext) -> str:
+        return "no"
+
     first, second = Grounding({"a": "the price is ten"}), Grounding({"b": "the price is ten"})
     plan, staff = plan_of("a", "b", "c"), [worker(run=quotes)]
     outcome = WAYS[way](team(plan, workers=staff, guards=[first | second]).compile(), "the task", None)
@@ -130,6 +134,9 @@ def test_each_part_of_either_reads_its_own_sources(way: str) -> None:
     assert [gap.subtask for gap in outcome.gaps] == ["c"]
     assert outcome.gaps[0].guard == "Grounding | Grounding"
     assert [gap.subtask for gap in none.gaps] == ["a", "b", "c"]
+    for under in (first.only(agents={"worker"}), never | first.only(agents={"worker"})):  # its sources are read too
+        some = WAYS[way](team(plan, workers=staff, guards=[under]).compile(), "the task", None)
+        assert [gap.subtask for gap in some.gaps] == ["b", "c"]
 
 
 def test_escalation_by_a_combined_guard_ends_the_run() -> None:

@@ -522,6 +522,26 @@ def asked_for() -> Any:
     return graph.compile()
 
 
+class Within(Goal, Said):
+    outcome: Outcome
+
+
+def test_what_becomes_of_a_refusal_within_a_node_is_up_to_the_graph(invoke: Invoke) -> None:
+    @guard(at="admission", on_trip=Refuse())
+    def closed(context: GuardContext) -> str:
+        return "closed on Sundays"
+
+    graph: Any = StateGraph(Within, input_schema=Goal, output_schema=Said)
+    graph.add_node("team", pipeline([Agent("a", run=str)], guards=[closed]).compile())
+    graph.add_node("closing", lambda state: {"steps": [state["outcome"].status]})
+    graph.add_edge(START, "team")
+    graph.add_edge("team", "closing")
+
+    outcome = invoke(guarded(graph.compile(), [Budget(calls=1)]).compile(), {"task": "open"})["outcome"]
+
+    assert (outcome.status, outcome.value) == ("completed", {"steps": ["refused"]})
+
+
 def asked_in_between(*, asks: bool) -> Any:
     model = ScriptedModel(replies=lambda _: "said")
 

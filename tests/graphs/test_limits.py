@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Limits
+from guardgraph.graphs import pipeline
+from guardgraph.guards import Depth, Limits
 from guardgraph.state import Request
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
@@ -64,3 +65,16 @@ def test_a_cap_of_one_branch_leaves_the_others_theirs(way: str) -> None:
     assert (outcome.status, outcome.stopped_by) == ("degraded", "Limits")
     assert len(worked) == 6
     assert [gap.path[0] for gap in outcome.gaps] == ["mid:x", "mid:y"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("limit", "levels"), [(1, []), (2, ["low"])])
+def test_the_depth_of_a_team_above_holds_in_one_without_guards(way: str, limit: int, levels: list[str]) -> None:
+    worked: list[str] = []
+    low = pipeline([Agent("low", run=lambda request: worked.append("low") or "done")], guards=[], name="inner")
+    graph = pipeline([Agent("inner", run=low.compile())], guards=[Depth(limit)]).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert worked == levels
+    assert outcome.stopped_by == (None if levels else "Depth")

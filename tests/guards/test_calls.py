@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from guardgraph.guards.calls import normalized
-from tests.guards.call_views import tool_call
+from tests.guards.call_views import model_call, tool_call
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,8 @@ from tests.guards.call_views import tool_call
         ({"deep": {"x": " y", "k": None}}, {"deep": {"k": None, "x": "y"}}),
         ({"t": ("a", "b")}, {"t": ["a", "b"]}),
         ({"n": 10**40}, {"n": 10**40}),
+        ({"n": 1000}, {"n": 1000.0}),
+        ({"n": -(2**53) + 1}, {"n": float(-(2**53) + 1)}),
     ],
 )
 def test_equal_arguments_have_one_form(one: Any, other: Any) -> None:
@@ -32,6 +36,9 @@ def test_equal_arguments_have_one_form(one: Any, other: Any) -> None:
         ({"a": [1, 2]}, {"a": [2, 1]}),
         ({"a": None}, {}),
         ("ab", "a b"),
+        ({"a": None}, {"a": "None"}),
+        ({"a": 1.5}, {"a": 1}),
+        ({"a": Decimal(1)}, {"a": Decimal(2)}),
     ],
 )
 def test_different_arguments_do_not(one: Any, other: Any) -> None:
@@ -48,3 +55,11 @@ def test_the_arguments_of_a_call_cannot_be_changed() -> None:
 
 def test_arguments_that_are_no_json_have_a_form() -> None:
     assert normalized({"o": object, "f": float("nan"), "s": {1}}).startswith("{")
+
+
+def test_a_prompt_is_no_part_of_what_is_compared_and_shown() -> None:
+    call = model_call("said")
+
+    assert replace(call, messages=("secret",)) == call
+    assert "secret" not in repr(replace(call, messages=("secret",)))
+    assert (call.tokens, call.calls_tools) == (0, False)

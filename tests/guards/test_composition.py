@@ -299,3 +299,9 @@ def test_limits_that_cannot_be_known_before_a_run_may_be_combined() -> None:
             raise ValueError("only in a run")
 
     assert isinstance(Odd(1) | Depth(2), AnyOf)
+
+
+def test_a_condition_sees_results_without_a_value_where_its_guard_does() -> None:
+    assert Only(Schema(), agents={"x"}).judges_failures
+    assert not Only(Convergence(), agents={"x"}).judges_failures
+    assert not Only(Plain(), agents={"x"}).judges_failures

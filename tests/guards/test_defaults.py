@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from guardgraph import guards
@@ -24,6 +26,7 @@ from guardgraph.guards import (
     Trust,
     Velocity,
 )
+from tests.house.sources import ROOT
 
 DEFAULTS: list[tuple[Guard, str, str]] = [
     (AllowedTools({"search"}), "AllowedTools(allowed=frozenset({'search'}), on_trip=Retry(times=3))", "tool"),
@@ -74,6 +77,21 @@ def test_no_guard_is_missing_here() -> None:
     classes = [one for name in guards.__all__ if isinstance(one := getattr(guards, name), type)]
 
     assert known == {one.__name__ for one in classes if hasattr(one, "gates")} - makers - protocols
+
+
+def test_the_page_has_every_guard_with_its_gates_and_its_reaction() -> None:
+    page = (ROOT / "docs" / "guards.md").read_text().split("## All guards\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)\((.*?)\)` \| .* \| (.*) \| `(\w+\(\d*\))` \| .* \|$", page, re.MULTILINE)
+    found = {
+        (name, "rate" in given, " ".join(sorted(re.findall(r"\w+", at.split(";")[0]))), how)
+        for name, given, at, how in rows
+    }
+
+    reactions = [(one, repr(one.on_trip).replace("times=", "")) for one, _, _ in DEFAULTS]
+    assert found == {
+        (type(one).__name__, getattr(one, "rate", None) is not None, " ".join(sorted(one.gates)), how)
+        for one, how in reactions
+    }
 
 
 def test_budgets_and_authorities_with_mappings_have_a_hash() -> None:

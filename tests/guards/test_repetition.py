@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -63,7 +65,9 @@ def test_a_model_that_calls_tools_may_read_the_reason_first(on_trip: Any, most: 
     guard = Repetition(3, on_trip=on_trip)
 
     def judged(count: int) -> str:
-        return guard(view_of_call(model_call(), [model_call("same", calls_tools=True) for _ in range(count)])).action
+        verdict = guard(view_of_call(model_call(), [model_call("same", calls_tools=True) for _ in range(count)]))
+        assert verdict.action == "pass" or (verdict.measured, verdict.limit) == (count, most)
+        return verdict.action
 
     assert (judged(most), judged(most + 1)) == ("pass", "trip")
 
@@ -115,3 +119,11 @@ def test_counts_handovers_by_messages(before: int, action: str) -> None:
     context = GuardContext(gate="handoff", subject=subject, now=NOW, state={"results": [*earlier, subject]})
 
     assert Repetition(handovers=2)(context).action == action
+
+
+@pytest.mark.parametrize(("apart", "action"), [(0, "trip"), (1, "trip"), (-1, "pass")])
+def test_a_handover_begins_when_the_other_has_ended(apart: float, action: str) -> None:
+    names = [model_call(str(n), agent="ab"[n % 2], ago=60 - 10 * n) for n in range(3)]
+    history = [replace(one, ended=one.at + timedelta(seconds=10 - apart)) for one in names]
+
+    assert Repetition(handovers=2)(view_of_call(model_call(agent="b", ago=30), history)).action == action

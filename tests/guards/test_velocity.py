@@ -6,6 +6,7 @@ import pytest
 
 from guardgraph.guards import ModelCall, ToolCall, Velocity
 from tests.guards.call_views import model_call, tool_call, view_of_call
+from tests.guards.views import view_of_task
 
 GUARD = Velocity(factor=3, per=60, least=2)
 
@@ -62,3 +63,11 @@ def test_takes_the_calls_of_the_attempt_where_no_others_are_known() -> None:
     history = [*steady(1, 1, 1), *(tool_call(ago=1) for _ in range(9))]
 
     assert GUARD(view_of_call(tool_call(), history)).action == "trip"
+
+
+def test_limits_just_above_none() -> None:
+    assert (Velocity(factor=1.5, per=0.5).factor, Velocity(per=0.5).per) == (1.5, 0.5)
+
+
+def test_what_is_no_call_passes() -> None:
+    assert Velocity(least=1)(view_of_task()).action == "pass"
