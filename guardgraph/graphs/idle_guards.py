@@ -34,7 +34,7 @@ def check_idle_guards(name: str, guards: Sequence[Guard], *, gates: Set[Gate], p
         )
     for guard in (one for one in conditions(guards) if one.agents is not None):
         here = _judged(guard, places)
-        if not here.isdisjoint(guard.gates) or _limits(guard):
+        if not here.isdisjoint(guard.gates):
             continue
         raise BadGraph(
             f"{name}: guard {name_of(guard)!r} for {', '.join(map(repr, sorted(guard.agents or ())))} only judges at "

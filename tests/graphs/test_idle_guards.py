@@ -26,7 +26,7 @@ from guardgraph.graphs import (
 )
 from guardgraph.guards import AllOf, Confidence, Convergence, Depth, Guard, GuardContext, Limits, Schema, guard
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.state import BadGraph
+from guardgraph.state import BadGraph, Gate
 
 
 @guard(at="round")
@@ -113,6 +113,13 @@ def test_a_cap_of_rounds_is_kept_by_a_team_without_rounds() -> None:
     found = lint(a_pipeline([Convergence()]))
 
     assert [(one.code, one.severity) for one in found if one.code == "idle-guard"] == [("idle-guard", "note")]
+
+
+def test_what_narrows_the_allowance_holds_without_a_gate() -> None:
+    class Cap(Depth):
+        gates = frozenset[Gate]({"round"})
+
+    a_pipeline([Cap(2), Cap(3) | Cap(4)])
 
 
 def test_a_team_of_ones_own_has_the_gates_that_were_added() -> None:
