@@ -339,7 +339,8 @@ def _bad_limits(agent: Agent) -> Iterable[str]:
     cost, seconds, share = agent.expected_cost, agent.timeout, agent.budget_share
     counts = {name: getattr(agent, name) for name in ("attempts", "copies", "max_tokens")}
     limits = (
-        *((name, one is None or 1 <= one <= LARGEST, f"be from 1 to {LARGEST:.0e}") for name, one in counts.items()),
+        *((name, one is None or one >= 1, "be at least 1") for name, one in counts.items()),
+        *((name, one is None or one <= LARGEST, f"be at most {LARGEST:.0e}") for name, one in counts.items()),
         ("timeout", seconds is None or 0 < seconds <= TIMEOUT_MAX, "be more than 0 seconds and finite"),
         ("expected_cost", _is_cost(cost), f"have whole numbers, and US dollars as a Decimal, from 0 to {LARGEST:.0e}"),
         (

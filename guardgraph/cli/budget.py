@@ -60,7 +60,7 @@ def _show(*, thread_id: str | None, limit: int, store: Store, as_json: bool) -> 
     "  guardgraph budget set --tokens 200000 --thread support-17\n"
     "  guardgraph budget set --clear --window day --tenant acme",
 )
-@click.option("--usd", metavar="AMOUNT", help="US dollars.")
+@click.option("--usd", metavar="AMOUNT", help="US dollars; 0 lets nothing be spent.")
 @click.option("--tokens", type=click.IntRange(min=0), metavar="N", help="Input and output tokens together.")
 @click.option("--calls", type=click.IntRange(min=0), metavar="N", help="Model calls.")
 @click.option("--window", metavar="WINDOW", help="minute, hour, day, month, or a time such as 90m; none by default.")
@@ -82,9 +82,9 @@ def _set(
     """Set what the runs of the tenant, or of a thread, may spend in all, or in each period of --window.
 
     The limits replace those that teams declare, from the next model call on, also for runs at work. The limits that
-    were set before for the same window are replaced as a whole.
+    were set before for the same window are replaced as a whole. A limit of 0 stops the runs: nothing may be spent.
     """
-    cap = Allowance(usd=usd_of("--usd", usd), tokens=tokens, calls=calls)
+    cap = Allowance(usd=usd_of("--usd", usd, may_be_zero=True), tokens=tokens, calls=calls)
     if clear and cap != Allowance():
         raise BadInput("--clear takes all caps back; leave out --usd, --tokens and --calls")
     if not clear and cap == Allowance():

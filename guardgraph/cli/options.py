@@ -16,7 +16,6 @@ import click
 
 from guardgraph.runs.default_database import DEFAULT_URL, with_folder
 from guardgraph.state import BadInput, new_id
-from guardgraph.storage.sql.places import DEFAULT_TENANT
 
 __all__ = (
     "Store",
@@ -54,7 +53,7 @@ key_file = click.option(
 tenant_option = click.option(
     "--tenant",
     envvar="GUARDGRAPH_TENANT",
-    default=DEFAULT_TENANT,
+    default=None,
     metavar="ID",
     help="Whose threads they are; else GUARDGRAPH_TENANT.",
 )
@@ -81,7 +80,7 @@ class Store:
 
     db: str | None
     """The database as it was given; `None` is the default."""
-    tenant: str
+    tenant: str | None
     key: str | None = field(repr=False)
 
     @property
@@ -106,7 +105,7 @@ def database(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take `--db URL`, `--tenant ID` and `--key-file FILE`, together as `store`."""
 
     @wraps(command)
-    def with_store(*args: Any, db: str | None, tenant: str, key: str | None, **given: Any) -> Any:
+    def with_store(*args: Any, db: str | None, tenant: str | None, key: str | None, **given: Any) -> Any:
         return command(*args, store=Store(db, tenant, key), **given)
 
     return database_url(tenant_option(key_file(with_store)))
@@ -126,14 +125,15 @@ def thread_of(name: str | None) -> str:
     return name or new_id()
 
 
-def usd_of(option: str, text: str | None) -> Decimal | None:
-    """Return the US dollars of an option. Raises `BadInput` for anything but a positive amount."""
+def usd_of(option: str, text: str | None, *, may_be_zero: bool = False) -> Decimal | None:
+    """Return the US dollars of an option. Raises `BadInput` for anything but a positive amount, or zero."""
     try:
         usd = None if text is None else Decimal(text.removeprefix("$"))
     except InvalidOperation:
         raise BadInput(f"{option} must be an amount of US dollars such as 2.00, got {text!r}") from None
-    if usd is not None and not (usd.is_finite() and 0 < usd <= 1_000_000_000):
-        raise BadInput(f"{option} must be more than 0 and at most 1,000,000,000 US dollars, got {text!r}")
+    if usd is not None and not (usd.is_finite() and 0 <= usd <= 1_000_000_000 and (usd or may_be_zero)):
+        bound = "from 0 to" if may_be_zero else "more than 0 and at most"
+        raise BadInput(f"{option} must be {bound} 1,000,000,000 US dollars, got {text!r}")
     return usd
 
 

@@ -52,7 +52,7 @@ def import_command(
     types: tuple[str, ...],
     into: str | None,
     dry_run: bool,
-    tenant: str,
+    tenant: str | None,
     key: str | None,
     as_json: bool,
 ) -> ExitCode:

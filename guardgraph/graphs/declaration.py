@@ -182,7 +182,7 @@ def check_team(team: Declaration) -> None:
     _check_conditions(team)
     places = team.places()
     check_own_guards(team.agents, places)
-    check_idle_guards(team.name, team.guards, gates=team.judging, places=places, rounds=team.rounds)
+    check_idle_guards(team.name, team.guards, gates=team.judging, places=places)
     _check_compensation(team)
     known = {skill for agent in team.agents for skill in agent.skills}
     unused = sorted(set(team.skill_limits) - known)

@@ -13,21 +13,20 @@ __all__ = ("check_idle_guards", "check_own_guards", "counts_rounds")
 _ORDER = ("admission", "dispatch", "round", "handoff", "exit", "model", "tool")
 
 
-def counts_rounds(guard: Guard, rounds: int | None) -> bool:
-    """Return whether a guard limits the rounds of routes, which have no gate `round`, where there may be several."""
-    return rounds != 1 and any(isinstance(leaf, Convergence) for leaf in leaves([guard]))
+def counts_rounds(guard: Guard) -> bool:
+    """Return whether a guard caps rounds, which it also does without a gate `round`, and where there is but one."""
+    return any(isinstance(leaf, Convergence) for leaf in leaves([guard]))
 
 
-def check_idle_guards(
-    name: str, guards: Sequence[Guard], *, gates: Set[Gate], places: Mapping[str, set[Gate]], rounds: int | None
-) -> None:
+def check_idle_guards(name: str, guards: Sequence[Guard], *, gates: Set[Gate], places: Mapping[str, set[Gate]]) -> None:
     """Raise `BadGraph` for a guard of a team that judges at none of its gates, nor limits anything at admission.
 
     `places` has the gates at which the work of each agent is judged, for guards that are for some agents `only`. The
-    parts of `a & b` are guards of their own; `a | b` judges at the gates that both have.
+    parts of `a & b` are guards of their own; `a | b` judges at the gates that both have. `Convergence` is a cap, which
+    a team without rounds keeps.
     """
     for guard in guards:
-        if not gates.isdisjoint(guard.gates) or _limits(guard) or counts_rounds(guard, rounds):
+        if not gates.isdisjoint(guard.gates) or _limits(guard) or counts_rounds(guard):
             continue
         raise BadGraph(
             f"{name}: guard {name_of(guard)!r} judges at {_listed(guard.gates)}, and this team has only the gates "
@@ -35,7 +34,7 @@ def check_idle_guards(
         )
     for guard in (one for one in conditions(guards) if one.agents is not None):
         here = _judged(guard, places)
-        if not here.isdisjoint(guard.gates) or _limits(guard):
+        if not here.isdisjoint(guard.gates):
             continue
         raise BadGraph(
             f"{name}: guard {name_of(guard)!r} for {', '.join(map(repr, sorted(guard.agents or ())))} only judges at "

@@ -231,7 +231,7 @@ def _idle_guards(team: TeamSpec) -> Iterable[Finding]:
     if "round" in chain.from_iterable(team.kinds.values()):
         return
     for guard in team.guards:
-        if set(guard.gates) == {"round"} and counts_rounds(guard, team.rounds):
+        if set(guard.gates) == {"round"} and counts_rounds(guard):
             what = (
                 f"the guard {name_of(guard)} judges at round, and no gate of this team does: unless a route calls "
                 "`next_round`, it limits nothing, and can be removed"

@@ -9,6 +9,7 @@ from typing import Any
 from langgraph.graph import StateGraph
 
 from guardgraph.agents.agent import Agent
+from guardgraph.graphs.child_limits import check_child_limits
 from guardgraph.graphs.declaration import (
     KINDS,
     Declaration,
@@ -212,8 +213,9 @@ class Team:
         """Return the team as an uncompiled graph. Raises `BadGraph`, which names what does not fit together."""
         check_team(self._team)
         check_reviewers(self._team)
-        graph = wire(self._team)
+        graph: Any = wire(self._team)
         check_unpriced(graph)
+        check_child_limits(graph.team)
         return graph
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, cast, get_args
 
 from langchain_core.messages import HumanMessage
@@ -41,6 +42,15 @@ IfBusy = Literal["refuse", "wait"]
 """What a runner does where another one works on the thread."""
 
 _LONGEST = 366 * 86_400
+_PROVIDERS = (
+    "amazon_bedrock", "anthropic", "anthropic_bedrock", "azure", "azure_ai", "azure_openai", "baseten",
+    "bedrock", "bedrock_converse", "cerebras", "cohere", "deepseek", "fireworks", "google_anthropic_vertex",
+    "google_genai", "google_vertexai", "groq", "huggingface", "ibm", "litellm", "mistral", "mistralai",
+    "nvidia", "offline", "ollama", "openai", "openrouter", "perplexity", "sambanova", "together", "upstage",
+    "writer", "xai",
+)  # fmt: skip
+"""Providers, as LangChain's clients name themselves; others are taken too, unless their name is nearly one of these."""
+_ALIKE = 0.8
 _CONFIG_KEYS = frozenset(RunnableConfig.__annotations__)
 _POSITION_KEYS = frozenset({"checkpoint_id", "checkpoint_ns", "checkpoint_map"})
 
@@ -75,6 +85,12 @@ def checked_rate_limits(limits: object) -> dict[str, RateLimit]:
         is_model = ":" not in name and price_of(None, name) is not None
         require(not is_model, f"{rule}: a model is named with its provider, as 'openai:{name}'", name)
         require(isinstance(limit, RateLimit), f"{rule}: what {name!r} has is no `RateLimit`", limit)
+        provider = name.partition(":")[0]
+        nearest = get_close_matches(provider.casefold(), _PROVIDERS, 1, _ALIKE) or [provider]
+        is_mistyped = provider not in _PROVIDERS and nearest != [provider]
+        require(
+            not is_mistyped, f"`rate_limits` names a provider that is not known; did you mean {nearest[0]!r}", provider
+        )
     return found
 
 

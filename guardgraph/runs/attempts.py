@@ -346,13 +346,15 @@ class Attempts:
         services.boards, services.thread_id = self.records.boards.with_fence(lease.fence), row.thread_id
         services.effects, services.reputation = self.records.effects, self.records.reputation
         services.turns = Turns(self.records.values, self.rate_limits)
-        services.learned = LearnedCosts(self.records.values)
-        services.costs.known = expected_costs(services.learned.listed())
+        services.learned = learned = LearnedCosts(self.records.values)
+        services.costs.known = expected_costs(learned.listed())
         services.circuits = Circuits(self.records.values)
         services.capped = self.records.budgets.limited(row.thread_id) if position is None else ()
         services.published = ThreadEvents(self.records.published, row.thread_id)
         scope = position or outermost_scope(row, self.clock())
-        services.emit("run_started", scope, graph=row.graph, attempt=row.attempt)
+        damaged = [name.replace("\n", " ") for name in sorted(learned.damaged)]
+        lost = {"damaged_costs": damaged} if damaged else {}
+        services.emit("run_started", scope, graph=row.graph, attempt=row.attempt, **lost)
         return RunExecution(row, lease, graph, given, time, services, ledger, events, config or {}, context)
 
 

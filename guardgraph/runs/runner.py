@@ -46,7 +46,6 @@ from guardgraph.storage.reputation import Reputation
 from guardgraph.storage.sql.checkpoints.saver import SQLSaver
 from guardgraph.storage.sql.codec.options import CodecOptions
 from guardgraph.storage.sql.ledger.shared_budgets import AccountBudget
-from guardgraph.storage.sql.places import DEFAULT_TENANT
 from guardgraph.storage.sql.published import Publication
 from guardgraph.storage.sql.threads import Threads
 
@@ -78,7 +77,7 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         if_busy: IfBusy = "refuse",
         wait_seconds: float = 60.0,
         lease_seconds: float = 30.0,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         write_behind: float | None = None,
         rate_limits: Mapping[str, RateLimit] | None = None,
         **stored: Unpack[CodecOptions],
@@ -88,7 +87,8 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         `types` are stored besides those of the graphs. `store` is what agents and tools find with LangGraph's
         `get_store()`; the caller closes it. On a thread that is worked on, a call raises `ThreadBusy`, with
         `if_busy="wait"` after `wait_seconds`. Where its process has died, it is free after `lease_seconds`.
-        `tenant` is whose threads these are: those of others are not seen, not even where their ids are the same.
+        `tenant` is whose threads these are: those of others are not seen, not even where their ids are the same. An
+        empty one is refused; without one (`None`) they are those without a tenant.
         `write_behind` holds checkpoints in memory for up to so many seconds, see `SQLSaver`: a process that dies then
         loses finished work, which is done again. A part of `stream` is still yielded when it is stored.
         `rate_limits` are those of providers (`openai`) and models (`openai:gpt-5`), for all runs of the tenant in this

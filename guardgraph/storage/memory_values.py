@@ -9,6 +9,7 @@ from time import time
 
 from pydantic import JsonValue
 
+from guardgraph.state import StorageCorrupt
 from guardgraph.state.argument_checks import check_count
 from guardgraph.storage.shared_values import Change, ValueKind
 
@@ -36,7 +37,12 @@ class MemoryValues:
                 self._values[kind, name] = value
 
     def read(
-        self, kind: ValueKind, names: Collection[str] | None = None, *, limit: int = 1_000
+        self,
+        kind: ValueKind,
+        names: Collection[str] | None = None,
+        *,
+        limit: int = 1_000,
+        damaged: dict[str, StorageCorrupt] | None = None,
     ) -> dict[str, JsonValue]:
         """See `SharedValues.read`."""
         check_count("limit", limit)

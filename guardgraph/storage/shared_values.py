@@ -37,9 +37,17 @@ class SharedValues(Protocol):
         ...
 
     def read(
-        self, kind: ValueKind, names: Collection[str] | None = None, *, limit: int = 1_000
+        self,
+        kind: ValueKind,
+        names: Collection[str] | None = None,
+        *,
+        limit: int = 1_000,
+        damaged: dict[str, StorageCorrupt] | None = None,
     ) -> dict[str, JsonValue]:
-        """Return the values of some names, without those that are not there; by default the `limit` changed last."""
+        """Return the values of some names, without those that are not there; by default the `limit` changed last.
+
+        One that cannot be read is added to `damaged` and left out; without that it raises `StorageCorrupt`.
+        """
         ...
 
     def forget(self, kind: ValueKind, name: str) -> bool:

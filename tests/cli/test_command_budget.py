@@ -82,6 +82,19 @@ def test_a_thread_without_a_budget_can_be_capped(capsys: pytest.CaptureFixture[s
     )
 
 
+def test_a_budget_of_zero_lets_nothing_be_spent(capsys: pytest.CaptureFixture[str]) -> None:
+    rows, _ = shown(capsys, "set", "--usd", "0", "--thread", "one", "--tenant", "acme")
+    assert rows[1][4] == "$0"
+
+    with Runner(URL, tenant="acme") as runner:
+        paid = Agent("worker", run=lambda request: "done", cost="0.01")
+        run = runner.run(pipeline([paid], guards=[]), "t", thread_id="one")
+
+    assert run.outcome is not None
+    assert run.usage.usd == 0
+    assert "no usd left of thread one" in run.outcome.gaps[0].reason
+
+
 def test_other_tenants_see_none(capsys: pytest.CaptureFixture[str]) -> None:
     rows, note = shown(capsys, "show", "--tenant", "zeta")
 
@@ -93,8 +106,8 @@ def test_other_tenants_see_none(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["--window", "day"], "nothing to set: give --usd, --tokens or --calls, or --clear"),
-        (["--usd", "-1"], "--usd must be more than 0"),
-        (["--usd", "NaN"], "--usd must be more than 0"),
+        (["--usd", "-1"], "--usd must be from 0 to 1,000,000,000 US dollars"),
+        (["--usd", "NaN"], "--usd must be from 0 to"),
         (["--usd", "lots"], "--usd must be an amount of US dollars"),
         (["--tokens", "-1"], "tokens"),
         (["--tokens", "5", "--window", "week"], "--window must be one of minute, hour, day, month, or a time"),

@@ -46,13 +46,19 @@ def test_every_command_with_a_database_of_runs_takes_a_tenant() -> None:
 def test_a_thread_is_found_by_its_tenant_alone(
     thread: str, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for tenant in ([], ["--tenant", ""], ["--tenant", "ACME"]):
+    for tenant in ([], ["--tenant", "ACME"]):
         assert main([*command, thread, *tenant, "--json"]) == 2
         assert json.loads(capsys.readouterr().out)["error"] == "UnknownThread"
 
     monkeypatch.setenv("GUARDGRAPH_TENANT", "acme")
     assert main([*command, thread, "--json"]) in (0, 4)
     assert "UnknownThread" not in capsys.readouterr().out
+
+
+def test_an_empty_tenant_is_refused(thread: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["threads", "show", thread, "--tenant", "", "--json"]) == 2
+
+    assert json.loads(capsys.readouterr().out)["error"] == "BadInput"
 
 
 def test_the_runs_of_a_tenant_are_listed(thread: str, capsys: pytest.CaptureFixture[str]) -> None:

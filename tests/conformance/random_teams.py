@@ -537,7 +537,8 @@ class _Maker:
             told = getattr(view.subject, "value", None) or getattr(view.subject, "goal", None) or "plan"
             return "I say no" if crc32(f"{salt}{told}{view.round}".encode()) % 10 < part else None
 
-        return guard(at=at, on_trip=self.trip(may_retry=at in _ANSWERED))(refuses)
+        gates_: tuple[Gate, ...] = ("round", "exit") if at == "round" else (at,)  # not every pattern plans
+        return guard(at=gates_, on_trip=self.trip(may_retry=at in _ANSWERED))(refuses)
 
 
 def _with_work(agent: Agent, wrapped: Callable[[Work, str], Work]) -> Agent:

@@ -24,7 +24,7 @@ from guardgraph.graphs import (
     supervisor,
 )
 from guardgraph.guards import Budget, Convergence, Deadline, GuardContext, Limits, Retry, guard
-from guardgraph.state import BadGraph, BadInput, Outcome, Plan, Request, Subtask
+from guardgraph.state import BadGraph, BadInput, Outcome, Plan, Price, Request, Subtask
 from tests.conformance.patterns import PATTERNS
 from tests.conformance.random_teams import random_team
 from tests.graphs.draw.drawn_graphs import chat_agent, nodes_of, plain, reviewed_chat
@@ -255,7 +255,8 @@ def test_prices_and_caps_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     stages = [Agent("a", model="openai:gpt-5-mini", max_tokens=1_000, timeout=2), Agent("b", model="openai:unheard-of")]
     known, unknown = (estimate(pipeline(part, guards=[])) for part in (stages[:1], stages))
-    capped = estimate(pipeline(stages, guards=[Budget(usd="0.01", tokens=100), Deadline(3)]))
+    money = Budget(usd="0.01", tokens=100, prices={"unheard-of": Price(1_000, 1_000)})
+    capped = estimate(pipeline(stages, guards=[money, Deadline(3)]))
 
     assert known.worst.usd == Decimal("0.0025")  # 0.25 and 2.00 USD per million tokens
     assert (known.worst.tokens, known.worst.seconds) == (3_000, 2)

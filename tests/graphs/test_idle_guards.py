@@ -12,8 +12,6 @@ from langgraph.graph import START, MessagesState, StateGraph
 from guardgraph.agents import Agent, GuardMiddleware
 from guardgraph.graphs import (
     Rule,
-    SendBack,
-    Stage,
     Team,
     Tier,
     auction,
@@ -28,7 +26,7 @@ from guardgraph.graphs import (
 )
 from guardgraph.guards import AllOf, Confidence, Convergence, Depth, Guard, GuardContext, Limits, Schema, guard
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.state import BadGraph
+from guardgraph.state import BadGraph, Gate
 
 
 @guard(at="round")
@@ -111,14 +109,17 @@ def test_a_guard_for_an_agent_whose_work_is_judged_elsewhere_is_refused() -> Non
     a_supervisor([Schema().only(agents={"s"})])
 
 
-def test_a_guard_of_rounds_stays_where_a_route_may_begin_one() -> None:
-    with pytest.raises(BadGraph, match="guard 'Convergence' judges at 'round'"):
-        a_pipeline([Convergence()])
-    stages = [agent("a"), Stage(agent("b"), send_back=SendBack("a", lambda value: "once more"))]
+def test_a_cap_of_rounds_is_kept_by_a_team_without_rounds() -> None:
+    found = lint(a_pipeline([Convergence()]))
 
-    assert [one.code for one in lint(pipeline(stages, guards=[Convergence()])) if one.code == "idle-guard"] == [
-        "idle-guard"
-    ]
+    assert [(one.code, one.severity) for one in found if one.code == "idle-guard"] == [("idle-guard", "note")]
+
+
+def test_what_narrows_the_allowance_holds_without_a_gate() -> None:
+    class Cap(Depth):
+        gates = frozenset[Gate]({"round"})
+
+    a_pipeline([Cap(2), Cap(3) | Cap(4)])
 
 
 def test_a_team_of_ones_own_has_the_gates_that_were_added() -> None:

@@ -103,7 +103,8 @@ def test_it_holds_inside_one_agent_and_around_any_graph() -> None:
     alone = create_agent(model(), middleware=[GuardMiddleware([budget], max_tokens=100)])
     plain = guarded(create_agent(model()), [budget]).compile()
 
-    for graph in (alone, plain):
+    graphs: list[Any] = [alone, plain]
+    for graph in graphs:
         output = graph.invoke({"messages": [("user", "Do it")]})
         assert (output["outcome"].status, output["outcome"].usage.usd) == ("completed", ONE_CALL)
 

@@ -16,7 +16,10 @@ from guardgraph.graphs import pipeline, supervisor
 from guardgraph.guards import Budget
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.runs import Runner
-from guardgraph.state import Request
+from guardgraph.runtime.budget.learned_costs import LearnedCosts
+from guardgraph.state import Request, Usage
+from guardgraph.storage.sql.value_table import shared_values
+from guardgraph.storage.sql.values import SQLValues
 from tests.graphs.teams import plan_of, planner, speaker
 from tests.storage.sql.conftest import mariadb_url, postgres_url, sqlite_url
 
@@ -114,3 +117,28 @@ def test_the_command_has_nothing_to_show_at_first(sqlite_url: str, capsys: pytes
     assert (
         capsys.readouterr().err == "no costs are known here of runs without a tenant; `--tenant ID` shows another's\n"
     )
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff", b"[1]", b'{"tokens": "many"}', b'{"tokens": [0, 0, 0], "calls": 1, "usd": null}']
+)
+def test_what_is_damaged_is_left_out_named_and_learned_anew(
+    data: bytes, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    events: list[Any] = []
+    with Runner(sqlite_url, on_event=events.append) as runner:
+        runner.run(team(2), "x")
+        other = LearnedCosts(SQLValues(runner.saver.engine, tenant=""))
+        other.note("t/other", ["offline:scripted"], Usage(input_tokens=7, calls=1))
+        other.store()
+        with runner.saver.engine.begin() as connection:
+            talker = shared_values.c.name == b"t/talker\noffline:scripted"
+            connection.execute(shared_values.update().where(talker).values(data=data))
+
+        assert [cost.agent for cost in runner.costs()] == ["t/other"]
+        assert runner.run(team(3), "x").status == "completed"
+
+        started = [event.data for event in events if event.kind == "run_started"]
+        assert [data.get("damaged_costs") for data in started] == [None, ["t/talker offline:scripted"]]
+        assert "it is left out, and learned anew" in caplog.text
+        assert [(cost.agent, cost.runs) for cost in runner.costs()] == [("t/other", 1), ("t/talker", 3)]

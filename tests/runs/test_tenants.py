@@ -130,7 +130,7 @@ def engine(kept_url: str) -> Iterator[Engine]:
 @pytest.fixture(params=OTHERS)
 def other(request: pytest.FixtureRequest, engine: Engine, kept_url: str) -> Iterator[Runner]:
     """Give the runner of another tenant, who has nothing."""
-    with Runner(kept_url, graphs={"team": Team().graph}, tenant=request.param) as runner:
+    with Runner(kept_url, graphs={"team": Team().graph}, tenant=request.param or None) as runner:
         yield runner
     delete_rows_of(engine, request.param)
 

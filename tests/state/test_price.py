@@ -65,5 +65,7 @@ def test_what_is_no_amount_is_refused_by_name(field: str, wrong: Any) -> None:
 
 @pytest.mark.parametrize("field", ["input", "output"])
 def test_neither_input_nor_output_is_left_open(field: str) -> None:
+    given: dict[str, Any] = {"input": 1, "output": 1, field: None}
+
     with pytest.raises(BadGraph, match=f"Price: `{field}` must be Decimal"):
-        Price(**{"input": 1, "output": 1, field: None})
+        Price(**given)

@@ -23,16 +23,16 @@ def test_a_value_of_another_shape_is_damaged(damaged: Any) -> None:
     values = MemoryValues()
     for kind in ("cost", "breaker", "rate"):
         values.update(kind, ["a"], lambda _there, _now: {"a": damaged})
-    circuits = Circuits(values)
+    circuits, learned = Circuits(values), LearnedCosts(values)
 
     for read in (
-        LearnedCosts(values).listed,
         circuits.listed,
         lambda: circuits.before_sending("a", "1"),
         lambda: circuits.ended("a", "1", Breaker(rate=0.5), is_ok=False),
     ):
         with pytest.raises(StorageCorrupt, match="the shared value 'a' is damaged"):
             read()
+    assert (learned.listed(), [*learned.damaged]) == ([], ["a"])
 
 
 def test_a_damaged_rate_is_named_and_nothing_is_granted() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
+from functools import partial
 from math import ceil, sqrt
 from threading import Lock
 from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
-from guardgraph.state import Amount, Usage
+from guardgraph.state import Amount, StorageCorrupt, Usage
 from guardgraph.storage.shared_values import SharedValues, decoded
 
 __all__ = ("LATEST", "LearnedCost", "LearnedCosts", "Statistic", "expected_costs")
@@ -20,6 +22,7 @@ __all__ = ("LATEST", "LearnedCost", "LearnedCosts", "Statistic", "expected_costs
 LATEST = 200
 """So many attempts a mean rests on, about: an older one counts less with each later one."""
 _KIND = "cost"
+_LOG = logging.getLogger(__name__)
 _CENT = Decimal("0.000001")
 
 
@@ -97,6 +100,8 @@ class LearnedCosts:
     """Notes what the attempts of one run cost; `store` adds that to what the store knows, in one transaction."""
 
     values: SharedValues
+    damaged: dict[str, StorageCorrupt] = field(default_factory=dict[str, StorageCorrupt])
+    """What could not be read when they were listed, by agent and model; it is learned anew."""
     _noted: defaultdict[str, list[Usage]] = field(default_factory=lambda: defaultdict[str, list[Usage]](list))
     _lock: Lock = field(default_factory=Lock)
 
@@ -110,6 +115,7 @@ class LearnedCosts:
         """Add what was noted to the store. Blocks where that does; where it fails, it is noted still."""
         with self._lock:
             noted, self._noted = self._noted, defaultdict(list)
+            anew = [name for name in noted if self.damaged.pop(name, None) is not None]
 
         def change(there: Mapping[str, JsonValue], now: float) -> dict[str, JsonValue]:
             found = dict[str, JsonValue]()
@@ -121,6 +127,8 @@ class LearnedCosts:
             return found
 
         try:
+            for name in anew:
+                self.values.forget(_KIND, name)
             self.values.update(_KIND, noted, change)
         except BaseException:
             with self._lock:
@@ -129,9 +137,19 @@ class LearnedCosts:
             raise
 
     def listed(self, limit: int = 1_000) -> list[LearnedCost]:
-        """Return what is known, by agent and model; of more than `limit` of them those that were used last."""
-        stored = self.values.read(_KIND, limit=limit)
-        return sorted(_learned(name, decoded(_Known.of, name, value)) for name, value in stored.items())
+        """Return what is known, by agent and model; of more than `limit` of them those that were used last.
+
+        What is damaged is left out, logged as a warning, and added to `damaged`: a budget is kept without it.
+        """
+        found = list[LearnedCost]()
+        for name, value in self.values.read(_KIND, limit=limit, damaged=self.damaged).items():
+            try:
+                found.append(decoded(partial(_read, name), name, value))
+            except StorageCorrupt as error:
+                self.damaged[name] = error
+        for error in self.damaged.values():
+            _LOG.warning("%s; it is left out, and learned anew", error)
+        return sorted(found)
 
 
 def expected_costs(known: Iterable[LearnedCost]) -> dict[str, Amount]:
@@ -152,6 +170,10 @@ def _mean(costs: list[LearnedCost]) -> Amount:
         mean = round(sum(price * n for price, n in prices) / runs, 9)  # without the error of binary fractions
         usd = Decimal(str(mean)).quantize(_CENT, ROUND_CEILING)
     return Amount(tokens=tokens, usd=usd, calls=calls)
+
+
+def _read(name: str, stored: JsonValue) -> LearnedCost:
+    return _learned(name, _Known.of(stored))
 
 
 def _learned(name: str, known: _Known) -> LearnedCost:

@@ -11,7 +11,16 @@ from langchain_core.runnables import RunnableConfig
 from guardgraph.state import BadInput
 from guardgraph.storage.sql.tables import ID_LENGTH
 
-__all__ = ("DEFAULT_TENANT", "NAMESPACE_LENGTH", "Place", "checked_id", "config_at", "digest_of", "place_in")
+__all__ = (
+    "DEFAULT_TENANT",
+    "NAMESPACE_LENGTH",
+    "Place",
+    "checked_id",
+    "checked_tenant",
+    "config_at",
+    "digest_of",
+    "place_in",
+)
 
 DEFAULT_TENANT = ""
 """The tenant of whoever names none."""
@@ -74,6 +83,19 @@ def checked_id(name: str, value: object, *, longest: int = ID_LENGTH) -> str:
     except UnicodeEncodeError:
         raise BadInput(f"`{name}` is not valid Unicode text: {value!a:.80}") from None
     return str(value)
+
+
+def checked_tenant(given: object) -> str:
+    """Return the tenant that is given, `DEFAULT_TENANT` for `None`.
+
+    Raises:
+        BadInput: it is no id, or blank, as an id that is missing often is: those threads are not whose that id was.
+    """
+    if given is None:
+        return DEFAULT_TENANT
+    if not checked_id("tenant", given).strip():
+        raise BadInput(f"`tenant` is empty, got {given!r}; leave it out (`None`) for the threads without a tenant")
+    return str(given)
 
 
 def config_at(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:

@@ -51,7 +51,12 @@ class SQLValues:
             self._changed(kind, keys, change, is_last=True)
 
     def read(
-        self, kind: ValueKind, names: Collection[str] | None = None, *, limit: int = 1_000
+        self,
+        kind: ValueKind,
+        names: Collection[str] | None = None,
+        *,
+        limit: int = 1_000,
+        damaged: dict[str, StorageCorrupt] | None = None,
     ) -> dict[str, JsonValue]:
         """See `SharedValues.read`."""
         check_count("limit", limit)
@@ -63,7 +68,16 @@ class SQLValues:
             found = found.limit(limit)
         with read_transaction(migrate(self.engine)) as connection:
             rows = connection.execute(found).all()
-        return {bytes(row.name).decode("utf-8", "surrogatepass"): _value_of(row) for row in rows}
+        values = dict[str, JsonValue]()
+        for row in rows:
+            name = bytes(row.name).decode("utf-8", "surrogatepass")
+            try:
+                values[name] = _value_of(row)
+            except StorageCorrupt as error:
+                if damaged is None:
+                    raise
+                damaged[name] = error
+        return values
 
     def forget(self, kind: ValueKind, name: str) -> bool:
         """See `SharedValues.forget`."""

@@ -46,7 +46,7 @@ from guardgraph.storage.sql.engine import (
     is_forked,
 )
 from guardgraph.storage.sql.leases import Fence
-from guardgraph.storage.sql.places import DEFAULT_TENANT, Place, checked_id, config_at, place_in
+from guardgraph.storage.sql.places import Place, checked_id, checked_tenant, config_at, place_in
 from guardgraph.storage.sql.statements import Query
 
 __all__ = ("FORK_BITS", "SQLSaver")
@@ -75,7 +75,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         engine: Engine | str,
         *,
         types: Sequence[type[Any]] = (),
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         trust_identity: bool = False,
         write_behind: float | None = None,
         **stored: Unpack[CodecOptions],
@@ -85,7 +85,8 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         Args:
             engine: the database.
             types: the classes that the state may hold.
-            tenant: whose threads are read and written; no method sees those of another tenant.
+            tenant: whose threads are read and written; no method sees those of another tenant. `None` is whoever names
+                none; an empty text is refused.
             trust_identity: do not compare the elements of long lists with what they were at the last checkpoint, so
                 that a change that a node makes in place, without returning the element, is lost on resuming.
             write_behind: hold what is put in memory for up to so many seconds, to commit several supersteps together.
@@ -102,7 +103,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         super().__init__(serde=self.codec)
         self.engine = engine_of(engine)
         self._owns_engine = isinstance(engine, str)
-        self.tenant = checked_id("tenant", tenant)
+        self.tenant = checked_tenant(tenant)
         self._trust_identity = trust_identity
         self._memory = Memory()
         self._lanes = Lanes()
@@ -123,7 +124,7 @@ class SQLSaver(ThreadManagement, BaseCheckpointSaver[int]):
         url: str,
         *,
         types: Sequence[type[Any]] = (),
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = None,
         trust_identity: bool = False,
         write_behind: float | None = None,
         busy_timeout: float = 5.0,

@@ -112,6 +112,8 @@ class SQLBudgets:
         Raises `BadInput` for a cap without tokens, US dollars and calls, or with others, and for an unknown window.
         """
         thread = None if thread_id is None else checked_id("thread_id", thread_id)
+        if thread is not None and not thread.strip():
+            raise BadInput(f"`thread_id` is empty, got {thread!r}; leave it out for the budget of the tenant")
         owner = owner_of(self._tenant, "tenant" if thread is None else "thread", thread, checked_window(window))
         with write_transaction(migrate(self.engine)) as connection:
             if cap is None:
