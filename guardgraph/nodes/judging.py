@@ -356,7 +356,7 @@ def _decision(guards: Sequence[Guard], context: GuardContext, gate: GateContext)
         alerts += decision.alerts
         if decision.trip is not None:
             return decision._replace(alerts=alerts)
-    return GuardDecision(None, None, alerts)
+    return GuardDecision(None, None, alerts) if alerts else _PASS
 
 
 def _alerts_once(
