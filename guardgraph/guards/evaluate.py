@@ -37,7 +37,7 @@ class GuardDecision(NamedTuple):
         """Return what the verdict of one guard decides."""
         if verdict.action == "trip":
             return cls(verdict, guard.on_trip, compensate=getattr(guard, "compensate", None))
-        return cls(None, None, (verdict,) if verdict.action == "alert" else ())
+        return cls(None, None, (verdict,)) if verdict.action == "alert" else _PASS
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -53,6 +53,9 @@ class GuardDecision(NamedTuple):
         return EarlyStop(status=status, stopped_by=self.trip.guard, reason=self.trip.reason)
 
 
+_PASS = GuardDecision(None, None)
+
+
 def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDecision:
     """Evaluate the guards of `context.gate` in order, up to the first trip.
 
@@ -66,7 +69,7 @@ def evaluate_guards(guards: Sequence[Guard], context: GuardContext) -> GuardDeci
         if decision.trip is not None:
             return decision._replace(alerts=tuple(alerts))
         alerts += decision.alerts
-    return GuardDecision(None, None, tuple(alerts))
+    return GuardDecision(None, None, tuple(alerts)) if alerts else _PASS
 
 
 def alert_of(guard: AccountLimiter, context: GuardContext) -> Verdict | None:

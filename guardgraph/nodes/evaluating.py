@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ("alerts_once", "decision_of", "open_reviews")
 
 
+_PASS = GuardDecision(None, None)
+
+
 class _Evaluation(NamedTuple):
     decision: GuardDecision
     open: tuple[OpenReview, ...] = ()
@@ -52,7 +55,9 @@ def decision_of(guards: Sequence[Guard], context: GuardContext, gate: GateContex
         alerts, passes = alerts + decision.alerts, passes + decision.passes
         if decision.trip is not None:
             return decision._replace(alerts=alerts, passes=passes)
-    first = unreviewed[0] if unreviewed else GuardDecision(None, None)
+    if not (unreviewed or alerts or passes):
+        return _PASS
+    first = unreviewed[0] if unreviewed else _PASS
     return first._replace(alerts=alerts + first.alerts, passes=passes)
 
 

@@ -64,7 +64,10 @@ class GateContext:
         self.team: TeamSpec = team
         self.node: str = node
         """The name of the gate's node."""
-        self.position: DelegationScope = DelegationScope.model_validate(state["position"])
+        position = state["position"]
+        self.position: DelegationScope = (
+            position if isinstance(position, DelegationScope) else DelegationScope.model_validate(position)
+        )
         current = execution_context(config)
         self.services: Services = execution_services(current, self.position.run_id)
         self.services.ensure_open(self.position)

@@ -68,13 +68,14 @@ class TeamSpec:
     """The nodes of its gates, by the name of the gate."""
     steps: Mapping[str, int] = field(default_factory=dict[str, int])
     """Supersteps from each node to the next gate, both included."""
+    ends: frozenset[str] = field(init=False, default=frozenset([EXIT]))
+    """The nodes in which a run ends."""
     leads: Mapping[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
     """The gate to which each node leads, and after how many supersteps; parallel sends have to meet in one gate."""
 
-    @property
-    def ends(self) -> frozenset[str]:
-        """The nodes in which a run ends."""
-        return frozenset([EXIT, *(member.name for member in (self.author.fallback_chain if self.author else ()))])
+    def __post_init__(self) -> None:
+        if self.author is not None:
+            object.__setattr__(self, "ends", frozenset([EXIT, *(one.name for one in self.author.fallback_chain)]))
 
     @property
     def closing(self) -> int:

@@ -1,4 +1,4 @@
-"""What writes to LangGraph's stream of the mode `custom`, where somebody reads it."""
+"""What writes to LangGraph's stream of the mode `custom`, where it has a reader."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ("stream_writer",)
 
 
 def stream_writer() -> StreamWriter | None:
-    """Return what writes to the stream of the mode `custom`; `None` outside of a graph, and where nobody reads it.
+    """Return what writes to the stream of the mode `custom`; `None` outside of a graph, and where it has no reader.
 
-    LangGraph gives a node a function without effect then, so that an event would be made for nothing.
+    LangGraph gives a node a function without effect then, so that an event would be made without a use.
     """
     try:
         writer = get_stream_writer()

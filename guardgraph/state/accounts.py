@@ -136,11 +136,11 @@ def _check_capped(balances: Sequence[Balance], amount: Amount) -> ReservationDen
         if balance.cap.usd is not None and amount.usd and None in (balance.spent.usd, balance.reserved.usd):
             return balance.denied("price", amount.usd, Decimal(0), retryable=balance.spent.usd is not None)
         for what in COUNTS:
-            cap = getattr(balance.cap, what)
-            if cap is None:
+            cap, wanted = getattr(balance.cap, what), getattr(amount, what)
+            if cap is None or not wanted:
                 continue
-            wanted, spent, held = (getattr(part, what) or 0 for part in (amount, balance.spent, balance.reserved))
-            if wanted and spent + held + wanted > cap:
+            spent, held = getattr(balance.spent, what) or 0, getattr(balance.reserved, what) or 0
+            if spent + held + wanted > cap:
                 fits_later = spent + wanted <= cap
                 return balance.denied(what, wanted, max(cap - spent - held, type(cap)(0)), retryable=fits_later)
     return None

@@ -53,9 +53,11 @@ class Allowance(FrozenModel):
             return self
         if self.is_unlimited:
             return other
-        return Allowance.model_construct(
-            **{name: _least(getattr(self, name), getattr(other, name)) for name in _LIMITS}
-        )
+        mine, limits = vars(self), vars(other).items()
+        tighter = {
+            name: limit for name, limit in limits if limit is not None and (mine[name] is None or limit < mine[name])
+        }
+        return self.model_copy(update=tighter) if tighter else self
 
     def widen(self, other: Allowance) -> Allowance:
         """Return the wider of both, field by field; `None` is the widest."""
@@ -96,12 +98,6 @@ class Allowance(FrozenModel):
     def is_metered(self) -> bool:
         """Whether tokens, money or calls are limited at all."""
         return self.tokens is not None or self.usd is not None or self.calls is not None
-
-
-def _least(first: Any, second: Any) -> Any:
-    if first is None or second is None:
-        return second if first is None else first
-    return min(first, second)
 
 
 def _most(first: Any, second: Any) -> Any:

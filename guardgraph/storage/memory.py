@@ -24,7 +24,7 @@ from guardgraph.state import (
 
 __all__ = ("Account", "MemoryLedger")
 
-_NO_AMOUNT, _NO_USAGE = Amount(), Usage()
+_NO_AMOUNT, _NO_USAGE, _NO_MONEY = Amount(), Usage(), Decimal(0)
 
 
 @dataclass(slots=True)
@@ -70,11 +70,6 @@ class Account:
         chain = self.chain
         sides = {side.name: side for one in chain for side in one.sides}
         return (*sides.values(), *chain) if sides else chain
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it was opened, and closed since."""
-        return self.closed and self.epoch > 0
 
     @property
     def balance(self) -> Balance:
@@ -150,7 +145,7 @@ class MemoryLedger:
             if entry in self._entries:
                 return None
             held = self._accounts.get(account)
-            if held is None or not epoch or held.epoch != epoch or any(one.is_closed for one in held.chain):
+            if held is None or not epoch or held.epoch != epoch or any(map(_is_closed, held.chain)):
                 return ReservationDenied(account, "closed")
             counted = held.counted
             refusal = check_caps(_balances(counted), amount)
@@ -263,5 +258,12 @@ def _balances(counted: Iterable[Account]) -> tuple[Balance, ...]:
     return tuple([one.balance for one in counted if one.epoch])
 
 
+def _is_closed(one: Account) -> bool:
+    """Return whether an account was opened, and closed since."""
+    return one.closed and one.epoch > 0
+
+
 def _priced(amount: Amount) -> Amount:
-    return replace(amount, usd=Decimal(0)) if amount.usd is None else amount
+    if amount.usd is not None:
+        return amount
+    return Amount(amount.tokens, _NO_MONEY, amount.calls, amount.subtasks, amount.messages)

@@ -1,4 +1,4 @@
-"""Events are made only where somebody reads them."""
+"""Events are made only where they have a reader."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_there_is_none_outside_of_a_graph() -> None:
 
 
 @pytest.mark.parametrize("is_nested", [False, True], ids=["graph", "nested"])
-def test_there_is_none_where_nobody_reads_the_stream(*, is_nested: bool) -> None:
+def test_there_is_none_where_none_reads_the_stream(*, is_nested: bool) -> None:
     found: list[bool] = []
     graph = _around(_graph(found)) if is_nested else _graph(found)
 
@@ -58,7 +58,7 @@ def test_there_is_none_where_nobody_reads_the_stream(*, is_nested: bool) -> None
 
 @pytest.mark.parametrize("is_nested", [False, True], ids=["graph", "nested"])
 @pytest.mark.parametrize("subgraphs", [False, True])
-def test_it_writes_where_somebody_reads_the_stream(*, is_nested: bool, subgraphs: bool) -> None:
+def test_it_writes_where_one_reads_the_stream(*, is_nested: bool, subgraphs: bool) -> None:
     found: list[bool] = []
     graph = _around(_graph(found)) if is_nested else _graph(found)
 
@@ -69,7 +69,7 @@ def test_it_writes_where_somebody_reads_the_stream(*, is_nested: bool, subgraphs
     assert [part[-1] for part in parts] == [{"kind": "seen"}] * sum(found)
 
 
-def test_it_writes_where_somebody_reads_it_async() -> None:
+def test_it_writes_where_one_reads_it_async() -> None:
     found: list[bool] = []
 
     async def read() -> list[Any]:

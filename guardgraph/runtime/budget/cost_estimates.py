@@ -26,6 +26,7 @@ __all__ = ("CostEstimator", "InFlightAttempt", "can_start", "concurrent_attempts
 
 _MEAN = Context(prec=28, rounding=ROUND_CEILING)
 _ONE = Decimal(1)
+_NO_USAGE = Usage()
 _DOUBT = 7
 _PRESUMED = Amount(tokens=8_000, usd=Decimal("0.10"), calls=2)
 
@@ -52,7 +53,7 @@ class _Observed:
     """What was observed of one role. The size of a call is a power of two: the bit length of its counted tokens."""
 
     attempts: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = _NO_USAGE
     largest_output: int = 0
     price_factor: Decimal = _ONE
     calls: Counter[int] = field(default_factory=Counter[int])
@@ -120,7 +121,8 @@ class CostEstimator:
     def expected(self, role: str) -> Amount | None:
         """Return the mean cost of an attempt, rounded up: of this process, else of earlier runs; `None` if unknown."""
         with self._lock:
-            count, total = self._roles[role].attempts, self._roles[role].usage
+            seen = self._roles.get(role)
+            count, total = (0, _NO_USAGE) if seen is None else (seen.attempts, seen.usage)
         if not count:
             return self.known.get(role)
         usd = None if total.usd is None else _MEAN.divide(total.usd, Decimal(count))

@@ -34,7 +34,7 @@ class AbandonScope:
     """All that is done for one agent, in any thread, until its work is abandoned."""
 
     def __init__(self, parent: AbandonScope | None) -> None:
-        self._chain: tuple[AbandonScope, ...] = (self, *(parent._chain if parent else ()))
+        self._above: tuple[AbandonScope, ...] = () if parent is None else parent._chain
         self._is_abandoned = False
         self._events: set[Event] = set()
         self._lock = Lock()
@@ -45,6 +45,10 @@ class AbandonScope:
         scope = cls(context.get(_SCOPE))
         context.run(_SCOPE.set, scope)
         return scope
+
+    @property
+    def _chain(self) -> tuple[AbandonScope, ...]:
+        return (self, *self._above)  # not kept: an object that holds itself is left to the garbage collector
 
     @property
     def is_abandoned(self) -> bool:
