@@ -25,9 +25,10 @@ from guardgraph.guards import (
     leaves,
     name_of,
 )
+from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.call_guards import CALL_GATES, CallGuards
-from guardgraph.runtime.execution_context import ExecutionContext
+from guardgraph.runtime.execution_context import ExecutionContext, execution_context
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.services import Services
 from guardgraph.state import (
@@ -113,7 +114,9 @@ class AgentLoop:
     ) -> AgentLoop:
         """Return a new run with the messages that it begins with, or the one that has left `record` in the state."""
         kept: Mapping[str, Any] = record or {}
-        services = Services(clock=rules.clock, on_event=rules.on_event)
+        around = execution_context(None)
+        circuits = Circuits() if around is None else around.services.circuits
+        services = Services(clock=rules.clock, on_event=rules.on_event, circuits=circuits)
         now, id_ = rules.clock(), str(kept.get("id") or new_id())
         position = DelegationScope(
             run_id=id_, account=id_, spending_account=id_, path=(rules.name,) if rules.name else (),

@@ -49,9 +49,10 @@ def GuardMiddleware(
     """Return middleware for `create_agent(middleware=[…])` that stops the agent before a call that goes too far.
 
     `guards` are `Budget`, `Deadline`, `Limits(calls=…)`, `Repetition`, `Velocity`, `AllowedTools`, `Trust(reserved=…)`,
-    and any of yours at the gates `model` and `tool`. What `Trust` reserves is refused once any tool has returned, in
-    this run or earlier in its thread. Guards count one run of the agent: from its input to its answer, over interrupts
-    and resumes; the next input of a thread begins anew. What a tool calls counts too, other agents and teams included.
+    `Breaker(rate=…, of="tool")` or `of="model"`, and any of yours at the gates `model` and `tool`. What `Trust`
+    reserves is refused once any tool has returned, in this run or earlier in its thread. Guards count one run of the
+    agent: from its input to its answer, over interrupts and resumes; the next input of a thread begins anew. What a
+    tool calls counts too, other agents and teams included.
 
     A stop raises nothing: the loop ends with an `AIMessage` that has the text that was there, and the state has
     `outcome`, an `Outcome` with status, value, `stopped_by`, reason and usage. Every tool call has its answer, so the

@@ -23,6 +23,7 @@ from guardgraph.guards import (
     SourceReader,
     alert_of,
     applying,
+    breaker_of,
     evaluate_guards,
     leaves,
     name_of,
@@ -53,7 +54,7 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "breaker_of", "emit_last_alerts", "judge_subject", "plan_subtasks")
+__all__ = ("allowed_sends", "emit_last_alerts", "judge_subject", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -125,11 +126,6 @@ def _context(
         chain=tuple(map(Delegation.of, above)),
     )
     return replace(context, **facts) if facts else context
-
-
-def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
-    """Return the guard that judges by the circuit of an agent, if there is one."""
-    return next((one for one in leaves(guards) if isinstance(one, Breaker) and one.rate is not None), None)
 
 
 def allowed_sends(

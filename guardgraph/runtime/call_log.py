@@ -10,7 +10,7 @@ from itertools import islice
 from threading import Lock
 from typing import Any, NamedTuple, TypeAlias
 
-from guardgraph.guards.calls import LONGEST_ARGUMENTS, ModelCall, ToolCall, normalized
+from guardgraph.guards.calls import ModelCall, ToolCall, normalized
 
 __all__ = ("Call", "CallLog", "restored_call", "stored_call")
 
@@ -102,14 +102,14 @@ def stored_call(call: Call) -> dict[str, Any]:
     """Return a call as JSON data; the arguments of a tool are normalised, and left out where they are long."""
     if isinstance(call, ToolCall):
         text = normalized(dict(call.arguments))
-        is_long = len(text) > LONGEST_ARGUMENTS
+        is_full = call.signature == f"{call.name}({text})"  # not of long arguments, or those left out before
         return {
             "id": call.id,
             "at": call.at.isoformat(),
             "name": call.name,
-            "arguments": {} if is_long else json.loads(text),
+            "arguments": json.loads(text) if is_full else {},
             "agent": call.agent,
-            **({"signature": call.signature} if is_long else {}),
+            **({} if is_full else {"signature": call.signature}),
         }
     return {
         "id": call.id,
@@ -120,6 +120,7 @@ def stored_call(call: Call) -> dict[str, Any]:
         "tokens": call.tokens,
         "answer": call.answer,
         "calls_tools": call.calls_tools,
+        **({"provider": call.provider} if call.provider else {}),
     }
 
 
