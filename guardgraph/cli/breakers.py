@@ -21,7 +21,7 @@ __all__ = ("breakers_group",)
 @json_option
 @click.pass_context
 def breakers_group(context: click.Context, *, limit: int, store: Store, as_json: bool) -> None:
-    """List circuits of agents, tools and models that fail too often, or close them.
+    """List circuits of what fails too often, or close them.
 
     Known are those that a guard Breaker(rate=…) judges: agents after the names of
     their teams, tools as tool:NAME, models as model:PROVIDER:NAME. Of an open circuit,

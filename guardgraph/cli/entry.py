@@ -30,7 +30,7 @@ _COMMANDS = {
     "reputation": ("reputation:reputation_group", "Inspect the reputation of bidders in auctions, or forget it."),
     "breakers": (
         "breakers:breakers_group",
-        "List circuits of agents, tools and models that fail too often, or close them.",
+        "List circuits of what fails too often, or close them.",
     ),
     "costs": ("costs:costs_command", "List what attempts have cost so far."),
     "graph": ("graph:graph_group", "Inspect graphs."),

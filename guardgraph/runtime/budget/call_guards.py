@@ -229,11 +229,15 @@ class CallGuards:
         """Keep and emit what is new; an alert counts once, whatever the call is that it is about."""
         known = {(one.guard, one.action, one.reason) for one in self.verdicts}
         for verdict in decision.verdicts:
-            is_new = verdict.action == "trip" or (verdict.guard, verdict.action, verdict.reason) not in known
-            if is_new and len(self.verdicts) < _MOST_VERDICTS:
-                self.verdicts.append(verdict)
-                data = verdict.model_dump(mode="json", exclude_defaults=True)
-                self.services.emit("verdict", self.position, **data)
+            if verdict.action == "trip" or (verdict.guard, verdict.action, verdict.reason) not in known:
+                self.note(verdict)
+
+    def note(self, verdict: Verdict) -> None:
+        """Keep and emit a verdict."""
+        if len(self.verdicts) < _MOST_VERDICTS:
+            self.verdicts.append(verdict)
+            data = verdict.model_dump(mode="json", exclude_defaults=True)
+            self.services.emit("verdict", self.position, **data)
 
     def _refuse(self, number: int, guard: Guard, call: Call, trip: Verdict) -> None:
         """Raise what refuses this call alone, or stop the attempt."""
