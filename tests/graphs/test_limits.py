@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Limits
+from guardgraph.graphs import guarded, pipeline
+from guardgraph.guards import Budget, Guard, Limits
 from guardgraph.state import Request
+from tests.graphs.loops import Loop
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
 
@@ -64,3 +66,31 @@ def test_a_cap_of_one_branch_leaves_the_others_theirs(way: str) -> None:
     assert (outcome.status, outcome.stopped_by) == ("degraded", "Limits")
     assert len(worked) == 6
     assert [gap.path[0] for gap in outcome.gaps] == ["mid:x", "mid:y"]
+
+
+def looping(*guards: Any) -> Any:
+    return pipeline([Agent("w", run=Loop().agent)], guards=[*guards]).compile()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("guards", "by"),
+    [
+        ([Limits(calls=3)], "Limits"),
+        ([Limits(calls=3), Budget(tokens=10_000, reserve=0)], "Limits"),
+        ([Limits(calls=9), Budget(tokens=400, reserve=0)], "Budget"),
+        ([Limits(calls=3), Budget(calls=3, reserve=0)], "Budget"),
+        ([Limits(), Budget(calls=3, reserve=0)], "Budget"),
+    ],
+)
+def test_a_stop_names_the_guard_whose_cap_is_reached(guards: list[Guard], by: str, way: str) -> None:
+    outcome = WAYS[way](looping(*guards), "the task", None)
+
+    assert (outcome.status, outcome.stopped_by) == ("degraded", by)
+    assert {gap.guard for gap in outcome.gaps} == {by}
+
+
+def test_so_does_a_guarded_graph() -> None:
+    graph = guarded(Loop().agent, [Limits(calls=3)]).compile()
+
+    assert graph.invoke({"messages": [("user", "look")]})["outcome"].stopped_by == "Limits"
