@@ -25,6 +25,8 @@ class _Known(NamedTuple):
     """The task of LangGraph that has made it: the path of nodes and their ids; empty where there is none."""
     is_earlier: bool = False
     """Whether it was made before the attempt was interrupted, or cut off by a crash."""
+    stored: str = ""
+    """It as JSON text, once that was needed: it is stored with each later call too."""
 
 
 class CallLog:
@@ -47,7 +49,7 @@ class CallLog:
         with self._lock:
             if id in self._calls:
                 known = self._calls[id]
-                self._calls[id] = known._replace(call=change(known.call))
+                self._calls[id] = known._replace(call=change(known.call), stored="")
 
     def remove(self, id: str) -> None:
         """Remove a call that was not made."""
@@ -67,20 +69,24 @@ class CallLog:
             if self._has_earlier:
                 self._drop(lambda one: one.is_earlier and (one.task == task or one.task.startswith(f"{task}|")))
 
-    def add_earlier(self, stored: Iterable[Mapping[str, Any]]) -> None:
+    def add_earlier(self, stored: Iterable[str | Mapping[str, Any]]) -> None:
         """Add calls that were made before the attempt was interrupted, or cut off by a crash, as `stored` has them."""
         with self._lock:
-            for data in stored:
-                fields = dict(data)
+            for one in stored:
+                fields: dict[str, Any] = json.loads(one) if isinstance(one, str) else dict(one)
                 task = fields.pop("task", "")
                 self._keep(_Known(restored_call(fields), task, is_earlier=True))
                 self._has_earlier = True
 
-    def stored(self, limit: int) -> list[dict[str, Any]]:
-        """Return the last `limit` calls as JSON data."""
+    def stored(self, limit: int) -> list[str]:
+        """Return the last `limit` calls, each as JSON text."""
         with self._lock:
-            last = [*islice(reversed(self._calls.values()), limit)][::-1]
-        return [{**stored_call(one.call), **({"task": one.task} if one.task else {})} for one in last]
+            last = [*islice(reversed(self._calls.items()), limit)][::-1]
+            for id, known in last:
+                if not known.stored:
+                    data = {**stored_call(known.call), **({"task": known.task} if known.task else {})}
+                    self._calls[id] = known._replace(stored=json.dumps(data, separators=(",", ":")))
+            return [self._calls[id].stored for id, _ in last]
 
     @property
     def calls(self) -> tuple[Call, ...]:
