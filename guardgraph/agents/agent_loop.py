@@ -21,11 +21,13 @@ from guardgraph.guards import (
     GuardContext,
     OnTrip,
     Refuse,
+    alert_of,
     conditions,
     leaves,
     name_of,
     prices_of,
 )
+from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
 from guardgraph.runtime.budget.call_guards import CALL_GATES, CallGuards
 from guardgraph.runtime.execution_context import ExecutionContext, execution_context
@@ -107,6 +109,7 @@ class AgentLoop:
     _active: int = 0
     _since: float = 0
     _lock: Lock = field(default_factory=Lock)
+    _alerting: Lock = field(default_factory=Lock)
 
     @classmethod
     def begun(
@@ -114,7 +117,9 @@ class AgentLoop:
     ) -> AgentLoop:
         """Return a new run with the messages that it begins with, or the one that has left `record` in the state."""
         kept: Mapping[str, Any] = record or {}
-        services = Services(clock=rules.clock, on_event=rules.on_event)
+        around = execution_context(None)
+        circuits = Circuits() if around is None else around.services.circuits
+        services = Services(clock=rules.clock, on_event=rules.on_event, circuits=circuits)
         now, id_ = rules.clock(), str(kept.get("id") or new_id())
         position = DelegationScope(
             run_id=id_, account=id_, spending_account=id_, path=(rules.name,) if rules.name else (),
@@ -187,6 +192,25 @@ class AgentLoop:
         """What it has spent."""
         spent = self.budget.services.ledger.usage(self.budget.position.account)
         return spent.model_copy(update={"microseconds": int(self.worked * 1_000_000)})
+
+    def alert(self) -> None:
+        """Emit the alerts of what was spent since the last call, each threshold once in the run."""
+        budgets = [one for one in leaves(self.rules.guards) if isinstance(one, Budget)]
+        services, position = self.budget.services, self.budget.position
+        with self._alerting:
+            for budget in budgets:
+                context = GuardContext(
+                    gate="model", subject="run", now=services.clock(), state={"verdicts": self.guards.verdicts},
+                    allowance=position.allowance, spent=services.ledger.usage(position.account),
+                )  # fmt: skip
+                found = alert_of(budget, context)
+                if found is not None:
+                    self.guards.note(found.model_copy(update={"subject": "run"}))
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """The alerts and trips of the run, as JSON data."""
+        return [one.model_dump(mode="json", exclude_defaults=True) for one in self.guards.verdicts]
 
     def record(self) -> dict[str, Any]:
         """Return all that goes into the state: JSON data from which another process goes on."""

@@ -49,16 +49,18 @@ def GuardMiddleware(
     """Return middleware for `create_agent(middleware=[…])` that stops the agent before a call that goes too far.
 
     `guards` are `Budget`, `Deadline`, `Limits(calls=…)`, `Repetition`, `Velocity`, `AllowedTools`, `Trust(reserved=…)`,
-    and any of yours at the gates `model` and `tool`. What `Trust` reserves is refused once any tool has returned, in
-    this run or earlier in its thread. Guards count one run of the agent: from its input to its answer, over interrupts
-    and resumes; the next input of a thread begins anew. What a tool calls counts too, other agents and teams included.
+    `Breaker(rate=…, of="tool")` or `of="model"`, and any of yours at the gates `model` and `tool`. What `Trust`
+    reserves is refused once any tool has returned, in this run or earlier in its thread. Guards count one run of the
+    agent: from its input to its answer, over interrupts and resumes; the next input of a thread begins anew. What a
+    tool calls counts too, other agents and teams included.
 
     A stop raises nothing: the loop ends with an `AIMessage` that has the text that was there, and the state has
-    `outcome`, an `Outcome` with status, value, `stopped_by`, reason and usage. Every tool call has its answer, so the
-    thread can go on. `structured_response` is only there where the agent has given one. Where money or tokens are
-    limited, a model call writes at most `max_tokens`: by default what its model allows, or else 4,096. A call that runs
-    is not cut: one may overshoot as `Budget` describes, and a `Deadline` counts the time in which models and tools
-    work. Models that other middleware calls outside of the agent's own calls do not count.
+    `outcome`, an `Outcome` with status, value, `stopped_by`, reason and usage, and `verdicts`, the alerts and trips as
+    JSON data. Every tool call has its answer, so the thread can go on. `structured_response` is only there where the
+    agent has given one. Where money or tokens are limited, a model call writes at most `max_tokens`: by default what
+    its model allows, or else 4,096. A call that runs is not cut: one may overshoot as `Budget` describes, and a
+    `Deadline` counts the time in which models and tools work. Models that other middleware calls outside of the
+    agent's own calls do not count.
 
     Inside of a team its meter and its guards hold as well. `name` names the agent for guards and events; `on_event`
     is called with each event. Raises `BadGraph` for a guard that could stop nothing here, and `MissingExtra` without
@@ -126,9 +128,12 @@ class _Loops:
 
 @contextmanager
 def _inside(loop: AgentLoop) -> Generator[None]:
-    """Count and judge all that is called within."""
-    with loop.working(), metered(loop.budget):
-        yield
+    """Count and judge all that is called within, and emit the alerts of what it has spent."""
+    try:
+        with loop.working(), metered(loop.budget):
+            yield
+    finally:
+        loop.alert()
 
 
 def _reservations(loop: AgentLoop, request: Any, most: int | None) -> tuple[CallReservation, Callable[..., Any]]:
@@ -193,14 +198,14 @@ class _Hooks:
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Begin a run."""
-        return {_KEY: self._loops.begin(state.get("messages") or ()).record(), "outcome": None}
+        return {_KEY: self._loops.begin(state.get("messages") or ()).record(), "outcome": None, "verdicts": []}
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """End the run with its outcome."""
         loop = self._loops.of(state)
         outcome = loop.outcome(_value(state))
         self._loops.forget(loop)
-        return {"outcome": outcome, _KEY: loop.record()}
+        return {"outcome": outcome, "verdicts": loop.verdicts, _KEY: loop.record()}
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         """Call the model within the guards, or end the loop."""
@@ -286,6 +291,7 @@ def _middleware_class() -> Any:
     fields: dict[str, Any] = {
         _KEY: NotRequired[Annotated[dict[str, Any], PrivateStateAttr]],
         "outcome": NotRequired[Annotated[Outcome, OmitFromInput]],
+        "verdicts": NotRequired[Annotated[list[dict[str, Any]], OmitFromInput]],
     }
     body = {"state_schema": TypedDict("GuardState", fields), "__doc__": _Hooks.__doc__}  # type: ignore[misc]
     return type("GuardMiddleware", (_Hooks, AgentMiddleware), body)

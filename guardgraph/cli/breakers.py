@@ -1,4 +1,4 @@
-"""`guardgraph breakers`: the circuits of agents, and how they are closed again."""
+"""`guardgraph breakers`: the circuits of agents, tools and models, and how they are closed again."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ __all__ = ("breakers_group",)
 @json_option
 @click.pass_context
 def breakers_group(context: click.Context, *, limit: int, store: Store, as_json: bool) -> None:
-    """List circuits of agents that fail too often, or close them.
+    """List circuits of what fails too often, or close them.
 
-    Known are the agents of teams with a guard Breaker(rate=…). Of an open circuit,
-    `seconds` is when one attempt is let through to show whether the agent works again.
+    Known are those that a guard Breaker(rate=…) judges: agents after the names of
+    their teams, tools as tool:NAME, models as model:PROVIDER:NAME. Of an open circuit,
+    `seconds` is when one attempt or call is let through to show whether it works again.
     """
     if context.invoked_subcommand is not None:
         return
@@ -45,17 +46,17 @@ def breakers_group(context: click.Context, *, limit: int, store: Store, as_json:
 
 @breakers_group.command(
     "reset",
-    short_help="Close the circuits of agents.",
+    short_help="Close circuits.",
     epilog="\b\nExample:\n  guardgraph breakers reset supervisor/researcher",
 )
 @click.argument("agents", nargs=-1, required=True, metavar="AGENT…")
 @database
 @json_option
 def _reset(agents: tuple[str, ...], *, store: Store, as_json: bool) -> None:
-    """Close the circuit of each AGENT: what is known of its attempts is forgotten.
+    """Close the circuit of each AGENT, tool or model: what is known of it is forgotten.
 
-    An agent is named as it is listed: after the names of its teams. One without
-    a circuit is an error, and then nothing is changed.
+    Each is named as it is listed. One without a circuit is an error, and then
+    nothing is changed.
     """
     names = tuple(dict.fromkeys(agents))
     with Runner(store.url, **store.access) as runner:

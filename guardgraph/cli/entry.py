@@ -28,7 +28,10 @@ _COMMANDS = {
     "board": ("board:board_group", "Inspect the boards that teams share."),
     "budget": ("budget:budget_group", "Show and set what a tenant or a thread may spend."),
     "reputation": ("reputation:reputation_group", "Inspect the reputation of bidders in auctions, or forget it."),
-    "breakers": ("breakers:breakers_group", "List circuits of agents that fail too often, or close them."),
+    "breakers": (
+        "breakers:breakers_group",
+        "List circuits of what fails too often, or close them.",
+    ),
     "costs": ("costs:costs_command", "List what attempts have cost so far."),
     "graph": ("graph:graph_group", "Inspect graphs."),
     "eval": ("evals:eval_group", "Score graphs end to end."),

@@ -207,16 +207,22 @@ def _check_steps(team: Declaration) -> None:
 
 
 def _check_rates(team: Declaration) -> None:
-    """Raise `BadGraph` for two guards with a rate that judge one agent: it has one circuit, with one rule."""
+    """Raise `BadGraph` for two guards with a rate that judge one agent, its tools or its models.
+
+    Each has one circuit, with one rule.
+    """
     for member in team.members:
         for agent in member.agent.fallback_chain:
             judging = applying((*team.guards, *agent.guards), agents={agent.name, member.agent.name})
-            rates = [one.rate for one in leaves(judging) if isinstance(one, Breaker) and one.rate is not None]
-            if len(rates) > 1:
-                raise BadGraph(
-                    f"agent {agent.name!r} has {len(rates)} Breakers with a `rate` ({', '.join(map(str, rates))}), and "
-                    "one circuit: leave one of them, or give them to different agents (`only(agents=…)`)"
-                )
+            rated = [one for one in leaves(judging) if isinstance(one, Breaker) and one.rate is not None]
+            for of in ("agent", "tool", "model"):
+                rates = [str(one.rate) for one in rated if one.of == of]
+                if len(rates) > 1:
+                    whose = "and one circuit" if of == "agent" else f"but each {of} has one circuit"
+                    raise BadGraph(
+                        f"agent {agent.name!r} has {len(rates)} Breakers with a `rate` ({', '.join(rates)}), {whose}: "
+                        "leave one of them, or give them to different agents (`only(agents=…)`)"
+                    )
 
 
 def check_unique(team: Declaration, more: Sequence[Agent] = ()) -> Collection[str]:

@@ -13,14 +13,13 @@ from guardgraph.agents.agent import Agent
 from guardgraph.graphs.channels import reduced_once
 from guardgraph.graphs.declaration import Declaration, GateDeclaration
 from guardgraph.graphs.review_checks import reviewers_at
-from guardgraph.guards import AnyOf, Budget, Grounding, Guard, Only, applying, leaves, name_of
+from guardgraph.guards import AnyOf, Budget, Grounding, Guard, Only, applying, breaker_of, leaves, name_of
 from guardgraph.nodes.admission import ADMISSION, admission
 from guardgraph.nodes.agent_node import agent_node
 from guardgraph.nodes.decisions.review import can_retry, retry_targets
 from guardgraph.nodes.exit_gate import exit_gate
 from guardgraph.nodes.gate import gate_node
 from guardgraph.nodes.gate_context import Route
-from guardgraph.nodes.judging import breaker_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.state import Gate, Result, TeamInput, TeamOutput
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from guardgraph.guards.allowed_tools import AllowedTools
 from guardgraph.guards.applying import applying, bounds_of, side_budgets
 from guardgraph.guards.authority import Authority
-from guardgraph.guards.breaker import Breaker
+from guardgraph.guards.breaker import Breaker, breaker_of
 from guardgraph.guards.budget import Budget
 from guardgraph.guards.calls import ModelCall, ToolCall
 from guardgraph.guards.checked import checked_guards, checked_own_guards, prices_of
@@ -93,6 +93,7 @@ __all__ = (
     "allowance_or_trip",
     "applying",
     "bounds_of",
+    "breaker_of",
     "caps_accounts",
     "check_review",
     "checked_guards",

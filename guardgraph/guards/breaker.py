@@ -1,22 +1,24 @@
-"""No endless retries: neither of one task, nor by an agent that fails all the time."""
+"""No endless retries: neither of one task, nor by an agent, a tool or a model that fails all the time."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from guardgraph.guards.circuit import Circuit
-from guardgraph.guards.composition import Composable
+from guardgraph.guards.composition import Composable, leaves
 from guardgraph.guards.context import GuardContext
-from guardgraph.guards.on_trip import Escalate, Finish, OnTrip
+from guardgraph.guards.guard import Guard
+from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Subtask, Verdict
 from guardgraph.state.argument_checks import check_fields
 
-__all__ = ("Breaker",)
+__all__ = ("Breaker", "breaker_of")
 
 _LONGEST = 366 * 86_400.0
+_OF = ("agent", "tool", "model")
 _BY_LIMIT = cast("OnTrip", None)
 """In place of a reaction: the default depends on the limit."""
 _NO_FAILURE = frozenset({"skipped", "stopped", "deadline", "handoff"})
@@ -35,6 +37,12 @@ class Breaker(Composable):
     seconds one attempt is let through; the circuit closes if that succeeds, and else stays open for another `pause`.
     What is known of an agent is shared by all runs of a `Runner`'s database, or of the process without one. This is the
     circuit breaker of M. Nygard, Release It! (2nd edition, 2018, chapter 5).
+
+    `of` is what has a circuit. `"tool"`: each tool by its name; while that is open its calls are not made, and the
+    model gets the reason as the answer, by default three times (`Retry(3)`) before the attempt is stopped. `"model"`:
+    each model by provider and name; while that is open no call of it is made, the attempt is stopped, and the fallback
+    of its agent takes over. Failures of a tool are its exceptions and answers with the status `error`, of a model the
+    HTTP statuses 408, 429 and from 500 on, and that no connection or answer came.
     """
 
     failures: int | None = None
@@ -43,13 +51,21 @@ class Breaker(Composable):
     least: int = 5
     pause: float = 60.0
     on_trip: OnTrip = _BY_LIMIT
+    of: Literal["agent", "tool", "model"] = "agent"
 
     def __post_init__(self) -> None:
+        if self.of not in _OF:
+            raise BadGraph(f"`of` must be one of {', '.join(_OF)}; got {self.of!r}")
         if cast("object", self.on_trip) is None:
-            object.__setattr__(self, "on_trip", Escalate() if self.rate is None else Finish())
-        check_fields(self, at_least={"failures": 1, "least": 1})
+            default = Retry(3) if self.of == "tool" else Finish()
+            object.__setattr__(self, "on_trip", Escalate() if self.rate is None else default)
+        check_fields(
+            self, "failures", "rate", "window", "least", "pause", "on_trip", at_least={"failures": 1, "least": 1}
+        )
         if (self.failures is None) == (self.rate is None):
             raise BadGraph("a Breaker has one limit: give `failures` or `rate`; for both give two of them")
+        if self.rate is None and self.of != "agent":
+            raise BadGraph(f"`failures` of a Breaker are those of attempts at a task; give `rate` with of={self.of!r}")
         if self.rate is not None and not 0 < self.rate <= 1:
             raise BadGraph(f"`rate` must be above 0 and at most 1, got {self.rate!r}")
         for name, seconds in (("window", self.window), ("pause", self.pause)):
@@ -59,6 +75,8 @@ class Breaker(Composable):
     @property
     def gates(self) -> frozenset[Gate]:
         """Where it judges: what is sent, and for `failures` also what has failed."""
+        if self.of != "agent":
+            return frozenset({self.of})
         return frozenset({"dispatch"} if self.rate is not None else {"handoff", "dispatch"})
 
     @property
@@ -69,7 +87,7 @@ class Breaker(Composable):
     def __call__(self, context: GuardContext) -> Verdict:
         """Trip where a task, or the agent that is to work, has failed too often."""
         if self.failures is None:
-            return self._judge_agent(context)
+            return self._judge_circuit(context)
         subject = context.subject
         if isinstance(subject, Result) and not _has_failed(subject):
             return context.verdict(self, trips=False)
@@ -84,7 +102,7 @@ class Breaker(Composable):
             reason=f"{count} attempts at one task have failed or were refused ({names}), {self.failures} are the limit",
         )
 
-    def _judge_agent(self, context: GuardContext) -> Verdict:
+    def _judge_circuit(self, context: GuardContext) -> Verdict:
         circuit = context.circuit
         if circuit is None or circuit.state == "closed" or circuit.is_probe:
             return context.verdict(self, trips=False, measured=circuit and round(circuit.rate, 4), limit=self.rate)
@@ -92,11 +110,20 @@ class Breaker(Composable):
         return context.verdict(self, trips=True, measured=round(circuit.rate, 4), limit=self.rate, reason=reason)
 
 
+def breaker_of(guards: Iterable[Guard], of: Literal["agent", "tool", "model"] = "agent") -> Breaker | None:
+    """Return the guard that judges by the circuit of an agent, a tool or a model, if there is one."""
+    found = (one for one in leaves(guards) if isinstance(one, Breaker))
+    return next((one for one in found if one.rate is not None and one.of == of), None)
+
+
 def _reason(circuit: Circuit, window: float) -> str:
+    kind, _, name = circuit.agent.partition(":")
+    is_call = kind in ("tool", "model") and bool(name)
+    what, noun = (f"{kind} {name!r}", "call") if is_call else (repr(circuit.agent), "attempt")
     if circuit.state == "half_open":
-        return f"the circuit of {circuit.agent!r} is half open: another attempt shows whether it works again"
-    seen = f"{circuit.failures} of its last {circuit.attempts} attempts within {window:g} s have failed"
-    return f"the circuit of {circuit.agent!r} is open for {circuit.seconds:.0f} s: {seen}"
+        return f"the circuit of {what} is half open: another {noun} shows whether it works again"
+    seen = f"{circuit.failures} of its last {circuit.attempts} {noun}s within {window:g} s have failed"
+    return f"the circuit of {what} is open for {circuit.seconds:.0f} s: {seen}"
 
 
 def _has_failed(result: Result) -> bool:

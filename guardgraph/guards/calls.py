@@ -41,6 +41,8 @@ class ModelCall:
     """A digest of what it has answered, tool calls included but not their ids; `None` until it has ended."""
     calls_tools: bool = False
     """Whether the answer calls tools."""
+    provider: str | None = None
+    """The name of its provider, where it is known."""
 
 
 @dataclass(frozen=True)

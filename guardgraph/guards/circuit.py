@@ -1,4 +1,4 @@
-"""The circuit of an agent, as a gate has read it for a guard."""
+"""The circuit of an agent, a tool or a model, as a gate has read it for a guard."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ again."""
 
 
 class Circuit(NamedTuple):
-    """What is known of an agent's latest attempts, in all runs that share a database."""
+    """What is known of the latest attempts of an agent, or calls of a tool or model, in all runs of a database."""
 
     agent: str
-    """The agent, after the names of its teams, as `supervisor/researcher`."""
+    """The agent, after the names of its teams, as `supervisor/researcher`; or `tool:search`, `model:openai:gpt-5`."""
     state: CircuitState = "closed"
     attempts: int = 0
-    """How many attempts have ended within the window."""
+    """How many attempts or calls have ended within the window."""
     failures: int = 0
     """How many of them have failed."""
     seconds: float = 0.0
     """How long it stays open."""
     is_probe: bool = False
-    """Whether the attempt that is judged is the one that is let through to show whether the agent works again."""
+    """Whether the attempt or call that is judged is let through to show whether it works again."""
 
     @property
     def rate(self) -> float:

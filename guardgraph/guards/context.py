@@ -82,7 +82,8 @@ class GuardContext:
     agent: AgentInfo | None = None
     """The agent that is to work (`dispatch`), or has answered (`handoff`, `round`, `exit`), if there is one."""
     circuit: Circuit | None = None
-    """At `dispatch`, where a `Breaker` with a rate judges: what is known of the agent's latest attempts."""
+    """At `dispatch`, `tool` and `model`, where a `Breaker` with a rate judges: what is known of the agent, the tool or
+    the model."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts of the sources that the subject names, as the gate has read them."""
     calls: tuple[ModelCall | ToolCall, ...] = ()

@@ -360,7 +360,9 @@ class _AgentNode(RunnableLambda[Any, Any]):
             found = AgentError(kind=work.limit, message=why)
         elif stopped is not None or isinstance(error, BudgetExceeded | GuardTripped):
             why = stopped or (error.verdict if isinstance(error, GuardTripped) else getattr(error, "refusal", None))
-            if budget is not None and budget.last_text and self.agent.output is None and why is not None:
+            gives_way = self.agent.fallback is not None and budget is not None and budget.is_broken
+            has_text = budget is not None and bool(budget.last_text) and self.agent.output is None
+            if budget is not None and has_text and why is not None and not gives_way:
                 return self._result(work, budget.last_text, usage, why)
             found, by = stopped_error(why) if why is not None else (AgentError(kind="stopped", message=""), "Budget")
             return failed_result(self.agent, work.request, found, usage=usage, stopped_by=by)

@@ -17,7 +17,7 @@ from guardgraph.nodes.early_stop import too_few_steps, too_many_visits
 from guardgraph.nodes.gate_context import GateContext
 from guardgraph.nodes.judging import allowed_sends, emit_last_alerts
 from guardgraph.nodes.messages import final_update
-from guardgraph.nodes.outcome import collected_value, outcome_of, written_value
+from guardgraph.nodes.outcome import collected_value, outcome_of, with_limits_named, written_value
 from guardgraph.nodes.scope import attempts_of
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
 from guardgraph.runtime.execution_context import execution_context, forget_run
@@ -49,6 +49,7 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         emit_last_alerts(gate)
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
+        outcome = with_limits_named(outcome, gate.guards, gate.unspent)
         gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
         current = execution_context(config)
         if current is not None and current.integrity is not None and not outcome.trusted:

@@ -20,6 +20,7 @@ from guardgraph.guards import (
     GuardDecision,
     alert_of,
     applying,
+    breaker_of,
     caps_accounts,
     leaves,
     name_of,
@@ -49,7 +50,7 @@ from guardgraph.state import (
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
 
-__all__ = ("allowed_sends", "breaker_of", "emit_last_alerts", "judge_subject", "needed_reviews", "plan_subtasks")
+__all__ = ("allowed_sends", "emit_last_alerts", "judge_subject", "needed_reviews", "plan_subtasks")
 
 _PASS = GuardDecision(None, None)
 _TOO_MANY = 10**15
@@ -131,11 +132,6 @@ def _context(
         chain=above,
         **facts,
     )
-
-
-def breaker_of(guards: Iterable[Guard]) -> Breaker | None:
-    """Return the guard that judges by the circuit of an agent, if there is one."""
-    return next((one for one in leaves(guards) if isinstance(one, Breaker) and one.rate is not None), None)
 
 
 def allowed_sends(

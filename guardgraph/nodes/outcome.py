@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from guardgraph.agents.results import gap_of
+from guardgraph.guards import Budget, Guard, Limits, leaves
 from guardgraph.nodes.accepted import accepted_of, closed_subtasks, open_gaps, subtasks_by_id
-from guardgraph.state import EarlyStop, Evidence, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
+from guardgraph.state import Allowance, EarlyStop, Evidence, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
 
-__all__ = ("collected_value", "outcome_of", "written_value")
+__all__ = ("collected_value", "outcome_of", "with_limits_named", "written_value")
 
 _COLLECTED = "conclude/results"
 """The id under which the accepted results are judged as the value."""
@@ -74,6 +75,25 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
         trusted=written.trusted if written is not None else bool(accepted) and all(one.trusted for one in accepted),
         usage=usage,
     )
+
+
+def with_limits_named(outcome: Outcome, guards: Iterable[Guard], left: Allowance) -> Outcome:
+    """Return an outcome in which a stop by the account of a team has the name of `Limits`, where that caps its calls.
+
+    An account knows its caps, and not which guard has set them. `left` is what the team may still spend.
+    """
+    own = leaves(guards)
+    caps_calls = any(isinstance(one, Limits) and one.calls is not None for one in own)
+    if not caps_calls or left.calls is None or any(isinstance(one, Budget) and one.calls is not None for one in own):
+        return outcome
+    if left.calls > 0 and (left.tokens is not None or left.usd is not None):
+        return outcome
+    gaps = (
+        gap.model_copy(update={"guard": "Limits"}) if gap.guard == "Budget" and not gap.path else gap
+        for gap in outcome.gaps
+    )
+    by = "Limits" if outcome.stopped_by == "Budget" else outcome.stopped_by
+    return outcome.model_copy(update={"gaps": tuple(gaps), "stopped_by": by})
 
 
 def _answers(state: Mapping[str, Any]) -> list[Result]:

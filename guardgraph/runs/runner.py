@@ -319,11 +319,11 @@ class Runner(AbstractContextManager["Runner"], AbstractAsyncContextManager["Runn
         return LearnedCosts(self._records.values).listed(limit)
 
     def breakers(self, limit: int = 1_000) -> list[Circuit]:
-        """Return the circuits of agents that a `Breaker` with a rate has judged, those that have changed last first."""
+        """Return the circuits of agents, tools and models that a `Breaker` has judged, the latest first."""
         return Circuits(self._records.values).listed(limit)
 
     def reset_breaker(self, agent: str) -> bool:
-        """Close the circuit of an agent, named as it is listed, and return whether one was known.
+        """Close the circuit of an agent, a tool or a model, named as it is listed; return whether one was known.
 
         What is known of its attempts is forgotten.
         """

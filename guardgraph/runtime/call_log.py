@@ -10,7 +10,7 @@ from itertools import islice
 from threading import Lock
 from typing import Any, NamedTuple, TypeAlias
 
-from guardgraph.guards.calls import LONGEST_ARGUMENTS, ModelCall, ToolCall, normalized
+from guardgraph.guards.calls import ModelCall, ToolCall, normalized
 
 __all__ = ("Call", "CallLog", "restored_call", "stored_call")
 
@@ -25,6 +25,8 @@ class _Known(NamedTuple):
     """The task of LangGraph that has made it: the path of nodes and their ids; empty where there is none."""
     is_earlier: bool = False
     """Whether it was made before the attempt was interrupted, or cut off by a crash."""
+    stored: str = ""
+    """It as JSON text, once that was needed: it is stored with each later call too."""
 
 
 class CallLog:
@@ -47,7 +49,7 @@ class CallLog:
         with self._lock:
             if id in self._calls:
                 known = self._calls[id]
-                self._calls[id] = known._replace(call=change(known.call))
+                self._calls[id] = known._replace(call=change(known.call), stored="")
 
     def remove(self, id: str) -> None:
         """Remove a call that was not made."""
@@ -67,20 +69,24 @@ class CallLog:
             if self._has_earlier:
                 self._drop(lambda one: one.is_earlier and (one.task == task or one.task.startswith(f"{task}|")))
 
-    def add_earlier(self, stored: Iterable[Mapping[str, Any]]) -> None:
+    def add_earlier(self, stored: Iterable[str | Mapping[str, Any]]) -> None:
         """Add calls that were made before the attempt was interrupted, or cut off by a crash, as `stored` has them."""
         with self._lock:
-            for data in stored:
-                fields = dict(data)
+            for one in stored:
+                fields: dict[str, Any] = json.loads(one) if isinstance(one, str) else dict(one)
                 task = fields.pop("task", "")
                 self._keep(_Known(restored_call(fields), task, is_earlier=True))
                 self._has_earlier = True
 
-    def stored(self, limit: int) -> list[dict[str, Any]]:
-        """Return the last `limit` calls as JSON data."""
+    def stored(self, limit: int) -> list[str]:
+        """Return the last `limit` calls, each as JSON text."""
         with self._lock:
-            last = [*islice(reversed(self._calls.values()), limit)][::-1]
-        return [{**stored_call(one.call), **({"task": one.task} if one.task else {})} for one in last]
+            last = [*islice(reversed(self._calls.items()), limit)][::-1]
+            for id, known in last:
+                if not known.stored:
+                    data = {**stored_call(known.call), **({"task": known.task} if known.task else {})}
+                    self._calls[id] = known._replace(stored=json.dumps(data, separators=(",", ":")))
+            return [self._calls[id].stored for id, _ in last]
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -102,14 +108,14 @@ def stored_call(call: Call) -> dict[str, Any]:
     """Return a call as JSON data; the arguments of a tool are normalised, and left out where they are long."""
     if isinstance(call, ToolCall):
         text = normalized(dict(call.arguments))
-        is_long = len(text) > LONGEST_ARGUMENTS
+        is_full = call.signature == f"{call.name}({text})"  # not of long arguments, or those left out before
         return {
             "id": call.id,
             "at": call.at.isoformat(),
             "name": call.name,
-            "arguments": {} if is_long else json.loads(text),
+            "arguments": json.loads(text) if is_full else {},
             "agent": call.agent,
-            **({"signature": call.signature} if is_long else {}),
+            **({} if is_full else {"signature": call.signature}),
         }
     return {
         "id": call.id,
@@ -120,6 +126,7 @@ def stored_call(call: Call) -> dict[str, Any]:
         "tokens": call.tokens,
         "answer": call.answer,
         "calls_tools": call.calls_tools,
+        **({"provider": call.provider} if call.provider else {}),
     }
 
 

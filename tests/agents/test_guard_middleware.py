@@ -112,7 +112,7 @@ def test_an_agent_that_ends_by_itself_has_an_outcome_too(invoke: Invoke) -> None
     assert (outcome.status, outcome.value, outcome.stopped_by, outcome.gaps) == ("completed", "the answer", None, ())
     assert (outcome.usage.calls, outcome.usage.tokens) == (3, 300)
     assert output["messages"][-1].text == "the answer"
-    assert set(output) - {"guard_run"} == {"messages", "outcome"}  # a stream of values has private keys too
+    assert set(output) - {"guard_run"} == {"messages", "outcome", "verdicts"}  # a stream of values has private keys too
 
 
 @pytest.mark.parametrize("limit", [250, 1_000])
@@ -499,3 +499,66 @@ def test_of_two_guards_with_one_name_the_reaction_of_the_one_that_trips_counts(i
     loop = loop_of(Repetition(3, on_trip=Finish()), Repetition(2, on_trip=Escalate()))
 
     assert invoke(loop.agent)["outcome"].status == "escalated"
+
+
+# Alerts
+
+
+@pytest.mark.parametrize(
+    ("most", "turns", "parts"),
+    [
+        (10, 4, []),
+        (10, 5, [0.5]),
+        (10, 7, [0.5]),
+        (10, 8, [0.5, 0.8]),
+        (10, 10, [0.5, 0.8, 1.0]),
+        (1, 1, [1.0]),
+    ],
+)
+def test_an_alert_comes_once_for_each_part_of_the_budget(
+    most: int, turns: int, parts: list[float], invoke: Invoke
+) -> None:
+    events: list[RunEvent] = []
+    guards = Budget(calls=most), Budget(tokens=99_000)
+    loop = loop_of(*guards, reply=counted(after=turns - 1), on_event=events.append)
+
+    state = invoke(loop.agent)
+
+    assert state["outcome"].status == "completed"
+    emitted = [event.data for event in events if event.kind == "verdict"]
+    assert [one["limit"] for one in emitted] == parts
+    assert state["verdicts"] == emitted
+    assert all(one["action"] == "alert" and "of the budget is spent" in str(one["reason"]) for one in emitted)
+
+
+def test_alerts_are_not_repeated_after_an_interrupt_in_another_process() -> None:
+    @tool
+    def confirm(what: str) -> str:
+        """Ask a human."""
+        return str(interrupt(what))
+
+    events, saver, config = list[RunEvent](), InMemorySaver(), {"configurable": {"thread_id": "t"}}
+
+    def agent() -> Any:
+        model = ScriptedModel(
+            replies=lambda messages: "done" if isinstance(messages[-1], ToolMessage) else calls("confirm", what="it"),
+            input_tokens=200,
+            output_tokens=100,
+        )
+        middleware = [GuardMiddleware([Budget(tokens=1_000)], on_event=events.append)]
+        return create_agent(model, [confirm], middleware=middleware, checkpointer=saver)
+
+    states: list[dict[str, Any]] = []
+    for _ in range(2):  # the next input of the thread begins anew
+        agent().invoke(ASKED, config)
+        states.append(agent().invoke(Command(resume="yes"), config))
+
+    assert [one["limit"] for one in states[0]["verdicts"]] == [0.5]
+    assert states[1]["verdicts"] == states[0]["verdicts"]
+    assert [event.data["limit"] for event in events if event.kind == "verdict"] == [0.5, 0.5]
+
+
+def test_trips_are_among_the_verdicts_of_the_state(invoke: Invoke) -> None:
+    state = invoke(loop_of(Repetition(2), Budget(tokens=10_000)).agent)
+
+    assert [(one["guard"], one["action"]) for one in state["verdicts"]] == [("Repetition", "trip")] * 2

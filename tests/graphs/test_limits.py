@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import pipeline
-from guardgraph.guards import Depth, Limits
+from guardgraph.graphs import guarded, pipeline
+from guardgraph.guards import Budget, Depth, Guard, Limits
 from guardgraph.state import Request
+from tests.graphs.loops import Loop
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
 
@@ -78,3 +79,31 @@ def test_the_depth_of_a_team_above_holds_in_one_without_guards(way: str, limit: 
 
     assert worked == levels
     assert outcome.stopped_by == (None if levels else "Depth")
+
+
+def looping(*guards: Any) -> Any:
+    return pipeline([Agent("w", run=Loop().agent)], guards=[*guards]).compile()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("guards", "by"),
+    [
+        ([Limits(calls=3)], "Limits"),
+        ([Limits(calls=3), Budget(tokens=10_000, reserve=0)], "Limits"),
+        ([Limits(calls=9), Budget(tokens=400, reserve=0)], "Budget"),
+        ([Limits(calls=3), Budget(calls=3, reserve=0)], "Budget"),
+        ([Limits(), Budget(calls=3, reserve=0)], "Budget"),
+    ],
+)
+def test_a_stop_names_the_guard_whose_cap_is_reached(guards: list[Guard], by: str, way: str) -> None:
+    outcome = WAYS[way](looping(*guards), "the task", None)
+
+    assert (outcome.status, outcome.stopped_by) == ("degraded", by)
+    assert {gap.guard for gap in outcome.gaps} == {by}
+
+
+def test_so_does_a_guarded_graph() -> None:
+    graph = guarded(Loop().agent, [Limits(calls=3)]).compile()
+
+    assert graph.invoke({"messages": [("user", "look")]})["outcome"].stopped_by == "Limits"

@@ -177,7 +177,8 @@ def test_a_tool_that_runs_again_for_each_of_its_questions_is_called_once(
     assert seen == [0, 1]
 
 
-def test_code_that_begins_anew_is_counted_anew(drive: Drive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", [in_team, nested])
+def test_code_that_begins_anew_is_counted_anew(build: Any, drive: Drive, tmp_path: Path) -> None:
     model, seen = ScriptedModel(replies=lambda _: "said"), list[int]()
 
     @guard(at="model")
@@ -189,7 +190,7 @@ def test_code_that_begins_anew_is_counted_anew(drive: Drive, tmp_path: Path) -> 
         model.invoke("first")
         return "".join(interrupt(n) for n in range(3))  # it runs from its beginning for each answer
 
-    outcome, _ = drive(in_team(code, [Repetition(2), counts]), GIVEN[in_team], tmp_path)
+    outcome, _ = drive(build(code, [Repetition(2), counts]), GIVEN[build], tmp_path)
 
     assert outcome is not None
     assert (outcome.status, seen) == ("completed", [0, 0, 0, 0])

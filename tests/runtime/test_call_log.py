@@ -122,4 +122,20 @@ def test_the_last_ones_are_stored() -> None:
     for call in calls:
         log.add(call, "task")
 
-    assert log.stored(2) == [{**stored_call(call), "task": "task"} for call in calls[3:]]
+    assert [json.loads(one) for one in log.stored(2)] == [{**stored_call(call), "task": "task"} for call in calls[3:]]
+
+
+def test_a_call_is_stored_as_it_is_by_now() -> None:
+    log, call = CallLog(9), model_call()
+    log.add(call)
+    before = log.stored(9)
+    log.change(call.id, lambda call: replace(call, tokens=7) if isinstance(call, ModelCall) else call)
+
+    assert [json.loads(one)["tokens"] for one in (*before, *log.stored(9))] == [0, 7]
+
+
+def test_calls_that_were_stored_as_data_are_read_too() -> None:
+    log, call = CallLog(9), tool_call(q="x")
+    log.add_earlier([stored_call(call)])
+
+    assert log.calls == (call,)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from langchain_core.outputs import LLMResult
@@ -14,6 +14,7 @@ from langgraph.errors import GraphBubbleUp, GraphDrained
 
 from guardgraph.models.prices import price_key, price_of
 from guardgraph.runtime.budget.call_bounds import Headroom, bound_call, headrooms
+from guardgraph.runtime.budget.call_circuits import model_shows
 from guardgraph.runtime.budget.call_guards import CallGuards
 from guardgraph.runtime.budget.call_reservation import (
     Call,
@@ -27,6 +28,7 @@ from guardgraph.runtime.budget.call_reservation import (
 from guardgraph.runtime.budget.downgraded import Downgraded
 from guardgraph.runtime.budget.open_calls import held_back
 from guardgraph.runtime.budget.reported_usage import messages_of, report_of, was_cut
+from guardgraph.runtime.concurrency.isolation import run_shielded
 from guardgraph.runtime.integrity import IntegrityRecord
 from guardgraph.runtime.rates.attempt_turns import AttemptTurns
 from guardgraph.runtime.services import Services
@@ -44,6 +46,7 @@ from guardgraph.state import (
 
 __all__ = ("AttemptBudget", "BudgetExceeded")
 
+_T = TypeVar("_T")
 _DEFAULT_OUTPUT = 4_096
 
 
@@ -99,10 +102,21 @@ class AttemptBudget:
     """Reserved for the next call, whose id is not known yet."""
     _lock: Lock = field(default_factory=Lock)
 
+    async def off_loop(self, work: Callable[[], _T]) -> _T:
+        """Do `work`, which uses the ledger or what guards know, without blocking the event loop."""
+        if self.guards is not None and self.guards.blocks:
+            return await run_shielded(work)
+        return await self.services.off_loop(work)
+
     @property
     def ending(self) -> Exception | None:
         """What ends the node without a result, even where the agent's code swallows it."""
         return self.fault or self.drained
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a `Breaker` has stopped it: another agent, with another model, may do its work."""
+        return self.guards is not None and self.guards.is_stopped_by_breaker
 
     @property
     def stopped(self) -> ReservationDenied | Verdict | None:
@@ -264,10 +278,18 @@ class AttemptBudget:
         if call is None:
             return
         if isinstance(error, GeneratorExit):
-            Thread(target=self._settle, args=(call, None), daemon=True, name="guardgraph-settle").start()
+            ending = (run_id, call, None, error)
+            Thread(target=self._end_failed, args=ending, daemon=True, name="guardgraph-settle").start()
             return
         refused = isinstance(getattr(error, "status_code", None), int)
-        self._settle(call, Usage(calls=1) if refused else None)
+        self._end_failed(run_id, call, Usage(calls=1) if refused else None, error)
+
+    def _end_failed(self, run_id: UUID, call: Call, usage: Usage | None, error: BaseException) -> None:
+        try:
+            self._settle(call, usage)
+        finally:
+            if self.guards is not None:
+                self.guards.shown(run_id, is_ok=model_shows(error))
 
     def _call(self, call_id: UUID, counted: int, facts: Mapping[str, Any], *, is_bounded: bool) -> Call:
         read = self.services.costs.input_of(self.role, counted)

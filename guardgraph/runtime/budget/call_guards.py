@@ -13,8 +13,9 @@ from uuid import UUID
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.errors import GraphBubbleUp
 
-from guardgraph.guards import Guard, GuardContext, GuardDecision, Retry, evaluate_guards
+from guardgraph.guards import Breaker, Circuit, Guard, GuardContext, GuardDecision, Retry, evaluate_guards
 from guardgraph.guards.calls import ModelCall, ToolCall, normalized
+from guardgraph.runtime.budget.call_circuits import CallCircuits
 from guardgraph.runtime.budget.call_reservation import names_of
 from guardgraph.runtime.call_log import Call, CallLog
 from guardgraph.runtime.integrity import IntegrityRecord
@@ -65,6 +66,20 @@ class CallGuards:
     refusals: dict[int, int] = field(default_factory=dict[int, int])
     """How often each guard has had the model try again."""
     _lock: RLock = field(default_factory=RLock)
+    _circuits: CallCircuits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._circuits = CallCircuits(self.services, self.guards)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether judging a call, or what it has shown, waits for a database beside the ledger."""
+        return any(level._circuits.blocks for level in self._levels())
+
+    @property
+    def is_stopped_by_breaker(self) -> bool:
+        """Whether this attempt was stopped since a model, or a tool, fails all the time."""
+        return self.tripped_by is not None and isinstance(self.guards[self.tripped_by], Breaker)
 
     @property
     def stopped(self) -> Verdict | None:
@@ -86,6 +101,7 @@ class CallGuards:
         except BaseException:
             for level in judged:
                 level.log.remove(call.id)
+            self._shown(call.id, is_ok=None)
             raise
         else:
             self.services.calls.add(_without_prompt(call), task)
@@ -96,6 +112,11 @@ class CallGuards:
         """Forget a call that was not made in the end."""
         for log in self._logs():
             log.remove(_key(run_id))
+        self.shown(run_id, is_ok=None)
+
+    def shown(self, run_id: UUID, *, is_ok: bool | None) -> None:
+        """Record what a call has shown of its tool or model: that it works, or not; `None` where that is nothing."""
+        self._shown(_key(run_id), is_ok=is_ok)
 
     def interrupted(self, run_id: UUID) -> None:
         """Forget a call that waits for a human, and the others of its task: they are made again with the answer."""
@@ -144,6 +165,11 @@ class CallGuards:
         for log in self._logs():
             log.change(_key(run_id), end)
         self._keep_notes()
+        self.shown(run_id, is_ok=True)
+
+    def _shown(self, id: str, *, is_ok: bool | None) -> None:
+        for level in self._levels():
+            level._circuits.ended(id, is_ok=is_ok)
 
     def _levels(self) -> Iterator[CallGuards]:
         level: CallGuards | None = self
@@ -169,7 +195,7 @@ class CallGuards:
             gate: Gate = "model" if isinstance(call, ModelCall) else "tool"
             if not any(gate in guard.gates for guard in self.guards):
                 return self.log.add(_without_prompt(call), task)
-            context = self._context(gate, call, trusted=trusted)
+            context = self._context(gate, call, circuit=self._circuits.before(call), trusted=trusted)
             for number, guard in enumerate(self.guards):
                 decision = evaluate_guards([guard], context)
                 self._note(decision)
@@ -177,7 +203,7 @@ class CallGuards:
                     self._refuse(number, guard, call, decision.trip)
             self.log.add(_without_prompt(call), task)
 
-    def _context(self, gate: Gate, call: Call, *, trusted: bool) -> GuardContext:
+    def _context(self, gate: Gate, call: Call, *, circuit: Circuit | None, trusted: bool) -> GuardContext:
         ledger, position = self.services.ledger, self.position
         balances = ledger.balances(position.account)
         rest = position.allowance.model_copy(
@@ -194,6 +220,7 @@ class CallGuards:
             path=position.path,
             agent=self.agent,
             label=trusted,
+            circuit=circuit,
             calls=self.log.calls,
             run_calls=self.services.calls.calls,
         )
@@ -202,11 +229,15 @@ class CallGuards:
         """Keep and emit what is new; an alert counts once, whatever the call is that it is about."""
         known = {(one.guard, one.action, one.reason) for one in self.verdicts}
         for verdict in decision.verdicts:
-            is_new = verdict.action == "trip" or (verdict.guard, verdict.action, verdict.reason) not in known
-            if is_new and len(self.verdicts) < _MOST_VERDICTS:
-                self.verdicts.append(verdict)
-                data = verdict.model_dump(mode="json", exclude_defaults=True)
-                self.services.emit("verdict", self.position, **data)
+            if verdict.action == "trip" or (verdict.guard, verdict.action, verdict.reason) not in known:
+                self.note(verdict)
+
+    def note(self, verdict: Verdict) -> None:
+        """Keep and emit a verdict."""
+        if len(self.verdicts) < _MOST_VERDICTS:
+            self.verdicts.append(verdict)
+            data = verdict.model_dump(mode="json", exclude_defaults=True)
+            self.services.emit("verdict", self.position, **data)
 
     def _refuse(self, number: int, guard: Guard, call: Call, trip: Verdict) -> None:
         """Raise what refuses this call alone, or stop the attempt."""
@@ -222,8 +253,9 @@ def model_call(services: Services, run_id: UUID, prompts: Sequence[Any], kwargs:
     """Return the call of a model of which a callback handler is notified."""
     metadata: Mapping[str, Any] = kwargs.get("metadata") or {}
     messages = tuple(one for prompt in prompts for one in ([prompt] if isinstance(prompt, str) else prompt))
-    _, model = names_of({**(kwargs.get("invocation_params") or {}), **metadata})
-    return ModelCall(_key(run_id), services.clock(), agent=_maker(metadata), model=model, messages=messages)
+    provider, model = names_of({**(kwargs.get("invocation_params") or {}), **metadata})
+    facts: dict[str, Any] = {"agent": _maker(metadata), "provider": provider, "model": model, "messages": messages}
+    return ModelCall(_key(run_id), services.clock(), **facts)
 
 
 def tool_call(

@@ -19,6 +19,7 @@ from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphDrained, GraphInterrupt
 
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget, BudgetExceeded
+from guardgraph.runtime.budget.call_circuits import tool_shows
 from guardgraph.runtime.budget.call_guards import GuardTripped, model_call, task_of, tool_call
 from guardgraph.runtime.budget.prompt_tokens import prompt_tokens
 from guardgraph.runtime.execution_context import ExecutionContext
@@ -142,16 +143,16 @@ class BudgetCallbackHandler(BaseCallbackHandler):
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle it, and note in the label of the attempt that it receives what the tool returns."""
         self.budget.integrity.note_tool(kwargs.get("name"))
-        if self.budget.tool_prices and not _is_awaited(currentframe()):
-            self.budget.end_tool(run_id)
+        if not _is_awaited(currentframe()):
+            _end_tool(self.budget, run_id, is_ok=_is_ok(output))
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle it, for a call that has failed costs the same; the attempt receives the text of the error."""
         self.budget.integrity.note_tool(None)
         if isinstance(error, GraphInterrupt) and self.budget.guards is not None:
             self.budget.guards.interrupted(run_id)
-        if self.budget.tool_prices and not _is_awaited(currentframe()):
-            self.budget.end_tool(run_id)
+        if not _is_awaited(currentframe()):
+            _end_tool(self.budget, run_id, is_ok=tool_shows(error))
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
@@ -186,7 +187,7 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
     async def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Judge the call of a text model or chat model and reserve for it, or stop it."""
         if self.budget.guards is not None:
-            await self.budget.services.off_loop(partial(_judge_model, self.budget, run_id, prompts, kwargs))
+            await self.budget.off_loop(partial(_judge_model, self.budget, run_id, prompts, kwargs))
         request = _request(self.budget, run_id, prompts, kwargs)
         turns = self.budget.turns
         if turns is not None:
@@ -199,30 +200,28 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
 
     async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the call."""
-        await self.budget.services.off_loop(partial(self.budget.end, run_id, response))
+        await self.budget.off_loop(partial(self.budget.end, run_id, response))
 
     async def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle the failed call."""
-        await self.budget.services.off_loop(partial(self.budget.fail, run_id, error))
+        await self.budget.off_loop(partial(self.budget.fail, run_id, error))
 
     async def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
         """Judge the call of a tool and reserve what it costs, or stop it."""
         if self.budget.guards is not None:
             judge = partial(_judge_tool, self.budget, run_id, serialized, input_str, kwargs)
-            await self.budget.services.off_loop(judge)
+            await self.budget.off_loop(judge)
         tool = _priced_tool(self.budget, serialized, kwargs)
         if tool is not None:
             await _areserve(self.budget, partial(self.budget.begin_tool, run_id, tool), asyncio.current_task())
 
     async def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle it."""
-        if self.budget.tool_prices:
-            await self.budget.services.off_loop(partial(self.budget.end_tool, run_id))
+        await self.budget.off_loop(partial(_end_tool, self.budget, run_id, is_ok=_is_ok(output)))
 
     async def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle it: a call that has failed costs the same."""
-        if self.budget.tool_prices:
-            await self.budget.services.off_loop(partial(self.budget.end_tool, run_id))
+        await self.budget.off_loop(partial(_end_tool, self.budget, run_id, is_ok=tool_shows(error)))
 
 
 HANDLERS = (AsyncBudgetCallbackHandler, BudgetCallbackHandler)
@@ -242,6 +241,18 @@ def _judge_model(budget: AttemptBudget, run_id: UUID, prompts: Sequence[Any], kw
 def _judge_tool(budget: AttemptBudget, run_id: UUID, serialized: Any, text: str, kwargs: Mapping[str, Any]) -> None:
     if budget.guards is not None:
         budget.guards.admit(tool_call(budget.services, run_id, serialized, text, kwargs), task_of(kwargs))
+
+
+def _end_tool(budget: AttemptBudget, run_id: UUID, *, is_ok: bool | None) -> None:
+    """Settle the call of a tool, and record what it has shown."""
+    if budget.tool_prices:
+        budget.end_tool(run_id)
+    if budget.guards is not None:
+        budget.guards.shown(run_id, is_ok=is_ok)
+
+
+def _is_ok(output: Any) -> bool:
+    return getattr(output, "status", None) != "error"
 
 
 def _reserve(budget: AttemptBudget, request: Callable[..., _Answer], batch: tuple[UUID, ...] = ()) -> int | None:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
 
-__all__ = ("is_overload", "retry_after_of")
+__all__ = ("is_overload", "is_unavailable", "retry_after_of")
 
 _STATUSES = frozenset({429, 503, 529})
 _CONNECTION = frozenset({"APIConnectionError", "TransportError", "ServiceUnavailable", "ResourceExhausted"})
@@ -24,9 +24,27 @@ def is_overload(error: BaseException) -> bool:
         status = _status_of(one)
         if status is not None:
             return status in _STATUSES and getattr(one, "code", None) not in _FINAL
-        if isinstance(one, ConnectionError | TimeoutError) or _CONNECTION.intersection(_names(one)):
+        if _has_no_answer(one):
             return True
     return False
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether an error means that a service does not work for now, or not for this account.
+
+    Those are the statuses 408, 429 and from 500 on, and that no connection or answer came.
+    """
+    for one in _causes(error):
+        status = _status_of(one)
+        if status is not None:
+            return status in (408, 429) or status >= 500
+        if _has_no_answer(one):
+            return True
+    return False
+
+
+def _has_no_answer(error: BaseException) -> bool:
+    return isinstance(error, ConnectionError | TimeoutError) or bool(_CONNECTION.intersection(_names(error)))
 
 
 def retry_after_of(error: BaseException, *, now: datetime | None = None) -> float | None:
