@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.cache.memory import InMemoryCache
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
@@ -359,18 +360,25 @@ def test_a_breaker_replaces_a_reviewer_that_fails_all_the_time() -> None:
     assert state["outcome"].status == "completed"
 
 
-def test_few_supersteps_end_a_run_before_a_review_that_could_not_be_used() -> None:
-    statuses: dict[int, str] = {}
-    for limit in range(6, 14):
+@pytest.mark.parametrize("at", ["handoff", "exit"])
+def test_few_supersteps_end_a_run_before_work_that_could_not_be_reviewed(at: Any) -> None:
+    statuses: list[str] = []
+    for limit in range(4, 14):
         seen: list[Request] = []
-        reviewers = [auditor(True, seen=seen)]
-        outcome = run(one(worker("tested"), asks(), reviewers=reviewers), {"recursion_limit": limit})["outcome"]
-        statuses[limit] = outcome.status
-        assert outcome.status == "completed" or outcome.gaps
-        assert bool(seen) == bool(outcome.value)
+        worked: list[Request] = []
 
-    assert statuses[6] == "failed"
-    assert statuses[13] == "completed"
+        def works(request: Request, worked: list[Request] = worked) -> str:
+            worked.append(request)
+            return counting(request)
+
+        graph = one(worker("tested", works), asks(at=at), reviewers=[auditor(True, seen=seen)])
+        outcome = run(graph, {"recursion_limit": limit})["outcome"]
+        statuses.append(outcome.status)
+
+        assert outcome.status == "completed" or outcome.gaps or not worked
+        assert bool(worked) == bool(seen) == bool(outcome.value)
+
+    assert (statuses[0], statuses[-1]) == ("failed", "completed")
 
 
 # Which results are reviewed
@@ -978,3 +986,14 @@ def test_a_guard_that_cannot_ask_lets_nothing_pass() -> None:
     assert [gap.reason for gap in outcome.gaps] == [
         "guard 'Numbers' could not ask its reviewer: ValueError: no question"
     ]
+
+
+def test_a_cached_opinion_is_that_of_the_same_question() -> None:
+    seen: list[Request] = []
+    reviewer = auditor(True, seen=seen, cache=InMemoryCache())
+    for question in (ASKS, "Is it short?", ASKS):
+        guards = [Reviewed("auditor", question)]
+        graph = supervisor(planner=planner(plan_of("a")), workers=[worker()], guards=guards, reviewers=[reviewer])
+        assert run(graph)["outcome"].status == "completed"
+
+    assert [one.goal for one in seen] == [ASKS, "Is it short?"]
