@@ -14,7 +14,7 @@ import pytest
 
 from guardgraph.agents import Agent, Bid, Bidder, announced_lots
 from guardgraph.graphs import auction, draw, estimate, lint, pipeline
-from guardgraph.guards import Budget, Depth, Finish, GuardContext, Limits, Retry, guard
+from guardgraph.guards import Budget, Depth, Finish, GuardContext, Limits, Refuse, Retry, guard
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, Message, Outcome, PatternError, Plan, Reply, Request, Subtask, Usage
 from guardgraph.storage import Reputation
@@ -596,3 +596,14 @@ def test_many_bidders_are_not_the_workers_of_one_lead() -> None:
     bidders = [Bidder(works(f"w{number}"), bid=bids(1)) for number in range(12)]
 
     assert [one.code for one in lint(auction(bidders, planner=jobs("x")))] == []
+
+
+def test_a_guard_of_rounds_judges_the_task_that_is_the_only_lot() -> None:
+    @guard(at="round", on_trip=Refuse())
+    def closed(context: GuardContext) -> str:
+        return f"{len(context.subject.subtasks)} lot too many"
+
+    bidder = Bidder(Agent("a", run=str), bid=lambda lots: [Bid(subtask=lot.id, cost=1) for lot in lots])
+    outcome = auction([bidder], guards=[closed]).compile().invoke({"task": "sell"})["outcome"]
+
+    assert (outcome.status, outcome.stopped_by, outcome.reason) == ("refused", "closed", "1 lot too many")
