@@ -36,7 +36,9 @@ OWN = guard(at="exit")(lambda context: None)
 ALL: list[Guard] = [Budget(tokens=10**9), Convergence(), Deadline(1), Depth(), Grounding({}), Limits(), Schema(), OWN]
 
 
-@pytest.mark.parametrize("one", [*ALL, Depth() & Deadline(1), Deadline(1) | Deadline(2), Depth().only(categories=["safety"])])
+@pytest.mark.parametrize(
+    "one", [*ALL, Depth() & Deadline(1), Deadline(1) | Deadline(2), Depth().only(categories=["safety"])]
+)
 def test_what_a_guard_can_do_is_what_its_protocols_say(one: Guard) -> None:
     assert narrows_allowance(one) is isinstance(one, AllowanceLimiter)
     assert caps_accounts(one) is isinstance(one, AccountLimiter)
