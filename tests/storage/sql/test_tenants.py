@@ -203,7 +203,7 @@ def opened(kind: type[Any], engine: Engine, tenant: Any) -> Any:
         return EventStore(engine, Codec(), tenant=tenant)
     if kind is EventLog:
         return event_log(engine, tenant, "mine")
-    return kind(engine, tenant=tenant)
+    return kind(engine, tenant=tenant or None if kind is SQLSaver else tenant)  # no empty one for a saver
 
 
 def event_log(engine: Engine, tenant: str, goal: str) -> EventLog:
