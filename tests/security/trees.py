@@ -101,7 +101,9 @@ def _agent(tree: Tree, *, depth: int) -> Agent:
         name = f"nested{next(tree.numbers)}"
         share, rule = tree.random.choice([None, None, 0.5, 0.2]), _rule(tree)
         tree.rules[name] = rule
-        return Agent(name, run=_team(tree, depth=depth - 1).compile(), budget_share=share, integrity=rule)
+        inner = _team(tree, depth=depth - 1).compile()
+        # a share and a timeout: the limits of the team below may be wider, and are to be narrowed
+        return Agent(name, run=inner, budget_share=share or 1, timeout=10_000, integrity=rule)
     return _model(tree) if kind > 0.96 else _function(tree, depth=depth)
 
 
