@@ -8,7 +8,7 @@ from typing_extensions import TypeIs
 
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.on_trip import OnTrip
-from guardgraph.state import Allowance, Evidence, Gate, SideBudget, Verdict
+from guardgraph.state import Allowance, BadGraph, Evidence, Gate, SideBudget, Verdict
 
 __all__ = (
     "AccountLimiter",
@@ -16,6 +16,7 @@ __all__ = (
     "Guard",
     "SourceReader",
     "caps_accounts",
+    "check_compensate",
     "narrows_allowance",
     "reads_sources",
 )
@@ -97,3 +98,9 @@ def caps_accounts(guard: object) -> TypeIs[AccountLimiter]:
 def reads_sources(guard: object) -> TypeIs[SourceReader]:
     """Return whether a guard is a `SourceReader`."""
     return hasattr(guard, "read")
+
+
+def check_compensate(name: str | None) -> None:
+    """Raise `BadGraph` for an attribute `compensate` that is empty."""
+    if name is not None and not name.strip():
+        raise BadGraph("`compensate` is empty; name an agent of the team")

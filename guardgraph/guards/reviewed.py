@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
+from guardgraph.guards.guard import check_compensate
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.guards.reviewable import REVIEWED_AT, Question, Unreviewed, check_review
 from guardgraph.state import BadGraph, Gate, Verdict
@@ -38,6 +39,7 @@ class Reviewed(Composable):
         check_review("Reviewed", self.review or "", self.unreviewed)
         if not self.question.strip():
             raise BadGraph("Reviewed: `question` is empty; state what must hold of an answer")
+        check_compensate(self.compensate)
         given: Any = self.at
         named: Any = [given] if isinstance(given, str) or not isinstance(given, Collection) else given
         gates = frozenset[Any](named)

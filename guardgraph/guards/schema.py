@@ -11,13 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from guardgraph.guards.composition import Composable
 from guardgraph.guards.context import GuardContext
+from guardgraph.guards.guard import check_compensate
 from guardgraph.guards.on_trip import OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Verdict, validation_text
 from guardgraph.state.argument_checks import check_fields
 
 __all__ = ("Schema",)
-
-"""Faults that a reason names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,7 @@ class Schema(Composable):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.compensate is not None and not self.compensate.strip():
-            raise BadGraph("`compensate` is empty; name an agent of the team")
+        check_compensate(self.compensate)
         try:
             TypeAdapter[Any](self.model)
         except Exception as error:  # pydantic raises whatever it meets in what is no type

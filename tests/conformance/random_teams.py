@@ -127,6 +127,7 @@ class _Maker:
         self.reviewed: set[str] = set()
         self.approved: set[str] = set()
         self.is_steady = True
+        self.has_caps = True
         self._number = 0
         self._lock = Lock()
 
@@ -367,11 +368,19 @@ class _Maker:
         if fallback and self.random.random() < 0.2:
             more["fallback"] = self.worker(levels=1, fallback=False)
         if levels > 1 and self.random.random() < 0.5:
-            inner = self.name("team")
-            return Agent(name, run=self.team(inner, levels=levels - 1).compile(), **more)
+            return Agent(name, run=self.nested(levels=levels - 1, narrowed=more).compile(), **more)
         if self.random.random() < 0.3:
             return Agent(name, model=self.model(), expected_cost=CALL, **more)
         return Agent(name, run=self.function(name), output=self.random.choice([None, None, str]), **more)
+
+    def nested(self, *, levels: int, narrowed: dict[str, Any]) -> _Graph:
+        """Return a team for an agent; where limits of its own could be wider, the agent narrows it by intent."""
+        before, self.has_caps = self.has_caps, self.has_caps and self.random.random() < 0.7
+        if self.has_caps:
+            narrowed |= {"budget_share": 1, "timeout": 10_000}
+        graph = self.team(self.name("team"), levels=levels)
+        self.has_caps = before
+        return graph
 
     def function(self, name: str) -> Callable[[Request], Any]:
         salt = self.random.random()
@@ -469,8 +478,7 @@ class _Maker:
             return []
         makers: list[Callable[[], Guard]] = [
             lambda: Depth(self.random.randint(0, 4), on_trip=self.trip()),
-            lambda: self.budget(name),
-            lambda: self.deadline(),
+            *((lambda: self.budget(name), self.deadline) if self.has_caps else ()),
             lambda: Convergence(self.random.randint(1, 3), on_trip=self.trip(may_retry=True)),
             lambda: Limits(subtasks=self.random.randint(0, 6), on_trip=self.trip()),
             lambda: Schema(check=self.refusing(), on_trip=self.trip(may_retry=True)),

@@ -810,7 +810,7 @@ def test_a_guarded_graph_has_reviewers(approved: bool, status: str) -> None:
             [auditor(True, fallback=auditor(True, name="tested"))],
             "the reviewer 'tested' is another agent of the team too",
         ),
-        ([asks().only(agents={"planner"})], [auditor(True)], "no agent is judged there by it in 'supervisor'"),
+        ([asks().only(agents={"planner"})], [auditor(True)], "guard 'Reviewed' for 'planner' only judges at 'handoff'"),
         ([asks()], auditor(True), "`reviewers` must be a list"),
         ([asks()], [auditor(True, guards=[_refuses_if(False)])], "guard 'Schema' of agent 'auditor' judges at"),
     ],

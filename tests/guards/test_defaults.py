@@ -22,6 +22,7 @@ from guardgraph.guards import (
     Guard,
     Limits,
     Repetition,
+    Reviewed,
     Schema,
     Trust,
     Velocity,
@@ -33,31 +34,47 @@ DEFAULTS: list[tuple[Guard, str, str]] = [
     (Authority(), "Authority(limits=mappingproxy({}), on_trip=Retry(times=1))", "handoff"),
     (
         Breaker(failures=3),
-        "Breaker(failures=3, rate=None, window=600.0, least=5, pause=60.0, on_trip=Escalate())",
+        "Breaker(failures=3, rate=None, window=600.0, least=5, pause=60.0, on_trip=Escalate(), of='agent')",
         "dispatch handoff",
     ),
     (
         Breaker(rate=1),
-        "Breaker(failures=None, rate=1, window=600.0, least=5, pause=60.0, on_trip=Finish())",
+        "Breaker(failures=None, rate=1, window=600.0, least=5, pause=60.0, on_trip=Finish(), of='agent')",
         "dispatch",
     ),
     (
         Budget(calls=1),
-        "Budget(usd=None, tokens=None, calls=1, reserve=0.2, at={}, on_trip=Finish(), per='run', window=None)",
+        "Budget(usd=None, tokens=None, calls=1, reserve=0.2, at={}, on_trip=Finish(), per='run', window=None, "
+        "prices={})",
         "admission dispatch round",
     ),
-    (Confidence(), "Confidence(at_least=0.7, missing='pass', on_trip=Retry(times=0))", "handoff"),
+    (
+        Confidence(),
+        "Confidence(at_least=0.7, missing='pass', on_trip=Retry(times=0), review=None, unreviewed='trip')",
+        "handoff",
+    ),
     (Convergence(), "Convergence(rounds=2, period=4, on_trip=Finish())", "round"),
     (Cycle(), "Cycle(on_trip=Finish())", "admission dispatch"),
     (Deadline(60), "Deadline(seconds=60, on_trip=Finish())", "admission dispatch round"),
     (Depth(), "Depth(limit=5, on_trip=Finish())", "admission dispatch"),
-    (Grounding("docs"), "Grounding(sources='docs', minimum=8, critical=False, on_trip=Retry(times=1))", "handoff"),
+    (
+        Grounding("docs"),
+        "Grounding(sources='docs', minimum=8, critical=False, on_trip=Retry(times=1), review=None, unreviewed='trip')",
+        "handoff",
+    ),
     (Limits(), "Limits(subtasks=1000, messages=None, calls=None, visits=100, on_trip=Finish())", "dispatch"),
     (Repetition(), "Repetition(times=3, window=50, handovers=20, on_trip=Retry(times=1))", "handoff model tool"),
+    (
+        Reviewed("auditor", question="q"),
+        "Reviewed(review='auditor', question='q', on_trip=Retry(times=1), at=frozenset({'handoff'}), "
+        "compensate=None, unreviewed='trip')",
+        "handoff",
+    ),
     (Schema(), "Schema(model=None, check=None, compensate=None, on_trip=Retry(times=1))", "exit handoff"),
     (
         Trust(shapes=()),
-        "Trust(reserved=frozenset(), shapes=frozenset(), flag='alert', on_trip=Finish())",
+        "Trust(reserved=frozenset(), shapes=frozenset(), flag='alert', on_trip=Finish(), review=None, "
+        "unreviewed='trip')",
         "dispatch exit handoff",
     ),
     (Velocity(), "Velocity(factor=10, per=60, least=20, on_trip=Finish())", "model tool"),
@@ -73,7 +90,7 @@ def test_a_guard_judges_by_these_limits_where_none_are_given(one: Guard, shown: 
 def test_no_guard_is_missing_here() -> None:
     known = {type(one).__name__ for one, _, _ in DEFAULTS}
     makers = {"AllOf", "AnyOf", "FunctionGuard", "Only"}
-    protocols = {"Guard", "AllowanceLimiter", "AccountLimiter", "SourceReader"}
+    protocols = {"Guard", "AllowanceLimiter", "AccountLimiter", "Reviewable", "SourceReader"}
     classes = [one for name in guards.__all__ if isinstance(one := getattr(guards, name), type)]
 
     assert known == {one.__name__ for one in classes if hasattr(one, "gates")} - makers - protocols

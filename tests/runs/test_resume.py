@@ -72,7 +72,7 @@ class World:
         plan = Plan(subtasks=(Subtask(id="all", goal="all"),))
         return supervisor(
             planner=Agent("head", run=lambda request: plan if request.round == 1 else Plan()),
-            workers=[Agent("low", run=self.team(Deadline(3000)).compile())],
+            workers=[Agent("low", run=self.team(Deadline(3000)).compile(), timeout=3600)],
             guards=[Depth(), Convergence(), *guards],
             name="top",
         )

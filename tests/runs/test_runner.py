@@ -304,7 +304,7 @@ def test_the_history_of_a_thread_is_listed_newest_first(runner: Runner, worked: 
     assert len({one["id"] for one in history}) == len(history)
     assert set(history[0]["channels"]) == {
         *("context", "messages", "outcome", "seen"),
-        *("gaps", "passed", "refused", "requests", "verdicts", "visits"),
+        *("passed", "requests", "visits"),
     }
     assert "branch:to:guard_exit" in history[1]["channels"]
     assert all(one["channels"] == sorted(one["channels"]) for one in history)

@@ -53,7 +53,7 @@ def test_results_and_gaps_are_picked_from_the_context_in_order() -> None:
         ({"attempt": 0}, r"attempt\n  Input should be greater than or equal to 1"),
         (
             {"context": [{"kind": "rumour", "title": "t"}]},
-            "Input should be 'result', 'gap', 'worker', 'background', 'constraint' or 'decision'",
+            "Input should be 'result', 'gap', 'worker', 'background', 'constraint', 'decision' or 'answer'",
         ),
         ({"task": {"goal": ""}}, r"task.goal\n  String should have at least 1 character"),
     ],

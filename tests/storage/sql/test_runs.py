@@ -288,7 +288,7 @@ def test_what_cannot_be_stored_is_refused_before_the_database_is_asked(store: Ru
         create(store, "r", thread_id="x" * 256)
     with pytest.raises(BadInput, match="must be an aware datetime"):
         create(store, "r", now=NOON.replace(tzinfo=None))
-    with pytest.raises(BadInput, match="`limit` must not be negative, got -1"):
+    with pytest.raises(BadInput, match="`limit` must be a whole number that is not negative, got -1"):
         store.list(-1)
 
     assert store.list(9) == []
