@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 3
+WORKERS ?= 4
 TESTS ?= tests
 QUESTION ?= How do I keep a team of agents inside its budget, and what happens when a worker fails?
 DOCUMENTS ?= docs README.md
@@ -14,7 +14,7 @@ SOURCES := guardgraph tests examples bench
 EXTRAS := agents,dev,draw,encryption,mysql,postgres,routing
 # A folder of its own for temporary files: runs side by side would clean up each other's.
 PYTEST := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	PYTEST_DEBUG_TEMPROOT="$$folder" $(BIN)/python -m pytest --numprocesses $(WORKERS)
+	PYTEST_DEBUG_TEMPROOT="$$folder" $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1

@@ -58,14 +58,14 @@ def gate() -> Gate:
 
 @pytest.fixture
 def here(database_url: str, gate: Gate) -> Iterator[Runner]:
-    with Runner(database_url, graphs={"team": gate.team}, lease_seconds=1) as runner:
+    with Runner(database_url, graphs={"team": gate.team}, lease_seconds=2) as runner:
         yield runner
 
 
 @pytest.fixture
 def there(database_url: str, gate: Gate) -> Iterator[Runner]:
     """Give a runner with an identity of its own, as another process has it."""
-    with Runner(database_url, graphs={"team": gate.team}, lease_seconds=1) as runner:
+    with Runner(database_url, graphs={"team": gate.team}, lease_seconds=2) as runner:
         yield runner
 
 
@@ -85,7 +85,7 @@ def take_over(runner: Runner) -> None:
 def test_a_thread_that_is_worked_on_elsewhere_is_refused_at_once(here: Runner, there: Runner, gate: Gate) -> None:
     with ThreadPoolExecutor() as pool:
         run = working(here, gate, pool)
-        time.sleep(1.5)  # longer than the lease: it is renewed
+        time.sleep(2.5)  # longer than the lease: it is renewed
         began = time.monotonic()
         for call in (
             lambda: there.run("team", "t", thread_id="thread"),
