@@ -26,6 +26,7 @@ from guardgraph.guards import (
     leaves,
     name_of,
     prices_of,
+    reviewing,
 )
 from guardgraph.runtime.breakers.circuits import Circuits
 from guardgraph.runtime.budget.attempt_budget import AttemptBudget
@@ -289,4 +290,10 @@ def unmet_promise(guards: Sequence[Guard], name: str) -> str | None:
                 f"a Budget with per={guard.per!r} and window={guard.window!r} is not counted inside one agent's loop, "
                 "which knows its own run alone; write `guarded(agent, […])`, and run it with `Runner(url, tenant=…)`"
             )
+    unasked = next(iter(reviewing(guards)), None)
+    if unasked is not None:
+        return (
+            f"guard {name_of(unasked)!r} names the reviewer {unasked.review!r}, which nothing asks inside one agent's "
+            "loop; write `guarded(agent, […], reviewers=[…])`, or leave `review` out"
+        )
     return None

@@ -11,8 +11,8 @@ from pydantic import StrictBool
 from guardgraph.agents.agent import Agent
 from guardgraph.agents.defaults import with_defaults
 from guardgraph.graphs.declaration import Declaration
-from guardgraph.guards import REVIEWED_AT, Guard, applying, name_of, reviewing
-from guardgraph.state import BadGraph, Opinion, nearest_text
+from guardgraph.guards import REVIEWED_AT, Guard, Reviewable, applying, name_of, reviewing
+from guardgraph.state import BadGraph, Gate, Opinion, nearest_text
 
 __all__ = ("as_reviewer", "check_reviewers", "named_reviewers", "reviewers_at")
 
@@ -46,22 +46,26 @@ def named_reviewers(guards: Iterable[Guard], agents: Iterable[Agent]) -> frozens
 
 def reviewers_at(team: Declaration, gate: str) -> tuple[Agent, ...]:
     """Return the reviewers to which a gate may send: `exit`, or one that reviews the answers of agents."""
-    judging = list[Guard]()
-    for agents, guards in _judged_by(team, gate):
-        applies = guards if agents is None else applying(guards, agents=agents)
-        judging += [one for one in applies if ("exit" if gate == "exit" else "handoff") in one.gates]
-    names = {one.review for one in reviewing(judging)}
+    names = {one.review for one in _asking(team, gate)}
     return tuple(agent for agent in team.reviewers if agent.name in names)
 
 
-def _judged_by(team: Declaration, gate: str) -> Iterable[tuple[frozenset[str] | None, Sequence[Guard]]]:
-    """Yield the names of each agent that a gate judges, with the guards for it; `None` where it may be any agent."""
+def _asking(team: Declaration, gate: str) -> list[Reviewable]:
+    """Return the guards, and parts of guards, whose reviewers a gate may ask."""
+    kind: Gate = "exit" if gate == "exit" else "handoff"
+    applies = (one for agents, guards in _judged_by(team, gate) for one in applying(guards, agents=agents))
+    return reviewing(one for one in applies if kind in one.gates)
+
+
+def _judged_by(team: Declaration, gate: str) -> Iterable[tuple[frozenset[str], Sequence[Guard]]]:
+    """Yield the names of each agent that a gate judges, with the guards for it; no names where it is the whole team."""
+    heads = [one.agent for one in team.members if one.gate == gate and gate.startswith("handoff")]
     if gate == "exit":
-        yield None, (*team.guards, *(guard for agent in team.agents for guard in agent.guards))
-        return
-    for member in team.members:
-        for agent in member.agent.fallback_chain if member.gate == gate and gate.startswith("handoff") else ():
-            yield frozenset([agent.name, member.agent.name]), (*team.guards, *agent.guards)
+        yield frozenset(), team.guards
+        heads = [*(one.agent for one in team.members), *team.writers[:1]]
+    for head in heads:
+        for agent in head.fallback_chain:
+            yield frozenset([agent.name, head.name]), (*team.guards, *agent.guards)
 
 
 def check_reviewers(team: Declaration) -> None:
@@ -72,13 +76,13 @@ def check_reviewers(team: Declaration) -> None:
             known = f"there are: {', '.join(map(repr, sorted(names)))}" if names else "no `reviewers` are given"
             what = f"guard {name_of(guard)!r}{owner} names the reviewer {guard.review!r}; {known}"
             raise BadGraph(what + nearest_text(str(guard.review), sorted(names)))
-    reached = {agent.name for gate in ("exit", *team.gates) for agent in reviewers_at(team, gate)}
+    asking = [one for gate in ("exit", *team.gates) for one in _asking(team, gate)]
     for guard, owner in _reviewing_guards(team):
-        if guard.review not in reached:
+        if not any(one is guard for one in asking):
             at = " and ".join(sorted(REVIEWED_AT.intersection(guard.gates)))
             what = f"guard {name_of(guard)!r}{owner} names the reviewer {guard.review!r}"
             raise BadGraph(f"{what} for what it judges at {at}; no agent is judged there by it in {team.name!r}")
-    idle = next((agent.name for agent in team.reviewers if agent.name not in reached), None)
+    idle = next((agent.name for agent in team.reviewers if agent.name not in {one.review for one in asking}), None)
     if idle is not None:
         raise BadGraph(
             f"{team.name}: no guard names the reviewer {idle!r}: give one `review={idle!r}`, or leave the reviewer out"

@@ -281,13 +281,15 @@ def conjuncts(guard: Guard) -> tuple[Guard, ...]:
     """Return the guards that have to pass one by one: the parts of an `AllOf`, also of one under a condition."""
     if isinstance(guard, AllOf):
         return guard.parts
-    if isinstance(guard, Only) and len(parts := conjuncts(guard.guard)) > 1:
+    if isinstance(guard, Only) and (parts := conjuncts(guard.guard))[0] is not guard.guard:
         return tuple(Only(part, guard.agents, guard.categories) for part in parts)
     return (guard,)
 
 
 def _alternatives_of(guard: Guard) -> tuple[Guard, ...]:
-    return guard.parts if isinstance(guard, AnyOf) else (guard,)
+    parts = conjuncts(guard)
+    alone = parts[0] if len(parts) == 1 else guard
+    return alone.parts if isinstance(alone, AnyOf) else (alone,)
 
 
 def _checked(owner: str, parts: Any) -> tuple[Guard, ...]:

@@ -32,6 +32,7 @@ from guardgraph.guards import (
     Limits,
     Refuse,
     Repetition,
+    Reviewed,
     Retry,
     Schema,
     Trust,
@@ -437,6 +438,10 @@ def test_a_call_writes_at_most_max_tokens(wanted: int) -> None:
         ([Budget], "`guards` holds the class Budget"),
         (Budget(calls=1), "`guards` must be"),
         ([3], "`guards` holds 3, which is no guard"),
+        ([Reviewed("auditor", "Is it?")], r"names the reviewer 'auditor', which nothing asks .*`guarded\(agent, "),
+        ([Trust(reserved={"send"}, review="auditor")], "'Trust' names the reviewer 'auditor', which nothing asks"),
+        ([Budget(calls=1) & Reviewed("auditor", "Is it?")], "'Reviewed' names the reviewer 'auditor'"),
+        ([AllowedTools({"a"}) | Trust(reserved={"b"}, review="auditor")], "'Trust' names the reviewer 'auditor'"),
         ([Budget(calls=1) & Budget(calls=1, per="tenant")], "per='tenant' and window=None is not counted inside"),
     ],
 )

@@ -813,6 +813,21 @@ def test_a_guarded_graph_has_reviewers(approved: bool, status: str) -> None:
         ([asks().only(agents={"planner"})], [auditor(True)], "guard 'Reviewed' for 'planner' only judges at 'handoff'"),
         ([asks()], auditor(True), "`reviewers` must be a list"),
         ([asks()], [auditor(True, guards=[_refuses_if(False)])], "guard 'Schema' of agent 'auditor' judges at"),
+        (
+            [asks()],
+            [auditor(True, guards=[Trust(review="auditor")])],
+            "guard 'Trust' of agent 'auditor' names the reviewer 'auditor' for what it judges at exit and handoff; no",
+        ),
+        (
+            [asks(), Trust(review="auditor") | guard(at="dispatch")(lambda context: "no")],
+            [auditor(True)],
+            "guard 'Trust' names the reviewer 'auditor' for what it judges at exit and handoff; no agent is judged",
+        ),
+        (
+            [asks(), Trust(review="auditor").only(agents={"auditor"})],
+            [auditor(True)],
+            "guard 'Trust' names the reviewer 'auditor' for what it judges at exit and handoff; no agent is judged",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_named(guards: Any, reviewers: Any, reason: str) -> None:

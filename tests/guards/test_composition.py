@@ -15,6 +15,7 @@ from guardgraph.guards import (
     AnyOf,
     Budget,
     Composable,
+    Confidence,
     Convergence,
     Deadline,
     Depth,
@@ -25,6 +26,7 @@ from guardgraph.guards import (
     Limits,
     Only,
     Schema,
+    applying,
     checked_guards,
     checked_own_guards,
     conditions,
@@ -214,6 +216,14 @@ def test_only_of_both_is_for_each() -> None:
     assert isinstance(both, AllOf)
     assert [(only.name, only.agents) for only in conditions([both])] == [("Schema", {"x"}), ("Convergence", {"x"})]
     assert leaves([both, Depth(1) | Depth(2)]) == [Schema(), Convergence(), Depth(1), Depth(2)]
+
+
+def test_a_combination_of_one_guard_is_that_guard() -> None:
+    alone = AllOf((SCHEMA,))
+
+    assert applying([alone.only(agents={"x"})], agents={"x"}) == (SCHEMA,)
+    assert applying([alone.only(agents={"x"}).only(agents={"x", "y"})], agents={"x"}) == (SCHEMA,)
+    assert AnyOf((alone, AllOf((Confidence(0.5) | Grounding({}),)))).parts == (SCHEMA, Confidence(0.5), Grounding({}))
 
 
 @given(st.permutations(["a", "b", "c"]))
