@@ -21,7 +21,7 @@ from guardgraph.guards import (
     reads_sources,
 )
 from guardgraph.nodes.opinions import OpenReview, review_of
-from guardgraph.state import Balance, Result, Verdict, claims_in, error_text, evidence_of
+from guardgraph.state import Balance, Evidence, Result, Verdict, claims_in, error_text, evidence_of
 
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
@@ -102,7 +102,7 @@ def _evaluate(guard: Guard, context: GuardContext, gate: GateContext, *, asking:
         return _evaluate_any(guard, context, gate, asking=asking)
     if isinstance(context.subject, Result) and reads_sources(guard):
         try:
-            context = replace(context, sources=_sources(guard, context.subject))
+            context = replace(context, sources=_sources(guard, context.subject, gate))
         except (Exception, SystemExit) as error:  # a source that cannot be read must not let the subject pass
             reason = f"guard {name_of(guard)!r} could not read its sources: {error_text(error)}"
             return _Evaluation(GuardDecision(context.verdict(guard, trips=True, reason=reason), guard.on_trip))
@@ -125,12 +125,17 @@ def _evaluate_any(either: AnyOf, context: GuardContext, gate: GateContext, *, as
     return _Evaluation(decision._replace(trusted=trusted), tuple(chain.from_iterable(one.open for one in parts)))
 
 
-def _sources(reader: SourceReader, result: Result) -> Mapping[str, str]:
-    """Return the texts of the sources that a result names, as its guard reads them."""
+def _sources(reader: SourceReader, result: Result, gate: GateContext) -> Mapping[str, str]:
+    """Return the texts of the sources that a result names, as its guard reads them: once at each visit of the gate."""
     found: dict[str, str] = {}
-    claimed: Iterable[object] = map(evidence_of, claims_in(result.value))
-    for evidence in (*result.evidence, *chain.from_iterable(claimed)):  # type: ignore[arg-type]
-        text = None if evidence.source in found else reader.read(evidence)
+    claimed: Iterable[Iterable[Evidence]] = map(evidence_of, claims_in(result.value))
+    for evidence in (*result.evidence, *chain.from_iterable(claimed)):
+        if evidence.source in found:
+            continue
+        known = (id(reader), evidence)
+        if known not in gate.source_texts:
+            gate.source_texts[known] = reader.read(evidence)
+        text = gate.source_texts[known]
         if text is not None:
             found[evidence.source] = text
     return found

@@ -32,6 +32,7 @@ from guardgraph.state import (
     Delegation,
     DelegationScope,
     EarlyStop,
+    Evidence,
     Gap,
     Gate,
     Message,
@@ -97,6 +98,8 @@ class GateContext:
         """The alerts that this gate has emitted: the account, its period and the threshold."""
         self.unreviewed: dict[str, str] = {}
         """Why there is no opinion, by the id of its `ReviewRequest`."""
+        self.source_texts: dict[tuple[int, Evidence], str | None] = {}
+        """What guards have read at this visit, by the `id` of the guard."""
         self._update = StateUpdate(state, team.channels)
         self._requests: Mapping[str, Any] = state.get("requests") or {}
 

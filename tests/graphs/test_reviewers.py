@@ -440,6 +440,40 @@ def _two() -> Any:
     return (*plan_of("a", skill="tested").subtasks, *plan_of("b", skill="other").subtasks)
 
 
+@ALL
+def test_a_review_makes_nothing_count_twice(pattern: str) -> None:
+    """The guards of the gate are evaluated again once the opinions are there."""
+    read: list[str] = []
+    sent: list[str] = []
+    events: list[RunEvent] = []
+
+    def source(name: str) -> str:
+        read.append(name)
+        return "the sea is blue"
+
+    @guard(at="handoff")
+    def looks(context: GuardContext) -> Verdict:
+        return context.verdict(looks, trips=True, reason="look").model_copy(update={"action": "alert"})
+
+    @guard(at="dispatch")
+    def sends(context: GuardContext) -> Verdict:
+        sent.append(context.agent.name if context.agent else "")
+        return context.verdict(sends, trips=False)
+
+    def works(request: Request) -> Reply:
+        return Reply(value="blue", evidence=(Evidence(source="atlas", quote="the sea is blue"),))
+
+    guards = [looks, Grounding(source), sends, asks(), Breaker(failures=2)]
+    graph = PATTERNS[pattern](worker("tested", works), guards=guards, reviewers=[auditor(True)])
+    ended = Runner("sqlite://", graphs={"team": lambda: graph}, on_event=events.append).run("team", "T")
+
+    assert (ended.status, value_of(ended.outcome)) == (STATUS.get(pattern, "completed"), "blue")  # type: ignore[arg-type] - it has ended
+    verdicts = [(one.data["guard"], one.data.get("action", "pass")) for one in events if one.kind == "verdict"]
+    assert sorted(verdicts) == [("Reviewed", "pass"), ("looks", "alert")]
+    assert [name for name in sent if name != "absent"] == ["tested", "auditor"]
+    assert read == ["atlas", "atlas"], "once before the review, and once after it"
+
+
 def test_all_opinions_are_asked_for_in_one_superstep() -> None:
     reviewers = [auditor(True), auditor(True, name="second")]
     guards = [asks(), Reviewed("second", "Is it short?"), asks()]
