@@ -9,7 +9,7 @@ from guardgraph.guards.applying import applying
 from guardgraph.guards.context import GuardContext, name_of
 from guardgraph.guards.function import FunctionGuard
 from guardgraph.guards.guard import AccountLimiter, Guard, narrows_allowance
-from guardgraph.guards.on_trip import Escalate, OnTrip, Refuse
+from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Refuse, Retry
 from guardgraph.guards.verdicts import returned_by, verdict_of
 from guardgraph.state import Allowance, EarlyStop, OutcomeStatus, Verdict
 
@@ -31,6 +31,8 @@ class GuardDecision(NamedTuple):
     """What reviewers have approved: verdicts for the log of events alone."""
     trusted: bool = True
     """Whether the reason of the trip is text of the declaration, or of a trusted reviewer."""
+    undecided: bool = False
+    """Whether it trips only for want of an opinion, so that nothing is known against the subject."""
 
     @classmethod
     def of(cls, guard: Guard, verdict: Verdict) -> GuardDecision:
@@ -38,6 +40,11 @@ class GuardDecision(NamedTuple):
         if verdict.action == "trip":
             return cls(verdict, guard.on_trip, compensate=getattr(guard, "compensate", None))
         return cls(None, None, (verdict,)) if verdict.action == "alert" else _PASS
+
+    def without_opinion(self) -> GuardDecision:
+        """Return the same for want of an opinion: another try, or an agent that compensates, would not bring one."""
+        on_trip = Finish() if isinstance(self.on_trip, Retry) else self.on_trip
+        return self._replace(on_trip=on_trip, compensate=None, undecided=True)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

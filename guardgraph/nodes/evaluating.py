@@ -121,8 +121,10 @@ def _evaluate_any(either: AnyOf, context: GuardContext, gate: GateContext, *, as
     decision = GuardDecision.of(either, verdict)
     if decision.trip is None:
         return _Evaluation(decision._replace(passes=parts[-1].decision.passes))
-    trusted = all(one.decision.trusted for one in parts)
-    return _Evaluation(decision._replace(trusted=trusted), tuple(chain.from_iterable(one.open for one in parts)))
+    decision = decision._replace(trusted=all(one.decision.trusted for one in parts))
+    if all(one.decision.undecided for one in parts):
+        decision = decision.without_opinion()
+    return _Evaluation(decision, tuple(chain.from_iterable(one.open for one in parts)))
 
 
 def _sources(reader: SourceReader, result: Result, gate: GateContext) -> Mapping[str, str]:

@@ -11,12 +11,10 @@ from pydantic import JsonValue, ValidationError
 
 from guardgraph.guards import (
     REVIEWED_AT,
-    Finish,
     Guard,
     GuardContext,
     GuardDecision,
     Question,
-    Retry,
     Reviewable,
     name_of,
 )
@@ -142,15 +140,13 @@ def _by_opinion(guard: Any, context: GuardContext, own: Verdict | None, given: _
 def _without_opinion(
     guard: Any, context: GuardContext, own: Verdict | None, detail: str, *, asking: bool
 ) -> GuardDecision:
-    """Return what becomes of a subject without an opinion. Another try of its agent would not bring one."""
+    """Return what becomes of a subject without an opinion."""
     why = f"the reviewer {guard.review!r} has given no opinion" + (f": {detail}" if detail else "")
     trip = context.verdict(guard, trips=True, measured={"reviewer": guard.review}, reason=_reason(own, why))
     if guard.unreviewed == "pass" and not asking:
         return GuardDecision(None, None, (*_alerts(own), trip.model_copy(update={"action": "alert"})))
-    decision = GuardDecision.of(guard, trip)
-    if isinstance(guard.on_trip, Retry) and (own is None or own.action != "trip"):
-        decision = decision._replace(on_trip=Finish(), compensate=None)
-    return decision._replace(alerts=_alerts(own))
+    decision = GuardDecision.of(guard, trip)._replace(alerts=_alerts(own))
+    return decision if own is not None and own.action == "trip" else decision.without_opinion()
 
 
 def _reason(own: Verdict | None, why: str) -> str:

@@ -247,6 +247,22 @@ def test_a_refusal_is_a_trip_of_the_guard(on_trip: Any, status: str) -> None:
     assert (status == "completed") == (outcome.value is not None and value_of(outcome) == "better")
 
 
+@pytest.mark.parametrize("on_trip", [Finish(), Retry(1)])
+def test_nothing_is_put_right_without_an_opinion(on_trip: Any) -> None:
+    fixer = Agent("fixer", run=lambda request: "put right", skills={"fix"})
+    graph = supervisor(
+        planner=planner(plan_of("a", skill="offer")),
+        workers=[Agent("tested", run=counting, skills={"offer"}), fixer],
+        guards=[asks(on_trip=on_trip, compensate="fixer")],
+        reviewers=[auditor(OSError("down"))],
+    )
+    outcome = run(graph)["outcome"]
+
+    assert [(gap.agent, gap.reason) for gap in outcome.gaps] == [
+        ("tested", "the reviewer 'auditor' has given no opinion: OSError: down")
+    ]
+
+
 def test_a_compensating_agent_puts_right_what_is_refused() -> None:
     fixer = Agent("fixer", run=lambda request: f"put right: {request.feedback}", skills={"fix"})
     tested = Agent("tested", run=counting, skills={"offer"})
@@ -472,6 +488,39 @@ def test_a_review_makes_nothing_count_twice(pattern: str) -> None:
     assert sorted(verdicts) == [("Reviewed", "pass"), ("looks", "alert")]
     assert [name for name in sent if name != "absent"] == ["tested", "auditor"]
     assert read == ["atlas", "atlas"], "once before the review, and once after it"
+
+
+@pytest.mark.parametrize(
+    ("guards", "opinion", "worked", "reputations"),
+    [
+        ([asks()], OSError("down"), ["first"], {}),
+        ([Reviewed("auditor", "Is it kind?") | asks()], OSError("down"), ["first"], {}),
+        ([asks(on_trip=Finish())], False, ["first", "second"], {"first": 0, "second": 0}),
+        ([asks() | _refuses_if(True)], OSError("down"), ["first", "first", "second", "second"], {"first": 0, "second": 0}),
+        ([Confidence(0.9, review="auditor")], OSError("down"), ["first", "second"], {"first": 0, "second": 0}),
+    ],
+)
+def test_what_a_reviewer_fails_at_does_not_count_against_who_has_won_a_lot(
+    guards: Any, opinion: Any, worked: list[str], reputations: dict[str, int]
+) -> None:
+    """Nor is the lot sold again: another answer would meet the same reviewer."""
+    done: list[str] = []
+
+    def bidder(name: str, cost: int) -> Bidder:
+        def works(request: Request) -> Reply:
+            done.append(name)
+            return Reply(value=f"answer of {name}", confidence=0.5)
+
+        return Bidder(Agent(name, run=works), bid=lambda lots: [Bid(subtask=lot.id, cost=cost) for lot in lots])
+
+    graph = auction([bidder("first", 1), bidder("second", 2)], guards=guards, reviewers=[auditor(opinion)])
+    runner = Runner("sqlite://", graphs={"team": lambda: graph})
+    outcome = runner.run("team", "T").outcome
+
+    assert outcome is not None
+    assert (outcome.status, outcome.value, done) == ("failed", None, worked)
+    assert "the reviewer 'auditor'" in outcome.gaps[0].reason
+    assert {one.agent: one.done for one in runner.list_reputations()} == reputations
 
 
 def test_all_opinions_are_asked_for_in_one_superstep() -> None:

@@ -66,6 +66,8 @@ class ReviewDecision:
     gaps: list[Gap] = field(default_factory=list[Gap])
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
     ending: EarlyStop | None = None
+    undecided: set[str] = field(default_factory=set[str])
+    """The ids of the results that are refused only for want of an opinion."""
     handoffs: list[tuple[tuple[str, ...], Gap]] = field(default_factory=list[tuple[tuple[str, ...], Gap]])
     """See `GateContext.handoffs`."""
 
@@ -232,6 +234,8 @@ def _review_one(
         found.gaps.extend(gaps_within(result))
         return
     found.refused.append(result)
+    if decision.undecided:
+        found.undecided.add(result.id)
     last, why = _gap(gate, result, trip), trip.reason if trip else gap_of(result).reason
     gaps = (*result.gaps, last)
     on_trip = on_trip if trip is not None else stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from guardgraph.agents.agent import Agent
 from guardgraph.nodes.decisions.auction_log import Auction, Settled, report
@@ -26,7 +26,8 @@ __all__ = ("review_lots",)
 def review_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRules) -> Destination | None:
     """Review the results of winners by the guards of `handoff`, and settle the awards that have ended.
 
-    A lot at which its winner has failed is no gap as long as another bidder can be asked for it.
+    A lot at which its winner has failed is no gap as long as another bidder can be asked for it; one of whose result
+    there is no opinion is not sold again, since that of another bidder would meet the same reviewer.
     """
     known = agents_by_name(agents)
     results = [result for result in unreviewed_results(gate.state) if result.agent in known]
@@ -34,7 +35,9 @@ def review_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRul
     decision = review(gate, results, at="handoff", agents=known)
     accepted = {one.subtask for one in decision.accepted}
     failed = {gap.subtask: gap.reason for gap in decision.gaps if not gap.path and gap.subtask not in accepted}
-    unsold = _unsold(gate, auction, failed, rules) if decision.ending is None else {}
+    undecided = {one.subtask for one in results if one.id in decision.undecided}
+    lost = {lot: reason for lot, reason in failed.items() if lot not in undecided}
+    unsold = _unsold(gate, auction, lost, rules) if decision.ending is None else {}
     decision.gaps = [
         gap if gap.path else gap.model_copy(update={"reason": unsold.get(gap.subtask) or gap.reason})
         for gap in decision.gaps
@@ -44,7 +47,7 @@ def review_lots(gate: GateContext, agents: Sequence[Agent], *, rules: AuctionRul
     missing = {gap.subtask: gap.reason for gap in gate.gaps if not gap.path and gap.subtask not in accepted}
     failed = {**missing, **failed}
     ended = {one.subtask: one for one in results if one.subtask in accepted | failed.keys()}
-    _settle(gate, auction, ended, failed, rules)
+    _settle(gate, auction, ended, failed, rules, undecided=decision.undecided)
     return destination
 
 
@@ -63,10 +66,13 @@ def _settle(
     ended: Mapping[str | None, Result],
     failed: Mapping[str, str],
     rules: AuctionRules,
+    *,
+    undecided: Set[str],
 ) -> None:
     """Report the awards of the lots that have `ended`, each with its last result, and record them.
 
-    What a limit of the run has stopped counts neither for nor against its bidder.
+    What a limit of the run has stopped, and what a reviewer has given no opinion of, counts neither for nor against its
+    bidder.
     """
     found: defaultdict[tuple[str, str], list[Settled]] = defaultdict(list)
     made: defaultdict[str | None, list[Result]] = defaultdict(list)
@@ -82,7 +88,7 @@ def _settle(
         cost, seconds = actual_cost(usage, rules.unit), usage.microseconds / 1_000_000
         is_done = lot not in failed
         found[award.message, award.bidder].append(Settled(lot, is_done, cost, seconds, failed.get(lot, "")))
-        if result.stopped_by is None:
+        if result.stopped_by is None and result.id not in undecided:
             key = f"{gate.position.account}/{result.id}"
             records.append(SettledAward(key, award.bidder, is_done, award.bid.cost, cost, seconds))
     number = len(gate.state.get("log") or ())
