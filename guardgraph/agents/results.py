@@ -227,7 +227,7 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     except Exception as unfit:
         error = AgentError(kind="invalid", message=_why_unfit(unfit))
         return failed_result(agent, request, error, usage=usage, gaps=gaps, stopped_by=outcome.stopped_by)
-    why = "; ".join(_causes(outcome.gaps)[:3]) or outcome.stopped_by or "no value"
+    why = "; ".join(_causes(outcome)[:3]) or outcome.stopped_by or "no value"
     return _result(
         agent,
         request,
@@ -245,13 +245,14 @@ def _of_team(agent: Agent, request: Request, outcome: Outcome, usage: Usage) -> 
     )
 
 
-def _causes(gaps: Sequence[Gap]) -> list[str]:
-    """Return the reasons of gaps without those that only repeat one before, such as that of a stage not reached."""
+def _causes(outcome: Outcome) -> list[str]:
+    """Return why a team has ended and what is missing, without what only repeats another reason."""
     found: list[str] = []
-    for gap in gaps:
+    for gap in outcome.gaps:
         if not any(reason in gap.reason for reason in found):
             found.append(gap.reason)
-    return found
+    why = outcome.reason
+    return found if not why or any(reason in why for reason in found) else [why, *found]
 
 
 def _fitting(output: Any, value: object) -> Any:

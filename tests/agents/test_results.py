@@ -280,6 +280,25 @@ def test_a_team_that_fails_without_gaps_names_what_stopped_it(by: str | None, wh
     assert result.error == AgentError(kind="team", message=f"the team ended as failed: {why}")
 
 
+@pytest.mark.parametrize(
+    ("reason", "gaps", "why"),
+    [
+        ("2 candidates are tied", (), "2 candidates are tied"),
+        ("2 candidates are tied", ("no data",), "2 candidates are tied; no data"),
+        ("no data", ("no data",), "no data"),
+        ("stage 'a' is critical and failed: no data", ("no data", "no key"), "no data; no key"),
+        ("a person decides", ("no data", "no key", "no line"), "a person decides; no data; no key"),
+    ],
+)
+def test_the_error_of_a_team_names_why_it_has_ended(reason: str, gaps: tuple[str, ...], why: str) -> None:
+    missing = tuple(Gap(subtask=f"s{number}", reason=text) for number, text in enumerate(gaps))
+    outcome = Outcome(status="escalated", stopped_by="tie", reason=reason, gaps=missing)
+
+    result = result_of_answer(agent(), Request(task=TASK), outcome, usage=USAGE, stopped=None)
+
+    assert result.error == AgentError(kind="team", message=f"the team ended as escalated: {why}")
+
+
 def test_the_error_of_a_team_names_each_cause_once() -> None:
     reasons = ["no data", "not reached, since the run was stopped: no data", "no key", "no data", "no line", "no more"]
     gaps = tuple(Gap(subtask=f"s{number}", reason=reason) for number, reason in enumerate(reasons))
