@@ -364,6 +364,22 @@ def test_a_guard_of_dispatch_that_escalates_ends_the_run() -> None:
     assert [gap.subtask for gap in outcome.gaps] == ["a"]
 
 
+def test_each_opinion_that_is_missing_has_the_reason_of_its_own_reviewer() -> None:
+    @guard(at="dispatch")
+    def refuses(context: GuardContext) -> Verdict:
+        name = context.agent.name if context.agent else ""
+        return context.verdict(refuses, trips=name != "tested", reason=f"not {name}")
+
+    guards = [asks(unreviewed="pass"), Reviewed("second", "Is it short?", unreviewed="pass"), refuses]
+    reviewers = [auditor(True), auditor(True, name="second")]
+    found = run(one(worker("tested"), *guards, reviewers=reviewers))
+
+    assert [verdict.reason for verdict in found["verdicts"] if verdict.action == "alert"] == [
+        "the reviewer 'auditor' has given no opinion: not auditor",
+        "the reviewer 'second' has given no opinion: not second",
+    ]
+
+
 def test_a_breaker_replaces_a_reviewer_that_fails_all_the_time() -> None:
     reviewers = [auditor(OSError("no"), fallback=auditor(True, name="spare"))]
     guards = [asks(), Breaker(rate=0.5, least=1).only(agents={"auditor"})]
@@ -655,6 +671,25 @@ def test_a_draft_is_reviewed_and_written_again(way: str) -> None:
 
     assert (outcome.status, outcome.value) == ("completed", ["answer 2", "done: do a"])
     assert [one.answer and one.answer.sender for one in seen] == ["writer", "writer"]
+
+
+def test_a_draft_that_holds_more_than_an_approved_answer_is_asked_about() -> None:
+    """The value of a panel has the id of one answer, and the evidence of all that agree with it."""
+    seen: list[Request] = []
+
+    def says(source: str) -> Agent:
+        evidence = (Evidence(source=source, quote="it is blue"),)
+        return Agent(source, run=lambda request: Reply(value="blue", evidence=evidence, confidence=1))
+
+    reviewers = [auditor(True, seen=seen)]
+    graph = consensus(
+        [says("a"), says("b")], vote=plurality, quorum=2, guards=[asks(at=("handoff", "exit"))], reviewers=reviewers
+    )
+
+    assert run(graph)["outcome"].status == "completed"
+    shown = [[one.source for one in request.answer.evidence] for request in seen if request.answer]
+    assert sorted(shown[:2]) == [["a"], ["b"]]
+    assert shown[2:] == [["a", "b"]]
 
 
 @pytest.mark.parametrize(("approved", "status"), [(True, "completed"), (False, "failed")])

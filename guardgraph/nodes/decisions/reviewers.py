@@ -13,7 +13,7 @@ from guardgraph.nodes.early_stop import no_means, too_few_steps
 from guardgraph.nodes.gate_context import GateContext
 from guardgraph.nodes.judging import allowed_sends, needed_reviews
 from guardgraph.nodes.opinions import OpenReview, attempts_at, opinion_in
-from guardgraph.state import Allowance, EarlyStop, Gate, Request, Result
+from guardgraph.state import Allowance, EarlyStop, Gate, Request, Result, Verdict
 
 __all__ = ("ask_reviewers", "ask_reviewers_of_new_results")
 
@@ -95,11 +95,15 @@ def _allowed(gate: GateContext, sends: Sequence[Send], at: Gate) -> list[Send]:
     before = gate.last_trip, gate.needs_no_budget
     agents = [gate.team.agents[send.node] for send in sends]
     gate.needs_no_budget = at == "exit" or all(agent.kind == "function" for agent in agents)
-    allowed = allowed_sends(gate, sends, gaps=[()] * len(sends)) if sends else []
+
+    def not_sent(send: Send, trip: Verdict) -> None:
+        gate.unreviewed[_review_id(send)] = trip.reason
+
+    allowed = allowed_sends(gate, sends, gaps=[()] * len(sends), instead=not_sent) if sends else []
     passed = {_review_id(send) for send in allowed}
     for send in sends:
-        if _review_id(send) not in passed and gate.last_trip is not None:
-            gate.unreviewed[_review_id(send)] = gate.last_trip.reason
+        if _review_id(send) not in passed and gate.last_trip is not None:  # a guard that escalates stops them all
+            gate.unreviewed.setdefault(_review_id(send), gate.last_trip.reason)
     gate.last_trip, gate.needs_no_budget = before
     return [gate.send_to_reviewer(gate.team.agents[send.node], send.arg["request"]) for send in allowed]
 
