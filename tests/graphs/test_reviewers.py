@@ -413,6 +413,40 @@ def test_few_supersteps_end_a_run_before_work_that_could_not_be_reviewed(at: Any
     assert (statuses[0], statuses[-1]) == ("failed", "completed")
 
 
+@pytest.mark.parametrize("at", ["handoff", "exit"])
+def test_few_supersteps_end_the_attempts_of_a_reviewer(at: Any) -> None:
+    reasons: list[str] = []
+    for limit in range(6, 14):
+        graph = pipeline([worker("tested")], guards=[asks(at=at)], reviewers=[auditor(OSError("down"), attempts=3)])
+        outcome = run(graph, {"recursion_limit": limit})["outcome"]
+
+        assert (outcome.status, outcome.value) == ("failed", None)
+        reasons += [gap.reason for gap in outcome.gaps if gap.guard == "Reviewed"]
+
+    assert "LangGraph's `recursion_limit` leaves" in reasons[0]
+    assert reasons[-1] == "the reviewer 'auditor' has given no opinion: OSError: down"
+
+
+@pytest.mark.parametrize(
+    ("at", "reviewer", "reviews", "reason"),
+    [
+        ("handoff", Agent("auditor", model=ScriptedModel(replies=['{"approved": true}'])), 0, ": no calls left"),
+        ("handoff", auditor(True), 1, None),
+        ("exit", Agent("auditor", model=ScriptedModel(replies=['{"approved": true}'])), 1, ": not started: "),
+        ("exit", auditor(True), 1, None),
+    ],
+)
+def test_only_a_function_reviews_once_all_is_spent(at: Any, reviewer: Agent, reviews: int, reason: str | None) -> None:
+    writer = Agent("writer", model=ScriptedModel(replies=["text"]))
+    graph = pipeline([writer], guards=[asks(at=at), Budget(calls=1, reserve=0)], reviewers=[reviewer])
+    state = run(graph)
+
+    assert len({one.agent for one in state.get("reviews") or ()}) == reviews
+    assert [gap.reason.partition("has given no opinion")[2][: len(reason or "")] for gap in state["outcome"].gaps] == (
+        [] if reason is None else [reason]
+    )
+
+
 # Which results are reviewed
 
 
