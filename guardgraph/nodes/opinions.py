@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from guardgraph.guards import (
     REVIEWED_AT,
@@ -18,7 +18,7 @@ from guardgraph.guards import (
     Reviewable,
     name_of,
 )
-from guardgraph.state import ContextItem, Opinion, Result, ReviewRequest, Verdict, error_text, validation_text
+from guardgraph.state import BadInput, ContextItem, Opinion, Result, ReviewRequest, Verdict, error_text, validation_text
 
 if TYPE_CHECKING:
     from guardgraph.nodes.gate_context import GateContext
@@ -34,6 +34,9 @@ class OpenReview(NamedTuple):
     request: ReviewRequest
     context: tuple[ContextItem, ...]
     """What it is given beside the answer."""
+
+
+_ITEMS = TypeAdapter(tuple[ContextItem, ...])
 
 
 class _Given(NamedTuple):
@@ -58,7 +61,7 @@ def review_of(
         found = guard.asks(context, verdict)
         if found is None:
             return own, ()
-        question, item = Question(*found), answer_item(context.subject)
+        question, item = _checked(found), answer_item(context.subject)
         request = _request(guard.review, question, context.subject, item)
     except (Exception, SystemExit) as error:  # what cannot be asked must not let the subject pass
         reason = f"guard {name_of(guard)!r} could not ask its reviewer: {error_text(error)}"
@@ -105,6 +108,15 @@ def answer_item(result: Result) -> ContextItem:
         origin="agent",
         trusted=result.trusted,
     )
+
+
+def _checked(found: object) -> Question:
+    """Return what a guard asks. Raises `BadInput`, or an error of pydantic, for what cannot be asked."""
+    if not isinstance(found, Question):
+        raise BadInput(f"`asks` returns a `Question`, or `None` where the guard's own verdict holds; got {found!r:.80}")
+    if isinstance(found.text, str) and not found.text.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise BadInput("its question is empty; state what must hold of an answer")
+    return found._replace(context=_ITEMS.validate_python(found.context))
 
 
 def _request(reviewer: str, question: Question, result: Result, item: ContextItem) -> ReviewRequest:

@@ -546,7 +546,12 @@ def test_a_review_makes_nothing_count_twice(pattern: str) -> None:
         ([asks()], OSError("down"), ["first"], {}),
         ([Reviewed("auditor", "Is it kind?") | asks()], OSError("down"), ["first"], {}),
         ([asks(on_trip=Finish())], False, ["first", "second"], {"first": 0, "second": 0}),
-        ([asks() | _refuses_if(True)], OSError("down"), ["first", "first", "second", "second"], {"first": 0, "second": 0}),
+        (
+            [asks() | _refuses_if(True)],
+            OSError("down"),
+            ["first", "first", "second", "second"],
+            {"first": 0, "second": 0},
+        ),
         ([Confidence(0.9, review="auditor")], OSError("down"), ["first", "second"], {"first": 0, "second": 0}),
     ],
 )
@@ -1153,6 +1158,32 @@ def test_a_guard_that_cannot_ask_lets_nothing_pass() -> None:
     assert [gap.reason for gap in outcome.gaps] == [
         "guard 'Numbers' could not ask its reviewer: ValueError: no question"
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ("Is it right?", "`asks` returns a `Question`, or `None` where the guard's own verdict holds; got 'Is it"),
+        ({"text": "Is it right?"}, "`asks` returns a `Question`"),
+        (Question(" "), "its question is empty"),
+        (Question(None), "ReviewRequest: question: Input should be a valid string"),  # type: ignore[arg-type]
+        (Question("Is it right?", ("text",)), "Input should be a valid dictionary or instance of ContextItem"),  # type: ignore[arg-type]
+        (Question("Is it right?", None), "Input should be a valid tuple"),  # type: ignore[arg-type]
+    ],
+)
+@pytest.mark.parametrize("unreviewed", ["trip", "pass"])
+def test_what_cannot_be_asked_lets_nothing_pass(asked: Any, reason: str, unreviewed: Any) -> None:
+    class Odd(Numbers):
+        def asks(self, context: GuardContext, verdict: Verdict) -> Question | None:
+            return asked
+
+    Odd.unreviewed = unreviewed
+    guards: Any = [Odd()]
+    outcome = run(one(worker("tested"), *guards, reviewers=[auditor(True)]))["outcome"]
+
+    assert outcome.status == "failed"
+    assert "guard 'Numbers' could not ask its reviewer: " in outcome.gaps[0].reason
+    assert reason in outcome.gaps[0].reason
 
 
 def test_a_cached_opinion_is_that_of_the_same_question() -> None:
