@@ -487,6 +487,14 @@ def test_either_asks_only_where_no_other_part_lets_it_pass(
         }
 
 
+def test_either_asks_also_where_it_may_pass_without_an_opinion() -> None:
+    seen: list[Request] = []
+    either = asks(on_trip=Finish(), unreviewed="pass") | _refuses_if(True)
+    outcome = run(one(worker("tested"), either, reviewers=[auditor(False, seen=seen)]))["outcome"]
+
+    assert (len(seen), outcome.status) == (1, "failed")
+
+
 def test_both_needs_both_and_only_is_for_some() -> None:
     seen: list[Request] = []
     judged = (_refuses_if(False) & asks(on_trip=Finish())).only(agents={"tested"})
