@@ -225,6 +225,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 team=team.account,
                 agent=self.agent.name,
                 subtask=request.subtask.id if request.subtask else None,
+                fallback_for=self.fallback_for,
             ),
             attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
