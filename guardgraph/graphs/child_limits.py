@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
-
-from langgraph.graph.state import CompiledStateGraph
+from typing import Any
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import AllowanceLimiter, Guard, GuardContext, applying
-from guardgraph.nodes.team_spec import TeamSpec
+from guardgraph.nodes.team_spec import TeamSpec, nested_team
 from guardgraph.state import Allowance, BadGraph, Task
 
 __all__ = ("check_child_limits", "limits_of")
@@ -34,9 +32,8 @@ def check_child_limits(team: TeamSpec) -> None:
 def _check(team: TeamSpec, above: _Limits, top: str) -> None:
     limits = {**above, **limits_of(team.guards)}
     for agent in team.agents.values():
-        builder = cast("Any", agent.run).builder if isinstance(agent.run, CompiledStateGraph) else None
-        inner = getattr(builder, "team", None)
-        if isinstance(inner, TeamSpec):
+        inner = nested_team(agent)
+        if inner is not None:
             whole = {name: limit for name, limit in limits.items() if not _is_narrowed(agent, name)}
             _compare(agent, inner, whole, top)
             _check(inner, whole, top)
