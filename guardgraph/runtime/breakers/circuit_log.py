@@ -46,16 +46,18 @@ class CircuitLog(NamedTuple):
         """Return it as it is stored."""
         return {**self._asdict(), "ended": [[*one] for one in self.ended]}
 
-    def plus(self, key: str, rule: Breaker, now: float, *, is_ok: bool) -> CircuitLog:
+    def plus(self, key: str, rule: Breaker, now: float, *, is_ok: bool, attempt: str = "") -> CircuitLog:
         """Return it with an attempt that has ended; one that is known already changes nothing.
 
-        While the circuit is open only the probe counts: the others began before.
+        `key` is that with which it was sent, `attempt` its own where several are sent with one key. While the circuit
+        is open only the probe counts: the others began before.
         """
-        if any(one.key == key for one in self.ended):
+        known_as = attempt or key
+        if any(one.key == known_as for one in self.ended):
             return self
         if self.opened is not None:
-            return self if key != self.probe else self._probed(key, now, is_ok=is_ok)
-        known = (*self._within(rule.window, now), _Ended(now, is_ok, key))[-LONGEST_LOG:]
+            return self if key != self.probe else self._probed(known_as, now, is_ok=is_ok)
+        known = (*self._within(rule.window, now), _Ended(now, is_ok, known_as))[-LONGEST_LOG:]
         failures, rate = sum(not one.is_ok for one in known), rule.rate or 1.0
         opens = not is_ok and len(known) >= rule.least and failures >= rate * len(known)
         return CircuitLog(known, now if opens else None, window=rule.window, pause=rule.pause)
