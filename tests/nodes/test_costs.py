@@ -163,7 +163,9 @@ def test_a_tool_that_asks_a_human_costs_once_when_it_has_ended(one: Any, kind: s
         if kind == "model":
             makes = {"model": model, "tools": [one]}
         agent = Agent("worker", tool_costs={one.name: "0.005"}, **makes)
-        return pipeline([agent], guards=[Budget(usd="0.007", reserve=0), Budget(usd="0.007", per="tenant")], name="shop")
+        return pipeline(
+            [agent], guards=[Budget(usd="0.007", reserve=0), Budget(usd="0.007", per="tenant")], name="shop"
+        )
 
     async def sell() -> Any:
         async with Runner(f"sqlite:///{tmp_path / 'runs.db'}", graphs={"shop": shop}) as runner:

@@ -217,9 +217,7 @@ class AttemptBudget:
     def settle_cost(self, name: str, *, is_due: bool = True) -> None:
         """Settle in full what was reserved under `name`, or release it where it is not due."""
         with self._recording_faults():
-            self.services.ledger.settle(
-                f"{self.position.account}@{self.epoch}:{name}", None if is_due else Usage()
-            )
+            self.services.ledger.settle(f"{self.position.account}@{self.epoch}:{name}", None if is_due else Usage())
         self.services.changed.notify_all()
 
     def begin_tool(
