@@ -16,7 +16,7 @@ __all__ = ("collected_value", "outcome_of", "with_limits_named", "written_value"
 _COLLECTED = "conclude/results"
 """The id under which the accepted results are judged as the value."""
 _NO_CALLS = re.compile(r"\bno calls left(?! of )|\b\d+ calls (wanted, \d+ left(?! of )|left, \d+ needed)")
-"""What a `ReservationDenied`, a `Budget` or a gate says where an account of the tree has too few calls left."""
+"""The text of a `ReservationDenied`, a `Budget` or a gate where an account of the tree has too few calls left."""
 
 
 def written_value(state: Mapping[str, Any]) -> Result | None:
