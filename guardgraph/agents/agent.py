@@ -24,7 +24,7 @@ from guardgraph.runtime.rates.rate_limit import RateLimit
 from guardgraph.state import Amount, BadGraph, Outcome, Request
 from guardgraph.state.argument_checks import LARGEST, check_fields, shown
 
-__all__ = ("Agent", "AgentKind", "Integrity", "input_keys", "takes_references")
+__all__ = ("Agent", "AgentKind", "Integrity", "input_keys", "takes_references", "unwrapped")
 
 _CHECKED = (
     "instructions",
@@ -142,7 +142,7 @@ class Agent:
         """What it is made of; a `team` is a graph with an `Outcome` in its output, as those of guardgraph."""
         if self.model is not None or self.models:
             return "model"
-        graph = _unwrapped(self.run)
+        graph = unwrapped(self.run)
         if isinstance(graph, CompiledStateGraph):
             if self.to_input is None and _is_team(graph):
                 return "team"
@@ -203,20 +203,20 @@ def _is_team(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
 
 def input_keys(run: Any) -> frozenset[str]:
     """Return the keys of the input of a compiled graph."""
-    builder = _unwrapped(run).builder
+    builder = unwrapped(run).builder
     return frozenset(builder.schemas[builder.input_schema])
 
 
 def takes_references(agent: Agent) -> bool:
     """Return whether an agent finds the content of attachments by their digests: a team of guardgraph does."""
-    return agent.kind == "team" and {"task", "attachments"} <= _unwrapped(agent.run).channels.keys()
+    return agent.kind == "team" and {"task", "attachments"} <= unwrapped(agent.run).channels.keys()
 
 
-def _unwrapped(run: Any) -> Any:
+def unwrapped(run: Any) -> Any:
     """Return the Runnable inside `with_retry`, `with_fallbacks` and the like."""
     if isinstance(run, RunnableBindingBase):
-        return _unwrapped(run.bound)
-    return _unwrapped(run.runnable) if _is(run, "RunnableWithFallbacks", "runnables.fallbacks") else run
+        return unwrapped(run.bound)
+    return unwrapped(run.runnable) if _is(run, "RunnableWithFallbacks", "runnables.fallbacks") else run
 
 
 def _is(value: object, kind: str, module: str) -> bool:

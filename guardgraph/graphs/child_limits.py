@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
-
-from langgraph.graph.state import CompiledStateGraph
+from typing import Any
 
 from guardgraph.agents.agent import Agent
 from guardgraph.guards import AllowanceLimiter, Guard, GuardContext, applying
-from guardgraph.nodes.team_spec import TeamSpec
+from guardgraph.nodes.team_spec import TeamSpec, nested_team
 from guardgraph.state import Allowance, BadGraph, Task
 
-__all__ = ("check_child_limits",)
+__all__ = ("check_child_limits", "limits_of")
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
 _FIELDS = {"usd": "`usd` of the Budget", "tokens": "`tokens` of the Budget", "calls": "`calls` of the limits"}
@@ -32,11 +30,10 @@ def check_child_limits(team: TeamSpec) -> None:
 
 
 def _check(team: TeamSpec, above: _Limits, top: str) -> None:
-    limits = {**above, **_limits_of(team.guards)}
+    limits = {**above, **limits_of(team.guards)}
     for agent in team.agents.values():
-        builder = cast("Any", agent.run).builder if isinstance(agent.run, CompiledStateGraph) else None
-        inner = getattr(builder, "team", None)
-        if isinstance(inner, TeamSpec):
+        inner = nested_team(agent)
+        if inner is not None:
             whole = {name: limit for name, limit in limits.items() if not _is_narrowed(agent, name)}
             _compare(agent, inner, whole, top)
             _check(inner, whole, top)
@@ -47,7 +44,7 @@ def _is_narrowed(agent: Agent, name: str) -> bool:
 
 
 def _compare(agent: Agent, inner: TeamSpec, above: _Limits, top: str) -> None:
-    for name, own in _limits_of(inner.guards).items():
+    for name, own in limits_of(inner.guards).items():
         whole: Any = above.get(name)
         if whole is not None and own > whole:
             field = _FIELDS.get(name, "`seconds` of the Deadline")
@@ -58,8 +55,12 @@ def _compare(agent: Agent, inner: TeamSpec, above: _Limits, top: str) -> None:
             )
 
 
-def _limits_of(guards: Sequence[Guard]) -> dict[str, Any]:
-    """Return what guards limit in every task, as far as that is known without one."""
+def limits_of(guards: Sequence[Guard]) -> dict[str, Any]:
+    """Return what guards limit in every run of a team, as far as that is known without a task.
+
+    Those are `usd`, `tokens`, `calls`, and `seconds` as a timedelta. What is counted beside the tree of a run, as by
+    agent or by window, is no limit of the run.
+    """
     context = GuardContext(gate="admission", subject=Task(goal="any", id="any"), now=_START)
     found = Allowance()
     for guard in applying(guards, categories=()):

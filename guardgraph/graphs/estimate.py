@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from math import ceil
 from typing import Any
 
 from guardgraph.agents.agent import Agent
 from guardgraph.graphs.attempt_load import Estimating, load_of_attempt, load_of_reviews
+from guardgraph.graphs.child_limits import limits_of
 from guardgraph.graphs.draw.description import EdgeDescription, NodeDescription
 from guardgraph.graphs.draw.direction import layers
 from guardgraph.graphs.load import Assumptions, Load, load_of_calls, worst_of
 from guardgraph.graphs.topology import Topology, cycles, topology_of
-from guardgraph.guards import Budget, Convergence, Deadline, Limits, Retry, applying, bounds_of, leaves, prices_of
+from guardgraph.guards import Convergence, Limits, Retry, applying, bounds_of, leaves, prices_of
 from guardgraph.nodes.admission import ADMISSION
 from guardgraph.nodes.decisions.review import can_retry
 from guardgraph.nodes.team_spec import EXIT, TeamSpec
@@ -281,16 +281,10 @@ def _gates_of(team: TeamSpec, agent: Agent) -> set[Gate]:
 
 def _capped(work: Estimating, team: TeamSpec, load: Load, path: str) -> Load:
     """Return a load within the caps of a team's guards."""
-    caps: dict[str, Any] = {"calls": None, "tokens": None, "usd": None, "seconds": None}
-    for guard in team.guards:
-        if isinstance(guard, Budget):
-            given = {"calls": guard.calls, "tokens": guard.tokens}
-            caps |= {name: cap for name, cap in given.items() if cap is not None}
-            caps |= {"usd": Decimal(guard.usd)} if guard.usd is not None else {}
-        elif isinstance(guard, Limits) and guard.calls is not None:
-            caps["calls"] = min(guard.calls, caps["calls"] or guard.calls)
-        elif isinstance(guard, Deadline):
-            caps["seconds"] = guard.seconds + 1
+    found = limits_of(team.guards)
+    seconds = found.pop("seconds", None)
+    caps: dict[str, Any] = {**dict.fromkeys(("calls", "tokens", "usd")), **found}
+    caps["seconds"] = None if seconds is None else ceil(seconds.total_seconds()) + 1
     for name, cap in caps.items():
         if cap is not None:
             work.note(f"the guards of the team cap {name} at {cap}", path)

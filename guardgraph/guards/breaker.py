@@ -7,13 +7,13 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from guardgraph.guards.circuit import Circuit
+from guardgraph.guards.circuit import LONGEST_LOG, Circuit
 from guardgraph.guards.composition import Composable, leaves
 from guardgraph.guards.context import GuardContext
 from guardgraph.guards.guard import Guard
 from guardgraph.guards.on_trip import Escalate, Finish, OnTrip, Retry
 from guardgraph.state import BadGraph, Gate, Result, Subtask, Verdict
-from guardgraph.state.argument_checks import check_fields
+from guardgraph.state.argument_checks import check_fields, shown
 
 __all__ = ("Breaker", "breaker_of")
 
@@ -66,6 +66,9 @@ class Breaker(Composable):
             raise BadGraph("a Breaker has one limit: give `failures` or `rate`; for both give two of them")
         if self.rate is None and self.of != "agent":
             raise BadGraph(f"`failures` of a Breaker are those of attempts at a task; give `rate` with of={self.of!r}")
+        if self.least > LONGEST_LOG:
+            most = f"`least` must be at most {LONGEST_LOG}, since no more attempts are known"
+            raise BadGraph(f"{most}, got {shown(self.least)}")
         if self.rate is not None and not 0 < self.rate <= 1:
             raise BadGraph(f"`rate` must be above 0 and at most 1, got {self.rate!r}")
         for name, seconds in (("window", self.window), ("pause", self.pause)):

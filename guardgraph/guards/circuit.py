@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ("Circuit", "CircuitState")
+__all__ = ("LONGEST_LOG", "Circuit", "CircuitState")
+
+LONGEST_LOG = 200
+"""How many attempts of an agent, or calls of a tool or model, are known at most, the latest ones."""
 
 CircuitState = Literal["closed", "open", "half_open"]
 """`closed`: it works. `open`: it has failed too often, and is refused. `half_open`: one attempt may show that it works

@@ -36,10 +36,11 @@ class Limits(Composable):
         return Allowance(subtasks=self.subtasks, messages=self.messages, calls=self.calls)
 
     def __call__(self, context: GuardContext) -> Verdict:
-        """Trip where nothing is left of a cap; messages are counted when they are sent."""
+        """Trip where nothing is left of a cap, of calls only of its own; messages are counted when they are sent."""
         for name in ("subtasks", "calls"):
             left, limit = getattr(context.remaining, name), getattr(context.allowance, name)
-            if left is not None and left < 1:
+            is_others = name == "calls" and (self.calls is None or (limit is not None and limit < self.calls))
+            if left is not None and left < 1 and not is_others:
                 reason = f"the limit of {limit} {name} is used up"
                 return context.verdict(self, trips=True, measured=left, limit=limit, reason=reason)
         return context.verdict(self, trips=False)

@@ -30,7 +30,8 @@ class Velocity(Composable):
     median of the windows before the last one, without those in which nothing happened; the call trips where the last
     window, the call included, has more than `factor` times the median, of calls or of tokens. Tokens count where a
     model call has ended. Nothing is judged before three windows are known, or where the last one has fewer than `least`
-    calls. Models and tools count; of a run the last 2,000 calls in this process are known.
+    calls. Models and tools count; of a run the last 2,000 calls in this process are known. In another process its pace
+    begins anew, with the calls of attempts that have not ended.
     """
 
     factor: float = 10
@@ -74,9 +75,14 @@ class Velocity(Composable):
 
 
 def _counts(ages: Iterable[tuple[float, int]]) -> dict[int, int]:
-    """Return the sum of each window, by its age in windows; what is exactly a window old belongs to the one before."""
+    """Return the sum of each window, by its age in windows; what is exactly a window old belongs to the one before.
+
+    What lies a window or more ahead is left out: the clock was set back since.
+    """
     counts: dict[int, int] = {}
     for age, count in ages:
+        if age <= -1:
+            continue
         window = max(int(age), 0)
         counts[window] = counts.get(window, 0) + count
     return counts

@@ -17,7 +17,7 @@ from guardgraph.nodes.downgrading import account_steps
 from guardgraph.nodes.gate import run_route
 from guardgraph.nodes.gate_context import GateContext, Route
 from guardgraph.nodes.messages import run_input
-from guardgraph.nodes.team_spec import EXIT, TeamSpec
+from guardgraph.nodes.team_spec import EXIT, TeamSpec, nested_team
 from guardgraph.runtime.execution_context import ExecutionContext, execution_context
 from guardgraph.state import (
     Allowance,
@@ -178,6 +178,8 @@ def _position(
         allowance = narrower
     services = current.services if current else None
     has_database = services is not None and services.ledger.has_shared_accounts
+    if above is None and not has_database:
+        _check_below(team)
     run_id = above.run_id if above else (current and current.run_id) or new_id()
     account = f"{above.account}/{quote(team.name, safe='')}-{new_id()[:8]}" if above else run_id
     spending = f"{account}/work" if reserve else account
@@ -220,3 +222,12 @@ def _side_budgets(team: str, guards: Iterable[Guard], account: str, *, has_datab
             "team with `Runner(url)`"
         )
     return budgets
+
+
+def _check_below(team: TeamSpec) -> None:
+    """Raise `BadInput` where a team below counts in a database whatever its task is, and there is none."""
+    for agent in team.agents.values():
+        inner = nested_team(agent)
+        if inner is not None:
+            _side_budgets(inner.name, applying(inner.guards, categories=()), "", has_database=False)
+            _check_below(inner)

@@ -225,6 +225,7 @@ class _AgentNode(RunnableLambda[Any, Any]):
                 team=team.account,
                 agent=self.agent.name,
                 subtask=request.subtask.id if request.subtask else None,
+                fallback_for=self.fallback_for,
             ),
             attachments=_attachments(request, config, current.attachments if current else {}),
             pool=SlotToken(pools) if pools else None,
@@ -249,7 +250,8 @@ class _AgentNode(RunnableLambda[Any, Any]):
             if work.is_cached or not (result.status == "ok" or has_failed):
                 circuits.released(work.role, key)
             else:
-                circuits.ended(work.role, key, self.breaker, is_ok=result.status == "ok")
+                is_ok, attempt = result.status == "ok", work.me.account
+                circuits.ended(work.role, key, self.breaker, is_ok=is_ok, attempt=attempt)
         except StorageError:  # the work is done all the same
             _LOG.warning("what attempt %s has shown of its agent is not recorded", key, exc_info=True)
 

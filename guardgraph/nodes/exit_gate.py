@@ -49,7 +49,7 @@ def exit_gate(team: TeamSpec) -> Callable[..., Any]:
         emit_last_alerts(gate)
         took = int((gate.now - gate.position.started).total_seconds() * 1_000_000)
         outcome = outcome_of(gate.state, gate.spent.model_copy(update={"microseconds": max(took, 0)}))
-        outcome = with_limits_named(outcome, gate.guards, gate.unspent)
+        outcome = with_limits_named(outcome, gate.guards)
         gate.services.emit("run_finished", gate.position, status=outcome.status, gaps=len(outcome.gaps))
         current = execution_context(config)
         if current is not None and current.integrity is not None and not outcome.trusted:

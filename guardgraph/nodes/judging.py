@@ -270,7 +270,10 @@ def _to_fallback(gate: GateContext, send: Send, decision: GuardDecision) -> Send
 
 def _sides_of(gate: GateContext, agent: str, subtask: str | None) -> tuple[Balance, ...]:
     """Return the balances of the side accounts that an attempt draws on."""
-    sides = attempt_sides(gate.position.budgets, team=gate.position.account, agent=agent, subtask=subtask)
+    replaced = gate.team.fallbacks.get(agent)
+    sides = attempt_sides(
+        gate.position.budgets, team=gate.position.account, agent=agent, subtask=subtask, fallback_for=replaced
+    )
     unread = [side for side in sides if side.name not in gate.side_balances]
     if unread:
         gate.side_balances |= {one.account: one for one in gate.services.ledger.side_balances(unread)}

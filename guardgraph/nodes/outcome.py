@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from guardgraph.agents.results import gap_of
 from guardgraph.guards import Budget, Guard, Limits, leaves
 from guardgraph.nodes.accepted import accepted_of, closed_subtasks, open_gaps, subtasks_by_id
-from guardgraph.state import Allowance, EarlyStop, Evidence, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
+from guardgraph.state import EarlyStop, Evidence, Gap, Outcome, OutcomeStatus, PatternError, Result, Usage
 
 __all__ = ("collected_value", "outcome_of", "with_limits_named", "written_value")
 
 _COLLECTED = "conclude/results"
 """The id under which the accepted results are judged as the value."""
+_NO_CALLS = re.compile(r"\bno calls left(?! of )|\b\d+ calls (wanted, \d+ left(?! of )|left, \d+ needed)")
+"""The text of a `ReservationDenied`, a `Budget` or a gate where an account of the tree has too few calls left."""
 
 
 def written_value(state: Mapping[str, Any]) -> Result | None:
@@ -77,23 +80,27 @@ def outcome_of(state: Mapping[str, Any], usage: Usage) -> Outcome:
     )
 
 
-def with_limits_named(outcome: Outcome, guards: Iterable[Guard], left: Allowance) -> Outcome:
-    """Return an outcome in which a stop by the account of a team has the name of `Limits`, where that caps its calls.
+def with_limits_named(outcome: Outcome, guards: Iterable[Guard]) -> Outcome:
+    """Return an outcome in which a stop for want of calls has the name of `Limits`, where that caps them most.
 
-    An account knows its caps, and not which guard has set them. `left` is what the team may still spend.
+    An account knows its caps, and not which guard has set them: what it refuses is named `Budget` first.
     """
     own = leaves(guards)
-    caps_calls = any(isinstance(one, Limits) and one.calls is not None for one in own)
-    if not caps_calls or left.calls is None or any(isinstance(one, Budget) and one.calls is not None for one in own):
-        return outcome
-    if left.calls > 0 and (left.tokens is not None or left.usd is not None):
+    most = min((one.calls for one in own if isinstance(one, Limits) and one.calls is not None), default=None)
+    budgets = (one for one in own if isinstance(one, Budget) and (one.per, one.window) == ("run", None))
+    if most is None or any(one.calls is not None and one.calls <= most for one in budgets):
         return outcome
     gaps = (
-        gap.model_copy(update={"guard": "Limits"}) if gap.guard == "Budget" and not gap.path else gap
+        gap.model_copy(update={"guard": "Limits"}) if not gap.path and _lacked_calls(gap.guard, gap.reason) else gap
         for gap in outcome.gaps
     )
-    by = "Limits" if outcome.stopped_by == "Budget" else outcome.stopped_by
+    by = "Limits" if _lacked_calls(outcome.stopped_by, outcome.reason) else outcome.stopped_by
     return outcome.model_copy(update={"gaps": tuple(gaps), "stopped_by": by})
+
+
+def _lacked_calls(guard: str | None, reason: str) -> bool:
+    """Return whether an account of the tree had no calls left: its reasons name no account, those of others do."""
+    return guard == "Budget" and _NO_CALLS.search(reason) is not None
 
 
 def _answers(state: Mapping[str, Any]) -> list[Result]:

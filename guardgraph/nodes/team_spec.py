@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardgraph.agents.agent import Agent
+from langgraph.graph.state import CompiledStateGraph
+
+from guardgraph.agents.agent import Agent, unwrapped
 from guardgraph.guards import Guard
 from guardgraph.nodes.state_update import Channel
 from guardgraph.runtime.boards.declaration import Board
 from guardgraph.state import ContextItem, Gate
 
-__all__ = ("EXIT", "OWN_GAPS", "TeamSpec")
+__all__ = ("EXIT", "OWN_GAPS", "TeamSpec", "nested_team")
 
 EXIT = "guard_exit"
 """The node in which every run of a team ends."""
@@ -91,3 +93,10 @@ class TeamSpec:
         if node in self.ends:
             return 1 + self.review_steps.get(EXIT, 0) if node == EXIT else self.closing
         return self.steps.get(node, 2) + self.closing
+
+
+def nested_team(agent: Agent) -> TeamSpec | None:
+    """Return the team that an agent runs; `None` where it runs something else."""
+    graph = unwrapped(agent.run)
+    team = getattr(graph.builder, "team", None) if isinstance(graph, CompiledStateGraph) else None
+    return team if isinstance(team, TeamSpec) else None

@@ -45,6 +45,7 @@ NO_SIDES: Sides = MappingProxyType({})
 """No account draws on a side account."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OF = " of "
 _FORMATS = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
@@ -69,7 +70,7 @@ class SideBudget(FrozenModel):
     account: str
     """The account of the team that declares it."""
     agents: tuple[str, ...] | None = None
-    """The agents whose attempts count, in alphabetical order; `None` is all."""
+    """The agents whose attempts count, with their fallbacks, in alphabetical order; `None` is all."""
 
     @property
     def kind(self) -> str:
@@ -107,7 +108,8 @@ class SideAccount:
     def label(self, *, who: str | None = None, period: Period | None = None) -> str:
         """Return what it is called in a message: `agent press`, `tenant acme's day 2026-11-23`."""
         named = self.who if who is None else who
-        owner = f"{_NOUNS[self.per]} {named}" if named else _WHOLE[self.per]
+        is_named = named and not named.startswith(_OF)  # else `who` has the agents alone that work on it
+        owner = f"{_NOUNS[self.per]} {named}" if is_named else f"{_WHOLE[self.per]}{named}"
         return owner if period is None else f"{owner}'s {period.name}"
 
 
@@ -160,22 +162,23 @@ def team_sides(budgets: Iterable[SideBudget], account: str) -> tuple[SideAccount
 
 
 def attempt_sides(
-    budgets: Iterable[SideBudget], *, team: str, agent: str, subtask: str | None
+    budgets: Iterable[SideBudget], *, team: str, agent: str, subtask: str | None, fallback_for: str | None = None
 ) -> tuple[SideAccount, ...]:
     """Return the side accounts on which an attempt draws: of its agent in every team above, of its subtask in its own.
 
-    `team` is the account of its team. Without a `subtask` it works on the task as a whole.
+    `team` is the account of its team. Without a `subtask` it works on the task as a whole. What counts some agents
+    counts their fallbacks too: `fallback_for` is the agent in whose place it works.
     """
     found = list[SideAccount]()
     for one in budgets:
-        if one.agents is not None and agent not in one.agents:
+        if one.agents is not None and {agent, fallback_for}.isdisjoint(one.agents):
             continue
         if one.per == "agent" or (one.per == "task" and one.account == team):
             who = agent if one.per == "agent" else subtask or ""
             name = f"={one.per}:{quote(who, safe='')}"
             if one.per == "task" and one.agents is not None:  # it is not the account of all who work on it
                 name += f"&{','.join(quote(each, safe='') for each in one.agents)}"
-                who += f" of {', '.join(one.agents)}"
+                who += f"{_OF}{', '.join(one.agents)}"
             found.append(SideAccount(_named(one, name), one.per, one.cap, one.window, who))
     return merged_sides(found)
 

@@ -15,7 +15,7 @@ import pytest
 
 from guardgraph.agents import Agent
 from guardgraph.cli.entry import main
-from guardgraph.graphs import Rule, Subscription, pipeline, reactive, router, supervisor
+from guardgraph.graphs import GateContext, Rule, Subscription, Team, pipeline, reactive, router, supervisor
 from guardgraph.guards import Breaker, Escalate, GuardContext, Retry, guard
 from guardgraph.runs import Runner
 from guardgraph.state import BadGraph, Outcome, Request
@@ -162,6 +162,24 @@ def test_without_a_fallback_what_it_was_to_do_is_a_gap(name: str) -> None:
     assert refused.gaps[0].guard == "Breaker"
     assert f"the circuit of '{name}/a' is open" in refused.gaps[0].reason
     assert outcome_of(team(Escalate())).status == "escalated"
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_each_attempt_counts_that_an_own_gate_sends_in_one_round(at_once: int) -> None:
+    agent = Agent("worker", run=Flaky())
+
+    def again(gate: GateContext) -> Any:
+        is_over = len(gate.state["results"]) >= 6
+        return gate.conclude() if is_over else [gate.send(agent) for _ in range(at_once)]
+
+    team = Team("own", guards=[Breaker(rate=0.9, least=9)], entry=again, destinations=[agent])
+    team.add_agents([agent], gate="handoff").add_gate("handoff", agents=[agent], route=again, destinations=[agent])
+    with Runner("sqlite://") as runner:
+        runner.run(team.build(), "work")
+        runner.run(team.build(), "work")
+
+        [circuit] = runner.breakers()
+        assert (circuit.state, circuit.attempts, circuit.failures) == ("open", 9, 9)
 
 
 def test_of_several_that_are_sent_at_once_one_is_the_probe(name: str) -> None:

@@ -266,6 +266,33 @@ def test_prices_and_caps_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the guards of the team cap tokens at 100" in capped.assumptions
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        Budget(tokens=2_500, per="agent"),
+        Budget(tokens=2_500, per="agent").only(agents={"a"}),
+        Budget(tokens=2_500, per="task"),
+        Budget(tokens=2_500, window="minute"),
+        Budget(tokens=2_500, per="tenant", window="day"),
+        Budget(tokens=2_500) | Budget(tokens=9_000),
+    ],
+)
+def test_what_does_not_cap_the_run_does_not_cap_its_estimate(beside: Any) -> None:
+    stages = [model("a"), model("b")]
+
+    assert estimate(pipeline(stages, guards=[beside])).worst.tokens == 5_000
+    for guards in ([Budget(tokens=4_000), beside], [beside, Budget(tokens=4_000)]):
+        assert estimate(pipeline(stages, guards=guards)).worst.tokens == 4_000
+
+
+def test_the_tightest_cap_of_the_run_counts_in_its_estimate() -> None:
+    caps = [Budget(calls=1, tokens=4_000), Budget(tokens=3_000) & Limits(calls=2), Deadline(9), Deadline(4.5)]
+    for guards in (caps, caps[::-1]):
+        worst = estimate(pipeline([model("a"), model("b")], guards=guards)).worst
+
+        assert (worst.calls, worst.tokens, worst.seconds) == (1, 3_000, 6)
+
+
 def test_of_several_models_the_most_expensive_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     several = Agent("a", models={"cheap": MODEL, "strong": "openai:gpt-5-mini"})

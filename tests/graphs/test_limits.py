@@ -9,8 +9,10 @@ import pytest
 from guardgraph.agents import Agent
 from guardgraph.graphs import guarded, pipeline
 from guardgraph.guards import Budget, Depth, Guard, Limits
-from guardgraph.state import Request
+from guardgraph.models.offline import ScriptedModel
+from guardgraph.state import Amount, Request
 from tests.graphs.loops import Loop
+from tests.graphs.peers import outcome_of
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
 
@@ -94,6 +96,12 @@ def looping(*guards: Any) -> Any:
         ([Limits(calls=9), Budget(tokens=400, reserve=0)], "Budget"),
         ([Limits(calls=3), Budget(calls=3, reserve=0)], "Budget"),
         ([Limits(), Budget(calls=3, reserve=0)], "Budget"),
+        ([Limits(calls=3), Budget(calls=9, reserve=0)], "Limits"),
+        ([Limits(calls=9), Budget(calls=3, reserve=0)], "Budget"),
+        ([Limits(calls=3), Budget(calls=9, per="agent")], "Limits"),
+        ([Limits(calls=9), Budget(calls=3, per="agent")], "Budget"),
+        ([Limits(calls=9), Budget(tokens=400, per="agent")], "Budget"),
+        ([Limits(calls=4), Budget(tokens=400, reserve=0)], "Budget"),
     ],
 )
 def test_a_stop_names_the_guard_whose_cap_is_reached(guards: list[Guard], by: str, way: str) -> None:
@@ -101,6 +109,32 @@ def test_a_stop_names_the_guard_whose_cap_is_reached(guards: list[Guard], by: st
 
     assert (outcome.status, outcome.stopped_by) == ("degraded", by)
     assert {gap.guard for gap in outcome.gaps} == {by}
+
+
+@pytest.mark.parametrize(
+    ("guards", "by"),
+    [
+        ([Limits(calls=3), Budget(calls=9, reserve=0)], "Limits"),
+        ([Limits(calls=9), Budget(calls=3, reserve=0)], "Budget"),
+        ([Budget(calls=9, reserve=0), Limits(calls=3)], "Limits"),
+    ],
+)
+def test_so_does_a_stop_between_two_agents(guards: list[Guard], by: str) -> None:
+    stages = [Agent(name, model=ScriptedModel(replies=lambda messages: "done")) for name in "abcde"]
+
+    outcome = outcome_of(pipeline(stages, guards=guards))
+
+    assert (outcome.stopped_by, outcome.usage.calls) == (by, 3)
+    assert {gap.guard for gap in outcome.gaps} == {by}
+
+
+def test_calls_that_are_needed_beyond_the_limit_name_it_too() -> None:
+    worker = Agent("w", model=ScriptedModel(replies=lambda messages: "done"), expected_cost=Amount(tokens=9, calls=2))
+    guards = [Budget(tokens=100_000, reserve=0), Limits(calls=1)]
+
+    outcome = outcome_of(team(plan_of("a"), workers=[worker], guards=guards))
+
+    assert (outcome.stopped_by, outcome.gaps[0].reason) == ("Limits", "1 calls left, 2 needed")
 
 
 def test_so_does_a_guarded_graph() -> None:

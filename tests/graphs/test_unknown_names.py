@@ -74,7 +74,6 @@ def test_an_agent_that_the_team_does_not_have_is_named(declare: Any, says: str) 
 async def test_what_is_counted_in_a_database_is_refused_where_there_is_none(budget: Budget, field: str) -> None:
     team: Any = pipeline(STAFF, guards=[budget]).compile()
     around: Any = guarded(create_agent(ScriptedModel(replies=["x"])), [budget]).compile()
-    outer: Any = pipeline([Agent("inner", run=team)], guards=[]).compile()
 
     with pytest.raises(BadInput, match=f"`{field}` of a Budget of team 'pipeline' is counted in a database"):
         team.invoke({"task": "x"})
@@ -84,6 +83,18 @@ async def test_what_is_counted_in_a_database_is_refused_where_there_is_none(budg
         around.invoke({"messages": [("user", "x")]})
     with pytest.raises(BadGraph, match=r"per=.* and window=.* is not counted inside one agent's loop"):
         GuardMiddleware([budget])
-    outcome = outer.invoke({"task": "x"})["outcome"]
-    assert outcome.status == "failed"
-    assert f"`{field}` of a Budget of team 'pipeline' is counted in a database" in outcome.gaps[0].reason
+    for nested in (team, team.with_retry()):
+        outer: Any = pipeline([Agent("inner", run=nested)], guards=[], name="outer").compile()
+        for graph in (outer, pipeline([Agent("outer", run=outer)], guards=[]).compile()):
+            with pytest.raises(BadInput, match=f"`{field}` of a Budget of team 'pipeline' is counted in a database"):
+                graph.invoke({"task": "x"})
+
+
+def test_only_when_its_task_is_known_is_a_budget_for_some_tasks_refused() -> None:
+    limited = Budget(tokens=5, window="day").only(categories={"financial"})
+    team: Any = pipeline(STAFF, guards=[limited]).compile()
+    outer: Any = pipeline([Agent("inner", run=team)], guards=[]).compile()
+
+    assert outer.invoke({"task": "x"})["outcome"].status == "completed"
+    outcome = outer.invoke({"task": {"goal": "x", "categories": ["financial"]}})["outcome"]
+    assert "`window='day'` of a Budget of team 'pipeline'" in outcome.gaps[0].reason

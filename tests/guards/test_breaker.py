@@ -137,3 +137,9 @@ def test_times_are_from_above_nothing_to_a_year(seconds: float) -> None:
 @pytest.mark.parametrize("state", ["closed", "open"])
 def test_the_rate_is_measured_to_four_digits(state: Any) -> None:
     assert Breaker(rate=0.5)(view_of_subtask(circuit=Circuit("t/a", state, 3, 2))).measured == 0.6667
+
+
+def test_more_attempts_than_are_known_are_refused() -> None:
+    assert Breaker(rate=0.5, least=200).least == 200
+    with pytest.raises(BadGraph, match="`least` must be at most 200, since no more attempts are known, got 201"):
+        Breaker(rate=0.5, least=201)

@@ -16,7 +16,7 @@ def test_trips_when_nothing_is_left_of_a_cap(name: str, left: int, action: str) 
         allowance=Allowance.model_validate({name: 9}), remaining=Allowance.model_validate({name: left})
     )
 
-    assert Limits()(context).action == action
+    assert Limits(calls=9)(context).action == action
 
 
 def test_says_which_cap_is_used_up() -> None:
@@ -45,3 +45,8 @@ def test_a_cap_of_zero_sends_nothing() -> None:
     allowance = Limits(subtasks=0).narrow(view_of_task())
 
     assert Limits(subtasks=0)(view_of_subtask(allowance=allowance, remaining=allowance)).action == "trip"
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(calls=10)])
+def test_a_cap_of_calls_that_another_guard_has_set_is_left_to_that(limits: Limits) -> None:
+    assert limits(view_of_subtask(allowance=Allowance(calls=9), remaining=Allowance(calls=0))).action == "pass"

@@ -71,3 +71,12 @@ def test_limits_just_above_none() -> None:
 
 def test_what_is_no_call_passes() -> None:
     assert Velocity(least=1)(view_of_task()).action == "pass"
+
+
+def test_calls_from_before_the_clock_was_set_back_are_not_those_of_the_last_window() -> None:
+    ahead = [tool_call(ago=-60 * minute) for minute in range(1, 60)]
+    history = [*steady(2, 2, 2), *ahead, tool_call(ago=-1)]
+
+    verdict = GUARD(view_of_call(tool_call(), run_calls=tuple(history)))
+
+    assert (verdict.action, verdict.measured) == ("pass", 2)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
+from langgraph.types import interrupt
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import pipeline, supervisor
@@ -130,6 +131,55 @@ def test_a_tool_that_fails_costs_the_same() -> None:
     agent = Agent("worker", run=work, tool_costs={"search": "0.005"})
 
     assert outcome_of(pipeline([agent], guards=[Budget(usd=1)])).usage.usd == Decimal("0.005")
+
+
+@tool
+def order(what: str) -> str:
+    """Order something."""
+    ran.append(what)
+    return f"{interrupt('Which size?')} and {interrupt('Which colour?')}"
+
+
+@tool
+async def aorder(what: str) -> str:
+    """Order something without blocking."""
+    ran.append(what)
+    return f"{interrupt('Which size?')} and {interrupt('Which colour?')}"
+
+
+@pytest.mark.parametrize("one", [order, aorder], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", ["model", "code"])
+def test_a_tool_that_asks_a_human_costs_once_when_it_has_ended(one: Any, kind: str, tmp_path: Path) -> None:
+    def by_code(request: Request) -> str:
+        return one.invoke({"what": "a"})
+
+    async def aby_code(request: Request) -> str:
+        return await one.ainvoke({"what": "a"})
+
+    def shop() -> Any:
+        call = AIMessage("", tool_calls=[{"name": one.name, "args": {"what": "a"}, "id": "1"}])
+        model = ScriptedModel(replies=lambda got: AIMessage("done") if got[-1].type == "tool" else call)
+        makes: dict[str, Any] = {"run": by_code if one is order else aby_code}
+        if kind == "model":
+            makes = {"model": model, "tools": [one]}
+        agent = Agent("worker", tool_costs={one.name: "0.005"}, **makes)
+        return pipeline(
+            [agent], guards=[Budget(usd="0.007", reserve=0), Budget(usd="0.007", per="tenant")], name="shop"
+        )
+
+    async def sell() -> Any:
+        async with Runner(f"sqlite:///{tmp_path / 'runs.db'}", graphs={"shop": shop}) as runner:
+            run = await runner.arun("shop", "t")
+            assert run.usage.usd == 0
+        for answer in ("large", "red"):  # each in a process of its own, as far as guardgraph knows
+            async with Runner(f"sqlite:///{tmp_path / 'runs.db'}", graphs={"shop": shop}) as runner:
+                run = await runner.aresume(run.thread_id, answers={run.waiting[0].id: answer})
+        return run
+
+    run = asyncio.run(sell())
+
+    assert (run.status, len(ran)) == ("completed", 3)
+    assert run.usage.usd == Decimal("0.005")
 
 
 def test_what_is_not_named_costs_nothing() -> None:

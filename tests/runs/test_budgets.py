@@ -127,6 +127,32 @@ def test_what_a_task_takes_of_some_agents_is_an_account_of_its_own(database_url:
     ]
 
 
+@pytest.mark.parametrize(
+    ("guards", "calls", "label"),
+    [
+        ([Budget(calls=2, per="agent").only(agents=ONE)], 2 + 2, "of agent spare"),
+        ([Budget(calls=2, per="agent", window="day").only(agents=ONE)], 2 + 2, "of agent spare's day"),
+        ([Budget(calls=2, per="task").only(agents=ONE)], 2, "of the task as a whole of one"),
+        ([Budget(calls=2, per="task", window="day").only(agents=ONE)], 2, "of the task as a whole of one's day"),
+        ([Budget(calls=1, per="agent").only(agents={"spare"})], 2 + 1, "of agent spare"),
+        ([Budget(calls=9, per="agent").only(agents={"other"})], 2 + 3, None),
+    ],
+)
+def test_a_budget_for_an_agent_holds_for_its_fallback(
+    database_url: str, guards: list[Guard], calls: int, label: str | None
+) -> None:
+    def fail(request: Request) -> str:
+        worker(calls=2).run(request)
+        raise ValueError("no")
+
+    one = Agent("one", run=fail, fallback=Agent("spare", run=worker(calls=3).run))
+    with Runner(database_url) as runner:
+        run = runner.run(pipeline([one, Agent("other", run=lambda request: "done")], guards=guards), "t")
+
+    assert run.usage.calls == calls
+    assert label is None or label in " ".join(reasons(run))
+
+
 def test_it_holds_without_a_database_too() -> None:
     outcome = team(Budget(calls=2, per="agent")).compile().invoke({"task": "t"})["outcome"]
 
@@ -280,10 +306,14 @@ SHARED = [
 def test_what_needs_a_database_is_refused_without_one(budget: Budget, named: str) -> None:
     with pytest.raises(BadInput, match=named):
         team(budget).compile().invoke({"task": "t"})
-    nested = pipeline([Agent("inner", run=team(budget).compile())]).compile().invoke({"task": "t"})["outcome"]
-    assert nested.usage.calls == 0
-    assert nested.status == "failed"
-    assert named in nested.gaps[0].reason
+    with pytest.raises(BadInput, match=named):
+        pipeline([Agent("inner", run=team(budget).compile())]).compile().invoke({"task": "t"})
+    called = Agent("caller", run=lambda request: team(budget).compile().invoke({"task": "t"})["outcome"].value)
+    outcome = (
+        pipeline([called]).compile().invoke({"task": "t"})["outcome"]
+    )  # what code calls is known at run time alone
+    assert (outcome.status, outcome.usage.calls) == ("failed", 0)
+    assert named in outcome.gaps[0].reason
 
 
 def test_a_swarm_stops_at_a_threads_budget(database_url: str) -> None:

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple, cast
 from pydantic import JsonValue
 
 from guardgraph.guards import Breaker, Circuit, CircuitState
+from guardgraph.guards.circuit import LONGEST_LOG
 
-__all__ = ("LONGEST_LOG", "CircuitLog")
-
-LONGEST_LOG = 200
-"""How many attempts are kept at most, the latest ones."""
+__all__ = ("CircuitLog",)
 
 
 class _Ended(NamedTuple):
@@ -48,25 +46,34 @@ class CircuitLog(NamedTuple):
         """Return it as it is stored."""
         return {**self._asdict(), "ended": [[*one] for one in self.ended]}
 
-    def plus(self, key: str, rule: Breaker, now: float, *, is_ok: bool) -> CircuitLog:
+    def plus(self, key: str, rule: Breaker, now: float, *, is_ok: bool, attempt: str = "") -> CircuitLog:
         """Return it with an attempt that has ended; one that is known already changes nothing.
 
-        While the circuit is open only the probe counts: the others began before.
+        `key` is that with which it was sent, `attempt` its own where several are sent with one key. While the circuit
+        is open only the probe counts: the others began before.
         """
-        if any(one.key == key for one in self.ended):
+        known_as = attempt or key
+        if any(one.key == known_as for one in self.ended):
             return self
         if self.opened is not None:
-            return self if key != self.probe else self._probed(key, now, is_ok=is_ok)
-        known = (*self._within(rule.window, now), _Ended(now, is_ok, key))[-LONGEST_LOG:]
+            return self if key != self.probe else self._probed(known_as, now, is_ok=is_ok)
+        known = (*self._within(rule.window, now), _Ended(now, is_ok, known_as))[-LONGEST_LOG:]
         failures, rate = sum(not one.is_ok for one in known), rule.rate or 1.0
         opens = not is_ok and len(known) >= rule.least and failures >= rate * len(known)
         return CircuitLog(known, now if opens else None, window=rule.window, pause=rule.pause)
 
     def sent(self, key: str, now: float) -> CircuitLog:
-        """Return it with an attempt that is about to be sent: the probe, where one is due and no other is under way."""
-        if self.opened is None or now < self.opened + self.pause or (self.probe and now < self.probe_until):
+        """Return it with an attempt that is about to be sent: the probe, where one is due and no other is under way.
+
+        Where the clock was set back since, the circuit is open from now on, and a probe is waited for from now on.
+        """
+        if self.opened is None:
             return self
-        return self._replace(probe=key, probe_until=now + max(self.pause, self.window))
+        opened, longest = min(self.opened, now), max(self.pause, self.window)
+        known = self._replace(opened=opened, probe_until=min(self.probe_until, now + longest))
+        if now < opened + self.pause or (known.probe and now < known.probe_until):
+            return known
+        return known._replace(probe=key, probe_until=now + longest)
 
     def released(self, key: str) -> CircuitLog:
         """Return it without a probe that has shown nothing: it was not sent, or was ended before it could."""
@@ -78,7 +85,7 @@ class CircuitLog(NamedTuple):
         failures, rest = sum(not one.is_ok for one in known), 0.0
         state: CircuitState = "closed"
         if self.opened is not None:
-            rest = max(self.opened + self.pause - now, 0.0)
+            rest = max(min(self.opened, now) + self.pause - now, 0.0)
             state = "open" if rest else "half_open"
         is_probe = state == "half_open" and bool(key) and self.probe == key
         return Circuit(agent, state, len(known), failures, rest, is_probe)

@@ -38,9 +38,9 @@ class Circuits:
         """Let another attempt be the probe, where that with this key was it and has shown nothing."""
         return self._changed(agent, key, lambda log, _now: log.released(key))
 
-    def ended(self, agent: str, key: str, rule: Breaker, *, is_ok: bool) -> Circuit:
-        """Record that an attempt has ended, once for each key, and return the circuit."""
-        return self._changed(agent, key, lambda log, now: log.plus(key, rule, now, is_ok=is_ok))
+    def ended(self, agent: str, key: str, rule: Breaker, *, is_ok: bool, attempt: str = "") -> Circuit:
+        """Record that an attempt has ended, and return the circuit: once for each `attempt`, or else for each key."""
+        return self._changed(agent, key, lambda log, now: log.plus(key, rule, now, is_ok=is_ok, attempt=attempt))
 
     def listed(self, limit: int = 1_000) -> list[Circuit]:
         """Return the circuits that are known, those that have changed last first."""
@@ -66,7 +66,7 @@ class Circuits:
 
 
 def attempt_key(account: str, agent: str, request: Request) -> str:
-    """Return what names an attempt, when it is sent and when it has ended.
+    """Return what names an attempt when it is sent, and again when it has ended; several of one round may share it.
 
     `account` is that from which the agents of its team draw: another one each time that the team is called in a run.
     """

@@ -214,10 +214,10 @@ class AttemptBudget:
             entry = f"{self.position.account}@{self.epoch}:{name}"
             return self.services.ledger.reserve(entry, self.position.account, self.epoch, Amount(usd=usd))
 
-    def settle_cost(self, name: str) -> None:
-        """Settle in full what was reserved under `name`."""
+    def settle_cost(self, name: str, *, is_due: bool = True) -> None:
+        """Settle in full what was reserved under `name`, or release it where it is not due."""
         with self._recording_faults():
-            self.services.ledger.settle(f"{self.position.account}@{self.epoch}:{name}", None)
+            self.services.ledger.settle(f"{self.position.account}@{self.epoch}:{name}", None if is_due else Usage())
         self.services.changed.notify_all()
 
     def begin_tool(
@@ -231,9 +231,9 @@ class AttemptBudget:
             self.stop(refusal)
         return refusal
 
-    def end_tool(self, run_id: UUID) -> None:
-        """Settle one call of a tool."""
-        self.settle_cost(run_id.hex)
+    def end_tool(self, run_id: UUID, *, is_due: bool) -> None:
+        """Settle one call of a tool; one that is made again is not due."""
+        self.settle_cost(run_id.hex, is_due=is_due)
 
     def is_open(self, run_id: UUID) -> bool:
         """Whether this call has not been settled yet."""

@@ -17,6 +17,7 @@ from guardgraph.state import Amount, ModelPrice, Price, ReservationDenied, Usage
 __all__ = ("Call", "bound_of", "cost_of", "generations_of", "names_of", "risk_of", "schema_tokens")
 
 _BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "ls_max_tokens")
+_MOST = 10**12
 _GENERATIONS = ("n", "candidate_count")
 
 
@@ -87,8 +88,12 @@ def cost_of(
 
 
 def bound_of(facts: Mapping[str, Any]) -> int | None:
-    """Return how many tokens a call may write in all its generations, where that is known."""
-    bound = next((int(facts[name]) for name in _BOUNDS if isinstance(facts.get(name), int)), None)
+    """Return how many tokens a call may write in all its generations, where that is known.
+
+    Zero, a negative and a huge number set no bound: clients have -1, or the largest integer, for an output without end.
+    """
+    bounds = (facts.get(name) for name in _BOUNDS)
+    bound = next((one for one in bounds if type(one) is int and 0 < one <= _MOST), None)
     return None if bound is None else bound * generations_of(facts)
 
 

@@ -147,12 +147,13 @@ class BudgetCallbackHandler(BaseCallbackHandler):
             _end_tool(self.budget, run_id, is_ok=_is_ok(output))
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Settle it, for a call that has failed costs the same; the attempt receives the text of the error."""
+        """Settle it, for a call that has failed costs the same, unless it is made again; the attempt receives the text
+        of the error."""
         self.budget.integrity.note_tool(None)
         if isinstance(error, GraphInterrupt) and self.budget.guards is not None:
             self.budget.guards.interrupted(run_id)
         if not _is_awaited(currentframe()):
-            _end_tool(self.budget, run_id, is_ok=tool_shows(error))
+            _end_tool(self.budget, run_id, is_ok=tool_shows(error), is_due=not _is_made_again(error))
 
     def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
         """Record that a graph inside was drained, even where that error is swallowed."""
@@ -221,7 +222,8 @@ class AsyncBudgetCallbackHandler(AsyncCallbackHandler):
 
     async def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle it: a call that has failed costs the same."""
-        await self.budget.off_loop(partial(_end_tool, self.budget, run_id, is_ok=tool_shows(error)))
+        facts = {"is_ok": tool_shows(error), "is_due": not _is_made_again(error)}
+        await self.budget.off_loop(partial(_end_tool, self.budget, run_id, **facts))
 
 
 HANDLERS = (AsyncBudgetCallbackHandler, BudgetCallbackHandler)
@@ -243,12 +245,17 @@ def _judge_tool(budget: AttemptBudget, run_id: UUID, serialized: Any, text: str,
         budget.guards.admit(tool_call(budget.services, run_id, serialized, text, kwargs), task_of(kwargs))
 
 
-def _end_tool(budget: AttemptBudget, run_id: UUID, *, is_ok: bool | None) -> None:
-    """Settle the call of a tool, and record what it has shown."""
+def _end_tool(budget: AttemptBudget, run_id: UUID, *, is_ok: bool | None, is_due: bool = True) -> None:
+    """Settle the call of a tool, or release what it costs where that is not due; record what it has shown."""
     if budget.tool_prices:
-        budget.end_tool(run_id)
+        budget.end_tool(run_id, is_due=is_due)
     if budget.guards is not None:
         budget.guards.shown(run_id, is_ok=is_ok)
+
+
+def _is_made_again(error: BaseException) -> bool:
+    """Whether the call of a tool is made again when the run goes on: it waits for a human, or the run was drained."""
+    return isinstance(error, GraphInterrupt | GraphDrained)
 
 
 def _is_ok(output: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from langchain_core.messages import LC_ID_PREFIX, BaseMessage
@@ -96,7 +96,7 @@ def _parts(reports: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         if not (usage.get("input_token_details") or usage.get("output_token_details")):
             continue
         for (group, name), key in _PARTS.items():
-            count = _count(usage.get(group) or {}, name)
+            count = _count(_mapping(usage.get(group)), name)
             if count:
                 counts[key] = counts.get(key, 0) + count
     for_a_time = sum(counts.get(key, 0) for key in _FOR_A_TIME)
@@ -106,7 +106,12 @@ def _parts(reports: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _usage(message: BaseMessage) -> Mapping[str, Any]:
-    return getattr(message, "usage_metadata", None) or {}
+    return _mapping(getattr(message, "usage_metadata", None))
+
+
+def _mapping(given: object) -> Mapping[str, Any]:
+    """Return what was reported; nothing where it is no mapping."""
+    return cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
 
 
 def _is_free(message: BaseMessage) -> bool:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardgraph.guards import Breaker
-from guardgraph.runtime.breakers.circuit_log import LONGEST_LOG, CircuitLog
+from guardgraph.guards.circuit import LONGEST_LOG
+from guardgraph.runtime.breakers.circuit_log import CircuitLog
 
 RULE = Breaker(rate=0.5, window=100, least=4, pause=30)
 
@@ -56,6 +57,22 @@ def test_it_is_open_for_its_pause(now: float, state: str, rest: float) -> None:
 
     assert (circuit.state, circuit.attempts, circuit.failures) == (state, 4, 4)
     assert circuit.seconds == pytest.approx(rest)
+
+
+def test_a_clock_that_is_set_back_keeps_it_open_for_one_more_pause_only() -> None:
+    log = log_of(False, False, False, False, start=3_600)
+
+    assert log.circuit("a", 0.0).seconds == 30
+    log = log.sent("early", 0.0)
+    assert not log.sent("early", 29.9).probe
+    assert log.sent("p1", 30.0).circuit("a", 30.0, "p1").is_probe
+
+
+def test_nor_does_it_wait_longer_for_a_probe_that_has_died() -> None:
+    log = log_of(False, False, False, False, start=3_600).sent("p1", 3_640.0).sent("p2", 50.0)
+
+    assert log.sent("p2", 149.9).probe == "p1"
+    assert log.sent("p2", 150.0).probe == "p2"
 
 
 def test_one_probe_is_let_through_at_a_time() -> None:

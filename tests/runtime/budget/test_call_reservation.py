@@ -103,6 +103,11 @@ def test_what_a_call_cost_is_what_it_reports_and_none_where_it_reports_nothing()
         ({"max_tokens": 20, "n": 3}, 60, 3),
         ({"max_output_tokens": 20, "candidate_count": 2}, 40, 2),
         ({"max_tokens": None, "n": 0}, None, 1),
+        pytest.param({"num_predict": -1}, None, 1, id="Ollama: without end"),
+        pytest.param({"num_predict": -2, "max_tokens": 20}, 20, 1, id="another bound holds"),
+        pytest.param({"max_tokens": 2**63 - 1}, None, 1, id="the largest integer"),
+        pytest.param({"max_tokens": 0}, None, 1, id="zero"),
+        pytest.param({"max_tokens": True}, None, 1, id="no number"),
     ],
 )
 def test_the_bound_is_that_of_all_generations(facts: dict[str, Any], bound: int | None, generations: int) -> None:

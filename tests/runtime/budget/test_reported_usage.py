@@ -51,6 +51,15 @@ def test_generations_with_reports_of_their_own_are_added_up(other: AIMessage) ->
     )
 
 
+@pytest.mark.parametrize("given", ["80 tokens", [80, 20], 80])
+def test_a_report_of_another_shape_is_none(given: Any) -> None:
+    answer, partly = message(), message(usage={"input_token_details": given})
+    answer.usage_metadata = given
+
+    assert report(answer) is None
+    assert report(partly) == UsageReport(80, 20, {}, None)
+
+
 @pytest.mark.parametrize("cost", [0, 0.0])
 @pytest.mark.parametrize("id_", [None, f"lc_run--{OTHER}-0"])
 def test_an_answer_out_of_a_cache_is_known_by_the_id_of_another_call(cost: float, id_: str | None) -> None:
