@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    HumanInTheLoopMiddleware,
+    ModelRetryMiddleware,
+    ToolRetryMiddleware,
+)
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -340,6 +345,57 @@ def test_another_process_goes_on_from_the_state() -> None:
     assert sum(len(one.searched) for one in made) == 2  # the third one is a repetition
     assert output["outcome"].usage.calls == 4
     assert output["outcome"].usage.tokens == 400
+
+
+def test_processes_that_take_turns_know_what_the_others_have_spent() -> None:
+    saver = InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "t"}}
+    made = [
+        loop_of(
+            Budget(calls=5),
+            reply=counted(after=20),
+            more=[HumanInTheLoopMiddleware({"search": True})],
+            checkpointer=saver,
+        )
+        for _ in range(2)
+    ]
+
+    output = made[0].agent.invoke(ASKED, config)
+    for number in range(1, 20):
+        if "__interrupt__" not in output:
+            break
+        output = made[number % 2].agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
+
+    assert sum(one.model.calls for one in made) == 5
+    assert output["outcome"].usage.tokens == 500
+
+
+@pytest.mark.parametrize("turns", [2, 9])
+def test_what_tools_have_spent_beside_one_that_asks_a_human_is_known_to_other_processes(turns: int) -> None:
+    deep, saver = ScriptedModel(replies=lambda _: "said", input_tokens=60, output_tokens=40), InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "t"}}
+
+    @tool
+    def look(q: str) -> str:
+        """Look."""
+        return " ".join(one.text for one in deep.batch([q] * 3))
+
+    @tool
+    def ask(q: str) -> str:
+        """Ask a human."""
+        return str(interrupt(q))
+
+    models = [ScriptedModel(replies=lambda _: calls("look", "ask", q="x"), output_tokens=40) for _ in range(turns)]
+    budget = [Budget(calls=9)]
+    made = [create_agent(one, [look, ask], middleware=[GuardMiddleware(budget)], checkpointer=saver) for one in models]
+    output = made[0].invoke(ASKED, config)
+    for number in range(1, 20):
+        if "__interrupt__" not in output:
+            break
+        output = made[number % turns].invoke(Command(resume="yes"), config)
+
+    assert (output["outcome"].stopped_by, output["outcome"].usage.calls) == ("Budget", 9)
+    assert sum(one.calls for one in models) + deep.calls == 9
 
 
 def test_a_tool_that_asks_a_human_goes_on_after_the_answer(invoke: Invoke) -> None:

@@ -169,7 +169,7 @@ class AttemptBudget:
     ) -> ReservationDenied | None:
         """Reserve for one model call, unless that is done already, or return why it may not be made.
 
-        What `reserve` has reserved is for the model that it was told: a call of another one, which code between has
+        What `reserve` has reserved is for the model that it was given: a call of another one, which code between has
         chosen, is reserved for itself. `may_wait` and `has_ended` are those of `reserve`.
         """
         with self._lock:
