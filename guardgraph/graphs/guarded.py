@@ -65,7 +65,9 @@ def guarded(
     inside is counted and judged before it happens, whoever makes it. Where a guard stops it, the last state of `graph`
     is its output, in which every tool call has an answer, and `outcome` has the status, what has stopped it, and as its
     value the structured response, the last text, or else the output as JSON data. What `graph` raises, and a deadline
-    that ends the wait for it, become an outcome with the status `failed`, with its last state too. Interrupts, resume, streaming and checkpointers work as they do for a subgraph.
+    that ends the wait for it, become an outcome with the status `failed`, with its last state too. Interrupts, resume,
+    streaming and checkpointers work as they do for a subgraph; where another process resumes an interrupt, what was
+    spent before is known with a `Runner` alone.
 
     `graph` may be guarded itself, or hold agents with a `GuardMiddleware`: the guards within judge first, what is spent
     counts for all, and the tighter limit holds. Its outcome is taken over: a status that is not `completed` comes up.

@@ -32,7 +32,7 @@ def metered(budget: AttemptBudget) -> Generator[None]:
     """Count and judge by `budget` all calls within, beside what attempts and other such agents around them do."""
     _register_hooks()
     depth = _METERS.get()
-    variables = (_METERS, *_own_handlers(depth))
+    variables: tuple[ContextVar[Any], ...] = (_METERS, *_own_handlers(depth))
     values = (depth + 1, *(handler(budget) for handler in HANDLERS))
     tokens = [variable.set(value) for variable, value in zip(variables, values, strict=True)]
     try:
