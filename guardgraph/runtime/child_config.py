@@ -31,15 +31,15 @@ _METERS: ContextVar[int] = ContextVar("guardgraph_meters", default=0)
 def metered(budget: AttemptBudget) -> Generator[None]:
     """Count and judge by `budget` all calls within, beside what attempts and other such agents around them do."""
     _register_hooks()
-    depth = _METERS.get()
-    variables: tuple[ContextVar[Any], ...] = (_METERS, *_own_handlers(depth))
-    values = (depth + 1, *(handler(budget) for handler in HANDLERS))
-    tokens = [variable.set(value) for variable, value in zip(variables, values, strict=True)]
+    within = _METERS.get()
+    depth, variables = _METERS.set(within + 1), _own_handlers(within)
+    tokens = [variable.set(handler(budget)) for variable, handler in zip(variables, HANDLERS, strict=True)]
     try:
         yield
     finally:
         for variable, token in zip(variables, tokens, strict=True):
             variable.reset(token)
+        _METERS.reset(depth)
 
 
 def child_config(config: RunnableConfig, execution: ExecutionContext) -> tuple[RunnableConfig, Context]:
