@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from guardgraph.agents.results import stopped_error
+from guardgraph.agents.tool_spending import spent_elsewhere, with_spending
 from guardgraph.guards import (
     AllowanceLimiter,
     Budget,
@@ -107,6 +108,13 @@ class AgentLoop:
     used: float = 0
     """Seconds in which a model or a tool has worked for it."""
     late: Verdict | None = None
+    token: str = field(default_factory=new_id)
+    """Names what this process knows of the run."""
+    _records: int = 0
+    _restored: str | None = None
+    """The version of the record that it went on from."""
+    _elsewhere: set[str] = field(default_factory=set[str])
+    """The processes whose tools are counted here."""
     _active: int = 0
     _since: float = 0
     _lock: Lock = field(default_factory=Lock)
@@ -139,7 +147,7 @@ class AgentLoop:
         budget = AttemptBudget(services, position, epoch, role, guards=guards, prices=prices, integrity=integrity)
         loop = cls(rules, budget, guards)
         if kept:
-            loop._restore(kept, f"{id_}#earlier", epoch)
+            loop._restore(kept)
         return loop
 
     @property
@@ -215,9 +223,10 @@ class AgentLoop:
 
     def record(self) -> dict[str, Any]:
         """Return all that goes into the state: JSON data from which another process goes on."""
-        stop = self.stop
+        stop, self._records = self.stop, self._records + 1
         return {
             "id": self.id,
+            "version": f"{self.token}:{self._records}",
             "started": self.budget.position.started.isoformat(),
             "used": self.worked,
             "usage": self.usage.model_dump(mode="json"),
@@ -225,6 +234,23 @@ class AgentLoop:
             **self.guards.notes(),
             "stop": None if stop is None else self._as_verdict(stop).model_dump(mode="json"),
         }
+
+    def knows(self, record: Mapping[str, Any]) -> bool:
+        """Whether nothing has gone on elsewhere: the record in the state is its own, or the one it went on from."""
+        version = record.get("version")
+        return version == self._restored or str(version).startswith(f"{self.token}:")
+
+    def noting(self, answer: Any, calls: int) -> Any:
+        """Return the answer of a tool, with what was spent where models were called beyond `calls`."""
+        usage = self.usage
+        return with_spending(answer, run=self.id, by=self.token, usage=usage) if usage.calls > calls else answer
+
+    def add_elsewhere(self, record: Mapping[str, Any], messages: Sequence[Any]) -> None:
+        """Count what tools have spent in other processes since the record was written."""
+        spent = spent_elsewhere(messages, run=self.id, since=Usage.model_validate(record["usage"]))
+        for by in spent.keys() - self._elsewhere - {self.token}:
+            self._elsewhere.add(by)
+            self._add(f"{self.id}#{by}", spent[by])
 
     def outcome(self, value: Any) -> Outcome:
         """End the run: close its account, and return the outcome with its answer or with what there was."""
@@ -250,13 +276,17 @@ class AgentLoop:
         name, _ = self.rules.guard_of(stop)
         return Verdict(guard=name, gate="model", subject="run", action="trip", reason=str(stop))
 
-    def _restore(self, kept: Mapping[str, Any], entry: str, epoch: int) -> None:
+    def _restore(self, kept: Mapping[str, Any]) -> None:
         """Go on where another process has left it: what was spent, called and refused counts."""
-        ledger = self.budget.services.ledger
-        ledger.reserve(entry, self.id, epoch, Amount())
-        ledger.settle(entry, Usage.model_validate(kept["usage"]))
+        self._add(f"{self.id}#earlier", Usage.model_validate(kept["usage"]))
+        self._restored = kept.get("version")
         self.used = float(kept["used"])
         self.guards.go_on(kept)
+
+    def _add(self, entry: str, usage: Usage) -> None:
+        ledger = self.budget.services.ledger
+        ledger.reserve(entry, self.id, self.budget.epoch, Amount())
+        ledger.settle(entry, usage)
 
 
 def _is_effective(guard: Guard, now: datetime) -> bool:

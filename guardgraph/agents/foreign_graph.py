@@ -21,6 +21,7 @@ __all__ = (
     "GivenGraph",
     "answered",
     "astream_graph",
+    "closed",
     "given_graph",
     "has_outcome",
     "stream_graph",
@@ -65,8 +66,9 @@ def stream_graph(run: Any, request: Request, config: RunnableConfig) -> Any:
     try:
         for state in run.stream(_input(given, request), config, stream_mode="values"):
             _keep(given, state)
-    except (BudgetExceeded, GuardTripped) as stop:
-        _end(given, stop)
+    except (BudgetExceeded, GuardTripped):
+        if given.state is None:
+            raise
     return _answer(run, given.state)
 
 
@@ -76,8 +78,9 @@ async def astream_graph(run: Any, request: Request, config: RunnableConfig) -> A
     try:
         async for state in run.astream(_input(given, request), config, stream_mode="values"):
             _keep(given, state)
-    except (BudgetExceeded, GuardTripped) as stop:
-        _end(given, stop)
+    except (BudgetExceeded, GuardTripped):
+        if given.state is None:
+            raise
     return _answer(run, given.state)
 
 
@@ -101,7 +104,10 @@ def value_of(state: Mapping[str, Any] | None) -> Any:
 
 
 def answered(messages: Sequence[Any], reason: str) -> list[Any]:
-    """Return messages in which every tool call has its answer, as models want them: `reason` where it was not made."""
+    """Return messages in which every tool call has its answer, as models want them: `reason` where there is none.
+
+    Whether such a call was made is not known: it may have been cut off.
+    """
     found = list[Any]()
     for place, message in enumerate(messages):
         found.append(message)
@@ -109,9 +115,16 @@ def answered(messages: Sequence[Any], reason: str) -> list[Any]:
         known = {one.tool_call_id for one in later}  # some providers give the same id to calls of later messages
         for call in message.tool_calls if isinstance(message, AIMessage) else ():
             if call["id"] not in known:
-                text = f"not called: {reason}"
+                text = f"no result: {reason}"
                 found.append(ToolMessage(text, name=call["name"], tool_call_id=call["id"] or "", status="error"))
     return found
+
+
+def closed(state: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Return the state of a graph that was cut off as a later turn can use it: every tool call has its answer."""
+    messages = state.get("messages")
+    answers = {"messages": answered(cast("list[Any]", messages), reason)} if isinstance(messages, list) else {}
+    return {**state, **answers}
 
 
 def text_of_run(messages: Sequence[Any]) -> str:
@@ -153,15 +166,6 @@ def _answer(run: Any, state: Mapping[str, Any] | None) -> Any:
 def _keep(given: GivenGraph, state: Any) -> None:
     if isinstance(state, Mapping):
         given.state = {str(name): value for name, value in cast("Mapping[Any, Any]", state).items()}
-
-
-def _end(given: GivenGraph, stop: BaseException) -> None:
-    """Leave the state as a later turn can use it; raise the stop where there is none."""
-    if given.state is None:
-        raise stop
-    messages = given.state.get("messages")
-    if isinstance(messages, list):
-        given.state["messages"] = answered(cast("list[Any]", messages), str(stop))
 
 
 def _as_json(value: Any) -> Any:

@@ -101,15 +101,23 @@ class _Loops:
 
     def begin(self, messages: Sequence[Any]) -> AgentLoop:
         """Return a new run of an agent that begins with these messages."""
-        return self._keep(AgentLoop.begun(self._rules, messages=messages))
+        with self._lock:
+            return self._keep(AgentLoop.begun(self._rules, messages=messages))
 
     def of(self, state: Mapping[str, Any]) -> AgentLoop:
         """Return the run that the state belongs to, from this process or from what was stored."""
-        record = state.get(_KEY)
+        record: Mapping[str, Any] = state.get(_KEY) or {}
         with self._lock:
-            loop = self._known.get(record["id"]) if record else None
-        if loop is None:
-            loop = self._keep(AgentLoop.begun(self._rules, record))
+            loop = self._known.get(record.get("id", ""))
+            if loop is None or not loop.knows(record):
+                loop = self._keep(AgentLoop.begun(self._rules, record))
+        return loop
+
+    def calling(self, state: Mapping[str, Any]) -> AgentLoop:
+        """Return the run that is about to call its model, with what its tools have spent in other processes."""
+        loop = self.of(state)
+        if state.get(_KEY):
+            loop.add_elsewhere(state[_KEY], state.get("messages") or ())
         return loop
 
     def forget(self, loop: AgentLoop) -> None:
@@ -118,12 +126,10 @@ class _Loops:
             self._known.pop(loop.id, None)
 
     def _keep(self, loop: AgentLoop) -> AgentLoop:
-        """Return the run that this process knows by this id: of calls at the same time the first has made it."""
-        with self._lock:
-            known = self._known.setdefault(loop.id, loop)
-            if len(self._known) > _IDLE_LOOPS:
-                self._known.popitem(last=False)
-            return known
+        self._known[loop.id] = loop
+        if len(self._known) > _IDLE_LOOPS:
+            self._known.popitem(last=False)
+        return loop
 
 
 @contextmanager
@@ -209,7 +215,7 @@ class _Hooks:
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         """Call the model within the guards, or end the loop."""
-        loop = self._loops.of(request.state)
+        loop = self._loops.calling(request.state)
         if loop.stop is not None:
             return _ended(loop, request)
         try:
@@ -224,7 +230,7 @@ class _Hooks:
 
     async def awrap_model_call(self, request: Any, handler: Any) -> Any:
         """Do the same without blocking the event loop."""
-        loop = self._loops.of(request.state)
+        loop = self._loops.calling(request.state)
         if loop.stop is not None:
             return _ended(loop, request)
         try:
@@ -244,8 +250,10 @@ class _Hooks:
         if loop.stop is not None:
             return _not_called(loop, request)
         try:
+            calls = loop.usage.calls
             with _inside(loop):
-                return handler(request)
+                answer = handler(request)
+            return loop.noting(answer, calls)
         except _STOPS:
             if loop.stop is None:
                 raise
@@ -257,8 +265,10 @@ class _Hooks:
         if loop.stop is not None:
             return _not_called(loop, request)
         try:
+            calls = loop.usage.calls
             with _inside(loop):
-                return await handler(request)
+                answer = await handler(request)
+            return loop.noting(answer, calls)
         except _STOPS:
             if loop.stop is None:
                 raise

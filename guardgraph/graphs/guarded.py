@@ -21,6 +21,7 @@ from guardgraph.agents.agent import Agent
 from guardgraph.agents.foreign_graph import (
     GivenGraph,
     astream_graph,
+    closed,
     given_graph,
     has_outcome,
     stream_graph,
@@ -63,8 +64,10 @@ def guarded(
     It has the input, output and context schemas of `graph`, and an `outcome` besides. Every call of a model or a tool
     inside is counted and judged before it happens, whoever makes it. Where a guard stops it, the last state of `graph`
     is its output, in which every tool call has an answer, and `outcome` has the status, what has stopped it, and as its
-    value the structured response, the last text, or else the output as JSON data. What `graph` raises becomes an
-    outcome with the status `failed`. Interrupts, resume, streaming and checkpointers work as they do for a subgraph.
+    value the structured response, the last text, or else the output as JSON data. What `graph` raises, and a deadline
+    that ends the wait for it, become an outcome with the status `failed`, with its last state too. Interrupts, resume,
+    streaming and checkpointers work as they do for a subgraph; where another process resumes an interrupt, what was
+    spent before is known with a `Runner` alone.
 
     `graph` may be guarded itself, or hold agents with a `GuardMiddleware`: the guards within judge first, what is spent
     counts for all, and the tighter limit holds. Its outcome is taken over: a status that is not `completed` comes up.
@@ -179,6 +182,8 @@ def _team_around(
 
 def _writes(result: Result) -> dict[str, Any]:
     state = given_graph().state
+    if state is not None and result.error is not None:
+        state = closed(state, result.error.message)
     return {"results": [result], **({} if state is None else {"kept": state})}
 
 

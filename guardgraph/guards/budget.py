@@ -27,6 +27,7 @@ from guardgraph.state import (
     Window,
     tightest_label,
 )
+from guardgraph.state.accounts import amount_text
 from guardgraph.state.argument_checks import LARGEST, check_fields, shown
 
 __all__ = ("Budget",)
@@ -108,7 +109,8 @@ class Budget(Composable):
         if lacking is not None:
             what, wanted, left = lacking
             whose = tightest_label(context.balances, what)
-            reason = f"{left} {what} left{whose}, {wanted} needed" if wanted else f"no {what} left{whose}"
+            needed = f"{amount_text(left)} {what} left{whose}, {amount_text(wanted)} needed"
+            reason = needed if wanted else f"no {what} left{whose}"
             return context.verdict(self, trips=True, measured=str(left), limit=str(wanted), reason=reason)
         return self.alert(context)
 

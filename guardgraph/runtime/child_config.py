@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from functools import cache
@@ -23,23 +23,23 @@ _HANDLERS: tuple[ContextVar[BaseCallbackHandler | None], ...] = (
     ContextVar("guardgraph_handler", default=None),
 )
 
-_OWN_HANDLERS: tuple[ContextVar[BaseCallbackHandler | None], ...] = (
-    ContextVar("guardgraph_own_async_handler", default=None),
-    ContextVar("guardgraph_own_handler", default=None),
-)
-"""Those of an agent that has guards of its own, beside the handlers of the attempt around it."""
+_METERS: ContextVar[int] = ContextVar("guardgraph_meters", default=0)
+"""How many agents with guards of their own are around the current code, one within the other."""
 
 
 @contextmanager
 def metered(budget: AttemptBudget) -> Generator[None]:
-    """Count and judge by `budget` all calls within, beside what an attempt around them does."""
+    """Count and judge by `budget` all calls within, beside what attempts and other such agents around them do."""
     _register_hooks()
-    tokens = [variable.set(handler(budget)) for variable, handler in zip(_OWN_HANDLERS, HANDLERS, strict=True)]
+    within = _METERS.get()
+    depth, variables = _METERS.set(within + 1), _own_handlers(within)
+    tokens = [variable.set(handler(budget)) for variable, handler in zip(variables, HANDLERS, strict=True)]
     try:
         yield
     finally:
-        for variable, token in zip(_OWN_HANDLERS, tokens, strict=True):
+        for variable, token in zip(variables, tokens, strict=True):
             variable.reset(token)
+        _METERS.reset(depth)
 
 
 def child_config(config: RunnableConfig, execution: ExecutionContext) -> tuple[RunnableConfig, Context]:
@@ -60,11 +60,24 @@ def child_config(config: RunnableConfig, execution: ExecutionContext) -> tuple[R
 
 
 @cache
+def _own_handlers(depth: int) -> tuple[ContextVar[Any], ...]:
+    """Return where the handlers are of an agent with guards of its own, which is within `depth` others."""
+    names = ("async_handler", "handler")
+    variables = tuple(ContextVar[Any](f"guardgraph_own_{name}_{depth}", default=None) for name in names)
+    _register(variables)
+    return variables
+
+
+@cache
 def _register_hooks() -> None:
-    """Have the handlers added to every call: callbacks that a user gives to a call replace those that it inherits."""
+    _register(_HANDLERS)
+
+
+def _register(variables: Iterable[ContextVar[Any]]) -> None:
+    """Have handlers added to every call: callbacks that a user gives to a call replace those that it inherits."""
     from langchain_core.tracers.context import register_configure_hook
 
-    for variable in (*_HANDLERS, *_OWN_HANDLERS):
+    for variable in variables:
         register_configure_hook(variable, inheritable=True)
 
 

@@ -18,6 +18,7 @@ __all__ = (
     "Balance",
     "ReservationDenied",
     "account_chain",
+    "amount_text",
     "check_caps",
     "full_usage",
     "remaining_allowance",
@@ -77,7 +78,17 @@ class ReservationDenied:
                 f"the price of the model{named} is unknown, so money cannot be limited; give it by `{what}`, or limit "
                 "tokens instead"
             )
-        return f"{self.wanted} {self.what} wanted, {self.left} left{self.label and f' of {self.label}'}"
+        wanted, left = amount_text(self.wanted), amount_text(self.left)
+        return f"{wanted} {self.what} wanted, {left} left{self.label and f' of {self.label}'}"
+
+
+def amount_text(amount: int | Decimal | None) -> str:
+    """Return an amount as people write it, also one of less than a millionth.
+
+    >>> amount_text(Decimal("3E-7"))
+    '0.0000003'
+    """
+    return f"{amount:f}" if isinstance(amount, Decimal) else str(amount)
 
 
 @lru_cache(maxsize=4_096)

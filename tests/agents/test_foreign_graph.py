@@ -57,7 +57,7 @@ def test_every_tool_call_gets_an_answer_in_its_place() -> None:
 
     assert [one.type for one in repaired] == ["human", "ai", "tool", "tool", "ai"]
     assert {one.tool_call_id for one in repaired if isinstance(one, ToolMessage)} == {"call_0", "call_1"}
-    assert [one.text for one in repaired if getattr(one, "status", "") == "error"] == ["not called: too much"]
+    assert [one.text for one in repaired if getattr(one, "status", "") == "error"] == ["no result: too much"]
     assert answered(repaired, "again") == repaired
 
 

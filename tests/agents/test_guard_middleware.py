@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    HumanInTheLoopMiddleware,
+    ModelRetryMiddleware,
+    ToolRetryMiddleware,
+)
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -40,7 +45,7 @@ from guardgraph.guards import (
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
-from guardgraph.state import BadGraph, Outcome, RunEvent
+from guardgraph.state import BadGraph, Outcome, Price, RunEvent
 from tests.graphs.loops import Loop, calls
 from tests.loopback import OpenAIServer, tool_call
 
@@ -142,6 +147,58 @@ def test_a_limit_of_money_needs_a_known_price(invoke: Invoke) -> None:
         "the price of the model 'nowhere:unheard-of' is unknown, so money cannot be limited; give it by "
         "`Budget(prices={'nowhere:unheard-of': Price(…)})`, or limit tokens instead"
     )
+
+
+class Named(ScriptedModel):
+    """A model whose provider and name are known to prices."""
+
+    def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+        return {"ls_provider": "nowhere", "ls_model_name": self.model_name}
+
+
+@pytest.mark.parametrize("calls_it", ["in place of the agent's", "before the agent's"])
+def test_a_model_that_middleware_within_calls_has_its_own_price(invoke: Invoke, calls_it: str) -> None:
+    other = Named(replies=lambda _: "said", model_name="unheard-of")
+
+    class Within(AgentMiddleware[Any, Any, Any]):
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            if calls_it == "before the agent's":
+                other.invoke("Which tools?")
+                return handler(request)
+            return handler(request.override(model=other))
+
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            if calls_it == "before the agent's":
+                await other.ainvoke("Which tools?")
+                return await handler(request)
+            return await handler(request.override(model=other))
+
+    budget = Budget(usd="0.50", prices={"nowhere:known": Price("1", "2")})
+    known = Named(replies=lambda _: "said", model_name="known")
+    agent = create_agent(known, [], middleware=[GuardMiddleware([budget]), Within()])
+
+    outcome = invoke(agent)["outcome"]
+
+    assert (known.calls, other.calls, outcome.status) == (0, 0, "failed")
+    assert "the price of the model 'nowhere:unheard-of' is unknown" in outcome.reason
+
+
+@pytest.mark.parametrize("name", ["dear", "known"])
+def test_a_model_chosen_by_middleware_within_is_reserved_at_its_own_price(invoke: Invoke, name: str) -> None:
+    chosen = Named(replies=lambda _: "said", model_name=name, input_tokens=60, output_tokens=40)
+
+    class Within(AgentMiddleware[Any, Any, Any]):
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            return handler(request.override(model=chosen))
+
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            return await handler(request.override(model=chosen))
+
+    budget = Budget(usd="0.10", prices={"nowhere:known": Price("1", "2"), "nowhere:dear": Price("1000", "2000")})
+    known = Named(replies=lambda _: "said", model_name="known")
+    agent = create_agent(known, [], middleware=[GuardMiddleware([budget], max_tokens=100), Within()])
+
+    assert (invoke(agent)["outcome"].usage.calls, chosen.calls) == ((0, 0) if name == "dear" else (1, 1))
 
 
 def test_money_is_limited_before_the_call_of_a_real_client() -> None:
@@ -291,6 +348,57 @@ def test_another_process_goes_on_from_the_state() -> None:
     assert output["outcome"].usage.tokens == 400
 
 
+def test_processes_that_take_turns_know_what_the_others_have_spent() -> None:
+    saver = InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "t"}}
+    made = [
+        loop_of(
+            Budget(calls=5),
+            reply=counted(after=20),
+            more=[HumanInTheLoopMiddleware({"search": True})],
+            checkpointer=saver,
+        )
+        for _ in range(2)
+    ]
+
+    output = made[0].agent.invoke(ASKED, config)
+    for number in range(1, 20):
+        if "__interrupt__" not in output:
+            break
+        output = made[number % 2].agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
+
+    assert sum(one.model.calls for one in made) == 5
+    assert output["outcome"].usage.tokens == 500
+
+
+@pytest.mark.parametrize("turns", [2, 9])
+def test_what_tools_have_spent_beside_one_that_asks_a_human_is_known_to_other_processes(turns: int) -> None:
+    deep, saver = ScriptedModel(replies=lambda _: "said", input_tokens=60, output_tokens=40), InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "t"}}
+
+    @tool
+    def look(q: str) -> str:
+        """Look."""
+        return " ".join(one.text for one in deep.batch([q] * 3))
+
+    @tool
+    def ask(q: str) -> str:
+        """Ask a human."""
+        return str(interrupt(q))
+
+    models = [ScriptedModel(replies=lambda _: calls("look", "ask", q="x"), output_tokens=40) for _ in range(turns)]
+    budget = [Budget(calls=9)]
+    made = [create_agent(one, [look, ask], middleware=[GuardMiddleware(budget)], checkpointer=saver) for one in models]
+    output = made[0].invoke(ASKED, config)
+    for number in range(1, 20):
+        if "__interrupt__" not in output:
+            break
+        output = made[number % turns].invoke(Command(resume="yes"), config)
+
+    assert (output["outcome"].stopped_by, output["outcome"].usage.calls) == ("Budget", 9)
+    assert sum(one.calls for one in models) + deep.calls == 9
+
+
 def test_a_tool_that_asks_a_human_goes_on_after_the_answer(invoke: Invoke) -> None:
     @tool
     def confirm(what: str) -> str:
@@ -343,6 +451,28 @@ def test_a_nested_agent_counts_for_itself_and_for_the_outer_one(invoke: Invoke) 
 
     assert outcome.usage.calls == 6 == outer.calls + inner.model.calls
     assert outcome.stopped_by == "Budget"
+
+
+def test_agents_within_each_other_count_all_calls_whatever_callbacks_these_are_given(invoke: Invoke) -> None:
+    deep = ScriptedModel(replies=lambda _: "said")
+
+    @tool
+    def look(q: str) -> str:
+        """Look."""
+        return deep.invoke(q, config={"callbacks": []}).text
+
+    budget = GuardMiddleware([Budget(calls=9)])
+    looking = [calls("look", q="x"), "looked"]
+    inner = create_agent(ScriptedModel(replies=looking), [look], middleware=[budget])
+
+    @tool
+    def ask(q: str) -> str:
+        """Ask."""
+        return inner.invoke(ASKED)["messages"][-1].text
+
+    outer = create_agent(ScriptedModel(replies=[calls("ask", q="x"), "done"]), [ask], middleware=[budget])
+
+    assert (invoke(outer)["outcome"].usage.calls, deep.calls) == (5, 1)
 
 
 def test_a_deadline_counts_the_time_of_work(invoke: Invoke) -> None:

@@ -311,6 +311,24 @@ def test_a_deadline_ends_a_graph_that_hangs(invoke: Invoke) -> None:
     assert (output["outcome"].stopped_by, output["steps"]) == ("Deadline", [1])
 
 
+@pytest.mark.parametrize(("fault", "stop"), [(ValueError("no route"), Budget(calls=9)), (None, Deadline(0.5))])
+def test_every_tool_call_has_its_answer_where_the_graph_is_cut_off(fault: ValueError | None, stop: Any) -> None:
+    @tool
+    async def look(q: str) -> str:
+        """Look."""
+        if fault is not None:
+            raise fault
+        await asyncio.sleep(9)
+        return "nothing"
+
+    agent = create_agent(ScriptedModel(replies=[calls("look", q="x"), "looked"]), [look])
+
+    output = ainvoked(guarded(agent, [stop]).compile())
+
+    [gap] = output["outcome"].gaps
+    assert (output["outcome"].status, output["messages"][-1].text) == ("failed", f"no result: {gap.reason}")
+
+
 def test_it_is_an_agent_of_a_team(invoke: Invoke) -> None:
     loop = Loop()
     inner = guarded(loop.agent, [Repetition(2)]).compile()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardgraph.guards import Budget, GuardContext, evaluate_guards
-from guardgraph.state import Allowance, Amount, BadGraph, Balance, Usage, Verdict
+from guardgraph.state import Allowance, Amount, BadGraph, Balance, ReservationDenied, Usage, Verdict
 from tests.guards.views import view_of_subtask, view_of_task
 
 BUDGET = Budget(tokens=10**9)
@@ -53,6 +53,15 @@ def test_a_trip_says_what_is_left_and_what_is_needed() -> None:
     assert verdict.reason == "0.10 usd left, 0.25 needed"
     assert (verdict.measured, verdict.limit) == ("0.10", "0.25")
     assert BUDGET(view_of_subtask(remaining=Allowance(calls=0))).reason == "no calls left"
+
+
+def test_a_small_amount_of_money_is_written_as_people_write_it() -> None:
+    verdict = BUDGET(
+        view_of_subtask(remaining=Allowance(usd=Decimal("3E-7")), expected_cost=Amount(usd=Decimal("0.25")))
+    )
+
+    assert verdict.reason == "0.0000003 usd left, 0.25 needed"
+    assert str(ReservationDenied("run", "usd", Decimal("0.25"), Decimal("3E-7"))) == "0.25 usd wanted, 0.0000003 left"
 
 
 def test_money_is_compared_exactly() -> None:

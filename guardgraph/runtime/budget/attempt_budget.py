@@ -169,17 +169,20 @@ class AttemptBudget:
     ) -> ReservationDenied | None:
         """Reserve for one model call, unless that is done already, or return why it may not be made.
 
-        `may_wait` and `has_ended` are those of `reserve`.
+        What `reserve` has reserved is for the model that it was given: a call of another one, which code between has
+        chosen, is reserved for itself. `may_wait` and `has_ended` are those of `reserve`.
         """
         with self._lock:
             if run_id in self._open:
                 return None
             if self._stop is not None:
                 return self._stop
-            call, self._next = self._next, None
-            if call is not None:
-                self._open[run_id] = call
+            prepared, self._next = self._next, None
+            if prepared is not None and (prepared.provider, prepared.model) == names_of(facts):
+                self._open[run_id] = prepared
                 return None
+        if prepared is not None:
+            self._settle(prepared, Usage())
         bound = bound_of(facts)
         call = self._call(run_id, counted + schema_tokens(facts), facts, is_bounded=bound is not None)
         total = self._reserved(call, self._needed(call, bound), may_wait=may_wait, has_ended=has_ended)
