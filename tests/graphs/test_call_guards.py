@@ -194,6 +194,15 @@ def test_the_guards_of_an_outer_team_judge_the_calls_of_an_inner_one(ask: Ask) -
     assert (outcome.status, outcome.stopped_by) == ("escalated", "Repetition")
 
 
+def test_of_two_that_stop_a_call_the_guard_of_the_outer_team_counts(ask: Ask) -> None:
+    inner = team(Agent("inner", run=Loop().agent), guards=[at_model(0, Refuse())])
+    outer = team(Agent("outer", run=inner), guards=[AllowedTools({"search"}), at_model(0, Escalate())])
+
+    outcome = ask(outer, "look")
+
+    assert (outcome.status, outcome.stopped_by) == ("escalated", "few")
+
+
 def test_a_fallback_takes_over_after_a_guard_has_stopped_the_agent(ask: Ask) -> None:
     spare = Agent("spare", model=ScriptedModel(replies=["the spare has it"]))
     first = Agent("first", run=Loop(lambda _: calls("search", q="x", text="")).agent, fallback=spare)
