@@ -69,8 +69,9 @@ def guarded(
     streaming and checkpointers work as they do for a subgraph; where another process resumes an interrupt, what was
     spent before is known with a `Runner` alone.
 
-    `graph` may be guarded itself, or hold agents with a `GuardMiddleware`: the guards within judge first, what is spent
-    counts for all, and the tighter limit holds. Its outcome is taken over: a status that is not `completed` comes up.
+    `graph` may be guarded itself, or hold agents with a `GuardMiddleware`: the guards within judge an answer first, and
+    a call last. What is spent counts for all, and the tighter limit holds. Its outcome is taken over: a status that is
+    not `completed` comes up.
 
     `guards` are `Budget`, `Deadline`, `Depth`, `Limits`, `Repetition`, `Velocity`, `AllowedTools`, `Schema`, and any of
     yours but those of `round`. Nothing concludes, so a `Budget` keeps no reserve. A guard of `handoff` with `Retry`

@@ -15,7 +15,22 @@ from langgraph.types import Command, Send
 
 from guardgraph.agents import Agent
 from guardgraph.graphs import GateContext, Team, pipeline, supervisor
-from guardgraph.guards import Budget, Convergence, Deadline, Depth, Guard, GuardContext, Limits, Retry, guard
+from guardgraph.guards import (
+    Budget,
+    Convergence,
+    Deadline,
+    Depth,
+    Escalate,
+    Finish,
+    Guard,
+    GuardContext,
+    Limits,
+    OnTrip,
+    Refuse,
+    Retry,
+    Schema,
+    guard,
+)
 from guardgraph.nodes import Route
 from guardgraph.runs import Runner
 from guardgraph.state import BadGraph, ContextItem, PatternError, Plan, Request, RunState, Subtask
@@ -75,6 +90,24 @@ def test_a_pattern_that_always_sends_again_is_stopped(
     assert (outcome.status, outcome.stopped_by) == ("degraded", stopped_by)
     assert outcome.reason
     assert "'sa" in str(outcome.value)  # the last one may be cut by the budget, the author may come too late
+
+
+@pytest.mark.parametrize(
+    ("on_trip", "status"), [(Finish(), "failed"), (Escalate(), "escalated"), (Refuse(), "refused")]
+)
+def test_a_deadline_that_has_passed_at_admission_ends_the_run_as_it_declares(on_trip: OnTrip, status: str) -> None:
+    outcome = ask_sync(own(again, [Deadline(1e-7, on_trip=on_trip)]))
+
+    assert (outcome.status, outcome.stopped_by) == (status, "Deadline")
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("the deadline")
+
+
+def test_an_answer_that_is_not_tried_again_since_the_run_ends_is_a_gap() -> None:
+    outcome = ask_sync(own(concludes, [Schema(int), Limits(visits=1)], author=None))
+
+    assert outcome.stopped_by == "Limits"
+    assert [(gap.agent, gap.guard) for gap in outcome.gaps] == [("a", "Schema")]
 
 
 def test_the_cap_on_visits_is_exact() -> None:

@@ -17,6 +17,7 @@ from guardgraph.guards import (
     Escalate,
     Finish,
     GuardContext,
+    Limits,
     ModelCall,
     OnTrip,
     Refuse,
@@ -192,6 +193,36 @@ def test_the_guards_of_an_outer_team_judge_the_calls_of_an_inner_one(ask: Ask) -
 
     assert loop.counts == (3, 2)
     assert (outcome.status, outcome.stopped_by) == ("escalated", "Repetition")
+
+
+def test_a_guard_for_another_agent_does_not_say_how_a_stop_ends_the_run(ask: Ask) -> None:
+    strict = at_model(0, Escalate()).only(agents={"other"})
+    staff = [Agent("w", run=Loop().agent), Agent("other", run=lambda request: "done")]
+
+    outcome = ask(team(*staff, guards=[strict, at_model(1, Finish())]), "look")
+
+    assert (outcome.status, outcome.stopped_by) == ("degraded", "few")
+
+
+def test_a_guard_of_calls_is_shown_what_remains(ask: Ask) -> None:
+    remaining: list[int | None] = []
+
+    @guard(at="model")
+    def notes(context: GuardContext) -> None:
+        remaining.append(context.remaining.calls)
+
+    ask(team(Agent("w", run=Loop().agent), guards=[notes, Limits(calls=3)]), "look")
+
+    assert remaining == [3, 2, 1, 0]
+
+
+def test_of_two_that_stop_a_call_the_guard_of_the_outer_team_counts(ask: Ask) -> None:
+    inner = team(Agent("inner", run=Loop().agent), guards=[at_model(0, Refuse())])
+    outer = team(Agent("outer", run=inner), guards=[AllowedTools({"search"}), at_model(0, Escalate())])
+
+    outcome = ask(outer, "look")
+
+    assert (outcome.status, outcome.stopped_by) == ("escalated", "few")
 
 
 def test_a_fallback_takes_over_after_a_guard_has_stopped_the_agent(ask: Ask) -> None:

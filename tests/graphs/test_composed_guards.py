@@ -11,19 +11,23 @@ from guardgraph.graphs import Stage, lint, pipeline
 from guardgraph.graphs.draw import describe
 from guardgraph.graphs.draw.plain_text import text_of
 from guardgraph.guards import (
+    AllowedTools,
     Budget,
     Convergence,
     Depth,
     Escalate,
+    Finish,
     Grounding,
     GuardContext,
     Limits,
+    Repetition,
     Retry,
     Schema,
     guard,
 )
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.state import BadGraph, Evidence, GroundedClaim, Plan, Reply, Request, Subtask
+from tests.graphs.loops import Loop
 from tests.graphs.teams import WAYS, echo, listed, plan_of, team, worker
 
 
@@ -137,6 +141,18 @@ def test_each_part_of_either_reads_its_own_sources(way: str) -> None:
     for under in (first.only(agents={"worker"}), never | first.only(agents={"worker"})):  # its sources are read too
         some = WAYS[way](team(plan, workers=staff, guards=[under]).compile(), "the task", None)
         assert [gap.subtask for gap in some.gaps] == ["b", "c"]
+
+
+@pytest.mark.parametrize(("tools", "searched"), [({"search"}, 4), ({"other"}, 2)])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_call_is_made_where_one_of_two_guards_lets_it_pass(way: str, tools: set[str], searched: int) -> None:
+    loop = Loop()
+    either = Repetition(2, on_trip=Finish()) | AllowedTools(tools)
+
+    outcome = WAYS[way](pipeline([Agent("w", run=loop.agent)], guards=[either, Limits(calls=4)]).compile(), "T", None)
+
+    assert len(loop.searched) == searched
+    assert outcome.stopped_by == ("Limits" if searched == 4 else "Repetition | AllowedTools")
 
 
 def test_escalation_by_a_combined_guard_ends_the_run() -> None:
