@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from guardgraph.agents import Agent
-from guardgraph.graphs import supervisor
+from guardgraph.graphs import Parallel, pipeline, supervisor
 from guardgraph.guards import Budget, Convergence, Depth
 from guardgraph.models.offline import ScriptedModel
 from guardgraph.models.prices import price_of
@@ -295,3 +295,12 @@ def test_ten_workers_with_half_the_money_they_want(way: str, max_tokens: int | N
     assert outcome.usage.usd is not None
     check(outcome, finished=5, spent=5_000, subtasks=10)
     assert outcome.usage.usd == 5 * cost
+
+
+def test_each_account_of_a_budget_alerts_once_for_what_was_spent_at_once() -> None:
+    both = Parallel(speaker("a", read=40, written=20), speaker("b", read=40, written=20))
+    graph = pipeline([both], guards=[Budget(tokens=100, per="agent")]).compile()
+
+    verdicts = graph.invoke({"task": "T"}, output_keys=["verdicts"])["verdicts"]
+
+    assert [(one.action, one.account) for one in verdicts] == [("alert", "agent a"), ("alert", "agent b")]
