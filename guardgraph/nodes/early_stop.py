@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from guardgraph.guards import Convergence, Guard, Limits, bounds_of
-from guardgraph.state import Allowance, Balance, EarlyStop, tightest_label
+from guardgraph.guards import (
+    Convergence,
+    Escalate,
+    Guard,
+    Limits,
+    OnTrip,
+    Refuse,
+    applying,
+    bounds_of,
+    leaves,
+    name_of,
+)
+from guardgraph.state import Allowance, Balance, EarlyStop, OutcomeStatus, tightest_label
 
 __all__ = ("early_stop", "no_means", "too_few_steps", "too_many_visits")
 
@@ -27,7 +38,23 @@ def early_stop(
     """Return what ends a run that would go on: time, budget, rounds, visits, or LangGraph's own limit.
 
     `steps` is how many supersteps it needs to go on and then to conclude; `balances` name the account of what is left.
+    Where the guard whose limit is reached declares `Escalate` or `Refuse`, the run ends so.
     """
+    guards = tuple(guards)
+    stop = _first_stop(state, guards, gate, left=left, is_late=is_late, steps=steps, balances=balances)
+    return None if stop is None else stop.model_copy(update={"status": _status_of(stop, guards)})
+
+
+def _first_stop(
+    state: Mapping[str, Any],
+    guards: Sequence[Guard],
+    gate: str,
+    *,
+    left: Allowance,
+    is_late: bool,
+    steps: int,
+    balances: Sequence[Balance],
+) -> EarlyStop | None:
     stop = no_means(left, is_late=is_late, balances=balances)
     if stop is not None:
         return stop
@@ -65,6 +92,15 @@ def too_few_steps(state: Mapping[str, Any], steps: int) -> EarlyStop | None:
         return None
     reason = f"LangGraph's `recursion_limit` leaves {left} more supersteps, too few to go on and to conclude"
     return _degraded("recursion_limit", reason)
+
+
+def _status_of(stop: EarlyStop, guards: Iterable[Guard]) -> OutcomeStatus:
+    """Return how the guards that a stop names end the run: the hardest `on_trip` of them counts."""
+    named = [guard for guard in applying(guards) if stop.stopped_by in map(name_of, leaves([guard]))]
+    declared: list[OnTrip] = [guard.on_trip for guard in named]
+    if any(isinstance(one, Escalate) for one in declared):
+        return "escalated"
+    return "refused" if any(isinstance(one, Refuse) for one in declared) else stop.status
 
 
 def _planned_attempts(state: Mapping[str, Any]) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from time import sleep
+
 import pytest
 
 from guardgraph.agents import Agent
-from guardgraph.guards import Escalate, Guard, GuardContext, Limits, Retry, guard
+from guardgraph.graphs import pipeline
+from guardgraph.guards import Deadline, Escalate, Guard, GuardContext, Limits, Retry, guard
 from guardgraph.state import Plan, Reply, Request, Subtask
 from tests.graphs.teams import WAYS, plan_of, team, worker
 
@@ -102,3 +105,19 @@ def test_the_guard_that_stopped_work_is_named_whoever_wrote_it(way: str, judge: 
     outcome = WAYS[way](team(plan_of(*ids), guards=judged).compile(), "the task", None)
 
     assert (outcome.status, outcome.stopped_by) == ("degraded" if "a" in ids else "failed", name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "limit", [Deadline(0.3, on_trip=Escalate()), Limits(visits=1, on_trip=Escalate())], ids=["Deadline", "Limits"]
+)
+def test_a_limit_that_is_reached_between_two_agents_calls_a_human_where_its_guard_declares_it(
+    way: str, limit: Guard
+) -> None:
+    slow = worker("slow", lambda _: sleep(0.4) or "late", attempts=3)
+    stages = [Agent("first", run=fails, attempts=3)] if isinstance(limit, Limits) else [slow]
+    graph = pipeline([*stages, Agent("last", run=lambda _: "done")], guards=[limit]).compile()
+
+    outcome = WAYS[way](graph, "the task", None)
+
+    assert (outcome.status, outcome.stopped_by) == ("escalated", type(limit).__name__)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from guardgraph.guards import Convergence, Guard, Limits
+from guardgraph.guards import Budget, Convergence, Deadline, Escalate, Finish, Guard, Limits, OnTrip, Refuse
 from guardgraph.nodes.early_stop import early_stop, too_few_steps, too_many_visits
 from guardgraph.state import Allowance, Plan, Result, Subtask
 
@@ -35,6 +35,32 @@ def stopped_by(state: dict[str, Any], guards: Sequence[Guard] = (), **facts: Any
 )
 def test_a_spent_budget_stops_a_run(left: Allowance, stop: str | None) -> None:
     assert stopped_by({}, left=left) == stop
+
+
+@pytest.mark.parametrize(("on_trip", "status"), [(Finish(), "degraded"), (Escalate(), "escalated"), (Refuse(), "refused")])
+@pytest.mark.parametrize("limit", [Deadline, Budget, Convergence, Limits])
+def test_a_limit_that_is_reached_ends_a_run_as_its_guard_declares(limit: Any, on_trip: OnTrip, status: str) -> None:
+    given = {Deadline: {"seconds": 1}, Budget: {"tokens": 1}, Convergence: {"rounds": 1}, Limits: {"visits": 1}}
+    facts: dict[str, Any] = {
+        "left": Allowance(tokens=0 if limit is Budget else None), "is_late": limit is Deadline, "steps": 3,
+    }  # fmt: skip
+    state = {"round": 2 if limit is Convergence else 1, "visits": {"guard_handoff": 1 if limit is Limits else 0}}
+    others: list[Guard] = [Deadline(9), Budget(calls=9), Convergence(9), Limits(visits=9)]
+    guards = [one for one in others if type(one) is not limit]
+
+    stop = early_stop(state, [*guards, limit(**given[limit], on_trip=on_trip)], "guard_handoff", **facts)
+
+    assert stop is not None
+    assert (stop.status, stop.stopped_by) == (status, limit.__name__)
+
+
+def test_of_guards_of_one_name_the_hardest_reaction_counts() -> None:
+    guards = [Limits(visits=2, on_trip=Refuse()), Limits(visits=1, on_trip=Escalate()), Limits(visits=3)]
+
+    stop = early_stop({"visits": {"g": 1}}, guards, "g", left=Allowance(), is_late=False, steps=3)
+
+    assert stop is not None
+    assert stop.status == "escalated"
 
 
 def test_the_deadline_comes_before_all_else() -> None:
