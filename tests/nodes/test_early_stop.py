@@ -37,7 +37,9 @@ def test_a_spent_budget_stops_a_run(left: Allowance, stop: str | None) -> None:
     assert stopped_by({}, left=left) == stop
 
 
-@pytest.mark.parametrize(("on_trip", "status"), [(Finish(), "degraded"), (Escalate(), "escalated"), (Refuse(), "refused")])
+@pytest.mark.parametrize(
+    ("on_trip", "status"), [(Finish(), "degraded"), (Escalate(), "escalated"), (Refuse(), "refused")]
+)
 @pytest.mark.parametrize("limit", [Deadline, Budget, Convergence, Limits])
 def test_a_limit_that_is_reached_ends_a_run_as_its_guard_declares(limit: Any, on_trip: OnTrip, status: str) -> None:
     given = {Deadline: {"seconds": 1}, Budget: {"tokens": 1}, Convergence: {"rounds": 1}, Limits: {"visits": 1}}
