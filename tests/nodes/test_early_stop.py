@@ -37,23 +37,31 @@ def test_a_spent_budget_stops_a_run(left: Allowance, stop: str | None) -> None:
     assert stopped_by({}, left=left) == stop
 
 
-@pytest.mark.parametrize(
-    ("on_trip", "status"), [(Finish(), "degraded"), (Escalate(), "escalated"), (Refuse(), "refused")]
-)
-@pytest.mark.parametrize("limit", [Deadline, Budget, Convergence, Limits])
-def test_a_limit_that_is_reached_ends_a_run_as_its_guard_declares(limit: Any, on_trip: OnTrip, status: str) -> None:
-    given = {Deadline: {"seconds": 1}, Budget: {"tokens": 1}, Convergence: {"rounds": 1}, Limits: {"visits": 1}}
-    facts: dict[str, Any] = {
-        "left": Allowance(tokens=0 if limit is Budget else None), "is_late": limit is Deadline, "steps": 3,
-    }  # fmt: skip
-    state = {"round": 2 if limit is Convergence else 1, "visits": {"guard_handoff": 1 if limit is Limits else 0}}
-    others: list[Guard] = [Deadline(9), Budget(calls=9), Convergence(9), Limits(visits=9)]
-    guards = [one for one in others if type(one) is not limit]
+ON_TRIP = [(Finish(), "degraded"), (Escalate(), "escalated"), (Refuse(), "refused")]
 
-    stop = early_stop(state, [*guards, limit(**given[limit], on_trip=on_trip)], "guard_handoff", **facts)
+
+@pytest.mark.parametrize(("on_trip", "status"), ON_TRIP)
+@pytest.mark.parametrize("name", ["Deadline", "Budget", "Convergence", "Limits"])
+def test_a_limit_that_is_reached_ends_a_run_as_its_guard_declares(name: str, on_trip: OnTrip, status: str) -> None:
+    guards: dict[str, Guard] = {
+        "Deadline": Deadline(1, on_trip=on_trip),
+        "Budget": Budget(tokens=1, on_trip=on_trip),
+        "Convergence": Convergence(1, on_trip=on_trip),
+        "Limits": Limits(visits=1, on_trip=on_trip),
+    }
+    reached: dict[str, dict[str, Any]] = {
+        "Deadline": {"is_late": True},
+        "Budget": {"left": Allowance(tokens=0)},
+        "Convergence": {"state": {"round": 2}},
+        "Limits": {"state": {"visits": {"guard_handoff": 1}}},
+    }
+    others: list[Guard] = [Deadline(9), Budget(calls=9), Convergence(9), Limits(visits=9)]
+    facts: dict[str, Any] = {"state": {}, "left": Allowance(), "is_late": False, "steps": 3, **reached[name]}
+
+    stop = early_stop(guards=[*others, guards[name]], gate="guard_handoff", **facts)
 
     assert stop is not None
-    assert (stop.status, stop.stopped_by) == (status, limit.__name__)
+    assert (stop.status, stop.stopped_by) == (status, name)
 
 
 def test_of_guards_of_one_name_the_hardest_reaction_counts() -> None:
