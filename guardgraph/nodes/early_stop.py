@@ -96,7 +96,7 @@ def too_few_steps(state: Mapping[str, Any], steps: int) -> EarlyStop | None:
 
 def _status_of(stop: EarlyStop, guards: Iterable[Guard]) -> OutcomeStatus:
     """Return how the guards that a stop names end the run: the hardest `on_trip` of them counts."""
-    named = [guard for guard in applying(guards) if stop.stopped_by in map(name_of, leaves([guard]))]
+    named = [guard for guard in applying(guards) if stop.stopped_by in [name_of(one) for one in leaves([guard])]]
     declared: list[OnTrip] = [guard.on_trip for guard in named]
     if any(isinstance(one, Escalate) for one in declared):
         return "escalated"
