@@ -50,7 +50,8 @@ def _unapproved(team: RandomTeam, name: str, position: Any, state: _State) -> li
         return []
     accepted = set(state.get("accepted") or ())
     results: list[Result] = [one for one in state.get("results") or () if one.id in accepted]
-    return [f"untrue: {name}: {one.id} is accepted without approval" for one in results if one.id not in team.approved]
+    given = [one.id.rsplit("/", 2)[0] if one.subtask == "proposal" else one.id for one in results]  # by a message
+    return [f"untrue: {name}: {one} is accepted without approval" for one in given if one not in team.approved]
 
 
 def _overspent(team: RandomTeam, name: str, position: Any, outcome: Outcome) -> list[str]:
@@ -96,6 +97,12 @@ def _is_covered(subtask: Subtask, state: _State, known: Sequence[Subtask]) -> bo
     return any(_replaces(other, subtask) and _is_covered(other, state, known) for other in later)
 
 
+def _answers_later(state: _State, result: Result) -> bool:
+    """Return whether an agent that works on the task itself has answered anew in a later round."""
+    accepted = [one for one in state.get("results") or () if one.id in (state.get("accepted") or ())]
+    return any((one.role, one.subtask) == (result.role, None) and one.round > result.round for one in accepted)
+
+
 def _replaces(other: Subtask, subtask: Subtask) -> bool:
     named: tuple[str, ...] = getattr(other, "replaces", ())
     return subtask.id in named or _work(other) == _work(subtask)
@@ -120,6 +127,7 @@ def _lost_within(state: _State, known: Sequence[Subtask]) -> list[str]:
             continue
         subtask = by_id.get(result.subtask or "")
         later = known[known.index(subtask) + 1 :] if subtask else []
-        if subtask is None or not any(_replaces(other, subtask) for other in later):
+        is_replaced = any(_replaces(other, subtask) for other in later) if subtask else _answers_later(state, result)
+        if not is_replaced:
             lost.append(f"gaps within {result.id} do not come up: {sorted(map(str, set(result.gaps) - gaps))!r:.300}")
     return lost
